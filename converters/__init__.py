@@ -1,0 +1,37 @@
+"""Converts frozen TensorFlow graphs to PyTorch, without TensorFlow.
+
+    model = converters.convert("InceptionV1.pb")
+    model.activations(x, ["mixed4a_pre_relu"])
+    model.save("inceptionv1")
+    model = converters.load("inceptionv1")
+"""
+
+from converters.conversion import convert
+from converters.errors import (
+    ConverterError,
+    GraphError,
+    InputSizeError,
+    LayerNotFoundError,
+    SaveError,
+    UnsupportedOpsError,
+)
+from converters.model import ConvertedModel, LayerInfo
+from converters.ops import supported_ops
+from converters.program import Metadata
+from converters.storage import load, save
+
+__all__ = [
+    "ConvertedModel",
+    "ConverterError",
+    "GraphError",
+    "InputSizeError",
+    "LayerInfo",
+    "LayerNotFoundError",
+    "Metadata",
+    "SaveError",
+    "UnsupportedOpsError",
+    "convert",
+    "load",
+    "save",
+    "supported_ops",
+]

@@ -1,0 +1,62 @@
+"""What can go wrong between a graph file and a PyTorch model, each with one clear sentence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class ConverterError(Exception):
+    """Base of every error that the converters raise about their input."""
+
+
+class GraphError(ConverterError, ValueError):
+    """The source is not a usable frozen graph."""
+
+
+class UnsupportedOpsError(GraphError):
+    """The graph has ops that the registry lacks.
+
+    Attributes:
+        ops: TensorFlow op type -> names of the nodes that have it.
+    """
+
+    def __init__(self, ops: dict[str, list[str]]) -> None:
+        self.ops = ops
+        listing = "; ".join(f"{op} ({_some(names)})" for op, names in sorted(ops.items()))
+        super().__init__(f"The graph has ops that cannot be converted: {listing}.")
+
+
+class LayerNotFoundError(ConverterError, KeyError):
+    """No layer answers to that name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"No layer is called {name!r}.{nearest_names(name, known)}")
+
+    def __str__(self) -> str:  # KeyError shows the repr of its argument
+        return str(self.args[0])
+
+
+class InputSizeError(ConverterError, ValueError):
+    """A layer cannot be computed at this input size; TensorFlow refuses it too."""
+
+
+class SaveError(ConverterError, OSError):
+    """A model could not be written; nothing of it is left behind."""
+
+
+def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
+    """A sentence offering the known names closest to `name`, or nothing if none comes close."""
+    known = list(known)
+    wanted = name.lower()
+    close = difflib.get_close_matches(wanted, [k.lower() for k in known], n=limit, cutoff=0.5)
+    contain = [k for k in known if wanted and wanted in k.lower()]
+    ranked = [k for k in known if k.lower() in close]
+    ranked.sort(key=lambda k: close.index(k.lower()))
+    offered = list(dict.fromkeys([*ranked, *contain]))[:limit]
+    return f" Did you mean {_some(offered, limit)}?" if offered else ""
+
+
+def _some(names: Sequence[str], limit: int = 5) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,0 +1,140 @@
+"""A neutral view of a frozen TensorFlow graph: nodes, their order, and a fingerprint.
+
+Nothing here knows protobuf or torch. Attributes are plain Python values; constants are numpy arrays that are
+decoded when they are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from converters.errors import GraphError, nearest_names
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of one node: TensorFlow's `node:index`."""
+
+    node: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.node}:{self.index}" if self.index else self.node
+
+    @classmethod
+    def parse(cls, text: str) -> Output:
+        """`name` or `name:index`, as in a GraphDef's input lists."""
+        name, colon, index = text.rpartition(":")
+        return cls(name, int(index)) if colon and index.isdigit() else cls(text)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One op of a graph.
+
+    Attributes:
+        name: TensorFlow's name, unchanged.
+        op: TensorFlow's op type, such as `Conv2D`.
+        inputs: data inputs in order (control inputs are not kept: a frozen graph has no side effects).
+        attrs: plain values: int, float, bool, str, a dtype name, a shape (a tuple with None for an unknown
+            dimension, or None for an unknown rank), or a tuple of those.
+        constant: decodes a Const node's value; None for every other op.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[Output, ...] = ()
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    constant: Callable[[], np.ndarray] | None = None
+
+
+class Graph:
+    """The nodes of a frozen graph by name, every input of which is known to exist.
+
+    Args:
+        nodes: the graph's nodes in any order.
+
+    Raises:
+        GraphError: two nodes share a name, a node reads one that is not there, or nodes form a cycle.
+    """
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self.nodes: dict[str, Node] = {}
+        for node in nodes:
+            if node.name in self.nodes:
+                raise GraphError(f"Two nodes of the graph are called {node.name!r}.")
+            self.nodes[node.name] = node
+        for node in self.nodes.values():
+            for source in node.inputs:
+                if source.node not in self.nodes:
+                    raise GraphError(
+                        f"Node {node.name!r} reads {source.node!r}, which the graph does not have: "
+                        "the file is cut short, or was pruned wrongly."
+                    )
+        self.order = _topological_order(self.nodes)
+
+    def __getitem__(self, name: str) -> Node:
+        try:
+            return self.nodes[name]
+        except KeyError:
+            hint = nearest_names(name, self.nodes)
+            raise GraphError(f"The graph has no node called {name!r}.{hint}") from None
+
+    def consumers(self) -> dict[str, list[str]]:
+        """For each node, the names of the nodes that read any of its outputs."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for node in self.nodes.values():
+            for source in node.inputs:
+                found[source.node].append(node.name)
+        return found
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the structure and the constants.
+
+        Two files of the same graph have the same fingerprint whatever the order of their nodes, the encoding of
+        their constants, or the devices and library versions written into them.
+        """
+        digest = hashlib.sha256()
+        for name in sorted(self.nodes):
+            node = self.nodes[name]
+            inputs = [str(source) for source in node.inputs]
+            attrs = {key: node.attrs[key] for key in sorted(node.attrs) if not key.startswith("_")}
+            digest.update(json.dumps([name, node.op, inputs, attrs], default=str).encode())
+            if node.constant is not None:
+                value = node.constant()
+                digest.update(f"{value.dtype} {value.shape}".encode())
+                digest.update(np.ascontiguousarray(value).data if value.dtype != object else repr(value).encode())
+        return digest.hexdigest()
+
+
+def _topological_order(nodes: Mapping[str, Node]) -> list[str]:
+    """Names such that every node comes after the nodes it reads, otherwise in the file's order."""
+    order: list[str] = []
+    state: dict[str, int] = {}  # 1: being visited, 2: done
+    for root in nodes:
+        stack = [root]
+        while stack:
+            name = stack[-1]
+            if state.get(name) == 2:
+                stack.pop()
+                continue
+            state[name] = 1
+            waiting = [s.node for s in nodes[name].inputs if state.get(s.node) != 2]
+            cyclic = next((w for w in waiting if state.get(w) == 1), None)
+            if cyclic is not None:
+                raise GraphError(
+                    f"The graph has a cycle through {cyclic!r} and {name!r}; only graphs without loops convert."
+                )
+            if waiting:
+                stack.append(waiting[0])
+                continue
+            state[name] = 2
+            order.append(name)
+            stack.pop()
+    return order

@@ -1,0 +1,210 @@
+"""A converted graph as a PyTorch module whose layers answer to TensorFlow's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from converters.errors import InputSizeError, LayerNotFoundError
+from converters.layers import LocalResponseNorm
+from converters.program import Metadata, Program
+
+State = Mapping[str, Tensor]  # keys of `nn.Module.state_dict()`
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """What a layer is.
+
+    Attributes:
+        name: TensorFlow's name.
+        op: TensorFlow's op type.
+        channels: size of its channel axis; None where only running the model tells.
+        module: path of its submodule in the model; empty for the input, which has none.
+    """
+
+    name: str
+    op: str
+    channels: int | None
+    module: str
+
+
+class Layers(Mapping[str, LayerInfo]):
+    """TensorFlow name -> `LayerInfo`, in the graph's order. `name:0` is the same as `name`, as in Lucid."""
+
+    def __init__(self, infos: Sequence[LayerInfo]) -> None:
+        self._infos = {info.name: info for info in infos}
+
+    def __getitem__(self, name: str) -> LayerInfo:
+        info = self._infos.get(name) or self._infos.get(name.removesuffix(":0"))
+        if info is None:
+            raise LayerNotFoundError(name, self._infos)
+        return info
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._infos)
+
+    def __len__(self) -> int:
+        return len(self._infos)
+
+    def __repr__(self) -> str:
+        return f"Layers({list(self)})"
+
+
+class ConvertedModel(nn.Module):
+    """A frozen TensorFlow graph in PyTorch.
+
+    Every op that the input reaches is a submodule (`model.get_submodule(model.layers[name].module)`, usually
+    `model.<name>`), so forward hooks and any tool that takes modules can attach to it. The model is in evaluation
+    mode and its weights are frozen; `model.requires_grad_()` thaws them.
+
+    Args:
+        program: the layers.
+        state: their tensors, by the keys of `state_dict()`.
+
+    Attributes:
+        layers: TensorFlow name -> `LayerInfo`.
+        metadata: input name, value range, channel order and image shape, as far as they are known.
+        outputs: TensorFlow's names of the graph's outputs.
+    """
+
+    def __init__(self, program: Program, state: State) -> None:
+        super().__init__()
+        self.program = program
+        for step in program.steps:
+            # Weights come with the state; only what a layer computes from its arguments is allocated here.
+            with torch.device("cpu" if step.layer == LocalResponseNorm.__name__ else "meta"):
+                self.add_module(step.module, step.build())
+        self.load_state_dict(dict(state), strict=True, assign=True)
+        self.requires_grad_(False).eval()
+        entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "")
+        steps = [LayerInfo(step.name, step.op, step.channels, step.module) for step in program.steps]
+        self.layers = Layers([entry, *steps])
+        self.outputs = program.outputs
+        self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
+
+    @property
+    def metadata(self) -> Metadata:
+        return self.program.metadata
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        """The graph's outputs.
+
+        Args:
+            x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
+
+        Returns:
+            The output, or a dictionary of them by TensorFlow name where the graph has several.
+
+        Raises:
+            InputSizeError: an output cannot be computed at this input size.
+        """
+        found = self.activations(x, self.outputs)
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Some layers' values; nothing is computed that they do not need.
+
+        Args:
+            x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
+            names: TensorFlow's names, in any order; `name:0` is accepted for `name`.
+
+        Returns:
+            name -> its value: (N, C, H, W), or (rows, features) behind a reshape, where spatial positions that do
+            not fit into a row become rows of their own, as in TensorFlow.
+
+        Raises:
+            LayerNotFoundError: a name is no layer's; the error offers the nearest ones.
+            InputSizeError: a layer cannot be computed at this input size.
+            ValueError: `x` is not a batch of images with the input's number of channels.
+        """
+        if isinstance(names, str):
+            names = [names]
+        self._check_input(x)
+        wanted = tuple(self.layers[name].name for name in names)
+        graph = self.subgraph(wanted)
+        try:
+            # Not __call__: an outer tracer should see the layers, which are this module's own.
+            values = graph.forward(x)
+        except InputSizeError:
+            _locate_failure(graph, x)
+            raise
+        return dict(zip(names, values, strict=True))
+
+    def subgraph(self, names: Sequence[str]) -> fx.GraphModule:
+        """The part of the graph that computes some layers, as a module that returns a tuple of them.
+
+        The part shares this model's layers. It is built once for each set of names.
+        """
+        key = tuple(self.layers[name].name for name in names)
+        if key not in self._graphs:
+            self._graphs[key] = fx.GraphModule(self, self._build_graph(key), "ConvertedGraph")
+        return self._graphs[key]
+
+    def _build_graph(self, names: Sequence[str]) -> fx.Graph:
+        steps = {step.name: step for step in self.program.steps}
+        needed, waiting = set(), list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in needed and name in steps:
+                needed.add(name)
+                waiting.extend(source.node for source in steps[name].inputs)
+        graph = fx.Graph()
+        values = {self.metadata.input_name: graph.placeholder("x")}
+        for step in self.program.steps:
+            if step.name in needed:
+                inputs = tuple(values[source.node] for source in step.inputs)
+                values[step.name] = graph.call_module(step.module, inputs)
+                values[step.name].meta["layer"] = step.name
+        graph.output(tuple(values[name] for name in names))
+        return graph
+
+    def _check_input(self, x: Tensor) -> None:
+        channels = self.program.input_channels
+        if x.dim() != 4 or (channels is not None and x.shape[1] != channels):
+            wanted = channels if channels is not None else "channels"
+            raise ValueError(
+                f"The input has shape {list(x.shape)}; the model reads a batch of images, (N, {wanted}, H, W)."
+            )
+
+    def save(self, folder: Any, *, overwrite: bool = False, standalone: bool = False) -> None:
+        """Writes the model as safetensors and JSON; see `storage.save`."""
+        from converters.storage import save
+
+        save(self, folder, overwrite=overwrite, standalone=standalone)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ConvertedModel:
+        copy = ConvertedModel(self.program, {key: value.clone() for key, value in self.state_dict().items()})
+        memo[id(self)] = copy
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_graphs": {}}  # rebuilt when asked for
+
+    def extra_repr(self) -> str:
+        return f"input={self.metadata.input_name!r}, outputs={list(self.outputs)}"
+
+
+class _Locator(fx.Interpreter):
+    """Runs a graph layer by layer to say which of them refuses the input."""
+
+    def __init__(self, graph: fx.GraphModule, size: Sequence[int]) -> None:
+        super().__init__(graph)
+        self.size = "x".join(str(length) for length in size)
+        self.extra_traceback = False
+
+    def run_node(self, n: fx.Node) -> Any:
+        try:
+            return super().run_node(n)
+        except InputSizeError as error:
+            layer = n.meta["layer"]
+            raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {self.size}: {error}.") from None
+
+
+def _locate_failure(graph: fx.GraphModule, x: Tensor) -> None:
+    with torch.no_grad():
+        _Locator(graph, x.shape[-2:]).run(x)

@@ -1,0 +1,43 @@
+"""Pools and local response normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from converters.ops.registry import Call, Operation, register
+from converters.ops.window import padding, spatial
+
+
+def _pool(op: Operation, layer: str) -> Call:
+    channels = op.image_channels(0)
+    arguments: dict[str, Any] = {
+        "kernel_size": spatial(op, "ksize"),
+        "stride": spatial(op, "strides"),
+        "padding": padding(op),
+    }
+    return Call(layer, (None, None, None, channels), arguments)
+
+
+@register("MaxPool")
+def max_pool(op: Operation) -> Call:
+    return _pool(op, "MaxPool2d")
+
+
+@register("AvgPool")
+def avg_pool(op: Operation) -> Call:
+    return _pool(op, "AvgPool2d")
+
+
+@register("LRN")
+def lrn(op: Operation) -> Call:
+    channels = op.image_channels(0)
+    if channels is None:
+        raise op.error("stands before the number of channels is known")
+    arguments = {
+        "channels": channels,
+        "depth_radius": op.attr("depth_radius", 5),
+        "bias": op.attr("bias", 1.0),
+        "alpha": op.attr("alpha", 1.0),
+        "beta": op.attr("beta", 0.5),
+    }
+    return Call("LocalResponseNorm", (None, None, None, channels), arguments)

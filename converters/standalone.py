@@ -1,0 +1,197 @@
+"""Writes a converted model as one readable Python module that needs torch and safetensors alone.
+
+The module holds the layers as attributes of a `torch.nn.Module`, one line each, and one line each for the order in
+which they run. The layers' own code is copied from this package. TensorFlow's names stand in it as string literals
+only; identifiers come from `program.module_names`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from converters import errors, functional, layers
+from converters.program import Program, Step
+
+_HEADER = '''"""A frozen TensorFlow graph as plain PyTorch, written by lucid_port's converter.
+
+    model = load()                                  # weights.safetensors beside this file
+    found = model(x, ["{example}"])  # TensorFlow name -> value
+
+x is (N, C, H, W){channels}, any height and width, in the value range and channel order of the original input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+INPUT_NAME = {input_name!r}
+IMAGE_SHAPE = {image_shape!r}
+IMAGE_VALUE_RANGE = {image_value_range!r}
+IS_BGR = {is_bgr!r}
+OUTPUTS = {outputs!r}
+SOURCE_SHA256 = {source!r}
+'''
+
+_FORWARD = '''
+    def forward(self, x: Tensor, names: Sequence[str] = OUTPUTS) -> dict[str, Tensor]:
+        """TensorFlow name -> value for some layers; runs the layers in order until all of them are found."""
+        found: dict[str, Tensor] = {}
+        for name, value in self.run(x):
+            if name in names:
+                found[name] = value
+            if len(found) == len(set(names)):
+                return found
+        raise KeyError(f"There are no layers {sorted(set(names) - set(found))}.")
+
+    def run(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Each layer's TensorFlow name and value, in order."""
+'''
+
+_LOADER = '''
+
+def load(folder: str | Path = Path(__file__).parent) -> Model:
+    """The model with its weights, in evaluation mode and frozen."""
+    model = Model()
+    model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    return model.requires_grad_(False).eval()
+'''
+
+
+def standalone_source(program: Program) -> str:
+    """The text of the module."""
+    metadata = program.metadata
+    header = _HEADER.format(
+        example=_plain(program.outputs[-1]),
+        channels=f" with {program.input_channels} channels" if program.input_channels else "",
+        input_name=metadata.input_name,
+        image_shape=metadata.image_shape,
+        image_value_range=metadata.image_value_range,
+        is_bgr=metadata.is_BGR,
+        outputs=tuple(program.outputs),
+        source=program.source_sha256,
+    )
+    return header + _library(step.layer for step in program.steps) + _model(program) + _LOADER
+
+
+def _model(program: Program) -> str:
+    lines = ["", "", "class Model(nn.Module):", '    """The graph, one attribute a layer."""', ""]
+    lines += ["    def __init__(self) -> None:", "        super().__init__()"]
+    steps = _main_path_first(program)
+    for group in _groups(steps):
+        lines += ["", *(f"        self.{step.module} = {_constructor(step)}" for step in group)]
+    variables = {program.metadata.input_name: "x", **{step.name: step.module for step in steps}}
+    lines += _FORWARD.rstrip("\n").split("\n")
+    for group in _groups(steps):
+        lines.append("")
+        for step in group:
+            inputs = ", ".join(variables[source.node] for source in step.inputs)
+            lines.append(f"        yield {step.name!r}, ({step.module} := self.{step.module}({inputs}))")
+    return "\n".join(lines) + "\n"
+
+
+def _main_path_first(program: Program) -> list[Step]:
+    """The steps ordered so that the longest way through the graph comes first and side branches later.
+
+    Whoever asks for a layer on the main path then never runs a side branch, which may refuse the image's size.
+    """
+    steps = {step.name: step for step in program.steps}
+    ancestors: dict[str, int] = {}
+    for step in program.steps:
+        ancestors[step.name] = 1 + max((ancestors.get(source.node, 0) for source in step.inputs), default=0)
+    ordered: dict[str, Step] = {}
+    leaves = sorted(program.outputs, key=lambda name: -ancestors.get(name, 0))
+    for leaf in [*leaves, *steps]:
+        stack = [leaf]
+        while stack:
+            name = stack[-1]
+            waiting = [s.node for s in steps[name].inputs if s.node in steps and s.node not in ordered]
+            if waiting:
+                stack.append(waiting[0])
+                continue
+            ordered.setdefault(name, steps[name])
+            stack.pop()
+    return list(ordered.values())
+
+
+def _groups(steps: Iterable[Step]) -> Iterable[list[Step]]:
+    """Neighbouring steps whose names begin alike (`mixed4a_...`), for a blank line between them."""
+    group: list[Step] = []
+    for step in steps:
+        if group and _stem(step) != _stem(group[-1]):
+            yield group
+            group = []
+        group.append(step)
+    if group:
+        yield group
+
+
+def _stem(step: Step) -> str:
+    return re.split(r"[_/]", step.name.removeprefix("inception_"))[0]
+
+
+def _constructor(step: Step) -> str:
+    """The call that makes a layer, leaving out arguments that have their default."""
+    parameters = inspect.signature(layers.LAYERS[step.layer]).parameters
+    given = [
+        repr(value) if parameters[key].default is inspect.Parameter.empty else f"{key}={value!r}"
+        for key, value in step.arguments.items()
+        if not _equal(value, parameters[key].default)
+    ]
+    return f"{step.layer}({', '.join(given)})"
+
+
+def _equal(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and value == default
+
+
+def _library(used: Iterable[str]) -> str:
+    """The code of the layers in use and of all that they use, in the order of their files."""
+    definitions = {**_definitions(errors), **_definitions(functional), **_definitions(layers)}
+    definitions["InputSizeError"] = (
+        'class InputSizeError(ValueError):\n    """A layer cannot be computed at this input size."""'
+    )
+    needed: set[str] = set()
+    waiting = list(used)
+    while waiting:
+        name = waiting.pop()
+        if name in needed or name not in definitions:
+            continue
+        needed.add(name)
+        waiting.extend(re.findall(r"\w+", _without_docstrings(definitions[name])))
+    chosen = [text for name, text in definitions.items() if name in needed]
+    return "\n" + "".join(f"\n\n{text}\n" for text in chosen).replace("functional.", "").replace("nn.F", "F")
+
+
+def _definitions(module: ModuleType) -> dict[str, str]:
+    """Top-level functions, classes and assignments of a module by name, as text."""
+    source = inspect.getsource(module)
+    found: dict[str, str] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found[node.name] = ast.get_source_segment(source, node) or ""
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name):
+                found[target.id] = ast.get_source_segment(source, node) or ""
+    return found
+
+
+def _without_docstrings(text: str) -> str:
+    return re.sub(r'"""(?:.|\n)*?"""', "", text)
+
+
+def _plain(name: str) -> str:
+    """A name fit for a docstring."""
+    return re.sub(r"[^\w./-]", "?", name, flags=re.ASCII)
