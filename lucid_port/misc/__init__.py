@@ -1,0 +1,1 @@
+"""What Lucid's notebooks import from ``lucid.misc``."""

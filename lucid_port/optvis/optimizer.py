@@ -1,0 +1,78 @@
+"""TensorFlow 1's Adam.
+
+TensorFlow keeps epsilon outside the bias correction ("epsilon hat" in Kingma and Ba, section 2),
+``torch.optim.Adam`` inside it. With gradients near 1e-8, common in the high frequencies of a
+Fourier parameterization, the two differ by a factor of ten on the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["TFAdam"]
+
+
+class TFAdam(torch.optim.Optimizer):
+    """Adam as ``tf.train.AdamOptimizer`` computes it.
+
+    ``p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps)``
+
+    The powers of the betas are accumulated in float32 by repeated multiplication, as TensorFlow's
+    slot variables are; after some hundred steps that differs from ``beta ** t``.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate. Lucid's renders use 0.05, TensorFlow's own default is 0.001.
+        betas: decay of the first and second moment.
+        eps: added to ``sqrt(v)``, not rescaled.
+
+    Raises:
+        ValueError: a hyperparameter is out of range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.05,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        if lr < 0 or eps < 0 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"TFAdam got lr={lr}, betas={betas}, eps={eps}: out of range.")
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One update of every parameter that has a gradient; the closure's value if one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+        return loss
+
+    def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        beta1, beta2 = (np.float32(beta) for beta in group["betas"])
+        state = self.state[parameter]
+        if not state:
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+            state["beta1_power"], state["beta2_power"] = float(beta1), float(beta2)
+        one = np.float32(1)
+        power1, power2 = np.float32(state["beta1_power"]), np.float32(state["beta2_power"])
+        rate = np.float32(group["lr"]) * np.sqrt(one - power2) / (one - power1)
+        gradient = parameter.grad
+        assert gradient is not None
+        state["exp_avg"].lerp_(gradient, float(one - beta1))
+        square = state["exp_avg_sq"]
+        square.add_((gradient * gradient).sub_(square), alpha=float(one - beta2))
+        denominator = square.sqrt().add_(group["eps"])
+        parameter.addcdiv_(state["exp_avg"], denominator, value=-float(rate))
+        state["beta1_power"], state["beta2_power"] = float(power1 * beta1), float(power2 * beta2)

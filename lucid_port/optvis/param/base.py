@@ -1,0 +1,353 @@
+"""What parameterizations have in common: evaluation, arithmetic, initial values, plain data."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from lucid_port.optvis import plain
+from lucid_port.optvis.sampling import RandomSource
+
+__all__ = [
+    "Derived",
+    "Parameterization",
+    "Wrapped",
+    "as_parameterization",
+    "channels_first",
+    "channels_last",
+    "parameterization",
+]
+
+Memo = dict[int, torch.Tensor]
+
+
+def channels_first(tensor: torch.Tensor) -> torch.Tensor:
+    """Move the last axis before the two spatial axes ([..., H, W, C] to [..., C, H, W])."""
+    return tensor.movedim(-1, -3) if tensor.ndim >= 3 else tensor
+
+
+def channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """Inverse of :func:`channels_first`."""
+    return tensor.movedim(-3, -1) if tensor.ndim >= 3 else tensor
+
+
+class Parameterization(torch.nn.Module):
+    """An image, or a part of one, as a function of parameters.
+
+    Calling it returns the tensor, channels first: NCHW for an image. Arithmetic, indexing,
+    reshaping and stacking make new parameterizations that share the parameters. Axes in
+    arguments are in Lucid's order, channels last: ``p[..., :3]`` are the first three channels.
+
+    Initial values are drawn when :meth:`reset` is called (by a render, from its random source),
+    or on first use from the default seed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recipe: tuple[str, dict[str, Any]] | None = None
+        self._ready = False
+
+    # evaluation
+
+    def forward(self) -> torch.Tensor:
+        """The current image, channels first."""
+        if not self.ready:
+            self.reset(RandomSource())
+        return self.evaluate({})
+
+    def evaluate(self, memo: Memo) -> torch.Tensor:
+        """The value within one evaluation: a part that occurs twice is computed once."""
+        key = id(self)
+        if key not in memo:
+            memo[key] = self.compute(memo)
+        return memo[key]
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        """The value, from :meth:`evaluate` of the parts."""
+        raise NotImplementedError
+
+    def nhwc(self) -> torch.Tensor:
+        """The current image with Lucid's axis order."""
+        return channels_last(self())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in Lucid's axis order."""
+        with torch.no_grad():
+            return tuple(channels_last(self.evaluate({})).shape)
+
+    # initial values
+
+    @property
+    def ready(self) -> bool:
+        """Whether every part has its initial values."""
+        return all(part._ready for part in self.leaves())
+
+    def leaves(self) -> Iterator[Parameterization]:
+        """The parts that own parameters or draws, in a fixed order, each once."""
+        for module in self.modules():
+            if isinstance(module, Parameterization) and module.is_leaf():
+                yield module
+
+    def is_leaf(self) -> bool:
+        """Whether this part draws for itself."""
+        return type(self).draw is not Parameterization.draw
+
+    def reset(self, source: RandomSource) -> Parameterization:
+        """Draw new initial values, part by part; the n-th part draws in the scope ``n``."""
+        for index, part in enumerate(self.leaves()):
+            part.draw(source.scope(str(index)))
+            part._ready = True
+        return self
+
+    def draw(self, source: RandomSource) -> None:
+        """Set this part's own parameters from ``source``."""
+
+    # plain data
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain-data form: ``{"param": name, "args": {...}}``.
+
+        Raises:
+            NotSerialisable: it was made by something that cannot be named.
+        """
+        if self.recipe is None:
+            raise plain.NotSerialisable(
+                f"{type(self).__name__} was made by a user's own code and has no plain-data form."
+            )
+        name, args = self.recipe
+        return {"param": name, "args": plain.to_data(args)}
+
+    # arithmetic, in Lucid's axis order
+
+    def __add__(self, other: Any) -> Parameterization:
+        return _binary("add", self, other)
+
+    def __radd__(self, other: Any) -> Parameterization:
+        return _binary("add", other, self)
+
+    def __sub__(self, other: Any) -> Parameterization:
+        return _binary("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Parameterization:
+        return _binary("sub", other, self)
+
+    def __mul__(self, other: Any) -> Parameterization:
+        return _binary("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Parameterization:
+        return _binary("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Parameterization:
+        return _binary("truediv", self, other)
+
+    def __rtruediv__(self, other: Any) -> Parameterization:
+        return _binary("truediv", other, self)
+
+    def __neg__(self) -> Parameterization:
+        return _binary("mul", -1.0, self)
+
+    __array_priority__ = 100  # so that numpy_number * parameterization comes here
+
+    def __getitem__(self, index: Any) -> Parameterization:
+        return take(self, encode_index(index))
+
+    def reshape(self, *shape: Any) -> Parameterization:
+        """Reshape in Lucid's axis order."""
+        return reshape(self, shape[0] if isinstance(shape[0], (list, tuple)) else shape)
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Parameterization:
+        """Apply a function of the channels-first tensor; the result has no plain-data form."""
+        return Derived(function, [self])
+
+
+class Derived(Parameterization):
+    """A function of other parameterizations.
+
+    Args:
+        function: of the parts' tensors, channels first unless ``last``.
+        parts: the parameterizations.
+        last: give and take channels-last tensors.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., torch.Tensor],
+        parts: Sequence[Parameterization],
+        last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList(parts)
+        self._function = function
+        self._last = last
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        values = [part.evaluate(memo) for part in self.parts]  # type: ignore[operator]
+        if not self._last:
+            return self._function(*values)
+        return channels_first(self._function(*(channels_last(v) for v in values)))
+
+
+class Wrapped(Parameterization):
+    """Any module without inputs, or tensor, that gives a channels-first image."""
+
+    def __init__(self, image: torch.nn.Module | torch.Tensor) -> None:
+        super().__init__()
+        self.image: torch.nn.Module | torch.Tensor
+        if isinstance(image, torch.Tensor) and image.is_leaf and image.requires_grad:
+            if not isinstance(image, torch.nn.Parameter):
+                image = torch.nn.Parameter(image.detach())
+            self.image = image
+        elif isinstance(image, torch.nn.Module):
+            self.image = image
+        else:
+            self.register_buffer("image", image)
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        return self.image() if isinstance(self.image, torch.nn.Module) else self.image
+
+
+class Constant(Parameterization):
+    """A fixed number or array, in Lucid's axis order."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+        tensor = torch.from_numpy(array.astype(np.float32))
+        # Numbers and vectors broadcast in Lucid's order: against the last axis.
+        if tensor.ndim in (1, 2):
+            tensor = tensor.reshape((1,) * (3 - tensor.ndim) + tuple(tensor.shape))
+        self.register_buffer("value", channels_first(tensor), persistent=False)
+        self.recipe = ("constant", {"value": array.item() if array.ndim == 0 else array})
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        value = self.value
+        assert isinstance(value, torch.Tensor)
+        return value
+
+
+def as_parameterization(value: Any) -> Parameterization:
+    """``value`` itself, or wrapped (a module or tensor giving NCHW).
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(value, Parameterization):
+        return value
+    if isinstance(value, (torch.nn.Module, torch.Tensor)):
+        return Wrapped(value)
+    raise TypeError(
+        f"A parameterization is a param.* object, a module without inputs or a tensor that give "
+        f"an NCHW image, or a function without arguments that returns one; not {value!r}."
+    )
+
+
+_F = TypeVar("_F", bound=Callable[..., Parameterization])
+
+
+def parameterization(factory: _F) -> _F:
+    """Decorator for functions that make parameterizations: remembers the call as plain data.
+
+    The function's name and its arguments (defaults included) become the recipe; the name is
+    registered so that :func:`lucid_port.optvis.plain.from_data` finds it.
+    """
+
+    @functools.wraps(factory)
+    def make(*args: Any, **kwargs: Any) -> Parameterization:
+        made = factory(*args, **kwargs)
+        made.recipe = (factory.__name__, plain.bind(signature_of, args, kwargs))
+        return made
+
+    signature_of = factory
+    make.__signature__ = inspect.signature(factory)  # type: ignore[attr-defined]
+    plain.register("param", factory.__name__, make)
+    return make  # type: ignore[return-value]
+
+
+_OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "truediv": torch.true_divide,
+}
+
+
+def _binary(operation: str, left: Any, right: Any) -> Parameterization:
+    return arithmetic(operation, _operand(left), _operand(right))
+
+
+def _operand(value: Any) -> Parameterization:
+    return value if isinstance(value, Parameterization) else Constant(value)
+
+
+@parameterization
+def arithmetic(
+    operation: str, left: Parameterization, right: Parameterization
+) -> Parameterization:
+    """``left + right`` and the like; made by the operators."""
+    return Derived(_OPERATIONS[operation], [left, right])
+
+
+@parameterization
+def constant(value: Any) -> Parameterization:
+    """A fixed number or array, in Lucid's axis order, as a part of a parameterization."""
+    return Constant(value)
+
+
+def encode_index(index: Any) -> list[Any]:
+    """An index expression as plain data."""
+    items = index if isinstance(index, tuple) else (index,)
+    encoded: list[Any] = []
+    for item in items:
+        if item is Ellipsis:
+            encoded.append("...")
+        elif isinstance(item, slice):
+            encoded.append({"slice": [item.start, item.stop, item.step]})
+        elif item is None:
+            encoded.append(None)
+        else:
+            encoded.append(int(item))
+    return encoded
+
+
+def _decode_index(encoded: Sequence[Any]) -> tuple[Any, ...]:
+    items: list[Any] = []
+    for item in encoded:
+        if item == "...":
+            items.append(Ellipsis)
+        elif isinstance(item, dict):
+            items.append(slice(*item["slice"]))
+        else:
+            items.append(item)
+    return tuple(items)
+
+
+@parameterization
+def take(part: Parameterization, index: Sequence[Any]) -> Parameterization:
+    """``part[index]`` in Lucid's axis order; made by indexing."""
+    decoded = _decode_index(index)
+    return Derived(lambda t: t[decoded], [part], last=True)
+
+
+@parameterization
+def reshape(part: Parameterization, shape: Sequence[int]) -> Parameterization:
+    """``part`` reshaped in Lucid's axis order."""
+    sizes = tuple(int(s) for s in shape)
+    return Derived(lambda t: t.reshape(sizes), [part], last=True)
+
+
+@parameterization
+def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
+    """Join parameterizations along an axis, in Lucid's axis order (as ``tf.concat``)."""
+    return Derived(lambda *t: torch.cat(t, axis), list(parts), last=True)
+
+
+@parameterization
+def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
+    """Stack parameterizations along a new axis, in Lucid's axis order (as ``tf.stack``)."""
+    return Derived(lambda *t: torch.stack(t, axis), list(parts), last=True)

@@ -1,0 +1,267 @@
+"""Spatial parameterizations: Fourier, pixel and Laplacian pyramid images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.optvis.param.base import (
+    Memo,
+    Parameterization,
+    channels_first,
+    channels_last,
+    parameterization,
+)
+from lucid_port.optvis.sampling import RandomSource
+
+__all__ = [
+    "bilinearly_sampled_image",
+    "fft_frequencies",
+    "fft_image",
+    "fft_scale",
+    "fft_to_image",
+    "image_to_fft",
+    "laplacian_pyramid_image",
+    "pixel_image",
+    "rfft2d_freqs",
+]
+
+
+def rfft2d_freqs(h: int, w: int) -> np.ndarray:
+    """Magnitudes of the frequencies of a real 2-D spectrum, [h, n] float64.
+
+    n is ``w // 2 + 1`` for even widths and one more for odd ones, as Lucid has it: the inverse
+    transform then gives ``w + 1`` columns, and the last is cut off.
+    """
+    vertical = np.fft.fftfreq(h)[:, None]
+    horizontal = np.fft.fftfreq(w)[: w // 2 + (2 if w % 2 else 1)]
+    return np.sqrt(horizontal * horizontal + vertical * vertical)
+
+
+fft_frequencies = rfft2d_freqs
+
+
+def fft_scale(height: int, width: int, decay_power: float = 1) -> np.ndarray:
+    """Factor of each frequency, [h, n] float32: ``1 / f^decay_power``, times sqrt(pixels)."""
+    floor = 1.0 / max(width, height)
+    decay = 1.0 / np.maximum(rfft2d_freqs(height, width), floor) ** decay_power
+    return (decay * np.sqrt(width * height)).astype(np.float32)
+
+
+def fft_to_image(
+    spectrum: torch.Tensor, height: int, width: int, decay_power: float = 1
+) -> torch.Tensor:
+    """Image of a spectrum.
+
+    Args:
+        spectrum: [2, ..., h, n], real and imaginary part, n as in :func:`rfft2d_freqs`.
+        height: of the image.
+        width: of the image.
+        decay_power: exponent of the 1/f scale.
+
+    Returns:
+        [..., height, width].
+    """
+    scale = torch.from_numpy(fft_scale(height, width, decay_power))
+    scale = scale.to(spectrum.device, spectrum.dtype)
+    return _inverse(spectrum, scale, height, width)
+
+
+def _inverse(
+    spectrum: torch.Tensor, scale: torch.Tensor, height: int, width: int
+) -> torch.Tensor:
+    scaled = torch.complex(spectrum[0] * scale, spectrum[1] * scale)
+    columns = 2 * (spectrum.shape[-1] - 1)
+    image = torch.fft.irfft2(scaled, s=(height, columns))
+    return image[..., :height, :width] / 4.0
+
+
+def image_to_fft(image: torch.Tensor, decay_power: float = 1) -> torch.Tensor:
+    """A spectrum whose image is ``image`` [..., H, W]: the inverse of :func:`fft_to_image`."""
+    height, width = image.shape[-2:]
+    if width % 2:
+        # The odd width's extra column: any value will do, the neighbour's is smooth.
+        image = torch.cat([image, image[..., -1:]], -1)
+    scale = torch.from_numpy(fft_scale(height, width, decay_power)).to(image.device, image.dtype)
+    spectrum = torch.fft.rfft2(image * 4.0) / scale
+    return torch.stack([spectrum.real, spectrum.imag])
+
+
+class _FFTImage(Parameterization):
+    """Parameters: ``spectrum`` [2, N, C, h, n]."""
+
+    def __init__(self, shape: Sequence[int], sd: float, decay_power: float, init: Any) -> None:
+        super().__init__()
+        batch, height, width, channels = shape
+        self._size = (height, width)
+        self._sd = sd
+        columns = rfft2d_freqs(height, width).shape[1]
+        self.spectrum = torch.nn.Parameter(torch.zeros(2, batch, channels, height, columns))
+        scale = torch.from_numpy(fft_scale(height, width, decay_power))
+        self.register_buffer("scale", scale, persistent=False)
+        self._init = None if init is None else image_to_fft(_initial(init, shape), decay_power)
+
+    def draw(self, source: RandomSource) -> None:
+        _, batch, *rest = self.spectrum.shape
+        value = self._init
+        if value is None:
+            noise = source.normal("spectrum", (2, *rest), images=batch, axis=1)
+            value = torch.from_numpy((self._sd * noise).astype(np.float32))
+        with torch.no_grad():
+            self.spectrum.copy_(value)
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        scale = self.scale
+        assert isinstance(scale, torch.Tensor)
+        return _inverse(self.spectrum, scale, *self._size)
+
+
+def _initial(init: Any, shape: Sequence[int]) -> torch.Tensor:
+    """An initial value given in Lucid's axis order, as channels-first float32 of ``shape``."""
+    array = np.asarray(init.detach().cpu() if isinstance(init, torch.Tensor) else init)
+    try:
+        full = np.broadcast_to(array.astype(np.float32), tuple(shape))
+    except ValueError:
+        raise ValueError(
+            f"An initial value of shape {array.shape} does not fit the shape {tuple(shape)}."
+        ) from None
+    return channels_first(torch.from_numpy(full.copy())).contiguous()
+
+
+@parameterization
+def fft_image(
+    shape: Sequence[int],
+    sd: float | None = None,
+    decay_power: float = 1,
+    *,
+    init_val: Any = None,
+) -> Parameterization:
+    """An image parameterized by its Fourier coefficients, scaled by 1/f.
+
+    Args:
+        shape: [N, H, W, C].
+        sd: standard deviation of the initial coefficients; 0 or None means 0.01.
+        decay_power: exponent of the scale; larger is smoother.
+        init_val: start from this image ([N, H, W, C] or broadcast to it) instead of noise.
+    """
+    return _FFTImage(_sizes(shape, 4), sd or 0.01, decay_power, init_val)
+
+
+class _PixelImage(Parameterization):
+    """Parameters: ``pixels``, channels first."""
+
+    def __init__(self, shape: Sequence[int], sd: float, init: Any) -> None:
+        super().__init__()
+        self._sd = sd
+        self._shape = tuple(shape)
+        self._init = None if init is None else _initial(init, shape)
+        self.pixels = torch.nn.Parameter(channels_first(torch.zeros(self._shape)).contiguous())
+
+    def draw(self, source: RandomSource) -> None:
+        value = self._init
+        if value is None:
+            value = channels_first(draw_normal(source, "pixels", self._shape, self._sd))
+        with torch.no_grad():
+            self.pixels.copy_(value)
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        return self.pixels
+
+
+def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:
+    """Normal float32 numbers of ``shape``; in rank 4 and more the first axis is that of images."""
+    if len(shape) >= 4:
+        noise = source.normal(name, tuple(shape[1:]), images=shape[0])
+    else:
+        noise = source.normal(name, tuple(shape))
+    return torch.from_numpy((sd * noise).astype(np.float32))
+
+
+@parameterization
+def pixel_image(
+    shape: Sequence[int], sd: float | None = None, init_val: Any = None
+) -> Parameterization:
+    """An image parameterized by its pixels.
+
+    Args:
+        shape: [N, H, W, C].
+        sd: standard deviation of the initial pixels; 0 or None means 0.01.
+        init_val: start from this image instead ([N, H, W, C] or broadcast to it).
+    """
+    if sd is not None and init_val is not None:
+        warnings.warn("pixel_image got both `sd` and `init_val`: `sd` is not used.", stacklevel=3)
+    return _PixelImage(_sizes(shape), sd or 0.01, init_val)
+
+
+def _sizes(shape: Sequence[int], rank: int | None = None) -> tuple[int, ...]:
+    sizes = tuple(int(s) for s in shape)
+    if (rank is not None and len(sizes) != rank) or any(s < 1 for s in sizes):
+        wanted = "[batch, height, width, channels]" if rank == 4 else "positive sizes"
+        raise ValueError(f"A shape of {wanted} is needed, not {sizes}.")
+    return sizes
+
+
+def bilinearly_sampled_image(texture: Any, uv: Any) -> torch.Tensor:
+    """Sample a texture at texture coordinates, as OpenGL does (wrapping, v upwards).
+
+    Args:
+        texture: [height, width, channels] in Lucid's axis order (a tensor, or a parameterization
+            that gives one).
+        uv: [..., 2]; (0, 0) is the lower left corner, (1, 1) the upper right.
+
+    Returns:
+        [..., channels], channels last: it is a lookup, not an image batch.
+    """
+    if isinstance(texture, Parameterization):
+        texture = channels_last(texture())
+    texture = torch.as_tensor(texture)
+    coordinates = torch.as_tensor(uv).to(texture.device, texture.dtype)
+    height, width = texture.shape[:2]
+    u = coordinates[..., 0] * width - 0.5
+    v = (1.0 - coordinates[..., 1]) * height - 0.5
+    u0, v0, u1, v1 = u.floor(), v.floor(), u.ceil(), v.ceil()
+    u_fraction, v_fraction = (u - u0)[..., None], (v - v0)[..., None]
+
+    def at(column: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+        return texture[row.long() % height, column.long() % width]
+
+    upper = at(u0, v0) * (1.0 - u_fraction) + at(u1, v0) * u_fraction
+    lower = at(u0, v1) * (1.0 - u_fraction) + at(u1, v1) * u_fraction
+    return upper * (1.0 - v_fraction) + lower * v_fraction
+
+
+@parameterization
+def laplacian_pyramid_image(
+    shape: Sequence[int], n_levels: int = 4, sd: float | None = None
+) -> Parameterization:
+    """An image as the sum of images at several resolutions.
+
+    Args:
+        shape: [..., H, W, C] (Lucid divides the axes in this order).
+        n_levels: number of levels; level k has 1/2^k of the resolution.
+        sd: standard deviation of each level's initial values; 0 or None means 0.01.
+
+    Raises:
+        ValueError: the image is smaller than ``2 ** (n_levels - 1)``.
+    """
+    from lucid_port.optvis.param.lowres import lowres_tensor
+
+    sizes = _sizes(shape)
+    *batch, height, width, channels = sizes
+    if min(height, width) < 2 ** (n_levels - 1):
+        raise ValueError(
+            f"An image of {height} x {width} pixels has no {n_levels} pyramid levels: "
+            f"it needs {2 ** (n_levels - 1)} pixels, or fewer levels."
+        )
+    levels = [
+        lowres_tensor(sizes, (*batch, height // 2**k, width // 2**k, channels), sd=sd)
+        for k in range(n_levels)
+    ]
+    total = levels[0]
+    for level in levels[1:]:
+        total = total + level
+    return total

@@ -1,0 +1,137 @@
+"""Plain data: objectives, parameterizations and transforms as JSON-able dictionaries and back.
+
+Every object that takes part in a render knows how to say how it was made: a dictionary with its
+kind and its arguments. :func:`to_data` writes it, :func:`from_data` makes the object again. A
+user's own callable has no such form; it is named in a :class:`NotSerialisable` error rather than
+dropped.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["NotSerialisable", "bind", "find_callables", "from_data", "register", "to_data"]
+
+_KINDS = ("objective", "param", "transform")
+_REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}
+
+
+class NotSerialisable(TypeError):
+    """Something in a recipe has no plain-data form (a user's own callable, an open file, ...)."""
+
+
+def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
+    """Make ``factory`` known as the maker of ``{kind: name, "args": {...}}``.
+
+    Args:
+        kind: ``"objective"``, ``"param"`` or ``"transform"``.
+        name: name within its kind; a second registration replaces the first, so that a module
+            can be reloaded.
+        factory: called with the arguments by keyword.
+
+    Raises:
+        ValueError: ``kind`` is unknown.
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"Unknown kind {kind!r}: use one of {', '.join(_KINDS)}.")
+    _REGISTRY[kind, name] = factory
+
+
+def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict:
+    """Arguments of a call by name, defaults included, in the order of the signature."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    arguments: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            arguments[name] = list(value)
+        else:
+            arguments[name] = value
+    return arguments
+
+
+def _array_to_data(array: np.ndarray) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return {"array": base64.b64encode(buffer.getvalue()).decode("ascii")}
+
+
+def to_data(value: Any) -> Any:
+    """Plain data (dict, list, str, int, float, bool, None) that describes ``value``.
+
+    Args:
+        value: an objective, parameterization or transform of this package, a number, string,
+            None, array or tensor, or a list, tuple or dict of these. A one-dimensional array or
+            a scalar of NumPy becomes plain numbers where that loses nothing.
+
+    Raises:
+        NotSerialisable: ``value`` contains something without a plain form; the message names it.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "to_data"):
+        return value.to_data()
+    if isinstance(value, torch.Tensor):
+        return _array_to_data(value.detach().cpu().numpy())
+    if isinstance(value, np.ndarray):
+        return _array_to_data(value)
+    if isinstance(value, (list, tuple)):
+        return [to_data(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_data(item) for key, item in value.items()}
+    name = getattr(value, "__qualname__", None) or type(value).__name__
+    raise NotSerialisable(
+        f"{name!r} has no plain-data form: a recipe can only hold this package's own objectives, "
+        "parameterizations and transforms, numbers, strings and arrays."
+    )
+
+
+def from_data(data: Any) -> Any:
+    """Make again what :func:`to_data` described.
+
+    Raises:
+        ValueError: a kind or name is not known to this version.
+    """
+    if isinstance(data, list):
+        return [from_data(item) for item in data]
+    if not isinstance(data, Mapping):
+        return data
+    if set(data) == {"array"}:
+        buffer = io.BytesIO(base64.b64decode(data["array"]))
+        return np.load(buffer, allow_pickle=False)
+    for kind in _KINDS:
+        if kind in data:
+            return _make(kind, data[kind], data.get("args", {}))
+    return {key: from_data(item) for key, item in data.items()}
+
+
+def _make(kind: str, name: str, arguments: Mapping[str, Any]) -> Any:
+    # The registries fill when their modules are imported; a recipe may be read before that.
+    from lucid_port.optvis import objectives, param, transform  # noqa: F401
+
+    factory = _REGISTRY.get((kind, name))
+    if factory is None:
+        known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))
+        raise ValueError(f"Unknown {kind} {name!r} in the recipe. Known: {known}.")
+    return factory(**{key: from_data(item) for key, item in arguments.items()})
+
+
+def find_callables(*values: Any) -> Iterator[str]:
+    """Yield the message of each of ``values`` that cannot be written as plain data."""
+    for value in values:
+        try:
+            to_data(value)
+        except NotSerialisable as error:
+            yield str(error)

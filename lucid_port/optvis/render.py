@@ -1,0 +1,433 @@
+"""Rendering: optimise an image until a model sees in it what an objective asks for.
+
+:func:`render_vis` is the usual way; :func:`make_vis_T` gives the object underneath, which can be
+stepped, read and stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from lucid_port.optvis import param
+from lucid_port.optvis.objectives import Objective, as_objective
+from lucid_port.optvis.optimizer import TFAdam
+from lucid_port.optvis.overrides import redirection
+from lucid_port.optvis.param.base import Parameterization, as_parameterization
+from lucid_port.optvis.progress import ProgressBar, TensorBoardLog
+from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
+from lucid_port.optvis.transform import Transform, as_transform, compose, standard_transforms
+
+__all__ = [
+    "Renders",
+    "VisT",
+    "make_optimizer",
+    "make_param",
+    "make_transform_f",
+    "make_vis_T",
+    "render_vis",
+]
+
+
+class Model(Protocol):
+    """What a render needs of a model."""
+
+    @property
+    def network(self) -> torch.nn.Module: ...
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    def activations(
+        self, image: torch.Tensor, names: Sequence[str]
+    ) -> Mapping[str, torch.Tensor]: ...
+
+
+ParamLike = Any
+TransformsLike = Any
+OptimizerLike = Any
+Callback = Callable[["VisT"], None]
+
+
+# Arguments ------------------------------------------------------------------------------------
+
+
+def make_param(param_f: ParamLike = None) -> Parameterization:
+    """The parameterization of a render.
+
+    Args:
+        param_f: None for ``param.image(128)``; a parameterization (which keeps its values if it
+            has any); a module or tensor that gives an NCHW image; or a function without
+            arguments that returns one of these, called once.
+
+    Raises:
+        TypeError: something else was given.
+    """
+    if param_f is None:
+        return param.image(128)
+    is_factory = callable(param_f) and not isinstance(param_f, (torch.nn.Module, torch.Tensor))
+    return as_parameterization(param_f() if is_factory else param_f)
+
+
+def make_transform_f(transforms: TransformsLike = None) -> Transform:
+    """One transform from a list: None stands for ``standard_transforms``, an empty list for none.
+
+    Raises:
+        TypeError: no transform, function or iterable of these was given.
+    """
+    if transforms is None:
+        return compose(standard_transforms)
+    if isinstance(transforms, Transform) or callable(transforms):
+        return as_transform(transforms)
+    if isinstance(transforms, Iterable):
+        return compose(transforms)
+    raise TypeError(
+        f"transforms is None, a transform or a list of transforms, not {transforms!r}."
+    )
+
+
+def make_optimizer(
+    optimizer: OptimizerLike, parameters: Sequence[torch.Tensor]
+) -> torch.optim.Optimizer:
+    """The optimiser of a render.
+
+    Args:
+        optimizer: None for TensorFlow's Adam with a rate of 0.05; a function of the list of
+            parameters (``lambda p: torch.optim.SGD(p, lr=1.0)``); or an optimiser made for them.
+        parameters: what is optimised.
+
+    Raises:
+        TypeError: something else was given.
+    """
+    if optimizer is None:
+        return TFAdam(parameters, lr=0.05)
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return optimizer
+    if callable(optimizer):
+        return optimizer(parameters)
+    raise TypeError(
+        "optimizer is None, a torch optimizer, or a function from the list of parameters to one, "
+        f"not {optimizer!r}."
+    )
+
+
+def _model_device(model: Model) -> torch.device:
+    for tensor in (*model.network.parameters(), *model.network.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+# One evaluation -------------------------------------------------------------------------------
+
+
+class _Evaluation:
+    """``T`` of one step: activations of one transformed image.
+
+    Layers known from earlier steps are computed together, in one forward pass cut off after the
+    last of them; a name that is read for the first time is computed on demand.
+    """
+
+    def __init__(self, vis: VisT, source: RandomSource, step: int) -> None:
+        self._vis = vis
+        self._step = step
+        self.image = vis.param()
+        self.transformed = vis.transform(self.image, source)
+        self._values: dict[str, torch.Tensor] = {}
+        if vis.layers_read:
+            self._compute(list(vis.layers_read))
+
+    def __call__(self, name: str) -> Any:
+        if name == "input":
+            return self.image
+        if name == "labels":
+            return self._vis.model.labels
+        if name not in self._values:
+            self._compute([name])
+            self._vis.layers_read[name] = None
+        return self._values[name]
+
+    def _compute(self, names: list[str]) -> None:
+        with self._vis.override(self._step):
+            self._values.update(self._vis.model.activations(self.transformed, names))
+
+
+class VisT:
+    """A render that can be stepped, read and stopped.
+
+    Made by :func:`make_vis_T`. Calling it with a name reads it: ``vis("input")`` is the present
+    image, ``vis("loss")`` the present objective value, any layer its present activation (NCHW),
+    under fresh transforms whose draws do not disturb those of the steps.
+
+    Attributes:
+        model: the model.
+        objective: what is maximised.
+        param: the parameterization.
+        transform: one transform, composed.
+        optimizer: the optimiser.
+        source: where random draws come from.
+        steps: number of updates made.
+        loss: objective value before the last update, a tensor on the device (None before the
+            first).
+        stopped: whether :meth:`stop` was called.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        objective_f: Any,
+        param_f: ParamLike = None,
+        optimizer: OptimizerLike = None,
+        transforms: TransformsLike = None,
+        relu_gradient_override: bool = False,
+        *,
+        seed: int | RandomSource = DEFAULT_SEED,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.model = model
+        self.objective: Objective = as_objective(objective_f)
+        self.transform = make_transform_f(transforms)
+        self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
+        self.device = _model_device(model) if device is None else torch.device(device)
+        self.param = make_param(param_f)
+        if not self.param.ready:
+            self.param.reset(self.source.scope("param"))
+        self.param.to(self.device)
+        self.parameters = [p for p in self.param.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ValueError("There is nothing to optimise: the parameterization has no parameters.")
+        self.optimizer = make_optimizer(optimizer, self.parameters)
+        self.relu_gradient_override = relu_gradient_override
+        self.steps = 0
+        self.loss: torch.Tensor | None = None
+        self.stopped = False
+        self.layers_read: dict[str, None] = {}
+        self._losses: list[torch.Tensor] = []
+
+    def override(self, step: int) -> contextlib.AbstractContextManager[Any]:
+        """Gradient override in force at an update."""
+        return redirection(step) if self.relu_gradient_override else contextlib.nullcontext()
+
+    def step(self) -> torch.Tensor:
+        """Make one update.
+
+        Returns:
+            The objective's value before it (as the objective gives it), on the device, detached.
+        """
+        evaluation = _Evaluation(self, self.source.scope("transforms"), self.steps)
+        value = self.objective(evaluation)
+        if not isinstance(value, torch.Tensor) or not value.requires_grad:
+            raise ValueError(
+                f"The objective {self.objective.description or self.objective.name!r} does not "
+                f"depend on the image: it gave {value!r}."
+            )
+        gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+        self.steps += 1
+        self.loss = value.detach()
+        self._losses.append(self.loss.sum())
+        return self.loss
+
+    def stop(self) -> None:
+        """Ask the loop that drives this render to end after the present step."""
+        self.stopped = True
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Objective value before each update (summed if it is no scalar); waits for the device."""
+        if not self._losses:
+            return np.zeros(0, np.float32)
+        return torch.stack(self._losses).float().cpu().numpy()
+
+    def image(self) -> np.ndarray:
+        """The present image as Lucid returns it: float32 array [N, H, W, C] in [0, 1]."""
+        with torch.no_grad():
+            return self.param.nhwc().float().contiguous().cpu().numpy()
+
+    def __call__(self, name: str) -> Any:
+        with torch.no_grad():
+            evaluation = _Evaluation(self, self.source.scope("read"), self.steps)
+            return self.objective(evaluation) if name == "loss" else evaluation(name)
+
+    def evaluate(self, objectives: Iterable[Any]) -> list[Any]:
+        """Present values of other objectives, all under the same fresh transforms."""
+        with torch.no_grad():
+            evaluation = _Evaluation(self, self.source.scope("read"), self.steps)
+            return [as_objective(o)(evaluation) for o in objectives]
+
+
+def make_vis_T(
+    model: Model,
+    objective_f: Any,
+    param_f: ParamLike = None,
+    optimizer: OptimizerLike = None,
+    transforms: TransformsLike = None,
+    relu_gradient_override: bool = False,
+    *,
+    seed: int | RandomSource = DEFAULT_SEED,
+    device: torch.device | str | None = None,
+) -> VisT:
+    """Set up a render without running it.
+
+    Arguments as in :func:`render_vis`; note that ReLU gradients are not overridden by default.
+    """
+    return VisT(
+        model,
+        objective_f,
+        param_f,
+        optimizer,
+        transforms,
+        relu_gradient_override,
+        seed=seed,
+        device=device,
+    )
+
+
+# The whole render -----------------------------------------------------------------------------
+
+
+class Renders(list):  # type: ignore[type-arg]
+    """The list of pictures that a render returns, with what else is known of it.
+
+    Attributes:
+        losses: objective value before each update, float32 array.
+        steps: number of updates made.
+        interrupted: whether it ended early.
+        vis: the render itself, to go on with.
+    """
+
+    losses: np.ndarray
+    steps: int
+    interrupted: bool
+    vis: VisT
+
+
+def render_vis(
+    model: Model,
+    objective_f: Any,
+    param_f: ParamLike = None,
+    optimizer: OptimizerLike = None,
+    transforms: TransformsLike = None,
+    thresholds: Iterable[int] = (512,),
+    print_objectives: Sequence[Any] | None = None,
+    verbose: bool = True,
+    relu_gradient_override: bool = True,
+    use_fixed_seed: bool = False,
+    *,
+    seed: int | RandomSource = DEFAULT_SEED,
+    device: torch.device | str | None = None,
+    callbacks: Sequence[Callback] = (),
+    log_dir: str | None = None,
+) -> Renders:
+    """Optimise an image for an objective; the port of Lucid's ``render_vis``.
+
+    Args:
+        model: the model.
+        objective_f: an objective, ``"layer:channel"``, or a function of ``T``.
+        param_f: parameterization, or a function that makes one; ``param.image(128)`` by default.
+        optimizer: see :func:`make_optimizer`; TensorFlow's Adam with rate 0.05 by default.
+        transforms: list of transforms; ``standard_transforms`` by default, ``[]`` for none.
+        thresholds: steps after which to keep a picture. ``max(thresholds) + 1`` updates are made,
+            and the picture of threshold i is that after i + 1 updates, as in Lucid.
+        print_objectives: objectives to print at the thresholds.
+        verbose: print at the thresholds, show the pictures in a notebook, draw a progress bar.
+        relu_gradient_override: redirect ReLU gradients in the first 17 updates.
+        use_fixed_seed: kept for Lucid's sake; every render is seeded.
+        seed: of all random draws; a :class:`RandomSource` is used as it is.
+        device: where the image lives; that of the model's weights by default.
+        callbacks: functions of the render (:class:`VisT`), called after each update.
+        log_dir: write loss and pictures for TensorBoard into this folder.
+
+    Returns:
+        A list (:class:`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct
+        threshold, in order. Interrupting (Ctrl-C) or :meth:`VisT.stop` returns what there is.
+
+    Raises:
+        ValueError: no threshold, or a negative one, was given.
+    """
+    wanted = sorted({int(t) for t in thresholds})
+    if not wanted or wanted[0] < 0:
+        raise ValueError(f"thresholds are step numbers from 0 on, not {tuple(wanted)}.")
+    vis = make_vis_T(
+        model,
+        objective_f,
+        param_f,
+        optimizer,
+        transforms,
+        relu_gradient_override,
+        seed=seed,
+        device=device,
+    )
+    hooks: list[Any] = list(callbacks)
+    if verbose:
+        hooks.append(ProgressBar(wanted[-1] + 1))
+    if log_dir is not None:
+        hooks.append(TensorBoardLog(log_dir))
+    return _run(vis, wanted, hooks, print_objectives or (), verbose)
+
+
+def _run(
+    vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any], verbose: bool
+) -> Renders:
+    pictures = Renders()
+    pictures.vis, pictures.interrupted = vis, False
+    due = set(wanted)
+    try:
+        for index in range(wanted[-1] + 1):
+            vis.step()
+            for hook in hooks:
+                hook(vis)
+            if index in due:
+                pictures.append(vis.image())
+                _report(vis, index, pictures[-1], hooks, printed, verbose)
+            if vis.stopped:
+                break
+    except KeyboardInterrupt:
+        pictures.interrupted = True
+        if verbose:
+            print(f"Interrupted at step {vis.steps}.")
+    finally:
+        for hook in hooks:
+            if hasattr(hook, "close"):
+                hook.close()
+    pictures.losses, pictures.steps = vis.losses, vis.steps
+    return pictures
+
+
+def _report(
+    vis: VisT,
+    index: int,
+    picture: np.ndarray,
+    hooks: list[Any],
+    printed: Sequence[Any],
+    verbose: bool,
+) -> None:
+    for hook in hooks:
+        if hasattr(hook, "snapshot"):
+            hook.snapshot(vis, picture)
+    if not verbose:
+        return
+    assert vis.loss is not None
+    print(index, vis.loss.cpu().numpy())
+    if printed:
+        for number, (objective, value) in enumerate(
+            zip(printed, vis.evaluate(printed), strict=True), 1
+        ):
+            description = as_objective(objective).description
+            for one in np.atleast_1d(value.cpu().numpy()).ravel():
+                print(f"{number:02d}: {description}: {one:7.2f}")
+    _show(picture)
+
+
+def _show(picture: np.ndarray) -> None:
+    from lucid_port.misc.environment import is_notebook_environment
+
+    if is_notebook_environment():
+        from lucid_port.misc.io import show
+
+        show(np.hstack(list(picture)))

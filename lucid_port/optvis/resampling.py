@@ -1,0 +1,221 @@
+"""Resizing, rotating and padding as TensorFlow 1 does it: stateless functions on NCHW tensors.
+
+None of these has an equivalent in ``torch.nn.functional``: ``interpolate`` matches TensorFlow's
+legacy bilinear resize with neither setting of ``align_corners``, there is no symmetric padding,
+and ``grid_sample`` rounds nearest neighbours differently.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+__all__ = [
+    "legacy_bilinear_matrix",
+    "pad_image",
+    "resize_axis_legacy",
+    "resize_bilinear_legacy",
+    "rotate_nearest",
+    "scaled_size",
+]
+
+
+# Resizing -------------------------------------------------------------------------------------
+
+
+def scaled_size(size: int, scale: float) -> int:
+    """New size under a scale: the float32 product, truncated (never rounded)."""
+    return int(np.float32(scale) * np.float32(size))
+
+
+@lru_cache(maxsize=512)
+def _bilinear_weights(source: int, target: int) -> np.ndarray:
+    """Rows of weights, [target, source] float32: ``dst * source / target``, no half pixel."""
+    ratio = np.float32(source) / np.float32(target)
+    position = np.arange(target, dtype=np.float32) * ratio
+    low = np.floor(position).astype(np.int64)
+    fraction = position - low.astype(np.float32)
+    low = np.minimum(low, source - 1)
+    high = np.minimum(low + 1, source - 1)
+    weights = np.zeros((target, source), np.float32)
+    rows = np.arange(target)
+    np.add.at(weights, (rows, low), np.float32(1) - fraction)
+    np.add.at(weights, (rows, high), fraction)
+    return weights
+
+
+@lru_cache(maxsize=512)
+def legacy_bilinear_matrix(
+    source: int, target: int, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    """Interpolation matrix [target, source] of TensorFlow's legacy bilinear resize on one axis."""
+    return torch.from_numpy(_bilinear_weights(source, target)).to(device, dtype)
+
+
+def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Tensor:
+    """Resize one axis of a tensor of any rank by TensorFlow's legacy bilinear rule.
+
+    Args:
+        tensor: floating point, any shape with a non-empty ``axis``.
+        axis: the axis.
+        target: its new size, at least 1.
+
+    Returns:
+        The tensor with ``shape[axis] == target``. Gradient: the exact adjoint, as TensorFlow's.
+    """
+    source = tensor.shape[axis]
+    if source == target:
+        return tensor
+    matrix = legacy_bilinear_matrix(source, target, tensor.device, tensor.dtype)
+    if axis in (tensor.ndim - 2, -2):
+        return matrix @ tensor
+    moved = tensor.movedim(axis, -1) @ matrix.T
+    return moved.movedim(-1, axis)
+
+
+def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """TensorFlow's ``resize_bilinear(align_corners=False)``, without half-pixel centres.
+
+    The source position of output row i is ``i * (in / out)``; the last row is repeated rather
+    than extrapolated, and shrinking does not smooth. Written as two products with banded
+    matrices: that keeps the gradient an exact, deterministic adjoint on every device.
+
+    Args:
+        image: [N, C, H, W].
+        size: (height, width) of the result.
+
+    Returns:
+        [N, C, *size].
+    """
+    height, width = size
+    if height < 1 or width < 1:
+        raise ValueError(f"Cannot resize an image to {height} x {width}: choose larger scales.")
+    return resize_axis_legacy(resize_axis_legacy(image, 2, height), 3, width)
+
+
+# Rotation -------------------------------------------------------------------------------------
+
+
+def _rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
+    """Output-to-input map [2, 3] float32 of a rotation by ``angle`` radians about the centre."""
+    theta = np.float32(angle)
+    cos, sin = np.cos(theta), np.sin(theta)
+    right, bottom = np.float32(width - 1), np.float32(height - 1)
+    half = np.float32(2)
+    x_offset = (right - (cos * right - sin * bottom)) / half
+    y_offset = (bottom - (sin * right + cos * bottom)) / half
+    return np.array([[cos, -sin, x_offset], [sin, cos, y_offset]], np.float32)
+
+
+def _inverse_map(matrix: np.ndarray) -> np.ndarray:
+    square = np.concatenate([matrix, np.array([[0, 0, 1]], np.float32)])
+    return np.linalg.inv(square).astype(np.float32)[:2]
+
+
+def _round_half_away(value: np.ndarray) -> np.ndarray:
+    # In float64, because 0.49999997 + 0.5 is 1 in float32.
+    wide = value.astype(np.float64)
+    return np.copysign(np.floor(np.abs(wide) + 0.5), wide).astype(np.int64)
+
+
+def _nearest_table(matrix: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flat source index of each output pixel, and where it lies outside the image."""
+    x = np.arange(width, dtype=np.float32)[None, :]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    column = _round_half_away(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2])
+    row = _round_half_away(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2])
+    outside = (column < 0) | (column >= width) | (row < 0) | (row >= height)
+    index = np.where(outside, 0, row * width + column)
+    return index.reshape(-1).astype(np.int32), outside.reshape(-1)
+
+
+@lru_cache(maxsize=1024)
+def _rotation_tables(
+    angle: float, height: int, width: int, inverse: bool, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    matrix = _rotation_matrix(angle, height, width)
+    if inverse:
+        matrix = _inverse_map(matrix)
+    index, outside = _nearest_table(matrix, height, width)
+    return torch.from_numpy(index).to(device), torch.from_numpy(outside).to(device)
+
+
+def _gather_pixels(image: torch.Tensor, index: torch.Tensor, outside: torch.Tensor) -> Any:
+    flat = image.reshape(image.shape[0] * image.shape[1], -1).index_select(1, index)
+    return flat.masked_fill_(outside, 0).reshape(image.shape)
+
+
+class _RotateNearest(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: torch.Tensor, angle: float) -> torch.Tensor:
+        ctx.angle = angle
+        height, width = image.shape[2:]
+        return _gather_pixels(image, *_rotation_tables(angle, height, width, False, image.device))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = grads
+        height, width = gradient.shape[2:]
+        tables = _rotation_tables(ctx.angle, height, width, True, gradient.device)
+        return _gather_pixels(gradient, *tables), None
+
+
+def rotate_nearest(image: torch.Tensor, angle: float) -> torch.Tensor:
+    """``tf.contrib.image.rotate`` with its default nearest-neighbour interpolation.
+
+    Positive angles turn counter-clockwise on screen, about ``(size - 1) / 2``. Coordinates are
+    float32, halves round away from zero, and samples from outside are 0. The gradient is
+    TensorFlow's: the gradient image rotated back by nearest neighbour, which is not the adjoint.
+
+    Args:
+        image: [N, C, H, W].
+        angle: radians.
+
+    Returns:
+        [N, C, H, W].
+    """
+    if angle == 0:
+        return image
+    return _RotateNearest.apply(image, float(np.float32(angle)))
+
+
+# Padding --------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _symmetric_index(size: int, width: int, device: torch.device) -> torch.Tensor:
+    index = np.concatenate(
+        [np.arange(width)[::-1], np.arange(size), np.arange(size - width, size)[::-1]]
+    )
+    return torch.from_numpy(index.copy()).to(device)
+
+
+def pad_image(image: torch.Tensor, width: int, mode: str, value: float = 0.0) -> torch.Tensor:
+    """Pad height and width on every side as ``tf.pad`` does.
+
+    Args:
+        image: [N, C, H, W].
+        width: pixels on each side.
+        mode: ``"constant"``, ``"reflect"`` (edge not repeated) or ``"symmetric"`` (repeated).
+        value: the constant.
+
+    Raises:
+        ValueError: the image is too small to be mirrored that far.
+    """
+    if mode == "constant":
+        return F.pad(image, (width,) * 4, value=value)
+    smallest = min(image.shape[2:])
+    if width > smallest - (mode == "reflect"):
+        raise ValueError(
+            f"Cannot pad {width} pixels by mode {mode!r} around an image of "
+            f"{image.shape[2]} x {image.shape[3]}: use mode='constant' or a smaller width."
+        )
+    if mode == "reflect":
+        return F.pad(image, (width,) * 4, mode="reflect")
+    rows = _symmetric_index(image.shape[2], width, image.device)
+    columns = _symmetric_index(image.shape[3], width, image.device)
+    return image.index_select(2, rows).index_select(3, columns)

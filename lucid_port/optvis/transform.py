@@ -1,0 +1,468 @@
+"""Stochastic transformations that a visualisation should be robust to.
+
+A transform is plain data (a frozen dataclass) with two halves: :meth:`Transform.make_params`
+draws what is random from a :class:`~lucid_port.optvis.sampling.RandomSource`, on the host, as
+plain numbers; :meth:`Transform.apply` uses them. Calling a transform does both. The lower-case
+functions have the names, arguments and defaults of ``lucid.optvis.transform``.
+
+All act on the [0, 1] image, NCHW, before the model's own range mapping. Unless the source says
+``per_image``, one draw is shared by the whole batch, as in Lucid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Union
+
+import numpy as np
+import torch
+
+from lucid_port.optvis import plain
+from lucid_port.optvis.param.color import to_valid_rgb_tensor
+from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
+from lucid_port.optvis.resampling import (
+    pad_image,
+    resize_bilinear_legacy,
+    rotate_nearest,
+    scaled_size,
+)
+from lucid_port.optvis.sampling import RandomSource
+
+__all__ = [
+    "Compose",
+    "Transform",
+    "as_transform",
+    "collapse_alpha_random",
+    "compose",
+    "crop_or_pad_to",
+    "jitter",
+    "normalize_gradient",
+    "pad",
+    "random_rotate",
+    "random_scale",
+    "standard_transforms",
+]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Base of all transforms: plain data that can draw its parameters and apply them."""
+
+    kind: ClassVar[str]
+
+    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+        """Draw the parameters for one image batch of NCHW ``shape``: plain numbers, or None."""
+        return None
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        """Transform an NCHW image with parameters from :meth:`make_params`."""
+        raise NotImplementedError
+
+    def output_shape(self, shape: Shape, params: Any) -> Shape:
+        """NCHW shape of the result for an image of ``shape``."""
+        return shape
+
+    def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
+        """Draw and apply. Without a source, draws come from a new one with the default seed."""
+        if source is None:
+            source = RandomSource()
+        return self.apply(image, self.make_params(source.scope(self.kind), tuple(image.shape)))
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain-data form: ``{"transform": kind, "args": {...}}``."""
+        args = {f.name: plain.to_data(getattr(self, f.name)) for f in fields(self)}
+        return {"transform": self.kind, "args": args}
+
+
+def _per_image(
+    image: torch.Tensor, params: Sequence[Any], apply: Callable[[torch.Tensor, Any], torch.Tensor]
+) -> torch.Tensor:
+    """Apply with the k-th parameters to the k-th image."""
+    return torch.cat([apply(image[k : k + 1], p) for k, p in enumerate(params)])
+
+
+def _is_per_image(params: Any) -> bool:
+    return isinstance(params, list)
+
+
+def _plain_params(draw: np.ndarray, images: int | None, make: Callable[[Any], Any]) -> Any:
+    """One parameter shared by the batch, or a list with one for each image."""
+    return make(draw) if images is None else [make(d) for d in draw]
+
+
+@dataclass(frozen=True)
+class Jitter(Transform):
+    """Random crop that makes the image ``d`` pixels smaller; see :func:`jitter`."""
+
+    kind: ClassVar[str] = "jitter"
+    d: int
+    seed: int | None = None
+
+    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+        images = source.images(shape[0])
+        source = source.reseeded(self.seed)
+        draw = source.integers("offset", self.d + 1, 2, images=images)
+        return _plain_params(draw, images, lambda d: (int(d[0]), int(d[1])))
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        if _is_per_image(params):
+            return _per_image(image, params, self.apply)
+        _, _, height, width = self.output_shape(tuple(image.shape), params)
+        if height < 1 or width < 1:
+            raise ValueError(
+                f"jitter({self.d}) leaves nothing of an image of {image.shape[2]} x "
+                f"{image.shape[3]} pixels: use a smaller jitter or pad first."
+            )
+        y, x = params
+        return image[:, :, y : y + height, x : x + width]
+
+    def output_shape(self, shape: Shape, params: Any) -> Shape:
+        return (*shape[:2], shape[2] - self.d, shape[3] - self.d)
+
+
+_PAD_MODES = ("reflect", "symmetric", "constant")
+
+
+@dataclass(frozen=True)
+class Pad(Transform):
+    """Padding on all sides; see :func:`pad`."""
+
+    kind: ClassVar[str] = "pad"
+    w: int
+    mode: str = "REFLECT"
+    constant_value: Union[float, str] = 0.5
+
+    def __post_init__(self) -> None:
+        if self.mode.lower() not in _PAD_MODES:
+            raise ValueError(f"Unknown pad mode {self.mode!r}: use one of {_PAD_MODES}.")
+        if isinstance(self.constant_value, str) and self.constant_value != "uniform":
+            raise ValueError(
+                f"constant_value is a number or 'uniform', not {self.constant_value!r}."
+            )
+
+    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+        if self.constant_value != "uniform":
+            return float(self.constant_value)
+        images = source.images(shape[0])
+        return _plain_params(source.uniform("constant_value", images=images), images, float)
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        if _is_per_image(params):
+            return _per_image(image, params, self.apply)
+        return pad_image(image, self.w, self.mode.lower(), params)
+
+    def output_shape(self, shape: Shape, params: Any) -> Shape:
+        return (*shape[:2], shape[2] + 2 * self.w, shape[3] + 2 * self.w)
+
+
+@dataclass(frozen=True)
+class RandomScale(Transform):
+    """Bilinear resize by a factor chosen from a list; see :func:`random_scale`."""
+
+    kind: ClassVar[str] = "random_scale"
+    scales: tuple[float, ...]
+    seed: int | None = None
+
+    def make_params(self, source: RandomSource, shape: Shape) -> float:
+        # Always shared: images of different sizes are no batch.
+        choice = source.reseeded(self.seed).integers("choice", len(self.scales))
+        return self.scales[int(choice)]
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        _, _, height, width = self.output_shape(tuple(image.shape), params)
+        return resize_bilinear_legacy(image, (height, width))
+
+    def output_shape(self, shape: Shape, params: Any) -> Shape:
+        return (*shape[:2], scaled_size(shape[2], params), scaled_size(shape[3], params))
+
+
+_RADIANS = ("radians", "rads", "rad")
+
+
+@dataclass(frozen=True)
+class RandomRotate(Transform):
+    """Nearest-neighbour rotation by an angle chosen from a list; see :func:`random_rotate`."""
+
+    kind: ClassVar[str] = "random_rotate"
+    angles: tuple[float, ...]
+    units: str = "degrees"
+    seed: int | None = None
+    exact_pi: bool = False
+
+    def __post_init__(self) -> None:
+        if self.units.lower() not in ("degrees", *_RADIANS):
+            raise ValueError(f"Unknown units {self.units!r}: use 'degrees' or 'radians'.")
+
+    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+        images = source.images(shape[0])
+        draw = source.reseeded(self.seed).integers("choice", len(self.angles), images=images)
+        return _plain_params(draw, images, lambda index: self._radians(self.angles[int(index)]))
+
+    def _radians(self, angle: float) -> float:
+        if self.units.lower() in _RADIANS:
+            return float(angle)
+        pi = np.float32(np.pi) if self.exact_pi else np.float32(3.14)
+        return float(pi * np.float32(angle) / np.float32(180))
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        if _is_per_image(params):
+            return _per_image(image, params, self.apply)
+        return rotate_nearest(image, params)
+
+
+class _NormalizeGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, image: torch.Tensor, scales: torch.Tensor | None, zero_safe: bool
+    ) -> torch.Tensor:
+        ctx.scales, ctx.zero_safe = scales, zero_safe
+        return image.view_as(image)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (gradient,) = grads
+        norm = (gradient * gradient).sum((1, 2, 3), keepdim=True).sqrt()
+        if ctx.zero_safe:
+            norm = torch.where(norm > 0, norm, torch.ones_like(norm))
+        if ctx.scales is not None:
+            gradient = gradient * ctx.scales[:, None, None, None]
+        return gradient / norm, None, None
+
+
+@dataclass(frozen=True)
+class NormalizeGradient(Transform):
+    """Identity whose gradient has a fixed norm per image; see :func:`normalize_gradient`."""
+
+    kind: ClassVar[str] = "normalize_gradient"
+    grad_scales: tuple[float, ...] | None = None
+    zero_safe: bool = True
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        scales = None
+        if self.grad_scales is not None:
+            scales = torch.tensor(self.grad_scales, dtype=image.dtype, device=image.device)
+        return _NormalizeGradient.apply(image, scales, self.zero_safe)
+
+
+@dataclass(frozen=True)
+class CollapseAlphaRandom(Transform):
+    """Blend an RGBA image over random images; see :func:`collapse_alpha_random`."""
+
+    kind: ClassVar[str] = "collapse_alpha_random"
+    sd: float | None = 0.5
+
+    def make_params(self, source: RandomSource, shape: Shape) -> np.ndarray:
+        count, _, height, width = shape
+        size = (2, 3, *fft_frequencies(height, width).shape)
+        # Fresh for each image whatever the source's setting: that is what Lucid does here.
+        return source.normal("noise", size, images=count).astype(np.float32)
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        if image.shape[1] != 4:
+            raise ValueError(
+                f"collapse_alpha_random needs an image of 4 channels (RGBA), not {image.shape[1]}: "
+                "make it with param.image(..., alpha=True)."
+            )
+        noise = torch.as_tensor(params).to(image.device, image.dtype)
+        spectrum = (0.01 if self.sd is None else self.sd) * noise.transpose(0, 1)
+        background = to_valid_rgb_tensor(
+            fft_to_image(spectrum, image.shape[2], image.shape[3]), decorrelate=True
+        )
+        alpha = image[:, 3:4]
+        return alpha * image[:, :3] + (1 - alpha) * background
+
+    def output_shape(self, shape: Shape, params: Any) -> Shape:
+        return (shape[0], 3, *shape[2:])
+
+
+@dataclass(frozen=True)
+class CropOrPadTo(Transform):
+    """Centred crop or zero padding to a fixed size; see :func:`crop_or_pad_to`."""
+
+    kind: ClassVar[str] = "crop_or_pad_to"
+    height: int
+    width: int
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        missing_y, missing_x = self.height - image.shape[2], self.width - image.shape[3]
+        top, left = max(-missing_y, 0) // 2, max(-missing_x, 0) // 2
+        image = image[:, :, top : top + self.height, left : left + self.width]
+        missing_y, missing_x = max(missing_y, 0), max(missing_x, 0)
+        before_y, before_x = missing_y // 2, missing_x // 2
+        amounts = (before_x, missing_x - before_x, before_y, missing_y - before_y)
+        return torch.nn.functional.pad(image, amounts) if any(amounts) else image
+
+    def output_shape(self, shape: Shape, params: Any) -> Shape:
+        return (*shape[:2], self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Custom(Transform):
+    """A user's own function of an NCHW image; it has no plain-data form."""
+
+    kind: ClassVar[str] = "custom"
+    function: Callable[[torch.Tensor], torch.Tensor]
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        return self.function(image)
+
+
+@dataclass(frozen=True)
+class Compose(Transform):
+    """Several transforms, left to right; see :func:`compose`."""
+
+    kind: ClassVar[str] = "compose"
+    transforms: tuple[Transform, ...] = ()
+
+    def make_params(self, source: RandomSource, shape: Shape) -> list[Any] | tuple[Any, ...]:
+        params = []
+        for index, transform in enumerate(self.transforms):
+            drawn = transform.make_params(self._scope(source, index), shape)
+            shape = transform.output_shape(shape, drawn)
+            params.append(drawn)
+        return tuple(params)
+
+    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+        for transform, drawn in zip(self.transforms, params, strict=True):
+            image = transform.apply(image, drawn)
+        return image
+
+    def output_shape(self, shape: Shape, params: Any) -> Shape:
+        for transform, drawn in zip(self.transforms, params, strict=True):
+            shape = transform.output_shape(shape, drawn)
+        return shape
+
+    def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
+        source = RandomSource() if source is None else source
+        # Interleaved, so that a user's own transform may return any size.
+        for index, transform in enumerate(self.transforms):
+            params = transform.make_params(self._scope(source, index), tuple(image.shape))
+            image = transform.apply(image, params)
+        return image
+
+    def _scope(self, source: RandomSource, index: int) -> RandomSource:
+        return source.scope(f"{index}.{self.transforms[index].kind}")
+
+
+# Lucid's names --------------------------------------------------------------------------------
+
+
+def jitter(d: int, seed: int | None = None) -> Jitter:
+    """Crop randomly to a size ``d`` smaller; offsets are uniform in 0..d, d included.
+
+    Args:
+        d: pixels by which height and width shrink.
+        seed: draw from this seed instead of the render's.
+    """
+    return Jitter(int(d), seed)
+
+
+def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad:
+    """Pad by ``w`` pixels on each side.
+
+    Args:
+        w: width.
+        mode: REFLECT, SYMMETRIC or CONSTANT, in any case.
+        constant_value: used by CONSTANT; ``"uniform"`` draws one number in [0, 1) each time.
+    """
+    return Pad(int(w), mode, constant_value)
+
+
+def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScale:
+    """Resize by one of ``scales``, with TensorFlow's legacy bilinear rule and truncated sizes."""
+    return RandomScale(_numbers(scales, "scales"), seed)
+
+
+def random_rotate(
+    angles: Iterable[float],
+    units: str = "degrees",
+    seed: int | None = None,
+    *,
+    exact_pi: bool = False,
+) -> RandomRotate:
+    """Rotate by one of ``angles``, nearest neighbour, with zeros from outside.
+
+    Args:
+        angles: to choose from; positive is counter-clockwise.
+        units: ``"degrees"``, or ``"radians"``, ``"rads"``, ``"rad"``.
+        seed: draw from this seed instead of the render's.
+        exact_pi: Lucid converts degrees with 3.14 for pi; True uses pi.
+    """
+    return RandomRotate(_numbers(angles, "angles"), units, seed, exact_pi)
+
+
+def normalize_gradient(
+    grad_scales: Sequence[float] | None = None, *, zero_safe: bool = True
+) -> NormalizeGradient:
+    """Identity forward; backward, the gradient of each image is scaled to norm 1.
+
+    Args:
+        grad_scales: norm wanted for each image.
+        zero_safe: keep a zero gradient zero. False divides by zero as Lucid does (NaN).
+    """
+    scales = None if grad_scales is None else tuple(float(s) for s in grad_scales)
+    return NormalizeGradient(scales, zero_safe)
+
+
+def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
+    """Blend RGBA over coloured 1/f noise, drawn anew for each image and step.
+
+    Args:
+        sd: standard deviation of the noise's spectrum.
+    """
+    return CollapseAlphaRandom(sd)
+
+
+def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
+    """Crop to the centre or pad with zeros (before: the smaller half) to a fixed size."""
+    return CropOrPadTo(int(height), int(width))
+
+
+def compose(transforms: Iterable[Transform | Callable[[torch.Tensor], torch.Tensor]]) -> Compose:
+    """Apply ``transforms`` from left to right; none is the identity."""
+    return Compose(tuple(as_transform(t) for t in transforms))
+
+
+def as_transform(transform: Transform | Callable[[torch.Tensor], torch.Tensor]) -> Transform:
+    """A transform from itself or from a function of an NCHW image.
+
+    Raises:
+        TypeError: neither.
+    """
+    if isinstance(transform, Transform):
+        return transform
+    if callable(transform):
+        return Custom(transform)
+    raise TypeError(f"A transform is a Transform or a function of an image, not {transform!r}.")
+
+
+def _numbers(values: Iterable[float], what: str) -> tuple[float, ...]:
+    numbers = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
+    if not numbers:
+        raise ValueError(f"No {what} to choose from.")
+    return numbers
+
+
+standard_transforms: list[Transform] = [
+    pad(12, mode="constant", constant_value=0.5),
+    jitter(8),
+    random_scale([1 + (i - 5) / 50.0 for i in range(11)]),
+    random_rotate(list(range(-10, 11)) + 5 * [0]),
+    jitter(4),
+]
+"""Lucid's default: small shifts, scales by up to 10 % and rotations by up to 10 degrees."""
+
+for _factory in (
+    jitter,
+    pad,
+    random_scale,
+    random_rotate,
+    normalize_gradient,
+    collapse_alpha_random,
+    crop_or_pad_to,
+    compose,
+):
+    plain.register("transform", _factory.__name__, _factory)
