@@ -1,0 +1,247 @@
+"""Writes frozen TensorFlow 1 graphs without TensorFlow; the compiled protos come with tensorboard."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DataType
+
+Size = int | tuple[int, int]
+
+# The version that TensorFlow 1.15 writes into its graphs. Later releases read it too, and no op that these graphs use
+# is deprecated at it.
+PRODUCER = 134
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*\Z")
+_DTYPES: dict[np.dtype, int] = {
+    np.dtype(np.float32): DataType.DT_FLOAT,
+    np.dtype(np.float64): DataType.DT_DOUBLE,
+    np.dtype(np.int32): DataType.DT_INT32,
+    np.dtype(np.int64): DataType.DT_INT64,
+    np.dtype(np.bool_): DataType.DT_BOOL,
+}
+
+
+class GraphWriter:
+    """Builds a GraphDef node by node.
+
+    Every method that adds a node returns its name, which is how later nodes refer to it (`name:1` is its second
+    output). Nodes are kept in the order in which they were added.
+    """
+
+    def __init__(self) -> None:
+        self._graph = GraphDef()
+        self._graph.versions.producer = PRODUCER
+        self._names: set[str] = set()
+
+    def graph_def(self) -> GraphDef:
+        """A copy of the graph written so far."""
+        copy = GraphDef()
+        copy.CopyFrom(self._graph)
+        return copy
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the graph to a file, which appears whole or not at all.
+
+        Returns:
+            The path.
+        """
+        return write_graph_def(self._graph, path)
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+
+    def placeholder(self, name: str, shape: Sequence[int | None], dtype: DTypeLike = np.float32) -> str:
+        """An input of the graph; None stands for a dimension that is not fixed."""
+        node = self._node(name, "Placeholder", ())
+        node.attr["dtype"].type = _data_type(dtype)
+        node.attr["shape"].shape.CopyFrom(_shape_proto(shape))
+        return name
+
+    def const(self, name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> str:
+        """A constant, stored as raw bytes as TensorFlow stores large ones.
+
+        Args:
+            name: the node's name.
+            value: the values; Python floats become float32 and Python integers int32 unless `dtype` says otherwise.
+            dtype: the type to store.
+        """
+        array = _as_array(value, dtype)
+        proto = TensorProto(dtype=_data_type(array.dtype), tensor_shape=_shape_proto(array.shape))
+        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        return self._const(name, proto)
+
+    def splat(self, name: str, value: float, shape: Sequence[int]) -> str:
+        """A float32 constant that states one value for a whole tensor, as TensorFlow stores `tf.fill`-like ones."""
+        proto = TensorProto(dtype=DataType.DT_FLOAT, tensor_shape=_shape_proto(shape), float_val=[value])
+        return self._const(name, proto)
+
+    def op(self, name: str, op_type: str, inputs: Sequence[str], T: DTypeLike | None = np.float32, **attrs: Any) -> str:
+        """Any other node.
+
+        Args:
+            name: the node's name.
+            op_type: TensorFlow's op type, such as `Conv2D`.
+            inputs: names of the nodes to read, as `name` or `name:index`.
+            T: the op's element type, which nearly every op has; None leaves the attribute out.
+            **attrs: the op's other attributes. The Python type decides the proto's: bool, int, float, str, a numpy
+                type, or a list of one of those. A float attribute must be given a float.
+
+        Raises:
+            ValueError: the name is taken or not one that TensorFlow accepts, or an input does not exist.
+            TypeError: an attribute's type has no counterpart in a GraphDef.
+        """
+        node = self._node(name, op_type, inputs)
+        if T is not None:
+            node.attr["T"].type = _data_type(T)
+        for key, value in attrs.items():
+            node.attr[key].CopyFrom(_attr_value(key, value))
+        return name
+
+    # -- conveniences: the ops of image networks, always NHWC ----------------------------------------------------------
+
+    def conv2d(
+        self, name: str, x: str, kernel: str, stride: Size = 1, padding: str = "SAME", dilation: Size = 1
+    ) -> str:
+        """Convolution of `x` with the HWIO constant `kernel`."""
+        return self.op(
+            name, "Conv2D", [x, kernel], strides=_spatial(stride), padding=padding, data_format="NHWC",
+            dilations=_spatial(dilation), use_cudnn_on_gpu=True,
+        )  # fmt: skip
+
+    def bias_add(self, name: str, x: str, bias: str) -> str:
+        """Adds a vector to the last axis."""
+        return self.op(name, "BiasAdd", [x, bias], data_format="NHWC")
+
+    def pool(self, name: str, kind: str, x: str, size: Size, stride: Size, padding: str) -> str:
+        """`kind` is `MaxPool` or `AvgPool`."""
+        return self.op(
+            name, kind, [x], ksize=_spatial(size), strides=_spatial(stride), padding=padding, data_format="NHWC"
+        )
+
+    def lrn(self, name: str, x: str, depth_radius: int, bias: float, alpha: float, beta: float) -> str:
+        """Local response normalisation over neighbouring channels."""
+        return self.op(
+            name, "LRN", [x], depth_radius=depth_radius, bias=float(bias), alpha=float(alpha), beta=float(beta)
+        )
+
+    def concat(self, name: str, axis: str, towers: Sequence[str]) -> str:
+        """The old `Concat`, whose first input is the axis (an int32 constant)."""
+        return self.op(name, "Concat", [axis, *towers], N=len(towers))
+
+    def concat_v2(self, name: str, towers: Sequence[str], axis: str) -> str:
+        """`ConcatV2`, whose last input is the axis (an int32 constant)."""
+        return self.op(name, "ConcatV2", [*towers, axis], N=len(towers), Tidx=np.int32)
+
+    def reshape(self, name: str, x: str, shape: Sequence[int]) -> str:
+        """Reshape, with its target as the constant `<name>/shape`."""
+        target = self.const(f"{name}/shape", shape, np.int32)
+        return self.op(name, "Reshape", [x, target], Tshape=np.int32)
+
+    def matmul(self, name: str, x: str, matrix: str, transpose_b: bool = False) -> str:
+        """Matrix product of two rank-2 tensors."""
+        return self.op(name, "MatMul", [x, matrix], transpose_a=False, transpose_b=transpose_b)
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _node(self, name: str, op_type: str, inputs: Sequence[str]) -> NodeDef:
+        if not _NODE_NAME.match(name):
+            raise ValueError(f"TensorFlow accepts no node called {name!r}.")
+        if name in self._names:
+            raise ValueError(f"The graph already has a node called {name!r}.")
+        for source in inputs:
+            if _node_of(source) not in self._names:
+                raise ValueError(f"Node {name!r} reads {source!r}, which was not added before it.")
+        self._names.add(name)
+        node = self._graph.node.add(name=name, op=op_type)
+        node.input.extend(inputs)
+        return node
+
+    def _const(self, name: str, proto: TensorProto) -> str:
+        node = self._node(name, "Const", ())
+        node.attr["dtype"].type = proto.dtype
+        node.attr["value"].tensor.CopyFrom(proto)
+        return name
+
+
+def write_graph_def(graph_def: GraphDef, path: str | os.PathLike[str]) -> Path:
+    """Serialises a graph into a file, which appears whole or not at all. The same graph gives the same bytes.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(graph_def.SerializeToString(deterministic=True))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _node_of(source: str) -> str:
+    name, colon, index = source.rpartition(":")
+    return name if colon and index.isdigit() else source
+
+
+def _spatial(size: Size) -> list[int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    return [1, height, width, 1]
+
+
+def _as_array(value: ArrayLike, dtype: DTypeLike | None) -> np.ndarray:
+    array = np.asarray(value, dtype)
+    if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
+        narrower = {"f": np.float32, "i": np.int32}.get(array.dtype.kind)
+        array = array.astype(narrower) if narrower else array
+    return np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray alone turns a scalar into a vector
+
+
+def _data_type(dtype: DTypeLike) -> Any:
+    try:
+        return _DTYPES[np.dtype(dtype)]
+    except KeyError:
+        raise TypeError(f"These graphs hold no values of type {np.dtype(dtype)}.") from None
+
+
+def _shape_proto(shape: Sequence[int | None]) -> TensorShapeProto:
+    dims = [TensorShapeProto.Dim(size=-1 if size is None else size) for size in shape]
+    return TensorShapeProto(dim=dims)
+
+
+def _attr_value(key: str, value: Any) -> AttrValue:
+    if isinstance(value, (list, tuple)):
+        attr = AttrValue()
+        attr.list.SetInParent()
+        for item in value:
+            field, converted = _attr_field(key, item)
+            getattr(attr.list, field).append(converted)
+        return attr
+    field, converted = _attr_field(key, value)
+    return AttrValue(**{field: converted})
+
+
+def _attr_field(key: str, value: Any) -> tuple[str, Any]:
+    if isinstance(value, (bool, np.bool_)):  # before int, of which bool is a subclass
+        return "b", bool(value)
+    if isinstance(value, (int, np.integer)):
+        return "i", int(value)
+    if isinstance(value, (float, np.floating)):
+        return "f", float(value)
+    if isinstance(value, str):
+        return "s", value.encode()
+    if isinstance(value, (type, np.dtype)):
+        return "type", _data_type(value)
+    raise TypeError(f"Attribute {key!r} is a {type(value).__name__}, which a GraphDef cannot hold.")

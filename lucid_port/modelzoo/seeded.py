@@ -1,0 +1,184 @@
+"""InceptionV1's exact graph with seeded weights, and smooth twins of any graph.
+
+The trained weights of Lucid's default model are a user's download. Its topology is public, so tests and first tries
+use the same graph with weights that anyone can recompute bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+from converters.writer import GraphWriter
+
+INPUT_NAME = "input"
+CLASSES = 1008
+
+
+@dataclass(frozen=True)
+class InceptionModule:
+    """Output channels of one inception module's convolutions."""
+
+    name: str
+    conv1x1: int
+    bottleneck3x3: int
+    conv3x3: int
+    bottleneck5x5: int
+    conv5x5: int
+    pool_reduce: int
+
+
+MODULES: tuple[InceptionModule, ...] = (
+    InceptionModule("mixed3a", 64, 96, 128, 16, 32, 32),
+    InceptionModule("mixed3b", 128, 128, 192, 32, 96, 64),
+    InceptionModule("mixed4a", 192, 96, 204, 16, 48, 64),
+    InceptionModule("mixed4b", 160, 112, 224, 24, 64, 64),
+    InceptionModule("mixed4c", 128, 128, 256, 24, 64, 64),
+    InceptionModule("mixed4d", 112, 144, 288, 32, 64, 64),
+    InceptionModule("mixed4e", 256, 160, 320, 32, 128, 128),
+    InceptionModule("mixed5a", 256, 160, 320, 48, 128, 128),
+    InceptionModule("mixed5b", 384, 192, 384, 48, 128, 128),
+)
+# Modules after which the map is halved, with the name of the pool that does it.
+_POOL_AFTER = {"mixed3b": "maxpool4", "mixed4e": "maxpool10"}
+_HEAD_AFTER = {"mixed4a": 0, "mixed4d": 1}
+
+# Root mean squares that keep a random network's values where a trained network's lie: tens to hundreds in the
+# convolutions, logits of a few units so that no softmax saturates.
+_LOGIT_GAIN = 0.06
+_BIAS_SCALE = 8.0
+
+
+def seeded_inceptionv1(seed: int = 0, smooth: bool = False, width: float = 1.0) -> GraphDef:
+    """InceptionV1 as Lucid's graph file has it (names, attributes, all three heads), with seeded weights.
+
+    Input: `input`, NHWC RGB of any size, values in (-117, 138). The weights are made of uniform draws of
+    `numpy.random.RandomState` and correctly rounded arithmetic only, so every machine gets the same bits.
+
+    Args:
+        seed: seed of the weights.
+        smooth: also replace ReLUs and max pools as `smooth_twin` does.
+        width: factor on the channels of every convolution, for networks that are quick to run; 1 is InceptionV1.
+
+    Returns:
+        A frozen graph of 53.9 MB at width 1.
+
+    Raises:
+        ValueError: `width` is not positive.
+    """
+    if width <= 0:
+        raise ValueError(f"The width of a network is positive, not {width}.")
+    graph = _InceptionBuilder(np.random.RandomState(seed), width).build()
+    return smooth_twin(graph) if smooth else graph
+
+
+def smooth_twin(graph_def: GraphDef) -> GraphDef:
+    """The same graph with Softplus for Relu and AvgPool for MaxPool, names and all else unchanged.
+
+    Rounding flips decisions of ReLUs and maxima, which moves single values of a gradient a lot. On the twin nothing
+    flips, so that any difference of gradients is an error.
+    """
+    twin = GraphDef()
+    twin.CopyFrom(graph_def)
+    replaced = {"Relu": "Softplus", "MaxPool": "AvgPool"}
+    for node in twin.node:
+        node.op = replaced.get(node.op, node.op)
+    return twin
+
+
+class _InceptionBuilder:
+    """Adds InceptionV1's nodes to a writer; each method returns (node name, channels) of what it added."""
+
+    def __init__(self, random: np.random.RandomState, width: float) -> None:
+        self._random = random
+        self._width = width
+        self._writer = GraphWriter()
+
+    def build(self) -> GraphDef:
+        writer = self._writer
+        writer.placeholder(INPUT_NAME, [None, None, None, 3])
+        x, channels = self._conv("conv2d0", INPUT_NAME, 3, 64, kernel=7, stride=2)
+        x = writer.pool("maxpool0", "MaxPool", x, 3, 2, "SAME")
+        x = self._lrn("localresponsenorm0", x)
+        x, channels = self._conv("conv2d1", x, channels, 64, kernel=1, padding="VALID")
+        x, channels = self._conv("conv2d2", x, channels, 192, kernel=3)
+        x = self._lrn("localresponsenorm1", x)
+        x = writer.pool("maxpool1", "MaxPool", x, 3, 2, "SAME")
+        for module in MODULES:
+            x, channels = self._module(module, x, channels)
+            if module.name in _HEAD_AFTER:
+                self._auxiliary_head(_HEAD_AFTER[module.name], x, channels)
+            if module.name in _POOL_AFTER:
+                x = writer.pool(_POOL_AFTER[module.name], "MaxPool", x, 3, 2, "SAME")
+        x = writer.pool("avgpool0", "AvgPool", x, 7, 1, "VALID")
+        x = writer.reshape("avgpool0/reshape", x, [-1, channels])
+        self._softmax("softmax2", x, channels)
+        for index, output in enumerate(("output", "output1", "output2")):
+            writer.op(output, "Identity", [f"softmax{index}"])
+        return writer.graph_def()
+
+    def _module(self, module: InceptionModule, x: str, inputs: int) -> tuple[str, int]:
+        writer, name = self._writer, module.name
+        one, ones = self._conv(f"{name}_1x1", x, inputs, module.conv1x1, kernel=1)
+        three, threes = self._conv(f"{name}_3x3_bottleneck", x, inputs, module.bottleneck3x3, kernel=1)
+        three, threes = self._conv(f"{name}_3x3", three, threes, module.conv3x3, kernel=3)
+        five, fives = self._conv(f"{name}_5x5_bottleneck", x, inputs, module.bottleneck5x5, kernel=1)
+        five, fives = self._conv(f"{name}_5x5", five, fives, module.conv5x5, kernel=5)
+        pool = writer.pool(f"{name}_pool", "MaxPool", x, 3, 1, "SAME")
+        pool, pools = self._conv(f"{name}_pool_reduce", pool, inputs, module.pool_reduce, kernel=1)
+        axis = writer.const(f"{name}/concat_dim", 3, np.int32)
+        return writer.concat(name, axis, [one, three, five, pool]), ones + threes + fives + pools
+
+    def _auxiliary_head(self, index: int, x: str, channels: int) -> None:
+        writer = self._writer
+        x = writer.pool(f"head{index}_pool", "AvgPool", x, 5, 3, "VALID")
+        x, channels = self._conv(f"head{index}_bottleneck", x, channels, 128, kernel=1)
+        inputs = 4 * 4 * channels  # the map of a 224 pixel image is 4 x 4 here
+        x = writer.reshape(f"head{index}_bottleneck/reshape", x, [-1, inputs])
+        hidden = self._scaled(1024)
+        x = self._dense(f"nn{index}", f"nn{index}_pre_relu", x, inputs, hidden)
+        x = writer.op(f"nn{index}", "Relu", [x])
+        x = writer.reshape(f"nn{index}/reshape", x, [-1, hidden])
+        self._softmax(f"softmax{index}", x, hidden)
+
+    def _softmax(self, name: str, x: str, inputs: int) -> None:
+        logits = self._dense(name, f"{name}_pre_activation", x, inputs, CLASSES, gain=_LOGIT_GAIN)
+        self._writer.op(name, "Softmax", [logits])
+
+    def _conv(
+        self, name: str, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: str = "SAME"
+    ) -> tuple[str, int]:
+        writer, outputs = self._writer, self._scaled(outputs)
+        weights = writer.const(f"{name}_w", self._weights((kernel, kernel, inputs, outputs)))
+        bias = writer.const(f"{name}_b", self._uniform((outputs,), _BIAS_SCALE))
+        x = writer.conv2d(f"{name}_pre_relu/conv", x, weights, stride, padding)
+        x = writer.bias_add(f"{name}_pre_relu", x, bias)
+        return writer.op(name, "Relu", [x]), outputs
+
+    def _dense(self, name: str, result: str, x: str, inputs: int, outputs: int, gain: float = 1.0) -> str:
+        writer = self._writer
+        weights = writer.const(f"{name}_w", self._weights((inputs, outputs), gain))
+        bias = writer.const(f"{name}_b", self._uniform((outputs,), _BIAS_SCALE * gain))
+        return writer.bias_add(result, writer.matmul(f"{result}/matmul", x, weights), bias)
+
+    def _lrn(self, name: str, x: str) -> str:
+        return self._writer.lrn(name, x, depth_radius=5, bias=2.0, alpha=1e-4, beta=0.5)
+
+    def _scaled(self, channels: int) -> int:
+        return max(1, math.ceil(channels * self._width))
+
+    def _weights(self, shape: Sequence[int], gain: float = 1.0) -> np.ndarray:
+        """Weights of He's variance (2 / inputs), so that a ReLU network keeps its activations' size."""
+        fan_in = math.prod(shape[:-1])
+        return self._uniform(shape, gain * math.sqrt(2.0 / fan_in))
+
+    def _uniform(self, shape: Sequence[int], scale: float) -> np.ndarray:
+        """Uniform draws around zero whose root mean square is `scale`, float32."""
+        draws = self._random.random_sample(tuple(shape))
+        draws -= 0.5
+        draws *= scale * math.sqrt(12.0)
+        return draws.astype(np.float32)
