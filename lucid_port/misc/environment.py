@@ -11,5 +11,5 @@ def is_notebook_environment() -> bool:
         from IPython import get_ipython
     except ImportError:
         return False
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")

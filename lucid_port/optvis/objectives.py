@@ -180,15 +180,11 @@ def _algebra(name: str, of: Objective, func: ObjectiveFunction, **operands: Any)
 
 
 def _shift(objective: Objective, by: Any) -> Objective:
-    return _algebra(
-        "shift", objective, lambda T: objective(T) + _plain_number(by), objective=objective, by=by
-    )
+    return _algebra("shift", objective, lambda T: objective(T) + _plain_number(by), objective=objective, by=by)
 
 
 def _scale(objective: Objective, by: Any) -> Objective:
-    return _algebra(
-        "scale", objective, lambda T: _plain_number(by) * objective(T), objective=objective, by=by
-    )
+    return _algebra("scale", objective, lambda T: _plain_number(by) * objective(T), objective=objective, by=by)
 
 
 def _product(a: Objective, b: Objective) -> Objective:
@@ -200,13 +196,14 @@ def _quotient(a: Any, b: Any) -> Objective:
     return _algebra("quotient", named, lambda T: _evaluate(a, T) / _evaluate(b, T), a=a, b=b)
 
 
-for _name, _factory in {
+_ALGEBRA: dict[str, Callable[..., Objective]] = {
     "sum": Objective.sum,
     "shift": _shift,
     "scale": _scale,
     "product": _product,
     "quotient": _quotient,
-}.items():
+}
+for _name, _factory in _ALGEBRA.items():
     plain.register("objective", _name, _factory)
 
 
@@ -262,9 +259,7 @@ def _objective_factory(
     return make
 
 
-def wrap_objective(
-    require_format: Any = None, handle_batch: bool = False
-) -> Any:
+def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> Any:
     """Decorator that turns ``f(*args)`` returning a function of ``T`` into objectives' maker.
 
     Works bare (``@wrap_objective``, as older notebooks have it) and called
@@ -323,9 +318,7 @@ def as_objective(obj: Any) -> Objective:
         try:
             index = int(number)
         except ValueError:
-            raise ValueError(
-                f"{obj!r} is no objective: write 'layer:channel', as in 'mixed4a_pre_relu:476'."
-            ) from None
+            raise ValueError(f"{obj!r} is no objective: write 'layer:channel', as in 'mixed4a_pre_relu:476'.") from None
         return channel(layer.strip(), index)
     if callable(obj):
         name = getattr(obj, "__name__", type(obj).__name__)
@@ -426,9 +419,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
 
 
 @wrap_objective(require_format="NHWC")
-def direction(
-    layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None
-) -> ObjectiveFunction:
+def direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """A direction in activation space: mean of ``dot * max(0.1, cosine) ** cossim_pow``.
 
     Args:
@@ -470,9 +461,7 @@ def direction_neuron(
 
 
 @wrap_objective(require_format="NHWC")
-def tensor_direction(
-    layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None
-) -> ObjectiveFunction:
+def tensor_direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """As :func:`direction`, for a patch of vectors in the centre of the layer.
 
     Args:
@@ -485,8 +474,7 @@ def tensor_direction(
         ValueError: ``vec`` has another rank, or (when evaluated) is larger than the layer.
     """
     if np.ndim(vec) not in (3, 4):
-        raise ValueError(f"tensor_direction needs vec of [h, w, C] or [N, h, w, C], "
-                         f"not of rank {np.ndim(vec)}.")
+        raise ValueError(f"tensor_direction needs vec of [h, w, C] or [N, h, w, C], not of rank {np.ndim(vec)}.")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
@@ -559,8 +547,7 @@ def blur_alpha_each_step() -> ObjectiveFunction:
         alpha = T("input")[:, 3:4]
         if alpha.shape[1] == 0:
             raise ValueError(
-                "blur_alpha_each_step needs an image with an alpha channel: "
-                "make it with param.image(..., alpha=True)."
+                "blur_alpha_each_step needs an image with an alpha channel: make it with param.image(..., alpha=True)."
             )
         return 0.5 * ((alpha - _blur(alpha, 3).detach()) ** 2).sum()
 
@@ -568,9 +555,7 @@ def blur_alpha_each_step() -> ObjectiveFunction:
 
 
 @wrap_objective(require_format="NHWC")
-def channel_interpolate(
-    layer1: str, n_channel1: int, layer2: str, n_channel2: int
-) -> ObjectiveFunction:
+def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: int) -> ObjectiveFunction:
     """From the first channel to the second along the batch; summed over the images.
 
     Raises:
@@ -590,9 +575,7 @@ def channel_interpolate(
 
 
 @wrap_objective()
-def penalize_boundary_complexity(
-    shp: Any, w: int = 20, mask: Any = None, C: float = 0.5
-) -> ObjectiveFunction:
+def penalize_boundary_complexity(shp: Any, w: int = 20, mask: Any = None, C: float = 0.5) -> ObjectiveFunction:
     """Minus the deviation of the border from its own blur and from a constant.
 
     It is negative: **add** it to keep borders plain.

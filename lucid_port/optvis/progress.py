@@ -44,7 +44,8 @@ class ProgressBar:
             self._draw(vis)
 
     def _draw(self, vis: VisT) -> None:
-        assert vis.loss is not None and self._started is not None
+        assert vis.loss is not None
+        assert self._started is not None
         elapsed = time.monotonic() - self._started
         rate = (vis.steps - self._first) / elapsed if elapsed > 0 else 0.0
         left = (self.total - vis.steps) / rate if rate > 0 else 0.0
@@ -77,7 +78,7 @@ class TensorBoardLog:
         from torch.utils.tensorboard import SummaryWriter
 
         self.every = every
-        self.writer: Any = SummaryWriter(log_dir)  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(log_dir)
 
     def __call__(self, vis: VisT) -> None:
         if vis.steps == 1 or vis.steps % self.every == 0:

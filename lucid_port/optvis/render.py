@@ -42,9 +42,7 @@ class Model(Protocol):
     @property
     def labels(self) -> Sequence[str]: ...
 
-    def activations(
-        self, image: torch.Tensor, names: Sequence[str]
-    ) -> Mapping[str, torch.Tensor]: ...
+    def activations(self, image: torch.Tensor, names: Sequence[str]) -> Mapping[str, torch.Tensor]: ...
 
 
 ParamLike = Any
@@ -85,14 +83,10 @@ def make_transform_f(transforms: TransformsLike = None) -> Transform:
         return as_transform(transforms)
     if isinstance(transforms, Iterable):
         return compose(transforms)
-    raise TypeError(
-        f"transforms is None, a transform or a list of transforms, not {transforms!r}."
-    )
+    raise TypeError(f"transforms is None, a transform or a list of transforms, not {transforms!r}.")
 
 
-def make_optimizer(
-    optimizer: OptimizerLike, parameters: Sequence[torch.Tensor]
-) -> torch.optim.Optimizer:
+def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor]) -> torch.optim.Optimizer:
     """The optimiser of a render.
 
     Args:
@@ -110,8 +104,7 @@ def make_optimizer(
     if callable(optimizer):
         return optimizer(parameters)
     raise TypeError(
-        "optimizer is None, a torch optimizer, or a function from the list of parameters to one, "
-        f"not {optimizer!r}."
+        f"optimizer is None, a torch optimizer, or a function from the list of parameters to one, not {optimizer!r}."
     )
 
 
@@ -291,7 +284,7 @@ def make_vis_T(
 # The whole render -----------------------------------------------------------------------------
 
 
-class Renders(list):  # type: ignore[type-arg]
+class Renders(list[np.ndarray]):
     """The list of pictures that a render returns, with what else is known of it.
 
     Attributes:
@@ -371,9 +364,7 @@ def render_vis(
     return _run(vis, wanted, hooks, print_objectives or (), verbose)
 
 
-def _run(
-    vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any], verbose: bool
-) -> Renders:
+def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any], verbose: bool) -> Renders:
     pictures = Renders()
     pictures.vis, pictures.interrupted = vis, False
     due = set(wanted)
@@ -415,9 +406,7 @@ def _report(
     assert vis.loss is not None
     print(index, vis.loss.cpu().numpy())
     if printed:
-        for number, (objective, value) in enumerate(
-            zip(printed, vis.evaluate(printed), strict=True), 1
-        ):
+        for number, (objective, value) in enumerate(zip(printed, vis.evaluate(printed), strict=True), 1):
             description = as_objective(objective).description
             for one in np.atleast_1d(value.cpu().numpy()).ravel():
                 print(f"{number:02d}: {description}: {one:7.2f}")

@@ -49,9 +49,7 @@ def _bilinear_weights(source: int, target: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=512)
-def legacy_bilinear_matrix(
-    source: int, target: int, device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
+def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Interpolation matrix [target, source] of TensorFlow's legacy bilinear resize on one axis."""
     return torch.from_numpy(_bilinear_weights(source, target)).to(device, dtype)
 
@@ -188,9 +186,7 @@ def rotate_nearest(image: torch.Tensor, angle: float) -> torch.Tensor:
 
 @lru_cache(maxsize=256)
 def _symmetric_index(size: int, width: int, device: torch.device) -> torch.Tensor:
-    index = np.concatenate(
-        [np.arange(width)[::-1], np.arange(size), np.arange(size - width, size)[::-1]]
-    )
+    index = np.concatenate([np.arange(width)[::-1], np.arange(size), np.arange(size - width, size)[::-1]])
     return torch.from_numpy(index.copy()).to(device)
 
 

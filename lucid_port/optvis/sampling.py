@@ -89,8 +89,7 @@ class RandomSource:
             return self.seed + index
         if not 0 <= index < len(self.seeds):
             raise IndexError(
-                f"Image {index} has no seed: {len(self.seeds)} seeds were given. "
-                "Give one seed per image of the batch."
+                f"Image {index} has no seed: {len(self.seeds)} seeds were given. Give one seed per image of the batch."
             )
         return self.seeds[index]
 
@@ -133,9 +132,7 @@ class RandomSource:
             raise ValueError(f"Nothing to draw for {self._prefix}{name}: no choice below {high}.")
         return self._draw(name, size, images, 0, lambda g, s: g.integers(0, high, s))
 
-    def uniform(
-        self, name: str, size: int | Sequence[int] = (), *, images: int | None = None
-    ) -> np.ndarray:
+    def uniform(self, name: str, size: int | Sequence[int] = (), *, images: int | None = None) -> np.ndarray:
         """Uniform numbers in ``[0, 1)``, float64; arguments as in :meth:`integers`."""
         return self._draw(name, size, images, 0, lambda g, s: g.random(s))
 
@@ -170,7 +167,7 @@ class RandomSource:
         make: Any,
     ) -> np.ndarray:
         shape = (size,) if isinstance(size, int) else tuple(size)
-        full = shape if images is None else shape[:axis] + (images,) + shape[axis:]
+        full = shape if images is None else (*shape[:axis], images, *shape[axis:])
         key = self._prefix + name
         if self._state.replay is not None:
             value = self._replayed(key, full)
@@ -200,9 +197,7 @@ class RandomSource:
             raise IndexError(f"The {len(queue)} recorded draws for {key!r} are used up.")
         value = np.asarray(queue[position])
         if value.shape != shape:
-            raise ValueError(
-                f"Recorded draw {position} for {key!r} has shape {value.shape}, needed is {shape}."
-            )
+            raise ValueError(f"Recorded draw {position} for {key!r} has shape {value.shape}, needed is {shape}.")
         self._state.position[key] = position + 1
         return value
 

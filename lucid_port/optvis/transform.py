@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -133,15 +133,13 @@ class Pad(Transform):
     kind: ClassVar[str] = "pad"
     w: int
     mode: str = "REFLECT"
-    constant_value: Union[float, str] = 0.5
+    constant_value: float | str = 0.5
 
     def __post_init__(self) -> None:
         if self.mode.lower() not in _PAD_MODES:
             raise ValueError(f"Unknown pad mode {self.mode!r}: use one of {_PAD_MODES}.")
         if isinstance(self.constant_value, str) and self.constant_value != "uniform":
-            raise ValueError(
-                f"constant_value is a number or 'uniform', not {self.constant_value!r}."
-            )
+            raise ValueError(f"constant_value is a number or 'uniform', not {self.constant_value!r}.")
 
     def make_params(self, source: RandomSource, shape: Shape) -> Any:
         if self.constant_value != "uniform":
@@ -215,9 +213,7 @@ class RandomRotate(Transform):
 
 class _NormalizeGradient(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, image: torch.Tensor, scales: torch.Tensor | None, zero_safe: bool
-    ) -> torch.Tensor:
+    def forward(ctx: Any, image: torch.Tensor, scales: torch.Tensor | None, zero_safe: bool) -> torch.Tensor:
         ctx.scales, ctx.zero_safe = scales, zero_safe
         return image.view_as(image)
 
@@ -268,9 +264,7 @@ class CollapseAlphaRandom(Transform):
             )
         noise = torch.as_tensor(params).to(image.device, image.dtype)
         spectrum = (0.01 if self.sd is None else self.sd) * noise.transpose(0, 1)
-        background = to_valid_rgb_tensor(
-            fft_to_image(spectrum, image.shape[2], image.shape[3]), decorrelate=True
-        )
+        background = to_valid_rgb_tensor(fft_to_image(spectrum, image.shape[2], image.shape[3]), decorrelate=True)
         alpha = image[:, 3:4]
         return alpha * image[:, :3] + (1 - alpha) * background
 
@@ -394,9 +388,7 @@ def random_rotate(
     return RandomRotate(_numbers(angles, "angles"), units, seed, exact_pi)
 
 
-def normalize_gradient(
-    grad_scales: Sequence[float] | None = None, *, zero_safe: bool = True
-) -> NormalizeGradient:
+def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe: bool = True) -> NormalizeGradient:
     """Identity forward; backward, the gradient of each image is scaled to norm 1.
 
     Args:

@@ -130,9 +130,7 @@ class gradient_override_map(TorchFunctionMode):
                 raise ValueError(f"Unknown op type {op_type!r}: use one of {', '.join(_KNOWN)}.")
         self.overrides = dict(overrides)
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         handler = _HANDLERS.get(func)
         if handler is None:
@@ -201,9 +199,7 @@ def _on_max_pool(overrides: Any, args: Any, kwargs: Any) -> Any:
         return NotImplemented
     if arguments["stride"] is None or arguments["stride"] == []:
         arguments["stride"] = arguments["kernel_size"]
-    return _apply(
-        overrides, "MaxPool", lambda t: F.max_pool2d(t, **arguments), value, False, arguments
-    )
+    return _apply(overrides, "MaxPool", lambda t: F.max_pool2d(t, **arguments), value, False, arguments)
 
 
 _HANDLERS: dict[Any, Callable[[Any, Any, Any], Any]] = {

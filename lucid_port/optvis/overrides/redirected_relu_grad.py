@@ -75,9 +75,7 @@ def redirection(step: int = 0) -> gradient_override_map:
         step: number of updates made so far.
     """
     if step < REDIRECTED_UPDATES:
-        return gradient_override_map(
-            {"Relu": redirected_relu_grad, "Relu6": redirected_relu6_grad}
-        )
+        return gradient_override_map({"Relu": redirected_relu_grad, "Relu6": redirected_relu6_grad})
     return gradient_override_map(
         {
             "Relu": Substitute(lambda x: x.clamp(min=0)),

@@ -40,9 +40,7 @@ def _valid_average(value: torch.Tensor, valid: torch.Tensor, op: Op) -> torch.Te
     return total / _window_sum(valid, op.attributes).clamp(min=1)
 
 
-def make_smoothed_maxpool_grad(
-    smooth_type: str = "avg", epsilon: float = 1e-2
-) -> GradientFunction:
+def make_smoothed_maxpool_grad(smooth_type: str = "avg", epsilon: float = 1e-2) -> GradientFunction:
     """Gradient function for max pools, through a surrogate with the same windows.
 
     Padding never counts, neither the pool's own nor cells of ``-inf`` (how uneven padding is

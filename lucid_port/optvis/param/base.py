@@ -286,9 +286,7 @@ def _operand(value: Any) -> Parameterization:
 
 
 @parameterization
-def arithmetic(
-    operation: str, left: Parameterization, right: Parameterization
-) -> Parameterization:
+def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
     """``left + right`` and the like; made by the operators."""
     return Derived(_OPERATIONS[operation], [left, right])
 
@@ -331,7 +329,20 @@ def _decode_index(encoded: Sequence[Any]) -> tuple[Any, ...]:
 def take(part: Parameterization, index: Sequence[Any]) -> Parameterization:
     """``part[index]`` in Lucid's axis order; made by indexing."""
     decoded = _decode_index(index)
-    return Derived(lambda t: t[decoded], [part], last=True)
+    return Derived(lambda t: _indexed(t, decoded), [part], last=True)
+
+
+def _indexed(tensor: torch.Tensor, index: tuple[Any, ...]) -> torch.Tensor:
+    """``tensor[index]``, negative steps included (leading axes only), which torch lacks."""
+    plain_index = list(index)
+    for axis, item in enumerate(index):
+        if item is Ellipsis or item is None:
+            break
+        if isinstance(item, slice) and (item.step or 1) < 0:
+            positions = list(range(*item.indices(tensor.shape[axis])))
+            tensor = tensor.index_select(axis, torch.tensor(positions, device=tensor.device))
+            plain_index[axis] = slice(None)
+    return tensor[tuple(plain_index)]
 
 
 @parameterization

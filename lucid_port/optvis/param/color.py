@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lucid_port.optvis.param.base import Derived, Parameterization, as_parameterization
-from lucid_port.optvis.param.base import parameterization
+from lucid_port.optvis.param.base import Derived, Parameterization, as_parameterization, parameterization
 from lucid_port.optvis.param.unit_balls import constrain_L_inf
 
 __all__ = [
@@ -23,9 +22,7 @@ __all__ = [
     "to_valid_rgb_tensor",
 ]
 
-color_correlation_svd_sqrt = np.array(
-    [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32
-)
+color_correlation_svd_sqrt = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
 """Square root of the covariance of RGB in ImageNet, [3, 3]."""
 
 max_norm_svd_sqrt = float(np.max(np.linalg.norm(color_correlation_svd_sqrt, axis=0)))
@@ -49,17 +46,14 @@ def correlate_colors(image: torch.Tensor) -> torch.Tensor:
     """
     if image.shape[-3] != 3:
         raise ValueError(
-            f"Colour decorrelation needs 3 channels, not {image.shape[-3]}: "
-            "pass decorrelate=False or slice the image."
+            f"Colour decorrelation needs 3 channels, not {image.shape[-3]}: pass decorrelate=False or slice the image."
         )
     matrix = torch.from_numpy(color_correlation_normalized).to(image.device, image.dtype)
     flat = image.reshape(*image.shape[:-2], -1)
     return (matrix @ flat).reshape(image.shape)
 
 
-def to_valid_rgb_tensor(
-    image: torch.Tensor, decorrelate: bool = False, sigmoid: bool = True
-) -> torch.Tensor:
+def to_valid_rgb_tensor(image: torch.Tensor, decorrelate: bool = False, sigmoid: bool = True) -> torch.Tensor:
     """Map unbounded values to RGB in [0, 1]; see :func:`to_valid_rgb`. Channels first."""
     if decorrelate:
         image = correlate_colors(image)
@@ -72,9 +66,7 @@ def to_valid_rgb_tensor(
 
 
 @parameterization
-def to_valid_rgb(
-    t: Parameterization, decorrelate: bool = False, sigmoid: bool = True
-) -> Parameterization:
+def to_valid_rgb(t: Parameterization, decorrelate: bool = False, sigmoid: bool = True) -> Parameterization:
     """Map unbounded values to RGB in [0, 1].
 
     Args:
@@ -83,6 +75,4 @@ def to_valid_rgb(
         sigmoid: squash by the logistic function. Otherwise values are cut to [0, 1] with a
             gradient that points inwards, and ImageNet's mean is added if ``decorrelate``.
     """
-    return Derived(
-        lambda image: to_valid_rgb_tensor(image, decorrelate, sigmoid), [as_parameterization(t)]
-    )
+    return Derived(lambda image: to_valid_rgb_tensor(image, decorrelate, sigmoid), [as_parameterization(t)])

@@ -31,9 +31,7 @@ def raw_from_rgb(picture: Any, decorrelate: bool, margin: float = 1e-3) -> np.nd
     values = np.asarray(picture.detach().cpu() if isinstance(picture, torch.Tensor) else picture)
     values = values.astype(np.float64)
     if values.min() < 0 or values.max() > 1:
-        raise ValueError(
-            f"An initial image has values in [0, 1], not [{values.min():g}, {values.max():g}]."
-        )
+        raise ValueError(f"An initial image has values in [0, 1], not [{values.min():g}, {values.max():g}].")
     values = np.clip(values, margin, 1 - margin)
     raw = np.log(values) - np.log1p(-values)
     if decorrelate:

@@ -52,9 +52,7 @@ def fft_scale(height: int, width: int, decay_power: float = 1) -> np.ndarray:
     return (decay * np.sqrt(width * height)).astype(np.float32)
 
 
-def fft_to_image(
-    spectrum: torch.Tensor, height: int, width: int, decay_power: float = 1
-) -> torch.Tensor:
+def fft_to_image(spectrum: torch.Tensor, height: int, width: int, decay_power: float = 1) -> torch.Tensor:
     """Image of a spectrum.
 
     Args:
@@ -71,9 +69,7 @@ def fft_to_image(
     return _inverse(spectrum, scale, height, width)
 
 
-def _inverse(
-    spectrum: torch.Tensor, scale: torch.Tensor, height: int, width: int
-) -> torch.Tensor:
+def _inverse(spectrum: torch.Tensor, scale: torch.Tensor, height: int, width: int) -> torch.Tensor:
     scaled = torch.complex(spectrum[0] * scale, spectrum[1] * scale)
     columns = 2 * (spectrum.shape[-1] - 1)
     image = torch.fft.irfft2(scaled, s=(height, columns))
@@ -126,9 +122,7 @@ def _initial(init: Any, shape: Sequence[int]) -> torch.Tensor:
     try:
         full = np.broadcast_to(array.astype(np.float32), tuple(shape))
     except ValueError:
-        raise ValueError(
-            f"An initial value of shape {array.shape} does not fit the shape {tuple(shape)}."
-        ) from None
+        raise ValueError(f"An initial value of shape {array.shape} does not fit the shape {tuple(shape)}.") from None
     return channels_first(torch.from_numpy(full.copy())).contiguous()
 
 
@@ -182,9 +176,7 @@ def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float
 
 
 @parameterization
-def pixel_image(
-    shape: Sequence[int], sd: float | None = None, init_val: Any = None
-) -> Parameterization:
+def pixel_image(shape: Sequence[int], sd: float | None = None, init_val: Any = None) -> Parameterization:
     """An image parameterized by its pixels.
 
     Args:
@@ -235,9 +227,7 @@ def bilinearly_sampled_image(texture: Any, uv: Any) -> torch.Tensor:
 
 
 @parameterization
-def laplacian_pyramid_image(
-    shape: Sequence[int], n_levels: int = 4, sd: float | None = None
-) -> Parameterization:
+def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float | None = None) -> Parameterization:
     """An image as the sum of images at several resolutions.
 
     Args:
@@ -257,10 +247,7 @@ def laplacian_pyramid_image(
             f"An image of {height} x {width} pixels has no {n_levels} pyramid levels: "
             f"it needs {2 ** (n_levels - 1)} pixels, or fewer levels."
         )
-    levels = [
-        lowres_tensor(sizes, (*batch, height // 2**k, width // 2**k, channels), sd=sd)
-        for k in range(n_levels)
-    ]
+    levels = [lowres_tensor(sizes, (*batch, height // 2**k, width // 2**k, channels), sd=sd) for k in range(n_levels)]
     total = levels[0]
     for level in levels[1:]:
         total = total + level

@@ -105,9 +105,7 @@ def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameteriz
 
 
 @parameterization
-def unit_ball_L_inf(
-    shape: Sequence[int], precondition: bool = True, direction: str = "ascent"
-) -> Parameterization:
+def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: str = "ascent") -> Parameterization:
     """Parameters, initially zero, inside the unit cube; ``shape`` in Lucid's axis order."""
     _sign(direction)
     rule = constrain_L_inf_precondition if precondition else constrain_L_inf

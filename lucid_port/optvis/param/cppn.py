@@ -1,0 +1,179 @@
+"""Compositional pattern producing networks: an image as a small network of its coordinates.
+
+See Stanley, "Compositional pattern producing networks" (2007), and Mordvintsev et al.,
+"Differentiable Image Parameterizations" (Distill 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
+from lucid_port.optvis.sampling import RandomSource
+
+__all__ = [
+    "ACTIVATIONS",
+    "composite_activation",
+    "coordinate_grid",
+    "cppn",
+    "relu_normalized_activation",
+    "unbiased_composite_activation",
+]
+
+
+def composite_activation(x: torch.Tensor) -> torch.Tensor:
+    """``[atan(x) / 0.67, atan(x)^2 / 0.6]``, which doubles the channels (axis 1)."""
+    x = torch.atan(x)
+    return torch.cat([x / 0.67, (x * x) / 0.6], 1)
+
+
+def unbiased_composite_activation(x: torch.Tensor) -> torch.Tensor:
+    """As :func:`composite_activation`, with the mean taken out of the second half."""
+    x = torch.atan(x)
+    return torch.cat([x / 0.67, (x * x - 0.45) / 0.396], 1)
+
+
+def relu_normalized_activation(x: torch.Tensor) -> torch.Tensor:
+    """A ReLU with mean 0 and deviation 1 for normal input."""
+    return (torch.relu(x) - 0.40) / 0.58
+
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "composite": composite_activation,
+    "unbiased_composite": unbiased_composite_activation,
+    "relu_normalized": relu_normalized_activation,
+}
+"""Activations that a recipe can name."""
+
+
+def coordinate_grid(width: int) -> torch.Tensor:
+    """[1, 2, width, width]: x (columns) and y (rows) from -sqrt(3) to sqrt(3)."""
+    limit = np.float32(3.0**0.5)
+    step = (limit + limit) / np.float32(max(width - 1, 1))
+    line = -limit + np.arange(width, dtype=np.float32) * step
+    line[-1] = limit if width > 1 else -limit
+    x, y = np.meshgrid(line, line)
+    return torch.from_numpy(np.stack([x, y])[None])
+
+
+def _truncated_normal(source: RandomSource, name: str, size: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal numbers cut at two deviations, through the inverse distribution."""
+    uniform = torch.from_numpy(np.asarray(source.uniform(name, size)))
+    edge = torch.special.ndtr(torch.tensor(-2.0, dtype=torch.float64))
+    return torch.special.ndtri(edge + uniform * (1 - 2 * edge))
+
+
+# Standard deviation of a standard normal distribution cut at two deviations.
+_TRUNCATED_SD = 0.87962566103423978
+
+
+class _Layer(torch.nn.Module):
+    """1x1 convolution with an optional instance norm."""
+
+    def __init__(self, inputs: int, outputs: int, normalize: bool) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(outputs, inputs, 1, 1))
+        self.bias = torch.nn.Parameter(torch.zeros(outputs))
+        self.gamma = torch.nn.Parameter(torch.ones(outputs)) if normalize else None
+        self.beta = torch.nn.Parameter(torch.zeros(outputs)) if normalize else None
+
+    def reset(self, source: RandomSource, last: bool) -> None:
+        with torch.no_grad():
+            if last:
+                self.weight.zero_()
+            else:
+                deviation = (1.0 / self.weight.shape[1]) ** 0.5 / _TRUNCATED_SD
+                drawn = _truncated_normal(source, "weight", tuple(self.weight.shape))
+                self.weight.copy_(deviation * drawn)
+            self.bias.copy_(torch.from_numpy(0.1 * source.normal("bias", tuple(self.bias.shape))))
+            if self.gamma is not None and self.beta is not None:
+                self.gamma.fill_(1.0)
+                self.beta.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.conv2d(x, self.weight, self.bias)
+        if self.gamma is not None:
+            x = F.instance_norm(x, weight=self.gamma, bias=self.beta, eps=1e-6)
+        return x
+
+
+class _CPPN(Parameterization):
+    def __init__(
+        self,
+        width: int,
+        batch: int,
+        outputs: int,
+        hidden: int,
+        layers: int,
+        activation: Callable[[torch.Tensor], torch.Tensor],
+        normalize: bool,
+    ) -> None:
+        super().__init__()
+        self._batch, self._activation = batch, activation
+        self.register_buffer("grid", coordinate_grid(width), persistent=False)
+        grown = activation(torch.zeros(1, hidden, 1, 1)).shape[1]
+        self.hidden = torch.nn.ModuleList(
+            _Layer(2 if index == 0 else grown, hidden, normalize) for index in range(layers)
+        )
+        self.last = _Layer(grown if layers else 2, outputs, False)
+
+    def draw(self, source: RandomSource) -> None:
+        for index, layer in enumerate(self.hidden):
+            layer.reset(source.scope(str(index)), last=False)  # type: ignore[operator]
+        self.last.reset(source.scope("last"), last=True)
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        x = self.grid
+        assert isinstance(x, torch.Tensor)
+        for layer in self.hidden:
+            x = self._activation(layer(x))
+        image = torch.sigmoid(self.last(x))
+        return image.expand(self._batch, -1, -1, -1)
+
+
+@parameterization
+def cppn(
+    width: int,
+    batch: int = 1,
+    num_output_channels: int = 3,
+    num_hidden_channels: int = 24,
+    num_layers: int = 8,
+    activation_func: str | Callable[[torch.Tensor], torch.Tensor] = "composite",
+    normalize: bool = False,
+) -> Parameterization:
+    """A square image computed from its coordinates by a network of 1x1 convolutions.
+
+    It starts as a flat colour. All images of a batch are the same, as in Lucid.
+
+    Args:
+        width: width and height.
+        batch: number of images.
+        num_output_channels: channels of the image.
+        num_hidden_channels: channels of each hidden layer, before the activation.
+        num_layers: number of hidden layers.
+        activation_func: a name of :data:`ACTIVATIONS`, or a function of an NCHW tensor (which
+            has no plain-data form).
+        normalize: instance norm after each hidden convolution.
+
+    Raises:
+        ValueError: an unknown activation is named.
+    """
+    activation: Any = activation_func
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"Unknown activation {activation!r}: use {', '.join(ACTIVATIONS)}.")
+        activation = ACTIVATIONS[activation]
+    return _CPPN(
+        width,
+        batch,
+        num_output_channels,
+        num_hidden_channels,
+        num_layers,
+        activation,
+        normalize,
+    )

@@ -1,0 +1,111 @@
+"""Images between each pair of several objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lucid_port.optvis.param.base import Parameterization, parameterization, stack
+from lucid_port.optvis.param.lowres import lowres_tensor
+
+__all__ = ["multi_interpolation_basis"]
+
+
+def _total(parts: Sequence[Parameterization]) -> Parameterization:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _pyramid(frames: int, keys: int, width: int, channels: int, levels: Sequence[int]) -> Parameterization:
+    return _total(
+        [lowres_tensor((frames, width, width, channels), (keys, width // k, width // k, channels)) for k in levels]
+    )
+
+
+def _along_frames(weights: np.ndarray) -> np.ndarray:
+    return np.asarray(weights, np.float32).reshape(-1, 1, 1, 1)
+
+
+@parameterization
+def multi_interpolation_basis(
+    n_objectives: int = 6,
+    n_interp_steps: int = 5,
+    width: int = 128,
+    channels: int = 3,
+    *,
+    symmetric: bool = True,
+) -> Parameterization:
+    """Unbounded images ``t[a, b, i]`` between each pair of objectives a and b.
+
+    Args:
+        n_objectives: number of objectives, N.
+        n_interp_steps: images from one to the other, M.
+        width: width and height of the images.
+        channels: channels.
+        symmetric: keep what Lucid's documentation promises: ``t[a, b] = t[b, a, ::-1]``,
+            ``t[a, i, 0]`` the same for all i, ``t[a, a, i]`` the same for all i. False is what
+            Lucid computes, which keeps none of it (three channels only).
+
+    Returns:
+        A parameterization of shape [N, N, M, width, width, channels].
+
+    Raises:
+        ValueError: fewer than 2 objectives or steps, or a width below 8, were asked for.
+    """
+    if n_objectives < 2 or n_interp_steps < 2 or width < 8:
+        raise ValueError("At least 2 objectives, 2 steps and a width of 8 are needed.")
+    build = _symmetric_basis if symmetric else _lucid_basis
+    return build(n_objectives, n_interp_steps, width, channels)
+
+
+_LEVELS = (1, 2, 4, 8)
+
+
+def _constant_term(width: int, channels: int) -> Parameterization:
+    return _total([lowres_tensor((width, width, channels), (width // k, width // k, channels)) for k in _LEVELS])
+
+
+def _symmetric_basis(count: int, frames: int, width: int, channels: int) -> Parameterization:
+    fade = np.linspace(1.0, 0.0, frames)
+    inner = np.ones(frames)
+    inner[[0, -1]] = 0.0
+    constant = _constant_term(width, channels)
+    own = [_pyramid(1, 1, width, channels, _LEVELS) for _ in range(count)]
+    pairs: dict[tuple[int, int], Parameterization] = {}
+    for a in range(count):
+        pairs[a, a] = constant + own[a] * _along_frames(np.ones(frames))
+        for b in range(a + 1, count):
+            extra = _pyramid(frames, frames, width, channels, (1, 2))
+            mixed = own[a] * _along_frames(fade) + own[b] * _along_frames(fade[::-1])
+            pairs[a, b] = constant + mixed + extra * _along_frames(inner)
+            pairs[b, a] = pairs[a, b][::-1]
+    return stack([stack([pairs[a, b] for b in range(count)]) for a in range(count)])
+
+
+def _lucid_basis(count: int, frames: int, width: int, channels: int) -> Parameterization:
+    if channels != 3:
+        raise ValueError("Lucid's own basis has three channels: use symmetric=True for others.")
+    constant = _constant_term(width, channels)
+    examples = [_pyramid(frames, 2, width, channels, _LEVELS) for _ in range(count)]
+    extra: list[list[Parameterization | None]] = []
+    for n in range(count):
+        # Lucid reads entry N - n of an earlier row where m, n is meant.
+        row: list[Parameterization | None] = []
+        for m in range(n):
+            earlier = extra[m][count - n]
+            row.append(None if earlier is None else earlier[::-1])
+        row.append(None)
+        row += [_pyramid(frames, frames, width, channels, (1, 2)) for _ in range(n + 1, count)]
+        extra.append(row)
+    rows = []
+    for n in range(count):
+        row_images = []
+        for m in range(count):
+            total = examples[n] + examples[m][::-1]
+            term = extra[n][m]
+            row_images.append(constant + (total if term is None else total + term))
+        rows.append(stack(row_images))
+    return stack(rows)

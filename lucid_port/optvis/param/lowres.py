@@ -1,0 +1,96 @@
+"""Tensors parameterized by smaller ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.optvis.param.base import (
+    Memo,
+    Parameterization,
+    channels_first,
+    channels_last,
+    parameterization,
+)
+from lucid_port.optvis.param.resize_bilinear_nd import resize_bilinear_nd
+from lucid_port.optvis.param.spatial import draw_normal
+from lucid_port.optvis.sampling import RandomSource
+
+__all__ = ["lowres_tensor", "offset_tensor"]
+
+
+def offset_tensor(tensor: torch.Tensor, offsets: Sequence[int]) -> torch.Tensor:
+    """Move content towards the end of each axis; the gap mirrors the start, edge repeated.
+
+    Raises:
+        ValueError: an offset is negative or larger than its axis.
+    """
+    for axis, offset in enumerate(offsets):
+        size = tensor.shape[axis]
+        if not 0 <= offset <= size:
+            raise ValueError(f"An offset of {offset} does not fit an axis of size {size}.")
+        if offset:
+            source = np.concatenate([np.arange(offset)[::-1], np.arange(size)])[:size]
+            index = torch.from_numpy(source.copy()).to(tensor.device)
+            tensor = tensor.index_select(axis, index)
+    return tensor
+
+
+class _Lowres(Parameterization):
+    """Parameters: ``underlying``, channels first."""
+
+    def __init__(self, shape: Sequence[int], underlying: Sequence[int], offsets: Sequence[int], sd: float) -> None:
+        super().__init__()
+        self._shape, self._small, self._offsets = tuple(shape), tuple(underlying), tuple(offsets)
+        self._sd = sd
+        self.underlying = torch.nn.Parameter(channels_first(torch.zeros(self._small)).contiguous())
+
+    def draw(self, source: RandomSource) -> None:
+        value = draw_normal(source, "underlying", self._small, self._sd)
+        with torch.no_grad():
+            self.underlying.copy_(channels_first(value))
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        tensor = resize_bilinear_nd(channels_last(self.underlying), self._shape)
+        return channels_first(offset_tensor(tensor, self._offsets))
+
+
+def _offsets(shape: Sequence[int], underlying: Sequence[int], offset: Any) -> list[int]:
+    entries = list(offset) if isinstance(offset, (list, tuple)) else [offset] * len(shape)
+    if len(entries) != len(shape):
+        raise ValueError(f"{len(entries)} offsets were given for {len(shape)} axes.")
+    amounts = []
+    for size, small, entry in zip(shape, underlying, entries, strict=True):
+        if entry is True:
+            amounts.append(int(size / small / 2))
+        else:
+            amounts.append(int(entry or 0))
+    return amounts
+
+
+@parameterization
+def lowres_tensor(
+    shape: Sequence[int],
+    underlying_shape: Sequence[int],
+    offset: Any = None,
+    sd: float | None = None,
+) -> Parameterization:
+    """A tensor that is a smaller one, interpolated; any axis, the batch included.
+
+    Args:
+        shape: shape of the result, in Lucid's axis order.
+        underlying_shape: shape of the parameters, of the same rank.
+        offset: shift along each axis (a number for all, or a list or tuple); True is half the
+            ratio of the sizes.
+        sd: standard deviation of the initial parameters; 0 or None means 0.01.
+
+    Raises:
+        ValueError: ranks differ.
+    """
+    large, small = tuple(map(int, shape)), tuple(map(int, underlying_shape))
+    if len(large) != len(small):
+        raise ValueError(f"The shapes {large} and {small} have different ranks.")
+    return _Lowres(large, small, _offsets(large, small, offset), sd or 0.01)

@@ -1,0 +1,28 @@
+"""Legacy bilinear resizing of any axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from lucid_port.optvis.resampling import resize_axis_legacy
+
+__all__ = ["resize_bilinear_nd"]
+
+
+def resize_bilinear_nd(t: torch.Tensor, target_shape: Sequence[int]) -> torch.Tensor:
+    """Resize every axis that differs, by TensorFlow's legacy bilinear rule.
+
+    Args:
+        t: tensor of any rank.
+        target_shape: new size of each axis, in the tensor's own order.
+
+    Raises:
+        ValueError: the ranks differ.
+    """
+    if t.ndim != len(target_shape):
+        raise ValueError(f"A tensor of rank {t.ndim} cannot be resized to {tuple(target_shape)}.")
+    for axis, size in enumerate(target_shape):
+        t = resize_axis_legacy(t, axis, int(size))
+    return t

@@ -1,0 +1,114 @@
+"""Style losses: distances between statistics of activations.
+
+See Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style" (2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lucid_port.optvis.objectives import Objective
+
+__all__ = ["StyleLoss", "gram_style", "mean_l1_loss", "mean_l2_loss"]
+
+
+def gram_style(a: torch.Tensor) -> torch.Tensor:
+    """Gram matrix [C, C] of an activation [N, C, ...], averaged over images and positions."""
+    flat = a.movedim(1, -1).reshape(-1, a.shape[1])
+    return flat.T @ flat / flat.shape[0]
+
+
+def mean_l1_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference."""
+    return (g1 - g2).abs().mean()
+
+
+def mean_l2_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
+    """Root mean square difference; its gradient is 0 where the two are equal."""
+    return torch.linalg.vector_norm(g1 - g2) / (g1.numel() ** 0.5)
+
+
+class StyleLoss:
+    """Distance of the style of some layers to that of a picture.
+
+    Call it with ``T`` (or use :meth:`objective`) to get the loss, to be minimised.
+
+    Args:
+        style_layers: names of the layers.
+        ema_decay: compare moving averages of the statistics, with this decay, where each step
+            sees only a part of the picture. Gradients flow as if there were no average. The
+            average starts at zero without correction and is updated before it is used.
+        style_func: from an activation (NCHW) to its statistics.
+        loss_func: from two statistics to a number.
+
+    Attributes:
+        target_vars: statistics of the style, None until :meth:`set_style`.
+        input_grams: statistics at the latest call.
+        effective_grams: what was compared at the latest call.
+        style_losses: the losses of the layers at the latest call.
+        style_loss: their sum.
+    """
+
+    def __init__(
+        self,
+        style_layers: Sequence[str],
+        ema_decay: float | None = None,
+        style_func: Callable[[torch.Tensor], torch.Tensor] = gram_style,
+        loss_func: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = mean_l1_loss,
+    ) -> None:
+        if ema_decay is not None and not 0 <= ema_decay <= 1:
+            raise ValueError(f"ema_decay is between 0 and 1, not {ema_decay}.")
+        self.style_layers = list(style_layers)
+        self.ema_decay = ema_decay
+        self.style_func, self.loss_func = style_func, loss_func
+        self.target_vars: list[torch.Tensor] | None = None
+        self.averages: list[torch.Tensor] | None = None
+        self.input_grams: list[torch.Tensor] = []
+        self.effective_grams: list[torch.Tensor] = []
+        self.style_losses: list[torch.Tensor] = []
+        self.style_loss: torch.Tensor | None = None
+
+    def set_style(self, activations: Mapping[str, torch.Tensor] | Callable[[str], Any]) -> None:
+        """Take the style from activations: a mapping or a function of the layer's name.
+
+        ``model.activations(image, style.style_layers)`` gives the mapping for a style picture.
+        """
+        self.target_vars = [g.detach() for g in self._grams(activations)]
+
+    def __call__(self, T: Callable[[str], Any]) -> torch.Tensor:
+        """The loss, for the activations of ``T``.
+
+        Raises:
+            RuntimeError: no style was set.
+        """
+        if self.target_vars is None:
+            raise RuntimeError("No style to compare with: call set_style first.")
+        self.input_grams = self._grams(T)
+        self.effective_grams = self._averaged(self.input_grams)
+        self.style_losses = [
+            self.loss_func(gram, target) for gram, target in zip(self.effective_grams, self.target_vars, strict=True)
+        ]
+        self.style_loss = torch.stack(self.style_losses).sum()
+        return self.style_loss
+
+    def objective(self) -> Objective:
+        """Minus the loss, to be maximised."""
+        return Objective(lambda T: -self(T), "style", f"Style [{', '.join(self.style_layers)}]")
+
+    def _grams(self, activations: Any) -> list[torch.Tensor]:
+        read = activations.__getitem__ if isinstance(activations, Mapping) else activations
+        return [self.style_func(read(layer)) for layer in self.style_layers]
+
+    def _averaged(self, grams: list[torch.Tensor]) -> list[torch.Tensor]:
+        if self.ema_decay is None:
+            return grams
+        if self.averages is None:
+            self.averages = [torch.zeros_like(gram) for gram in grams]
+        rest = 1.0 - self.ema_decay
+        self.averages = [
+            average - (average - gram.detach()) * rest for average, gram in zip(self.averages, grams, strict=True)
+        ]
+        return [gram + (average - gram).detach() for gram, average in zip(grams, self.averages, strict=True)]
