@@ -88,8 +88,8 @@ def pool_arguments(x: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> t
     pads = spatial_padding(x, kernel, stride, (1, 1), padding)
     check_window(x, kernel, (1, 1), pads)
     for ceil_mode in (False, True):
-        if all(_same_windows(x.shape[axis - 2], kernel[axis], stride[axis], *pads[2 * axis : 2 * axis + 2], ceil_mode)
-               for axis in (0, 1)):
+        rows = _same_windows(x.shape[-2], kernel[0], stride[0], pads[0], pads[1], ceil_mode)
+        if rows and _same_windows(x.shape[-1], kernel[1], stride[1], pads[2], pads[3], ceil_mode):
             return True, ceil_mode, pads
     return False, False, pads
 

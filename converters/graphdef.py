@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -17,7 +17,7 @@ from tensorboard.compat.proto.types_pb2 import DataType
 from converters.errors import GraphError
 from converters.graph import Graph, Node, Output
 
-Source = Union[str, "os.PathLike[str]", bytes, GraphDef]
+Source: TypeAlias = str | os.PathLike[str] | bytes | GraphDef
 
 # A Const may state one value for a whole tensor. Such a tensor may be no larger than this many bytes, so that a few
 # bytes of file cannot ask for gigabytes of memory.
@@ -64,10 +64,11 @@ def parse_graphdef(source: Source) -> GraphDef:
     """
     if isinstance(source, GraphDef):
         return source
-    if hasattr(source, "SerializeToString"):  # TensorFlow's own class of the same message
-        return _parse_bytes(source.SerializeToString(), "The GraphDef")
     if isinstance(source, bytes):
         return _parse_bytes(source, "The data")
+    serialise = getattr(source, "SerializeToString", None)
+    if serialise is not None:  # TensorFlow's own class of the same message
+        return _parse_bytes(serialise(), "The GraphDef")
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"A graph is a path, bytes or a GraphDef, not {type(source).__name__}.")
     path = Path(source)

@@ -79,6 +79,9 @@ class Linear(nn.Module):
 class BatchNorm(nn.Module):
     """FusedBatchNorm at inference: the stored mean and variance."""
 
+    mean: Tensor
+    variance: Tensor
+
     def __init__(self, channels: int, epsilon: float) -> None:
         super().__init__()
         self.epsilon = epsilon
@@ -263,6 +266,8 @@ BINARY_FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class Binary(nn.Module):
     """Add, Sub, Mul, RealDiv, Maximum, Minimum of two layers, or of a layer and a constant of `constant_shape`."""
 
+    constant: nn.Parameter | None
+
     def __init__(
         self, function: str, constant_shape: Sequence[int] | None = None, constant_first: bool = False
     ) -> None:
@@ -273,6 +278,8 @@ class Binary(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         other = self.constant if y is None else y
+        if other is None:
+            raise ValueError(f"{self.function} needs a second value.")
         first, second = (other, x) if self.constant_first else (x, other)
         return BINARY_FUNCTIONS[self.function](first, second)
 

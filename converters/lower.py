@@ -127,7 +127,8 @@ def _input_shape(entry: Node) -> tuple[int | None, ...]:
         return (None, None, None, None)
     if len(shape) != 4:
         raise GraphError(
-            f"The input {entry.name!r} has shape {list(shape)}; an image network reads (batch, height, width, channels)."
+            f"The input {entry.name!r} has shape {list(shape)}; an image network reads (batch, height, width, channels)"
+            " with the channels last."
         )
     return (None, None, None, shape[3])
 

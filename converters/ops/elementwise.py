@@ -61,7 +61,7 @@ def _with_constant(op: Operation, function: str, index: int, other: Value, shape
         raise op.error(f"combines a value of rank {other.rank} with a constant of rank {constant.ndim}")
     if other.rank == 4:
         constant = constant.reshape((1,) * (4 - constant.ndim) + constant.shape).transpose(0, 3, 1, 2)
-    arguments = {"function": function, "constant_shape": constant.shape}
+    arguments: dict[str, object] = {"function": function, "constant_shape": constant.shape}
     if index == 0:
         arguments["constant_first"] = True
     tensors = {"constant": np.ascontiguousarray(constant)}

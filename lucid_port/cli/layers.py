@@ -1,0 +1,31 @@
+"""`lucid-port layers`: the names that a model's layers answer to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lucid_port.cli.console import Json, Source, print_table
+
+
+def command(
+    source: Source,
+    grep: Annotated[str | None, typer.Option(help="Show only names that contain this text.")] = None,
+    json: Json = False,
+) -> None:
+    """List a model's layers: TensorFlow name, op, channels.
+
+    Example: lucid-port layers InceptionV1_seeded --grep pre_relu
+    """
+    from lucid_port.modelzoo.nets_factory import open_network
+
+    network = open_network(source)
+    rows = [
+        (info.name, info.op, info.channels)
+        for info in network.layers.values()
+        if grep is None or grep.lower() in info.name.lower()
+    ]
+    if not rows:
+        raise typer.BadParameter(f"no layer's name contains {grep!r}; {source} has {len(network.layers)} layers.")
+    print_table(("name", "op", "channels"), rows, json)

@@ -1,0 +1,18 @@
+"""The catalogue's models as classes under Lucid's names: `vision_models.InceptionV1()`."""
+
+from __future__ import annotations
+
+from lucid_port.modelzoo.catalogue import catalogue
+from lucid_port.modelzoo.vision_base import Layer, Model, model_class
+
+MODELS: dict[str, type[Model]] = {name: model_class(entry) for name, entry in catalogue().items()}
+globals().update(MODELS)
+
+__all__ = ["Layer", "Model", *MODELS]
+
+
+def __getattr__(name: str) -> type[Model]:
+    """Says which models there are (and tells type checkers that these names are model classes)."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(f"No model is called {name!r}; the models are {', '.join(MODELS)}.")
