@@ -168,7 +168,9 @@ RESERVED_NAMES = frozenset(dir(nn.Module())) | {
     "outputs",
     "program",
     "save",
+    "self",
     "subgraph",
+    "x",
 }
 
 

@@ -107,22 +107,20 @@ def _main_path_first(program: Program) -> list[Step]:
     Whoever asks for a layer on the main path then never runs a side branch, which may refuse the image's size.
     """
     steps = {step.name: step for step in program.steps}
-    ancestors: dict[str, int] = {}
+    depth: dict[str, int] = {}
     for step in program.steps:
-        ancestors[step.name] = 1 + max((ancestors.get(source.node, 0) for source in step.inputs), default=0)
-    ordered: dict[str, Step] = {}
-    leaves = sorted(program.outputs, key=lambda name: -ancestors.get(name, 0))
-    for leaf in [*leaves, *steps]:
-        stack = [leaf]
-        while stack:
-            name = stack[-1]
-            waiting = [s.node for s in steps[name].inputs if s.node in steps and s.node not in ordered]
-            if waiting:
-                stack.append(waiting[0])
-                continue
-            ordered.setdefault(name, steps[name])
-            stack.pop()
-    return list(ordered.values())
+        depth[step.name] = 1 + max((depth.get(source.node, 0) for source in step.inputs), default=0)
+    branch: dict[str, int] = {}
+    for number, output in enumerate(sorted(program.outputs, key=lambda name: -depth.get(name, 0))):
+        waiting = [output]
+        while waiting:
+            name = waiting.pop()
+            if name in steps and name not in branch:
+                branch[name] = number
+                waiting.extend(source.node for source in steps[name].inputs)
+    for step in program.steps:  # what leads to no output belongs to what it reads
+        branch.setdefault(step.name, max((branch.get(source.node, 0) for source in step.inputs), default=0))
+    return sorted(program.steps, key=lambda step: branch[step.name])
 
 
 def _groups(steps: Iterable[Step]) -> Iterable[list[Step]]:
@@ -171,7 +169,7 @@ def _library(used: Iterable[str]) -> str:
         needed.add(name)
         waiting.extend(re.findall(r"\w+", _without_docstrings(definitions[name])))
     chosen = [text for name, text in definitions.items() if name in needed]
-    return "\n" + "".join(f"\n\n{text}\n" for text in chosen).replace("functional.", "").replace("nn.F", "F")
+    return "".join(f"\n\n{text}\n" for text in chosen).replace("functional.", "").replace("nn.F", "F")
 
 
 def _definitions(module: ModuleType) -> dict[str, str]:

@@ -1,0 +1,199 @@
+"""Bad graphs: each gives one clear error, and none costs memory or runs code."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.types_pb2 import DataType
+
+import converters
+from converters.writer import GraphWriter
+
+
+def small_graph() -> GraphWriter:
+    """input -> conv (3 to 4 channels) -> relu."""
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 3])
+    kernel = graph.const("w", np.random.RandomState(0).randn(3, 3, 3, 4).astype(np.float32))
+    conv = graph.conv2d("conv", x, kernel)
+    graph.op("relu", "Relu", [conv])
+    return graph
+
+
+def node(graph_def: GraphDef, name: str):
+    return next(node for node in graph_def.node if node.name == name)
+
+
+def refuses(source, *words: str) -> str:
+    """The error's sentence, which has all these words in it."""
+    with pytest.raises(converters.ConverterError) as caught:
+        converters.convert(source)
+    text = str(caught.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+    return text
+
+
+def test_a_truncated_file(tmp_path):
+    data = small_graph().graph_def().SerializeToString()
+    path = tmp_path / "cut.pb"
+    path.write_bytes(data[: len(data) // 2])
+    refuses(path, "not a frozen TensorFlow graph")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"hello"], ids=["empty", "png", "text"])
+def test_bytes_that_are_no_graph(data):
+    refuses(data, "frozen TensorFlow graph")
+
+
+def test_a_folder_is_no_graph(tmp_path):
+    refuses(tmp_path, "folder")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        converters.convert(tmp_path / "nothing.pb")
+
+
+def test_something_that_is_no_source():
+    with pytest.raises(TypeError, match="path, bytes or a GraphDef"):
+        converters.convert(3)
+
+
+def test_unfrozen_variables():
+    graph = small_graph().graph_def()
+    node(graph, "w").op = "VariableV2"
+    refuses(graph, "unfrozen", "'w'", "Freeze")
+
+
+def test_every_unknown_op_and_node_is_named_at_once():
+    graph = small_graph()
+    graph.op("a", "Frobnicate", ["relu"])
+    graph.op("b", "Frobnicate", ["a"])
+    graph.op("c", "Transmogrify", ["b"])
+    with pytest.raises(converters.UnsupportedOpsError) as caught:
+        converters.convert(graph.graph_def())
+    assert caught.value.ops == {"Frobnicate": ["a", "b"], "Transmogrify": ["c"]}
+    assert "Frobnicate (a, b)" in str(caught.value)
+    assert "Transmogrify (c)" in str(caught.value)
+
+
+def test_an_unknown_op_that_the_input_does_not_reach_is_no_obstacle():
+    graph = small_graph()
+    graph.op("init", "NoOp", [], T=None)
+    assert "relu" in converters.convert(graph.graph_def()).layers
+
+
+def test_a_cycle():
+    graph = small_graph().graph_def()
+    node(graph, "conv").input[0] = "relu"
+    refuses(graph, "cycle")
+
+
+def test_a_missing_input_node():
+    graph = small_graph().graph_def()
+    del graph.node[0]
+    refuses(graph, "'conv'", "'input'")
+
+
+def test_no_placeholder():
+    graph = GraphWriter()
+    graph.const("w", np.ones(3, np.float32))
+    refuses(graph.graph_def(), "no input")
+
+
+def test_several_placeholders_are_named_and_one_can_be_chosen():
+    graph = small_graph()
+    graph.placeholder("other", [None, None, None, 3])
+    refuses(graph.graph_def(), "input, other", "input_name")
+    assert converters.convert(graph.graph_def(), input_name="input").metadata.input_name == "input"
+
+
+def test_an_input_name_that_is_not_there_offers_the_nearest():
+    with pytest.raises(converters.GraphError, match="Did you mean input"):
+        converters.convert(small_graph().graph_def(), input_name="inptu")
+
+
+def test_an_input_that_is_no_image():
+    graph = GraphWriter()
+    x = graph.placeholder("rows", [None, 10])
+    graph.matmul("y", x, graph.const("w", np.ones((10, 2), np.float32)))
+    refuses(graph.graph_def(), "rows", "[None, 10]")
+
+
+def test_two_nodes_of_one_name():
+    graph = small_graph().graph_def()
+    graph.node.add().CopyFrom(graph.node[0])
+    refuses(graph, "'input'", "Two nodes")
+
+
+@pytest.mark.parametrize("change", [-4, 4])
+def test_a_constant_whose_bytes_do_not_fit_its_shape(change):
+    graph = small_graph().graph_def()
+    tensor = node(graph, "w").attr["value"].tensor
+    tensor.tensor_content = tensor.tensor_content[:change] if change < 0 else tensor.tensor_content + bytes(change)
+    refuses(graph, "'w'", "bytes", "[3, 3, 3, 4]")
+
+
+def test_nan_weights():
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 1])
+    graph.conv2d("conv", x, graph.const("w", np.full((1, 1, 1, 1), np.nan, np.float32)))
+    refuses(graph.graph_def(), "'w'", "NaN")
+
+
+def test_a_constant_that_claims_more_memory_than_the_file_has():
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 3])
+    graph.conv2d("conv", x, graph.splat("w", 1.0, [1 << 12, 1 << 12, 3, 1 << 10]))
+    tracemalloc.start()
+    refuses(graph.graph_def(), "'w'", "MiB")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_a_constant_of_a_type_that_no_network_has():
+    graph = small_graph().graph_def()
+    node(graph, "w").attr["value"].tensor.dtype = DataType.DT_COMPLEX64
+    refuses(graph, "'w'", "DT_COMPLEX64")
+
+
+def test_weights_that_do_not_fit_the_input():
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 5])
+    graph.conv2d("conv", x, graph.const("w", np.ones((3, 3, 3, 4), np.float32)))
+    refuses(graph.graph_def(), "'conv'", "5", "3")
+
+
+def test_weights_that_the_graph_computes():
+    graph = small_graph()
+    graph.conv2d("again", "relu", "relu")
+    refuses(graph.graph_def(), "'again'", "constant")
+
+
+def test_names_are_data_and_never_code():
+    graph = small_graph().graph_def()
+    evil = "relu'); __import__('os').system('touch pwned'); ('\n\"\"\""
+    node(graph, "relu").name = evil
+    model = converters.convert(graph)
+    assert model.layers[evil].module.isidentifier()
+    x = np.random.RandomState(0).rand(1, 3, 5, 5).astype(np.float32)
+    import torch
+
+    assert evil in model.activations(torch.from_numpy(x), [evil])
+
+
+def test_module_names_avoid_what_a_module_has_and_each_other():
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 3])
+    for name in ("forward", "layers", "class", "a/b", "a__b", "3x3", "train"):
+        x = graph.op(name, "Relu", [x])
+    model = converters.convert(graph.graph_def())
+    modules = [model.layers[name].module for name in model.layers if name != "input"]
+    assert len(set(modules)) == 7
+    assert all(type(model.get_submodule(module)).__name__ == "Relu" for module in modules)
