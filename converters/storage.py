@@ -42,7 +42,7 @@ def save(
         SaveError: the folder exists (and is not to be, or must not be, overwritten), or cannot be written.
     """
     target = Path(folder)
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     try:
         with _new_folder(target) as partial:
             save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial / WEIGHTS_FILE)
@@ -57,11 +57,16 @@ def save(
         raise SaveError(f"The model could not be written to {target}: {reason}. Nothing was left behind.") from error
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool = False) -> None:
+    """Refuses a folder that `save` would refuse, before any work is done for it.
+
+    Raises:
+        SaveError: the folder exists and is not to be, or must not be, overwritten.
+    """
     if not (target.exists() or target.is_symlink()):
         return
     if not overwrite:
-        raise SaveError(f"{target} exists already: name another folder, or say that it may be overwritten.")
+        raise SaveError(f"{target} exists already: name another folder, or allow overwriting.")
     if not (target / MODEL_FILE).is_file():
         raise SaveError(f"{target} exists and holds no saved model; it is not overwritten.")
 

@@ -26,11 +26,13 @@ def command(
 
     Example: lucid-port convert InceptionV1.pb -o inceptionv1 --standalone --check
     """
+    from converters.storage import check_target
     from lucid_port.cli.checking import check_network
-    from lucid_port.modelzoo.nets_factory import open_network
+    from lucid_port.modelzoo.nets_factory import graph_file, open_network
 
+    check_target(output, overwrite)
     network = open_network(source, input_name)
     if check:
-        check_network(network, source)
+        check_network(network, graph_file(source))
     network.save(output, overwrite=overwrite, standalone=standalone)
     typer.echo(f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}")

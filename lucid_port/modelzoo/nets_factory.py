@@ -8,6 +8,7 @@ from typing import Any
 
 from converters import ConvertedModel
 from lucid_port.modelzoo.catalogue import entry
+from lucid_port.modelzoo.files import find_graph
 from lucid_port.modelzoo.vision_base import Model, read_network
 from lucid_port.modelzoo.vision_models import MODELS
 
@@ -53,6 +54,15 @@ def open_network(source: str | os.PathLike[str], input_name: str | None = None) 
     """
     found = None if _is_path(source) else entry(str(source))
     return read_network(source if found is None else None, found, input_name)
+
+
+def graph_file(source: str | os.PathLike[str]) -> Path | None:
+    """The frozen graph that a source stands for; None for a saved folder, or a graph that is made, not read."""
+    path = Path(source)
+    if _is_path(source):
+        return path if path.is_file() else None
+    found = entry(str(source))
+    return None if found.generator is not None else find_graph(found)
 
 
 def _is_path(source: str | os.PathLike[str]) -> bool:

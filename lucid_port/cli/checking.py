@@ -1,0 +1,58 @@
+"""`--check`: a converted network against TensorFlow's values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from converters import ConvertedModel, Metadata
+from converters.check import LayerCheck, check_model, default_recipes, make_references
+from converters.references import References, find_references
+from converters.tensorflow_process import tensorflow_version
+
+
+def check_network(network: ConvertedModel, graph: Path | None) -> None:
+    """Compares every layer with TensorFlow's, prints the worst, and refuses a network beyond the bound.
+
+    Args:
+        network: the converted network.
+        graph: file of its graph, to be run in TensorFlow where there are no references of it.
+
+    Raises:
+        ValueError: there is nothing to compare with, or a layer is beyond its bound.
+    """
+    references = find_references(network.program.fingerprint) or _make(network, graph)
+    rows = check_model(network, references)
+    failed = [row for row in rows if not row.passed]
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(rows)} comparisons with TensorFlow fail; the worst is {failed[0]}.")
+    typer.echo(_summary(rows, references))
+
+
+def _summary(rows: Sequence[LayerCheck], references: References) -> str:
+    versions = sorted({reference.tensorflow for reference in references.inputs.values()})
+    layers = len({row.layer for row in rows})
+    return (
+        f"checked: {layers} layers, {len({row.input for row in rows})} inputs, against TensorFlow "
+        f"{', '.join(versions)}; the worst is {rows[0]}"
+    )
+
+
+def _make(network: ConvertedModel, graph: Path | None) -> References:
+    """References made now, by the TensorFlow that this Python has."""
+    if tensorflow_version() is None or graph is None:
+        raise ValueError(
+            "There is nothing to check against: no references of this graph in reference_outputs/, and no TensorFlow "
+            f"for {sys.executable}. Install tensorflow, or convert without --check."
+        )
+    metadata: Metadata = network.metadata
+    low, high = metadata.image_value_range or (-1.0, 1.0)
+    recipes = default_recipes(_numbers(low), _numbers(high), network.program.input_channels or 3)
+    return make_references(graph, metadata.input_name, recipes)
+
+
+def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
+    return tuple(value) if isinstance(value, Sequence) else (value,)

@@ -1,0 +1,151 @@
+"""The command line: what it prints, its exit codes, and that errors are one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from converters.writer import GraphWriter
+from lucid_port.cli import main
+
+
+@pytest.fixture
+def graph(tmp_path):
+    """A small graph as a file: input -> block/relu -> block/tanh."""
+    writer = GraphWriter()
+    relu = writer.op("block/relu", "Relu", [writer.placeholder("input", [None, None, None, 3])])
+    writer.op("block/tanh", "Tanh", [relu])
+    return writer.write(tmp_path / "small.pb")
+
+
+def run(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def fails(capsys, code: int, *words: str) -> None:
+    """The last command wrote one line of error with these words."""
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in captured.err
+    for word in words:
+        assert word in lines[0]
+
+
+def test_layers_are_a_table(graph, capsys):
+    assert run("layers", graph) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        ["name", "op", "channels"],
+        ["input", "Placeholder", "3"],
+        ["block/relu", "Relu", "3"],
+        ["block/tanh", "Tanh", "3"],
+    ]
+
+
+def test_layers_as_json(graph, capsys):
+    assert run("layers", graph, "--json", "--grep", "TANH") == 0
+    assert json.loads(capsys.readouterr().out) == [{"name": "block/tanh", "op": "Tanh", "channels": 3}]
+
+
+def test_a_grep_that_finds_nothing(graph, capsys):
+    assert run("layers", graph, "--grep", "conv") == 2
+    fails(capsys, 2, "'conv'")
+
+
+def test_convert_writes_a_model_that_can_be_used_as_a_source(graph, tmp_path, capsys):
+    assert run("convert", graph, "-o", tmp_path / "out", "--standalone") == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"model.json", "model.py", "weights.safetensors"}
+    assert run("layers", tmp_path / "out") == 0
+
+
+def test_convert_does_not_overwrite_unless_told(graph, tmp_path, capsys):
+    assert run("convert", graph, "-o", tmp_path / "out") == 0
+    capsys.readouterr()
+    assert run("convert", graph, "-o", tmp_path / "out") == 1
+    fails(capsys, 1, "exists already")
+    assert run("convert", graph, "-o", tmp_path / "out", "--overwrite") == 0
+
+
+def test_check_compares_with_the_committed_references(tmp_path, capsys):
+    assert run("convert", "InceptionV1_seeded", "-o", tmp_path / "out", "--check") == 0
+    assert "TensorFlow 1.15.5; the worst is activation" in capsys.readouterr().out
+
+
+def test_a_network_that_computes_something_else_fails_the_check(tmp_path, capsys, monkeypatch):
+    from converters import layers
+
+    monkeypatch.setattr(layers.LocalResponseNorm, "forward", lambda self, x: x)
+    assert run("convert", "InceptionV1_seeded", "-o", tmp_path / "out", "--check") == 1
+    fails(capsys, 1, "fail", "localresponsenorm")
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_without_anything_to_compare_with(graph, tmp_path, capsys, monkeypatch):
+    from lucid_port.cli import checking
+
+    monkeypatch.setattr(checking, "tensorflow_version", lambda: None)
+    assert run("convert", graph, "-o", tmp_path / "out", "--check") == 1
+    fails(capsys, 1, "nothing to check against", "Install tensorflow")
+
+
+def test_models_are_listed(capsys):
+    assert run("models") == 0
+    out = capsys.readouterr().out
+    for name in ("InceptionV1", "InceptionV1_caffe", "InceptionV1_seeded"):
+        assert name in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["layers", "nothing.pb"], 1, ["no file nothing.pb"]),
+        (["layers", "InceptionV9"], 1, ["No model is called 'InceptionV9'", "Did you mean"]),
+        (["layers"], 2, ["SOURCE"]),
+        (["frobnicate"], 2, ["frobnicate"]),
+        (["convert", "InceptionV1_seeded"], 2, ["--output"]),
+        (["render", "InceptionV1_seeded", "mixed4a:3", "-o", "nowhere/x.png"], 1, ["nowhere"]),
+        (["render", "InceptionV1_seeded", "mixed4a:3", "-o", "x.xyz"], 1, ["xyz"]),
+        (["render", "InceptionV1_seeded", "mixed4q:3", "-o", "x.png"], 1, ["mixed4q", "Did you mean mixed4"]),
+        (["render", "InceptionV1_seeded", "mixed4a:508", "-o", "x.png"], 1, ["508", "mixed4a"]),
+        (["render", "InceptionV1_seeded", "mixed4a", "-o", "x.png"], 1, ["mixed4a"]),
+        (["render", "InceptionV1_seeded", "mixed4a:3", "-o", "x.png", "--value-range", "1"], 2, ["--value-range"]),
+    ],
+)
+def test_errors_are_one_line(arguments, code, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == code
+    fails(capsys, code, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_that_does_not_say_its_range(graph, tmp_path, capsys):
+    assert run("render", graph, "block/tanh:0", "-o", tmp_path / "x.png", "--steps", "2") == 1
+    fails(capsys, 1, "--value-range")
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert run("layers", "nothing.pb", "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_render_writes_a_picture(tmp_path, capsys):
+    from PIL import Image
+
+    path = tmp_path / "x.png"
+    assert run("render", "InceptionV1_seeded", "mixed3a_pre_relu:3", "-o", path, "--size", "33", "--steps", "2") == 0
+    with Image.open(path) as picture:
+        assert picture.size == (33, 33)
+        assert picture.mode == "RGB"
+    assert "2 steps" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_file(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("render", "InceptionV1_seeded", "conv2d0:3", "-o", tmp_path / f"{name}.png", "--size", "24", "--steps", "3",
+            "--seed", seed)  # fmt: skip
+    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c

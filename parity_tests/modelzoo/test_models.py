@@ -1,0 +1,113 @@
+"""Models under Lucid's names, and how they prepare images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import converters
+from converters.writer import GraphWriter
+from lucid_port.modelzoo import nets_factory, vision_models
+from lucid_port.modelzoo.vision_base import Model
+
+
+@pytest.fixture(scope="module")
+def seeded():
+    return vision_models.InceptionV1_seeded()
+
+
+@pytest.fixture
+def identity(tmp_path):
+    """A graph that gives its input back, as a file."""
+    graph = GraphWriter()
+    graph.op("same", "Identity", [graph.placeholder("input", [None, None, None, 3])])
+    return graph.write(tmp_path / "identity.pb")
+
+
+def test_rgb_images_are_mapped_to_the_value_range(identity):
+    model = Model(identity, image_value_range=(-117, 138))
+    image = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 3, 1, 1)
+    np.testing.assert_allclose(model(image).flatten(), [-117, 10.5, 138], rtol=1e-6)
+
+
+def test_bgr_models_reverse_the_channels_first(identity):
+    """Lucid's own result for this pixel and these ranges (its `create_input`, run)."""
+    low, high = (-103.939, -116.779, -123.68), (151.061, 138.221, 131.32)
+    model = Model(identity, image_value_range=(low, high), is_BGR=True)
+    image = torch.tensor([1.0, 0.5, 0.0]).reshape(1, 3, 1, 1)
+    np.testing.assert_allclose(model(image).flatten(), [-103.939, 10.721, 131.32], rtol=1e-6)
+
+
+def test_an_image_without_a_batch_gets_one(identity):
+    assert Model(identity, image_value_range=(0, 1))(torch.zeros(3, 4, 5)).shape == (1, 3, 4, 5)
+
+
+def test_a_graph_that_does_not_say_its_range_asks_for_it(identity):
+    with pytest.raises(ValueError, match="image_value_range"):
+        Model(identity)
+
+
+def test_inceptionv1_has_lucids_metadata(seeded):
+    assert seeded.image_value_range == (-117, 138)
+    assert (seeded.is_BGR, tuple(seeded.image_shape)) == (False, (224, 224, 3))
+    assert vision_models.InceptionV1_caffe.catalogue_entry.is_BGR
+
+
+def test_listed_layers_have_their_depth(seeded):
+    for layer in seeded.layers:
+        assert seeded.network.layers[layer.name].channels == layer.depth
+        assert layer.tags in ({"conv"}, {"dense"})
+
+
+def test_get_layer_is_as_forgiving_as_lucids(seeded):
+    assert seeded.get_layer("mixed4a").depth == 508
+    with pytest.warns(UserWarning, match="mixed5a"):
+        assert seeded.get_layer("MIXED5").name == "mixed5a"
+    with pytest.raises(KeyError, match="mixed9"):
+        seeded.get_layer("mixed9")
+
+
+def test_load_graphdef_does_no_harm(seeded):
+    assert seeded.load_graphdef() is None
+
+
+def test_labels_of_caffes_models_are_in_imagenets_order():
+    labels = vision_models.MODELS["InceptionV1_caffe"].labels.fget
+    entry = vision_models.InceptionV1_caffe.catalogue_entry
+    from lucid_port.modelzoo.vision_base import _read_labels
+
+    found = _read_labels(entry, "InceptionV1_caffe")
+    assert labels is not None
+    assert (len(found), found[0], found[967]) == (1000, "tench", "espresso")
+
+
+def test_a_model_without_labels_says_so(seeded):
+    with pytest.raises(RuntimeError, match="InceptionV1_seeded has no list of labels"):
+        seeded.labels  # noqa: B018
+
+
+def test_a_model_opens_from_a_path_and_from_a_saved_folder(seeded, tmp_path):
+    seeded.network.save(tmp_path / "saved")
+    again = vision_models.InceptionV1(path=tmp_path / "saved")
+    image = torch.rand(1, 3, 40, 50)
+    expected = seeded.activations(image, ["mixed3a"])["mixed3a"]
+    torch.testing.assert_close(again.activations(image, ["mixed3a"])["mixed3a"], expected, rtol=0, atol=0)
+    assert nets_factory.open_model(tmp_path / "saved").image_value_range == (-117, 138)
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean InceptionV1"):
+        nets_factory.get_model("InceptonV1")
+
+
+def test_a_path_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match=r"There is no file models/x\.pb"):
+        nets_factory.open_model("models/x.pb")
+
+
+def test_the_model_moves_as_a_whole(seeded):
+    assert isinstance(seeded.network, converters.ConvertedModel)
+    assert seeded.device == torch.device("cpu")
+    double = vision_models.InceptionV1_seeded().double()
+    assert double.activations(torch.zeros(1, 3, 9, 9).double(), ["conv2d0"])["conv2d0"].dtype == torch.float64
