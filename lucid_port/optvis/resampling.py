@@ -110,8 +110,27 @@ def _rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
 
 
 def _inverse_map(matrix: np.ndarray) -> np.ndarray:
-    square = np.concatenate([matrix, np.array([[0, 0, 1]], np.float32)])
-    return np.linalg.inv(square).astype(np.float32)[:2]
+    """Input-to-output map [2, 3] of an output-to-input map, rounded as TensorFlow rounds it.
+
+    TensorFlow inverts the 3 x 3 matrix by an LU decomposition in float32 with partial pivoting.
+    Doing the same, step by step, gives its inverse bit for bit; another order of the sums moves
+    whole rows of pixels where coordinates are ties (quarter turns of images whose height and
+    width differ by an odd number).
+    """
+    lower_upper = np.concatenate([matrix, np.array([[0, 0, 1]], np.float32)])
+    inverse = np.eye(3, dtype=np.float32)
+    for k in range(3):
+        pivot = k + int(np.argmax(np.abs(lower_upper[k:, k])))
+        lower_upper[[k, pivot]] = lower_upper[[pivot, k]]
+        inverse[[k, pivot]] = inverse[[pivot, k]]
+        lower_upper[k + 1 :, k] /= lower_upper[k, k]
+        lower_upper[k + 1 :, k + 1 :] -= np.outer(lower_upper[k + 1 :, k], lower_upper[k, k + 1 :])
+    for k in range(3):
+        inverse[k + 1 :] -= np.outer(lower_upper[k + 1 :, k], inverse[k])
+    for k in (2, 1, 0):
+        inverse[k] *= np.float32(1) / lower_upper[k, k]
+        inverse[:k] -= np.outer(lower_upper[:k, k], inverse[k])
+    return inverse[:2]
 
 
 def _round_half_away(value: np.ndarray) -> np.ndarray:
