@@ -631,7 +631,63 @@ def style_group():
     return group
 
 
+# Miscellaneous --------------------------------------------------------------------------------
+
+
+def misc_group():
+    """Pure NumPy helpers: no gradients."""
+    from lucid.misc import ndimage_utils, stimuli
+    from lucid.misc.io.collapse_channels import collapse_channels, hue_to_rgb
+    from lucid.misc.io.serialize_array import _normalize_array
+
+    group = Group("misc")
+
+    def add(name, factory, kwargs, arrays):
+        group.add({"name": name, "factory": factory, "kwargs": kwargs}, arrays)
+
+    angles = list(range(-90, 460, 7))
+    for warp in (True, False):
+        add("hue_%d" % warp, "hue_to_rgb", {"angles": angles, "warp": warp},
+            {"output": np.stack([hue_to_rgb(a, warp) for a in angles])})
+    for number, (shape, kind) in enumerate([((4, 5, 7), "uniform"), ((2, 3, 3, 5), "normal")]):
+        add("collapse_%d" % number, "collapse_channels", {"array": [2000 + number, shape, kind]},
+            {"output": collapse_channels(seeded(2000 + number, shape, kind))})
+    for number, domain in enumerate([None, (0, 1), (-1, 1), (0.2, 0.7)]):
+        add("normalize_%d" % number, "normalize_array",
+            {"array": [2010 + number, (6, 7, 3), "normal"], "domain": domain},
+            {"output": _normalize_array(seeded(2010 + number, (6, 7, 3), "normal"), domain)})
+    for number, r in enumerate([0, 0.5, 2]):
+        x, y = seeded(2020 + number, (9, 8), "normal"), seeded(2030 + number, (9, 8), "normal")
+        add("rmin_%d" % number, "rmin", {"r": r, "seeds": [2020 + number, 2030 + number]},
+            {"output": stimuli.rmin(x, y, r)})
+    for number, kwargs in enumerate([
+        {"orientation": 30, "r": 5, "size": 24},
+        {"orientation": 200, "r": 12, "size": 25, "angular_width": 60, "boundary_line": True,
+         "boundary_width": 2},
+        {"orientation": 77, "r": 8, "size": 31, "blur_beyond_radius": 6, "fade_beyond_radius": 9,
+         "color_a": [1, 0.5, 0], "color_b": [0, 0.2, 1]},
+    ]):
+        np.random.seed(2040 + number)
+        picture = stimuli.rounded_corner(**kwargs)
+        np.random.seed(2040 + number)
+        offsets = np.stack([np.random.uniform(-.5, .5, size=2) for _ in range(10)])
+        add("corner_%d" % number, "rounded_corner", kwargs,
+            {"output": picture, "offsets": offsets})
+    for number, amount in enumerate([0.333, 0.0]):
+        add("blend_%d" % number, "soft_alpha_blend",
+            {"array": [2050 + number, (5, 6, 4), "uniform"], "amount_background": amount},
+            {"output": ndimage_utils.soft_alpha_blend(seeded(2050 + number, (5, 6, 4)), amount)})
+    for number, (shape, target) in enumerate([((8, 9, 3), (13, 5)), ((2, 7, 7, 3), 11)]):
+        add("resize_%d" % number, "resize",
+            {"array": [2060 + number, shape, "uniform"], "target_size": target},
+            {"output": ndimage_utils.resize(seeded(2060 + number, shape), target)})
+    add("composite", "composite", {}, {"output": ndimage_utils.composite(
+        seeded(2070, (20, 24, 3)), seeded(2071, (9, 9, 3)), 0.4, (0.5, 0.2))})
+    return group
+
+
 GROUPS = {
+    "misc": misc_group,
     "transforms": transforms_group,
     "params": params_group,
     "objectives": objectives_group,

@@ -1,0 +1,84 @@
+"""Dimensionality reduction of the channels of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["ChannelReducer"]
+
+
+class ChannelReducer:
+    """scikit-learn's decompositions for arrays of any rank: the last axis is reduced.
+
+    Calling it transforms if it was fitted, else fits and transforms. The estimator's fitted
+    attributes are there without the underscore (``components`` for ``components_``).
+
+    Args:
+        n_components: number of channels to keep.
+        reduction_alg: name of a class in ``sklearn.decomposition`` (NMF, PCA, FastICA, ...) or a
+            class with the same interface.
+        **kwargs: for the estimator.
+
+    Raises:
+        ValueError: ``n_components`` is no integer, or the name is unknown.
+        ImportError: scikit-learn is not installed.
+    """
+
+    def __init__(self, n_components: int = 3, reduction_alg: Any = "NMF", **kwargs: Any) -> None:
+        if not isinstance(n_components, (int, np.integer)):
+            raise ValueError(f"n_components must be an int, not {n_components!r}.")
+        self.n_components = int(n_components)
+        estimator = _estimator(reduction_alg) if isinstance(reduction_alg, str) else reduction_alg
+        self._reducer = estimator(n_components=self.n_components, **kwargs)
+        self._is_fit = False
+
+    def fit(self, acts: Any) -> Any:
+        """Fit to activations [..., channels] and return the estimator."""
+        fitted = self._apply_flat(self._reducer.fit, acts)
+        self._is_fit = True
+        return fitted
+
+    def fit_transform(self, acts: Any) -> np.ndarray:
+        """Fit to activations [..., channels] and reduce them: [..., n_components]."""
+        reduced = self._apply_flat(self._reducer.fit_transform, acts)
+        self._is_fit = True
+        return reduced
+
+    def transform(self, acts: Any) -> np.ndarray:
+        """Reduce activations [..., channels]: [..., n_components]."""
+        return self._apply_flat(self._reducer.transform, acts)
+
+    def __call__(self, acts: Any) -> np.ndarray:
+        return self.transform(acts) if self._is_fit else self.fit_transform(acts)
+
+    @staticmethod
+    def _apply_flat(function: Callable[[np.ndarray], Any], acts: Any) -> Any:
+        array = acts.detach().cpu().numpy() if isinstance(acts, torch.Tensor) else np.asarray(acts)
+        result = function(array.reshape(-1, array.shape[-1]))
+        if not isinstance(result, np.ndarray):
+            return result
+        return result.reshape(*array.shape[:-1], -1)
+
+    def __getattr__(self, name: str) -> Any:
+        reducer = self.__dict__.get("_reducer")
+        if reducer is not None and not name.startswith("_") and hasattr(reducer, name + "_"):
+            return getattr(reducer, name + "_")
+        raise AttributeError(f"ChannelReducer has no attribute {name!r} (is it fitted?).")
+
+    def __dir__(self) -> list[str]:
+        fitted = [n[:-1] for n in dir(self._reducer) if n.endswith("_") and not n.startswith("_")]
+        return [*super().__dir__(), *fitted]
+
+
+def _estimator(name: str) -> Any:
+    import sklearn.decomposition
+    from sklearn.base import BaseEstimator
+
+    found = getattr(sklearn.decomposition, name, None)
+    if not (isinstance(found, type) and issubclass(found, BaseEstimator)):
+        raise ValueError(f"Unknown dimensionality reduction method {name!r}.")
+    return found

@@ -1,0 +1,45 @@
+"""Many channels as colours."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = ["collapse_channels", "hue_to_rgb", "sparse_channels_to_rgb"]
+
+_ANCHORS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]], np.float64)
+_HUES = _ANCHORS / np.linalg.norm(_ANCHORS, axis=1, keepdims=True)
+
+
+def hue_to_rgb(ang: float, warp: bool = True) -> np.ndarray:
+    """Unit RGB vector of a hue.
+
+    Args:
+        ang: degrees; 0 is red, 120 green, 240 blue.
+        warp: move hues away from the primaries, so that equal steps look more equal.
+    """
+    sector, share = divmod((ang % 360) / 60.0, 1.0)
+    index = int(sector) % 6
+    if warp:
+        share = math.sin(share * math.pi / 2) if index % 2 == 0 else 1 - math.sin((1 - share) * math.pi / 2)
+    mixed = (1 - share) * _HUES[index] + share * _HUES[(index + 1) % 6]
+    return mixed / np.linalg.norm(mixed)
+
+
+def sparse_channels_to_rgb(X: np.ndarray) -> np.ndarray:
+    """Non-negative channels [..., K] as colours [..., 3]: one hue each, white where they mix."""
+    if (X < 0).any():
+        raise ValueError("sparse_channels_to_rgb needs non-negative values: use collapse_channels.")
+    count = X.shape[-1]
+    hues = np.stack([hue_to_rgb(360 * i / count) for i in range(count)])
+    rgb = X @ hues + (X.sum(-1) - X.max(-1))[..., None]
+    rgb = rgb / (1e-4 + np.linalg.norm(rgb, axis=-1, keepdims=True))
+    return rgb * np.linalg.norm(X, axis=-1, keepdims=True)
+
+
+def collapse_channels(X: np.ndarray) -> np.ndarray:
+    """Channels [..., K] of any sign as colours [..., 3]."""
+    if (X < 0).any():
+        X = np.concatenate([np.maximum(0, X), np.maximum(0, -X)], axis=-1)
+    return sparse_channels_to_rgb(X)

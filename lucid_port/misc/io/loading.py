@@ -1,0 +1,110 @@
+"""Load pictures, arrays and data by file extension."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+import pickle
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from lucid_port.misc.io.scoping import current_scopes, scope_url, set_scopes
+
+__all__ = ["load"]
+
+
+def load(url_or_handle: Any, allow_unsafe_formats: bool = False, **kwargs: Any) -> Any:
+    """Load by extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and any of these ``.xz``.
+
+    Args:
+        url_or_handle: path, http(s) address, open binary file with a name, or a list of these
+            (loaded in parallel, in order).
+        allow_unsafe_formats: permit pickle files, which can run any code.
+        **kwargs: for the format: ``size=(width, height)`` for pictures, ``split=True`` and
+            ``encoding`` for text, ``np.load``'s for arrays.
+
+    Returns:
+        A picture as a float32 array [H, W, C] in [0, 1] (C is 3, or 4 and 2 with alpha), an array,
+        parsed JSON or text.
+
+    Raises:
+        ValueError: the format is unknown, or unsafe and not allowed.
+    """
+    if isinstance(url_or_handle, (list, tuple)):
+        scopes = current_scopes()
+        with ThreadPoolExecutor(8, initializer=lambda: set_scopes(scopes)) as pool:
+            jobs = [pool.submit(load, u, allow_unsafe_formats, **kwargs) for u in url_or_handle]
+            return [job.result() for job in jobs]
+    if hasattr(url_or_handle, "read"):
+        return _decode(url_or_handle, str(url_or_handle.name), allow_unsafe_formats, kwargs)
+    url = scope_url(os.fspath(url_or_handle))
+    return _decode(io.BytesIO(_read(url)), url, allow_unsafe_formats, kwargs)
+
+
+def _read(url: str) -> bytes:
+    if url.startswith(("http://", "https://")):
+        with urllib.request.urlopen(url) as response:
+            return response.read()
+    with open(url, "rb") as file:
+        return file.read()
+
+
+def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -> Any:
+    stem, extension = os.path.splitext(name.lower())
+    if extension == ".xz":
+        return _decode(io.BytesIO(lzma.decompress(handle.read())), stem, unsafe, kwargs)
+    if extension in (".pickle", ".pkl") and not unsafe:
+        raise ValueError(f"{name} is a pickle, which can run any code: pass allow_unsafe_formats=True.")
+    loader = _LOADERS.get(extension)
+    if loader is None:
+        raise ValueError(f"Cannot load {name!r}: known extensions are {', '.join(sorted(_LOADERS))}.")
+    return loader(handle, **kwargs)
+
+
+def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.ndarray:
+    with Image.open(handle) as opened:
+        picture: Image.Image = opened
+        if picture.mode in ("P", "1"):
+            transparent = "transparency" in picture.info
+            picture = picture.convert("RGBA" if transparent else "RGB")
+        if picture.mode.startswith("I"):
+            array = np.asarray(picture).astype(np.float32) / np.float32(65535)
+            picture = Image.fromarray(array)
+        if size is not None:
+            picture = picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+        pixels = np.asarray(picture)
+    if np.issubdtype(pixels.dtype, np.integer):
+        pixels = pixels / np.float32(np.iinfo(pixels.dtype).max)
+    pixels = pixels.astype(np.float32)
+    return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+
+
+def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> Any:
+    text = handle.read().decode(encoding)
+    return text.splitlines() if split else text
+
+
+def _load_json(handle: BinaryIO, encoding: str = "utf-8") -> Any:
+    return json.loads(handle.read().decode(encoding))
+
+
+_LOADERS: dict[str, Callable[..., Any]] = {
+    ".png": _load_image,
+    ".jpg": _load_image,
+    ".jpeg": _load_image,
+    ".webp": _load_image,
+    ".npy": np.load,
+    ".npz": np.load,
+    ".json": _load_json,
+    ".txt": _load_text,
+    ".md": _load_text,
+    ".pickle": pickle.load,
+    ".pkl": pickle.load,
+}

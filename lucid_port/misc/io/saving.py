@@ -1,0 +1,178 @@
+"""Save pictures, arrays and data by file extension."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+import pickle
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.misc.io.scoping import current_scopes, scope_url, set_scopes
+from lucid_port.misc.io.serialize_array import Domain, serialize_array, to_array
+
+__all__ = ["CaptureSaveContext", "batch_save", "save"]
+
+_captures: ContextVar[tuple[CaptureSaveContext, ...]] = ContextVar("lucid_port_save_captures", default=())
+
+
+class CaptureSaveContext:
+    """Within it, the results of :func:`save` are collected in ``captured_saves``."""
+
+    def __init__(self) -> None:
+        self.captured_saves: list[dict[str, Any]] = []
+
+    def __enter__(self) -> CaptureSaveContext:
+        self._token = _captures.set((*_captures.get(), self))
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        _captures.reset(self._token)
+
+
+def save(
+    thing: Any,
+    url_or_handle: Any,
+    allow_unsafe_formats: bool = False,
+    save_context: CaptureSaveContext | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """Save by extension: png, jpg, jpeg, webp, npy, npz, json, txt, and any of these ``.xz``.
+
+    Args:
+        thing: array or tensor for pictures (channels last) and arrays; a dict, list or array for
+            npz; whatever JSON can write; text or a list of lines.
+        url_or_handle: path (folders are made), or an open binary file with a name.
+        allow_unsafe_formats: permit pickle files.
+        save_context: collect the result there, too.
+        **kwargs: for the format. Pictures: ``domain``, the range of values; **by default it is
+            the picture's own**, so that contrast is stretched as in Lucid. Pass ``(0, 1)`` to keep
+            values.
+
+    Returns:
+        A description: type, url, and what the format adds.
+
+    Raises:
+        ValueError: the format is unknown, or unsafe and not allowed.
+    """
+    is_handle = hasattr(url_or_handle, "write")
+    name = str(url_or_handle.name) if is_handle else scope_url(os.fspath(url_or_handle))
+    data, result = _encode(thing, name, allow_unsafe_formats, kwargs)
+    if is_handle:
+        url_or_handle.write(data)
+    else:
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(data)
+    result["url"] = name
+    for context in (*_captures.get(), *([save_context] if save_context else [])):
+        context.captured_saves.append(result)
+    return result
+
+
+def _encode(thing: Any, name: str, unsafe: bool, kwargs: dict[str, Any]) -> tuple[bytes, dict]:
+    stem, extension = os.path.splitext(name.lower())
+    if extension == ".xz":
+        data, result = _encode(thing, stem, unsafe, kwargs)
+        return lzma.compress(data), result
+    if extension in (".pickle", ".pkl") and not unsafe:
+        raise ValueError(f"{name} is a pickle: pass allow_unsafe_formats=True to write one.")
+    saver = _SAVERS.get(extension)
+    if saver is None:
+        raise ValueError(f"Cannot save {name!r}: known extensions are {', '.join(sorted(_SAVERS))}.")
+    return saver(thing, extension[1:], **kwargs)
+
+
+def _save_image(thing: Any, fmt: str, domain: Domain | None = None, quality: int = 90) -> tuple[bytes, dict]:
+    array = np.squeeze(to_array(thing))
+    height, width = array.shape[:2]
+    bands = array.shape[2] if array.ndim == 3 else 1
+    data = serialize_array(array, domain, fmt, quality)
+    return data, {"type": "image", "shape": (width, height, bands)}
+
+
+def _save_npy(thing: Any, fmt: str) -> tuple[bytes, dict]:
+    array, buffer = to_array(thing), io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue(), {"type": "array", "shape": array.shape, "dtype": str(array.dtype)}
+
+
+def _save_npz(thing: Any, fmt: str) -> tuple[bytes, dict]:
+    buffer = io.BytesIO()
+    if isinstance(thing, dict):
+        named: dict[str, Any] = {key: to_array(value) for key, value in thing.items()}
+        np.savez(buffer, **named)
+    elif isinstance(thing, (list, tuple)):
+        np.savez(buffer, *(to_array(value) for value in thing))
+    else:
+        np.savez(buffer, to_array(thing))
+    return buffer.getvalue(), {"type": "compressed_array"}
+
+
+def _plain(thing: Any) -> Any:
+    if hasattr(thing, "to_json"):
+        return thing.to_json()
+    if isinstance(thing, (np.ndarray, np.generic, torch.Tensor)):
+        return to_array(thing).tolist()
+    if isinstance(thing, (set, frozenset)):
+        return list(thing)
+    raise TypeError(f"{type(thing).__name__} cannot be written as JSON.")
+
+
+def _save_json(thing: Any, fmt: str, indent: int | None = 2) -> tuple[bytes, dict]:
+    return json.dumps(thing, default=_plain, indent=indent).encode(), {"type": "json"}
+
+
+def _save_text(thing: Any, fmt: str, encoding: str = "utf-8") -> tuple[bytes, dict]:
+    if not isinstance(thing, str):
+        thing = "".join(f"{line}\n" for line in thing)
+    return thing.encode(encoding), {"type": "txt"}
+
+
+def _save_pickle(thing: Any, fmt: str) -> tuple[bytes, dict]:
+    return pickle.dumps(thing), {"type": "pickle"}
+
+
+_SAVERS: dict[str, Callable[..., tuple[bytes, dict]]] = {
+    ".png": _save_image,
+    ".jpg": _save_image,
+    ".jpeg": _save_image,
+    ".webp": _save_image,
+    ".npy": _save_npy,
+    ".npz": _save_npz,
+    ".json": _save_json,
+    ".txt": _save_text,
+    ".pickle": _save_pickle,
+    ".pkl": _save_pickle,
+}
+
+
+def batch_save(save_ops: Iterable[tuple[Any, ...]], num_workers: int = 16) -> list[dict[str, Any]]:
+    """Save many things in parallel.
+
+    Args:
+        save_ops: (thing, path) or (thing, path, dict of further arguments).
+        num_workers: number of threads.
+
+    Returns:
+        The results, in order.
+    """
+    scopes, captures = current_scopes(), _captures.get()
+
+    def prepare() -> None:
+        set_scopes(scopes)
+        _captures.set(captures)
+
+    def one(operation: tuple[Any, ...]) -> dict[str, Any]:
+        thing, url, *rest = operation
+        return save(thing, url, **(rest[0] if rest else {}))
+
+    with ThreadPoolExecutor(num_workers, initializer=prepare) as pool:
+        return list(pool.map(one, save_ops))

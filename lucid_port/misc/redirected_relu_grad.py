@@ -1,0 +1,7 @@
+"""Lucid's place for redirected ReLU gradients; see :mod:`lucid_port.optvis.overrides`."""
+
+from __future__ import annotations
+
+from lucid_port.optvis.overrides import redirected_relu6_grad, redirected_relu_grad, redirection
+
+__all__ = ["redirected_relu6_grad", "redirected_relu_grad", "redirection"]

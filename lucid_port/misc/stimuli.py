@@ -1,0 +1,111 @@
+"""Synthetic stimuli: anti-aliased pictures of implicit functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lucid_port.optvis.sampling import RandomSource
+
+__all__ = ["rmin", "rounded_corner", "sample_binary_image"]
+
+Energy = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def sample_binary_image(
+    size: int,
+    alias_factor: int = 10,
+    color_a: Sequence[float] = (1, 1, 1),
+    color_b: Sequence[float] = (0, 0, 0),
+    boundary_line: bool = False,
+    boundary_width: float = 1,
+    blur_beyond_radius: float | None = None,
+    fade_beyond_radius: float | None = None,
+    fade_over_distance: float = 10,
+    fade_color: Sequence[float] = (0.5, 0.5, 0.5),
+    *,
+    source: RandomSource | None = None,
+) -> Callable[[Energy], np.ndarray]:
+    """A renderer of pictures with two regions; also usable as a decorator.
+
+    Args:
+        size: width and height.
+        alias_factor: random offsets within a pixel to average over.
+        color_a: colour of the exterior, where the function is not negative.
+        color_b: colour of the interior, or of the boundary line.
+        boundary_line: draw the boundary instead of the regions.
+        boundary_width: its width in pixels.
+        blur_beyond_radius: blur more and more from this radius on.
+        fade_beyond_radius: fade to ``fade_color`` from this radius on.
+        fade_over_distance: pixels within which the fading is complete.
+        fade_color: colour to fade to.
+        source: of the random offsets, which are drawn once, here.
+
+    Returns:
+        A function that takes a function of coordinate arrays (x along columns, y along rows,
+        zero at ``size // 2``), negative inside, and returns a float64 array [size, size, 3].
+    """
+    a, b, faded = (np.asarray(c, np.float64).reshape(1, 1, 3) for c in (color_a, color_b, fade_color))
+    line = np.arange(size) - size // 2
+    x, y = line[None, :], line[:, None]
+    source = RandomSource() if source is None else source
+    offsets = source.uniform("stimuli/offset", (alias_factor, 2)) - 0.5
+    turns = 2 * np.pi * np.arange(16) / 16.0
+    ring = boundary_width * np.stack([np.cos(turns), np.sin(turns)], 1)
+    radius = np.sqrt(x**2 + y**2)
+    spread: Any = 1.0
+    if blur_beyond_radius is not None:
+        spread = spread + np.maximum(0, radius - blur_beyond_radius)
+    fade: Any = 0.0
+    if fade_beyond_radius is not None:
+        fade = np.clip((radius - fade_beyond_radius) / float(fade_over_distance), 0, 1)[..., None]
+
+    def sampler(energy: Energy) -> np.ndarray:
+        def outside(offset: np.ndarray) -> np.ndarray:
+            values = energy(x + spread * offset[0], y + spread * offset[1])
+            return np.broadcast_to(np.greater_equal(values, 0), radius.shape).astype(np.float64)
+
+        def away_from_boundary(offset: np.ndarray) -> np.ndarray:
+            share = np.mean([outside(offset + step) for step in ring], axis=0)
+            return (2 * np.abs(share - 0.5) >= 0.99).astype(np.float64)
+
+        sample = away_from_boundary if boundary_line else outside
+        share = np.mean([sample(offset) for offset in offsets], axis=0)[..., None]
+        picture = share * a + (1 - share) * b
+        return (1 - fade) * picture + fade * faded
+
+    return sampler
+
+
+def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
+    """Minimum with a rounded crease of radius ``r``, for smooth intersections of shapes."""
+    difference = np.asarray(X) - np.asarray(Y)
+    arc = np.arcsin(np.clip(difference / np.maximum(r, 1e-6) / np.sqrt(2), -1, 1))
+    rounded = Y + r * np.sin(np.pi / 4 + arc) - r
+    return np.where(np.abs(difference) <= r, rounded, np.minimum(X, Y))
+
+
+def rounded_corner(orientation: float, r: float, angular_width: float = 90, size: int = 224, **kwds: Any) -> np.ndarray:
+    """A corner, rounded with radius ``r``: a curve stimulus.
+
+    Args:
+        orientation: of the curve, degrees.
+        r: radius.
+        angular_width: of the corner, degrees.
+        size: width and height.
+        **kwds: as in :func:`sample_binary_image`.
+
+    Returns:
+        float64 array [size, size, 3].
+    """
+    axis = np.deg2rad(orientation) + np.pi / 2
+    half = np.deg2rad(angular_width) / 2
+    shift = r * (1 - 1 / np.sqrt(2))
+
+    def energy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        first, second = (np.cos(angle) * x + np.sin(angle) * y + shift for angle in (axis - half, axis + half + np.pi))
+        return 10 * rmin(first, second, r)
+
+    return sample_binary_image(size, **kwds)(energy)
