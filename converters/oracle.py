@@ -19,7 +19,8 @@ jobs.json holds `{"jobs": [job, ...]}`, each job an object with
 
 The result's keys are `activation/<name>`, `gradient/<layer>:<channel>`, `moved/<layer>:<channel>` (the gradient's
 difference at each draw) and `report`, a JSON text: TensorFlow's version, the layers that TensorFlow refuses to compute
-at that input with its shortened message, and the largest differences found against Lucid's class.
+at that input with its shortened message, why it refused gradients if it did, and the largest differences found against
+Lucid's class.
 """
 
 from __future__ import annotations
@@ -69,8 +70,12 @@ def run_job(job):
         feed = {graph.get_tensor_by_name(name + ":0"): value for name, value in feeds.items()}
         values, report["refused"] = fetch_all(session, tensors, feed)
         results.update(("activation/" + name, value) for name, value in values.items())
-        if job.get("gradients"):
-            results.update(gradients(session, tensors, feed, job))
+        wanted = [(layer, channel) for layer, channel in job.get("gradients", []) if layer in values]
+        if wanted:
+            try:
+                results.update(gradients(session, tensors, feed, wanted, job))
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+                report["gradients_refused"] = shorten(error.message)  # such as dilated convolutions in 1.15
     if job.get("lucid_class"):
         report["lucid"] = compare_with_lucid(job, feeds, values)
     results["report"] = np.array(json.dumps(report))
@@ -114,11 +119,11 @@ def computed_names(graph):
 def add_pre_relu_concats(graph):
     """Adds a second concatenation for each of the graph's, over the same towers before their ReLUs.
 
-    This is Lucid's rule for the old Concat, whose result is named after the first component of the op's name. For
+    Only channels of images are joined anew. This is Lucid's rule for the old Concat, whose result is named after the first component of the op's name. For
     ConcatV2, on which Lucid fails, the whole name is taken.
 
     Returns:
-        The new tensors by name; a name made twice keeps the first, as a graph would.
+        The new tensors by the name that TensorFlow gave them (a taken name gets `_1`, `_2`, ...).
     """
     added = {}
     for op in list(graph.get_operations()):
@@ -129,18 +134,19 @@ def add_pre_relu_concats(graph):
         else:
             continue
         name += "_pre_relu"
-        if name in added or towers[0].dtype != tf.float32 or not is_last_axis(axis, towers):
+        if towers[0].dtype != tf.float32 or not is_channel_axis(axis, towers):
             continue
         towers = [tower.op.inputs[0] if tower.op.type == "Relu" else tower for tower in towers]
-        added[name] = tf.concat(towers, -1, name=name)
+        concat = tf.concat(towers, -1, name=name)
+        added[concat.op.name] = concat
     return added
 
 
-def is_last_axis(axis, towers):
-    """Whether a concatenation's axis, a constant, is its towers' last."""
+def is_channel_axis(axis, towers):
+    """Whether a concatenation's axis, a constant, is the channels of images."""
     value = int(tensorflow.make_ndarray(axis.op.get_attr("value")))
-    rank = next((tower.shape.ndims for tower in towers if tower.shape.ndims is not None), None)
-    return value == -1 or (rank is not None and value == rank - 1)
+    rank = next((tower.shape.ndims for tower in towers if tower.shape.ndims is not None), 4)
+    return rank == 4 and value in (-1, 3)
 
 
 def fetch_all(session, tensors, feed):
@@ -185,13 +191,20 @@ def shorten(message):
     return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 3] + "..."
 
 
-def gradients(session, tensors, feed, job):
+def channel_gradient(layer, channel, placeholder):
+    """d mean(layer[..., channel]) / d placeholder; zeros where nothing connects them, None where it is forbidden."""
+    try:
+        (gradient,) = tf.gradients(tf.reduce_mean(layer[..., channel]), placeholder)
+    except LookupError:  # an op such as PreventGradient
+        return None
+    return tf.zeros_like(placeholder) if gradient is None else gradient
+
+
+def gradients(session, tensors, feed, pairs, job):
     """Gradients of channels' means, and how far each moves when the input moves by its last bit."""
     ((placeholder, image),) = feed.items()
-    wanted = {}
-    for layer, channel in job["gradients"]:
-        objective = tf.reduce_mean(tensors[layer][..., channel])
-        wanted[f"{layer}:{channel}"] = tf.gradients(objective, placeholder)[0]
+    wanted = {f"{layer}:{channel}": channel_gradient(tensors[layer], channel, placeholder) for layer, channel in pairs}
+    wanted = {key: gradient for key, gradient in wanted.items() if gradient is not None}
     base = session.run(wanted, feed)
     results = {"gradient/" + key: value for key, value in base.items()}
     random = np.random.RandomState(job.get("seed", 0))

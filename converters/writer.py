@@ -93,7 +93,7 @@ class GraphWriter:
         Args:
             name: the node's name.
             op_type: TensorFlow's op type, such as `Conv2D`.
-            inputs: names of the nodes to read, as `name` or `name:index`.
+            inputs: names of the nodes to read, as `name` or `name:index`; `^name` only makes it run first.
             T: the op's element type, which nearly every op has; None leaves the attribute out.
             **attrs: the op's other attributes. The Python type decides the proto's: bool, int, float, str, a numpy
                 type, or a list of one of those. A float attribute must be given a float.
@@ -192,6 +192,7 @@ def write_graph_def(graph_def: GraphDef, path: str | os.PathLike[str]) -> Path:
 
 
 def _node_of(source: str) -> str:
+    source = source.removeprefix("^")
     name, colon, index = source.rpartition(":")
     return name if colon and index.isdigit() else source
 
