@@ -204,11 +204,16 @@ class VisT:
         """Gradient override in force at an update."""
         return redirection(step) if self.relu_gradient_override else contextlib.nullcontext()
 
-    def step(self) -> torch.Tensor:
-        """Make one update.
+    def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        """Evaluate the objective under new draws, without an update.
 
         Returns:
-            The objective's value before it (as the objective gives it), on the device, detached.
+            The objective's value, detached, and the gradient of **minus** its sum for each of
+            ``parameters`` (None where it does not depend on one). Only these gradients are
+            computed: the model's weights get none.
+
+        Raises:
+            ValueError: the objective does not depend on the image.
         """
         evaluation = _Evaluation(self, self.source.scope("transforms"), self.steps)
         value = self.objective(evaluation)
@@ -218,11 +223,19 @@ class VisT:
                 f"depend on the image: it gave {value!r}."
             )
         gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
+        return value.detach(), list(gradients)
+
+    def step(self) -> torch.Tensor:
+        """Make one update.
+
+        Returns:
+            The objective's value before it (as the objective gives it), on the device, detached.
+        """
+        self.loss, gradients = self.value_and_gradients()
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
         self.steps += 1
-        self.loss = value.detach()
         self._losses.append(self.loss.sum())
         return self.loss
 

@@ -150,11 +150,11 @@ def _apply(
     gradient = overrides.get(op_type)
     if gradient is None:
         return NotImplemented
-    if isinstance(gradient, Substitute):
-        result = gradient.function(value)
-        return value.copy_(result) if inplace else result
-    # The rules need what went in, which an in-place op would destroy.
+    # Gradients need what went in, which an in-place op would destroy.
     kept = value.clone() if inplace else value
+    if isinstance(gradient, Substitute):
+        result = gradient.function(kept)
+        return value.copy_(result) if inplace else result
     result = _Override.apply(kept, forward, gradient, op_type, attributes or {})
     return value.copy_(result) if inplace else result
 

@@ -1,0 +1,181 @@
+"""Record states of real renders: parameters, moments, draws, gradient and update at chosen steps.
+
+Runs in the reference environment only (Python 3.7, TensorFlow 1.15.5, Lucid 0.3.10), driven by
+``parity_tests/optvis/make_references.py``:
+
+    python parity_tests/oracle/lucid_renders.py JOB.json
+
+The job names graph files, renders and the output folder. At each chosen step the variables are
+rounded to float16 and set to that, so that what is stored is exactly what was used. Moments,
+gradients and updates are stored at seeded positions only.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+import os
+import sys
+import time
+import warnings
+
+warnings.filterwarnings("ignore")
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import numpy as np
+import tensorflow as tf
+
+from lucid.modelzoo import vision_models
+from lucid.modelzoo.vision_base import Model
+from lucid.optvis import objectives, param, render, transform
+from lucid_functions import Group, seeded, session
+
+F32 = np.float32
+
+
+class Adam(tf.train.AdamOptimizer):
+    """Lucid's default optimiser, which shows its gradients."""
+
+    def compute_gradients(self, *args, **kwargs):
+        found = super(Adam, self).compute_gradients(*args, **kwargs)
+        self.pairs = [(g, v) for g, v in found if g is not None]
+        return found
+
+
+def model_of(network):
+    graph_def = tf.GraphDef()
+    with open(network["path"], "rb") as handle:
+        graph_def.ParseFromString(handle.read())
+
+    # Lucid's own class, where there is one, adds the layers that the graph itself lacks.
+    base = getattr(vision_models, network["lucid_class"]) if network["lucid_class"] else Model
+
+    class Recorded(base):
+        model_path = None
+        image_value_range = tuple(np.asarray(v, F32) for v in network["image_value_range"])
+        input_name = network["input_name"]
+        is_BGR = network["is_BGR"]
+
+    Recorded.graph_def = property(lambda self: graph_def)
+    return Recorded()
+
+
+def build(expression):
+    scope = {"objectives": objectives, "param": param, "transform": transform, "seeded": seeded}
+    return eval(expression, scope)
+
+
+DRAWS = {"jitter": "offset", "random_scale": "choice", "random_rotate": "choice"}
+
+
+def named_draws(transforms, values):
+    """Raw draws of all transforms, in order, under the port's names."""
+    values = list(values)
+    named = {}
+    for index, (kind, kwargs) in enumerate(transforms):
+        key = "transforms/%d.%s/" % (index, kind)
+        if kind == "jitter":
+            raw = values.pop(0)
+            named[key + "offset"] = np.array([v % (kwargs["d"] + 1) for v in raw[1:3]])
+        elif kind in DRAWS:
+            named[key + DRAWS[kind]] = np.array(values.pop(0))
+        elif kind == "pad" and kwargs.get("constant_value") == "uniform":
+            named[key + "constant_value"] = np.array(values.pop(0))
+        elif kind == "collapse_alpha_random":
+            count = len([v for v in values if np.ndim(v) == 4])
+            named[key + "noise"] = np.stack([values.pop(0) for _ in range(count)])
+    if values:
+        raise ValueError("%d draws were not recognised" % len(values))
+    return named
+
+
+def flat(values):
+    return np.concatenate([np.asarray(v).reshape(-1) for v in values])
+
+
+def moved_by_one_ulp(values, seed):
+    random = np.random.RandomState(seed)
+    return [(v * (1 + np.where(random.rand(*v.shape) < 0.5, -1, 1) * F32(2.0) ** -23)).astype(F32)
+            for v in values]
+
+
+def record(group, model, job, states, perturbations):
+    tf.reset_default_graph()
+    tf.set_random_seed(job["seed"])
+    np.random.seed(job["seed"])
+    optimizer = Adam(0.05)
+    transforms = [getattr(transform, kind)(**kwargs) for kind, kwargs in job["transforms"]]
+    kinds = ("RandomUniformInt", "RandomUniform", "RandomStandardNormal")
+    with session() as sess:
+        T = render.make_vis_T(model, build(job["objective"]), lambda: build(job["param"]),
+                              optimizer, transforms, relu_gradient_override=True)
+        variables = [v for _, v in optimizer.pairs]
+        gradients = [g for g, _ in optimizer.pairs]
+        init_kinds = [op.outputs[0] for op in tf.get_default_graph().get_operations()
+                      if op.type in kinds and "nitializer" not in op.name]
+        sess.run(tf.global_variables_initializer())
+        slots = [(optimizer.get_slot(v, "m"), optimizer.get_slot(v, "v")) for v in variables]
+        size = sum(int(np.prod(v.shape.as_list())) for v in variables)
+        positions = np.sort(np.random.RandomState(job["seed"]).permutation(size)[:2000])
+        arrays = {"positions": positions.astype(np.int32), "states": np.array(states),
+                  "initial_losses": []}
+        losses = []
+        for step in range(max(states) + 1):
+            values = sess.run(variables)
+            if step in states:
+                half = [v.astype(np.float16) for v in values]
+                values = [h.astype(F32) for h in half]
+                for variable, value in zip(variables, values):
+                    variable.load(value, sess)
+            loss, grads, raw = sess.run([T("loss"), gradients, init_kinds])
+            losses.append(np.sum(loss))
+            if step in states:
+                key = "state%03d/" % step
+                moments = sess.run(slots)
+                full = flat(grads)
+                largest = np.abs(full).max()
+                feed = dict(zip(init_kinds, raw))
+                moved = []
+                for draw in range(perturbations):
+                    for variable, value in zip(variables, moved_by_one_ulp(values, draw)):
+                        variable.load(value, sess)
+                    other = flat(sess.run(gradients, feed))
+                    moved.append(np.abs(other - full).max() / largest)
+                for variable, value in zip(variables, values):
+                    variable.load(value, sess)
+                arrays.update({
+                    key + "m": flat([m for m, _ in moments])[positions],
+                    key + "v": flat([v for _, v in moments])[positions],
+                    key + "gradient": full[positions],
+                    key + "largest": largest,
+                    key + "loss": np.asarray(loss),
+                    key + "moved": np.array(moved, F32),
+                })
+                for number, value in enumerate(half):
+                    arrays[key + "variable%02d" % number] = value
+                for name, value in named_draws(job["transforms"], raw).items():
+                    arrays[key + "draw:" + name] = value
+            sess.run(T("vis_op"), dict(zip(gradients, grads)))
+            if step in states:
+                arrays[key + "next"] = flat(sess.run(variables))[positions]
+        arrays["initial_losses"] = np.array(losses[:20], F32)
+    group.add(job, arrays)
+
+
+def main(path):
+    with open(path) as handle:
+        job = json.load(handle)
+    models = {}
+    for one in job["renders"]:
+        started = time.time()
+        if one["network"] not in models:
+            models = {one["network"]: model_of(job["networks"][one["network"]])}
+        group = Group(one["name"])
+        record(group, models[one["network"]], one, job["states"], job["perturbations"])
+        group.write(job["output"])
+        print(one["name"], "%.0f s" % (time.time() - started))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
