@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -47,6 +47,23 @@ class Layer:
         return self.name
 
 
+class Network(Protocol):
+    """What a model needs of its network, which is an `nn.Module` besides."""
+
+    @property
+    def layers(self) -> Mapping[str, converters.LayerInfo]:
+        """Every layer by name."""
+        ...
+
+    def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Some layers' values, NCHW, by name; nothing is computed that they do not need."""
+        ...
+
+    def __call__(self, x: Tensor) -> Any:
+        """The network's outputs."""
+        ...
+
+
 class Model(nn.Module):
     """A network that takes images in [0, 1], RGB, and maps them to what it was trained on.
 
@@ -58,9 +75,12 @@ class Model(nn.Module):
             own file where this is left out.
         input_name, image_shape, image_value_range, is_BGR: override what the catalogue or the graph's own metadata
             say.
+        labels: names of the classes, where the catalogue has none.
+        network: a network that is there already, instead of a file.
 
     Attributes:
-        network: the network itself, in its own value range (a `converters.ConvertedModel`).
+        network: the network itself, in its own value range: a `converters.ConvertedModel`, or whatever else has
+            `layers` and `activations(x, names)`.
         image_shape: (height, width, channels) that it was trained on.
         image_value_range: (lo, hi), numbers or one number for each channel in the network's own order.
         is_BGR: whether the network's channels are blue, green, red.
@@ -85,24 +105,26 @@ class Model(nn.Module):
         image_shape: Sequence[int] | None = None,
         image_value_range: tuple[Any, Any] | None = None,
         is_BGR: bool | None = None,
+        labels: Sequence[str] | None = None,
+        network: Network | None = None,
     ) -> None:
         super().__init__()
         entry = self.catalogue_entry
-        self.network = read_network(path, entry, input_name)
-        stated = self.network.metadata
+        self.network: Network = read_network(path, entry, input_name) if network is None else network
+        stated = getattr(self.network, "metadata", converters.Metadata(""))
         self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
         self.is_BGR = bool(_first(is_BGR, entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
             raise ValueError(
-                f"Nothing says which values {path} wants for black and white; give image_value_range "
-                "(for example (-117, 138) for InceptionV1, (-1, 1) for TF-Slim models)."
+                f"Nothing says which values {path} wants for black and white: give image_value_range (--value-range), "
+                "for example (-117, 138) for InceptionV1 and (-1, 1) for TF-Slim's models."
             )
         self.image_value_range = value_range
         lo, hi = (torch.as_tensor(value, dtype=torch.float32).reshape(1, -1, 1, 1) for value in value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
-        self._labels: list[str] | None = None
+        self._labels = None if labels is None else list(labels)
         self.eval()
 
     @property

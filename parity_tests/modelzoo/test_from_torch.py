@@ -1,0 +1,86 @@
+"""Any PyTorch network as a model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import converters
+from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.optvis import param, render
+
+
+class Block(nn.Module):
+    """A residual block, with a functional ReLU and a part that never runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.unused = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        return torch.relu(x + self.conv(x))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), Block(), Block(), nn.Flatten(), nn.Linear(4, 2))
+
+
+def test_layers_have_dotted_names(network):
+    model = from_torch(network, (0, 1))
+    assert model.network.layers["2.conv"].channels == 4
+    assert model.network.layers["2.conv"].op == "Conv2d"
+
+
+def test_the_network_runs_no_further_than_the_asked_layers(network):
+    ran = []
+    network[3].register_forward_hook(lambda *_: ran.append(3))
+    model = from_torch(network, (0, 1))
+    found = model.activations(torch.rand(2, 3, 9, 11), ["2.conv", "1"])
+    assert {name: tuple(value.shape) for name, value in found.items()} == {"2.conv": (2, 4, 7, 9), "1": (2, 4, 7, 9)}
+    assert ran == []
+
+
+def test_no_hook_stays(network):
+    model = from_torch(network, (0, 1))
+    model.activations(torch.rand(1, 3, 9, 9), ["2"])
+    assert not any(part._forward_hooks for part in network.modules())
+
+
+def test_a_layer_that_does_not_run(network):
+    del network[5], network[4]
+    with pytest.raises(ValueError, match=r"'2\.unused' did not run"):
+        from_torch(network, (0, 1)).activations(torch.rand(1, 3, 9, 9), ["2.unused"])
+
+
+def test_a_wrong_name_offers_the_nearest(network):
+    with pytest.raises(converters.LayerNotFoundError, match=r"Did you mean 2\.conv"):
+        from_torch(network, (0, 1)).activations(torch.rand(1, 3, 9, 9), ["2.cnov"])
+
+
+def test_mean_and_std_are_those_of_normalize():
+    model = from_torch(nn.Sequential(nn.Identity()), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    image = torch.rand(1, 3, 4, 5)
+    expected = (image - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    torch.testing.assert_close(model(image), expected)
+
+
+@pytest.mark.parametrize("given", [{}, {"image_value_range": (0, 1), "mean": (0,), "std": (1,)}, {"mean": (0,)}])
+def test_the_range_is_said_once(network, given):
+    with pytest.raises(ValueError, match="either image_value_range, or mean and std"):
+        from_torch(network, **given)
+
+
+def test_it_renders(network):
+    model = from_torch(network, (0, 1), labels=["cat", "dog"])
+    found = render.render_vis(
+        model, "3:2", lambda: param.image(16), transforms=[], thresholds=(0, 20), verbose=False, seed=3
+    )
+    assert [image.shape for image in found] == [(1, 16, 16, 3)] * 2
+    assert found.losses[-1] > found.losses[0]
+    assert model.labels == ["cat", "dog"]
