@@ -33,25 +33,60 @@ def scaled_size(size: int, scale: float) -> int:
 
 
 @lru_cache(maxsize=512)
-def _bilinear_weights(source: int, target: int) -> np.ndarray:
-    """Rows of weights, [target, source] float32: ``dst * source / target``, no half pixel."""
+def _bilinear_table(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower and upper neighbour and the share of the upper one, for each output position."""
     ratio = np.float32(source) / np.float32(target)
     position = np.arange(target, dtype=np.float32) * ratio
-    low = np.floor(position).astype(np.int64)
-    fraction = position - low.astype(np.float32)
-    low = np.minimum(low, source - 1)
+    low = np.minimum(np.floor(position).astype(np.int64), source - 1)
     high = np.minimum(low + 1, source - 1)
-    weights = np.zeros((target, source), np.float32)
-    rows = np.arange(target)
-    np.add.at(weights, (rows, low), np.float32(1) - fraction)
-    np.add.at(weights, (rows, high), fraction)
-    return weights
+    return low, high, position - low.astype(np.float32)
 
 
 @lru_cache(maxsize=512)
-def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def _bilinear_tensors(
+    source: int, target: int, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    low, high, share = _bilinear_table(source, target)
+    return (
+        torch.from_numpy(low).to(device),
+        torch.from_numpy(high).to(device),
+        torch.from_numpy(share).to(device, dtype),
+    )
+
+
+@lru_cache(maxsize=512)
+def legacy_bilinear_matrix(
+    source: int, target: int, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
     """Interpolation matrix [target, source] of TensorFlow's legacy bilinear resize on one axis."""
-    return torch.from_numpy(_bilinear_weights(source, target)).to(device, dtype)
+    low, high, share = _bilinear_table(source, target)
+    weights = np.zeros((target, source), np.float32)
+    rows = np.arange(target)
+    np.add.at(weights, (rows, low), np.float32(1) - share)
+    np.add.at(weights, (rows, high), share)
+    return torch.from_numpy(weights).to(device, dtype)
+
+
+class _ResizeAxis(torch.autograd.Function):
+    """One axis, moved last.
+
+    Forward is TensorFlow's own formula, ``low + (high - low) * share``: unlike a weighted sum it
+    leaves constant regions exactly constant. There a max pool compares equal numbers, and the
+    last bit would decide where its gradient goes. Backward is the adjoint as a product with a
+    banded matrix, which is deterministic on every device.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, target: int) -> torch.Tensor:
+        ctx.sizes = tensor.shape[-1], target
+        low, high, share = _bilinear_tensors(*ctx.sizes, tensor.device, tensor.dtype)
+        lower = tensor.index_select(-1, low)
+        return lower + (tensor.index_select(-1, high) - lower) * share
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = grads
+        return gradient @ legacy_bilinear_matrix(*ctx.sizes, gradient.device, gradient.dtype), None
 
 
 def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Tensor:
@@ -65,22 +100,16 @@ def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Te
     Returns:
         The tensor with ``shape[axis] == target``. Gradient: the exact adjoint, as TensorFlow's.
     """
-    source = tensor.shape[axis]
-    if source == target:
+    if tensor.shape[axis] == target:
         return tensor
-    matrix = legacy_bilinear_matrix(source, target, tensor.device, tensor.dtype)
-    if axis in (tensor.ndim - 2, -2):
-        return matrix @ tensor
-    moved = tensor.movedim(axis, -1) @ matrix.T
-    return moved.movedim(-1, axis)
+    return _ResizeAxis.apply(tensor.movedim(axis, -1), target).movedim(-1, axis)
 
 
 def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """TensorFlow's ``resize_bilinear(align_corners=False)``, without half-pixel centres.
 
     The source position of output row i is ``i * (in / out)``; the last row is repeated rather
-    than extrapolated, and shrinking does not smooth. Written as two products with banded
-    matrices: that keeps the gradient an exact, deterministic adjoint on every device.
+    than extrapolated, and shrinking does not smooth.
 
     Args:
         image: [N, C, H, W].
@@ -88,11 +117,15 @@ def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.
 
     Returns:
         [N, C, *size].
+
+    Raises:
+        ValueError: nothing would be left.
     """
     height, width = size
     if height < 1 or width < 1:
         raise ValueError(f"Cannot resize an image to {height} x {width}: choose larger scales.")
-    return resize_axis_legacy(resize_axis_legacy(image, 2, height), 3, width)
+    # Columns first, as TensorFlow does it.
+    return resize_axis_legacy(resize_axis_legacy(image, 3, width), 2, height)
 
 
 # Rotation -------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ _TABLE: list[tuple[str, str, str, str, list[Any]]] = [
     (
         "twin_neuron_pixels",
         "caffe-smooth",
-        "objectives.neuron('inception_3b_output', 17)",
+        "objectives.neuron('inception_3b_output', 450)",
         "param.image(45, h=52, fft=False)",
         [],
     ),

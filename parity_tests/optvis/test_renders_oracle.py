@@ -35,7 +35,9 @@ MOST, MOST_BOUND = 0.7, 1e-5
 """On real networks this share of the states is within this bound: TensorFlow itself, its
 parameters moved by one unit in the last place, exceeds it at 18 % of states."""
 WORST_FACTOR = 3
-"""On real networks no state is further than this many times the oracle's worst from itself."""
+"""On real networks no state is further than this many times the oracle's worst from itself, over
+all recorded states of real networks: whether a state has a decision within reach of rounding is
+chance, and the two implementations round in different places."""
 UPDATE_BOUND = 2e-6
 """Share of the learning rate, beside one unit in the last place, for one update of Adam."""
 
@@ -142,13 +144,24 @@ def test_gradient_on_smooth_networks(job):
     assert max(errors) <= SMOOTH_BOUND, json.dumps(errors)
 
 
+@functools.cache
+def _oracles_own_worst() -> float:
+    """Largest change of the oracle's gradient when its parameters move by one unit in the last place."""
+    worst = 0.0
+    for job in RENDERS:
+        if not job["network"].endswith("smooth"):
+            arrays = _arrays(job["name"])
+            worst = max(worst, *(float(v.max()) for k, v in arrays.items() if k.endswith("/moved")))
+    return worst
+
+
 @pytest.mark.parametrize("job", _jobs(smooth=False))
 def test_gradient_on_real_networks(job):
     arrays = _arrays(job["name"])
     errors = _gradient_errors(job, arrays)
-    own = max(float(arrays[f"state{step:03d}/moved"].max()) for step in arrays["states"])
     assert np.median(errors) <= MEDIAN_BOUND, json.dumps(errors)
     assert np.mean(np.asarray(errors) <= MOST_BOUND) >= MOST, json.dumps(errors)
+    own = _oracles_own_worst()
     assert max(errors) <= WORST_FACTOR * own, f"oracle's own {own}: {json.dumps(errors)}"
 
 
