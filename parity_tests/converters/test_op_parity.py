@@ -1,0 +1,86 @@
+"""Small graphs, one for each op and attribute, against TensorFlow's recorded values and gradients."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+import converters
+from converters.check import check_activations, check_gradients, check_refusals
+from converters.ops import supported_ops
+from converters.references import References, read_references
+from parity_tests.cases import CASES, Case
+from parity_tests.reference import OUTPUTS
+
+# One op adds few numbers: TensorFlow and torch measure 3.2e-7 of the maximum apart at worst.
+BOUND = 1e-6
+# A quotient's gradient is the longest chain of roundings: 1.0e-6 at worst.
+GRADIENT_BOUND = 5e-6
+
+# TensorFlow treats zero as positive here, torch as negative.
+TIES_THAT_DIFFER = {"ties-Selu"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Starting threads costs more than these graphs do, and far more on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@functools.cache
+def all_references() -> dict[str, References]:
+    return read_references(OUTPUTS)
+
+
+@functools.cache
+def converted(case: Case) -> converters.ConvertedModel:
+    return converters.convert(case.graph_def())
+
+
+def references_of(case: Case) -> References:
+    references = all_references().get(f"op:{case.name}")
+    fresh = references is not None and references.fingerprint == converted(case).program.fingerprint
+    assert fresh, f"There are no references of {case.name} as it is now; run tox -e reference"
+    return references
+
+
+def failures(rows) -> list[str]:
+    return [str(row) for row in rows if not row.passed]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values(name):
+    for reference in references_of(CASES[name]).inputs.values():
+        image, model = reference.make_input(), converted(CASES[name])
+        assert set(model.layers) == {"x", *reference.shapes, *reference.refused}
+        assert not failures(check_activations(model, reference, image, BOUND))
+        assert not failures(check_refusals(model, reference, image))
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gradient])
+def test_gradients(name, request):
+    if name in TIES_THAT_DIFFER:
+        request.applymarker(pytest.mark.xfail(strict=True, reason="the gradient at exactly zero"))
+    for reference in references_of(CASES[name]).inputs.values():
+        rows = check_gradients(converted(CASES[name]), reference, reference.make_input(), GRADIENT_BOUND)
+        assert not failures(rows)
+
+
+def test_every_op_of_the_registry_has_a_case():
+    used = {node.op for case in CASES.values() for node in case.graph_def().node}
+    assert set(supported_ops()) - used == set()
+
+
+def test_nearly_every_case_has_gradients():
+    without = {
+        name
+        for name, case in CASES.items()
+        if case.gradient and not any(reference.gradients for reference in references_of(case).inputs.values())
+    }
+    # TensorFlow 1.15 has no gradient of dilated convolutions on a CPU nor of Snapshot, and forbids PreventGradient's.
+    assert {name for name in without if "dilation" not in name} == {"Snapshot", "PreventGradient"}

@@ -1,0 +1,136 @@
+"""The whole networks that are compared with TensorFlow, and what is fed to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+from converters.graphdef import parse_graphdef
+from converters.references import Recipe
+from lucid_port.modelzoo.seeded import seeded_inceptionv1, smooth_twin
+
+CAFFE_FILE = "InceptionV1_caffe.pb"
+BATCH = 3
+SIZES = {"224": (224, 224), "225": (225, 225), "137": (137, 137), "97x161": (97, 161)}
+GRADIENT_DRAWS = 8
+
+
+@dataclass(frozen=True)
+class Network:
+    """One whole graph to compare.
+
+    Attributes:
+        name: of the graph in the references.
+        source: what it is, for the manifest.
+        graph_def: makes it, or None where its file is not at hand.
+        input_name: its placeholder.
+        recipes: inputs by name.
+        gradients: (layer, channel) of the gradients to take.
+        smooth: whether it has neither ReLUs nor max pools, so that no rounding can flip a decision.
+        lucid_class: Lucid's class of this graph, where its `_pre_relu` layers can be compared too.
+    """
+
+    name: str
+    source: str
+    graph_def: Callable[[], GraphDef | None]
+    input_name: str
+    recipes: Mapping[str, Recipe]
+    gradients: Sequence[tuple[str, int]]
+    smooth: bool = False
+    lucid_class: str | None = None
+
+
+def recipes(low: Sequence[float], high: Sequence[float], bgr: bool, names: Sequence[str]) -> dict[str, Recipe]:
+    """The named inputs in a model's value range."""
+    found = {}
+    for seed, (name, size) in enumerate(SIZES.items()):
+        found[name] = Recipe("texture", (BATCH, *size, 3), tuple(low), tuple(high), seed)
+    found["photo"] = Recipe("photo", (1, 224, 224, 3), tuple(low), tuple(high), bgr=bgr)
+    return {name: found[name] for name in names}
+
+
+def modelzoo_folders() -> list[Path]:
+    """Folders in which a user's graphs are looked for."""
+    return [Path(part) for part in os.environ.get("LUCID_PORT_MODELZOO", "").split(os.pathsep) if part]
+
+
+def caffe_graph() -> GraphDef | None:
+    """The ImageNet-trained GoogLeNet, which is no part of the project, or None where no folder has it."""
+    for folder in modelzoo_folders():
+        if (folder / CAFFE_FILE).is_file():
+            return parse_graphdef(folder / CAFFE_FILE)
+    return None
+
+
+def caffe_twin() -> GraphDef | None:
+    """Its smooth twin."""
+    graph = caffe_graph()
+    return None if graph is None else smooth_twin(graph)
+
+
+SEEDED_RANGE = ((-117.0,), (138.0,))
+CAFFE_RANGE = ((-103.939, -116.779, -123.68), (151.061, 138.221, 131.32))
+ALL_INPUTS = (*SIZES, "photo")
+TWIN_INPUTS = ("225", "97x161", "photo")
+# From the first layer to the last, channels of which about half the positions fire in every image.
+SEEDED_GRADIENTS = (
+    ("conv2d0", 36),
+    ("localresponsenorm1", 33),
+    ("mixed3b_pre_relu", 478),
+    ("mixed4a", 103),
+    ("mixed4d_pre_relu", 174),
+    ("mixed5b", 36),
+)
+CAFFE_GRADIENTS = (
+    ("conv1_7x7_s2/conv1_7x7_s2", 17),
+    ("conv2_norm2", 158),
+    ("inception_3b_output_pre_relu", 26),
+    ("inception_4a_output", 48),
+    ("inception_4d_output_pre_relu", 17),
+    ("inception_5b_output", 858),
+)
+
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network(
+            "inceptionv1-seeded",
+            "lucid_port.modelzoo.seeded.seeded_inceptionv1(): InceptionV1's topology, seeded weights",
+            seeded_inceptionv1,
+            "input",
+            recipes(*SEEDED_RANGE, bgr=False, names=ALL_INPUTS),
+            SEEDED_GRADIENTS,
+            lucid_class="InceptionV1",
+        ),
+        Network(
+            "inceptionv1-seeded-smooth",
+            "lucid_port.modelzoo.seeded.seeded_inceptionv1(smooth=True)",
+            lambda: seeded_inceptionv1(smooth=True),
+            "input",
+            recipes(*SEEDED_RANGE, bgr=False, names=TWIN_INPUTS),
+            SEEDED_GRADIENTS,
+            smooth=True,
+        ),
+        Network(
+            "inceptionv1-caffe",
+            f"{CAFFE_FILE}: BVLC GoogLeNet trained on ImageNet, as a frozen TensorFlow graph",
+            caffe_graph,
+            "data",
+            recipes(*CAFFE_RANGE, bgr=True, names=ALL_INPUTS),
+            CAFFE_GRADIENTS,
+        ),
+        Network(
+            "inceptionv1-caffe-smooth",
+            f"lucid_port.modelzoo.seeded.smooth_twin of {CAFFE_FILE}",
+            caffe_twin,
+            "data",
+            recipes(*CAFFE_RANGE, bgr=True, names=TWIN_INPUTS),
+            CAFFE_GRADIENTS,
+            smooth=True,
+        ),
+    )
+}

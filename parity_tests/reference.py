@@ -1,0 +1,296 @@
+"""Makes `reference_outputs/` with TensorFlow, or checks that TensorFlow still gives what is committed.
+
+    python -m parity_tests.reference            # make the references
+    python -m parity_tests.reference --check    # recompute and compare
+
+TensorFlow 1.15.5 and Lucid 0.3.10 need Python 3.7, for which an environment is made once and kept in the user's cache.
+`--python` names another Python that has TensorFlow (1.15, or any 2.x, whose v1 API runs the same graphs); without
+Python 3.7 the running Python is used if it has TensorFlow. TensorFlow runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+from converters.graphdef import read_graph
+from converters.references import (
+    MANIFEST,
+    InputReference,
+    Recipe,
+    References,
+    ReferenceWriter,
+    read_manifest,
+    read_references,
+    write_manifest,
+)
+from converters.tensorflow_process import oracle_job, run_oracle, tensorflow_version
+from converters.writer import write_graph_def
+from parity_tests.cases import CASES, INPUT
+from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
+
+OUTPUTS = Path(__file__).resolve().parent.parent / "reference_outputs"
+ORACLE_PACKAGES = ("tensorflow==1.15.5", "protobuf<3.21", "lucid==0.3.10")
+OPS_FILE = "graphs/ops.npz"
+
+# TensorFlow 1.15.5 run again gives the same values. 2.x has other kernels: 2.21 measures 2.2e-6 of a layer's maximum
+# from 1.15.5 at worst.
+SAME_VERSION_BOUND = 1e-6
+OTHER_VERSION_BOUND = 5e-6
+# Gradients of smooth networks move by up to 3e-6 of their maximum with the last bit of the input. Those with ReLUs
+# and max pools move far more where a decision flips, and are only held to as much as that was recorded.
+SMOOTH_GRADIENT_BOUND = 1e-5
+FLIPS = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """One graph with one input, to be run in TensorFlow."""
+
+    graph: str
+    source: str
+    fingerprint: str
+    input_name: str
+    recipe: Recipe
+    job: dict[str, Any]
+    file: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the committed references; write nothing")
+    parser.add_argument("--python", type=Path, help="a Python that has TensorFlow")
+    parser.add_argument("--only", help="only graphs whose name contains this text (implies --check)")
+    options = parser.parse_args(arguments)
+    python = options.python or oracle_python()
+    version = tensorflow_version(python)
+    if version is None:
+        parser.error(f"{python} has no TensorFlow")
+    print(f"TensorFlow {version} ({python})")
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "references"
+        make(python, Path(folder), fresh, options.only or "")
+        if options.check or options.only:
+            return compare(read_references(OUTPUTS), read_references(fresh))
+        replace_outputs(fresh)
+    return 0
+
+
+# -- environment ------------------------------------------------------------------------------------------------------
+
+
+def oracle_python() -> Path:
+    """A Python with TensorFlow: the kept 3.7 environment, made if need be, or this one."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucid_port" / "oracle"
+    python = folder / "bin" / "python"
+    if tensorflow_version(python) is not None:
+        return python
+    base = find_python37()
+    if base is None:
+        print("No Python 3.7 here; using TensorFlow of the running Python.")
+        return Path(sys.executable)
+    print(f"Making the oracle's environment in {folder}")
+    # Recent virtualenv and tox no longer make environments of Python 3.7; its own venv does.
+    subprocess.run([*base, "-m", "venv", "--clear", str(folder)], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "-q", "pip<24"], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "-q", *ORACLE_PACKAGES], check=True)
+    return python
+
+
+def find_python37() -> list[str] | None:
+    """A command that runs Python 3.7: on the path, or one of pyenv's."""
+    candidates = [["python3.7"]]
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    candidates += [[str(path)] for path in sorted(root.glob("versions/3.7*/bin/python3.7"))]
+    for command in candidates:
+        if shutil.which(command[0]) and subprocess.run([*command, "-c", ""], capture_output=True).returncode == 0:
+            return command
+    return None
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+
+def make(python: Path, folder: Path, outputs: Path, only: str) -> None:
+    """Runs all graphs in TensorFlow and writes a folder of references."""
+    writer = ReferenceWriter(outputs)
+    lucid = has_lucid(python)
+    for runs in grouped_runs(folder, only, lucid):
+        run_oracle(python, [run.job for run in runs], folder)
+        for run in runs:
+            with np.load(run.job["out"]) as result:
+                writer.add(
+                    run.graph, run.fingerprint, run.source, run.input_name, run.recipe, dict(result), run.file
+                )  # fmt: skip
+                report(run, json.loads(str(result["report"])))
+            Path(run.job["out"]).unlink()
+    writer.save()
+
+
+def has_lucid(python: Path) -> bool:
+    """Whether Lucid itself can be asked."""
+    script = "import importlib.util as u, sys; sys.exit(u.find_spec('lucid') is None)"
+    return subprocess.run([str(python), "-c", script], capture_output=True).returncode == 0
+
+
+def report(run: Run, found: dict[str, Any]) -> None:
+    """Prints what a run showed; stops where Lucid's own layers differ from the ones added here.
+
+    Raises:
+        SystemExit: they differ.
+    """
+    no_gradients = f"; no gradients: {found['gradients_refused']}" if "gradients_refused" in found else ""
+    if run.file != OPS_FILE or no_gradients:
+        print(f"  {run.graph} at {run.input_name}: {len(found['refused'])} layers refused{no_gradients}")
+    differences = found.get("lucid")
+    if differences:
+        worst = max(differences.values())
+        print(f"  Lucid's own {len(differences)} _pre_relu layers differ by {worst:g}")
+        if worst > 0:
+            raise SystemExit("The _pre_relu layers added here are not the ones that Lucid adds.")
+
+
+def grouped_runs(folder: Path, only: str, lucid: bool) -> Iterator[list[Run]]:
+    """The runs of one process each: a network's, then those of all small graphs."""
+    for network in NETWORKS.values():
+        if only not in network.name:
+            continue
+        graph_def = network.graph_def()
+        if graph_def is None:
+            print(f"  {network.name}: no such file in the folders of LUCID_PORT_MODELZOO; left as committed")
+            continue
+        extra = {"lucid_class": network.lucid_class} if network.lucid_class and lucid else {}
+        options = {"gradients": network.gradients, "draws": GRADIENT_DRAWS}
+        yield list(
+            _runs(folder, network.name, network.source, graph_def, network.input_name, network.recipes,
+                  lambda name, graph=network.name: f"graphs/{graph}-{name}.npz", extra, options)
+        )  # fmt: skip
+    small: list[Run] = []
+    for case in CASES.values():
+        if only in case.name:
+            source = "parity_tests/cases.py"
+            options = {"gradients": case.gradients()}
+            small += _runs(
+                folder,
+                f"op:{case.name}",
+                source,
+                case.graph_def(),
+                INPUT,
+                case.recipes(),
+                lambda _: OPS_FILE,
+                {},
+                options,
+            )
+    if small:
+        yield small
+
+
+def _runs(
+    folder: Path,
+    name: str,
+    source: str,
+    graph_def: GraphDef,
+    input_name: str,
+    recipes: Any,
+    file_of: Any,
+    extra: dict[str, Any],
+    options: dict[str, Any],
+) -> Iterator[Run]:
+    fingerprint = read_graph(graph_def).fingerprint()
+    stem = name.replace(":", "-")
+    path, inputs = write_graph_def(graph_def, folder / f"{stem}.pb"), folder / f"{stem}-inputs.npz"
+    np.savez(inputs, **{key: recipe.make() for key, recipe in recipes.items()})
+    for index, (key, recipe) in enumerate(recipes.items()):
+        out = folder / f"{stem}-{key}.npz"
+        more = extra if index == 0 else {}  # Lucid's class is asked once for each graph
+        job = oracle_job(path, inputs, (input_name, key), out, **options, **more)
+        yield Run(name, source, fingerprint, key, recipe, job, file_of(key))
+
+
+# -- writing and comparing --------------------------------------------------------------------------------------------
+
+
+def replace_outputs(fresh: Path) -> None:
+    """Puts fresh references in the place of the committed ones, keeping networks that could not be run here."""
+    old = read_manifest(OUTPUTS) if (OUTPUTS / MANIFEST).is_file() else {}
+    new = read_manifest(fresh)
+    kept = {name: entry for name, entry in old.items() if name in NETWORKS and name not in new}
+    stale = files_of(old) - files_of(new) - files_of(kept)
+    for file in stale:
+        (OUTPUTS / file).unlink(missing_ok=True)
+    shutil.copytree(fresh, OUTPUTS, dirs_exist_ok=True)
+    write_manifest(OUTPUTS, {**new, **kept})
+    size = sum((OUTPUTS / file).stat().st_size for file in [*files_of(new), *files_of(kept), MANIFEST])
+    print(f"Wrote {OUTPUTS}: {size / 1e6:.1f} MB")
+
+
+def files_of(graphs: dict[str, Any]) -> set[str]:
+    """The .npz files that a manifest's graphs name."""
+    return {fed["file"] for entry in graphs.values() for fed in entry["inputs"].values()}
+
+
+def compare(committed: dict[str, References], fresh: dict[str, References]) -> int:
+    """Compares two sets of references; prints what fails and the worst difference of all; returns the exit code."""
+    failures, worst = 0, {"layer": (0.0, "none"), "gradient": (0.0, "none")}
+    for name, references in fresh.items():
+        if name not in committed or committed[name].fingerprint != references.fingerprint:
+            print(f"FAILED {name}: the committed references are of another graph")
+            failures += 1
+            continue
+        for what, error, bound in differences(committed[name], references):
+            kind = "gradient" if "gradient of" in what else "layer"
+            worst[kind] = max(worst[kind], (error, what))
+            if error > bound:
+                print(f"FAILED {what}: {error:.2e} of the maximum (bound {bound:.0e})")
+                failures += 1
+    for kind, (error, what) in worst.items():
+        print(f"Worst {kind}: {error:.2e} of its maximum, {what}")
+    print(f"{failures} failures" if failures else "All as committed")
+    return 1 if failures else 0
+
+
+def differences(old: References, new: References) -> Iterator[tuple[str, float, float]]:
+    """For every layer of two references of one graph: what it is, its difference, and its bound."""
+    for name, after in new.inputs.items():
+        before = old.inputs[name]
+        bound = SAME_VERSION_BOUND if after.tensorflow == before.tensorflow else OTHER_VERSION_BOUND
+        same = before.shapes == after.shapes and before.refused.keys() == after.refused.keys()
+        yield f"{old.graph} at {name}: shapes", 0.0 if same else float("inf"), bound
+        if not same:
+            continue
+        for layer, sample in before.layers.items():
+            yield f"{old.graph} at {name}: {layer}", sample.distance(after.layers[layer]), bound
+        yield from gradient_differences(old.graph, before, after)
+
+
+def gradient_differences(
+    graph: str, before: InputReference, after: InputReference
+) -> Iterator[tuple[str, float, float]]:
+    """The same for every image's gradients, as far as this TensorFlow computes them."""
+    flips = max((moved for gradient in before.gradients for moved in gradient.moved), default=0.0)
+    smooth = graph not in NETWORKS or NETWORKS[graph].smooth
+    bound = SMOOTH_GRADIENT_BOUND if smooth else max(SMOOTH_GRADIENT_BOUND, FLIPS * flips)
+    found = {(gradient.layer, gradient.channel): gradient for gradient in after.gradients}
+    for gradient in before.gradients:
+        other = found.get((gradient.layer, gradient.channel))
+        if other is None:
+            continue
+        for index, (sample, image) in enumerate(zip(gradient.images, other.images, strict=True)):
+            yield f"{graph} at {before.name}[{index}]: gradient of {sample.name}", sample.distance(image), bound
+
+
+if __name__ == "__main__":
+    sys.exit(main())
