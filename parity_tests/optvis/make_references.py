@@ -26,6 +26,7 @@ FEW_STATES = [0, 1, 2, 3, 4, 5, 6, 7, 12, 19, 32, 64, 128, 224, 352, 511]
 MANY_STATES = sorted({*range(20), *(round(20 + i * 491 / 43) for i in range(44))})
 """64 of 512 steps, the first 20 among them."""
 PERTURBATIONS = 8
+FREE_STEPS = 8
 
 RANGES: dict[str, dict[str, Any]] = {
     "seeded": {"image_value_range": [[-117.0], [138.0]], "is_BGR": False},
@@ -157,6 +158,7 @@ def make_renders(python: str, names: list[str], states: list[int], output: Path)
             "renders": [r for r in wanted if r["network"] in networks],
             "states": states,
             "perturbations": PERTURBATIONS,
+            "free_steps": FREE_STEPS,
             "output": str(output),
         }
         (Path(folder) / "job.json").write_text(json.dumps(job))
@@ -169,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", required=True, help="Python 3.7 with TensorFlow 1.15.5 and Lucid 0.3.10")
     parser.add_argument("--all-states", action="store_true", help="64 states a render instead of 16")
+    parser.add_argument("--free-only", action="store_true", help="only the first steps of free renders")
     parser.add_argument("--output", type=Path, default=OUTPUTS)
     parser.add_argument("names", nargs="*", help="functions, renders, or names of renders; all by default")
     options = parser.parse_args()
@@ -179,6 +182,7 @@ def main() -> None:
     chosen = [] if "renders" in names else [n for n in names if n != "functions"]
     if chosen or "renders" in names:
         states = MANY_STATES if options.all_states else FEW_STATES
+        states = [] if options.free_only else states
         make_renders(options.python, chosen, states, options.output / "renders")
 
 

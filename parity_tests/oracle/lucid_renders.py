@@ -99,54 +99,79 @@ def moved_by_one_ulp(values, seed):
             for v in values]
 
 
-def record(group, model, job, states, perturbations):
+class Setup(object):
+    """A render as Lucid sets it up, with everything that is recorded of it."""
+
+    def __init__(self, model, job, sess):
+        optimizer = Adam(0.05)
+        transforms = [getattr(transform, kind)(**kwargs) for kind, kwargs in job["transforms"]]
+        kinds = ("RandomUniformInt", "RandomUniform", "RandomStandardNormal")
+        self.sess = sess
+        self.T = render.make_vis_T(model, build(job["objective"]), lambda: build(job["param"]),
+                                   optimizer, transforms, relu_gradient_override=True)
+        self.variables = [v for _, v in optimizer.pairs]
+        self.gradients = [g for g, _ in optimizer.pairs]
+        # Not those that initialise variables: they run once, and their values are recorded.
+        self.draws = [op.outputs[0] for op in tf.get_default_graph().get_operations()
+                      if op.type in kinds and "nitializer" not in op.name]
+        self.initialiser = tf.global_variables_initializer()
+        sess.run(self.initialiser)
+        self.slots = [(optimizer.get_slot(v, "m"), optimizer.get_slot(v, "v"))
+                      for v in self.variables]
+        size = sum(int(np.prod(v.shape.as_list())) for v in self.variables)
+        self.positions = np.sort(np.random.RandomState(job["seed"]).permutation(size)[:2000])
+
+    def load(self, values):
+        for variable, value in zip(self.variables, values):
+            variable.load(value, self.sess)
+
+    def update(self, gradients, feed=None):
+        """One update with given gradients: computing them beside the update would be a race."""
+        feed = dict(feed or {})
+        feed.update(zip(self.gradients, gradients))
+        self.sess.run(self.T("vis_op"), feed)
+
+    def parameters(self):
+        return flat(self.sess.run(self.variables))[self.positions]
+
+
+def begin(job):
     tf.reset_default_graph()
     tf.set_random_seed(job["seed"])
     np.random.seed(job["seed"])
-    optimizer = Adam(0.05)
-    transforms = [getattr(transform, kind)(**kwargs) for kind, kwargs in job["transforms"]]
-    kinds = ("RandomUniformInt", "RandomUniform", "RandomStandardNormal")
+
+
+def record_states(group, model, job, states, perturbations):
+    """Single steps, from states along a render."""
+    begin(job)
     with session() as sess:
-        T = render.make_vis_T(model, build(job["objective"]), lambda: build(job["param"]),
-                              optimizer, transforms, relu_gradient_override=True)
-        variables = [v for _, v in optimizer.pairs]
-        gradients = [g for g, _ in optimizer.pairs]
-        init_kinds = [op.outputs[0] for op in tf.get_default_graph().get_operations()
-                      if op.type in kinds and "nitializer" not in op.name]
-        sess.run(tf.global_variables_initializer())
-        slots = [(optimizer.get_slot(v, "m"), optimizer.get_slot(v, "v")) for v in variables]
-        size = sum(int(np.prod(v.shape.as_list())) for v in variables)
-        positions = np.sort(np.random.RandomState(job["seed"]).permutation(size)[:2000])
-        arrays = {"positions": positions.astype(np.int32), "states": np.array(states),
-                  "initial_losses": []}
+        setup = Setup(model, job, sess)
+        arrays = {"positions": setup.positions.astype(np.int32), "states": np.array(states)}
         losses = []
         for step in range(max(states) + 1):
-            values = sess.run(variables)
+            values = sess.run(setup.variables)
             if step in states:
                 half = [v.astype(np.float16) for v in values]
                 values = [h.astype(F32) for h in half]
-                for variable, value in zip(variables, values):
-                    variable.load(value, sess)
-            loss, grads, raw = sess.run([T("loss"), gradients, init_kinds])
+                setup.load(values)
+            fetches = [setup.T("loss"), setup.gradients, setup.draws]
+            loss, grads, raw = sess.run(fetches)
             losses.append(np.sum(loss))
             if step in states:
                 key = "state%03d/" % step
-                moments = sess.run(slots)
+                moments = sess.run(setup.slots)
                 full = flat(grads)
                 largest = np.abs(full).max()
-                feed = dict(zip(init_kinds, raw))
                 moved = []
                 for draw in range(perturbations):
-                    for variable, value in zip(variables, moved_by_one_ulp(values, draw)):
-                        variable.load(value, sess)
-                    other = flat(sess.run(gradients, feed))
+                    setup.load(moved_by_one_ulp(values, draw))
+                    other = flat(sess.run(setup.gradients, dict(zip(setup.draws, raw))))
                     moved.append(np.abs(other - full).max() / largest)
-                for variable, value in zip(variables, values):
-                    variable.load(value, sess)
+                setup.load(values)
                 arrays.update({
-                    key + "m": flat([m for m, _ in moments])[positions],
-                    key + "v": flat([v for _, v in moments])[positions],
-                    key + "gradient": full[positions],
+                    key + "m": flat([m for m, _ in moments])[setup.positions],
+                    key + "v": flat([v for _, v in moments])[setup.positions],
+                    key + "gradient": full[setup.positions],
                     key + "largest": largest,
                     key + "loss": np.asarray(loss),
                     key + "moved": np.array(moved, F32),
@@ -155,10 +180,45 @@ def record(group, model, job, states, perturbations):
                     arrays[key + "variable%02d" % number] = value
                 for name, value in named_draws(job["transforms"], raw).items():
                     arrays[key + "draw:" + name] = value
-            sess.run(T("vis_op"), dict(zip(gradients, grads)))
+            setup.update(grads)
             if step in states:
-                arrays[key + "next"] = flat(sess.run(variables))[positions]
+                arrays[key + "next"] = setup.parameters()
         arrays["initial_losses"] = np.array(losses[:20], F32)
+    group.add(job, arrays)
+
+
+def record_free(group, model, job, steps):
+    """The first steps, and how far they move when the start is multiplied by 1 +- 1e-6."""
+    begin(job)
+    with session() as sess:
+        setup = Setup(model, job, sess)
+        half = [v.astype(np.float16) for v in sess.run(setup.variables)]
+        start = [h.astype(F32) for h in half]
+        arrays = {}
+        for number, value in enumerate(half):
+            arrays["variable%02d" % number] = value
+        recorded, paths = [], []
+        for factor in (1.0, 1 + 1e-6, 1 - 1e-6):
+            sess.run(setup.initialiser)
+            setup.load([(v * factor).astype(F32) for v in start])
+            path = []
+            for step in range(steps):
+                feed = dict(zip(setup.draws, recorded[step])) if step < len(recorded) else {}
+                grads, raw = sess.run([setup.gradients, setup.draws], feed)
+                if factor == 1.0:
+                    recorded.append(raw)
+                    for name, value in named_draws(job["transforms"], raw).items():
+                        arrays["step%d/draw:%s" % (step, name)] = value
+                setup.update(grads)
+                path.append(sess.run(setup.T("input")).reshape(-1))
+            paths.append(np.stack(path))
+        # Images, not parameters: some parameters have no effect, and drift on rounding noise.
+        pixels = np.random.RandomState(job["seed"]).permutation(paths[0].shape[1])[:2000]
+        arrays["pixels"] = np.sort(pixels).astype(np.int32)
+        arrays["path"] = paths[0][:, arrays["pixels"]]
+        for name, norm in (("max", np.max), ("mean", np.mean)):
+            distances = [norm(np.abs(p - paths[0]), axis=1) for p in paths[1:]]
+            arrays["own_" + name] = np.stack(distances)
     group.add(job, arrays)
 
 
@@ -170,8 +230,13 @@ def main(path):
         started = time.time()
         if one["network"] not in models:
             models = {one["network"]: model_of(job["networks"][one["network"]])}
+        model = models[one["network"]]
         group = Group(one["name"])
-        record(group, models[one["network"]], one, job["states"], job["perturbations"])
+        if job["states"]:
+            record_states(group, model, one, job["states"], job["perturbations"])
+            group.write(job["output"])
+        group = Group(one["name"] + "_free")
+        record_free(group, model, one, job["free_steps"])
         group.write(job["output"])
         print(one["name"], "%.0f s" % (time.time() - started))
         sys.stdout.flush()
