@@ -29,6 +29,9 @@ import json
 import os
 import sys
 
+# Python puts a script's own folder first; its modules are no business of TensorFlow's.
+sys.path[:] = [path for path in sys.path if os.path.abspath(path) != os.path.dirname(os.path.abspath(__file__))]
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow 2 may otherwise use oneDNN's kernels, which round differently on every kind of CPU.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ORACLE = Path(__file__).with_name("oracle.py")
+# PYTHONPATH and its like are meant for this Python, not for the other.
+OPTIONS = ("-E",)
 
 
 class OracleError(RuntimeError):
@@ -28,7 +30,7 @@ def tensorflow_version(python: str | Path = sys.executable) -> str | None:
         "print(next((match.group(2) for match in found if match), ''))\n"
     )
     try:
-        run = subprocess.run([str(python), "-c", script], capture_output=True, text=True)
+        run = subprocess.run([str(python), *OPTIONS, "-c", script], capture_output=True, text=True)
     except OSError:
         return None
     return run.stdout.strip() or None
@@ -80,7 +82,9 @@ def run_oracle(python: str | Path, jobs: Sequence[dict[str, Any]], folder: Path)
     """
     path = folder / "jobs.json"
     path.write_text(json.dumps({"jobs": list(jobs)}))
-    run = subprocess.run([str(python), str(ORACLE), str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    run = subprocess.run(
+        [str(python), *OPTIONS, str(ORACLE), str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     if run.returncode:
         last = run.stdout.decode(errors="replace").strip().splitlines()[-8:]
         raise OracleError(f"{python} failed to run the graphs in TensorFlow:\n" + "\n".join(last))

@@ -36,7 +36,7 @@ from converters.references import (
     read_references,
     write_manifest,
 )
-from converters.tensorflow_process import oracle_job, run_oracle, tensorflow_version
+from converters.tensorflow_process import OPTIONS, oracle_job, run_oracle, tensorflow_version
 from converters.writer import write_graph_def
 from parity_tests.cases import CASES, INPUT
 from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
@@ -103,10 +103,11 @@ def oracle_python() -> Path:
         print("No Python 3.7 here; using TensorFlow of the running Python.")
         return Path(sys.executable)
     print(f"Making the oracle's environment in {folder}")
+    pip = [str(python), *OPTIONS, "-m", "pip", "install", "-q"]
     # Recent virtualenv and tox no longer make environments of Python 3.7; its own venv does.
-    subprocess.run([*base, "-m", "venv", "--clear", str(folder)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "-q", "pip<24"], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "-q", *ORACLE_PACKAGES], check=True)
+    subprocess.run([*base, *OPTIONS, "-m", "venv", "--clear", str(folder)], check=True)
+    subprocess.run([*pip, "pip<24"], check=True)
+    subprocess.run([*pip, *ORACLE_PACKAGES], check=True)
     return python
 
 
@@ -143,7 +144,7 @@ def make(python: Path, folder: Path, outputs: Path, only: str) -> None:
 def has_lucid(python: Path) -> bool:
     """Whether Lucid itself can be asked."""
     script = "import importlib.util as u, sys; sys.exit(u.find_spec('lucid') is None)"
-    return subprocess.run([str(python), "-c", script], capture_output=True).returncode == 0
+    return subprocess.run([str(python), *OPTIONS, "-c", script], capture_output=True).returncode == 0
 
 
 def report(run: Run, found: dict[str, Any]) -> None:
