@@ -51,7 +51,7 @@ VECTOR = "seeded(1, (512,), 'normal')"
 _TABLE: list[tuple[str, str, str, str, list[Any]]] = [
     # Channels of the twins are chosen to be active from the start: where softplus is all but zero, its
     # gradient is what cancellation leaves, and the oracle differs from itself by more than any bound.
-    ("twin_channel", "caffe-smooth", "'inception_4a_output:485'", "param.image(64)", NO_TIES),
+    ("twin_channel", "seeded-smooth", "'mixed4a:203'", "param.image(64)", NO_TIES),
     (
         "twin_neuron_pixels",
         "caffe-smooth",
