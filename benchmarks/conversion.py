@@ -43,7 +43,8 @@ def load(folder: Path) -> float:
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    return {"median": round(statistics.median(values), 4), "least": round(min(values), 4), "most": round(max(values), 4)}
+    middle = statistics.median(values)
+    return {"median": round(middle, 4), "least": round(min(values), 4), "most": round(max(values), 4)}
 
 
 def main() -> None:

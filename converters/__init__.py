@@ -1,9 +1,9 @@
 """Converts frozen TensorFlow graphs to PyTorch, without TensorFlow.
 
-    model = converters.convert("InceptionV1.pb")
-    model.activations(x, ["mixed4a_pre_relu"])
-    model.save("inceptionv1")
-    model = converters.load("inceptionv1")
+model = converters.convert("InceptionV1.pb")
+model.activations(x, ["mixed4a_pre_relu"])
+model.save("inceptionv1")
+model = converters.load("inceptionv1")
 """
 
 from converters.conversion import convert

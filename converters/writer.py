@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DataType
+
+from converters.atomic import write_bytes
 
 Size = int | tuple[int, int]
 
@@ -181,14 +182,7 @@ def write_graph_def(graph_def: GraphDef, path: str | os.PathLike[str]) -> Path:
     Returns:
         The path.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(graph_def.SerializeToString(deterministic=True))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_bytes(path, graph_def.SerializeToString(deterministic=True))
 
 
 def _node_of(source: str) -> str:

@@ -50,9 +50,7 @@ def _dims(op: Operation, axes: tuple[int, ...], keep: bool) -> tuple[Shape, tupl
     if not axes or any(not -value.rank <= axis < value.rank for axis in axes):
         raise op.error(f"works along axes {list(axes)} of a value of rank {value.rank}")
     gone = {axis % value.rank for axis in axes}
-    shape = tuple(
-        1 if axis in gone else size for axis, size in enumerate(value.shape) if keep or axis not in gone
-    )
+    shape = tuple(1 if axis in gone else size for axis, size in enumerate(value.shape) if keep or axis not in gone)
     if value.rank == 4 and not keep and len(shape) > 2:
         raise op.error(f"drops axes {list(axes)} of an image; both height and width have to go")
     return shape, tuple(sorted(axis_of_torch(axis, value.rank) for axis in gone))

@@ -28,7 +28,12 @@ def check_network(network: ConvertedModel, graph: Path | None) -> None:
     rows = check_model(network, references)
     failed = [row for row in rows if not row.passed]
     if failed:
-        raise ValueError(f"{len(failed)} of {len(rows)} comparisons with TensorFlow fail; the worst is {failed[0]}.")
+        order = {name: position for position, name in enumerate(network.layers)}
+        first = min(failed, key=lambda row: order[row.layer])  # the culprit: later layers follow from it
+        raise ValueError(
+            f"{len(failed)} of {len(rows)} comparisons with TensorFlow fail; the first layer is {first}, "
+            f"the worst is {failed[0]}."
+        )
     typer.echo(_summary(rows, references))
 
 

@@ -25,20 +25,27 @@ def command(
     value_range: Annotated[
         str | None, typer.Option(metavar="LO,HI", help="Values of black and white, for a graph that does not say.")
     ] = None,
-    bgr: Annotated[bool | None, typer.Option("--bgr/--rgb", help="Channel order, for a graph that does not say.")] = None,
+    bgr: Annotated[
+        bool | None, typer.Option("--bgr/--rgb", help="Order of the channels, for a graph that does not say.")
+    ] = None,
 ) -> None:
     """Render what maximises one channel, as Lucid renders it by default.
 
     Example: lucid-port render InceptionV1_caffe inception_4a_output:300 -o eyes.png
     """
-    from lucid_port.misc import io
+    from lucid_port.misc.io.saving import check_picture_path, save
     from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.optvis import param, render
+    from lucid_port.optvis.objectives import parse_unit
     from lucid_port.optvis.optimizer import TFAdam
+    from lucid_port.optvis.progress import ProgressBar
 
-    io.check_writable(output)
+    check_picture_path(output)
+    layer, unit = parse_unit(objective)
     model = open_model(source, image_value_range=_value_range(value_range), is_BGR=bgr)
-    model.network.layers[objective.rpartition(":")[0].strip() or objective]  # a wrong name fails before the work
+    channels = model.network.layers[layer].channels  # a wrong name or number fails before the work
+    if channels is not None and not 0 <= unit < channels:
+        raise ValueError(f"Layer {layer!r} has no unit {unit}: its units are 0 to {channels - 1}.")
     pictures = render.render_vis(
         model.to(device or model.device),
         objective,
@@ -46,12 +53,13 @@ def command(
         optimizer=lambda parameters: TFAdam(parameters, lr=lr),
         transforms=None if transforms else [],
         thresholds=(steps - 1,),
+        verbose=False,
+        callbacks=[ProgressBar(steps)],
         seed=seed,
-        progress=True,
     )
     if not pictures:
         raise KeyboardInterrupt
-    io.save(pictures[-1][0], output, domain=(0, 1))
+    save(pictures[-1][0], output, domain=(0, 1))
     typer.echo(f"{output}: {objective}, {size}x{size}, {pictures.steps} steps, objective {pictures.losses[-1]:.2f}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pooch
 import requests
 
+from converters.atomic import write_bytes
 from lucid_port.modelzoo.catalogue import Download, Entry
 
 SEARCH_PATH = "LUCID_PORT_MODELZOO"
@@ -71,9 +72,7 @@ def find_labels(entry: Entry) -> Path:
     return _find(entry, f"the labels of {entry.name}", entry.label_files, entry.labels, ())
 
 
-def _find(
-    entry: Entry, what: str, names: Sequence[str], download: Download | None, elsewhere: Sequence[str]
-) -> Path:
+def _find(entry: Entry, what: str, names: Sequence[str], download: Download | None, elsewhere: Sequence[str]) -> Path:
     found = find_local(_local_names(entry, names))
     if found is not None:
         return found
@@ -133,10 +132,4 @@ def fetch(download: Download, folder: Path) -> Path:
         data = opened.read(download.member)
     if hashlib.sha256(data).hexdigest() != download.member_sha256:
         raise ValueError(f"{download.member} in {archive} is not the expected file: its SHA-256 differs.")
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    return write_bytes(target, data)

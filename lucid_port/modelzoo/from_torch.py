@@ -73,7 +73,8 @@ def _capture(part: nn.Module, name: str, found: dict[str, Tensor], wanted: int) 
         if name in found:
             return
         if not isinstance(output, Tensor):
-            raise ValueError(f"Layer {name!r} gives a {type(output).__name__}, not a tensor; ask for a layer inside it.")
+            kind = type(output).__name__
+            raise ValueError(f"Layer {name!r} gives a {kind}, not a tensor; ask for a layer inside it.")
         found[name] = output
         if len(found) == wanted:
             raise _Found

@@ -314,19 +314,34 @@ def as_objective(obj: Any) -> Objective:
     if isinstance(obj, Objective):
         return obj
     if isinstance(obj, str):
-        layer, _, number = obj.partition(":")
-        try:
-            index = int(number)
-        except ValueError:
-            raise ValueError(f"{obj!r} is no objective: write 'layer:channel', as in 'mixed4a_pre_relu:476'.") from None
-        return channel(layer.strip(), index)
+        return channel(*parse_unit(obj))
     if callable(obj):
         name = getattr(obj, "__name__", type(obj).__name__)
         return Objective(obj, name, name)
     raise TypeError(f"An objective is an Objective, a string or a function of T, not {obj!r}.")
 
 
+def parse_unit(text: str) -> tuple[str, int]:
+    """Layer and channel of ``"layer:channel"``.
+
+    Raises:
+        ValueError: the text is not of that form.
+    """
+    layer, _, number = text.rpartition(":")
+    if not layer.strip() or not number.strip().isdigit():
+        raise ValueError(f"{text!r} is no objective: write 'layer:channel', as in 'mixed4a_pre_relu:476'.")
+    return layer.strip(), int(number)
+
+
 # Pieces ---------------------------------------------------------------------------------------
+
+
+def _channel(tensor: torch.Tensor, number: int, layer: str) -> torch.Tensor:
+    """A channel of NHWC."""
+    count = tensor.shape[-1]
+    if not -count <= number < count:
+        raise IndexError(f"Layer {layer!r} has no channel {number}: its channels are 0 to {count - 1}.")
+    return tensor[..., number]
 
 
 def _position(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Tensor:
@@ -402,7 +417,7 @@ def neuron(
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        return _position(T(layer_name), x, y)[..., channel_n].mean()
+        return _channel(_position(T(layer_name), x, y), channel_n, layer_name).mean()
 
     return inner
 
@@ -413,7 +428,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        return T(layer)[..., n_channel].mean()
+        return _channel(T(layer), n_channel, layer).mean()
 
     return inner
 

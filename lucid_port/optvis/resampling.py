@@ -55,9 +55,7 @@ def _bilinear_tensors(
 
 
 @lru_cache(maxsize=512)
-def legacy_bilinear_matrix(
-    source: int, target: int, device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
+def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Interpolation matrix [target, source] of TensorFlow's legacy bilinear resize on one axis."""
     low, high, share = _bilinear_table(source, target)
     weights = np.zeros((target, source), np.float32)

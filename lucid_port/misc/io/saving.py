@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.atomic import write_bytes
 from lucid_port.misc.io.scoping import current_scopes, scope_url, set_scopes
 from lucid_port.misc.io.serialize_array import Domain, serialize_array, to_array
 
-__all__ = ["CaptureSaveContext", "batch_save", "save"]
+__all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "save"]
+
+Saver = Callable[..., tuple[bytes, dict]]
 
 _captures: ContextVar[tuple[CaptureSaveContext, ...]] = ContextVar("lucid_port_save_captures", default=())
 
@@ -69,8 +72,7 @@ def save(
         url_or_handle.write(data)
     else:
         os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
-        with open(name, "wb") as file:
-            file.write(data)
+        write_bytes(name, data)
     result["url"] = name
     for context in (*_captures.get(), *([save_context] if save_context else [])):
         context.captured_saves.append(result)
@@ -84,10 +86,34 @@ def _encode(thing: Any, name: str, unsafe: bool, kwargs: dict[str, Any]) -> tupl
         return lzma.compress(data), result
     if extension in (".pickle", ".pkl") and not unsafe:
         raise ValueError(f"{name} is a pickle: pass allow_unsafe_formats=True to write one.")
+    return _saver(name, extension)(thing, extension[1:], **kwargs)
+
+
+def _saver(name: str, extension: str) -> Saver:
     saver = _SAVERS.get(extension)
     if saver is None:
         raise ValueError(f"Cannot save {name!r}: known extensions are {', '.join(sorted(_SAVERS))}.")
-    return saver(thing, extension[1:], **kwargs)
+    return saver
+
+
+def check_picture_path(path: str | os.PathLike[str]) -> None:
+    """Refuses, before any work is done for it, a path under which no picture can be saved.
+
+    Raises:
+        ValueError: its extension is not a picture's.
+        OSError: it is a folder, or its folder cannot be written to.
+    """
+    name = os.fspath(path)
+    if _saver(name, os.path.splitext(name.lower())[1]) is not _save_image:
+        pictures = ", ".join(extension for extension, saver in sorted(_SAVERS.items()) if saver is _save_image)
+        raise ValueError(f"{name} is no picture's name: pictures end in {pictures}.")
+    if os.path.isdir(name):
+        raise IsADirectoryError(f"{name} is a folder, not a picture.")
+    folder = os.path.dirname(os.path.abspath(name))
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise NotADirectoryError(f"{name} cannot be written: {folder} is no folder that can be written to.")
 
 
 def _save_image(thing: Any, fmt: str, domain: Domain | None = None, quality: int = 90) -> tuple[bytes, dict]:
@@ -140,7 +166,7 @@ def _save_pickle(thing: Any, fmt: str) -> tuple[bytes, dict]:
     return pickle.dumps(thing), {"type": "pickle"}
 
 
-_SAVERS: dict[str, Callable[..., tuple[bytes, dict]]] = {
+_SAVERS: dict[str, Saver] = {
     ".png": _save_image,
     ".jpg": _save_image,
     ".jpeg": _save_image,
