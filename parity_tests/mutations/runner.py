@@ -1,0 +1,103 @@
+"""Runs tests on mutated code, each mutation in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from parity_tests.mutations.defects import MUTATIONS, Mutation
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a selection of tests.
+
+    Attributes:
+        counts: number of tests by outcome: noticed (an assertion failed), crashed, passed, skipped.
+        seconds: how long the process took.
+        output: the end of what pytest wrote.
+    """
+
+    counts: Counter[str]
+    seconds: float
+    output: str
+
+    @property
+    def caught(self) -> bool:
+        """Whether a test noticed: crashes alone do not count, the tests may have been broken otherwise."""
+        return self.counts["noticed"] > 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether tests ran and none failed."""
+        return self.counts["passed"] > 0 and not self.counts["noticed"] and not self.counts["crashed"]
+
+
+def run_selection(tests: tuple[str, ...], expression: str = "", mutation: str | None = None) -> Outcome:
+    """Runs tests in a new process, on mutated code if a mutation is named.
+
+    Args:
+        tests: files below `parity_tests`.
+        expression: what pytest's `-k` takes.
+        mutation: a name of `MUTATIONS`.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider"]
+    command += ["-p", "parity_tests.mutations.plugin", *(f"parity_tests/{test}" for test in tests)]
+    if expression:
+        command += ["-k", expression]
+    if mutation is not None:
+        command += ["--mutation", mutation]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        started = time.perf_counter()
+        process = subprocess.run(
+            [*command, "--mutation-report", str(report)],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        seconds = time.perf_counter() - started
+        counts = Counter(json.loads(report.read_text())) if report.exists() else Counter(crashed=1)
+    return Outcome(counts, seconds, process.stdout[-3000:])
+
+
+def run_mutation(mutation: Mutation) -> Outcome:
+    """Runs a mutation's selection of tests on the mutated code."""
+    return run_selection(mutation.tests, mutation.expression, mutation.name)
+
+
+def run_unmutated(mutations: list[Mutation]) -> Outcome:
+    """Runs the union of the mutations' selections as the code is: everything has to pass there."""
+    selections: dict[tuple[str, ...], list[str]] = {}
+    for mutation in mutations:
+        selections.setdefault(mutation.tests, []).append(mutation.expression)
+    total, seconds, output = Counter[str](), 0.0, ""
+    for tests, expressions in selections.items():
+        joined = "" if "" in expressions else " or ".join(f"({e})" for e in sorted(set(expressions)))
+        outcome = run_selection(tests, joined)
+        total, seconds = total + outcome.counts, seconds + outcome.seconds
+        if not outcome.clean:
+            output += outcome.output
+    return Outcome(total, seconds, output)
+
+
+def find(names: list[str]) -> list[Mutation]:
+    """The mutations of these names, or all.
+
+    Raises:
+        KeyError: a name is unknown.
+    """
+    return [MUTATIONS[name] for name in names] if names else list(MUTATIONS.values())
