@@ -24,7 +24,7 @@ def check_network(network: ConvertedModel, graph: Path | None) -> None:
     Raises:
         ValueError: there is nothing to compare with, or a layer is beyond its bound.
     """
-    references = find_references(network.program.fingerprint) or _make(network, graph)
+    references = references_of(network, graph)
     rows = check_model(network, references)
     failed = [row for row in rows if not row.passed]
     if failed:
@@ -46,17 +46,30 @@ def _summary(rows: Sequence[LayerCheck], references: References) -> str:
     )
 
 
-def _make(network: ConvertedModel, graph: Path | None) -> References:
-    """References made now, by the TensorFlow that this Python has."""
-    if tensorflow_version() is None or graph is None:
+def references_of(network: ConvertedModel, graph: Path | None, python: str | None = None) -> References:
+    """The references of a network, made now in TensorFlow where there are none.
+
+    Args:
+        network: the converted network.
+        graph: file of its graph.
+        python: a Python that has TensorFlow; this one where not given.
+
+    Raises:
+        ValueError: there are none, and none can be made.
+    """
+    found = find_references(network.program.fingerprint)
+    if found is not None:
+        return found
+    python = python or sys.executable
+    if graph is None or tensorflow_version(python) is None:
         raise ValueError(
             "There is nothing to check against: no references of this graph in reference_outputs/, and no TensorFlow "
-            f"for {sys.executable}. Install tensorflow, or convert without --check."
+            f"for {python}. Install tensorflow, or do without the check."
         )
     metadata: Metadata = network.metadata
     low, high = metadata.image_value_range or (-1.0, 1.0)
     recipes = default_recipes(_numbers(low), _numbers(high), network.program.input_channels or 3)
-    return make_references(graph, metadata.input_name, recipes)
+    return make_references(graph, metadata.input_name, recipes, python)
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

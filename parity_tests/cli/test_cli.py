@@ -86,7 +86,7 @@ def test_a_network_that_computes_something_else_fails_the_check(tmp_path, capsys
 def test_check_without_anything_to_compare_with(graph, tmp_path, capsys, monkeypatch):
     from lucid_port.cli import checking
 
-    monkeypatch.setattr(checking, "tensorflow_version", lambda: None)
+    monkeypatch.setattr(checking, "tensorflow_version", lambda python: None)
     assert run("convert", graph, "-o", tmp_path / "out", "--check") == 1
     fails(capsys, 1, "nothing to check against", "Install tensorflow")
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from parity_tests.comparisons import record
+
 FOLDER = Path(__file__).resolve().parents[2] / "reference_outputs" / "functions"
 
 BOUND = 1e-5
@@ -92,4 +94,5 @@ def assert_matches(
     assert ours.shape == theirs.shape, f"{what}: shape {ours.shape}, reference {theirs.shape}"
     scale = scale or float(np.abs(theirs).max()) or 1.0
     error = float(np.abs(ours.astype(np.float64) - theirs).max()) / scale
+    record(error, bound, what)
     assert error <= bound, f"{what}: error {error:.2e} of the maximum, bound {bound:.0e}"

@@ -21,6 +21,7 @@ from lucid_port.optvis.param.base import channels_first, channels_last
 from lucid_port.optvis.param.cppn import _CPPN
 from lucid_port.optvis.render import make_vis_T
 from lucid_port.optvis.sampling import RandomSource
+from parity_tests.comparisons import record
 from parity_tests.networks import NETWORKS
 from parity_tests.optvis.cases import FOLDER, seeded
 from parity_tests.optvis.make_references import RENDERS, settings
@@ -141,6 +142,7 @@ def _jobs(smooth: bool) -> list[Any]:
 @pytest.mark.parametrize("job", _jobs(smooth=True))
 def test_gradient_on_smooth_networks(job):
     errors = _gradient_errors(job, _arrays(job["name"]))
+    record(max(errors), SMOOTH_BOUND, "gradient, the worst of all states")
     assert max(errors) <= SMOOTH_BOUND, json.dumps(errors)
 
 
@@ -159,6 +161,8 @@ def _oracles_own_worst() -> float:
 def test_gradient_on_real_networks(job):
     arrays = _arrays(job["name"])
     errors = _gradient_errors(job, arrays)
+    record(float(np.median(errors)), MEDIAN_BOUND, "gradient, the median of all states")
+    record(max(errors), WORST_FACTOR * _oracles_own_worst(), "gradient, the worst of all states")
     assert np.median(errors) <= MEDIAN_BOUND, json.dumps(errors)
     assert np.mean(np.asarray(errors) <= MOST_BOUND) >= MOST, json.dumps(errors)
     own = _oracles_own_worst()

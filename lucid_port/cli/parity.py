@@ -1,0 +1,85 @@
+"""`lucid-port parity`: the proof for one model, as a page."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# The checkout that holds the tests; an installed package alone has none.
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ("parity_tests/optvis", "parity_tests/converters/test_op_parity.py")
+
+
+def command(
+    source: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="A model's name, a frozen graph, or a converted folder.")
+    ] = "InceptionV1_seeded",
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Page to write.")] = Path(
+        "parity.html"
+    ),
+    python: Annotated[
+        str | None, typer.Option(help="A Python with TensorFlow, to make references that are lacking.")
+    ] = None,
+    functions: Annotated[bool, typer.Option(help="Also run the comparisons of every function with Lucid.")] = True,
+) -> None:
+    """Compare a model with TensorFlow and every function with Lucid, and write one page.
+
+    Example: lucid-port parity InceptionV1_caffe -o parity.html
+    """
+    from converters.atomic import write_bytes
+    from converters.check import check_model
+    from lucid_port.cli.checking import references_of
+    from lucid_port.cli.report import Comparison, page, pictures_of
+    from lucid_port.modelzoo.nets_factory import graph_file, open_network
+
+    network = open_network(source)
+    references = references_of(network, graph_file(source), python)
+    rows = check_model(network, references, gradients=True)
+    # One flipped ReLU moves a gradient; how far, TensorFlow itself shows when its input moves by the last bit.
+    flips = 3 * max((row.moved for row in rows), default=0.0)
+    layers = [
+        Comparison(
+            f"{row.kind} {row.layer}",
+            row.input,
+            row.error if row.shape == row.expected else math.inf,
+            max(row.bound, flips) if row.kind == "gradient" else row.bound,
+        )
+        for row in rows
+    ]
+    made = _function_comparisons() if functions else []
+    text = page(source, references, layers, made, pictures_of(ROOT / "docs" / "images" / "finished.jpg"))
+    write_bytes(output, text.encode())
+    failed = [one for one in [*layers, *made] if not one.passed]
+    typer.echo(f"{output}: {len(layers)} comparisons of layers, {len(made)} of functions, {len(failed)} beyond bounds")
+    if failed:
+        raise ValueError(f"{len(failed)} comparisons are beyond their bounds; {output} has them first.")
+
+
+def _function_comparisons() -> list[Any]:
+    """Runs the tests that compare functions with the real Lucid, and collects their errors."""
+    from lucid_port.cli.report import read_log
+
+    if not (ROOT / "parity_tests").is_dir():
+        raise ValueError("The comparisons of functions are in the project's checkout; use --no-functions without it.")
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "comparisons.jsonl"
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *TESTS],
+            cwd=ROOT,
+            env={**os.environ, "LUCID_PORT_PARITY_LOG": str(log)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # 1: tests failed, which the record tells in detail; anything else means that they did not run.
+        if run.returncode not in (0, 1) or not log.exists():
+            last = (run.stdout.strip().splitlines() or ["nothing was printed"])[-1]
+            raise ValueError(f"The comparisons of functions could not be run: {last}.")
+        return read_log(log)
