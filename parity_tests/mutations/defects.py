@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from converters import functional, layers, lower
 from converters.ops import elementwise, linear  # noqa: F401 - so that patches reach them
 from lucid_port.modelzoo import vision_base, vision_models  # noqa: F401
-from lucid_port.optvis import objectives, optimizer, render, resampling, style, transform
+from lucid_port.optvis import objectives, optimizer, render, resampling, sampling, style, transform
 from lucid_port.optvis.overrides import smoothed_maxpool_grad
 from lucid_port.optvis.param import color, lowres, spatial
 from parity_tests.mutations.patching import Patches
@@ -380,6 +381,61 @@ def total_variation_of_the_batch(p: Patches) -> None:
     p.everywhere(original, total_variation)
 
 
+def _replace_objective(p: Patches, name: str, value: Callable[..., Any]) -> None:
+    """Gives an objective another value: `value(T, original, *arguments)`."""
+    original = getattr(objectives, name)
+
+    def make(*args: Any, **kwargs: Any) -> objectives.Objective:
+        made, arguments = original(*args, **kwargs), inspect.signature(original).bind(*args, **kwargs).args
+        return objectives.Objective(lambda T: value(T, made, *arguments), made.name, made.description)
+
+    p.everywhere(original, make)
+
+
+@mutation(OBJECTIVES, "channel_interpolate")
+def interpolation_never_arrives(p: Patches) -> None:
+    """The weights of `channel_interpolate` are n / N, so that the last image is not at the end."""
+
+    def value(T: Any, _: Any, layer1: str, n_channel1: int, layer2: str, n_channel2: int) -> torch.Tensor:
+        first, second = T(layer1)[:, n_channel1].mean((1, 2)), T(layer2)[:, n_channel2].mean((1, 2))
+        weight = torch.arange(len(first)) / len(first)
+        return ((1 - weight) * first + weight * second).sum()
+
+    _replace_objective(p, "channel_interpolate", value)
+
+
+@mutation(OBJECTIVES, "diversity")
+def diversity_counts_images_with_themselves(p: Patches) -> None:
+    """`diversity` counts the pairs of an image with itself, too."""
+    _replace_objective(p, "diversity", lambda T, made, layer: made(T) + 1)
+
+
+@mutation(OBJECTIVES, "class_logit")
+def class_logit_averages(p: Patches) -> None:
+    """`class_logit` averages over the batch, as the other objectives do."""
+
+    def value(T: Any, made: Any, layer: str, *_: Any) -> torch.Tensor:
+        return made(T) / len(T(layer))
+
+    _replace_objective(p, "class_logit", value)
+
+
+# Draws ----------------------------------------------------------------------------------------
+
+
+@mutation(PARTS, "draw")
+def draws_depend_on_other_draws(p: Patches) -> None:
+    """All draws come from one stream, so that one more draw changes all later ones."""
+    original = sampling.RandomSource._stream
+    p.attribute(sampling.RandomSource, "_stream", lambda self, seed, key: original(self, seed, ""))
+
+
+@mutation(f"{PARTS} {RENDER}", "images or batch")
+def images_of_a_batch_share_a_seed(p: Patches) -> None:
+    """Every image of a batch draws from the seed of the first."""
+    p.attribute(sampling.RandomSource, "image_seed", lambda self, index: self.seed)
+
+
 # Gradient overrides ---------------------------------------------------------------------------
 
 
@@ -480,7 +536,7 @@ def one_update_too_few(p: Patches) -> None:
     p.attribute(render, "range", lambda count: builtins.range(count - 1))
 
 
-@mutation(f"{RENDER} {NOTEBOOKS}", "transform or input or regular")
+@mutation(NOTEBOOKS, "regularization")
 def input_is_transformed(p: Patches) -> None:
     """T("input") is the image after the transforms."""
     original = render._Evaluation.__init__

@@ -57,7 +57,9 @@ def run_selection(tests: tuple[str, ...], expression: str = "", mutation: str | 
     if mutation is not None:
         command += ["--mutation", mutation]
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    # The tests are small: threads only wait for each other. Options meant for the run outside are not for this one.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    environment.pop("PYTEST_ADDOPTS", None)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         started = time.perf_counter()

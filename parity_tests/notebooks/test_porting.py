@@ -239,3 +239,12 @@ def test_graphs_and_unknown_files_are_not_loaded(tmp_path):
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(ValueError, match="known extensions"):
             io.load(tmp_path / name)
+
+
+@pytest.mark.gpu
+def test_the_image_follows_the_model():
+    moved = vision_models.InceptionV1_seeded().cuda()
+    T = render.make_vis_T(moved, "mixed3a:3", lambda: param.image(32))
+    T.step()
+    assert T("input").is_cuda
+    assert T.image().shape == (1, 32, 32, 3)

@@ -87,3 +87,10 @@ def test_the_default_optimizer_is_the_notebooks(model, renders):
     objective, param_f, transforms = WAYS["preconditioning"]
     again = render.render_vis(model, objective, param_f, transforms=transforms, thresholds=THRESHOLDS, verbose=False)
     np.testing.assert_array_equal(again[-1], renders["preconditioning"][-1])
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=["L1", "total_variation", "blur_input_each_step"])
+def test_penalties_see_the_image_before_the_transforms(model, penalty):
+    vis = render.make_vis_T(model, penalty, naive, transforms=transform.standard_transforms)
+    before = vis.image()
+    assert float(vis.step().sum()) == pytest.approx(value(model, penalty, before), rel=1e-5)
