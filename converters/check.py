@@ -150,13 +150,14 @@ def check_gradients(
         image: `reference.make_input()`.
         bound: greatest error that passes.
     """
-    return [row for wanted in reference.gradients for row in _gradient_rows(model, reference, wanted, image, bound)]
+    gradients = channel_gradients(model, image, reference.gradient_of)
+    pairs = zip(reference.gradients, gradients, strict=True)
+    return [row for wanted, gradient in pairs for row in _gradient_rows(reference, wanted, gradient, bound)]
 
 
 def _gradient_rows(
-    model: ConvertedModel, reference: InputReference, wanted: GradientReference, image: np.ndarray, bound: float
+    reference: InputReference, wanted: GradientReference, gradient: np.ndarray, bound: float
 ) -> Iterator[LayerCheck]:
-    gradient = channel_gradient(model, image, wanted.layer, wanted.channel)
     for index, (sample, moved) in enumerate(zip(wanted.images, wanted.moved, strict=True)):
         one = gradient[index : index + 1]
         error = sample.error(one) if one.shape == sample.shape else math.inf
@@ -164,25 +165,29 @@ def _gradient_rows(
         yield LayerCheck(name, sample.name, "gradient", error, bound, one.shape, sample.shape, moved)
 
 
-def channel_gradient(model: ConvertedModel, image: np.ndarray, layer: str, channel: int) -> np.ndarray:
-    """d mean(layer[..., channel]) / d image.
+def channel_gradients(
+    model: ConvertedModel, image: np.ndarray, pairs: Sequence[tuple[str, int]]
+) -> Iterator[np.ndarray]:
+    """d mean(layer[..., channel]) / d image for several layers, from one run of the model.
 
     Args:
         model: on any device.
         image: (N, H, W, C) float32, in the model's own value range.
-        layer: TensorFlow's name.
-        channel: index on the layer's last axis (TensorFlow's order).
+        pairs: TensorFlow's name of a layer, and an index on its last axis (TensorFlow's order).
 
-    Returns:
-        (N, H, W, C) float32.
+    Yields:
+        (N, H, W, C) float32 for each pair.
     """
     x = model_input(model, image).requires_grad_()
     with torch.enable_grad():
-        value = model.activations(x, [layer])[layer]
-        if not value.requires_grad:  # an op such as StopGradient stands between
-            return np.zeros_like(image)
-        (gradient,) = torch.autograd.grad(value[:, channel].mean(), x)
-    return to_tensorflow_order(gradient).contiguous().cpu().numpy()
+        values = model.activations(x, [layer for layer, _ in pairs])
+        means = [values[layer][:, channel].mean() for layer, channel in pairs]
+    for mean in means:
+        if mean.requires_grad:
+            (gradient,) = torch.autograd.grad(mean, x, retain_graph=True)
+            yield to_tensorflow_order(gradient).contiguous().cpu().numpy()
+        else:  # an op such as StopGradient stands between
+            yield np.zeros_like(image)
 
 
 def model_input(model: ConvertedModel, image: np.ndarray) -> Tensor:
