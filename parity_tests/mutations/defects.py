@@ -55,7 +55,7 @@ MUTATIONS: dict[str, Mutation] = {}
 Patch = Callable[[Patches], None]
 
 
-def mutation(tests: str, expression: str = "") -> Callable[[Patch], Patch]:
+def mutation(tests: str, expression: str) -> Callable[[Patch], Patch]:
     """Decorator: the function's name and docstring are the mutation's."""
 
     def add(patch: Patch) -> Patch:

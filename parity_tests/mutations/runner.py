@@ -82,18 +82,12 @@ def run_mutation(mutation: Mutation) -> Outcome:
 
 
 def run_unmutated(mutations: list[Mutation]) -> Outcome:
-    """Runs the union of the mutations' selections as the code is: everything has to pass there."""
-    selections: dict[tuple[str, ...], list[str]] = {}
-    for mutation in mutations:
-        selections.setdefault(mutation.tests, []).append(mutation.expression)
-    total, seconds, output = Counter[str](), 0.0, ""
-    for tests, expressions in selections.items():
-        joined = "" if "" in expressions else " or ".join(f"({e})" for e in sorted(set(expressions)))
-        outcome = run_selection(tests, joined)
-        total, seconds = total + outcome.counts, seconds + outcome.seconds
-        if not outcome.clean:
-            output += outcome.output
-    return Outcome(total, seconds, output)
+    """Runs the mutations' selections together, as the code is: everything has to pass there."""
+    tests = dict.fromkeys(test for mutation in mutations for test in mutation.tests)
+    selections = dict.fromkeys((test, m.expression) for m in mutations for test in m.tests)
+    # A file's name is a keyword of its tests, too.
+    expression = " or ".join(f"({Path(test).stem} and ({chosen}))" for test, chosen in selections)
+    return run_selection(tuple(tests), expression)
 
 
 def find(names: list[str]) -> list[Mutation]:
