@@ -160,6 +160,16 @@ def local_response_norm(x: Tensor, band: Tensor, bias: float, beta: float) -> Te
     return x * scale.pow(-beta)
 
 
+# The constants of self-normalising networks (Klambauer et al. 2017).
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def selu(x: Tensor) -> Tensor:
+    """TensorFlow's Selu: zero counts as positive, where torch's counts it as negative (which the gradient shows)."""
+    # The clamp keeps the branch that is not taken finite, as an infinite one would make the gradient NaN.
+    return _SELU_SCALE * torch.where(x < 0, _SELU_ALPHA * torch.expm1(x.clamp(max=0)), x)
+
+
 def maximum(x: Tensor, y: Tensor) -> Tensor:
     """TensorFlow's Maximum: where both are equal, the gradient is the first argument's."""
     return torch.where(x >= y, x, y)

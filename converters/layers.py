@@ -167,7 +167,7 @@ class Selu(nn.Module):
     """Selu."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.selu(x)
+        return functional.selu(x)
 
 
 class Softplus(nn.Module):

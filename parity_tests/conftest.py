@@ -8,6 +8,11 @@ import pytest
 import torch
 
 
+def pytest_configure() -> None:
+    """One thread: starting more costs more than these images do, and far more on a busy machine."""
+    torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
     """Tests marked `gpu` run where CUDA does, and say so where it does not."""
     if torch.cuda.is_available():

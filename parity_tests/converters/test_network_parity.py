@@ -26,15 +26,6 @@ REAL = [network.name for network in NETWORKS.values() if not network.smooth]
 SMOOTH = [network.name for network in NETWORKS.values() if network.smooth]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Two threads gain little on two cores, and lose many times over where another process is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def skip_or_fail(network: Network) -> None:
     """Skips a network whose file is not at hand; where tests have to be complete, that is a failure."""
     message = (

@@ -19,18 +19,6 @@ BOUND = 1e-6
 # A quotient's gradient is the longest chain of roundings: 1.0e-6 at worst.
 GRADIENT_BOUND = 5e-6
 
-# TensorFlow treats zero as positive here, torch as negative.
-TIES_THAT_DIFFER = {"ties-Selu"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Starting threads costs more than these graphs do, and far more on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
 
 @functools.cache
 def all_references() -> dict[str, References]:
@@ -63,9 +51,7 @@ def test_values(name):
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gradient])
-def test_gradients(name, request):
-    if name in TIES_THAT_DIFFER:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="the gradient at exactly zero"))
+def test_gradients(name):
     for reference in references_of(CASES[name]).inputs.values():
         rows = check_gradients(converted(CASES[name]), reference, reference.make_input(), GRADIENT_BOUND)
         assert not failures(rows)

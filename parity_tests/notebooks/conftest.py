@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 from lucid_port.modelzoo import vision_models
 
@@ -16,12 +13,3 @@ def model() -> vision_models.Model:
     made = vision_models.InceptionV1_seeded()
     made.load_graphdef()
     return made
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Images this small gain nothing from threads, and lose on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
