@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import pytest
-import torch
 
 import converters
 from converters.check import check_activations, check_gradients, check_refusals
