@@ -40,6 +40,7 @@ from converters.tensorflow_process import OPTIONS, oracle_job, run_oracle, tenso
 from converters.writer import write_graph_def
 from parity_tests.cases import CASES, INPUT
 from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
+from parity_tests.optvis.make_references import FEW_STATES, MANY_STATES, make_functions, make_renders
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "reference_outputs"
 ORACLE_PACKAGES = ("tensorflow==1.15.5", "protobuf<3.21", "lucid==0.3.10")
@@ -83,9 +84,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "references"
         make(python, Path(folder), fresh, options.only or "")
-        if options.check or options.only:
+        if options.only:
             return compare(read_references(OUTPUTS), read_references(fresh))
+        lucid = has_lucid(python)
+        if not lucid:
+            print("This Python has no Lucid 0.3.10; its functions and renders are left as committed")
+        if options.check:
+            failed = compare(read_references(OUTPUTS), read_references(fresh))
+            return max(failed, check_lucid(str(python), Path(folder)) if lucid else 0)
         replace_outputs(fresh)
+        if lucid:
+            make_functions(str(python), OUTPUTS / "functions")
+            make_renders(str(python), [], FEW_STATES, OUTPUTS / "renders")
     return 0
 
 
@@ -291,6 +301,42 @@ def gradient_differences(
             continue
         for index, (sample, image) in enumerate(zip(gradient.images, other.images, strict=True)):
             yield f"{graph} at {before.name}[{index}]: gradient of {sample.name}", sample.distance(image), bound
+
+
+# -- Lucid's functions and renders ------------------------------------------------------------------------------------
+
+
+def check_lucid(python: str, folder: Path) -> int:
+    """Whether Lucid's functions still give what is committed, and the port follows its renders at 64 states each.
+
+    Returns:
+        The exit code.
+    """
+    make_functions(python, folder / "functions")
+    failures = [
+        f"{file.name}: {key} differs by {distance:.1e} of its maximum"
+        for file in sorted((OUTPUTS / "functions").glob("*.npz"))
+        for key, distance in array_distances(file, folder / "functions" / file.name)
+        if distance > SAME_VERSION_BOUND
+    ]
+    print("\n".join(f"FAILED {failure}" for failure in failures) or "All functions as committed")
+    make_renders(python, [], MANY_STATES, folder / "renders")
+    tests = [sys.executable, "-m", "pytest", "-q", "parity_tests/optvis/test_renders_oracle.py"]
+    environment = {**os.environ, "LUCID_PORT_RENDERS": str(folder / "renders")}
+    run = subprocess.run(tests, cwd=OUTPUTS.parent, env=environment)
+    return int(bool(failures) or run.returncode != 0)
+
+
+def array_distances(old: Path, new: Path) -> Iterator[tuple[str, float]]:
+    """For every array of two files: its name, and the greatest difference relative to its maximum."""
+    with np.load(old) as before, np.load(new) as after:
+        for key in before.files:
+            same = key in after.files and before[key].shape == after[key].shape
+            if not same or before[key].dtype.kind not in "fiu":
+                yield key, 0.0 if same and np.array_equal(before[key], after[key]) else float("inf")
+                continue
+            scale = float(np.abs(before[key]).max(initial=0.0)) or 1.0
+            yield key, float(np.abs(before[key].astype(float) - after[key]).max(initial=0.0)) / scale
 
 
 if __name__ == "__main__":

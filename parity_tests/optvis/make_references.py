@@ -166,6 +166,12 @@ def make_renders(python: str, names: list[str], states: list[int], output: Path)
         subprocess.run([python, str(ORACLE / "lucid_renders.py"), str(Path(folder) / "job.json")], check=True)
 
 
+def make_functions(python: str, output: Path) -> None:
+    """Run the real Lucid's functions on seeded inputs."""
+    output.mkdir(parents=True, exist_ok=True)
+    subprocess.run([python, str(ORACLE / "lucid_functions.py"), str(output)], check=True)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -177,8 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.names or ["functions", "renders"]
     if "functions" in names:
-        script = str(ORACLE / "lucid_functions.py")
-        subprocess.run([options.python, script, str(options.output / "functions")], check=True)
+        make_functions(options.python, options.output / "functions")
     chosen = [] if "renders" in names else [n for n in names if n != "functions"]
     if chosen or "renders" in names:
         states = MANY_STATES if options.all_states else FEW_STATES

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,8 @@ from parity_tests.networks import NETWORKS
 from parity_tests.optvis.cases import FOLDER, seeded
 from parity_tests.optvis.make_references import RENDERS, settings
 
-RENDER_FOLDER = FOLDER.parent / "renders"
+# `tox -e reference -- --check` records more states and has them compared from a folder of its own.
+RENDER_FOLDER = Path(os.environ.get("LUCID_PORT_RENDERS") or FOLDER.parent / "renders")
 
 SMOOTH_BOUND = 1e-5
 """Share of the gradient's maximum, at every state, where no decision can flip."""
