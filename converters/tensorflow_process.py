@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,21 @@ def tensorflow_version(python: str | Path = sys.executable) -> str | None:
     except OSError:
         return None
     return run.stdout.strip() or None
+
+
+def oracle_environment() -> Path:
+    """Where `tox -e reference` keeps the environment with TensorFlow 1.15.5 that it makes."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucid_port" / "oracle"
+
+
+def find_tensorflow(python: str | Path | None = None) -> Path | None:
+    """A Python that has TensorFlow, or None.
+
+    Args:
+        python: the one to use; otherwise the kept reference environment, then this Python.
+    """
+    candidates = [Path(python)] if python else [oracle_environment() / "bin" / "python", Path(sys.executable)]
+    return next((candidate for candidate in candidates if tensorflow_version(candidate) is not None), None)
 
 
 def oracle_job(

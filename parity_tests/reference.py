@@ -36,7 +36,7 @@ from converters.references import (
     read_references,
     write_manifest,
 )
-from converters.tensorflow_process import OPTIONS, oracle_job, run_oracle, tensorflow_version
+from converters.tensorflow_process import OPTIONS, oracle_environment, oracle_job, run_oracle, tensorflow_version
 from converters.writer import write_graph_def
 from parity_tests.cases import CASES, INPUT
 from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def oracle_python() -> Path:
     """A Python with TensorFlow: the kept 3.7 environment, made if need be, or this one."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucid_port" / "oracle"
+    folder = oracle_environment()
     python = folder / "bin" / "python"
     if tensorflow_version(python) is not None:
         return python

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import typer
 from converters import ConvertedModel, Metadata
 from converters.check import LayerCheck, check_model, default_recipes, make_references
 from converters.references import References, find_references
-from converters.tensorflow_process import tensorflow_version
+from converters.tensorflow_process import find_tensorflow
 
 
 def check_network(network: ConvertedModel, graph: Path | None) -> None:
@@ -52,7 +51,7 @@ def references_of(network: ConvertedModel, graph: Path | None, python: str | Non
     Args:
         network: the converted network.
         graph: file of its graph.
-        python: a Python that has TensorFlow; this one where not given.
+        python: a Python that has TensorFlow; the reference environment's or this one where not given.
 
     Raises:
         ValueError: there are none, and none can be made.
@@ -60,16 +59,16 @@ def references_of(network: ConvertedModel, graph: Path | None, python: str | Non
     found = find_references(network.program.fingerprint)
     if found is not None:
         return found
-    python = python or sys.executable
-    if graph is None or tensorflow_version(python) is None:
+    tensorflow = find_tensorflow(python)
+    if graph is None or tensorflow is None:
         raise ValueError(
-            "There is nothing to check against: no references of this graph in reference_outputs/, and no TensorFlow "
-            f"for {python}. Install tensorflow, or do without the check."
+            "There is nothing to check against: no references of this graph in reference_outputs/, and no Python here "
+            "that has TensorFlow. Install tensorflow, or make the reference environment with tox -e reference."
         )
     metadata: Metadata = network.metadata
     low, high = metadata.image_value_range or (-1.0, 1.0)
     recipes = default_recipes(_numbers(low), _numbers(high), network.program.input_channels or 3)
-    return make_references(graph, metadata.input_name, recipes, python)
+    return make_references(graph, metadata.input_name, recipes, tensorflow)
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -117,21 +117,39 @@ def _model_device(model: Model) -> torch.device:
 # One evaluation -------------------------------------------------------------------------------
 
 
+class _NewLayer(Exception):
+    """A layer was read that the forward pass of this evaluation left out."""
+
+
 class _Evaluation:
     """``T`` of one step: activations of one transformed image.
 
-    Layers known from earlier steps are computed together, in one forward pass cut off after the
-    last of them; a name that is read for the first time is computed on demand.
+    All layers come from one forward pass, cut off after the last of them, so that an objective may
+    take gradients between them. Which layers an objective reads shows when it reads them: the pass
+    is then made again with the new one, which happens in the first step only.
+
+    Args:
+        vis: the render.
+        source: draws of the transforms.
+        layers: names known to be read; names that turn up are added.
     """
 
-    def __init__(self, vis: VisT, source: RandomSource, step: int) -> None:
+    def __init__(self, vis: VisT, source: RandomSource, layers: dict[str, None]) -> None:
         self._vis = vis
-        self._step = step
+        self._layers = layers
         self.image = vis.param()
         self.transformed = vis.transform(self.image, source)
-        self._values: dict[str, torch.Tensor] = {}
-        if vis.layers_read:
-            self._compute(list(vis.layers_read))
+        self._values: Mapping[str, torch.Tensor] = {}
+        if layers:
+            self._compute()
+
+    def value(self, objective: Callable[[Any], Any]) -> Any:
+        """What a function of ``T`` gives."""
+        while True:
+            try:
+                return objective(self)
+            except _NewLayer:
+                self._compute()
 
     def __call__(self, name: str) -> Any:
         if name == "input":
@@ -139,13 +157,15 @@ class _Evaluation:
         if name == "labels":
             return self._vis.model.labels
         if name not in self._values:
-            self._compute([name])
-            self._vis.layers_read[name] = None
+            self._layers[name] = None
+            if self._values:
+                raise _NewLayer(name)
+            self._compute()
         return self._values[name]
 
-    def _compute(self, names: list[str]) -> None:
-        with self._vis.override(self._step):
-            self._values.update(self._vis.model.activations(self.transformed, names))
+    def _compute(self) -> None:
+        with self._vis.override(self._vis.steps):
+            self._values = self._vis.model.activations(self.transformed, list(self._layers))
 
 
 class VisT:
@@ -215,8 +235,8 @@ class VisT:
         Raises:
             ValueError: the objective does not depend on the image.
         """
-        evaluation = _Evaluation(self, self.source.scope("transforms"), self.steps)
-        value = self.objective(evaluation)
+        evaluation = _Evaluation(self, self.source.scope("transforms"), self.layers_read)
+        value = evaluation.value(self.objective)
         if not isinstance(value, torch.Tensor) or not value.requires_grad:
             raise ValueError(
                 f"The objective {self.objective.description or self.objective.name!r} does not "
@@ -256,15 +276,18 @@ class VisT:
             return self.param.nhwc().float().contiguous().cpu().numpy()
 
     def __call__(self, name: str) -> Any:
-        with torch.no_grad():
-            evaluation = _Evaluation(self, self.source.scope("read"), self.steps)
-            return self.objective(evaluation) if name == "loss" else evaluation(name)
+        read = self.objective if name == "loss" else lambda T: T(name)
+        return self._read([read])[0]
 
     def evaluate(self, objectives: Iterable[Any]) -> list[Any]:
         """Present values of other objectives, all under the same fresh transforms."""
+        return self._read([as_objective(objective) for objective in objectives])
+
+    def _read(self, functions: Sequence[Callable[[Any], Any]]) -> list[Any]:
+        """Values of functions of ``T``, which leave no trace on the steps."""
         with torch.no_grad():
-            evaluation = _Evaluation(self, self.source.scope("read"), self.steps)
-            return [as_objective(o)(evaluation) for o in objectives]
+            evaluation = _Evaluation(self, self.source.scope("read"), {})
+            return [evaluation.value(function) for function in functions]
 
 
 def make_vis_T(

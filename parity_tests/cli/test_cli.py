@@ -86,9 +86,9 @@ def test_a_network_that_computes_something_else_fails_the_check(tmp_path, capsys
 def test_check_without_anything_to_compare_with(graph, tmp_path, capsys, monkeypatch):
     from lucid_port.cli import checking
 
-    monkeypatch.setattr(checking, "tensorflow_version", lambda python: None)
+    monkeypatch.setattr(checking, "find_tensorflow", lambda python: None)
     assert run("convert", graph, "-o", tmp_path / "out", "--check") == 1
-    fails(capsys, 1, "nothing to check against", "Install tensorflow")
+    fails(capsys, 1, "nothing to check against", "Install tensorflow", "tox -e reference")
 
 
 def test_models_are_listed(capsys):

@@ -102,9 +102,26 @@ def test_layers_are_computed_in_one_call_once_they_are_known():
     model = TinyModel()
     objective = objectives.channel("mixed", 1) + objectives.channel("conva", 0)
     _render(model, objective)
-    assert model.calls[:2] == [["mixed"], ["conva"]]
-    assert all(call == ["mixed", "conva"] for call in model.calls[2:])
-    assert len(model.calls) == 5
+    # The first step finds out that there are two; it and every other step then compute both at once.
+    assert model.calls == [["mixed"], *4 * [["mixed", "conva"]]]
+
+
+def test_an_objective_may_take_gradients_between_layers():
+    def attribution(T):
+        mixed, conva = T("mixed"), T("conva")
+        return torch.autograd.grad(mixed[:, 1].sum(), conva, create_graph=True)[0].mul(conva).sum()
+
+    vis = render.make_vis_T(TinyModel(), attribution, lambda: param.image(12), transforms=[])
+    assert vis.step().ndim == 0
+
+
+def test_reading_a_layer_does_not_make_the_steps_compute_it():
+    model = TinyModel()
+    vis = render.make_vis_T(model, "mixed:1", lambda: param.image(12))
+    vis.step()
+    vis("conva")
+    vis.step()
+    assert model.calls == [["mixed"], ["conva"], ["mixed"]]
 
 
 def test_reading_does_not_disturb_the_draws():
