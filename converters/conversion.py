@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from converters.graphdef import Source, read_graph
+from converters.graphdef import Source, parse_graphdef, read_file, read_graph
 from converters.lower import Tensors, infer_metadata, lower
 from converters.model import ConvertedModel, State
 from converters.program import Metadata, Program
@@ -30,13 +29,15 @@ def convert(source: Source, *, input_name: str | None = None, metadata: Metadata
 
     Raises:
         FileNotFoundError: there is no such file.
+        TypeError: the source is none of these.
         GraphError: the source is not a frozen graph that can be converted; the sentence says what is wrong.
         UnsupportedOpsError: the graph has ops that the registry lacks; it names all of them and their nodes.
     """
-    data = Path(source).read_bytes() if isinstance(source, (str, os.PathLike)) and Path(source).is_file() else source
-    graph = read_graph(source if data is source else data)
+    graph_def = parse_graphdef(source)
+    graph = read_graph(graph_def)
     program, tensors = lower(graph, metadata or infer_metadata(graph, input_name))
-    if isinstance(data, bytes):
+    if isinstance(source, (str, os.PathLike, bytes)):
+        data = source if isinstance(source, bytes) else read_file(source)
         program = program.from_source(hashlib.sha256(data).hexdigest())
     return ConvertedModel(program, _state(program, tensors))
 

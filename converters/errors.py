@@ -23,7 +23,8 @@ class UnsupportedOpsError(GraphError):
 
     def __init__(self, ops: dict[str, list[str]]) -> None:
         self.ops = ops
-        listing = "; ".join(f"{op} ({_some(names)})" for op, names in sorted(ops.items()))
+        named = {_line(op): [_line(name) for name in names] for op, names in sorted(ops.items())}
+        listing = "; ".join(f"{op} ({_some(names)})" for op, names in named.items())
         super().__init__(f"The graph has ops that cannot be converted: {listing}.")
 
 
@@ -55,6 +56,11 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
     ranked.sort(key=lambda k: close.index(k.lower()))
     offered = list(dict.fromkeys([*ranked, *contain]))[:limit]
     return f" Did you mean {_some(offered, limit)}?" if offered else ""
+
+
+def _line(name: str) -> str:
+    """A name fit for one line of text."""
+    return name if name.isprintable() else repr(name)
 
 
 def _some(names: Sequence[str], limit: int = 5) -> str:

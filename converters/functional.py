@@ -180,6 +180,36 @@ def minimum(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(x <= y, x, y)
 
 
+def concat(towers: Sequence[Tensor], dim: int) -> Tensor:
+    """Joins values along torch's axis `dim`.
+
+    Raises:
+        InputSizeError: their other sizes differ.
+    """
+    sizes = {tuple(size for axis, size in enumerate(tower.shape) if axis != dim) for tower in towers}
+    if len(sizes) != 1:
+        raise InputSizeError(f"it joins values of sizes {[list(tower.shape) for tower in towers]}")
+    return torch.cat(list(towers), dim)
+
+
+def check_broadcast(x: Tensor, y: Tensor) -> None:
+    """Raises InputSizeError where two values cannot be combined number by number."""
+    sides = zip(reversed(x.shape), reversed(y.shape), strict=False)  # the shorter one has ones in front
+    if any(a != b and 1 not in (a, b) for a, b in sides):
+        raise InputSizeError(f"it combines values of sizes {list(x.shape)} and {list(y.shape)}")
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """MatMul of rows with the transpose of `weight`.
+
+    Raises:
+        InputSizeError: the rows have another length.
+    """
+    if x.shape[-1] != weight.shape[1]:
+        raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {weight.shape[1]}")
+    return F.linear(x, weight)
+
+
 def to_tensorflow_order(x: Tensor) -> Tensor:
     """NCHW to NHWC; tensors of another rank are in TensorFlow's order already."""
     return x.permute(0, 2, 3, 1) if x.dim() == 4 else x

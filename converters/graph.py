@@ -31,7 +31,8 @@ class Output:
     def parse(cls, text: str) -> Output:
         """`name` or `name:index`, as in a GraphDef's input lists."""
         name, colon, index = text.rpartition(":")
-        return cls(name, int(index)) if colon and index.isdigit() else cls(text)
+        numbered = colon and index.isascii() and index.isdigit() and len(index) < 6
+        return cls(name, int(index)) if numbered else cls(text)
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,6 @@ class Graph:
         except KeyError:
             hint = nearest_names(name, self.nodes)
             raise GraphError(f"The graph has no node called {name!r}.{hint}") from None
-
-    def consumers(self) -> dict[str, list[str]]:
-        """For each node, the names of the nodes that read any of its outputs."""
-        found: dict[str, list[str]] = {name: [] for name in self.nodes}
-        for node in self.nodes.values():
-            for source in node.inputs:
-                found[source.node].append(node.name)
-        return found
 
     def fingerprint(self) -> str:
         """SHA-256 of the structure and the constants.

@@ -22,6 +22,8 @@ Source: TypeAlias = str | os.PathLike[str] | bytes | GraphDef
 # A Const may state one value for a whole tensor. Such a tensor may be no larger than this many bytes, so that a few
 # bytes of file cannot ask for gigabytes of memory.
 MAX_SPLAT_BYTES = 64 * 2**20
+MAX_SPLATS_BYTES = 256 * 2**20  # of all such constants of a graph together
+MAX_RANK, MAX_SIZE = 8, 2**31
 
 # Ops that hold a variable rather than a value: the graph was saved before it was frozen.
 VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp", "ReadVariableOp", "AutoReloadVariable"})
@@ -71,10 +73,26 @@ def parse_graphdef(source: Source) -> GraphDef:
         return _parse_bytes(serialise(), "The GraphDef")
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"A graph is a path, bytes or a GraphDef, not {type(source).__name__}.")
-    path = Path(source)
-    if path.is_dir():
-        raise GraphError(f"{path} is a folder; give the frozen graph's file (.pb) in it.")
-    return _parse_bytes(path.read_bytes(), str(path))
+    return _parse_bytes(read_file(source), os.fspath(source))
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a graph's file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        GraphError: the path is that of a folder, or of nothing that there could be.
+    """
+    try:
+        if Path(path).is_dir():
+            raise GraphError(f"{path} is a folder; give the frozen graph's file (.pb) in it.")
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:
+        if isinstance(error, GraphError):
+            raise
+        raise GraphError(f"{str(path)[:200]!r} cannot be read: {error}.") from error
 
 
 def _parse_bytes(data: bytes, what: str) -> GraphDef:
@@ -106,7 +124,24 @@ def read_graph(source: Source) -> Graph:
             f"The graph has {len(variables)} unfrozen variables ({variables[0]!r} is one): its weights are in a "
             "checkpoint. Freeze it first, with TensorFlow's graph_util.convert_variables_to_constants."
         )
-    return Graph(_node(node_def) for node_def in graph_def.node)
+    graph = Graph(_node(node_def) for node_def in graph_def.node)
+    splats = sum(_splat_bytes(node_def) for node_def in graph_def.node if node_def.op == "Const")
+    if splats > MAX_SPLATS_BYTES:
+        raise GraphError(
+            f"The graph's constants claim {splats / 2**20:.0f} MiB more than the file holds; those that repeat one "
+            f"value may take {MAX_SPLATS_BYTES // 2**20} MiB together."
+        )
+    return graph
+
+
+def _splat_bytes(node_def: NodeDef) -> int:
+    """The memory of a constant that states fewer values than it has."""
+    proto = node_def.attr["value"].tensor
+    if proto.tensor_content or proto.dtype not in _DTYPES:
+        return 0
+    count = _product(_constant_shape(node_def.name, proto))
+    stated = len(getattr(proto, _VALUE_FIELDS[proto.dtype]))
+    return _DTYPES[proto.dtype].itemsize * max(count - stated, 0)
 
 
 def _node(node_def: NodeDef) -> Node:
@@ -135,12 +170,16 @@ def _shape(shape: Any) -> tuple[int | None, ...] | None:
     return tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
 
 
+def _type_name(number: int) -> str:
+    return DataType.Name(number) if number in DataType.values() else str(number)
+
+
 _ATTR_KINDS: Mapping[str, Callable[[Any], Any]] = {
     "i": int,
     "f": float,
     "b": bool,
     "s": lambda value: value.decode("utf-8", "replace"),
-    "type": lambda value: _DTYPES[value].name if value in _DTYPES else DataType.Name(value),
+    "type": lambda value: _DTYPES[value].name if value in _DTYPES else _type_name(value),
     "shape": _shape,
     "placeholder": str,
     "func": lambda value: value.name,
@@ -153,8 +192,7 @@ def _constant(node_def: NodeDef) -> Callable[[], np.ndarray]:
     if proto.dtype == DataType.DT_STRING:
         return lambda: np.array(list(proto.string_val), dtype=object)
     if proto.dtype not in _DTYPES:
-        kind = DataType.Name(proto.dtype) if proto.dtype in DataType.values() else str(proto.dtype)
-        raise GraphError(f"Constant {name!r} is of type {kind}, which no image network uses.")
+        raise GraphError(f"Constant {name!r} is of type {_type_name(proto.dtype)}, which no image network uses.")
     shape = _constant_shape(name, proto)
     _check_constant_size(name, proto, shape)
     return lambda: decode_tensor(proto, shape)
@@ -164,6 +202,8 @@ def _constant_shape(name: str, proto: TensorProto) -> tuple[int, ...]:
     shape = _shape(proto.tensor_shape)
     if shape is None or any(size is None for size in shape):
         raise GraphError(f"Constant {name!r} has no definite shape.")
+    if len(shape) > MAX_RANK or any(size > MAX_SIZE for size in shape if size is not None):
+        raise GraphError(f"Constant {name!r} has a shape that no image network has: {str(list(shape))[:100]}.")
     return tuple(size for size in shape if size is not None)
 
 

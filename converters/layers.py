@@ -17,7 +17,7 @@ from converters.functional import Padding, Pair
 
 
 class Identity(nn.Module):
-    """Identity, StopGradient, and other ops that pass values through."""
+    """Identity and other ops that pass values through."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -73,7 +73,7 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight)
+        return functional.linear(x, self.weight)
 
 
 class BatchNorm(nn.Module):
@@ -206,7 +206,7 @@ class Concat(nn.Module):
         self.dim = dim
 
     def forward(self, *towers: Tensor) -> Tensor:
-        return torch.cat(towers, self.dim)
+        return functional.concat(towers, self.dim)
 
 
 class Reshape(nn.Module):
@@ -280,6 +280,7 @@ class Binary(nn.Module):
         other = self.constant if y is None else y
         if other is None:
             raise ValueError(f"{self.function} needs a second value.")
+        functional.check_broadcast(x, other)
         first, second = (other, x) if self.constant_first else (x, other)
         return BINARY_FUNCTIONS[self.function](first, second)
 

@@ -43,7 +43,8 @@ class _Lowering:
                 raise GraphError(f"Output {source.index} of node {source.node!r} is read; only its first converts.")
             return self.values[source.node]
         decode = self.constant(self.graph[source.node])
-        return Value(decode().shape, decode)
+        self.values[source.node] = Value(decode().shape, decode)
+        return self.values[source.node]
 
     def constant(self, node: Node) -> Callable[[], np.ndarray]:
         """The value of a node that the input does not reach, which has to be a constant."""
@@ -125,9 +126,9 @@ def _input_shape(entry: Node) -> tuple[int | None, ...]:
     shape = entry.attrs.get("shape") if entry.op == "Placeholder" else None
     if not shape:  # absent, unknown, or the empty shape that old versions wrote for "unknown"
         return (None, None, None, None)
-    if len(shape) != 4:
+    if not isinstance(shape, tuple) or len(shape) != 4 or any(isinstance(size, (str, float)) for size in shape):
         raise GraphError(
-            f"The input {entry.name!r} has shape {list(shape)}; an image network reads (batch, height, width, channels)"
+            f"The input {entry.name!r} has shape {shape!r}; an image network reads (batch, height, width, channels)"
             " with the channels last."
         )
     return (None, None, None, shape[3])
@@ -194,6 +195,8 @@ def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
         if stated.input_name not in graph.nodes:
             raise GraphError(f"The graph's own metadata name the input {stated.input_name!r}, which it does not have.")
         return stated
+    if input_name is not None and not isinstance(input_name, str):
+        raise GraphError(f"The input's name is text, not {input_name!r}.")
     if input_name is not None:
         return Metadata(graph[input_name].name)
     placeholders = [node.name for node in graph.nodes.values() if node.op == "Placeholder"]
@@ -214,5 +217,7 @@ def _lucid_metadata(graph: Graph) -> Metadata | None:
     try:
         data = json.loads(bytes(value.reshape(-1)[0]))
         return Metadata.from_json(data)
-    except (ValueError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, GraphError):
+            raise
         raise GraphError(f"The graph's metadata node {LUCID_METADATA_NODE!r} does not hold JSON: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,8 @@ class Layers(Mapping[str, LayerInfo]):
         self._infos = {info.name: info for info in infos}
 
     def __getitem__(self, name: str) -> LayerInfo:
+        if not isinstance(name, str):
+            raise LayerNotFoundError(repr(name), self._infos)
         info = self._infos.get(name) or self._infos.get(name.removesuffix(":0"))
         if info is None:
             raise LayerNotFoundError(name, self._infos)
@@ -122,11 +125,9 @@ class ConvertedModel(nn.Module):
             InputSizeError: a layer cannot be computed at this input size.
             ValueError: `x` is not a batch of images with the input's number of channels.
         """
-        if isinstance(names, str):
-            names = [names]
+        names = [names] if isinstance(names, str) else list(names)
         self._check_input(x)
-        wanted = tuple(self.layers[name].name for name in names)
-        graph = self.subgraph(wanted)
+        graph = self.subgraph(names)
         try:
             # Not __call__: an outer tracer should see the layers, which are this module's own.
             values = graph.forward(x)
@@ -139,8 +140,11 @@ class ConvertedModel(nn.Module):
         """The part of the graph that computes some layers, as a module that returns a tuple of them.
 
         The part shares this model's layers. It is built once for each set of names.
+
+        Raises:
+            LayerNotFoundError: a name is no layer's.
         """
-        key = tuple(self.layers[name].name for name in names)
+        key = tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))
         if key not in self._graphs:
             self._graphs[key] = fx.GraphModule(self, self._build_graph(key), "ConvertedGraph")
         return self._graphs[key]
@@ -165,6 +169,9 @@ class ConvertedModel(nn.Module):
 
     def _check_input(self, x: Tensor) -> None:
         channels = self.program.input_channels
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"The input is {kind}; the model reads a tensor of floating point numbers.")
         if x.dim() != 4 or (channels is not None and x.shape[1] != channels):
             wanted = channels if channels is not None else "channels"
             raise ValueError(
@@ -177,10 +184,17 @@ class ConvertedModel(nn.Module):
 
         save(self, folder, overwrite=overwrite, standalone=standalone)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A layer put in the place of another takes part from now on, also in graphs that were built before.
+        if isinstance(value, nn.Module) and "_graphs" in self.__dict__:
+            self._graphs.clear()
+        super().__setattr__(name, value)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> ConvertedModel:
-        copy = ConvertedModel(self.program, {key: value.clone() for key, value in self.state_dict().items()})
-        memo[id(self)] = copy
-        return copy
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_graphs": {}}  # rebuilt when asked for

@@ -7,19 +7,38 @@ nothing of TensorFlow's protos.
 from __future__ import annotations
 
 import keyword
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from torch import nn
 
+from converters.arguments import MAX_FEATURES, check_arguments
 from converters.errors import GraphError
 from converters.graph import Output
 from converters.layers import LAYERS
 
-# No layer of an image network is larger; a damaged or hostile file must not be able to ask for more.
-MAX_CHANNELS = 2**17
+
+def _is_range(value: Any) -> bool:
+    """Two numbers, or two rows of numbers."""
+    rows = [side if isinstance(side, tuple) else (side,) for side in value] if isinstance(value, tuple) else []
+    numbers = [number for row in rows for number in row]
+    plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+    return len(rows) == 2 and bool(numbers) and plain
+
+
+def _is_image_shape(value: Any) -> bool:
+    sizes = value if isinstance(value, tuple) else ()
+    return len(sizes) == 3 and all(n is None or (isinstance(n, int) and not isinstance(n, bool)) for n in sizes)
+
+
+_METADATA_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "image_shape": _is_image_shape,
+    "image_value_range": _is_range,
+    "is_BGR": lambda value: isinstance(value, bool),
+}
 
 
 @dataclass(frozen=True)
@@ -48,9 +67,12 @@ class Metadata:
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         if not isinstance(known.get("input_name"), str):
             raise GraphError("The model's metadata name no input.")
-        for key in ("image_shape", "image_value_range"):
-            if known.get(key) is not None:
-                known[key] = _tuples(known[key])
+        for key, check in _METADATA_CHECKS.items():
+            value = _tuples(known.get(key))
+            if value is not None and not check(value):
+                raise GraphError(f"The model's metadata have {key} {value!r}, which makes no sense.")
+            known[key] = value
+        known["is_BGR"] = bool(known["is_BGR"])
         return cls(**known)
 
 
@@ -76,6 +98,11 @@ class Step:
     channels: int | None = None
     module: str = ""
 
+    def __post_init__(self) -> None:
+        check_arguments(self.name, self.layer, self.arguments, len(self.inputs))
+        if self.channels is not None and not (isinstance(self.channels, int) and 0 < self.channels <= MAX_FEATURES):
+            raise GraphError(f"Layer {self.name!r} has {self.channels!r} channels, more than any image network.")
+
     def build(self) -> nn.Module:
         """The step's layer, its tensors not yet filled in."""
         return LAYERS[self.layer](**self.arguments)
@@ -88,17 +115,12 @@ class Step:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Step:
         try:
-            layer = data["layer"]
-            if layer not in LAYERS:
-                raise GraphError(f"The saved model has a layer of unknown kind {layer!r}.")
             inputs = tuple(Output.parse(text) for text in data["inputs"])
             arguments = {key: _tuples(value) for key, value in data["arguments"].items()}
-            module = data["module"]
-            step = cls(str(data["name"]), str(data["op"]), layer, arguments, inputs, data["channels"], module)
+            module, channels = data["module"], data["channels"]
+            step = cls(str(data["name"]), str(data["op"]), str(data["layer"]), arguments, inputs, channels, module)
         except (KeyError, TypeError, AttributeError) as error:
             raise GraphError(f"The saved model's description is damaged: a step lacks or garbles {error}.") from error
-        if any(isinstance(n, int) and n > MAX_CHANNELS for n in _flat(arguments.values())):
-            raise GraphError(f"The saved model's layer {step.name!r} claims a size above {MAX_CHANNELS}.")
         if not _is_module_name(module):
             raise GraphError(f"The saved model's layer {step.name!r} has the module name {module!r}.")
         return step
@@ -133,6 +155,10 @@ class Program:
             made.add(step.name)
         if len({step.module for step in self.steps}) != len(self.steps):
             raise GraphError("Two layers of the program have one module name.")
+        if not self.outputs or not all(isinstance(name, str) for name in self.outputs):
+            raise GraphError("The program names no outputs.")
+        if not (self.input_channels is None or isinstance(self.input_channels, int)):
+            raise GraphError(f"The program's input has {self.input_channels!r} channels.")
         lost = [name for name in self.outputs if Output.parse(name).node not in made]
         if lost:
             raise GraphError(f"The program has no step for its output {lost[0]!r}.")
@@ -167,6 +193,7 @@ RESERVED_NAMES = frozenset(dir(nn.Module())) | {
     "metadata",
     "outputs",
     "program",
+    "run",
     "save",
     "self",
     "subgraph",
@@ -181,13 +208,15 @@ def module_names(names: Iterable[str]) -> dict[str, str]:
     that a module already has, keywords and repetitions get a prefix or a number.
     """
     used, found = set(RESERVED_NAMES), {}
+    next_number: dict[str, int] = {}
     for name in names:
         base = re.sub(r"\W", "_", name.replace("/", "__"), flags=re.ASCII) or "_"
         if base[0].isdigit() or base.startswith("_") or keyword.iskeyword(base):
             base = "layer_" + base.lstrip("_")
-        identifier, number = base, 2
+        identifier, number = base, next_number.get(base, 2)
         while identifier in used:
             identifier, number = f"{base}_{number}", number + 1
+        next_number[base] = number
         used.add(identifier)
         found[name] = identifier
     return found
@@ -201,11 +230,3 @@ def _is_module_name(name: Any) -> bool:
 def _tuples(value: Any) -> Any:
     """Lists as tuples, at any depth (JSON has no tuples)."""
     return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def _flat(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            yield from _flat(value)
-        else:
-            yield value

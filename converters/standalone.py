@@ -47,13 +47,20 @@ SOURCE_SHA256 = {source!r}
 _FORWARD = '''
     def forward(self, x: Tensor, names: Sequence[str] = OUTPUTS) -> dict[str, Tensor]:
         """TensorFlow name -> value for some layers; runs the layers in order until all of them are found."""
+        if x.dim() != 4:
+            raise ValueError(f"The input has shape {list(x.shape)}; the model reads a batch of images, (N, C, H, W).")
+        wanted = [names] if isinstance(names, str) else list(names)
         found: dict[str, Tensor] = {}
-        for name, value in self.run(x):
-            if name in names:
-                found[name] = value
-            if len(found) == len(set(names)):
-                return found
-        raise KeyError(f"There are no layers {sorted(set(names) - set(found))}.")
+        last = INPUT_NAME
+        try:
+            for last, value in self.run(x):
+                if last in wanted:
+                    found[last] = value
+                if len(found) == len(set(wanted)):
+                    return found
+        except InputSizeError as error:
+            raise InputSizeError(f"The layer after {last!r} cannot be computed at this size: {error}.") from None
+        raise KeyError(f"There are no layers {sorted(set(wanted) - set(found))}.")
 
     def run(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each layer's TensorFlow name and value, in order."""
@@ -161,7 +168,7 @@ def _library(used: Iterable[str]) -> str:
         'class InputSizeError(ValueError):\n    """A layer cannot be computed at this input size."""'
     )
     needed: set[str] = set()
-    waiting = list(used)
+    waiting = [*used, "InputSizeError"]
     while waiting:
         name = waiting.pop()
         if name in needed or name not in definitions:

@@ -39,14 +39,19 @@ def save(
         standalone: also write the model as one Python module that needs only torch and safetensors.
 
     Raises:
-        SaveError: the folder exists (and is not to be, or must not be, overwritten), or cannot be written.
+        SaveError: the folder exists (and is not to be, or must not be, overwritten), or cannot be written; or a layer
+            was replaced by another module.
+        TypeError: the model is no converted one.
     """
+    if not isinstance(model, ConvertedModel):
+        raise TypeError(f"Only converted models are saved here, not a {type(model).__name__}.")
     target = Path(folder)
+    _check_layers(model)
     check_target(target, overwrite)
     try:
         with _new_folder(target) as partial:
             save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial / WEIGHTS_FILE)
-            description = json.dumps({**FORMAT, **model.program.to_json()}, indent=1, allow_nan=False)
+            description = json.dumps({**FORMAT, **model.program.to_json()}, indent=1)
             (partial / MODEL_FILE).write_text(description + "\n", encoding="utf-8")
             if standalone:
                 (partial / STANDALONE_FILE).write_text(standalone_source(model.program), encoding="utf-8")
@@ -55,6 +60,14 @@ def save(
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SaveError(f"The model could not be written to {target}: {reason}. Nothing was left behind.") from error
+
+
+def _check_layers(model: ConvertedModel) -> None:
+    """Refuses a model in which other modules took layers' places: they could not be loaded again."""
+    for step in model.program.steps:
+        found = type(model.get_submodule(step.module)).__name__
+        if found != step.layer:
+            raise SaveError(f"Layer {step.name!r} was replaced by a {found}; only converted layers can be saved.")
 
 
 def check_target(target: Path, overwrite: bool = False) -> None:
@@ -67,14 +80,29 @@ def check_target(target: Path, overwrite: bool = False) -> None:
         return
     if not overwrite:
         raise SaveError(f"{target} exists already: name another folder, or allow overwriting.")
-    if not (target / MODEL_FILE).is_file():
-        raise SaveError(f"{target} exists and holds no saved model; it is not overwritten.")
+    if not _holds_model(target):
+        raise SaveError(f"{target} exists and holds something else than a saved model; it is not overwritten.")
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a folder is one that `save` wrote, with nothing else in it."""
+    ours = {MODEL_FILE, WEIGHTS_FILE, STANDALONE_FILE}
+    if not folder.is_dir() or not {file.name for file in folder.iterdir()} <= ours:
+        return False
+    try:
+        description = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and description.get("format") == FORMAT["format"]
 
 
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
     """A folder beside `target` that takes its place when all went well, and is removed when not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise SaveError(f"{target} cannot be made: {target.parent} is a file.") from error
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     try:
         yield partial
@@ -138,4 +166,5 @@ def load(folder: str | os.PathLike[str]) -> ConvertedModel:
     try:
         return ConvertedModel(program, load_file(path / WEIGHTS_FILE))
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        raise GraphError(f"{path} is damaged: its weights and its description do not fit ({error}).") from error
+        reason = " ".join(str(error).split())[:300]
+        raise GraphError(f"{path} is damaged: its weights and its description do not fit ({reason}).") from error

@@ -122,7 +122,7 @@ def main() -> None:
             ours.append(finals(losses))
             pictures[row, column] = (picture * 255).astype(np.uint8)
         distance, allowed = agree(theirs[row], ours)
-        failed += [unit] * (distance > allowed)
+        failed += [unit] if distance > allowed else []
         values = " ".join(f"{value:.1f}" for value in [*theirs[row], *ours])
         means = f"Lucid {theirs[row].mean():.1f}, port {np.mean(ours):.1f}"
         print(f"{unit}: {means}; apart {distance:.1f}, allowed {allowed:.1f}; each seed {values}", flush=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from converters.ops.registry import Call, Operation, register
 from converters.ops.window import padding, spatial
 
@@ -28,6 +30,11 @@ def avg_pool(op: Operation) -> Call:
     return _pool(op, "AvgPool2d")
 
 
+def shortest(number: Any) -> Any:
+    """The number that a float32 attribute was written as (2e-05, not 1.9999999494757503e-05)."""
+    return float(str(np.float32(number))) if isinstance(number, float) else number
+
+
 @register("LRN")
 def lrn(op: Operation) -> Call:
     channels = op.image_channels(0)
@@ -36,8 +43,8 @@ def lrn(op: Operation) -> Call:
     arguments = {
         "channels": channels,
         "depth_radius": op.attr("depth_radius", 5),
-        "bias": op.attr("bias", 1.0),
-        "alpha": op.attr("alpha", 1.0),
-        "beta": op.attr("beta", 0.5),
+        "bias": shortest(op.attr("bias", 1.0)),
+        "alpha": shortest(op.attr("alpha", 1.0)),
+        "beta": shortest(op.attr("beta", 0.5)),
     }
     return Call("LocalResponseNorm", (None, None, None, channels), arguments)

@@ -67,6 +67,17 @@ class Operation:
         value = self.node.attrs.get(name)
         return default if value is None else value
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A true-or-false attribute.
+
+        Raises:
+            GraphError: the attribute is something else.
+        """
+        value = self.attr(name, default)
+        if not isinstance(value, bool):
+            raise self.error(f"has {name} {value!r}, which has to be true or false")
+        return value
+
     def value(self, index: int) -> Value:
         """What is known of an input.
 
@@ -79,7 +90,7 @@ class Operation:
             raise self.error(f"has {len(self.values)} inputs where {index + 1} are needed") from None
 
     def constant(self, index: int, rank: int | None = None) -> np.ndarray:
-        """The value of an input that has to be a constant.
+        """The numbers of an input that has to be a constant.
 
         Args:
             index: which input.
@@ -92,13 +103,22 @@ class Operation:
         if decode is None:
             raise self.error(f"needs a constant as input {index} ({self.node.inputs[index]}), which the graph computes")
         value = decode()
+        if value.dtype.kind not in "fiub":
+            raise self.error(f"needs numbers as input {index} ({self.node.inputs[index]})")
         if rank is not None and value.ndim != rank:
             raise self.error(f"needs input {index} ({self.node.inputs[index]}) of rank {rank}, not {value.ndim}")
         return value
 
     def integers(self, index: int) -> tuple[int, ...]:
-        """A constant input as integers."""
-        return tuple(int(number) for number in np.atleast_1d(self.constant(index)).ravel())
+        """A constant input of integers.
+
+        Raises:
+            GraphError: the input is no constant, or holds other numbers.
+        """
+        value = self.constant(index)
+        if value.dtype.kind not in "iu":
+            raise self.error(f"needs integers as input {index} ({self.node.inputs[index]}), not {value.dtype.name}")
+        return tuple(int(number) for number in value.ravel())
 
     def image_channels(self, index: int = 0) -> int | None:
         """The channels of an input that has to be an image (rank 4).

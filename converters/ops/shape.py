@@ -8,13 +8,18 @@ from converters.ops.registry import Call, Operation, Shape, Value, axis_of_torch
 
 
 def _concat(op: Operation, towers: range, axis_input: int) -> Call:
-    (axis,) = op.integers(axis_input)
+    axes = op.integers(axis_input)
     values = [op.value(index) for index in towers]
-    rank = values[0].rank
+    if len(axes) != 1 or not values:
+        raise op.error(f"joins {len(values)} values along axes {list(axes)}")
+    axis, rank = axes[0], values[0].rank
     if any(value.rank != rank for value in values) or not -rank <= axis < rank:
         raise op.error(f"joins values of ranks {[value.rank for value in values]} along axis {axis}")
     if any(value.constant is not None for value in values):
         raise op.error("joins a constant to computed values")
+    others = [tuple(size for number, size in enumerate(value.shape) if number != axis % rank) for value in values]
+    if any(None not in pair and pair[0] != pair[1] for other in others for pair in zip(others[0], other, strict=True)):
+        raise op.error(f"joins shapes {[list(value.shape) for value in values]} along axis {axis}")
     shape = list(values[0].shape)
     sizes = [value.shape[axis] for value in values]
     shape[axis] = None if None in sizes else sum(size for size in sizes if size is not None)
@@ -58,7 +63,7 @@ def _dims(op: Operation, axes: tuple[int, ...], keep: bool) -> tuple[Shape, tupl
 
 @register("Mean")
 def mean(op: Operation) -> Call:
-    keep = op.attr("keep_dims", op.attr("keepdims", False))
+    keep = op.flag("keep_dims", op.flag("keepdims"))
     shape, dims = _dims(op, op.integers(1), keep)
     arguments = {"dims": dims, "keepdim": True} if keep else {"dims": dims}
     return Call("Mean", shape, arguments)
@@ -66,14 +71,18 @@ def mean(op: Operation) -> Call:
 
 @register("Squeeze")
 def squeeze(op: Operation) -> Call:
-    shape, dims = _dims(op, tuple(op.attr("squeeze_dims", ())), keep=False)
+    axes = op.attr("squeeze_dims", ())
+    if not isinstance(axes, tuple) or not all(isinstance(axis, int) for axis in axes):
+        raise op.error(f"has squeeze_dims {axes!r}, which have to be axes")
+    shape, dims = _dims(op, axes, keep=False)
     return Call("Squeeze", shape, {"dims": dims})
 
 
 @register("Pad", "PadV2")
 def pad(op: Operation) -> Call:
     value = op.value(0)
-    amounts = op.constant(1, rank=2).astype(int).tolist()
+    op.integers(1)
+    amounts = op.constant(1, rank=2).tolist()
     if len(amounts) != value.rank or any(len(pair) != 2 or min(pair) < 0 for pair in amounts):
         raise op.error(f"pads a value of rank {value.rank} by {amounts}")
     shape = tuple(None if size is None else size + sum(pair) for size, pair in zip(value.shape, amounts, strict=True))

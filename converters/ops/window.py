@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from converters.ops.registry import Operation
 
 
-def spatial(op: Operation, name: str) -> tuple[int, int]:
-    """The (rows, columns) of an attribute that TensorFlow gives for all four axes."""
-    sizes = tuple(op.attr(name, (1, 1, 1, 1)))
-    if len(sizes) != 4 or sizes[0] != 1 or sizes[3] != 1 or min(sizes) < 1:
-        raise op.error(f"has {name} {list(sizes)}; only height and width may differ from 1")
-    return int(sizes[1]), int(sizes[2])
+def spatial(op: Operation, name: str, default: tuple[int, ...] | None = None) -> tuple[int, int]:
+    """The (rows, columns) of an attribute that TensorFlow gives for all four axes.
+
+    Raises:
+        GraphError: the attribute is missing and has no default, or is something else.
+    """
+    sizes = op.attr(name, default)
+    if not _are_integers(sizes) or len(sizes) != 4 or sizes[0] != 1 or sizes[3] != 1 or min(sizes) < 1:
+        raise op.error(f"has {name} {sizes!r}; it takes four sizes, of which only height and width may differ from 1")
+    return sizes[1], sizes[2]
+
+
+def _are_integers(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
 
 
 def padding(op: Operation) -> str | tuple[int, ...]:
@@ -19,7 +29,7 @@ def padding(op: Operation) -> str | tuple[int, ...]:
     if kind in ("SAME", "VALID"):
         return str(kind)
     if kind == "EXPLICIT":
-        amounts = tuple(int(n) for n in op.attr("explicit_paddings", ()))
-        if len(amounts) == 8 and min(amounts) >= 0 and not any(amounts[:2] + amounts[6:]):
+        amounts = op.attr("explicit_paddings", ())
+        if _are_integers(amounts) and len(amounts) == 8 and min(amounts) >= 0 and not any(amounts[:2] + amounts[6:]):
             return amounts[2:6]
     raise op.error(f"has padding {kind!r}, which is none of SAME, VALID and EXPLICIT over height and width")

@@ -6,7 +6,9 @@ it runs, so that help and completion are quick.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     # The option may stand anywhere, as people add it to the end of the line that failed.
     given = [argument for argument in given if argument != "--debug"]
+    _stop_on_termination()
     try:
         result = app(given, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -65,7 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), error.exit_code, debug)
     except Exception as error:  # whatever it is, a user gets one line, and the traceback where asked for
         return _fail(_one_line(error), 1, debug)
-    return result if isinstance(result, int) else 0
+    # typer turns Ctrl-C into this exit code without a word.
+    return _fail("interrupted", 130, debug) if result == 130 else result if isinstance(result, int) else 0
+
+
+def _stop_on_termination() -> None:
+    """Lets a request to end (SIGTERM) clean up as Ctrl-C does."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _one_line(error: Exception) -> str:

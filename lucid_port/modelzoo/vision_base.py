@@ -120,6 +120,8 @@ class Model(nn.Module):
                 f"Nothing says which values {path} wants for black and white: give image_value_range (--value-range), "
                 "for example (-117, 138) for InceptionV1 and (-1, 1) for TF-Slim's models."
             )
+        if len(value_range) != 2 or isinstance(value_range, str):
+            raise ValueError(f"image_value_range is two numbers, or two rows of numbers, not {value_range!r}.")
         self.image_value_range = value_range
         lo, hi = (torch.as_tensor(value, dtype=torch.float32).reshape(1, -1, 1, 1) for value in value_range)
         self.register_buffer("_low", lo, persistent=False)
@@ -157,9 +159,18 @@ class Model(nn.Module):
 
         Returns:
             (N, C, H, W) in the network's own value range and channel order.
+
+        Raises:
+            ValueError: the image is no floating point tensor, or has another number of channels.
         """
+        if not image.is_floating_point():
+            raise ValueError(f"The image is {image.dtype}; images are floating point numbers in [0, 1]: divide by 255.")
         if image.dim() == 3:
             image = image[None]
+        channels = self.image_shape[-1]
+        if image.dim() != 4 or (channels is not None and image.shape[1] != channels):
+            wanted = channels if channels is not None else "C"
+            raise ValueError(f"The image has shape {list(image.shape)}; the model takes (N, {wanted}, H, W).")
         if self.is_BGR:
             image = image.flip(1)
         return self._low + image * self._span

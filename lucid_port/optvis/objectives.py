@@ -364,7 +364,8 @@ def _dot(x: torch.Tensor, y: torch.Tensor, cossim_pow: float) -> torch.Tensor:
     # vector_norm, because sqrt(sum(x * x)) has the gradient 0/0 for a vector of zeros.
     length_x, length_y = (torch.linalg.vector_norm(v, dim=-1) for v in (x, y))
     cosine = dot / (1e-4 + length_x) / (1e-4 + length_y)
-    return dot * cosine.clamp(min=0.1) ** cossim_pow
+    # Filled rather than clamped: at the limit itself the gradient is TensorFlow's, 0, in all versions of torch.
+    return dot * cosine.masked_fill(cosine <= 0.1, 0.1) ** cossim_pow
 
 
 def _vector(vec: Any, like: torch.Tensor) -> torch.Tensor:

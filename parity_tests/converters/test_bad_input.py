@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.types_pb2 import DataType
 
@@ -122,7 +123,7 @@ def test_an_input_that_is_no_image():
     graph = GraphWriter()
     x = graph.placeholder("rows", [None, 10])
     graph.matmul("y", x, graph.const("w", np.ones((10, 2), np.float32)))
-    refuses(graph.graph_def(), "rows", "[None, 10]")
+    refuses(graph.graph_def(), "rows", "(None, 10)")
 
 
 def test_two_nodes_of_one_name():
@@ -183,8 +184,6 @@ def test_names_are_data_and_never_code():
     model = converters.convert(graph)
     assert model.layers[evil].module.isidentifier()
     x = np.random.RandomState(0).rand(1, 3, 5, 5).astype(np.float32)
-    import torch
-
     assert evil in model.activations(torch.from_numpy(x), [evil])
 
 
@@ -197,3 +196,144 @@ def test_module_names_avoid_what_a_module_has_and_each_other():
     modules = [model.layers[name].module for name in model.layers if name != "input"]
     assert len(set(modules)) == 7
     assert all(type(model.get_submodule(module)).__name__ == "Relu" for module in modules)
+
+
+def with_attr(name: str, op: str, key: str, value) -> GraphDef:
+    """The small graph with one more op, one of whose attributes is of a wrong kind."""
+    graph = small_graph()
+    attrs = {"MaxPool": {"ksize": [1, 2, 2, 1], "strides": [1, 2, 2, 1], "padding": "SAME"}}.get(op, {})
+    graph.op(name, op, ["relu"], **{**attrs, key: value})
+    return graph.graph_def()
+
+
+@pytest.mark.parametrize(
+    ("op", "key", "value"),
+    [
+        ("MaxPool", "strides", 1),
+        ("MaxPool", "strides", "SAME"),
+        ("MaxPool", "strides", [1, 0, 0, 1]),
+        ("MaxPool", "strides", [1, 2.5, 2.5, 1]),
+        ("MaxPool", "ksize", [1, 40000, 40000, 1]),
+        ("MaxPool", "ksize", [1, 2]),
+        ("MaxPool", "padding", "FULL"),
+        ("MaxPool", "data_format", "NCHW"),
+        ("LRN", "depth_radius", "a"),
+        ("LRN", "alpha", float("nan")),
+        ("LRN", "beta", float("inf")),
+        ("LeakyRelu", "alpha", "a"),
+        ("Squeeze", "squeeze_dims", 1),
+        ("Squeeze", "squeeze_dims", ["a"]),
+        ("Squeeze", "squeeze_dims", [7]),
+    ],
+)
+def test_attributes_of_a_wrong_kind(op, key, value):
+    refuses(with_attr("bad", op, key, value), "'bad'")
+
+
+def test_attributes_that_tensorflow_demands():
+    graph = small_graph()
+    graph.op("bad", "MaxPool", ["relu"], padding="SAME", strides=[1, 1, 1, 1])
+    refuses(graph.graph_def(), "'bad'", "ksize")
+
+
+@pytest.mark.parametrize("value", [np.float32(3), np.array([3, 3], np.int32), np.array([], np.int32), np.int32(7)])
+def test_axes_that_are_none(value):
+    graph = small_graph()
+    graph.concat_v2("bad", ["relu", "relu"], graph.const("axis", value))
+    refuses(graph.graph_def(), "'bad'")
+
+
+def test_towers_that_do_not_fit():
+    graph = small_graph()
+    graph.concat_v2("bad", ["relu", "input"], graph.const("axis", np.int32(1)))
+    refuses(graph.graph_def(), "'bad'", "joins shapes")
+
+
+def test_vectors_that_do_not_fit():
+    graph = small_graph()
+    vectors = [graph.const(f"v{k}", np.ones(n, np.float32)) for k, n in enumerate((4, 4, 4, 3))]
+    graph.op("bad", "FusedBatchNorm", ["relu", *vectors], is_training=False)
+    refuses(graph.graph_def(), "'bad'", "[3, 4]")
+
+
+def test_weights_that_hold_nothing():
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 3])
+    graph.conv2d("bad", x, graph.const("w", np.zeros((0, 3, 3, 4), np.float32)))
+    refuses(graph.graph_def(), "'bad'", "[0, 3, 3, 4]")
+
+
+def test_channels_beyond_any_network():
+    graph = small_graph()
+    x = "relu"
+    for number in range(40):
+        x = graph.concat_v2(f"c{number}", [x, x], graph.const(f"axis{number}", np.int32(3)))
+    refuses(graph.graph_def(), "channels, more than any image network")
+
+
+def test_a_norm_over_more_channels_than_there_is_memory_for():
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 30000])
+    graph.lrn("bad", x, 2, 1.0, 1.0, 0.5)
+    refuses(graph.graph_def(), "'bad'", "30000")
+
+
+def test_many_constants_that_repeat_one_value():
+    graph = small_graph()
+    for number in range(5):
+        graph.splat(f"w{number}", 1.0, [4096, 4090])
+    refuses(graph.graph_def(), "MiB")
+
+
+@pytest.mark.parametrize("source", ["x:²", "x:" + "9" * 5000])
+def test_inputs_with_strange_numbers(source):
+    graph = small_graph().graph_def()
+    node(graph, "relu").input[0] = source
+    refuses(graph, "'relu'")
+
+
+@pytest.mark.parametrize("shape", ["abc", 3, [1.5, 2.5, 3.5, 4.5]])
+def test_an_input_shape_of_a_wrong_kind(shape):
+    graph = small_graph().graph_def()
+    attr = node(graph, "input").attr["shape"]
+    attr.Clear()
+    attr.CopyFrom(node(with_attr("other", "Relu", "shape", shape), "other").attr["shape"])
+    refuses(graph, "'input'")
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a" * 5000])
+def test_paths_that_cannot_be(path):
+    refuses(path, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "[" * 100000,
+        "{}",
+        '{"input_name": "input", "image_value_range": [1, 2, 3]}',
+        '{"input_name": "input", "image_value_range": [NaN, 1]}',
+        '{"input_name": "input", "image_shape": "abc"}',
+        '{"input_name": "input", "is_BGR": "maybe"}',
+        '{"input_name": "nowhere"}',
+    ],
+)
+def test_metadata_that_make_no_sense(stated):
+    graph = small_graph().graph_def()
+    added = graph.node.add(name="lucid_metadata_json", op="Const")
+    tensor = added.attr["value"].tensor
+    tensor.dtype = DataType.DT_STRING
+    tensor.tensor_shape.SetInParent()
+    tensor.string_val.append(stated.encode())
+    refuses(graph, "metadata")
+
+
+def test_sizes_that_do_not_fit_name_the_layer():
+    graph = small_graph()
+    small = graph.pool("small", "MaxPool", "relu", 2, 2, "VALID")
+    graph.concat_v2("joined", ["relu", small], graph.const("axis", np.int32(3)))
+    graph.op("sum", "AddV2", ["relu", small])
+    model = converters.convert(graph.graph_def())
+    for name in ("joined", "sum"):
+        with pytest.raises(converters.InputSizeError, match=f"'{name}' cannot be computed for images of 8x8"):
+            model.activations(torch.zeros(1, 3, 8, 8), [name])

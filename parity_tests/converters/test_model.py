@@ -127,6 +127,34 @@ def test_copies_are_independent(model):
     assert not torch.equal(twin.activations(X, ["conv2d0"])["conv2d0"], model.activations(X, ["conv2d0"])["conv2d0"])
 
 
+def test_a_layer_that_is_replaced_takes_no_part_any_more(model):
+    twin = copy.deepcopy(model)
+    before = twin.activations(X, ["mixed3a"])["mixed3a"]
+    twin.mixed3a_1x1 = torch.nn.Identity()
+    assert not torch.equal(twin.activations(X, ["mixed3a"])["mixed3a"], before)
+
+
+def test_a_copy_keeps_hooks_thawed_weights_and_precision(model):
+    twin = copy.deepcopy(model).double().requires_grad_()
+    seen = []
+    twin.conv2d0.register_forward_hook(lambda *_: seen.append(1))
+    again = copy.deepcopy(twin)
+    again.activations(X.double(), ["localresponsenorm0"])
+    assert seen == [1]
+    assert all(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_one_name_may_stand_alone(model):
+    assert list(model.activations(X, "mixed3a")) == ["mixed3a"]
+    assert list(model.activations(X, (name for name in ("mixed3a", "conv2d0")))) == ["mixed3a", "conv2d0"]
+
+
+@pytest.mark.parametrize("x", [np.zeros((1, 3, 8, 8), np.float32), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)])
+def test_an_input_of_another_kind(model, x):
+    with pytest.raises(ValueError, match="floating point"):
+        model.activations(x, ["conv2d0"])
+
+
 def test_double_precision_agrees_with_single(model):
     double = copy.deepcopy(model).double()
     name = "mixed4a_pre_relu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import pickle
@@ -66,6 +67,28 @@ def test_the_standalone_module_needs_torch_and_safetensors_alone(model, saved):
             torch.testing.assert_close(found[name], value, rtol=0, atol=0)
 
 
+def test_the_standalone_module_takes_one_name_and_refuses_sizes_in_one_sentence(saved):
+    spec = importlib.util.spec_from_file_location("standalone_model", saved / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network = module.load()
+    assert list(network(X, "mixed3b")) == ["mixed3b"]
+    with pytest.raises(module.InputSizeError, match=r"after 'mixed5b(_pre_relu)?' cannot be computed"):
+        network(X, "softmax2")
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
+        network(X[0])
+
+
+def test_an_op_called_run_has_a_standalone_module(tmp_path):
+    graph = GraphWriter()
+    graph.op("run", "Relu", [graph.placeholder("input", [None, None, None, 3])])
+    converters.convert(graph.graph_def()).save(tmp_path / "model", standalone=True)
+    spec = importlib.util.spec_from_file_location("standalone_run", tmp_path / "model" / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.testing.assert_close(module.load()(X)["run"], X.relu())
+
+
 def test_the_standalone_module_names_an_unknown_layer(saved):
     spec = importlib.util.spec_from_file_location("standalone_model", saved / "model.py")
     module = importlib.util.module_from_spec(spec)
@@ -79,9 +102,32 @@ def test_an_existing_folder_is_not_touched(model, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(converters.SaveError, match="exists already"):
         model.save(tmp_path)
-    with pytest.raises(converters.SaveError, match="holds no saved model"):
+    with pytest.raises(converters.SaveError, match="something else than a saved model"):
         model.save(tmp_path, overwrite=True)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_with_another_programs_model_is_not_overwritten(model, tmp_path):
+    (tmp_path / "model.json").write_text('{"my": "own model"}')
+    with pytest.raises(converters.SaveError, match="something else"):
+        model.save(tmp_path, overwrite=True)
+    model.save(tmp_path / "model")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(converters.SaveError, match="something else"):
+        model.save(tmp_path / "model", overwrite=True)
+
+
+def test_a_model_with_a_replaced_layer_is_not_saved(model, tmp_path):
+    changed = copy.deepcopy(model)
+    changed.mixed3a_1x1 = torch.nn.Identity()
+    with pytest.raises(converters.SaveError, match="'mixed3a_1x1' was replaced by a Identity"):
+        changed.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_converted_models_are_saved(tmp_path):
+    with pytest.raises(TypeError, match="Linear"):
+        storage.save(torch.nn.Linear(1, 1), tmp_path / "model")
 
 
 def test_a_saved_model_can_be_replaced(model, tmp_path):
@@ -130,6 +176,15 @@ def damage(data: dict, key: str) -> None:
         "input that is not there": lambda: data["steps"][3].update(inputs=["nowhere"]),
         "output that is not there": lambda: data.update(outputs=["nowhere"]),
         "later format": lambda: data.update(version=99),
+        "stride of zero": lambda: data["steps"][0]["arguments"].update(stride=[0, 0]),
+        "padding of text": lambda: data["steps"][0]["arguments"].update(padding="abc"),
+        "not a number": lambda: next(step for step in data["steps"] if step["layer"] == "LocalResponseNorm")[
+            "arguments"
+        ].update(beta=float("nan")),
+        "too many inputs": lambda: data["steps"][3].update(inputs=["conv2d0", "conv2d0"]),
+        "no outputs": lambda: data.update(outputs=[]),
+        "channels of text": lambda: data.update(input_channels="abc"),
+        "metadata of text": lambda: data["metadata"].update(image_value_range="ab"),
         "wrong size": lambda: data["steps"][0]["arguments"].update(out_channels=65),
     }
     changes[key]()
@@ -147,6 +202,13 @@ def damage(data: dict, key: str) -> None:
         "input that is not there",
         "output that is not there",
         "later format",
+        "stride of zero",
+        "padding of text",
+        "not a number",
+        "too many inputs",
+        "no outputs",
+        "channels of text",
+        "metadata of text",
         "wrong size",
     ],
 )

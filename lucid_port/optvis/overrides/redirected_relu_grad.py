@@ -69,7 +69,8 @@ def redirected_relu6_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
 def redirection(step: int = 0) -> gradient_override_map:
     """Lucid's rule for one update: redirected in the first 17, then only passing at 0.
 
-    The later rule is that of a clamp, so it is written as one: no custom gradient, no cost.
+    The later rule is the gradient of filling in what is negative, so it is written as that: no custom gradient. (A
+    clamp's gradient at its limits is not the same in all versions of torch.)
 
     Args:
         step: number of updates made so far.
@@ -78,7 +79,7 @@ def redirection(step: int = 0) -> gradient_override_map:
         return gradient_override_map({"Relu": redirected_relu_grad, "Relu6": redirected_relu6_grad})
     return gradient_override_map(
         {
-            "Relu": Substitute(lambda x: x.clamp(min=0)),
-            "Relu6": Substitute(lambda x: x.clamp(0, 6)),
+            "Relu": Substitute(lambda x: x.masked_fill(x < 0, 0)),
+            "Relu6": Substitute(lambda x: x.masked_fill(x < 0, 0).masked_fill(x > 6, 6)),
         }
     )
