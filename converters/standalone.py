@@ -150,11 +150,16 @@ def _constructor(step: Step) -> str:
     """The call that makes a layer, leaving out arguments that have their default."""
     parameters = inspect.signature(layers.LAYERS[step.layer]).parameters
     given = [
-        repr(value) if parameters[key].default is inspect.Parameter.empty else f"{key}={value!r}"
+        _literal(value) if parameters[key].default is inspect.Parameter.empty else f"{key}={_literal(value)}"
         for key, value in step.arguments.items()
         if not _equal(value, parameters[key].default)
     ]
     return f"{step.layer}({', '.join(given)})"
+
+
+def _literal(value: Any) -> str:
+    """A value as Python text; infinity has no literal of its own."""
+    return repr(value).replace("inf", "math.inf") if isinstance(value, float) else repr(value)
 
 
 def _equal(value: Any, default: Any) -> bool:

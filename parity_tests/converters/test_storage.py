@@ -243,3 +243,19 @@ def test_lucids_own_metadata_node_is_honoured_and_saved(tmp_path):
     assert model.metadata == converters.Metadata("image", (16, 16, 3), (0, 1), False)
     model.save(tmp_path / "model")
     assert converters.load(tmp_path / "model").metadata == model.metadata
+
+
+def test_padding_with_infinity_survives_saving_and_the_standalone_module(tmp_path):
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 3])
+    amounts = graph.const("amounts", np.array([[0, 0], [1, 0], [0, 2], [0, 0]], np.int32))
+    graph.op("padded", "PadV2", [x, amounts, graph.const("value", np.float32(-np.inf))], Tpaddings=np.int32)
+    model = converters.convert(graph.graph_def())
+    model.save(tmp_path / "model", standalone=True)
+    spec = importlib.util.spec_from_file_location("standalone_pad", tmp_path / "model" / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    expected = model(X)
+    assert expected.isinf().any()
+    for found in (converters.load(tmp_path / "model")(X), module.load()(X)["padded"]):
+        torch.testing.assert_close(found, expected)
