@@ -19,6 +19,8 @@ MAX_WINDOW = 4096  # rows or columns of a window, a stride or a padding
 MAX_FEATURES = 2**22  # channels, or features of a fully connected layer
 MAX_BAND = 8192  # channels of LRN, whose kernel is channels squared
 MAX_VALUES = 2**31  # values of a row, or of a constant
+MAX_NUMBER = 1e30  # of a constant in a formula; NaN is no number at all
+MAX_AXIS = 3  # images have four axes, and nothing has more
 
 Check = Callable[[Any], bool]
 
@@ -33,26 +35,31 @@ def _integers(low: int, high: int, lengths: range = range(1, 9)) -> Check:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
 
 
 def _flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-_count = _integer(1, MAX_FEATURES)
+def _target(value: Any) -> bool:
+    """A shape to reshape to: one size at the most is left open."""
+    return _integers(-1, MAX_VALUES)(value) and list(value).count(-1) <= 1
+
+
+is_count = _integer(1, MAX_FEATURES)
 _pair = _integers(1, MAX_WINDOW, range(2, 3))
 _sides = _integers(0, MAX_WINDOW, range(4, 5))
 
 # By argument, or by layer and argument where one name stands for different things.
 CHECKS: Mapping[str, tuple[Check, str]] = {
-    "in_channels": (_count, "a number of channels"),
-    "out_channels": (_count, "a number of channels"),
-    "channels": (_count, "a number of channels"),
+    "in_channels": (is_count, "a number of channels"),
+    "out_channels": (is_count, "a number of channels"),
+    "channels": (is_count, "a number of channels"),
     "LocalResponseNorm.channels": (_integer(1, MAX_BAND), f"a number of channels up to {MAX_BAND}"),
-    "in_features": (_count, "a number of features"),
-    "out_features": (_count, "a number of features"),
-    "groups": (_count, "a number of groups"),
+    "in_features": (is_count, "a number of features"),
+    "out_features": (is_count, "a number of features"),
+    "groups": (is_count, "a number of groups"),
     "kernel_size": (_pair, f"two sizes up to {MAX_WINDOW}"),
     "stride": (_pair, f"two sizes up to {MAX_WINDOW}"),
     "dilation": (_pair, f"two sizes up to {MAX_WINDOW}"),
@@ -64,10 +71,10 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "alpha": (_number, "a finite number"),
     "beta": (_number, "a finite number"),
     "epsilon": (lambda value: _number(value) and value >= 0, "a finite number from 0 on"),
-    "dim": (_integer(0, 7), "an axis"),
-    "dims": (_integers(0, 7), "axes"),
+    "dim": (_integer(0, MAX_AXIS), "an axis"),
+    "dims": (_integers(0, MAX_AXIS), "axes"),
     "keepdim": (_flag, "true or false"),
-    "shape": (_integers(-1, MAX_VALUES), "a shape"),
+    "shape": (_target, "a shape"),
     "constant_shape": (_integers(1, MAX_VALUES, range(9)), "a shape"),
     "constant_first": (_flag, "true or false"),
     "function": (lambda value: isinstance(value, str) and value in BINARY_FUNCTIONS, "a known function"),

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from converters.arguments import MAX_FEATURES, check_arguments
+from converters.arguments import check_arguments, is_count
 from converters.errors import GraphError
 from converters.graph import Output
 from converters.layers import LAYERS
@@ -100,7 +100,7 @@ class Step:
 
     def __post_init__(self) -> None:
         check_arguments(self.name, self.layer, self.arguments, len(self.inputs))
-        if self.channels is not None and not (isinstance(self.channels, int) and 0 < self.channels <= MAX_FEATURES):
+        if not (self.channels is None or is_count(self.channels)):
             raise GraphError(f"Layer {self.name!r} has {self.channels!r} channels, more than any image network.")
 
     def build(self) -> nn.Module:
@@ -157,7 +157,7 @@ class Program:
             raise GraphError("Two layers of the program have one module name.")
         if not self.outputs or not all(isinstance(name, str) for name in self.outputs):
             raise GraphError("The program names no outputs.")
-        if not (self.input_channels is None or isinstance(self.input_channels, int)):
+        if not (self.input_channels is None or is_count(self.input_channels)):
             raise GraphError(f"The program's input has {self.input_channels!r} channels.")
         lost = [name for name in self.outputs if Output.parse(name).node not in made]
         if lost:
