@@ -13,7 +13,7 @@ import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,9 @@ UNITS = (
     "inception_5a_output:300",
 )
 SEEDS = (0, 1, 2, 3)
+# Some renders of this unit show one turtle and some two, which come to different heights; Lucid's first four happen to
+# show one. Lucid's spread over seeds is therefore taken from twelve.
+MORE_SEEDS = {"inception_5a_output:300": tuple(range(4, 12))}
 SIZE = 128
 STEPS = 256
 # The transforms of each step move the objective by some percent; this many last steps average that out.
@@ -60,8 +63,23 @@ def agree(lucid: Sequence[float], port: Sequence[float]) -> tuple[float, float]:
     return abs(ours.mean() - theirs.mean()), max(AGREEMENT * abs(theirs.mean()), float(np.ptp(theirs)))
 
 
+def lucid_finals(arrays: Mapping[str, np.ndarray], unit: str) -> np.ndarray:
+    """Lucid's final objectives of a unit, over all seeds that were run."""
+    found = finals(arrays["losses"][UNITS.index(unit)])
+    return np.concatenate([found, finals(arrays[f"more/{unit}"])]) if unit in MORE_SEEDS else found
+
+
 def make_lucid(python: str) -> None:
-    """Runs the real Lucid, in a process of its own."""
+    """Runs the real Lucid."""
+    arrays = _run_lucid(python, UNITS, SEEDS)
+    for unit, seeds in MORE_SEEDS.items():
+        arrays[f"more/{unit}"] = _run_lucid(python, [unit], seeds)["losses"][0]
+    REFERENCE.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(REFERENCE, **arrays)  # type: ignore[arg-type]
+
+
+def _run_lucid(python: str, units: Sequence[str], seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Losses and pictures of some units and seeds, from a process of Lucid's own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         graph = NETWORKS[NETWORK].graph_def()
@@ -74,11 +92,12 @@ def make_lucid(python: str) -> None:
             "lucid_class": NETWORKS[NETWORK].lucid_class,
             **settings(NETWORK),
         }
-        REFERENCE.parent.mkdir(parents=True, exist_ok=True)
-        job = {"network": network, "units": UNITS, "seeds": SEEDS, "size": SIZE, "steps": STEPS}
-        (folder / "job.json").write_text(json.dumps({**job, "output": str(REFERENCE)}))
+        job = {"network": network, "units": units, "seeds": seeds, "size": SIZE, "steps": STEPS}
+        (folder / "job.json").write_text(json.dumps({**job, "output": str(folder / "lucid.npz")}))
         script = ROOT / "parity_tests" / "oracle" / "lucid_finished.py"
         subprocess.run([python, str(script), str(folder / "job.json")], check=True)
+        with np.load(folder / "lucid.npz") as made:
+            return dict(made)
 
 
 def run_port(model: Model, unit: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +131,8 @@ def main() -> None:
     model = MODELS["InceptionV1_caffe"]()
     torch.set_grad_enabled(True)
     with np.load(REFERENCE) as reference:
-        theirs, their_pictures = finals(reference["losses"]), reference["pictures"]
+        arrays = dict(reference)
+    their_pictures = arrays["pictures"]
     pictures = np.zeros_like(their_pictures)
     failed = []
     for row, unit in enumerate(UNITS):
@@ -121,10 +141,11 @@ def main() -> None:
             losses, picture = run_port(model, unit, seed)
             ours.append(finals(losses))
             pictures[row, column] = (picture * 255).astype(np.uint8)
-        distance, allowed = agree(theirs[row], ours)
+        theirs = lucid_finals(arrays, unit)
+        distance, allowed = agree(theirs, ours)
         failed += [unit] if distance > allowed else []
-        values = " ".join(f"{value:.1f}" for value in [*theirs[row], *ours])
-        means = f"Lucid {theirs[row].mean():.1f}, port {np.mean(ours):.1f}"
+        values = " ".join(f"{value:.1f}" for value in [*theirs, *ours])
+        means = f"Lucid {theirs.mean():.1f}, port {np.mean(ours):.1f}"
         print(f"{unit}: {means}; apart {distance:.1f}, allowed {allowed:.1f}; each seed {values}", flush=True)
     SHEET.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(their_pictures, pictures).save(SHEET, quality=88)

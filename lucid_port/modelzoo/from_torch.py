@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +31,16 @@ class TorchNetwork(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module.eval().requires_grad_(False)
+        self._lock = threading.Lock()
         names = [(name, part) for name, part in module.named_modules() if name]
         self.layers = Layers([LayerInfo(name, type(part).__name__, _channels(part), name) for name, part in names])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lock = threading.Lock()
 
     def forward(self, x: Tensor) -> Any:
         """What the network itself gives."""
@@ -52,16 +61,19 @@ class TorchNetwork(nn.Module):
         """
         if isinstance(names, str):
             names = [names]
+        if self.module.training:
+            raise ValueError("The network is in training mode, in which renders change it: call its eval() first.")
         modules = {name: self.module.get_submodule(self.layers[name].module) for name in names}
         found: dict[str, Tensor] = {}
-        handles = [_capture(part, name, found, len(modules)) for name, part in modules.items()]
-        try:
-            self.module(x)
-        except _Found:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
+        with self._lock:  # hooks sit on the modules, where passes of other threads would meet them
+            handles = [_capture(part, name, found, len(modules)) for name, part in modules.items()]
+            try:
+                self.module(x)
+            except _Found:
+                pass
+            finally:
+                for handle in handles:
+                    handle.remove()
         missing = [name for name in modules if name not in found]
         if missing:
             raise ValueError(f"Layer {missing[0]!r} did not run: the network's forward pass does not use it.")
@@ -78,6 +90,8 @@ def _capture(part: nn.Module, name: str, found: dict[str, Tensor], wanted: int) 
         found[name] = output
         if len(found) == wanted:
             raise _Found
+        # The pass goes on, and the next op may work in place on the original: the copy is what the layer gave.
+        found[name] = output.clone()
 
     return part.register_forward_hook(hook)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import inspect
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -32,8 +33,8 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
 
     Args:
         kind: ``"objective"``, ``"param"`` or ``"transform"``.
-        name: name within its kind; a second registration replaces the first, so that a module
-            can be reloaded.
+        name: name within its kind; a second registration replaces the first, so that a cell can be
+            run again, but none replaces what comes with this package: old recipes keep their meaning.
         factory: called with the arguments by keyword.
 
     Raises:
@@ -41,7 +42,19 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
     """
     if kind not in _KINDS:
         raise ValueError(f"Unknown kind {kind!r}: use one of {', '.join(_KINDS)}.")
+    known = _REGISTRY.get((kind, name))
+    if known is not None and _is_ours(known) and not _is_ours(factory):
+        warnings.warn(
+            f"The {kind} {name!r} of {factory.__module__} has the name of one that comes with lucid_port: recipes that "
+            "name it mean that one. Choose another name to have yours in recipes.",
+            stacklevel=4,
+        )
+        return
     _REGISTRY[kind, name] = factory
+
+
+def _is_ours(factory: Callable[..., Any]) -> bool:
+    return str(getattr(factory, "__module__", "")).split(".")[0] == "lucid_port"
 
 
 def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict:

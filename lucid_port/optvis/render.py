@@ -108,6 +108,29 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
     )
 
 
+def _check_model(model: Any) -> None:
+    """Refuses what people give for a model by mistake."""
+    if isinstance(model, type):
+        raise TypeError(f"{model.__name__} is a class of models: call it, as in {model.__name__}().")
+    if not (hasattr(model, "activations") and hasattr(model, "network")):
+        raise TypeError(
+            f"A {type(model).__name__} is no model: wrap a PyTorch network with modelzoo.from_torch.from_torch, or "
+            "open one by its name with modelzoo.nets_factory.get_model."
+        )
+
+
+def _check_optimizer(optimizer: Any, parameters: Sequence[torch.Tensor]) -> None:
+    """Refuses an optimiser that would leave the image as it is."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"The optimizer function gave a {type(optimizer).__name__}, not a torch optimizer.")
+    owned = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not owned & {id(parameter) for parameter in parameters}:
+        raise ValueError(
+            "The optimizer does not own any of the image's parameters: give a function that makes it for them, as in "
+            "optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1.0)."
+        )
+
+
 def _model_device(model: Model) -> torch.device:
     for tensor in (*model.network.parameters(), *model.network.buffers()):
         return tensor.device
@@ -148,8 +171,8 @@ class _Evaluation:
         while True:
             try:
                 return objective(self)
-            except _NewLayer:
-                self._compute()
+            except _NewLayer as new:
+                self._compute(*new.args)
 
     def __call__(self, name: str) -> Any:
         if name == "input":
@@ -157,15 +180,15 @@ class _Evaluation:
         if name == "labels":
             return self._vis.model.labels
         if name not in self._values:
-            self._layers[name] = None
             if self._values:
                 raise _NewLayer(name)
-            self._compute()
+            self._compute(name)
         return self._values[name]
 
-    def _compute(self) -> None:
+    def _compute(self, *new: str) -> None:
         with self._vis.override(self._vis.steps):
-            self._values = self._vis.model.activations(self.transformed, list(self._layers))
+            self._values = self._vis.model.activations(self.transformed, [*self._layers, *new])
+        self._layers.update(dict.fromkeys(new))  # only now: a name that is no layer's is not kept
 
 
 class VisT:
@@ -200,6 +223,7 @@ class VisT:
         seed: int | RandomSource = DEFAULT_SEED,
         device: torch.device | str | None = None,
     ) -> None:
+        _check_model(model)
         self.model = model
         self.objective: Objective = as_objective(objective_f)
         self.transform = make_transform_f(transforms)
@@ -213,6 +237,7 @@ class VisT:
         if not self.parameters:
             raise ValueError("There is nothing to optimise: the parameterization has no parameters.")
         self.optimizer = make_optimizer(optimizer, self.parameters)
+        _check_optimizer(self.optimizer, self.parameters)
         self.relu_gradient_override = relu_gradient_override
         self.steps = 0
         self.loss: torch.Tensor | None = None
@@ -235,14 +260,15 @@ class VisT:
         Raises:
             ValueError: the objective does not depend on the image.
         """
-        evaluation = _Evaluation(self, self.source.scope("transforms"), self.layers_read)
-        value = evaluation.value(self.objective)
-        if not isinstance(value, torch.Tensor) or not value.requires_grad:
-            raise ValueError(
-                f"The objective {self.objective.description or self.objective.name!r} does not "
-                f"depend on the image: it gave {value!r}."
-            )
-        gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
+        with torch.enable_grad():  # also where the caller has switched gradients off
+            evaluation = _Evaluation(self, self.source.scope("transforms"), self.layers_read)
+            value = evaluation.value(self.objective)
+            if not isinstance(value, torch.Tensor) or not value.requires_grad:
+                raise ValueError(
+                    f"The objective {self.objective.description or self.objective.name!r} does not "
+                    f"depend on the image: it gave {value!r}."
+                )
+            gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
         return value.detach(), list(gradients)
 
     def step(self) -> torch.Tensor:
@@ -273,7 +299,7 @@ class VisT:
     def image(self) -> np.ndarray:
         """The present image as Lucid returns it: float32 array [N, H, W, C] in [0, 1]."""
         with torch.no_grad():
-            return self.param.nhwc().float().contiguous().cpu().numpy()
+            return np.array(self.param.nhwc().float().cpu().numpy(), order="C")  # a copy: the image will change
 
     def __call__(self, name: str) -> Any:
         read = self.objective if name == "loss" else lambda T: T(name)
@@ -284,10 +310,12 @@ class VisT:
         return self._read([as_objective(objective) for objective in objectives])
 
     def _read(self, functions: Sequence[Callable[[Any], Any]]) -> list[Any]:
-        """Values of functions of ``T``, which leave no trace on the steps."""
-        with torch.no_grad():
+        """Values of functions of ``T``, under draws of their own."""
+        # With gradients, as an objective may take some between layers; what is returned has none.
+        with torch.enable_grad():
             evaluation = _Evaluation(self, self.source.scope("read"), {})
-            return [evaluation.value(function) for function in functions]
+            values = [evaluation.value(function) for function in functions]
+        return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
 
 
 def make_vis_T(
@@ -379,9 +407,8 @@ def render_vis(
     Raises:
         ValueError: no threshold, or a negative one, was given.
     """
-    wanted = sorted({int(t) for t in thresholds})
-    if not wanted or wanted[0] < 0:
-        raise ValueError(f"thresholds are step numbers from 0 on, not {tuple(wanted)}.")
+    wanted = _steps_of(thresholds)
+    printed = [as_objective(objective) for objective in _listed(print_objectives)]
     vis = make_vis_T(
         model,
         objective_f,
@@ -397,7 +424,23 @@ def render_vis(
         hooks.append(ProgressBar(wanted[-1] + 1))
     if log_dir is not None:
         hooks.append(TensorBoardLog(log_dir))
-    return _run(vis, wanted, hooks, print_objectives or (), verbose)
+    return _run(vis, wanted, hooks, printed, verbose)
+
+
+def _steps_of(thresholds: Any) -> list[int]:
+    """Thresholds as distinct step numbers, in order."""
+    steps: list[Any] = list(thresholds) if isinstance(thresholds, Iterable) else [thresholds]
+    whole = [isinstance(t, (int, float, np.number)) and float(t).is_integer() and t >= 0 for t in steps]
+    if not whole or not all(whole):
+        raise ValueError(f"thresholds are whole step numbers from 0 on, as in (32, 512), not {thresholds!r}.")
+    return sorted({int(t) for t in steps})
+
+
+def _listed(objectives: Any) -> list[Any]:
+    """Objectives to print: none, one, or several."""
+    if objectives is None:
+        return []
+    return [objectives] if isinstance(objectives, (str, Objective)) else list(objectives)
 
 
 def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any], verbose: bool) -> Renders:

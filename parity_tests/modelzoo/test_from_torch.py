@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -84,3 +87,35 @@ def test_it_renders(network):
     assert [image.shape for image in found] == [(1, 16, 16, 3)] * 2
     assert found.losses[-1] > found.losses[0]
     assert model.labels == ["cat", "dog"]
+
+
+def test_a_layers_value_does_not_depend_on_which_others_are_asked_for():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1))
+    model, image = from_torch(network, (-1, 1)), torch.rand(1, 3, 9, 9)
+    alone = model.activations(image, ["0"])["0"]
+    assert (alone < 0).any()
+    torch.testing.assert_close(model.activations(image, ["0", "2"])["0"], alone, rtol=0, atol=0)
+
+
+def test_training_mode_is_refused(network):
+    model = from_torch(network, (0, 1))
+    model.train()
+    with pytest.raises(ValueError, match="training mode"):
+        model.activations(torch.rand(1, 3, 9, 9), ["1"])
+
+
+def test_threads_do_not_meet_each_others_hooks(network):
+    model, image = from_torch(network, (0, 1)), torch.rand(1, 3, 33, 33)
+    expected = model.activations(image, ["2"])["2"]
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: model.activations(image, ["2"])["2"], range(40)):
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_copy_is_a_model_of_its_own(network):
+    model = from_torch(network, (0, 1))
+    twin, image = copy.deepcopy(model), torch.rand(1, 3, 9, 9)
+    expected = model.activations(image, ["2"])["2"]
+    with torch.no_grad():
+        network[0].weight.zero_()
+    torch.testing.assert_close(twin.activations(image, ["2"])["2"], expected, rtol=0, atol=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -217,3 +219,80 @@ def test_starting_from_a_picture():
 def test_losses_are_logged(tmp_path):
     _render(log_dir=str(tmp_path))
     assert list(tmp_path.glob("events.*"))
+
+
+def test_pictures_are_copies():
+    image = torch.rand(1, 3, 12, 12).to(memory_format=torch.channels_last).requires_grad_()
+    found = render.render_vis(TinyModel(), "mixed:1", lambda: image, transforms=[], thresholds=(0, 3), verbose=False)
+    assert not np.shares_memory(found[0], found[1])
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_gradients_are_on_whatever_the_caller_set():
+    with torch.no_grad():
+        assert _render(TinyModel(), "mixed:1", thresholds=(0,)).steps == 1
+
+
+def test_an_objective_with_gradients_between_layers_can_be_read_and_printed():
+    def attribution(T):
+        mixed, conva = T("mixed"), T("conva")
+        return torch.autograd.grad(mixed[:, 1].sum(), conva, create_graph=True)[0].mul(conva).sum()
+
+    vis = render.make_vis_T(TinyModel(), attribution, lambda: param.image(12), transforms=[])
+    assert not vis("loss").requires_grad
+    assert len(vis.evaluate([attribution, "mixed:1"])) == 2
+
+
+def test_a_name_that_is_no_layers_is_not_kept():
+    def hesitant(T):
+        with contextlib.suppress(KeyError):
+            T("nowhere")
+        return T("mixed").mean()
+
+    vis = render.make_vis_T(TinyModel(), hesitant, lambda: param.image(12))
+    vis.step()
+    assert list(vis.layers_read) == ["mixed"]
+
+
+@pytest.mark.parametrize("thresholds", [(), None, (1.5,), (-1,), "12", [float("nan")]])
+def test_thresholds_are_step_numbers(thresholds):
+    with pytest.raises(ValueError, match="whole step numbers"):
+        _render(TinyModel(), "mixed:1", thresholds=thresholds)
+
+
+def test_objectives_to_print_are_checked_before_the_work():
+    model = TinyModel()
+    with pytest.raises(ValueError, match="layer:channel"):
+        _render(model, "mixed:1", print_objectives=["mixed"])
+    assert model.calls == []
+
+
+@pytest.mark.parametrize("model", [TinyModel, torch.nn.Identity(), "InceptionV1"])
+def test_what_is_no_model(model):
+    with pytest.raises(TypeError, match=r"call it|is no model"):
+        _render(model, "mixed:1")
+
+
+def test_an_optimizer_that_would_change_nothing():
+    other = torch.zeros(3, requires_grad=True)
+    with pytest.raises(ValueError, match="does not own"):
+        _render(TinyModel(), "mixed:1", optimizer=torch.optim.SGD([other], lr=1.0))
+    with pytest.raises(TypeError, match="NoneType"):
+        _render(TinyModel(), "mixed:1", optimizer=lambda parameters: None)
+
+
+def test_a_users_objective_does_not_replace_a_built_in_in_recipes():
+    from lucid_port.optvis import plain
+
+    recipe = objectives.channel("mixed", 1).to_data()
+    with pytest.warns(UserWarning, match="'channel'"):
+
+        @objectives.wrap_objective
+        def channel(layer, n_channel, batch=None):
+            return lambda T: -T(layer).mean()
+
+    assert plain.from_data(recipe).to_data() == recipe
+    assert plain.from_data(recipe).description == "Channel [mixed, 1, None]"
+    vis = render.make_vis_T(TinyModel(), plain.from_data(recipe), lambda: param.image(12), transforms=[])
+    expected = render.make_vis_T(TinyModel(), "mixed:1", lambda: param.image(12), transforms=[])
+    assert torch.equal(vis.step(), expected.step())
