@@ -7,6 +7,7 @@ Fourier parameterization, the two differ by a factor of ten on the first step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,7 +42,7 @@ class TFAdam(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        if lr < 0 or eps < 0 or not all(0 <= beta < 1 for beta in betas):
+        if not (0 <= lr < math.inf and 0 <= eps < math.inf and all(0 <= beta < 1 for beta in betas)):
             raise ValueError(f"TFAdam got lr={lr}, betas={betas}, eps={eps}: out of range.")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 
@@ -55,10 +56,10 @@ class TFAdam(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    self._update(parameter, parameter.grad, group)
         return loss
 
-    def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
         beta1, beta2 = (np.float32(beta) for beta in group["betas"])
         state = self.state[parameter]
         if not state:
@@ -68,8 +69,6 @@ class TFAdam(torch.optim.Optimizer):
         one = np.float32(1)
         power1, power2 = np.float32(state["beta1_power"]), np.float32(state["beta2_power"])
         rate = np.float32(group["lr"]) * np.sqrt(one - power2) / (one - power1)
-        gradient = parameter.grad
-        assert gradient is not None
         state["exp_avg"].lerp_(gradient, float(one - beta1))
         square = state["exp_avg_sq"]
         square.add_((gradient * gradient).sub_(square), alpha=float(one - beta2))

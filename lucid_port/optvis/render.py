@@ -302,18 +302,19 @@ class VisT:
             return np.array(self.param.nhwc().float().cpu().numpy(), order="C")  # a copy: the image will change
 
     def __call__(self, name: str) -> Any:
-        read = self.objective if name == "loss" else lambda T: T(name)
-        return self._read([read])[0]
+        if name == "loss":
+            return self._read([self.objective], dict(self.layers_read))[0]
+        return self._read([lambda T: T(name)], {})[0]
 
     def evaluate(self, objectives: Iterable[Any]) -> list[Any]:
         """Present values of other objectives, all under the same fresh transforms."""
-        return self._read([as_objective(objective) for objective in objectives])
+        return self._read([as_objective(objective) for objective in objectives], dict(self.layers_read))
 
-    def _read(self, functions: Sequence[Callable[[Any], Any]]) -> list[Any]:
-        """Values of functions of ``T``, under draws of their own."""
+    def _read(self, functions: Sequence[Callable[[Any], Any]], layers: dict[str, None]) -> list[Any]:
+        """Values of functions of ``T``, under draws of their own; ``layers`` are those likely to be read."""
         # With gradients, as an objective may take some between layers; what is returned has none.
         with torch.enable_grad():
-            evaluation = _Evaluation(self, self.source.scope("read"), {})
+            evaluation = _Evaluation(self, self.source.scope("read"), layers)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
 

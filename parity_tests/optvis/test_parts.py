@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.optvis import objectives, overrides, param, plain, transform
+from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
 
 # Sampling -------------------------------------------------------------------------------------
@@ -306,3 +307,31 @@ def test_what_cannot_be_made_is_refused():
         param.cppn(8, activation_func="sine")
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         param.image(4, init=np.full((4, 4, 3), 2.0))
+
+
+def test_shared_parts_have_no_plain_data_form():
+    image = param.image(12)
+    with pytest.raises(plain.NotSerialisable, match="share"):
+        param.stack([image[0], image[0]]).to_data()
+    assert param.stack([param.image(12)[0], param.image(12)[0]]).to_data()
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0])
+def test_learning_rates_that_make_no_sense(rate):
+    with pytest.raises(ValueError, match="out of range"):
+        TFAdam([torch.zeros(1, requires_grad=True)], lr=rate)
+
+
+def test_pictures_load_as_a_viewer_shows_them(tmp_path):
+    from PIL import Image
+
+    from lucid_port.misc.io import load
+
+    turned = Image.Exif()
+    turned[274] = 6  # the camera was held upright
+    Image.new("RGB", (6, 4), (255, 0, 0)).save(tmp_path / "turned.jpg", exif=turned)
+    assert load(str(tmp_path / "turned.jpg")).shape == (6, 4, 3)
+    Image.new("CMYK", (6, 4), (0, 255, 255, 0)).save(tmp_path / "print.jpg")
+    picture = load(str(tmp_path / "print.jpg"))
+    assert picture.shape == (4, 6, 3)
+    assert picture[..., 0].min() > 0.9 > 0.1 > picture[..., 1:].max()

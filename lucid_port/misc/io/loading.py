@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lucid_port.misc.io.scoping import current_scopes, scope_url, set_scopes
 
@@ -70,7 +70,9 @@ def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -
 
 def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.ndarray:
     with Image.open(handle) as opened:
-        picture: Image.Image = opened
+        picture: Image.Image = ImageOps.exif_transpose(opened)  # as a viewer would show it
+        if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+            picture = picture.convert("RGB")
         if picture.mode in ("P", "1"):
             transparent = "transparency" in picture.info
             picture = picture.convert("RGBA" if transparent else "RGB")

@@ -120,6 +120,11 @@ class Parameterization(torch.nn.Module):
             raise plain.NotSerialisable(
                 f"{type(self).__name__} was made by a user's own code and has no plain-data form."
             )
+        parts = [id(part) for part in _parts(self)]
+        if len(set(parts)) < len(parts):
+            raise plain.NotSerialisable(
+                "Two parts of the parameterization share their parameters, which its plain-data form cannot say."
+            )
         name, args = self.recipe
         return {"param": name, "args": plain.to_data(args)}
 
@@ -362,3 +367,16 @@ def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization
 def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
     """Stack parameterizations along a new axis, in Lucid's axis order (as ``tf.stack``)."""
     return Derived(lambda *t: torch.stack(t, axis), list(parts), last=True)
+
+
+def _parts(thing: Any) -> Iterator[Parameterization]:
+    """The parameterizations with parameters of their own that a recipe is made of, each as often as it stands there."""
+    if isinstance(thing, Parameterization):
+        inner = list(_parts(thing.recipe[1])) if thing.recipe is not None else []
+        yield from inner or [thing]
+    elif isinstance(thing, dict):
+        for value in thing.values():
+            yield from _parts(value)
+    elif isinstance(thing, (list, tuple)):
+        for value in thing:
+            yield from _parts(value)
