@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from converters import functional, layers, lower
 from converters.ops import elementwise, linear  # noqa: F401 - so that patches reach them
-from lucid_port.modelzoo import vision_base, vision_models  # noqa: F401
+from lucid_port.modelzoo import vision_base, vision_models  # noqa: F401 - so that patches reach its classes
 from lucid_port.optvis import objectives, optimizer, render, resampling, sampling, style, transform
 from lucid_port.optvis.overrides import smoothed_maxpool_grad
 from lucid_port.optvis.param import color, lowres, spatial

@@ -36,7 +36,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     result = yield
     report = result.get_result()  # type: ignore[attr-defined]
     if report.failed:
-        # Without an exception: a strict xfail that passed.
+        # A failure without an exception is pytest's own verdict on a test (an expected failure that passed).
         failures = (AssertionError, pytest.fail.Exception)
         noticed = call.when == "call" and (call.excinfo is None or isinstance(call.excinfo.value, failures))
         _outcomes["noticed" if noticed else "crashed"] += 1

@@ -21,7 +21,7 @@ from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import channels_first, channels_last
 from lucid_port.optvis.param.cppn import _CPPN
-from lucid_port.optvis.render import make_vis_T
+from lucid_port.optvis.render import VisT, make_vis_T
 from lucid_port.optvis.sampling import RandomSource
 from parity_tests.comparisons import record
 from parity_tests.networks import NETWORKS
@@ -109,23 +109,21 @@ def _set(variables, arrays, key) -> None:
             parameter.copy_(to_ours(value))
 
 
+def _vis(job, made, replay: dict[str, list[np.ndarray]]) -> VisT:
+    """A render of a job with TensorFlow's draws."""
+    made.reset(RandomSource())
+    transforms = [getattr(transform, kind)(**kwargs) for kind, kwargs in job["transforms"]]
+    objective, source = _build(job["objective"]), RandomSource(replay=replay)
+    return make_vis_T(_network(job["network"]), objective, made, None, transforms, True, seed=source)
+
+
 def _gradient_errors(job, arrays) -> list[float]:
     errors = []
     made = _build(job["param"])
-    transforms = [getattr(transform, kind)(**kwargs) for kind, kwargs in job["transforms"]]
     for step in arrays["states"]:
         key = f"state{step:03d}/"
         replay = {k.split("draw:")[1]: [v] for k, v in arrays.items() if k.startswith(key + "draw:")}
-        made.reset(RandomSource())
-        vis = make_vis_T(
-            _network(job["network"]),
-            _build(job["objective"]),
-            made,
-            None,
-            transforms,
-            True,
-            seed=RandomSource(replay=replay),
-        )
+        vis = _vis(job, made, replay)
         variables = _variables(made)
         _set(variables, arrays, key)
         vis.steps = int(step)
@@ -220,16 +218,7 @@ def _free_run(name: str) -> tuple[list[float], list[float]]:
         for key in sorted(k for k in arrays if k.startswith(f"step{step}/draw:")):
             replay.setdefault(key.split("draw:")[1], []).append(arrays[key])
     made = _build(job["param"])
-    made.reset(RandomSource())
-    vis = make_vis_T(
-        _network(job["network"]),
-        _build(job["objective"]),
-        made,
-        None,
-        [getattr(transform, kind)(**kwargs) for kind, kwargs in job["transforms"]],
-        True,
-        seed=RandomSource(replay=replay),
-    )
+    vis = _vis(job, made, replay)
     _set(_variables(made), arrays, "")
     distances, allowed = [], []
     for step in range(steps):
