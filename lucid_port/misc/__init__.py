@@ -1,1 +1,1 @@
-"""What Lucid's notebooks import from ``lucid.misc``."""
+"""What Lucid's notebooks import from `lucid.misc`."""

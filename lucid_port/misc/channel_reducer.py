@@ -15,16 +15,16 @@ class ChannelReducer:
     """scikit-learn's decompositions for arrays of any rank: the last axis is reduced.
 
     Calling it transforms if it was fitted, else fits and transforms. The estimator's fitted
-    attributes are there without the underscore (``components`` for ``components_``).
+    attributes are there without the underscore (`components` for `components_`).
 
     Args:
         n_components: number of channels to keep.
-        reduction_alg: name of a class in ``sklearn.decomposition`` (NMF, PCA, FastICA, ...) or a
+        reduction_alg: name of a class in `sklearn.decomposition` (NMF, PCA, FastICA, ...) or a
             class with the same interface.
         **kwargs: for the estimator.
 
     Raises:
-        ValueError: ``n_components`` is no integer, or the name is unknown.
+        ValueError: `n_components` is no integer, or the name is unknown.
         ImportError: scikit-learn is not installed.
     """
 

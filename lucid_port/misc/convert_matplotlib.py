@@ -12,7 +12,7 @@ __all__ = ["matplotlib_to_numpy"]
 
 
 def matplotlib_to_numpy(plt: Any) -> np.ndarray:
-    """A figure (or ``pyplot``) as an RGBA array [H, W, 4], float64 in [0, 1]."""
+    """A figure (or `pyplot`) as an RGBA array [H, W, 4], float64 in [0, 1]."""
     buffer = io.BytesIO()
     plt.savefig(buffer, format="png")
     with Image.open(buffer) as picture:

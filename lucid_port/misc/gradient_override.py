@@ -1,4 +1,4 @@
-"""Lucid's place for gradient overrides; see :mod:`lucid_port.optvis.overrides`."""
+"""Lucid's place for gradient overrides; see `lucid_port.optvis.overrides`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ __all__ = ["batch_iter", "dict_to_ndarray", "recursive_enumerate_nd"]
 def recursive_enumerate_nd(
     it: Any, stop_iter: Callable[[Any], bool] | None = None, prefix: tuple[int, ...] = ()
 ) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """Index tuples and values of nested iterables; strings and what ``stop_iter`` says are values."""
+    """Index tuples and values of nested iterables; strings and what `stop_iter` says are values."""
     is_value = isinstance(it, (str, bytes)) or not _iterable(it)
     if is_value or (stop_iter is not None and stop_iter(it)):
         yield prefix, it
@@ -41,7 +41,7 @@ def dict_to_ndarray(d: Mapping[tuple[int, ...], Any]) -> np.ndarray:
 
 
 def batch_iter(iterator: Iterable[Any], batch_size: int = 64) -> Iterator[list[Any]]:
-    """Lists of up to ``batch_size`` successive items."""
+    """Lists of up to `batch_size` successive items."""
     iterator = iter(iterator)
     while batch := list(islice(iterator, batch_size)):
         yield batch

@@ -22,7 +22,7 @@ def resize(
         image: [H, W, C] or [N, H, W, C].
         target_size: height and width, or one number for both.
         ratios: factors for height and width instead, or one number for both.
-        **kwargs: for ``scipy.ndimage.zoom``, such as ``order=1``.
+        **kwargs: for `scipy.ndimage.zoom`, such as `order=1`.
 
     Raises:
         ValueError: neither or both sizes were given, or the image has another rank.

@@ -38,14 +38,14 @@ def sample_binary_image(
         boundary_line: draw the boundary instead of the regions.
         boundary_width: its width in pixels.
         blur_beyond_radius: blur more and more from this radius on.
-        fade_beyond_radius: fade to ``fade_color`` from this radius on.
+        fade_beyond_radius: fade to `fade_color` from this radius on.
         fade_over_distance: pixels within which the fading is complete.
         fade_color: colour to fade to.
         source: of the random offsets, which are drawn once, here.
 
     Returns:
         A function that takes a function of coordinate arrays (x along columns, y along rows,
-        zero at ``size // 2``), negative inside, and returns a float64 array [size, size, 3].
+        zero at `size // 2`), negative inside, and returns a float64 array [size, size, 3].
     """
     a, b, faded = (np.asarray(c, np.float64).reshape(1, 1, 3) for c in (color_a, color_b, fade_color))
     line = np.arange(size) - size // 2
@@ -80,7 +80,7 @@ def sample_binary_image(
 
 
 def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
-    """Minimum with a rounded crease of radius ``r``, for smooth intersections of shapes."""
+    """Minimum with a rounded crease of radius `r`, for smooth intersections of shapes."""
     difference = np.asarray(X) - np.asarray(Y)
     arc = np.arcsin(np.clip(difference / np.maximum(r, 1e-6) / np.sqrt(2), -1, 1))
     rounded = Y + r * np.sin(np.pi / 4 + arc) - r
@@ -88,14 +88,14 @@ def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
 
 
 def rounded_corner(orientation: float, r: float, angular_width: float = 90, size: int = 224, **kwds: Any) -> np.ndarray:
-    """A corner, rounded with radius ``r``: a curve stimulus.
+    """A corner, rounded with radius `r`: a curve stimulus.
 
     Args:
         orientation: of the curve, degrees.
         r: radius.
         angular_width: of the corner, degrees.
         size: width and height.
-        **kwds: as in :func:`sample_binary_image`.
+        **kwds: as in `sample_binary_image`.
 
     Returns:
         float64 array [size, size, 3].

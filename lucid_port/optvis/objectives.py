@@ -1,9 +1,9 @@
 """What a visualisation maximises.
 
-An :class:`Objective` is a function of ``T``, where ``T(layer)`` is that layer's activation
-(NCHW, or [N, C] for dense layers), ``T("input")`` the image before any transform, and
-``T("labels")`` the model's labels. Objectives add, subtract, scale, multiply and divide. Names,
-arguments, strings and values are those of ``lucid.optvis.objectives`` 0.3.10.
+An `Objective` is a function of `T`, where `T(layer)` is that layer's activation
+(NCHW, or [N, C] for dense layers), `T("input")` the image before any transform, and
+`T("labels")` the model's labels. Objectives add, subtract, scale, multiply and divide. Names,
+arguments, strings and values are those of `lucid.optvis.objectives` 0.3.10.
 
 A value that is no scalar is summed by the optimisation, as TensorFlow sums it.
 """
@@ -48,7 +48,7 @@ __all__ = [
 
 
 class Activations(Protocol):
-    """``T``: gives a layer's activation by name, and "input" and "labels"."""
+    """`T`: gives a layer's activation by name, and "input" and "labels"."""
 
     def __call__(self, name: str, /) -> Any: ...
 
@@ -63,10 +63,10 @@ def _is_number(value: Any) -> bool:
 
 
 class Objective:
-    """Something to maximise: a function of ``T`` with a name and a description.
+    """Something to maximise: a function of `T` with a name and a description.
 
     Args:
-        objective_func: from ``T`` to a number tensor.
+        objective_func: from `T` to a number tensor.
         name: short name.
         description: longer text, with the arguments.
         recipe: plain-data form, a function that makes it (so that a failure to serialise is
@@ -94,7 +94,7 @@ class Objective:
         return f"Objective({self.description or self.name!r})"
 
     def to_data(self) -> dict[str, Any]:
-        """Plain-data form: ``{"objective": name, "args": {...}}``.
+        """Plain-data form: `{"objective": name, "args": {...}}`.
 
         Raises:
             NotSerialisable: the objective, or an argument of it, is a user's own callable.
@@ -151,7 +151,7 @@ class Objective:
 
     @staticmethod
     def sum(objs: Iterable[Any]) -> Objective:
-        """Sum of objectives (or of what :func:`as_objective` takes); generators work, too."""
+        """Sum of objectives (or of what `as_objective` takes); generators work, too."""
         terms = [as_objective(o) for o in objs]
         return Objective(
             lambda T: sum(term(T) for term in terms),
@@ -170,7 +170,7 @@ def _plain_number(number: Any) -> int | float:
 
 
 def _algebra(name: str, of: Objective, func: ObjectiveFunction, **operands: Any) -> Objective:
-    """An objective with the name and description of ``of``."""
+    """An objective with the name and description of `of`."""
     return Objective(
         func,
         of.name,
@@ -260,16 +260,16 @@ def _objective_factory(
 
 
 def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> Any:
-    """Decorator that turns ``f(*args)`` returning a function of ``T`` into objectives' maker.
+    """Decorator that turns `f(*args)` returning a function of `T` into objectives' maker.
 
-    Works bare (``@wrap_objective``, as older notebooks have it) and called
-    (``@wrap_objective(require_format="NHWC")``).
+    Works bare (`@wrap_objective`, as older notebooks have it) and called
+    (`@wrap_objective(require_format="NHWC")`).
 
     Args:
-        require_format: ``"NHWC"`` gives ``T`` Lucid's axis order, and dense layers the shape
-            [N, 1, 1, C]. By default ``T`` gives NCHW and [N, C].
+        require_format: `"NHWC"` gives `T` Lucid's axis order, and dense layers the shape
+            [N, 1, 1, C]. By default `T` gives NCHW and [N, C].
         handle_batch: accepted and without effect, as in Lucid; see the function
-            :func:`handle_batch`.
+            `handle_batch`.
     """
     if callable(require_format):
         return _objective_factory(require_format, None)
@@ -278,7 +278,7 @@ def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> An
 
 
 def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], ObjectiveFunction]:
-    """Decorator for a function of ``T`` that lets it see one image of the batch only.
+    """Decorator for a function of `T` that lets it see one image of the batch only.
 
     Args:
         batch: index of the image; None leaves all. The batch axis stays, with size 1.
@@ -305,7 +305,7 @@ def _one_image(tensor: Any, index: int) -> Any:
 
 
 def as_objective(obj: Any) -> Objective:
-    """An objective from itself, from ``"layer:channel"`` or from a function of ``T``.
+    """An objective from itself, from `"layer:channel"` or from a function of `T`.
 
     Raises:
         ValueError: a string is not of that form.
@@ -322,7 +322,7 @@ def as_objective(obj: Any) -> Objective:
 
 
 def parse_unit(text: str) -> tuple[str, int]:
-    """Layer and channel of ``"layer:channel"``.
+    """Layer and channel of `"layer:channel"`.
 
     Raises:
         ValueError: the text is not of that form.
@@ -408,8 +408,8 @@ def neuron(
     Args:
         layer_name: layer.
         channel_n: channel.
-        x: row, by default ``height // 2``.
-        y: column, by default ``width // 2``.
+        x: row, by default `height // 2`.
+        y: column, by default `width // 2`.
         batch: one image of the batch instead of all.
 
     Raises:
@@ -436,7 +436,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
 
 @wrap_objective(require_format="NHWC")
 def direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
-    """A direction in activation space: mean of ``dot * max(0.1, cosine) ** cossim_pow``.
+    """A direction in activation space: mean of `dot * max(0.1, cosine) ** cossim_pow`.
 
     Args:
         layer: layer.
@@ -454,7 +454,7 @@ def direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = N
 
 
 direction_cossim = direction
-"""The same as :func:`direction`, without a cosine by default: Lucid 0.3.10 keeps only the name."""
+"""The same as `direction`, without a cosine by default: Lucid 0.3.10 keeps only the name."""
 
 
 @wrap_objective(require_format="NHWC")
@@ -466,7 +466,7 @@ def direction_neuron(
     cossim_pow: float = 0,
     batch: int | None = None,
 ) -> ObjectiveFunction:
-    """As :func:`direction`, at one position only (rows ``x``, columns ``y``; the centre)."""
+    """As `direction`, at one position only (rows `x`, columns `y`; the centre)."""
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
@@ -478,16 +478,16 @@ def direction_neuron(
 
 @wrap_objective(require_format="NHWC")
 def tensor_direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
-    """As :func:`direction`, for a patch of vectors in the centre of the layer.
+    """As `direction`, for a patch of vectors in the centre of the layer.
 
     Args:
         layer: layer.
         vec: [h, w, C] or [N, h, w, C].
-        cossim_pow: as in :func:`direction`.
+        cossim_pow: as in `direction`.
         batch: one image of the batch instead of all.
 
     Raises:
-        ValueError: ``vec`` has another rank, or (when evaluated) is larger than the layer.
+        ValueError: `vec` has another rank, or (when evaluated) is larger than the layer.
     """
     if np.ndim(vec) not in (3, 4):
         raise ValueError(f"tensor_direction needs vec of [h, w, C] or [N, h, w, C], not of rank {np.ndim(vec)}.")
@@ -530,13 +530,13 @@ def total_variation(layer: str = "input") -> ObjectiveFunction:
 
 @wrap_objective()
 def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
-    """Sum of absolute deviations from ``constant``."""
+    """Sum of absolute deviations from `constant`."""
     return lambda T: (T(layer) - constant).abs().sum()
 
 
 @wrap_objective()
 def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> ObjectiveFunction:
-    """One Euclidean norm of the whole batch's deviation: ``sqrt(epsilon + sum of squares)``."""
+    """One Euclidean norm of the whole batch's deviation: `sqrt(epsilon + sum of squares)`."""
     return lambda T: (epsilon + ((T(layer) - constant) ** 2).sum()).sqrt()
 
 
@@ -544,7 +544,7 @@ def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> Obje
 def blur_input_each_step() -> ObjectiveFunction:
     """Half the squared distance of the input to its own blur.
 
-    Minimise it: under plain gradient descent on pixels, ``-k *`` this mixes a share k of the
+    Minimise it: under plain gradient descent on pixels, `-k *` this mixes a share k of the
     blurred image in at each step.
     """
 
@@ -557,7 +557,7 @@ def blur_input_each_step() -> ObjectiveFunction:
 
 @wrap_objective()
 def blur_alpha_each_step() -> ObjectiveFunction:
-    """As :func:`blur_input_each_step`, for the alpha channel only."""
+    """As `blur_input_each_step`, for the alpha channel only."""
 
     def inner(T: Activations) -> Value:
         alpha = T("input")[:, 3:4]

@@ -1,7 +1,7 @@
 """TensorFlow 1's Adam.
 
 TensorFlow keeps epsilon outside the bias correction ("epsilon hat" in Kingma and Ba, section 2),
-``torch.optim.Adam`` inside it. With gradients near 1e-8, common in the high frequencies of a
+`torch.optim.Adam` inside it. With gradients near 1e-8, common in the high frequencies of a
 Fourier parameterization, the two differ by a factor of ten on the first step.
 """
 
@@ -18,18 +18,18 @@ __all__ = ["TFAdam"]
 
 
 class TFAdam(torch.optim.Optimizer):
-    """Adam as ``tf.train.AdamOptimizer`` computes it.
+    """Adam as `tf.train.AdamOptimizer` computes it.
 
-    ``p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps)``
+    `p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps)`
 
     The powers of the betas are accumulated in float32 by repeated multiplication, as TensorFlow's
-    slot variables are; after some hundred steps that differs from ``beta ** t``.
+    slot variables are; after some hundred steps that differs from `beta ** t`.
 
     Args:
         params: tensors or parameter groups.
         lr: learning rate. Lucid's renders use 0.05, TensorFlow's own default is 0.001.
         betas: decay of the first and second moment.
-        eps: added to ``sqrt(v)``, not rescaled.
+        eps: added to `sqrt(v)`, not rescaled.
 
     Raises:
         ValueError: a hyperparameter is out of range.

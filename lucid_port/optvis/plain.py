@@ -1,8 +1,8 @@
 """Plain data: objectives, parameterizations and transforms as JSON-able dictionaries and back.
 
 Every object that takes part in a render knows how to say how it was made: a dictionary with its
-kind and its arguments. :func:`to_data` writes it, :func:`from_data` makes the object again. A
-user's own callable has no such form; it is named in a :class:`NotSerialisable` error rather than
+kind and its arguments. `to_data` writes it, `from_data` makes the object again. A
+user's own callable has no such form; it is named in a `NotSerialisable` error rather than
 dropped.
 """
 
@@ -29,16 +29,16 @@ class NotSerialisable(TypeError):
 
 
 def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
-    """Make ``factory`` known as the maker of ``{kind: name, "args": {...}}``.
+    """Make `factory` known as the maker of `{kind: name, "args": {...}}`.
 
     Args:
-        kind: ``"objective"``, ``"param"`` or ``"transform"``.
+        kind: `"objective"`, `"param"` or `"transform"`.
         name: name within its kind; a second registration replaces the first, so that a cell can be
             run again, but none replaces what comes with this package: old recipes keep their meaning.
         factory: called with the arguments by keyword.
 
     Raises:
-        ValueError: ``kind`` is unknown.
+        ValueError: `kind` is unknown.
     """
     if kind not in _KINDS:
         raise ValueError(f"Unknown kind {kind!r}: use one of {', '.join(_KINDS)}.")
@@ -80,7 +80,7 @@ def _array_to_data(array: np.ndarray) -> dict[str, Any]:
 
 
 def to_data(value: Any) -> Any:
-    """Plain data (dict, list, str, int, float, bool, None) that describes ``value``.
+    """Plain data (dict, list, str, int, float, bool, None) that describes `value`.
 
     Args:
         value: an objective, parameterization or transform of this package, a number, string,
@@ -88,7 +88,7 @@ def to_data(value: Any) -> Any:
             a scalar of NumPy becomes plain numbers where that loses nothing.
 
     Raises:
-        NotSerialisable: ``value`` contains something without a plain form; the message names it.
+        NotSerialisable: `value` contains something without a plain form; the message names it.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -112,7 +112,7 @@ def to_data(value: Any) -> Any:
 
 
 def from_data(data: Any) -> Any:
-    """Make again what :func:`to_data` described.
+    """Make again what `to_data` described.
 
     Raises:
         ValueError: a kind or name is not known to this version.
@@ -142,7 +142,7 @@ def _make(kind: str, name: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def find_callables(*values: Any) -> Iterator[str]:
-    """Yield the message of each of ``values`` that cannot be written as plain data."""
+    """Yield the message of each of `values` that cannot be written as plain data."""
     for value in values:
         try:
             to_data(value)

@@ -1,8 +1,8 @@
 """Resizing, rotating and padding as TensorFlow 1 does it: stateless functions on NCHW tensors.
 
-None of these has an equivalent in ``torch.nn.functional``: ``interpolate`` matches TensorFlow's
-legacy bilinear resize with neither setting of ``align_corners``, there is no symmetric padding,
-and ``grid_sample`` rounds nearest neighbours differently.
+None of these has an equivalent in `torch.nn.functional`: `interpolate` matches TensorFlow's
+legacy bilinear resize with neither setting of `align_corners`, there is no symmetric padding,
+and `grid_sample` rounds nearest neighbours differently.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype
 class _ResizeAxis(torch.autograd.Function):
     """One axis, moved last.
 
-    Forward is TensorFlow's own formula, ``low + (high - low) * share``: unlike a weighted sum it
+    Forward is TensorFlow's own formula, `low + (high - low) * share`: unlike a weighted sum it
     leaves constant regions exactly constant. There a max pool compares equal numbers, and the
     last bit would decide where its gradient goes. Backward is the adjoint as a product with a
     banded matrix, which is deterministic on every device.
@@ -91,12 +91,12 @@ def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Te
     """Resize one axis of a tensor of any rank by TensorFlow's legacy bilinear rule.
 
     Args:
-        tensor: floating point, any shape with a non-empty ``axis``.
+        tensor: floating point, any shape with a non-empty `axis`.
         axis: the axis.
         target: its new size, at least 1.
 
     Returns:
-        The tensor with ``shape[axis] == target``. Gradient: the exact adjoint, as TensorFlow's.
+        The tensor with `shape[axis] == target`. Gradient: the exact adjoint, as TensorFlow's.
     """
     if tensor.shape[axis] == target:
         return tensor
@@ -104,9 +104,9 @@ def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Te
 
 
 def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """TensorFlow's ``resize_bilinear(align_corners=False)``, without half-pixel centres.
+    """TensorFlow's `resize_bilinear(align_corners=False)`, without half-pixel centres.
 
-    The source position of output row i is ``i * (in / out)``; the last row is repeated rather
+    The source position of output row i is `i * (in / out)`; the last row is repeated rather
     than extrapolated, and shrinking does not smooth.
 
     Args:
@@ -130,7 +130,7 @@ def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.
 
 
 def _rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
-    """Output-to-input map [2, 3] float32 of a rotation by ``angle`` radians about the centre."""
+    """Output-to-input map [2, 3] float32 of a rotation by `angle` radians about the centre."""
     theta = np.float32(angle)
     cos, sin = np.cos(theta), np.sin(theta)
     right, bottom = np.float32(width - 1), np.float32(height - 1)
@@ -213,9 +213,9 @@ class _RotateNearest(torch.autograd.Function):
 
 
 def rotate_nearest(image: torch.Tensor, angle: float) -> torch.Tensor:
-    """``tf.contrib.image.rotate`` with its default nearest-neighbour interpolation.
+    """`tf.contrib.image.rotate` with its default nearest-neighbour interpolation.
 
-    Positive angles turn counter-clockwise on screen, about ``(size - 1) / 2``. Coordinates are
+    Positive angles turn counter-clockwise on screen, about `(size - 1) / 2`. Coordinates are
     float32, halves round away from zero, and samples from outside are 0. The gradient is
     TensorFlow's: the gradient image rotated back by nearest neighbour, which is not the adjoint.
 
@@ -241,12 +241,12 @@ def _symmetric_index(size: int, width: int, device: torch.device) -> torch.Tenso
 
 
 def pad_image(image: torch.Tensor, width: int, mode: str, value: float = 0.0) -> torch.Tensor:
-    """Pad height and width on every side as ``tf.pad`` does.
+    """Pad height and width on every side as `tf.pad` does.
 
     Args:
         image: [N, C, H, W].
         width: pixels on each side.
-        mode: ``"constant"``, ``"reflect"`` (edge not repeated) or ``"symmetric"`` (repeated).
+        mode: `"constant"`, `"reflect"` (edge not repeated) or `"symmetric"` (repeated).
         value: the constant.
 
     Raises:

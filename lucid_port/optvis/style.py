@@ -34,7 +34,7 @@ def mean_l2_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
 class StyleLoss:
     """Distance of the style of some layers to that of a picture.
 
-    Call it with ``T`` (or use :meth:`objective`) to get the loss, to be minimised.
+    Call it with `T` (or use `objective`) to get the loss, to be minimised.
 
     Args:
         style_layers: names of the layers.
@@ -45,7 +45,7 @@ class StyleLoss:
         loss_func: from two statistics to a number.
 
     Attributes:
-        target_vars: statistics of the style, None until :meth:`set_style`.
+        target_vars: statistics of the style, None until `set_style`.
         input_grams: statistics at the latest call.
         effective_grams: what was compared at the latest call.
         style_losses: the losses of the layers at the latest call.
@@ -74,12 +74,12 @@ class StyleLoss:
     def set_style(self, activations: Mapping[str, torch.Tensor] | Callable[[str], Any]) -> None:
         """Take the style from activations: a mapping or a function of the layer's name.
 
-        ``model.activations(image, style.style_layers)`` gives the mapping for a style picture.
+        `model.activations(image, style.style_layers)` gives the mapping for a style picture.
         """
         self.target_vars = [g.detach() for g in self._grams(activations)]
 
     def __call__(self, T: Callable[[str], Any]) -> torch.Tensor:
-        """The loss, for the activations of ``T``.
+        """The loss, for the activations of `T`.
 
         Raises:
             RuntimeError: no style was set.

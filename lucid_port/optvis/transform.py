@@ -1,12 +1,12 @@
 """Stochastic transformations that a visualisation should be robust to.
 
-A transform is plain data (a frozen dataclass) with two halves: :meth:`Transform.make_params`
-draws what is random from a :class:`~lucid_port.optvis.sampling.RandomSource`, on the host, as
-plain numbers; :meth:`Transform.apply` uses them. Calling a transform does both. The lower-case
-functions have the names, arguments and defaults of ``lucid.optvis.transform``.
+A transform is plain data (a frozen dataclass) with two halves: `Transform.make_params`
+draws what is random from a `RandomSource`, on the host, as
+plain numbers; `Transform.apply` uses them. Calling a transform does both. The lower-case
+functions have the names, arguments and defaults of `lucid.optvis.transform`.
 
 All act on the [0, 1] image, NCHW, before the model's own range mapping. Unless the source says
-``per_image``, one draw is shared by the whole batch, as in Lucid.
+`per_image`, one draw is shared by the whole batch, as in Lucid.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ class Transform:
     kind: ClassVar[str]
 
     def make_params(self, source: RandomSource, shape: Shape) -> Any:
-        """Draw the parameters for one image batch of NCHW ``shape``: plain numbers, or None."""
+        """Draw the parameters for one image batch of NCHW `shape`: plain numbers, or None."""
         return None
 
     def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
-        """Transform an NCHW image with parameters from :meth:`make_params`."""
+        """Transform an NCHW image with parameters from `make_params`."""
         raise NotImplementedError
 
     def output_shape(self, shape: Shape, params: Any) -> Shape:
-        """NCHW shape of the result for an image of ``shape``."""
+        """NCHW shape of the result for an image of `shape`."""
         return shape
 
     def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
@@ -72,7 +72,7 @@ class Transform:
         return self.apply(image, self.make_params(source.scope(self.kind), tuple(image.shape)))
 
     def to_data(self) -> dict[str, Any]:
-        """Plain-data form: ``{"transform": kind, "args": {...}}``."""
+        """Plain-data form: `{"transform": kind, "args": {...}}`."""
         args = {f.name: plain.to_data(getattr(self, f.name)) for f in fields(self)}
         return {"transform": self.kind, "args": args}
 
@@ -95,7 +95,7 @@ def _plain_params(draw: np.ndarray, images: int | None, make: Callable[[Any], An
 
 @dataclass(frozen=True)
 class Jitter(Transform):
-    """Random crop that makes the image ``d`` pixels smaller; see :func:`jitter`."""
+    """Random crop that makes the image `d` pixels smaller; see `jitter`."""
 
     kind: ClassVar[str] = "jitter"
     d: int
@@ -128,7 +128,7 @@ _PAD_MODES = ("reflect", "symmetric", "constant")
 
 @dataclass(frozen=True)
 class Pad(Transform):
-    """Padding on all sides; see :func:`pad`."""
+    """Padding on all sides; see `pad`."""
 
     kind: ClassVar[str] = "pad"
     w: int
@@ -158,7 +158,7 @@ class Pad(Transform):
 
 @dataclass(frozen=True)
 class RandomScale(Transform):
-    """Bilinear resize by a factor chosen from a list; see :func:`random_scale`."""
+    """Bilinear resize by a factor chosen from a list; see `random_scale`."""
 
     kind: ClassVar[str] = "random_scale"
     scales: tuple[float, ...]
@@ -182,7 +182,7 @@ _RADIANS = ("radians", "rads", "rad")
 
 @dataclass(frozen=True)
 class RandomRotate(Transform):
-    """Nearest-neighbour rotation by an angle chosen from a list; see :func:`random_rotate`."""
+    """Nearest-neighbour rotation by an angle chosen from a list; see `random_rotate`."""
 
     kind: ClassVar[str] = "random_rotate"
     angles: tuple[float, ...]
@@ -230,7 +230,7 @@ class _NormalizeGradient(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class NormalizeGradient(Transform):
-    """Identity whose gradient has a fixed norm per image; see :func:`normalize_gradient`."""
+    """Identity whose gradient has a fixed norm per image; see `normalize_gradient`."""
 
     kind: ClassVar[str] = "normalize_gradient"
     grad_scales: tuple[float, ...] | None = None
@@ -245,7 +245,7 @@ class NormalizeGradient(Transform):
 
 @dataclass(frozen=True)
 class CollapseAlphaRandom(Transform):
-    """Blend an RGBA image over random images; see :func:`collapse_alpha_random`."""
+    """Blend an RGBA image over random images; see `collapse_alpha_random`."""
 
     kind: ClassVar[str] = "collapse_alpha_random"
     sd: float | None = 0.5
@@ -274,7 +274,7 @@ class CollapseAlphaRandom(Transform):
 
 @dataclass(frozen=True)
 class CropOrPadTo(Transform):
-    """Centred crop or zero padding to a fixed size; see :func:`crop_or_pad_to`."""
+    """Centred crop or zero padding to a fixed size; see `crop_or_pad_to`."""
 
     kind: ClassVar[str] = "crop_or_pad_to"
     height: int
@@ -306,7 +306,7 @@ class Custom(Transform):
 
 @dataclass(frozen=True)
 class Compose(Transform):
-    """Several transforms, left to right; see :func:`compose`."""
+    """Several transforms, left to right; see `compose`."""
 
     kind: ClassVar[str] = "compose"
     transforms: tuple[Transform, ...] = ()
@@ -345,7 +345,7 @@ class Compose(Transform):
 
 
 def jitter(d: int, seed: int | None = None) -> Jitter:
-    """Crop randomly to a size ``d`` smaller; offsets are uniform in 0..d, d included.
+    """Crop randomly to a size `d` smaller; offsets are uniform in 0..d, d included.
 
     Args:
         d: pixels by which height and width shrink.
@@ -355,18 +355,18 @@ def jitter(d: int, seed: int | None = None) -> Jitter:
 
 
 def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad:
-    """Pad by ``w`` pixels on each side.
+    """Pad by `w` pixels on each side.
 
     Args:
         w: width.
         mode: REFLECT, SYMMETRIC or CONSTANT, in any case.
-        constant_value: used by CONSTANT; ``"uniform"`` draws one number in [0, 1) each time.
+        constant_value: used by CONSTANT; `"uniform"` draws one number in [0, 1) each time.
     """
     return Pad(int(w), mode, constant_value)
 
 
 def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScale:
-    """Resize by one of ``scales``, with TensorFlow's legacy bilinear rule and truncated sizes."""
+    """Resize by one of `scales`, with TensorFlow's legacy bilinear rule and truncated sizes."""
     return RandomScale(_numbers(scales, "scales"), seed)
 
 
@@ -377,11 +377,11 @@ def random_rotate(
     *,
     exact_pi: bool = False,
 ) -> RandomRotate:
-    """Rotate by one of ``angles``, nearest neighbour, with zeros from outside.
+    """Rotate by one of `angles`, nearest neighbour, with zeros from outside.
 
     Args:
         angles: to choose from; positive is counter-clockwise.
-        units: ``"degrees"``, or ``"radians"``, ``"rads"``, ``"rad"``.
+        units: `"degrees"`, or `"radians"`, `"rads"`, `"rad"`.
         seed: draw from this seed instead of the render's.
         exact_pi: Lucid converts degrees with 3.14 for pi; True uses pi.
     """
@@ -414,7 +414,7 @@ def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
 
 
 def compose(transforms: Iterable[Transform | Callable[[torch.Tensor], torch.Tensor]]) -> Compose:
-    """Apply ``transforms`` from left to right; none is the identity."""
+    """Apply `transforms` from left to right; none is the identity."""
     return Compose(tuple(as_transform(t) for t in transforms))
 
 

@@ -21,14 +21,14 @@ __all__ = ["load"]
 
 
 def load(url_or_handle: Any, allow_unsafe_formats: bool = False, **kwargs: Any) -> Any:
-    """Load by extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and any of these ``.xz``.
+    """Load by extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and any of these `.xz`.
 
     Args:
         url_or_handle: path, http(s) address, open binary file with a name, or a list of these
             (loaded in parallel, in order).
         allow_unsafe_formats: permit pickle files, which can run any code.
-        **kwargs: for the format: ``size=(width, height)`` for pictures, ``split=True`` and
-            ``encoding`` for text, ``np.load``'s for arrays.
+        **kwargs: for the format: `size=(width, height)` for pictures, `split=True` and
+            `encoding` for text, `np.load`'s for arrays.
 
     Returns:
         A picture as a float32 array [H, W, C] in [0, 1] (C is 3, or 4 and 2 with alpha), an array,

@@ -27,7 +27,7 @@ _captures: ContextVar[tuple[CaptureSaveContext, ...]] = ContextVar("lucid_port_s
 
 
 class CaptureSaveContext:
-    """Within it, the results of :func:`save` are collected in ``captured_saves``."""
+    """Within it, the results of `save` are collected in `captured_saves`."""
 
     def __init__(self) -> None:
         self.captured_saves: list[dict[str, Any]] = []
@@ -47,7 +47,7 @@ def save(
     save_context: CaptureSaveContext | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Save by extension: png, jpg, jpeg, webp, npy, npz, json, txt, and any of these ``.xz``.
+    """Save by extension: png, jpg, jpeg, webp, npy, npz, json, txt, and any of these `.xz`.
 
     Args:
         thing: array or tensor for pictures (channels last) and arrays; a dict, list or array for
@@ -55,8 +55,8 @@ def save(
         url_or_handle: path (folders are made), or an open binary file with a name.
         allow_unsafe_formats: permit pickle files.
         save_context: collect the result there, too.
-        **kwargs: for the format. Pictures: ``domain``, the range of values; **by default it is
-            the picture's own**, so that contrast is stretched as in Lucid. Pass ``(0, 1)`` to keep
+        **kwargs: for the format. Pictures: `domain`, the range of values; **by default it is
+            the picture's own**, so that contrast is stretched as in Lucid. Pass `(0, 1)` to keep
             values.
 
     Returns:

@@ -24,7 +24,7 @@ def set_scopes(scopes: tuple[str, ...]) -> None:
 
 @contextmanager
 def io_scope(path: str, replace_current_scopes: bool = False) -> Iterator[None]:
-    """Within it, relative paths of `load` and `save` are relative to ``path``.
+    """Within it, relative paths of `load` and `save` are relative to `path`.
 
     Args:
         path: folder or address; joined to the scopes around it.
@@ -39,7 +39,7 @@ def io_scope(path: str, replace_current_scopes: bool = False) -> Iterator[None]:
 
 
 def scope_url(url: str) -> str:
-    """``url`` joined to the scopes; absolute paths and addresses (with ``//``) stay."""
+    """`url` joined to the scopes; absolute paths and addresses (with `//`) stay."""
     url = str(url)
     if not _scopes.get() or "//" in url or posixpath.isabs(url):
         return url

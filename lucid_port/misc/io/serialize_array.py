@@ -23,7 +23,7 @@ def normalize_array(array: Any, domain: Domain | None = (0, 1)) -> np.ndarray:
     """A picture as bytes 0 to 255, truncated (not rounded) as in Lucid.
 
     Args:
-        array: numbers of up to three axes other than 1. Floats are mapped from ``domain``;
+        array: numbers of up to three axes other than 1. Floats are mapped from `domain`;
             integers are cut to it and kept.
         domain: range of values; None takes the array's own.
 

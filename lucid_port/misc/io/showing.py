@@ -17,7 +17,7 @@ __all__ = ["image", "image_url", "images", "show"]
 
 
 def image_url(array: Any, fmt: str = "png", quality: int = 90, domain: Domain | None = None) -> str:
-    """A picture as a ``data:`` address; other numbers of channels become colours."""
+    """A picture as a `data:` address; other numbers of channels become colours."""
     values = np.asarray(to_array(array))
     if values.ndim == 3 and values.shape[-1] not in (1, 3, 4):
         values = collapse_channels(values)
@@ -68,7 +68,7 @@ def show(thing: Any, domain: Domain | None = (0, 1), **kwargs: Any) -> None:
     Args:
         thing: array or tensor [H, W], [H, W, C] or [N, H, W, C], or a list of the former.
         domain: range of values; None stretches the contrast.
-        **kwargs: ``w`` for the width, ``labels`` for several pictures.
+        **kwargs: `w` for the width, `labels` for several pictures.
     """
     if isinstance(thing, (np.ndarray, torch.Tensor)):
         if thing.ndim == 4:

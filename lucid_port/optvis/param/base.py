@@ -32,7 +32,7 @@ def channels_first(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """Inverse of :func:`channels_first`."""
+    """Inverse of `channels_first`."""
     return tensor.movedim(-3, -1) if tensor.ndim >= 3 else tensor
 
 
@@ -41,9 +41,9 @@ class Parameterization(torch.nn.Module):
 
     Calling it returns the tensor, channels first: NCHW for an image. Arithmetic, indexing,
     reshaping and stacking make new parameterizations that share the parameters. Axes in
-    arguments are in Lucid's order, channels last: ``p[..., :3]`` are the first three channels.
+    arguments are in Lucid's order, channels last: `p[..., :3]` are the first three channels.
 
-    Initial values are drawn when :meth:`reset` is called (by a render, from its random source),
+    Initial values are drawn when `reset` is called (by a render, from its random source),
     or on first use from the default seed.
     """
 
@@ -68,7 +68,7 @@ class Parameterization(torch.nn.Module):
         return memo[key]
 
     def compute(self, memo: Memo) -> torch.Tensor:
-        """The value, from :meth:`evaluate` of the parts."""
+        """The value, from `evaluate` of the parts."""
         raise NotImplementedError
 
     def nhwc(self) -> torch.Tensor:
@@ -99,19 +99,19 @@ class Parameterization(torch.nn.Module):
         return type(self).draw is not Parameterization.draw
 
     def reset(self, source: RandomSource) -> Parameterization:
-        """Draw new initial values, part by part; the n-th part draws in the scope ``n``."""
+        """Draw new initial values, part by part; the n-th part draws in the scope `n`."""
         for index, part in enumerate(self.leaves()):
             part.draw(source.scope(str(index)))
             part._ready = True
         return self
 
     def draw(self, source: RandomSource) -> None:
-        """Set this part's own parameters from ``source``."""
+        """Set this part's own parameters from `source`."""
 
     # plain data
 
     def to_data(self) -> dict[str, Any]:
-        """Plain-data form: ``{"param": name, "args": {...}}``.
+        """Plain-data form: `{"param": name, "args": {...}}`.
 
         Raises:
             NotSerialisable: it was made by something that cannot be named.
@@ -175,7 +175,7 @@ class Derived(Parameterization):
     """A function of other parameterizations.
 
     Args:
-        function: of the parts' tensors, channels first unless ``last``.
+        function: of the parts' tensors, channels first unless `last`.
         parts: the parameterizations.
         last: give and take channels-last tensors.
     """
@@ -237,7 +237,7 @@ class Constant(Parameterization):
 
 
 def as_parameterization(value: Any) -> Parameterization:
-    """``value`` itself, or wrapped (a module or tensor giving NCHW).
+    """`value` itself, or wrapped (a module or tensor giving NCHW).
 
     Raises:
         TypeError: it is neither.
@@ -259,7 +259,7 @@ def parameterization(factory: _F) -> _F:
     """Decorator for functions that make parameterizations: remembers the call as plain data.
 
     The function's name and its arguments (defaults included) become the recipe; the name is
-    registered so that :func:`lucid_port.optvis.plain.from_data` finds it.
+    registered so that `lucid_port.optvis.plain.from_data` finds it.
     """
 
     @functools.wraps(factory)
@@ -292,7 +292,7 @@ def _operand(value: Any) -> Parameterization:
 
 @parameterization
 def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
-    """``left + right`` and the like; made by the operators."""
+    """`left + right` and the like; made by the operators."""
     return Derived(_OPERATIONS[operation], [left, right])
 
 
@@ -332,13 +332,13 @@ def _decode_index(encoded: Sequence[Any]) -> tuple[Any, ...]:
 
 @parameterization
 def take(part: Parameterization, index: Sequence[Any]) -> Parameterization:
-    """``part[index]`` in Lucid's axis order; made by indexing."""
+    """`part[index]` in Lucid's axis order; made by indexing."""
     decoded = _decode_index(index)
     return Derived(lambda t: _indexed(t, decoded), [part], last=True)
 
 
 def _indexed(tensor: torch.Tensor, index: tuple[Any, ...]) -> torch.Tensor:
-    """``tensor[index]``, negative steps included (leading axes only), which torch lacks."""
+    """`tensor[index]`, negative steps included (leading axes only), which torch lacks."""
     plain_index = list(index)
     for axis, item in enumerate(index):
         if item is Ellipsis or item is None:
@@ -352,20 +352,20 @@ def _indexed(tensor: torch.Tensor, index: tuple[Any, ...]) -> torch.Tensor:
 
 @parameterization
 def reshape(part: Parameterization, shape: Sequence[int]) -> Parameterization:
-    """``part`` reshaped in Lucid's axis order."""
+    """`part` reshaped in Lucid's axis order."""
     sizes = tuple(int(s) for s in shape)
     return Derived(lambda t: t.reshape(sizes), [part], last=True)
 
 
 @parameterization
 def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
-    """Join parameterizations along an axis, in Lucid's axis order (as ``tf.concat``)."""
+    """Join parameterizations along an axis, in Lucid's axis order (as `tf.concat`)."""
     return Derived(lambda *t: torch.cat(t, axis), list(parts), last=True)
 
 
 @parameterization
 def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
-    """Stack parameterizations along a new axis, in Lucid's axis order (as ``tf.stack``)."""
+    """Stack parameterizations along a new axis, in Lucid's axis order (as `tf.stack`)."""
     return Derived(lambda *t: torch.stack(t, axis), list(parts), last=True)
 
 

@@ -29,14 +29,14 @@ max_norm_svd_sqrt = float(np.max(np.linalg.norm(color_correlation_svd_sqrt, axis
 """Largest norm of a column, 0.46195: the unit of the decorrelated coordinates."""
 
 color_correlation_normalized = color_correlation_svd_sqrt / np.float32(max_norm_svd_sqrt)
-"""The matrix divided by :data:`max_norm_svd_sqrt`."""
+"""The matrix divided by `max_norm_svd_sqrt`."""
 
 color_mean = [0.48, 0.46, 0.41]
 """Mean RGB of ImageNet."""
 
 
 def correlate_colors(image: torch.Tensor) -> torch.Tensor:
-    """From decorrelated coordinates to RGB: ``rgb_i = sum_j M_ij t_j``.
+    """From decorrelated coordinates to RGB: `rgb_i = sum_j M_ij t_j`.
 
     Args:
         image: [..., 3, H, W].
@@ -54,7 +54,7 @@ def correlate_colors(image: torch.Tensor) -> torch.Tensor:
 
 
 def to_valid_rgb_tensor(image: torch.Tensor, decorrelate: bool = False, sigmoid: bool = True) -> torch.Tensor:
-    """Map unbounded values to RGB in [0, 1]; see :func:`to_valid_rgb`. Channels first."""
+    """Map unbounded values to RGB in [0, 1]; see `to_valid_rgb`. Channels first."""
     if decorrelate:
         image = correlate_colors(image)
     if sigmoid:
@@ -73,6 +73,6 @@ def to_valid_rgb(t: Parameterization, decorrelate: bool = False, sigmoid: bool =
         t: a parameterization of three channels.
         decorrelate: the input is in decorrelated colour coordinates.
         sigmoid: squash by the logistic function. Otherwise values are cut to [0, 1] with a
-            gradient that points inwards, and ImageNet's mean is added if ``decorrelate``.
+            gradient that points inwards, and ImageNet's mean is added if `decorrelate`.
     """
     return Derived(lambda image: to_valid_rgb_tensor(image, decorrelate, sigmoid), [as_parameterization(t)])

@@ -27,13 +27,13 @@ __all__ = [
 
 
 def composite_activation(x: torch.Tensor) -> torch.Tensor:
-    """``[atan(x) / 0.67, atan(x)^2 / 0.6]``, which doubles the channels (axis 1)."""
+    """`[atan(x) / 0.67, atan(x)^2 / 0.6]`, which doubles the channels (axis 1)."""
     x = torch.atan(x)
     return torch.cat([x / 0.67, (x * x) / 0.6], 1)
 
 
 def unbiased_composite_activation(x: torch.Tensor) -> torch.Tensor:
-    """As :func:`composite_activation`, with the mean taken out of the second half."""
+    """As `composite_activation`, with the mean taken out of the second half."""
     x = torch.atan(x)
     return torch.cat([x / 0.67, (x * x - 0.45) / 0.396], 1)
 
@@ -156,7 +156,7 @@ def cppn(
         num_output_channels: channels of the image.
         num_hidden_channels: channels of each hidden layer, before the activation.
         num_layers: number of hidden layers.
-        activation_func: a name of :data:`ACTIVATIONS`, or a function of an NCHW tensor (which
+        activation_func: a name of `ACTIVATIONS`, or a function of an NCHW tensor (which
             has no plain-data form).
         normalize: instance norm after each hidden convolution.
 

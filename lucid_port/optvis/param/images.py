@@ -15,10 +15,10 @@ __all__ = ["grayscale_image_rgb", "image", "raw_from_rgb"]
 
 
 def raw_from_rgb(picture: Any, decorrelate: bool, margin: float = 1e-3) -> np.ndarray:
-    """The unbounded values whose squashed (and recoloured) image is ``picture``.
+    """The unbounded values whose squashed (and recoloured) image is `picture`.
 
     Args:
-        picture: [..., C] in [0, 1]; the first three channels are RGB if ``decorrelate``.
+        picture: [..., C] in [0, 1]; the first three channels are RGB if `decorrelate`.
         decorrelate: invert the colour correlation, too.
         margin: values are first cut to [margin, 1 - margin], where the logit is finite.
 
@@ -63,7 +63,7 @@ def image(
         decorrelate: optimise in decorrelated colours.
         fft: optimise Fourier coefficients rather than pixels.
         alpha: add a fourth channel, never decorrelated.
-        channels: any number of channels instead, without decorrelation (``alpha`` is ignored).
+        channels: any number of channels instead, without decorrelation (`alpha` is ignored).
         init: start from this picture, [H, W, C] or [N, H, W, C] in [0, 1].
 
     Returns:
@@ -99,6 +99,6 @@ def grayscale_image_rgb(
     fft: bool = True,
     alpha: bool = False,
 ) -> Parameterization:
-    """A grey image in three equal channels; arguments as in :func:`image`."""
+    """A grey image in three equal channels; arguments as in `image`."""
     grey = image(w, h, batch, sd, decorrelate, fft, alpha, channels=1)
     return Derived(lambda t: t.expand(-1, 3, -1, -1), [grey])

@@ -38,15 +38,15 @@ def multi_interpolation_basis(
     *,
     symmetric: bool = True,
 ) -> Parameterization:
-    """Unbounded images ``t[a, b, i]`` between each pair of objectives a and b.
+    """Unbounded images `t[a, b, i]` between each pair of objectives a and b.
 
     Args:
         n_objectives: number of objectives, N.
         n_interp_steps: images from one to the other, M.
         width: width and height of the images.
         channels: channels.
-        symmetric: keep what Lucid's documentation promises: ``t[a, b] = t[b, a, ::-1]``,
-            ``t[a, i, 0]`` the same for all i, ``t[a, a, i]`` the same for all i. False is what
+        symmetric: keep what Lucid's documentation promises: `t[a, b] = t[b, a, ::-1]`,
+            `t[a, i, 0]` the same for all i, `t[a, a, i]` the same for all i. False is what
             Lucid computes, which keeps none of it (three channels only).
 
     Returns:

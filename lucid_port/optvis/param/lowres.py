@@ -40,7 +40,7 @@ def offset_tensor(tensor: torch.Tensor, offsets: Sequence[int]) -> torch.Tensor:
 
 
 class _Lowres(Parameterization):
-    """Parameters: ``underlying``, channels first."""
+    """Parameters: `underlying`, channels first."""
 
     def __init__(self, shape: Sequence[int], underlying: Sequence[int], offsets: Sequence[int], sd: float) -> None:
         super().__init__()

@@ -55,7 +55,7 @@ def image_sample(
     sd: float | None = None,
     decay_power: float = 1,
 ) -> Parameterization:
-    """A random image in (0, 1), new at each evaluation; arguments as in :func:`rand_fft_image`.
+    """A random image in (0, 1), new at each evaluation; arguments as in `rand_fft_image`.
 
     Args:
         shape: [N, H, W, C].

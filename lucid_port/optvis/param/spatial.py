@@ -34,8 +34,8 @@ __all__ = [
 def rfft2d_freqs(h: int, w: int) -> np.ndarray:
     """Magnitudes of the frequencies of a real 2-D spectrum, [h, n] float64.
 
-    n is ``w // 2 + 1`` for even widths and one more for odd ones, as Lucid has it: the inverse
-    transform then gives ``w + 1`` columns, and the last is cut off.
+    n is `w // 2 + 1` for even widths and one more for odd ones, as Lucid has it: the inverse
+    transform then gives `w + 1` columns, and the last is cut off.
     """
     vertical = np.fft.fftfreq(h)[:, None]
     horizontal = np.fft.fftfreq(w)[: w // 2 + (2 if w % 2 else 1)]
@@ -46,7 +46,7 @@ fft_frequencies = rfft2d_freqs
 
 
 def fft_scale(height: int, width: int, decay_power: float = 1) -> np.ndarray:
-    """Factor of each frequency, [h, n] float32: ``1 / f^decay_power``, times sqrt(pixels)."""
+    """Factor of each frequency, [h, n] float32: `1 / f^decay_power`, times sqrt(pixels)."""
     floor = 1.0 / max(width, height)
     decay = 1.0 / np.maximum(rfft2d_freqs(height, width), floor) ** decay_power
     return (decay * np.sqrt(width * height)).astype(np.float32)
@@ -56,7 +56,7 @@ def fft_to_image(spectrum: torch.Tensor, height: int, width: int, decay_power: f
     """Image of a spectrum.
 
     Args:
-        spectrum: [2, ..., h, n], real and imaginary part, n as in :func:`rfft2d_freqs`.
+        spectrum: [2, ..., h, n], real and imaginary part, n as in `rfft2d_freqs`.
         height: of the image.
         width: of the image.
         decay_power: exponent of the 1/f scale.
@@ -77,7 +77,7 @@ def _inverse(spectrum: torch.Tensor, scale: torch.Tensor, height: int, width: in
 
 
 def image_to_fft(image: torch.Tensor, decay_power: float = 1) -> torch.Tensor:
-    """A spectrum whose image is ``image`` [..., H, W]: the inverse of :func:`fft_to_image`."""
+    """A spectrum whose image is `image` [..., H, W]: the inverse of `fft_to_image`."""
     height, width = image.shape[-2:]
     if width % 2:
         # The odd width's extra column: any value will do, the neighbour's is smooth.
@@ -88,7 +88,7 @@ def image_to_fft(image: torch.Tensor, decay_power: float = 1) -> torch.Tensor:
 
 
 class _FFTImage(Parameterization):
-    """Parameters: ``spectrum`` [2, N, C, h, n]."""
+    """Parameters: `spectrum` [2, N, C, h, n]."""
 
     def __init__(self, shape: Sequence[int], sd: float, decay_power: float, init: Any) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class _FFTImage(Parameterization):
 
 
 def _initial(init: Any, shape: Sequence[int]) -> torch.Tensor:
-    """An initial value given in Lucid's axis order, as channels-first float32 of ``shape``."""
+    """An initial value given in Lucid's axis order, as channels-first float32 of `shape`."""
     array = np.asarray(init.detach().cpu() if isinstance(init, torch.Tensor) else init)
     try:
         full = np.broadcast_to(array.astype(np.float32), tuple(shape))
@@ -146,7 +146,7 @@ def fft_image(
 
 
 class _PixelImage(Parameterization):
-    """Parameters: ``pixels``, channels first."""
+    """Parameters: `pixels`, channels first."""
 
     def __init__(self, shape: Sequence[int], sd: float, init: Any) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class _PixelImage(Parameterization):
 
 
 def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:
-    """Normal float32 numbers of ``shape``; in rank 4 and more the first axis is that of images."""
+    """Normal float32 numbers of `shape`; in rank 4 and more the first axis is that of images."""
     if len(shape) >= 4:
         noise = source.normal(name, tuple(shape[1:]), images=shape[0])
     else:
@@ -236,7 +236,7 @@ def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float |
         sd: standard deviation of each level's initial values; 0 or None means 0.01.
 
     Raises:
-        ValueError: the image is smaller than ``2 ** (n_levels - 1)``.
+        ValueError: the image is smaller than `2 ** (n_levels - 1)`.
     """
     from lucid_port.optvis.param.lowres import lowres_tensor
 

@@ -1,7 +1,7 @@
 """Parameters confined to a ball, with gradients that do not push out of it.
 
 The rules treat the incoming gradient as the direction in which the parameters will *move*
-(ascent), as Lucid's do, although optimisers descend: see ``direction``.
+(ascent), as Lucid's do, although optimisers descend: see `direction`.
 """
 
 from __future__ import annotations
@@ -63,23 +63,23 @@ def _sign(direction: str) -> float:
 
 
 def constrain_L2(x: torch.Tensor, direction: str = "ascent") -> torch.Tensor:
-    """``x / max(1, |x|)`` over the whole tensor; outward gradients lose their radial part.
+    """`x / max(1, |x|)` over the whole tensor; outward gradients lose their radial part.
 
     Args:
         x: any shape.
-        direction: whether the gradient is the way the parameters will move (``"ascent"``, as
-            Lucid has it) or its opposite (``"descent"``, what optimisers do).
+        direction: whether the gradient is the way the parameters will move (`"ascent"`, as
+            Lucid has it) or its opposite (`"descent"`, what optimisers do).
     """
     return _ConstrainL2.apply(x, _sign(direction))
 
 
 def constrain_L_inf(x: torch.Tensor, direction: str = "ascent") -> torch.Tensor:
-    """Elementwise ``x / max(1, |x|)``; gradients that point outwards at the border are zero."""
+    """Elementwise `x / max(1, |x|)`; gradients that point outwards at the border are zero."""
     return _ConstrainLInf.apply(x, False, _sign(direction))
 
 
 def constrain_L_inf_precondition(x: torch.Tensor, direction: str = "ascent") -> torch.Tensor:
-    """As :func:`constrain_L_inf`, for the sign of the gradient."""
+    """As `constrain_L_inf`, for the sign of the gradient."""
     return _ConstrainLInf.apply(x, True, _sign(direction))
 
 
@@ -99,14 +99,14 @@ class _Ball(Parameterization):
 
 @parameterization
 def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameterization:
-    """Parameters, initially zero, inside the L2 unit ball; ``shape`` in Lucid's axis order."""
+    """Parameters, initially zero, inside the L2 unit ball; `shape` in Lucid's axis order."""
     _sign(direction)
     return _Ball(shape, lambda x: constrain_L2(x, direction))
 
 
 @parameterization
 def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: str = "ascent") -> Parameterization:
-    """Parameters, initially zero, inside the unit cube; ``shape`` in Lucid's axis order."""
+    """Parameters, initially zero, inside the unit cube; `shape` in Lucid's axis order."""
     _sign(direction)
     rule = constrain_L_inf_precondition if precondition else constrain_L_inf
     return _Ball(shape, lambda x: rule(x, direction))
