@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from lucid_port.misc import checks
 from lucid_port.optvis import plain
 
 __all__ = [
@@ -71,6 +72,9 @@ class Objective:
         description: longer text, with the arguments.
         recipe: plain-data form, a function that makes it (so that a failure to serialise is
             reported when it is asked for, not when the objective is made).
+
+    Raises:
+        TypeError: `objective_func` is no function.
     """
 
     __array_priority__ = 100  # so that numpy_number * objective comes here
@@ -82,6 +86,11 @@ class Objective:
         description: str = "",
         recipe: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
+        if not callable(objective_func):
+            raise TypeError(
+                f"An Objective is made from a function of T, not {checks.shown(objective_func)}: use as_objective for "
+                "'layer:channel'."
+            )
         self.objective_func = objective_func
         self.name = name
         self.description = description
@@ -151,8 +160,12 @@ class Objective:
 
     @staticmethod
     def sum(objs: Iterable[Any]) -> Objective:
-        """Sum of objectives (or of what `as_objective` takes); generators work, too."""
-        terms = [as_objective(o) for o in objs]
+        """Sum of objectives (or of what `as_objective` takes); generators work, too.
+
+        Raises:
+            TypeError: something else than several objectives was given.
+        """
+        terms = [as_objective(o) for o in checks.items(objs, "What Objective.sum adds", "a list of objectives")]
         return Objective(
             lambda T: sum(term(T) for term in terms),
             ", ".join(term.name for term in terms),
@@ -169,8 +182,19 @@ def _plain_number(number: Any) -> int | float:
     return number.item() if isinstance(number, np.generic) else number
 
 
+_OPERANDS = {"shift": "summand", "scale": "factor", "product": "factor", "quotient": "divisor or dividend"}
+
+
 def _algebra(name: str, of: Objective, func: ObjectiveFunction, **operands: Any) -> Objective:
-    """An objective with the name and description of `of`."""
+    """An objective with the name and description of `of`.
+
+    Raises:
+        TypeError: an operand is neither an objective nor a number.
+        ValueError: a number is NaN or infinite.
+    """
+    for operand in operands.values():
+        if not isinstance(operand, Objective):
+            checks.number(operand, f"An objective's {_OPERANDS[name]}")
     return Objective(
         func,
         of.name,
@@ -192,6 +216,8 @@ def _product(a: Objective, b: Objective) -> Objective:
 
 
 def _quotient(a: Any, b: Any) -> Objective:
+    if _is_number(b) and b == 0:
+        raise ZeroDivisionError("An objective cannot be divided by 0.")
     named = a if isinstance(a, Objective) else b
     return _algebra("quotient", named, lambda T: _evaluate(a, T) / _evaluate(b, T), a=a, b=b)
 
@@ -255,6 +281,7 @@ def _objective_factory(
         )
 
     make.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    make.makes_objectives = True  # type: ignore[attr-defined]
     plain.register("objective", name, make)
     return make
 
@@ -284,13 +311,14 @@ def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], Obje
         batch: index of the image; None leaves all. The batch axis stays, with size 1.
 
     Raises:
+        TypeError, ValueError: `batch` is no index.
         IndexError: (from the decorated function) the batch has no such image.
     """
+    index = None if batch is None else checks.whole(batch, "batch, the index of an image,", 0)
 
     def decorate(function: ObjectiveFunction) -> ObjectiveFunction:
-        if batch is None:
+        if index is None:
             return function
-        index = int(batch)
         return lambda T: function(lambda name: _one_image(T(name), index))
 
     return decorate
@@ -315,10 +343,12 @@ def as_objective(obj: Any) -> Objective:
         return obj
     if isinstance(obj, str):
         return channel(*parse_unit(obj))
+    if getattr(obj, "makes_objectives", False):
+        raise TypeError(f"{obj.__name__} makes objectives, it is none itself: call it with its arguments.")
     if callable(obj):
         name = getattr(obj, "__name__", type(obj).__name__)
         return Objective(obj, name, name)
-    raise TypeError(f"An objective is an Objective, a string or a function of T, not {obj!r}.")
+    raise TypeError(f"An objective is an Objective, a string or a function of T, not {checks.shown(obj)}.")
 
 
 def parse_unit(text: str) -> tuple[str, int]:
@@ -336,16 +366,30 @@ def parse_unit(text: str) -> tuple[str, int]:
 # Pieces ---------------------------------------------------------------------------------------
 
 
+def _layer_name(layer: Any, objective: str) -> None:
+    checks.text(layer, f"{objective}'s layer", "the name of a layer, as in 'mixed4a'")
+
+
+def _place(at: Any, what: str) -> int | None:
+    """A row or column; None is the centre."""
+    return None if at is None else checks.whole(at, what)
+
+
+def _check_index(index: int, count: int, layer: str, kind: str, kinds: str) -> None:
+    if not -count <= index < count:
+        raise IndexError(f"Layer {layer!r} has no {kind} {index}: its {kinds} are 0 to {count - 1}.")
+
+
 def _channel(tensor: torch.Tensor, number: int, layer: str) -> torch.Tensor:
     """A channel of NHWC."""
-    count = tensor.shape[-1]
-    if not -count <= number < count:
-        raise IndexError(f"Layer {layer!r} has no channel {number}: its channels are 0 to {count - 1}.")
+    _check_index(number, tensor.shape[-1], layer, "channel", "channels")
     return tensor[..., number]
 
 
 def _position(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Tensor:
     """[N, 1, 1, C] at a position of NHWC; x counts rows. Even sizes: just past the centre."""
+    if tensor.ndim != 4:
+        raise ValueError(f"There is no position in a layer of shape {list(tensor.shape)}: it has no rows and columns.")
     row = tensor.shape[1] // 2 if x is None else int(x)
     column = tensor.shape[2] // 2 if y is None else int(y)
     if not (0 <= row < tensor.shape[1] and 0 <= column < tensor.shape[2]):
@@ -372,6 +416,38 @@ def _vector(vec: Any, like: torch.Tensor) -> torch.Tensor:
     if isinstance(vec, torch.Tensor):
         return vec.to(like.device, like.dtype)
     return torch.as_tensor(np.asarray(vec), dtype=like.dtype, device=like.device)
+
+
+def _check_direction(vec: Any, cossim_pow: Any, objective: str) -> None:
+    """Refuses what can be no direction in any layer."""
+    checks.finite_values(vec, f"{objective}'s vec")
+    if np.ndim(vec) == 0:
+        raise TypeError(f"{objective}'s vec has one number for each channel; it is the number {checks.shown(vec)}.")
+    checks.number(cossim_pow, f"{objective}'s cossim_pow")
+
+
+def _direction_in(vec: Any, activation: torch.Tensor, layer: str) -> torch.Tensor:
+    """`vec` as a tensor like an activation (NHWC), which it has to fit."""
+    vector = _vector(vec, activation)
+    if vector.shape[-1] != activation.shape[-1]:
+        raise ValueError(
+            f"The direction has {vector.shape[-1]} numbers, but layer {layer!r} has {activation.shape[-1]} channels."
+        )
+    if any(a != b and 1 not in (a, b) for a, b in zip(vector.shape[::-1], activation.shape[::-1], strict=False)):
+        raise ValueError(
+            f"The direction of shape {list(vector.shape)} does not fit the activation of layer {layer!r}, which has "
+            f"the shape {list(activation.shape)} (images, rows, columns, channels)."
+        )
+    return vector
+
+
+def _check_fits_image(what: str, shape: Sequence[int], image: torch.Tensor) -> None:
+    """Refuses a shape that cannot be broadcast to that of an NHWC image."""
+    if not checks.broadcasts(shape, image.shape):
+        raise ValueError(
+            f"{what} has the shape {list(shape)}, which does not fit the image's {list(image.shape)} "
+            "(images, rows, columns, channels)."
+        )
 
 
 def _blur(image: torch.Tensor, w: int) -> torch.Tensor:
@@ -415,21 +491,33 @@ def neuron(
     Raises:
         IndexError: (when evaluated) position, channel or image do not exist.
     """
+    _layer_name(layer_name, "neuron")
+    number, row, column = (
+        checks.whole(channel_n, "neuron's channel_n"),
+        _place(x, "neuron's x"),
+        _place(y, "neuron's y"),
+    )
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        return _channel(_position(T(layer_name), x, y), channel_n, layer_name).mean()
+        return _channel(_position(T(layer_name), row, column), number, layer_name).mean()
 
     return inner
 
 
 @wrap_objective(require_format="NHWC")
 def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFunction:
-    """One channel: mean of its activation over batch and positions."""
+    """One channel: mean of its activation over batch and positions.
+
+    Raises:
+        IndexError: (when evaluated) the layer has no such channel, or the batch no such image.
+    """
+    _layer_name(layer, "channel")
+    number = checks.whole(n_channel, "channel's n_channel")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        return _channel(T(layer), n_channel, layer).mean()
+        return _channel(T(layer), number, layer).mean()
 
     return inner
 
@@ -443,12 +531,17 @@ def direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = N
         vec: [C], array, tensor or list.
         cossim_pow: 0 is the dot product alone; more asks for the direction to match.
         batch: one image of the batch instead of all.
+
+    Raises:
+        ValueError: `vec` holds NaN, or (when evaluated) has not one number for each channel.
     """
+    _layer_name(layer, "direction")
+    _check_direction(vec, cossim_pow, "direction")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
         activation = T(layer)
-        return _dot(activation, _vector(vec, activation), cossim_pow).mean()
+        return _dot(activation, _direction_in(vec, activation, layer), cossim_pow).mean()
 
     return inner
 
@@ -467,11 +560,14 @@ def direction_neuron(
     batch: int | None = None,
 ) -> ObjectiveFunction:
     """As `direction`, at one position only (rows `x`, columns `y`; the centre)."""
+    _layer_name(layer_name, "direction_neuron")
+    _check_direction(vec, cossim_pow, "direction_neuron")
+    row, column = _place(x, "direction_neuron's x"), _place(y, "direction_neuron's y")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        activation = _position(T(layer_name), x, y)
-        return _dot(activation, _vector(vec, activation), cossim_pow).mean()
+        activation = _position(T(layer_name), row, column)
+        return _dot(activation, _direction_in(vec, activation, layer_name), cossim_pow).mean()
 
     return inner
 
@@ -487,16 +583,20 @@ def tensor_direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | N
         batch: one image of the batch instead of all.
 
     Raises:
-        ValueError: `vec` has another rank, or (when evaluated) is larger than the layer.
+        ValueError: `vec` has another rank, or (when evaluated) is larger than the layer or has
+            other channels.
     """
+    _layer_name(layer, "tensor_direction")
+    _check_direction(vec, cossim_pow, "tensor_direction")
     if np.ndim(vec) not in (3, 4):
         raise ValueError(f"tensor_direction needs vec of [h, w, C] or [N, h, w, C], not of rank {np.ndim(vec)}.")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
         activation = T(layer)
-        patch = _vector(vec, activation)
-        height, width = patch.shape[-3:-1]
+        if activation.ndim != 4:
+            raise ValueError(f"Layer {layer!r} of shape {list(activation.shape)} has no rows and columns for a patch.")
+        height, width = np.shape(vec)[-3:-1]
         top, left = (activation.shape[1] - height) // 2, (activation.shape[2] - width) // 2
         if top < 0 or left < 0:
             raise ValueError(
@@ -504,7 +604,7 @@ def tensor_direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | N
                 f"({activation.shape[1]} x {activation.shape[2]})."
             )
         window = activation[:, top : top + height, left : left + width]
-        return _dot(window, patch, cossim_pow).mean()
+        return _dot(window, _direction_in(vec, window, layer), cossim_pow).mean()
 
     return inner
 
@@ -512,12 +612,14 @@ def tensor_direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | N
 @wrap_objective()
 def deepdream(layer: str) -> ObjectiveFunction:
     """Everything the layer sees: mean of the squared activation."""
+    _layer_name(layer, "deepdream")
     return lambda T: (T(layer) ** 2).mean()
 
 
 @wrap_objective(require_format="NHWC")
 def total_variation(layer: str = "input") -> ObjectiveFunction:
     """Sum of absolute differences of neighbours, **one value per image** ([N]), as in Lucid."""
+    _layer_name(layer, "total_variation")
 
     def inner(T: Activations) -> Value:
         image = T(layer)
@@ -531,12 +633,17 @@ def total_variation(layer: str = "input") -> ObjectiveFunction:
 @wrap_objective()
 def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
     """Sum of absolute deviations from `constant`."""
+    _layer_name(layer, "L1")
+    checks.finite_values(constant, "L1's constant")
     return lambda T: (T(layer) - constant).abs().sum()
 
 
 @wrap_objective()
 def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> ObjectiveFunction:
     """One Euclidean norm of the whole batch's deviation: `sqrt(epsilon + sum of squares)`."""
+    _layer_name(layer, "L2")
+    checks.finite_values(constant, "L2's constant")
+    checks.number(epsilon, "L2's epsilon", 0)
     return lambda T: (epsilon + ((T(layer) - constant) ** 2).sum()).sqrt()
 
 
@@ -576,10 +683,15 @@ def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: i
 
     Raises:
         ValueError: (when evaluated) the batch has one image only.
+        IndexError: (when evaluated) a layer has no such channel.
     """
+    _layer_name(layer1, "channel_interpolate")
+    _layer_name(layer2, "channel_interpolate")
+    number1 = checks.whole(n_channel1, "channel_interpolate's n_channel1")
+    number2 = checks.whole(n_channel2, "channel_interpolate's n_channel2")
 
     def inner(T: Activations) -> Value:
-        first, second = T(layer1)[..., n_channel1], T(layer2)[..., n_channel2]
+        first, second = _channel(T(layer1), number1, layer1), _channel(T(layer2), number2, layer2)
         count = first.shape[0]
         if count < 2:
             raise ValueError("channel_interpolate needs a batch of at least 2 images.")
@@ -601,13 +713,25 @@ def penalize_boundary_complexity(shp: Any, w: int = 20, mask: Any = None, C: flo
         w: width of the border.
         mask: instead of the border, in Lucid's axis order, broadcast to the image.
         C: the constant.
+
+    Raises:
+        ValueError: `shp` is no shape of an image batch, or (when evaluated) does not fit the image.
     """
+    name = "penalize_boundary_complexity"
+    border = checks.whole(w, f"{name}'s w", 0)
+    checks.finite_values(C, f"{name}'s C")
+    if mask is None:
+        shape, what = checks.sizes(shp, f"{name}'s shp", 4), f"{name}'s shp"
+    else:
+        checks.finite_values(mask, f"{name}'s mask")
+        shape, what = tuple(np.shape(mask)), f"{name}'s mask"
 
     def inner(T: Activations) -> Value:
         image = _to_nhwc(T("input"))
+        _check_fits_image(what, shape, image)
         if mask is None:
-            weight = torch.ones(tuple(shp), dtype=image.dtype, device=image.device)
-            weight[:, w:-w, w:-w] = 0
+            weight = torch.ones(shape, dtype=image.dtype, device=image.device)
+            weight[:, border:-border, border:-border] = 0
         else:
             weight = _vector(mask, image)
         blurred = _to_nhwc(_blur(T("input"), 5))
@@ -623,6 +747,8 @@ def alignment(layer: str, decay_ratio: float = 2) -> ObjectiveFunction:
 
     It is negative: **add** it to keep neighbours in the batch alike.
     """
+    _layer_name(layer, "alignment")
+    checks.number(decay_ratio, "alignment's decay_ratio", above=0)
 
     def inner(T: Activations) -> Value:
         activation = T(layer)
@@ -643,6 +769,7 @@ def diversity(layer: str) -> ObjectiveFunction:
 
     It is positive: **subtract** it to make the images of a batch differ.
     """
+    _layer_name(layer, "diversity")
 
     def inner(T: Activations) -> Value:
         activation = T(layer)
@@ -659,10 +786,17 @@ def diversity(layer: str) -> ObjectiveFunction:
 
 @wrap_objective()
 def input_diff(orig_img: Any) -> ObjectiveFunction:
-    """Root mean square difference of the input to a picture ([N, H, W, C] or [H, W, C])."""
+    """Root mean square difference of the input to a picture ([N, H, W, C] or [H, W, C]).
+
+    Raises:
+        ValueError: the picture holds NaN, or (when evaluated) has another size than the input.
+    """
+    checks.finite_values(orig_img, "input_diff's orig_img")
+    shape = tuple(np.shape(orig_img))
 
     def inner(T: Activations) -> Value:
         image = _to_nhwc(T("input"))
+        _check_fits_image("input_diff's orig_img", shape, image)
         return (image - _vector(orig_img, image)).square().mean().sqrt()
 
     return inner
@@ -679,17 +813,21 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
 
     Raises:
         ValueError: (when evaluated) the model has no such label.
+        IndexError: (when evaluated) the layer has no such class.
     """
+    _layer_name(layer, "class_logit")
+    number = None if isinstance(label, str) else checks.whole(label, "class_logit's label, where it is no name,")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        if isinstance(label, (int, np.integer)):
-            index = int(label)
-        else:
+        index = number
+        if index is None:
             labels = list(T("labels"))
             if label not in labels:
                 raise ValueError(f"The model has no label {label!r} among its {len(labels)}.")
             index = labels.index(label)
-        return T(layer)[:, index].sum()
+        classes = T(layer)
+        _check_index(index, classes.shape[1], layer, "class", "classes")
+        return classes[:, index].sum()
 
     return inner

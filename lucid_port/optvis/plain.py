@@ -58,8 +58,12 @@ def _is_ours(factory: Callable[..., Any]) -> bool:
 
 
 def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict:
-    """Arguments of a call by name, defaults included, in the order of the signature."""
-    bound = inspect.signature(function).bind(*args, **kwargs)
+    """Arguments of a call by name, defaults included, in the order of the signature.
+
+    Raises:
+        TypeError: the function does not take these arguments.
+    """
+    bound = _bound(function, args, kwargs)
     bound.apply_defaults()
     arguments: dict[str, Any] = {}
     for name, value in bound.arguments.items():
@@ -71,6 +75,13 @@ def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
         else:
             arguments[name] = value
     return arguments
+
+
+def _bound(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+    try:
+        return inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{function.__name__}: {error}.") from None
 
 
 def _array_to_data(array: np.ndarray) -> dict[str, Any]:

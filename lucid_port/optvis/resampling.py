@@ -7,7 +7,10 @@ and `grid_sample` rounds nearest neighbours differently.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -54,7 +57,7 @@ def _bilinear_tensors(
     )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Interpolation matrix [target, source] of TensorFlow's legacy bilinear resize on one axis."""
     low, high, share = _bilinear_table(source, target)
@@ -128,6 +131,42 @@ def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.
 
 # Rotation -------------------------------------------------------------------------------------
 
+TABLE_BYTES = 256 * 2**20
+"""What rotation tables may take in memory: all that the standard transforms need for images of 224 pixels."""
+
+Tables = tuple[torch.Tensor, torch.Tensor]
+
+
+class _TableCache:
+    """The latest results of a function that gives tables, as long as they take no more than `limit` bytes together.
+
+    An entry count would not do: a table has the size of the image. The latest result is kept whatever its size.
+    """
+
+    def __init__(self, function: Callable[..., Tables], limit: int) -> None:
+        self._function, self._limit = function, limit
+        self._kept: OrderedDict[tuple[Any, ...], Tables] = OrderedDict()
+        self._lock = Lock()
+        self.bytes = 0
+
+    def __call__(self, *key: Any) -> Tables:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        tables = self._function(*key)  # unlocked: two threads may both compute it, and get the same
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = tables
+                self.bytes += _bytes(tables)
+            while self.bytes > self._limit and len(self._kept) > 1:
+                self.bytes -= _bytes(self._kept.popitem(last=False)[1])
+        return tables
+
+
+def _bytes(tables: Tables) -> int:
+    return sum(table.numel() * table.element_size() for table in tables)
+
 
 def _rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
     """Output-to-input map [2, 3] float32 of a rotation by `angle` radians about the centre."""
@@ -181,15 +220,15 @@ def _nearest_table(matrix: np.ndarray, height: int, width: int) -> tuple[np.ndar
     return index.reshape(-1).astype(np.int32), outside.reshape(-1)
 
 
-@lru_cache(maxsize=1024)
-def _rotation_tables(
-    angle: float, height: int, width: int, inverse: bool, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _make_rotation_tables(angle: float, height: int, width: int, inverse: bool, device: torch.device) -> Tables:
     matrix = _rotation_matrix(angle, height, width)
     if inverse:
         matrix = _inverse_map(matrix)
     index, outside = _nearest_table(matrix, height, width)
     return torch.from_numpy(index).to(device), torch.from_numpy(outside).to(device)
+
+
+_rotation_tables = _TableCache(_make_rotation_tables, TABLE_BYTES)
 
 
 def _gather_pixels(image: torch.Tensor, index: torch.Tensor, outside: torch.Tensor) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis import plain
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
@@ -66,7 +67,12 @@ class Transform:
         return shape
 
     def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
-        """Draw and apply. Without a source, draws come from a new one with the default seed."""
+        """Draw and apply. Without a source, draws come from a new one with the default seed.
+
+        Raises:
+            ValueError: the image is no batch.
+        """
+        _check_batch(image)
         if source is None:
             source = RandomSource()
         return self.apply(image, self.make_params(source.scope(self.kind), tuple(image.shape)))
@@ -75,6 +81,14 @@ class Transform:
         """Plain-data form: `{"transform": kind, "args": {...}}`."""
         args = {f.name: plain.to_data(getattr(self, f.name)) for f in fields(self)}
         return {"transform": self.kind, "args": args}
+
+
+def _check_batch(image: torch.Tensor) -> None:
+    if image.ndim != 4:
+        raise ValueError(
+            f"Transforms take a batch of images, 4 axes, not one of shape {list(image.shape)} (channels first): make "
+            "the parameterization's shape [batch, height, width, channels], or add the axis with its [None]."
+        )
 
 
 def _per_image(
@@ -136,10 +150,12 @@ class Pad(Transform):
     constant_value: float | str = 0.5
 
     def __post_init__(self) -> None:
-        if self.mode.lower() not in _PAD_MODES:
-            raise ValueError(f"Unknown pad mode {self.mode!r}: use one of {_PAD_MODES}.")
+        if str(self.mode).lower() not in _PAD_MODES:
+            raise ValueError(f"Unknown pad mode {self.mode!r}: use one of {', '.join(_PAD_MODES)}.")
         if isinstance(self.constant_value, str) and self.constant_value != "uniform":
             raise ValueError(f"constant_value is a number or 'uniform', not {self.constant_value!r}.")
+        if not isinstance(self.constant_value, str):
+            checks.number(self.constant_value, "pad's constant_value")
 
     def make_params(self, source: RandomSource, shape: Shape) -> Any:
         if self.constant_value != "uniform":
@@ -191,7 +207,7 @@ class RandomRotate(Transform):
     exact_pi: bool = False
 
     def __post_init__(self) -> None:
-        if self.units.lower() not in ("degrees", *_RADIANS):
+        if str(self.units).lower() not in ("degrees", *_RADIANS):
             raise ValueError(f"Unknown units {self.units!r}: use 'degrees' or 'radians'.")
 
     def make_params(self, source: RandomSource, shape: Shape) -> Any:
@@ -239,6 +255,11 @@ class NormalizeGradient(Transform):
     def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
         scales = None
         if self.grad_scales is not None:
+            if len(self.grad_scales) not in (1, image.shape[0]):
+                raise ValueError(
+                    f"normalize_gradient got {len(self.grad_scales)} grad_scales for a batch of {image.shape[0]} "
+                    "images: give one for each."
+                )
             scales = torch.tensor(self.grad_scales, dtype=image.dtype, device=image.device)
         return _NormalizeGradient.apply(image, scales, self.zero_safe)
 
@@ -301,7 +322,11 @@ class Custom(Transform):
     function: Callable[[torch.Tensor], torch.Tensor]
 
     def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
-        return self.function(image)
+        result = self.function(image)
+        if not isinstance(result, torch.Tensor) or result.ndim != 4:
+            name = getattr(self.function, "__name__", type(self.function).__name__)
+            raise TypeError(f"The transform {name} returned {checks.shown(result)}, not a batch of images (NCHW).")
+        return result
 
 
 @dataclass(frozen=True)
@@ -330,6 +355,7 @@ class Compose(Transform):
         return shape
 
     def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
+        _check_batch(image)
         source = RandomSource() if source is None else source
         # Interleaved, so that a user's own transform may return any size.
         for index, transform in enumerate(self.transforms):
@@ -350,8 +376,11 @@ def jitter(d: int, seed: int | None = None) -> Jitter:
     Args:
         d: pixels by which height and width shrink.
         seed: draw from this seed instead of the render's.
+
+    Raises:
+        TypeError, ValueError: `d` is not a whole number from 0 on.
     """
-    return Jitter(int(d), seed)
+    return Jitter(checks.whole(d, "jitter's d", 0), _seed(seed, "jitter"))
 
 
 def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad:
@@ -361,13 +390,20 @@ def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad
         w: width.
         mode: REFLECT, SYMMETRIC or CONSTANT, in any case.
         constant_value: used by CONSTANT; `"uniform"` draws one number in [0, 1) each time.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
     """
-    return Pad(int(w), mode, constant_value)
+    return Pad(checks.whole(w, "pad's w", 0), mode, constant_value)
 
 
 def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScale:
-    """Resize by one of `scales`, with TensorFlow's legacy bilinear rule and truncated sizes."""
-    return RandomScale(_numbers(scales, "scales"), seed)
+    """Resize by one of `scales`, with TensorFlow's legacy bilinear rule and truncated sizes.
+
+    Raises:
+        TypeError, ValueError: `scales` are no positive numbers.
+    """
+    return RandomScale(_numbers(scales, "random_scale's scales", above=0), _seed(seed, "random_scale"))
 
 
 def random_rotate(
@@ -384,8 +420,11 @@ def random_rotate(
         units: `"degrees"`, or `"radians"`, `"rads"`, `"rad"`.
         seed: draw from this seed instead of the render's.
         exact_pi: Lucid converts degrees with 3.14 for pi; True uses pi.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
     """
-    return RandomRotate(_numbers(angles, "angles"), units, seed, exact_pi)
+    return RandomRotate(_numbers(angles, "random_rotate's angles"), units, _seed(seed, "random_rotate"), bool(exact_pi))
 
 
 def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe: bool = True) -> NormalizeGradient:
@@ -394,9 +433,14 @@ def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe:
     Args:
         grad_scales: norm wanted for each image.
         zero_safe: keep a zero gradient zero. False divides by zero as Lucid does (NaN).
+
+    Raises:
+        TypeError, ValueError: `grad_scales` are no finite numbers.
     """
-    scales = None if grad_scales is None else tuple(float(s) for s in grad_scales)
-    return NormalizeGradient(scales, zero_safe)
+    if grad_scales is None:
+        return NormalizeGradient(None, zero_safe)
+    scales = _numbers(grad_scales, "normalize_gradient's grad_scales")
+    return NormalizeGradient(tuple(float(scale) for scale in scales), zero_safe)
 
 
 def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
@@ -404,38 +448,60 @@ def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
 
     Args:
         sd: standard deviation of the noise's spectrum.
+
+    Raises:
+        TypeError, ValueError: `sd` is no number from 0 on.
     """
+    if sd is not None:
+        sd = checks.number(sd, "collapse_alpha_random's sd", 0)
     return CollapseAlphaRandom(sd)
 
 
 def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
-    """Crop to the centre or pad with zeros (before: the smaller half) to a fixed size."""
-    return CropOrPadTo(int(height), int(width))
+    """Crop to the centre or pad with zeros (before: the smaller half) to a fixed size.
+
+    Raises:
+        TypeError, ValueError: a size is not a whole number from 1 on.
+    """
+    sizes = checks.whole(height, "crop_or_pad_to's height", 1), checks.whole(width, "crop_or_pad_to's width", 1)
+    return CropOrPadTo(*sizes)
 
 
 def compose(transforms: Iterable[Transform | Callable[[torch.Tensor], torch.Tensor]]) -> Compose:
-    """Apply `transforms` from left to right; none is the identity."""
-    return Compose(tuple(as_transform(t) for t in transforms))
+    """Apply `transforms` from left to right; none is the identity.
+
+    Raises:
+        TypeError: they are no transforms.
+    """
+    wanted = "a list of transforms, as in [transform.jitter(8)]"
+    return Compose(tuple(as_transform(t) for t in checks.items(transforms, "transforms", wanted)))
 
 
 def as_transform(transform: Transform | Callable[[torch.Tensor], torch.Tensor]) -> Transform:
     """A transform from itself or from a function of an NCHW image.
 
     Raises:
-        TypeError: neither.
+        TypeError: neither, or what makes a transform rather than one.
     """
     if isinstance(transform, Transform):
         return transform
+    if isinstance(transform, type) or any(transform is factory for factory in _FACTORIES):
+        name = transform.__name__
+        raise TypeError(f"{name} makes transforms, it is none itself: call it with its arguments, as in {name}(...).")
     if callable(transform):
         return Custom(transform)
-    raise TypeError(f"A transform is a Transform or a function of an image, not {transform!r}.")
+    raise TypeError(f"A transform is a Transform or a function of an image, not {checks.shown(transform)}.")
 
 
-def _numbers(values: Iterable[float], what: str) -> tuple[float, ...]:
-    numbers = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
-    if not numbers:
-        raise ValueError(f"No {what} to choose from.")
-    return numbers
+def _seed(seed: Any, transform: str) -> int | None:
+    return None if seed is None else checks.whole(seed, f"{transform}'s seed", 0)
+
+
+def _numbers(values: Any, what: str, above: float | None = None) -> tuple[float, ...]:
+    given = checks.items(values, what, "a list of numbers")
+    if not given:
+        raise ValueError(f"{what} are empty: there is nothing to choose from.")
+    return tuple(checks.number(value, f"Each of {what}", above=above) for value in given)
 
 
 standard_transforms: list[Transform] = [
@@ -447,7 +513,7 @@ standard_transforms: list[Transform] = [
 ]
 """Lucid's default: small shifts, scales by up to 10 % and rotations by up to 10 degrees."""
 
-for _factory in (
+_FACTORIES: tuple[Callable[..., Transform], ...] = (
     jitter,
     pad,
     random_scale,
@@ -456,5 +522,6 @@ for _factory in (
     collapse_alpha_random,
     crop_or_pad_to,
     compose,
-):
+)
+for _factory in _FACTORIES:
     plain.register("transform", _factory.__name__, _factory)

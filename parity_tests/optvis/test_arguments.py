@@ -1,0 +1,174 @@
+"""What is said to someone who gives an argument that makes no sense."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lucid_port.optvis import objectives, resampling, transform
+
+NAN, INFINITY = float("nan"), float("inf")
+
+# Objectives -----------------------------------------------------------------------------------
+
+ACTIVATIONS = {
+    "input": torch.rand(2, 3, 6, 7),
+    "lay": torch.rand(2, 4, 5, 6),
+    "head": torch.rand(2, 4),
+    "labels": ["cat", "dog", "cow", "hen", "pig"],
+}
+LAY = objectives.channel("lay", 0)
+
+WHEN_MADE = [
+    (lambda: objectives.channel("lay", "1"), TypeError, r"channel's n_channel is a whole number, not '1'"),
+    (lambda: objectives.channel("lay", 1.5), ValueError, r"whole number, not 1\.5"),
+    (lambda: objectives.channel("lay", True), TypeError, "whole number, not True"),
+    (lambda: objectives.channel(3, 1), TypeError, "channel's layer is the name of a layer"),
+    (lambda: objectives.channel("lay", 1, batch=-1), ValueError, "batch, the index of an image, is a whole number"),
+    (lambda: objectives.channel("lay", 1, batch="1"), TypeError, "batch"),
+    (lambda: objectives.channel("lay"), TypeError, "channel: missing a required argument: 'n_channel'"),
+    (lambda: objectives.neuron("lay", None), TypeError, "neuron's channel_n"),
+    (lambda: objectives.neuron("lay", 1, x=1.5), ValueError, "neuron's x"),
+    (lambda: objectives.neuron("lay", 1, y="2"), TypeError, "neuron's y"),
+    (lambda: objectives.direction("lay", [1, NAN, 0, 0]), ValueError, "direction's vec contains NaN"),
+    (
+        lambda: objectives.direction("lay", torch.full((4,), INFINITY)),
+        ValueError,
+        "direction's vec contains NaN or inf",
+    ),
+    (lambda: objectives.direction("lay", ["a", "b"]), TypeError, "direction's vec is an array of real numbers"),
+    (lambda: objectives.direction("lay", [[1, 2], [3]]), ValueError, "rows differ in length"),
+    (lambda: objectives.direction("lay", []), ValueError, "direction's vec is empty"),
+    (lambda: objectives.direction("lay", 3), TypeError, "one number for each channel; it is the number 3"),
+    (lambda: objectives.direction("lay", [1, 2, 3, 4], cossim_pow=NAN), ValueError, "direction's cossim_pow"),
+    (lambda: objectives.direction_neuron("lay", [1, 2, 3, NAN]), ValueError, "direction_neuron's vec"),
+    (lambda: objectives.tensor_direction("lay", [1, 2]), ValueError, "not of rank 1"),
+    (lambda: objectives.L1(constant="0"), TypeError, "L1's constant"),
+    (lambda: objectives.L2(constant=NAN), ValueError, "L2's constant"),
+    (lambda: objectives.L2(epsilon=-1), ValueError, "L2's epsilon is a finite number from 0 on"),
+    (lambda: objectives.alignment("lay", 0), ValueError, "decay_ratio is a finite number above 0"),
+    (lambda: objectives.input_diff("photo.png"), TypeError, "input_diff's orig_img"),
+    (lambda: objectives.class_logit("head", 1.5), ValueError, "class_logit's label"),
+    (lambda: objectives.class_logit("head", None), TypeError, "class_logit's label"),
+    (lambda: objectives.channel_interpolate("lay", 0, "lay", "1"), TypeError, "n_channel2"),
+    (lambda: objectives.penalize_boundary_complexity((6, 7)), ValueError, r"\[batch, height, width, channels\]"),
+    (lambda: objectives.penalize_boundary_complexity(6), TypeError, r"\[batch, height, width, channels\]"),
+    (lambda: objectives.penalize_boundary_complexity((1, 6, 7, 3), w=-1), ValueError, "w is a whole number from 0"),
+    (lambda: LAY * NAN, ValueError, "An objective's factor is a finite number, not nan"),
+    (lambda: INFINITY * LAY, ValueError, "factor"),
+    (lambda: LAY + NAN, ValueError, "summand"),
+    (lambda: LAY - NAN, ValueError, "finite"),
+    (lambda: LAY / NAN, ValueError, "divisor"),
+    (lambda: LAY / 0, ZeroDivisionError, "divided by 0"),
+    (lambda: objectives.Objective("lay:1"), TypeError, "use as_objective"),
+    (lambda: objectives.Objective.sum("lay:1"), TypeError, "a list of objectives"),
+    (lambda: objectives.as_objective(objectives.channel), TypeError, "channel makes objectives"),
+]
+
+WHEN_EVALUATED = [
+    (lambda: objectives.channel("lay", 4), IndexError, r"'lay' has no channel 4: its channels are 0 to 3"),
+    (lambda: objectives.direction("lay", [1, 2, 3]), ValueError, "has 3 numbers, but layer 'lay' has 4 channels"),
+    (lambda: objectives.direction("lay", [1]), ValueError, "has 1 numbers, but layer 'lay' has 4 channels"),
+    (lambda: objectives.direction("lay", np.ones((3, 1, 1, 4))), ValueError, "does not fit the activation of layer"),
+    (lambda: objectives.direction_neuron("lay", np.ones(5)), ValueError, "has 5 numbers"),
+    (lambda: objectives.tensor_direction("lay", np.ones((2, 2, 5))), ValueError, "has 5 numbers"),
+    (lambda: objectives.tensor_direction("lay", np.ones((3, 2, 2, 4))), ValueError, "does not fit"),
+    (lambda: objectives.tensor_direction("lay", np.ones((9, 2, 4))), ValueError, "larger than layer 'lay'"),
+    (lambda: objectives.class_logit("head", 4), IndexError, "'head' has no class 4: its classes are 0 to 3"),
+    (lambda: objectives.class_logit("head", "pig"), IndexError, "'head' has no class 4"),
+    (lambda: objectives.channel_interpolate("lay", 0, "lay", 4), IndexError, "'lay' has no channel 4"),
+    (lambda: objectives.input_diff(np.ones((6, 8, 3))), ValueError, r"\[6, 8, 3\].* does not fit .*\[2, 6, 7, 3\]"),
+    (lambda: objectives.penalize_boundary_complexity((1, 7, 6, 3), w=1), ValueError, "shp .* does not fit"),
+    (lambda: objectives.penalize_boundary_complexity(None, mask=np.ones((3, 3))), ValueError, "mask .* does not fit"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "words"), WHEN_MADE)
+def test_objectives_refuse_when_they_are_made(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+@pytest.mark.parametrize(("make", "error", "words"), WHEN_EVALUATED)
+def test_objectives_refuse_what_does_not_fit_the_layer(make, error, words):
+    objective = make()
+    with pytest.raises(error, match=words):
+        objective(ACTIVATIONS.__getitem__)
+
+
+def test_numbers_may_be_whole_floats_and_tensors_without_axes():
+    expected = objectives.channel("lay", 3)(ACTIVATIONS.__getitem__)
+    for number in (3.0, np.int64(3), np.array(3), torch.tensor(3)):
+        assert objectives.channel("lay", number)(ACTIVATIONS.__getitem__) == expected
+
+
+# Transforms -----------------------------------------------------------------------------------
+
+TRANSFORMS = [
+    (lambda: transform.jitter(-1), ValueError, "jitter's d is a whole number from 0 on, not -1"),
+    (lambda: transform.jitter(1.5), ValueError, "jitter's d"),
+    (lambda: transform.jitter("8"), TypeError, "jitter's d"),
+    (lambda: transform.jitter(8, seed=-1), ValueError, "jitter's seed"),
+    (lambda: transform.pad(-1), ValueError, "pad's w"),
+    (lambda: transform.pad(2, mode=3), ValueError, "pad mode 3"),
+    (lambda: transform.pad(2, "constant", NAN), ValueError, "pad's constant_value is a finite number"),
+    (lambda: transform.pad(2, "constant", None), TypeError, "pad's constant_value"),
+    (lambda: transform.random_scale([1, 0]), ValueError, "random_scale's scales is a finite number above 0, not 0"),
+    (lambda: transform.random_scale([-1]), ValueError, "random_scale's scales"),
+    (lambda: transform.random_scale(1.1), TypeError, "random_scale's scales is a list of numbers, not 1.1"),
+    (lambda: transform.random_scale([]), ValueError, "nothing to choose from"),
+    (lambda: transform.random_rotate([NAN]), ValueError, "random_rotate's angles"),
+    (lambda: transform.random_rotate("10"), TypeError, "random_rotate's angles"),
+    (lambda: transform.random_rotate([10], units=None), ValueError, "Unknown units None"),
+    (lambda: transform.normalize_gradient(0.5), TypeError, "grad_scales is a list of numbers"),
+    (lambda: transform.normalize_gradient([NAN]), ValueError, "grad_scales"),
+    (lambda: transform.collapse_alpha_random(NAN), ValueError, "collapse_alpha_random's sd"),
+    (lambda: transform.collapse_alpha_random(-1), ValueError, "collapse_alpha_random's sd"),
+    (lambda: transform.crop_or_pad_to(-3, 4), ValueError, "crop_or_pad_to's height is a whole number from 1 on"),
+    (lambda: transform.crop_or_pad_to(3, 4.5), ValueError, "crop_or_pad_to's width"),
+    (lambda: transform.compose("jitter"), TypeError, r"list of transforms, as in .*, not 'jitter'"),
+    (lambda: transform.compose(3), TypeError, "transforms is a list of transforms"),
+    (lambda: transform.compose([3]), TypeError, "A transform is a Transform or a function"),
+    (lambda: transform.as_transform(transform.jitter), TypeError, "jitter makes transforms"),
+    (lambda: transform.as_transform(torch.nn.ReLU), TypeError, "ReLU makes transforms"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "words"), TRANSFORMS)
+def test_transforms_refuse_when_they_are_made(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+@pytest.mark.parametrize("chain", [transform.jitter(2), transform.compose([]), transform.as_transform(torch.relu)])
+def test_transforms_want_a_batch(chain):
+    with pytest.raises(ValueError, match=r"4 axes, not one of shape \[3, 8, 9\]"):
+        chain(torch.rand(3, 8, 9))
+
+
+@pytest.mark.parametrize("function", [lambda image: None, lambda image: image[0]])
+def test_a_function_has_to_return_a_batch(function):
+    with pytest.raises(TypeError, match=r"The transform <lambda> returned .*, not a batch"):
+        transform.compose([function])(torch.rand(1, 3, 8, 9))
+
+
+def test_gradient_scales_are_one_for_each_image():
+    image = torch.rand(3, 3, 4, 4)
+    with pytest.raises(ValueError, match="2 grad_scales for a batch of 3 images"):
+        transform.normalize_gradient([1, 2])(image)
+    assert transform.normalize_gradient([2])(image).shape == image.shape
+
+
+def test_rotation_tables_keep_to_their_memory():
+    made = []
+
+    def make(size):
+        made.append(size)
+        return torch.zeros(size, dtype=torch.int32), torch.zeros(size, dtype=torch.bool)
+
+    tables = resampling._TableCache(make, limit=100)
+    for size in (10, 10, 8, 10, 5, 8, 30, 30):
+        assert [len(table) for table in tables(size)] == [size, size]
+        assert tables.bytes <= 100 or size == 30
+    assert made == [10, 8, 5, 8, 30]
