@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
-from lucid_port.optvis import objectives, resampling, transform
+from lucid_port.optvis import objectives, param, resampling, transform
+from lucid_port.optvis.sampling import RandomSource
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -172,3 +176,130 @@ def test_rotation_tables_keep_to_their_memory():
         assert [len(table) for table in tables(size)] == [size, size]
         assert tables.bytes <= 100 or size == 30
     assert made == [10, 8, 5, 8, 30]
+
+
+# Parameterizations ----------------------------------------------------------------------------
+
+RGB = np.full((4, 5, 3), 0.5)
+
+PARAMETERIZATIONS = [
+    (lambda: param.image(0), ValueError, "image's w is a whole number from 1 on, not 0"),
+    (lambda: param.image(-3), ValueError, "image's w"),
+    (lambda: param.image(32.5), ValueError, "image's w"),
+    (lambda: param.image("32"), TypeError, "image's w"),
+    (lambda: param.image(1), ValueError, "width of at least 2 pixels"),
+    (lambda: param.image(8, 0), ValueError, "image's h"),
+    (lambda: param.image(8, batch=0), ValueError, "image's batch"),
+    (lambda: param.image(8, batch=0.5), ValueError, "image's batch"),
+    (lambda: param.image(8, channels=0), ValueError, "image's channels"),
+    (lambda: param.image(8, sd=NAN), ValueError, "fft_image's sd is a finite number from 0 on"),
+    (lambda: param.image(8, sd=-1, fft=False), ValueError, "pixel_image's sd"),
+    (lambda: param.image(5, 4, init=RGB * NAN), ValueError, "An initial value contains NaN"),
+    (lambda: param.image(5, 4, init="photo.png"), TypeError, "An initial value is an array of real numbers"),
+    (lambda: param.image(4, 5, init=RGB), ValueError, r"\(4, 5, 3\) does not fit the shape \(1, 5, 4, 3\)"),
+    (lambda: param.fft_image((1, 8, 8, 3), decay_power=INFINITY), ValueError, "fft_image's decay_power"),
+    (
+        lambda: param.fft_image(8),
+        TypeError,
+        r"fft_image's shape is a shape of \[batch, height, width, channels\], not 8",
+    ),
+    (lambda: param.fft_image((8, 8, 3)), ValueError, r"not \(8, 8, 3\)"),
+    (lambda: param.pixel_image((1, 8.5, 8, 3)), ValueError, "Every size of pixel_image's shape is a whole number"),
+    (lambda: param.laplacian_pyramid_image((8, 8)), ValueError, r"\[\.\.\., height, width, channels\]"),
+    (lambda: param.laplacian_pyramid_image((1, 8, 8, 3), 0), ValueError, "n_levels"),
+    (lambda: param.lowres_tensor((8, 8), (0, 4)), ValueError, "lowres_tensor's underlying_shape"),
+    (lambda: param.lowres_tensor((8, 8), (4, 4), offset=-1), ValueError, "An offset of lowres_tensor"),
+    (lambda: param.lowres_tensor((8, 8), (4, 4), offset=9), ValueError, "offset of 9 does not fit an axis of size 8"),
+    (lambda: param.image_sample((1, 8, 8, 3), sd=NAN), ValueError, "image_sample's sd"),
+    (lambda: param.cppn(0), ValueError, "cppn's width"),
+    (lambda: param.cppn(8, batch=0), ValueError, "cppn's batch"),
+    (lambda: param.cppn(8, num_layers=-1), ValueError, "cppn's num_layers"),
+    (lambda: param.cppn(8, activation_func=3), TypeError, "activation_func is a name or a function, not 3"),
+    (lambda: param.unit_ball_L2((0, 3)), ValueError, "unit_ball_L2's shape"),
+    (lambda: param.unit_ball_L_inf(3), TypeError, "unit_ball_L_inf's shape"),
+    (lambda: param.multi_interpolation_basis(1), ValueError, "n_objectives is a whole number from 2 on, not 1"),
+    (lambda: param.resize_bilinear_nd(torch.ones(4, 4), (0, 4)), ValueError, "target_shape"),
+    (lambda: param.bilinearly_sampled_image(torch.ones(1, 4, 4, 3), torch.ones(5, 2)), ValueError, "a texture"),
+    (lambda: param.constant(NAN), ValueError, "A constant in a parameterization contains NaN"),
+    (lambda: param.image(8) + "1", TypeError, "A constant in a parameterization is an array of real numbers, not '1'"),
+    (lambda: param.image(8) * NAN, ValueError, "contains NaN"),
+    (lambda: param.image(8)[0.5], ValueError, "An index of a parameterization"),
+    (lambda: param.image(8)[[0, 1]], TypeError, "An index of a parameterization"),
+    (lambda: param.image(8)[..., ...], IndexError, "at most one"),
+    (lambda: param.image(8)[::0], ValueError, "step of a slice cannot be 0"),
+    (lambda: param.stack([]), ValueError, "stack needs at least one"),
+    (lambda: param.concat(param.image(8)), TypeError, "concat joins is a list of parameterizations"),
+    (lambda: param.as_parameterization(np.ones((1, 3, 8, 8))), TypeError, "an array of shape"),
+]
+
+WHEN_COMPUTED = [
+    (lambda: param.image(8) + param.image(9), ValueError, r"\[1, 8, 8, 3\] and \[1, 9, 9, 3\] cannot be combined"),
+    (lambda: param.image(8) * np.ones(4), ValueError, "cannot be combined"),
+    (lambda: param.stack([param.image(8), param.image(9)]), ValueError, r"stack cannot join .* \[1, 9, 9, 3\]"),
+    (lambda: param.concat([param.image(8), param.image(9)]), ValueError, "concat cannot join"),
+    (lambda: param.image(8)[0, 0, 0, 0, 0], IndexError, "5 indices are too many"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "words"), PARAMETERIZATIONS)
+def test_parameterizations_refuse_when_they_are_made(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+@pytest.mark.parametrize(("make", "error", "words"), WHEN_COMPUTED)
+def test_parameterizations_refuse_parts_that_do_not_fit(make, error, words):
+    made = make()
+    with pytest.raises(error, match=words):
+        made()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        (..., slice(None, None, -1)),
+        (0, ..., slice(None, None, -2), slice(None)),
+        (slice(None), slice(5, 1, -3)),
+        (None, ..., slice(1, 3), slice(2, 0, -1)),
+        (slice(None), slice(0, 4, -1)),
+    ],
+)
+def test_slices_may_run_backwards(index):
+    image = param.image(6, 7, batch=2)
+    assert np.array_equal(image[index].nhwc().detach().numpy(), image.nhwc().detach().numpy()[index])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: param.image(6, alpha=True),
+        lambda: param.grayscale_image_rgb(6),
+        lambda: param.image(6, channels=2, fft=False),
+        lambda: param.to_valid_rgb(param.laplacian_pyramid_image((1, 8, 8, 3))),
+        lambda: param.stack([param.image(6)[0, ::-1], param.image(6)[0] * 0.5]).reshape(2, 6, 6, 3),
+        lambda: param.cppn(6, num_layers=1),
+        lambda: param.unit_ball_L2((1, 4, 4, 3)) + param.unit_ball_L_inf((1, 4, 4, 3)),
+    ],
+)
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])
+def test_copies_and_pickles_give_the_same_image(make, duplicate):
+    made = make().reset(RandomSource(2))
+    twin = duplicate(made)
+    assert torch.equal(twin(), made())
+    twin.reset(RandomSource(3))
+    assert torch.equal(made(), make().reset(RandomSource(2))())
+
+
+@pytest.mark.parametrize("make", [param.image, param.cppn, lambda size: param.image(size, fft=False)])
+def test_images_in_double_precision_by_default(make):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert make(6)().dtype == torch.float64
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("init", [0.5, np.full((4, 5, 1), 0.5), np.full((1, 4, 5, 3), 0.5)])
+def test_initial_pictures_are_repeated(init):
+    torch.testing.assert_close(param.image(5, 4, batch=2, init=init)(), torch.full((2, 3, 4, 5), 0.5))

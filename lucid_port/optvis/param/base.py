@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis import plain
 from lucid_port.optvis.sampling import RandomSource
 
@@ -222,6 +223,7 @@ class Constant(Parameterization):
 
     def __init__(self, value: Any) -> None:
         super().__init__()
+        checks.finite_values(value, "A constant in a parameterization")
         array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
         tensor = torch.from_numpy(array.astype(np.float32))
         # Numbers and vectors broadcast in Lucid's order: against the last axis.
@@ -248,7 +250,7 @@ def as_parameterization(value: Any) -> Parameterization:
         return Wrapped(value)
     raise TypeError(
         f"A parameterization is a param.* object, a module without inputs or a tensor that give "
-        f"an NCHW image, or a function without arguments that returns one; not {value!r}."
+        f"an NCHW image, or a function without arguments that returns one; not {checks.shown(value)}."
     )
 
 
@@ -286,6 +288,14 @@ def _binary(operation: str, left: Any, right: Any) -> Parameterization:
     return arithmetic(operation, _operand(left), _operand(right))
 
 
+def _combined(left: torch.Tensor, right: torch.Tensor, operation: str) -> torch.Tensor:
+    pairs = zip(left.shape[::-1], right.shape[::-1], strict=False)
+    if any(a != b and 1 not in (a, b) for a, b in pairs):
+        shapes = " and ".join(str(list(channels_last(part).shape)) for part in (left, right))
+        raise ValueError(f"Parameterizations of the shapes {shapes} cannot be combined: make them of one size.")
+    return _OPERATIONS[operation](left, right)
+
+
 def _operand(value: Any) -> Parameterization:
     return value if isinstance(value, Parameterization) else Constant(value)
 
@@ -293,7 +303,9 @@ def _operand(value: Any) -> Parameterization:
 @parameterization
 def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
     """`left + right` and the like; made by the operators."""
-    return Derived(_OPERATIONS[operation], [left, right])
+    if operation not in _OPERATIONS:
+        raise ValueError(f"Unknown operation {operation!r}: use one of {', '.join(_OPERATIONS)}.")
+    return Derived(functools.partial(_combined, operation=operation), [_operand(left), _operand(right)])
 
 
 @parameterization
@@ -303,19 +315,33 @@ def constant(value: Any) -> Parameterization:
 
 
 def encode_index(index: Any) -> list[Any]:
-    """An index expression as plain data."""
+    """An index expression as plain data.
+
+    Raises:
+        TypeError, ValueError: it holds something else than whole numbers, slices, `...` and None.
+        IndexError: it has several `...`.
+    """
     items = index if isinstance(index, tuple) else (index,)
+    if sum(item is Ellipsis for item in items) > 1:
+        raise IndexError("An index of a parameterization has at most one `...`.")
     encoded: list[Any] = []
     for item in items:
         if item is Ellipsis:
             encoded.append("...")
         elif isinstance(item, slice):
-            encoded.append({"slice": [item.start, item.stop, item.step]})
+            encoded.append({"slice": _encode_slice(item)})
         elif item is None:
             encoded.append(None)
         else:
-            encoded.append(int(item))
+            encoded.append(checks.whole(item, "An index of a parameterization"))
     return encoded
+
+
+def _encode_slice(part: slice) -> list[int | None]:
+    if part.step is not None and part.step == 0:
+        raise ValueError("The step of a slice cannot be 0.")
+    limits = (part.start, part.stop, part.step)
+    return [None if limit is None else checks.whole(limit, "A limit or step of a slice") for limit in limits]
 
 
 def _decode_index(encoded: Sequence[Any]) -> tuple[Any, ...]:
@@ -334,39 +360,81 @@ def _decode_index(encoded: Sequence[Any]) -> tuple[Any, ...]:
 def take(part: Parameterization, index: Sequence[Any]) -> Parameterization:
     """`part[index]` in Lucid's axis order; made by indexing."""
     decoded = _decode_index(index)
-    return Derived(lambda t: _indexed(t, decoded), [part], last=True)
+    return Derived(functools.partial(_indexed, index=decoded), [part], last=True)
 
 
 def _indexed(tensor: torch.Tensor, index: tuple[Any, ...]) -> torch.Tensor:
-    """`tensor[index]`, negative steps included (leading axes only), which torch lacks."""
+    """`tensor[index]`, negative steps included, which torch lacks."""
+    count = sum(item is not None and item is not Ellipsis for item in index)
+    if count > tensor.ndim:
+        raise IndexError(f"{count} indices are too many for a parameterization of shape {list(tensor.shape)}.")
     plain_index = list(index)
-    for axis, item in enumerate(index):
-        if item is Ellipsis or item is None:
-            break
-        if isinstance(item, slice) and (item.step or 1) < 0:
-            positions = list(range(*item.indices(tensor.shape[axis])))
-            tensor = tensor.index_select(axis, torch.tensor(positions, device=tensor.device))
-            plain_index[axis] = slice(None)
+    axis = 0
+    for place, item in enumerate(index):
+        if item is Ellipsis:
+            axis += tensor.ndim - count
+        elif item is not None:
+            if isinstance(item, slice) and (item.step or 1) < 0:
+                plain_index[place] = _slice_of_flipped(item, tensor.shape[axis])
+                tensor = tensor.flip(axis)
+            axis += 1
     return tensor[tuple(plain_index)]
+
+
+def _slice_of_flipped(part: slice, size: int) -> slice:
+    """The slice that takes from a flipped axis what `part`, of negative step, takes from the axis itself."""
+    positions = range(*part.indices(size))
+    if not positions:
+        return slice(0, 0)
+    return slice(size - 1 - positions[0], size - positions[-1], -positions.step)
 
 
 @parameterization
 def reshape(part: Parameterization, shape: Sequence[int]) -> Parameterization:
     """`part` reshaped in Lucid's axis order."""
-    sizes = tuple(int(s) for s in shape)
-    return Derived(lambda t: t.reshape(sizes), [part], last=True)
+    sizes = [checks.whole(s, "A size that a parameterization is reshaped to", -1) for s in shape]
+    return Derived(functools.partial(torch.reshape, shape=sizes), [part], last=True)
 
 
 @parameterization
 def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
     """Join parameterizations along an axis, in Lucid's axis order (as `tf.concat`)."""
-    return Derived(lambda *t: torch.cat(t, axis), list(parts), last=True)
+    return Derived(functools.partial(_concatenated, axis=_axis(axis, "concat")), _several(parts, "concat"), last=True)
 
 
 @parameterization
 def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
     """Stack parameterizations along a new axis, in Lucid's axis order (as `tf.stack`)."""
-    return Derived(lambda *t: torch.stack(t, axis), list(parts), last=True)
+    return Derived(functools.partial(_stacked, axis=_axis(axis, "stack")), _several(parts, "stack"), last=True)
+
+
+def _axis(axis: Any, function: str) -> int:
+    return checks.whole(axis, f"{function}'s axis")
+
+
+def _several(parts: Any, function: str) -> list[Parameterization]:
+    given = checks.items(parts, f"What {function} joins", "a list of parameterizations")
+    if not given:
+        raise ValueError(f"{function} needs at least one parameterization.")
+    return [as_parameterization(part) for part in given]
+
+
+def _concatenated(*tensors: torch.Tensor, axis: int) -> torch.Tensor:
+    _check_alike(tensors, "concat", axis)
+    return torch.cat(tensors, axis)
+
+
+def _stacked(*tensors: torch.Tensor, axis: int) -> torch.Tensor:
+    _check_alike(tensors, "stack", None)
+    return torch.stack(tensors, axis)
+
+
+def _check_alike(tensors: Sequence[torch.Tensor], function: str, free: int | None) -> None:
+    """Refuses tensors whose shapes differ, one axis excepted."""
+    rest = [[size for axis, size in enumerate(t.shape) if free is None or axis != free % t.ndim] for t in tensors]
+    if any(sizes != rest[0] for sizes in rest):
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
+        raise ValueError(f"{function} cannot join parameterizations of the shapes {shapes}.")
 
 
 def _parts(thing: Any) -> Iterator[Parameterization]:

@@ -7,6 +7,8 @@ Mordvintsev and Schubert, "Feature Visualization" (Distill 2017), section on pre
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -44,9 +46,10 @@ def correlate_colors(image: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: the image has not three channels.
     """
-    if image.shape[-3] != 3:
+    if image.ndim < 3 or image.shape[-3] != 3:
         raise ValueError(
-            f"Colour decorrelation needs 3 channels, not {image.shape[-3]}: pass decorrelate=False or slice the image."
+            f"Colour decorrelation needs 3 channels, which a shape of {list(image.shape)} (channels first) has not: "
+            "pass decorrelate=False or slice the image."
         )
     matrix = torch.from_numpy(color_correlation_normalized).to(image.device, image.dtype)
     flat = image.reshape(*image.shape[:-2], -1)
@@ -75,4 +78,4 @@ def to_valid_rgb(t: Parameterization, decorrelate: bool = False, sigmoid: bool =
         sigmoid: squash by the logistic function. Otherwise values are cut to [0, 1] with a
             gradient that points inwards, and ImageNet's mean is added if `decorrelate`.
     """
-    return Derived(lambda image: to_valid_rgb_tensor(image, decorrelate, sigmoid), [as_parameterization(t)])
+    return Derived(partial(to_valid_rgb_tensor, decorrelate=decorrelate, sigmoid=sigmoid), [as_parameterization(t)])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
 from lucid_port.optvis.sampling import RandomSource
 
@@ -115,7 +116,7 @@ class _CPPN(Parameterization):
     ) -> None:
         super().__init__()
         self._batch, self._activation = batch, activation
-        self.register_buffer("grid", coordinate_grid(width), persistent=False)
+        self.register_buffer("grid", coordinate_grid(width).to(torch.get_default_dtype()), persistent=False)
         grown = activation(torch.zeros(1, hidden, 1, 1)).shape[1]
         self.hidden = torch.nn.ModuleList(
             _Layer(2 if index == 0 else grown, hidden, normalize) for index in range(layers)
@@ -161,19 +162,20 @@ def cppn(
         normalize: instance norm after each hidden convolution.
 
     Raises:
-        ValueError: an unknown activation is named.
+        TypeError, ValueError: an unknown activation is named, or a number is no size.
     """
+    width, batch, outputs, hidden, layers = (
+        checks.whole(width, "cppn's width", 1),
+        checks.whole(batch, "cppn's batch", 1),
+        checks.whole(num_output_channels, "cppn's num_output_channels", 1),
+        checks.whole(num_hidden_channels, "cppn's num_hidden_channels", 1),
+        checks.whole(num_layers, "cppn's num_layers", 0),
+    )
     activation: Any = activation_func
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:
             raise ValueError(f"Unknown activation {activation!r}: use {', '.join(ACTIVATIONS)}.")
         activation = ACTIVATIONS[activation]
-    return _CPPN(
-        width,
-        batch,
-        num_output_channels,
-        num_hidden_channels,
-        num_layers,
-        activation,
-        normalize,
-    )
+    if not callable(activation):
+        raise TypeError(f"cppn's activation_func is a name or a function, not {checks.shown(activation)}.")
+    return _CPPN(width, batch, outputs, hidden, layers, activation, normalize)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Derived, Parameterization, parameterization
 from lucid_port.optvis.param.color import color_correlation_normalized, to_valid_rgb_tensor
-from lucid_port.optvis.param.spatial import fft_image, pixel_image
+from lucid_port.optvis.param.spatial import broadcast_initial, fft_image, pixel_image
 
 __all__ = ["grayscale_image_rgb", "image", "raw_from_rgb"]
 
@@ -26,8 +28,10 @@ def raw_from_rgb(picture: Any, decorrelate: bool, margin: float = 1e-3) -> np.nd
         float64 array of the same shape.
 
     Raises:
-        ValueError: values lie outside [0, 1].
+        TypeError: the picture holds something else than numbers.
+        ValueError: values are NaN, or lie outside [0, 1].
     """
+    checks.finite_values(picture, "An initial image")
     values = np.asarray(picture.detach().cpu() if isinstance(picture, torch.Tensor) else picture)
     values = values.astype(np.float64)
     if values.min() < 0 or values.max() > 1:
@@ -68,18 +72,26 @@ def image(
 
     Returns:
         A parameterization of shape [batch, h, w, channels] in Lucid's axis order.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
     """
     decorrelated = decorrelate and channels is None
-    count = channels or (4 if alpha else 3)
-    shape = [batch or 1, h or w, w, count]
-    start = None if init is None else raw_from_rgb(init, decorrelated)
+    width = checks.whole(w, "image's w", 1)
+    shape = [
+        1 if batch is None else checks.whole(batch, "image's batch", 1),
+        width if h is None else checks.whole(h, "image's h", 1),
+        width,
+        (4 if alpha else 3) if channels is None else checks.whole(channels, "image's channels", 1),
+    ]
+    start = None if init is None else raw_from_rgb(broadcast_initial(init, shape), decorrelated)
     if fft:
         raw = fft_image(shape, sd=sd, init_val=start)
     else:
         raw = pixel_image(shape, sd=None if init is not None else sd, init_val=start)
-    if channels:
+    if channels is not None:
         return Derived(torch.sigmoid, [raw])
-    return Derived(lambda t: _squash(t, decorrelate), [raw])
+    return Derived(partial(_squash, decorrelate=decorrelate), [raw])
 
 
 def _squash(raw: torch.Tensor, decorrelate: bool) -> torch.Tensor:
@@ -101,4 +113,8 @@ def grayscale_image_rgb(
 ) -> Parameterization:
     """A grey image in three equal channels; arguments as in `image`."""
     grey = image(w, h, batch, sd, decorrelate, fft, alpha, channels=1)
-    return Derived(lambda t: t.expand(-1, 3, -1, -1), [grey])
+    return Derived(_in_three_channels, [grey])
+
+
+def _in_three_channels(grey: torch.Tensor) -> torch.Tensor:
+    return grey.expand(-1, 3, -1, -1)

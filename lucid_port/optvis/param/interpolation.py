@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Parameterization, parameterization, stack
 from lucid_port.optvis.param.lowres import lowres_tensor
 
@@ -55,10 +56,14 @@ def multi_interpolation_basis(
     Raises:
         ValueError: fewer than 2 objectives or steps, or a width below 8, were asked for.
     """
-    if n_objectives < 2 or n_interp_steps < 2 or width < 8:
-        raise ValueError("At least 2 objectives, 2 steps and a width of 8 are needed.")
+    function = "multi_interpolation_basis"
     build = _symmetric_basis if symmetric else _lucid_basis
-    return build(n_objectives, n_interp_steps, width, channels)
+    return build(
+        checks.whole(n_objectives, f"{function}'s n_objectives", 2),
+        checks.whole(n_interp_steps, f"{function}'s n_interp_steps", 2),
+        checks.whole(width, f"{function}'s width", 8),
+        checks.whole(channels, f"{function}'s channels", 1),
+    )
 
 
 _LEVELS = (1, 2, 4, 8)

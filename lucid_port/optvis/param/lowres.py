@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis.param.base import (
     Memo,
     Parameterization,
@@ -16,7 +17,7 @@ from lucid_port.optvis.param.base import (
     parameterization,
 )
 from lucid_port.optvis.param.resize_bilinear_nd import resize_bilinear_nd
-from lucid_port.optvis.param.spatial import draw_normal
+from lucid_port.optvis.param.spatial import deviation, draw_normal
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["lowres_tensor", "offset_tensor"]
@@ -67,7 +68,9 @@ def _offsets(shape: Sequence[int], underlying: Sequence[int], offset: Any) -> li
         if entry is True:
             amounts.append(int(size / small / 2))
         else:
-            amounts.append(int(entry or 0))
+            amounts.append(checks.whole(entry or 0, "An offset of lowres_tensor", 0))
+        if amounts[-1] > size:
+            raise ValueError(f"An offset of {amounts[-1]} does not fit an axis of size {size}.")
     return amounts
 
 
@@ -88,9 +91,10 @@ def lowres_tensor(
         sd: standard deviation of the initial parameters; 0 or None means 0.01.
 
     Raises:
-        ValueError: ranks differ.
+        TypeError, ValueError: ranks differ, or an argument makes no sense.
     """
-    large, small = tuple(map(int, shape)), tuple(map(int, underlying_shape))
+    large = checks.sizes(shape, "lowres_tensor's shape")
+    small = checks.sizes(underlying_shape, "lowres_tensor's underlying_shape")
     if len(large) != len(small):
         raise ValueError(f"The shapes {large} and {small} have different ranks.")
-    return _Lowres(large, small, _offsets(large, small, offset), sd or 0.01)
+    return _Lowres(large, small, _offsets(large, small, offset), deviation(sd, "lowres_tensor") or 0.01)

@@ -9,7 +9,7 @@ import torch
 
 from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
 from lucid_port.optvis.param.color import to_valid_rgb
-from lucid_port.optvis.param.spatial import _sizes, fft_to_image, rfft2d_freqs
+from lucid_port.optvis.param.spatial import deviation, fft_arguments, fft_to_image, rfft2d_freqs
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["image_sample", "rand_fft_image"]
@@ -45,7 +45,9 @@ def rand_fft_image(shape: Sequence[int], sd: float | None = None, decay_power: f
         sd: standard deviation of the coefficients; None means 0.01, and 0 gives zero.
         decay_power: exponent of the scale.
     """
-    return _RandomFFT(_sizes(shape, 4), 0.01 if sd is None else sd, decay_power)
+    sizes, power = fft_arguments(shape, decay_power, "image_sample")
+    checked = deviation(sd, "image_sample")
+    return _RandomFFT(sizes, 0.01 if checked is None else checked, power)
 
 
 @parameterization

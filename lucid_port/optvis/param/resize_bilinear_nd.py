@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis.resampling import resize_axis_legacy
 
 __all__ = ["resize_bilinear_nd"]
@@ -19,10 +20,11 @@ def resize_bilinear_nd(t: torch.Tensor, target_shape: Sequence[int]) -> torch.Te
         target_shape: new size of each axis, in the tensor's own order.
 
     Raises:
-        ValueError: the ranks differ.
+        TypeError, ValueError: the ranks differ, or a size is none.
     """
-    if t.ndim != len(target_shape):
-        raise ValueError(f"A tensor of rank {t.ndim} cannot be resized to {tuple(target_shape)}.")
-    for axis, size in enumerate(target_shape):
-        t = resize_axis_legacy(t, axis, int(size))
+    sizes = checks.sizes(target_shape, "resize_bilinear_nd's target_shape")
+    if t.ndim != len(sizes):
+        raise ValueError(f"A tensor of rank {t.ndim} cannot be resized to {sizes}.")
+    for axis, size in enumerate(sizes):
+        t = resize_axis_legacy(t, axis, size)
     return t

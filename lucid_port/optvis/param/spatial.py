@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis.param.base import (
     Memo,
     Parameterization,
@@ -118,12 +119,22 @@ class _FFTImage(Parameterization):
 
 def _initial(init: Any, shape: Sequence[int]) -> torch.Tensor:
     """An initial value given in Lucid's axis order, as channels-first float32 of `shape`."""
+    full = broadcast_initial(init, shape).astype(np.float32)
+    return channels_first(torch.from_numpy(full)).contiguous()
+
+
+def broadcast_initial(init: Any, shape: Sequence[int]) -> np.ndarray:
+    """An initial value given in Lucid's axis order, repeated to `shape`.
+
+    Raises:
+        TypeError: it holds something else than numbers.
+        ValueError: it contains NaN, or does not fit the shape.
+    """
+    checks.finite_values(init, "An initial value")
     array = np.asarray(init.detach().cpu() if isinstance(init, torch.Tensor) else init)
-    try:
-        full = np.broadcast_to(array.astype(np.float32), tuple(shape))
-    except ValueError:
-        raise ValueError(f"An initial value of shape {array.shape} does not fit the shape {tuple(shape)}.") from None
-    return channels_first(torch.from_numpy(full.copy())).contiguous()
+    if not checks.broadcasts(array.shape, shape):
+        raise ValueError(f"An initial value of shape {array.shape} does not fit the shape {tuple(shape)}.")
+    return np.broadcast_to(array, tuple(shape)).copy()
 
 
 @parameterization
@@ -141,8 +152,25 @@ def fft_image(
         sd: standard deviation of the initial coefficients; 0 or None means 0.01.
         decay_power: exponent of the scale; larger is smoother.
         init_val: start from this image ([N, H, W, C] or broadcast to it) instead of noise.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
     """
-    return _FFTImage(_sizes(shape, 4), sd or 0.01, decay_power, init_val)
+    sizes, power = fft_arguments(shape, decay_power, "fft_image")
+    return _FFTImage(sizes, deviation(sd, "fft_image") or 0.01, power, init_val)
+
+
+def fft_arguments(shape: Any, decay_power: Any, function: str) -> tuple[tuple[int, ...], int | float]:
+    """Shape and exponent of an image made from frequencies, checked."""
+    sizes = checks.sizes(shape, f"{function}'s shape", 4)
+    if sizes[2] < 2:
+        raise ValueError(f"{function} needs a width of at least 2 pixels: use pixels (fft=False, pixel_image) for 1.")
+    return sizes, checks.number(decay_power, f"{function}'s decay_power")
+
+
+def deviation(sd: Any, function: str) -> int | float | None:
+    """A standard deviation, checked."""
+    return None if sd is None else checks.number(sd, f"{function}'s sd", 0)
 
 
 class _PixelImage(Parameterization):
@@ -186,15 +214,8 @@ def pixel_image(shape: Sequence[int], sd: float | None = None, init_val: Any = N
     """
     if sd is not None and init_val is not None:
         warnings.warn("pixel_image got both `sd` and `init_val`: `sd` is not used.", stacklevel=3)
-    return _PixelImage(_sizes(shape), sd or 0.01, init_val)
-
-
-def _sizes(shape: Sequence[int], rank: int | None = None) -> tuple[int, ...]:
-    sizes = tuple(int(s) for s in shape)
-    if (rank is not None and len(sizes) != rank) or any(s < 1 for s in sizes):
-        wanted = "[batch, height, width, channels]" if rank == 4 else "positive sizes"
-        raise ValueError(f"A shape of {wanted} is needed, not {sizes}.")
-    return sizes
+    sizes = checks.sizes(shape, "pixel_image's shape")
+    return _PixelImage(sizes, deviation(sd, "pixel_image") or 0.01, init_val)
 
 
 def bilinearly_sampled_image(texture: Any, uv: Any) -> torch.Tensor:
@@ -207,11 +228,19 @@ def bilinearly_sampled_image(texture: Any, uv: Any) -> torch.Tensor:
 
     Returns:
         [..., channels], channels last: it is a lookup, not an image batch.
+
+    Raises:
+        ValueError: texture or coordinates have another shape.
     """
     if isinstance(texture, Parameterization):
         texture = channels_last(texture())
     texture = torch.as_tensor(texture)
     coordinates = torch.as_tensor(uv).to(texture.device, texture.dtype)
+    if texture.ndim != 3 or coordinates.ndim < 1 or coordinates.shape[-1] != 2:
+        raise ValueError(
+            "bilinearly_sampled_image takes a texture [height, width, channels] and coordinates [..., 2], not "
+            f"{list(texture.shape)} and {list(coordinates.shape)}."
+        )
     height, width = texture.shape[:2]
     u = coordinates[..., 0] * width - 0.5
     v = (1.0 - coordinates[..., 1]) * height - 0.5
@@ -240,7 +269,10 @@ def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float |
     """
     from lucid_port.optvis.param.lowres import lowres_tensor
 
-    sizes = _sizes(shape)
+    sizes = checks.sizes(shape, "laplacian_pyramid_image's shape")
+    if len(sizes) < 3:
+        raise ValueError(f"laplacian_pyramid_image's shape is [..., height, width, channels], not {list(sizes)}.")
+    n_levels = checks.whole(n_levels, "laplacian_pyramid_image's n_levels", 1)
     *batch, height, width, channels = sizes
     if min(height, width) < 2 ** (n_levels - 1):
         raise ValueError(

@@ -7,10 +7,12 @@ The rules treat the incoming gradient as the direction in which the parameters w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Memo, Parameterization, channels_first, parameterization
 from lucid_port.optvis.sampling import RandomSource
 
@@ -101,7 +103,7 @@ class _Ball(Parameterization):
 def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameterization:
     """Parameters, initially zero, inside the L2 unit ball; `shape` in Lucid's axis order."""
     _sign(direction)
-    return _Ball(shape, lambda x: constrain_L2(x, direction))
+    return _Ball(checks.sizes(shape, "unit_ball_L2's shape"), partial(constrain_L2, direction=direction))
 
 
 @parameterization
@@ -109,4 +111,4 @@ def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: 
     """Parameters, initially zero, inside the unit cube; `shape` in Lucid's axis order."""
     _sign(direction)
     rule = constrain_L_inf_precondition if precondition else constrain_L_inf
-    return _Ball(shape, lambda x: rule(x, direction))
+    return _Ball(checks.sizes(shape, "unit_ball_L_inf's shape"), partial(rule, direction=direction))
