@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
+
+from lucid_port.misc import checks
 
 __all__ = ["TFAdam"]
 
@@ -32,7 +35,8 @@ class TFAdam(torch.optim.Optimizer):
         eps: added to `sqrt(v)`, not rescaled.
 
     Raises:
-        ValueError: a hyperparameter is out of range.
+        TypeError: a hyperparameter is no number.
+        ValueError: one is out of range.
     """
 
     def __init__(
@@ -42,7 +46,11 @@ class TFAdam(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        if not (0 <= lr < math.inf and 0 <= eps < math.inf and all(0 <= beta < 1 for beta in betas)):
+        given = [lr, eps, *checks.items(betas, "TFAdam's betas", "a pair of numbers")]
+        if not all(isinstance(value, Real) for value in given):
+            raise TypeError(f"TFAdam got lr={lr!r}, betas={betas!r}, eps={eps!r}: they are numbers.")
+        in_range = 0 <= lr < math.inf and 0 <= eps < math.inf and all(0 <= beta < 1 for beta in given[2:])
+        if not in_range or len(given) != 4:
             raise ValueError(f"TFAdam got lr={lr}, betas={betas}, eps={eps}: out of range.")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 

@@ -9,6 +9,7 @@ dropped.
 from __future__ import annotations
 
 import base64
+import binascii
 import inspect
 import io
 import warnings
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from lucid_port.misc import checks
 
 __all__ = ["NotSerialisable", "bind", "find_callables", "from_data", "register", "to_data"]
 
@@ -108,7 +111,8 @@ def to_data(value: Any) -> Any:
     if hasattr(value, "to_data"):
         return value.to_data()
     if isinstance(value, torch.Tensor):
-        return _array_to_data(value.detach().cpu().numpy())
+        value = value.detach().cpu()
+        return _array_to_data((value.float() if value.dtype == torch.bfloat16 else value).numpy())
     if isinstance(value, np.ndarray):
         return _array_to_data(value)
     if isinstance(value, (list, tuple)):
@@ -126,22 +130,35 @@ def from_data(data: Any) -> Any:
     """Make again what `to_data` described.
 
     Raises:
-        ValueError: a kind or name is not known to this version.
+        ValueError: a kind or name is not known to this version, or the data is not what `to_data` writes.
+        TypeError: an argument in the data is refused by what it is for.
     """
     if isinstance(data, list):
         return [from_data(item) for item in data]
     if not isinstance(data, Mapping):
         return data
     if set(data) == {"array"}:
-        buffer = io.BytesIO(base64.b64decode(data["array"]))
-        return np.load(buffer, allow_pickle=False)
+        return _array_from_data(data["array"])
     for kind in _KINDS:
         if kind in data:
             return _make(kind, data[kind], data.get("args", {}))
     return {key: from_data(item) for key, item in data.items()}
 
 
-def _make(kind: str, name: str, arguments: Mapping[str, Any]) -> Any:
+def _array_from_data(encoded: Any) -> np.ndarray:
+    try:
+        return np.load(io.BytesIO(base64.b64decode(encoded, validate=True)), allow_pickle=False)
+    except (binascii.Error, TypeError, ValueError, EOFError) as error:
+        raise ValueError(f"An array in the recipe cannot be read: {error}.") from error
+
+
+def _make(kind: str, name: Any, arguments: Any) -> Any:
+    if not isinstance(name, str):
+        raise ValueError(f"A recipe names its {kind} by a string, not by {checks.shown(name)}.")
+    if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
+        raise ValueError(
+            f"The args of {kind} {name!r} in the recipe are no arguments by name: {checks.shown(arguments)}."
+        )
     # The registries fill when their modules are imported; a recipe may be read before that.
     from lucid_port.optvis import objectives, param, transform  # noqa: F401
 
@@ -149,6 +166,10 @@ def _make(kind: str, name: str, arguments: Mapping[str, Any]) -> Any:
     if factory is None:
         known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))
         raise ValueError(f"Unknown {kind} {name!r} in the recipe. Known: {known}.")
+    try:
+        inspect.signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"The args of {kind} {name!r} in the recipe do not fit it: {error}.") from None
     return factory(**{key: from_data(item) for key, item in arguments.items()})
 
 

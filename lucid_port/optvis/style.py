@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis.objectives import Objective
 
 __all__ = ["StyleLoss", "gram_style", "mean_l1_loss", "mean_l2_loss"]
@@ -17,18 +18,30 @@ __all__ = ["StyleLoss", "gram_style", "mean_l1_loss", "mean_l2_loss"]
 
 def gram_style(a: torch.Tensor) -> torch.Tensor:
     """Gram matrix [C, C] of an activation [N, C, ...], averaged over images and positions."""
+    if a.ndim < 2:
+        raise ValueError(f"gram_style takes an activation [N, C, ...], not one of shape {list(a.shape)}.")
     flat = a.movedim(1, -1).reshape(-1, a.shape[1])
     return flat.T @ flat / flat.shape[0]
 
 
 def mean_l1_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
     """Mean absolute difference."""
+    _check_alike(g1, g2)
     return (g1 - g2).abs().mean()
 
 
 def mean_l2_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
     """Root mean square difference; its gradient is 0 where the two are equal."""
+    _check_alike(g1, g2)
     return torch.linalg.vector_norm(g1 - g2) / (g1.numel() ** 0.5)
+
+
+def _check_alike(g1: torch.Tensor, g2: torch.Tensor) -> None:
+    if g1.shape != g2.shape:
+        raise ValueError(
+            f"Statistics of the shapes {list(g1.shape)} and {list(g2.shape)} cannot be compared: set the style with the model "
+            "and layers that are optimised, and use a style_func whose result does not depend on the size."
+        )
 
 
 class StyleLoss:
@@ -43,6 +56,9 @@ class StyleLoss:
             average starts at zero without correction and is updated before it is used.
         style_func: from an activation (NCHW) to its statistics.
         loss_func: from two statistics to a number.
+
+    Raises:
+        TypeError, ValueError: the layers are no list of names, or the decay is not in 0 to 1.
 
     Attributes:
         target_vars: statistics of the style, None until `set_style`.
@@ -59,9 +75,18 @@ class StyleLoss:
         style_func: Callable[[torch.Tensor], torch.Tensor] = gram_style,
         loss_func: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = mean_l1_loss,
     ) -> None:
-        if ema_decay is not None and not 0 <= ema_decay <= 1:
+        if ema_decay is not None and not 0 <= checks.number(ema_decay, "ema_decay") <= 1:
             raise ValueError(f"ema_decay is between 0 and 1, not {ema_decay}.")
-        self.style_layers = list(style_layers)
+        wanted = "a list of layer names"
+        self.style_layers = [
+            checks.text(layer, "Each of style_layers", "a layer's name")
+            for layer in checks.items(style_layers, "style_layers", wanted)
+        ]
+        if not self.style_layers:
+            raise ValueError(f"style_layers is {wanted}, and it is empty.")
+        for function, name in ((style_func, "style_func"), (loss_func, "loss_func")):
+            if not callable(function):
+                raise TypeError(f"{name} is a function, not {checks.shown(function)}.")
         self.ema_decay = ema_decay
         self.style_func, self.loss_func = style_func, loss_func
         self.target_vars: list[torch.Tensor] | None = None
@@ -75,7 +100,20 @@ class StyleLoss:
         """Take the style from activations: a mapping or a function of the layer's name.
 
         `model.activations(image, style.style_layers)` gives the mapping for a style picture.
+
+        Raises:
+            KeyError: a layer is missing.
+            TypeError: neither a mapping nor a function was given.
         """
+        if isinstance(activations, Mapping):
+            missing = [layer for layer in self.style_layers if layer not in activations]
+            if missing:
+                raise KeyError(f"The activations lack the style's layer {missing[0]!r}: they have {list(activations)}.")
+        elif not callable(activations):
+            raise TypeError(
+                "set_style takes activations by layer, as model.activations(image, style.style_layers) gives them, not "
+                f"{checks.shown(activations)}."
+            )
         self.target_vars = [g.detach() for g in self._grams(activations)]
 
     def __call__(self, T: Callable[[str], Any]) -> torch.Tensor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from lucid_port.optvis import objectives, param, resampling, transform
+from lucid_port.optvis import objectives, param, plain, resampling, style, transform
+from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -303,3 +305,54 @@ def test_images_in_double_precision_by_default(make):
 @pytest.mark.parametrize("init", [0.5, np.full((4, 5, 1), 0.5), np.full((1, 4, 5, 3), 0.5)])
 def test_initial_pictures_are_repeated(init):
     torch.testing.assert_close(param.image(5, 4, batch=2, init=init)(), torch.full((2, 3, 4, 5), 0.5))
+
+
+# Optimiser, style, plain data -----------------------------------------------------------------
+
+WEIGHTS = [torch.zeros(1, requires_grad=True)]
+
+OTHERS = [
+    (lambda: TFAdam(WEIGHTS, lr="0.05"), TypeError, "lr='0.05'.*they are numbers"),
+    (lambda: TFAdam(WEIGHTS, betas=0.9), TypeError, "TFAdam's betas is a pair of numbers"),
+    (lambda: TFAdam(WEIGHTS, betas=(0.9,)), ValueError, "out of range"),
+    (lambda: TFAdam(WEIGHTS, betas=(0.9, NAN)), ValueError, "out of range"),
+    (lambda: TFAdam(WEIGHTS, eps=NAN), ValueError, "out of range"),
+    (lambda: style.StyleLoss("mixed4a"), TypeError, "style_layers is a list of layer names, not 'mixed4a'"),
+    (lambda: style.StyleLoss([]), ValueError, "empty"),
+    (lambda: style.StyleLoss([4]), TypeError, "Each of style_layers is a layer's name, not 4"),
+    (lambda: style.StyleLoss(["a"], ema_decay=NAN), ValueError, "ema_decay"),
+    (lambda: style.StyleLoss(["a"], ema_decay="0.5"), TypeError, "ema_decay"),
+    (lambda: style.StyleLoss(["a"], style_func="gram"), TypeError, "style_func is a function, not 'gram'"),
+    (lambda: style.StyleLoss(["a"]).set_style({"b": 1}), KeyError, "lack the style's layer 'a'"),
+    (lambda: style.StyleLoss(["a"]).set_style(torch.ones(2)), TypeError, "set_style takes activations by layer"),
+    (lambda: style.gram_style(torch.ones(3)), ValueError, r"\[N, C, \.\.\.\]"),
+    (lambda: style.mean_l1_loss(torch.ones(3, 3), torch.ones(1, 3)), ValueError, r"\[3, 3\] and \[1, 3\]"),
+    (lambda: plain.from_data({"objective": ["channel"]}), ValueError, "names its objective by a string"),
+    (lambda: plain.from_data({"objective": "chanel"}), ValueError, "Unknown objective 'chanel'"),
+    (lambda: plain.from_data({"objective": "channel"}), ValueError, "missing a required argument: 'layer'"),
+    (lambda: plain.from_data({"objective": "channel", "args": [1]}), ValueError, "no arguments by name"),
+    (lambda: plain.from_data({"param": "image", "args": {"size": 8}}), ValueError, "do not fit it"),
+    (lambda: plain.from_data({"param": "image", "args": {"w": "8"}}), TypeError, "image's w"),
+    (
+        lambda: plain.from_data({"param": "arithmetic", "args": {"operation": "pow", "left": 1, "right": 2}}),
+        ValueError,
+        "pow",
+    ),
+    (lambda: plain.from_data({"objective": "scale", "args": {"objective": "a", "by": 2}}), TypeError, "factor"),
+    (lambda: plain.from_data({"transform": "jitter", "args": {"d": None}}), TypeError, "jitter's d"),
+    (lambda: plain.from_data({"array": "///"}), ValueError, "array in the recipe cannot be read"),
+    (lambda: plain.from_data({"array": 3}), ValueError, "array in the recipe cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "words"), OTHERS)
+def test_the_rest_of_optvis_refuses(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_half_precision_directions_have_a_plain_form():
+    data = objectives.direction("lay", torch.arange(4, dtype=torch.bfloat16)).to_data()
+    again = plain.from_data(json.loads(json.dumps(data)))
+    expected = objectives.direction("lay", [0, 1, 2, 3])(ACTIVATIONS.__getitem__)
+    assert torch.equal(again(ACTIVATIONS.__getitem__), expected)
