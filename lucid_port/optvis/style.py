@@ -39,8 +39,8 @@ def mean_l2_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
 def _check_alike(g1: torch.Tensor, g2: torch.Tensor) -> None:
     if g1.shape != g2.shape:
         raise ValueError(
-            f"Statistics of the shapes {list(g1.shape)} and {list(g2.shape)} cannot be compared: set the style with the model "
-            "and layers that are optimised, and use a style_func whose result does not depend on the size."
+            f"Statistics of the shapes {list(g1.shape)} and {list(g2.shape)} cannot be compared: set the style with "
+            "the model and layers that are optimised, and use a style_func whose result does not depend on the size."
         )
 
 
