@@ -6,11 +6,13 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from converters import LayerInfo
 from converters.model import Layers
+from lucid_port.misc import checks
 from lucid_port.modelzoo.vision_base import Model
 
 
@@ -126,17 +128,66 @@ def from_torch(
         labels: names of the classes.
 
     Raises:
-        ValueError: neither, or both, of the range and mean with std are given.
+        TypeError: the network is none, or an argument is not of the kind that is wanted.
+        ValueError: neither, or both, of the range and mean with std are given, or they do not fit the channels.
     """
-    if (image_value_range is None) == (mean is None or std is None):
+    if not isinstance(module, nn.Module):
+        made = " (a class: call it first)" if isinstance(module, type) else ""
+        raise TypeError(f"from_torch takes a torch.nn.Module, not {checks.shown(module)}{made}.")
+    shape = _image_shape(image_shape)
+    if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
         raise ValueError("Say which values the network takes: either image_value_range, or mean and std.")
-    if mean is not None and std is not None:
-        pairs = list(zip(mean, std, strict=True))
-        image_value_range = (tuple(-m / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs))
+    if image_value_range is None:
+        image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
     return Model(
         network=TorchNetwork(module),
-        image_value_range=image_value_range,
+        image_value_range=_value_range(image_value_range, shape[-1]),
         is_BGR=is_BGR,
-        image_shape=image_shape,
-        labels=labels,
+        image_shape=shape,
+        labels=None if labels is None else checks.items(labels, "labels", "a list of names"),
     )
+
+
+def _image_shape(shape: Any) -> tuple[Any, ...]:
+    wanted = "(height, width, channels)"
+    given = checks.items(shape, "image_shape", wanted)
+    if len(given) != 3:
+        raise ValueError(f"image_shape is {wanted}, not {checks.shown(shape)}.")
+    return tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
+
+
+def _channel_values(values: Any, what: str) -> list[int | float]:
+    """One finite number for each channel."""
+    given = checks.items(values, what, "a list of one number for each channel, as in (0.485, 0.456, 0.406)")
+    return [checks.number(value, f"Each number of {what}") for value in given]
+
+
+def _range_of_normalised(mean: list[int | float], std: list[int | float]) -> tuple[Any, Any]:
+    if len(mean) != len(std):
+        raise ValueError(f"mean has {len(mean)} numbers and std {len(std)}: give both one for each channel.")
+    if min(std, default=1) <= 0:
+        raise ValueError(f"std has numbers above 0 only, because the image is divided by them; it is {tuple(std)}.")
+    pairs = list(zip(mean, std, strict=True))
+    return tuple(-m / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs)
+
+
+def _value_range(value_range: Any, channels: int | None) -> tuple[Any, Any]:
+    """The range for black and white, checked to be numbers, or one for each channel.
+
+    Raises:
+        TypeError: it holds something else than numbers.
+        ValueError: it has not two ends, one that does not fit the channels, or no difference between them.
+    """
+    ends = checks.items(value_range, "image_value_range", "(lo, hi), the network's values for black and white")
+    if len(ends) != 2:
+        raise ValueError(f"image_value_range is (lo, hi), two numbers or two rows, not {checks.shown(value_range)}.")
+    for end in ends:
+        checks.finite_values(end, "image_value_range")
+        if np.ndim(end) > 1 or (channels is not None and np.size(end) not in (1, channels)):
+            raise ValueError(
+                f"The values for black and white are one number each, or {channels} as image_shape has {channels} "
+                f"channels, not {checks.shown(end)}."
+            )
+    if np.any(np.equal(*ends)):
+        raise ValueError(f"Black and white have the same value in image_value_range, {checks.shown(value_range)}.")
+    return ends[0], ends[1]

@@ -123,7 +123,8 @@ class Model(nn.Module):
         if len(value_range) != 2 or isinstance(value_range, str):
             raise ValueError(f"image_value_range is two numbers, or two rows of numbers, not {value_range!r}.")
         self.image_value_range = value_range
-        lo, hi = (torch.as_tensor(value, dtype=torch.float32).reshape(1, -1, 1, 1) for value in value_range)
+        dtype = _dtype(self.network)
+        lo, hi = (torch.as_tensor(value, dtype=dtype).reshape(1, -1, 1, 1) for value in value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
         self._labels = None if labels is None else list(labels)
@@ -158,7 +159,7 @@ class Model(nn.Module):
             image: (N, 3, H, W) or (3, H, W), values in [0, 1], RGB.
 
         Returns:
-            (N, C, H, W) in the network's own value range and channel order.
+            (N, C, H, W) in the network's own value range, channel order and precision.
 
         Raises:
             ValueError: the image is no floating point tensor, or has another number of channels.
@@ -173,7 +174,7 @@ class Model(nn.Module):
             raise ValueError(f"The image has shape {list(image.shape)}; the model takes (N, {wanted}, H, W).")
         if self.is_BGR:
             image = image.flip(1)
-        return self._low + image * self._span
+        return (self._low + image * self._span).to(self._low.dtype)
 
     def activations(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Some layers' values for images in [0, 1]; nothing is computed that they do not need.
@@ -263,6 +264,12 @@ def _read_labels(entry: Entry | None, name: str) -> list[str]:
     if entry is not None and entry.label_files:
         return files.find_labels(entry).read_text(encoding="utf-8").splitlines()
     raise RuntimeError(f"{name} has no list of labels.")
+
+
+def _dtype(network: Any) -> torch.dtype:
+    """The precision of a network's weights."""
+    tensors = (*network.parameters(), *network.buffers()) if isinstance(network, nn.Module) else ()
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
 
 
 def _first(*candidates: Any) -> Any:

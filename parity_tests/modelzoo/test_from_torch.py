@@ -73,10 +73,69 @@ def test_mean_and_std_are_those_of_normalize():
     torch.testing.assert_close(model(image), expected)
 
 
-@pytest.mark.parametrize("given", [{}, {"image_value_range": (0, 1), "mean": (0,), "std": (1,)}, {"mean": (0,)}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"image_value_range": (0, 1), "mean": (0,), "std": (1,)},
+        {"image_value_range": (0, 1), "mean": (0,)},
+        {"image_value_range": (0, 1), "std": (1,)},
+        {"mean": (0,)},
+    ],
+)
 def test_the_range_is_said_once(network, given):
     with pytest.raises(ValueError, match="either image_value_range, or mean and std"):
         from_torch(network, **given)
+
+
+COLOURS = (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"mean": 0.5, "std": 0.5}, TypeError, r"mean is a list of one number for each channel, .* not 0\.5"),
+        ({"mean": COLOURS, "std": (0.2, 0, 0.2)}, ValueError, "std has numbers above 0 only"),
+        ({"mean": COLOURS, "std": (0.2, 0.2)}, ValueError, "mean has 3 numbers and std 2"),
+        ({"mean": (0.5,) * 4, "std": (0.5,) * 4}, ValueError, "one number each, or 3 as image_shape has 3 channels"),
+        ({"mean": ("a", "b", "c"), "std": COLOURS}, TypeError, "Each number of mean"),
+        ({"mean": COLOURS, "std": (float("nan"),) * 3}, ValueError, "Each number of std"),
+        ({"image_value_range": (0,)}, ValueError, r"image_value_range is \(lo, hi\)"),
+        ({"image_value_range": 1}, TypeError, r"image_value_range is \(lo, hi\)"),
+        ({"image_value_range": (1, 1)}, ValueError, "the same value"),
+        ({"image_value_range": (0, None)}, TypeError, "image_value_range"),
+        ({"image_value_range": ((0, 0), (1, 1))}, ValueError, "3 channels"),
+        ({"image_value_range": (0, 1), "image_shape": (224, 224)}, ValueError, "image_shape"),
+        ({"image_value_range": (0, 1), "image_shape": 224}, TypeError, "image_shape"),
+        ({"image_value_range": (0, 1), "labels": "cat"}, TypeError, "labels is a list of names"),
+    ],
+)
+def test_arguments_that_make_no_sense(network, given, error, words):
+    with pytest.raises(error, match=words):
+        from_torch(network, **given)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"), [(nn.ReLU, "call it first"), (None, "not None"), ("resnet", "not 'resnet'")]
+)
+def test_only_networks_are_wrapped(module, words):
+    with pytest.raises(TypeError, match=words):
+        from_torch(module, (0, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_image_follows_the_networks_precision(network, dtype):
+    model = from_torch(network.to(dtype), mean=COLOURS, std=COLOURS)
+    assert model.activations(torch.rand(1, 3, 9, 9), ["0"])["0"].dtype == dtype
+    found = render.render_vis(
+        model, "3:2", lambda: param.image(16), transforms=[], thresholds=(0, 20), verbose=False, seed=3
+    )
+    assert found.losses[-1] > found.losses[0]
+
+
+def test_a_model_may_change_its_precision_later(network):
+    model = from_torch(network, (-1, 1)).double()
+    assert model.activations(torch.rand(1, 3, 9, 9), ["0"])["0"].dtype == torch.float64
 
 
 def test_it_renders(network):
