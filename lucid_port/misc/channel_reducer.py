@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
+
+from lucid_port.misc import checks
+from lucid_port.misc.io.serialize_array import to_array
 
 __all__ = ["ChannelReducer"]
 
@@ -29,8 +31,8 @@ class ChannelReducer:
     """
 
     def __init__(self, n_components: int = 3, reduction_alg: Any = "NMF", **kwargs: Any) -> None:
-        if not isinstance(n_components, (int, np.integer)):
-            raise ValueError(f"n_components must be an int, not {n_components!r}.")
+        if not isinstance(n_components, (int, np.integer)) or n_components < 1:
+            raise ValueError(f"n_components must be an int from 1 on, not {n_components!r}.")
         self.n_components = int(n_components)
         estimator = _estimator(reduction_alg) if isinstance(reduction_alg, str) else reduction_alg
         self._reducer = estimator(n_components=self.n_components, **kwargs)
@@ -57,7 +59,10 @@ class ChannelReducer:
 
     @staticmethod
     def _apply_flat(function: Callable[[np.ndarray], Any], acts: Any) -> Any:
-        array = acts.detach().cpu().numpy() if isinstance(acts, torch.Tensor) else np.asarray(acts)
+        array = to_array(acts)
+        checks.finite_values(array, "The array of activations")
+        if array.ndim == 0:
+            raise ValueError("The activations are an array [..., channels], not a single number.")
         result = function(array.reshape(-1, array.shape[-1]))
         if not isinstance(result, np.ndarray):
             return result

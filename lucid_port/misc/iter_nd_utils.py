@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lucid_port.misc import checks
+
 __all__ = ["batch_iter", "dict_to_ndarray", "recursive_enumerate_nd"]
 
 
@@ -30,7 +32,13 @@ def _iterable(value: Any) -> bool:
 
 
 def dict_to_ndarray(d: Mapping[tuple[int, ...], Any]) -> np.ndarray:
-    """An array from values (numbers or equally shaped arrays) by index tuple; zero elsewhere."""
+    """An array from values (numbers or equally shaped arrays) by index tuple; zero elsewhere.
+
+    Raises:
+        ValueError: there are none, or their indices have different lengths.
+    """
+    if not d or len({np.size(index) for index in d}) > 1:
+        raise ValueError("dict_to_ndarray takes at least one value, each by an index tuple of the same length.")
     indices = np.asarray(list(d))
     first = np.asarray(next(iter(d.values())))
     dtype = np.float32 if first.ndim == 0 else first.dtype
@@ -41,7 +49,14 @@ def dict_to_ndarray(d: Mapping[tuple[int, ...], Any]) -> np.ndarray:
 
 
 def batch_iter(iterator: Iterable[Any], batch_size: int = 64) -> Iterator[list[Any]]:
-    """Lists of up to `batch_size` successive items."""
-    iterator = iter(iterator)
-    while batch := list(islice(iterator, batch_size)):
+    """Lists of up to `batch_size` successive items.
+
+    Raises:
+        TypeError, ValueError: the size is not a whole number from 1 on.
+    """
+    return _batches(iter(iterator), checks.whole(batch_size, "batch_iter's batch_size", 1))
+
+
+def _batches(iterator: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while batch := list(islice(iterator, size)):
         yield batch

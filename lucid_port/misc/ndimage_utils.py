@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lucid_port.misc import checks
+
 __all__ = ["composite", "resize", "soft_alpha_blend"]
 
 
@@ -32,15 +34,16 @@ def resize(
 
     if (target_size is None) == (ratios is None):
         raise ValueError("resize needs either target_size or ratios.")
+    image = np.asarray(image)
     if image.ndim not in (3, 4):
         raise ValueError(f"resize needs [H, W, C] or [N, H, W, C], not rank {image.ndim}.")
     size = image.shape[-3:-1]
     target: tuple[int, ...] | None = None
     if target_size is not None:
-        target = _pair(target_size, int)
+        target = tuple(checks.whole(size, "resize's target_size", 1) for size in _pair(target_size, "target_size"))
         factors = tuple(t / s for t, s in zip(target, size, strict=True))
     else:
-        factors = _pair(ratios, float)
+        factors = tuple(checks.number(ratio, "resize's ratios", above=0) for ratio in _pair(ratios, "ratios"))
     if all(factor == 1 for factor in factors):
         return image
     zoom = (1,) * (image.ndim - 3) + (*factors, 1)
@@ -48,11 +51,11 @@ def resize(
     return resized if target is None else resized[..., : target[0], : target[1], :]
 
 
-def _pair(value: Any, kind: type) -> tuple[Any, Any]:
+def _pair(value: Any, what: str) -> tuple[Any, Any]:
     entries = (value, value) if np.ndim(value) == 0 else tuple(value)
-    if len(entries) != 2 or (kind is int and any(int(e) != e for e in entries)):
-        raise ValueError(f"Give one number or (height, width), not {value!r}.")
-    return kind(entries[0]), kind(entries[1])
+    if len(entries) != 2:
+        raise ValueError(f"resize's {what} is one number or (height, width), not {checks.shown(value)}.")
+    return entries
 
 
 def composite(
@@ -68,11 +71,26 @@ def composite(
         foreground_image: [h, w, C].
         foreground_width_ratio: its side as a share of the background's width; 0 changes nothing.
         foreground_position: (y, x), shares of the free space above and to the left.
+
+    Raises:
+        ValueError: the pictures have different channels, or the foreground does not lie within the background.
     """
+    if background_image.ndim != 3 or foreground_image.ndim != 3:
+        raise ValueError("composite takes two pictures [H, W, C].")
+    if background_image.shape[-1] != foreground_image.shape[-1]:
+        counts = f"{background_image.shape[-1]} and {foreground_image.shape[-1]}"
+        raise ValueError(f"composite takes pictures of the same channels, not of {counts}.")
+    if len(foreground_position) != 2 or not all(0 <= share <= 1 for share in foreground_position):
+        raise ValueError(f"foreground_position is (y, x), each from 0 to 1, not {foreground_position}.")
     if foreground_width_ratio <= 0:
         return background_image
     height, width = background_image.shape[:2]
     side = int(foreground_width_ratio * width)
+    if not 1 <= side <= height or side > width:
+        raise ValueError(
+            f"A foreground of {side} x {side} pixels does not go on a background of {height} x {width}: change "
+            "foreground_width_ratio."
+        )
     small = resize(foreground_image, side)
     top = int(foreground_position[0] * (height - side))
     left = int(foreground_position[1] * (width - side))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid_port.misc import checks
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["rmin", "rounded_corner", "sample_binary_image"]
@@ -46,7 +47,16 @@ def sample_binary_image(
     Returns:
         A function that takes a function of coordinate arrays (x along columns, y along rows,
         zero at `size // 2`), negative inside, and returns a float64 array [size, size, 3].
+
+    Raises:
+        TypeError, ValueError: a size or colour makes no sense.
     """
+    size = checks.whole(size, "size", 1)
+    alias_factor = checks.whole(alias_factor, "alias_factor", 1)
+    for name, colour in (("color_a", color_a), ("color_b", color_b), ("fade_color", fade_color)):
+        checks.finite_values(colour, name)
+        if np.shape(colour) != (3,):
+            raise ValueError(f"{name} is three numbers, red, green and blue, not {checks.shown(colour)}.")
     a, b, faded = (np.asarray(c, np.float64).reshape(1, 1, 3) for c in (color_a, color_b, fade_color))
     line = np.arange(size) - size // 2
     x, y = line[None, :], line[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import pickle
 
@@ -10,6 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from lucid_port.misc import iter_nd_utils, ndimage_utils, stimuli
+from lucid_port.misc.channel_reducer import ChannelReducer
+from lucid_port.misc.convert_matplotlib import matplotlib_to_numpy
+from lucid_port.misc.io import batch_save, io_scope, load, sanitize, save
+from lucid_port.misc.io.collapse_channels import collapse_channels
+from lucid_port.misc.io.saving import check_picture_path
+from lucid_port.misc.io.serialize_array import normalize_array, serialize_array
+from lucid_port.misc.io.showing import images
 from lucid_port.optvis import objectives, param, plain, resampling, style, transform
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
@@ -356,3 +365,159 @@ def test_half_precision_directions_have_a_plain_form():
     again = plain.from_data(json.loads(json.dumps(data)))
     expected = objectives.direction("lay", [0, 1, 2, 3])(ACTIVATIONS.__getitem__)
     assert torch.equal(again(ACTIVATIONS.__getitem__), expected)
+
+
+# Files ----------------------------------------------------------------------------------------
+
+PICTURE = np.linspace(0, 1, 60).reshape(4, 5, 3)
+BYTES = (PICTURE * 255).astype(np.uint8)
+
+
+class _Named(io.BytesIO):
+    name = "a.png"
+
+
+SAVES = [
+    (lambda: save(3.0, "a.png"), ValueError, r"A picture is \[height, width\] .* not of shape \(\)"),
+    (lambda: save("text", "a.png"), TypeError, "A picture is an array of numbers, not 'text'"),
+    (lambda: save(np.ones((2, 4, 5, 3)), "a.png"), ValueError, r"not of shape \(2, 4, 5, 3\)"),
+    (lambda: save(np.ones((4, 5, 7)), "a.png"), ValueError, "1 to 4 channels"),
+    (lambda: save(np.ones((0, 5, 3)), "a.png"), ValueError, r"not of shape \(0, 5, 3\)"),
+    (lambda: save([[1, 2], [3]], "a.png"), ValueError, "rows differ in length"),
+    (lambda: save(PICTURE * NAN, "a.png"), ValueError, "contains NaN"),
+    (lambda: save(np.array([[0, INFINITY]]), "a.png"), ValueError, "infinite values: pass the domain"),
+    (lambda: save(BYTES, "a.png", domain=(0, 1)), ValueError, r"whole numbers up to 255.*pass domain=\(0, 255\)"),
+    (lambda: save(PICTURE, "a.png", domain=(1, 0)), ValueError, "the smaller number first"),
+    (lambda: save(PICTURE, "a.png", domain=1), TypeError, r"domain is \(low, high\)"),
+    (lambda: save(PICTURE, "a.png", domain=(0, NAN)), ValueError, "Each end of domain"),
+    (lambda: save(PICTURE, "a.png", sd=1), TypeError, r"\.png has no option 'sd'; it has domain, quality"),
+    (lambda: save(PICTURE, "a.jpg", quality="best"), TypeError, "quality is a whole number"),
+    (lambda: save(PICTURE, "gs://bucket/a.png"), ValueError, "gs://bucket/a.png is an address"),
+    (lambda: save(PICTURE, "http://host/a.png"), ValueError, "is an address, to which nothing can be saved"),
+    (lambda: save(PICTURE, None), TypeError, "A path, an address or an open file is needed, not None"),
+    (lambda: save(PICTURE, io.BytesIO()), ValueError, "BytesIO has no name whose extension says the format"),
+    (lambda: save(PICTURE, io.StringIO()), TypeError, "open for text"),
+    (lambda: save({1: PICTURE}, "a.npz"), ValueError, "cannot have the name 1"),
+    (lambda: save({"file": PICTURE}, "a.npz"), ValueError, "cannot have the name 'file'"),
+    (lambda: save({"a": {}}, "a.npz"), TypeError, "no array of numbers"),
+    (lambda: save({"a": 1}, "a.npy"), TypeError, "no array of numbers"),
+    (lambda: save(3, "a.txt"), TypeError, "a string or a list of lines, not 3"),
+    (lambda: batch_save([("thing",)]), ValueError, r"one is \('thing',\)"),
+    (lambda: batch_save([], num_workers=0), ValueError, "num_workers"),
+    (lambda: check_picture_path("s3://bucket/a.png"), ValueError, "is an address"),
+    (lambda: serialize_array(PICTURE, fmt="foo"), ValueError, "Unknown picture format 'foo'"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "words"), SAVES)
+def test_saving_refuses_and_leaves_nothing_behind(make, error, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=words):
+        make()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.png", b"no picture"),
+        ("a.png", b"\x89PNG\r\n\x1a\n"),
+        ("a.npy", b"no array"),
+        ("a.npz", b"PK no archive"),
+        ("a.json", b"{"),
+        ("a.txt", b"\xff\xfe\xfd"),
+        ("A.txt.xz", b"not compressed"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} cannot be read as \."):
+        load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: load("gs://bucket/a.png"), ValueError, "only http and https are known"),
+        (lambda: load("http://localhost:9/a.png"), OSError, "http://localhost:9/a.png cannot be read"),
+        (lambda: load(3), TypeError, "A path, an address or an open file is needed, not 3"),
+        (lambda: load(io.BytesIO()), ValueError, "BytesIO has no name"),
+        (lambda: load(_Named(), sizes=3), TypeError, r"\.png has no option 'sizes'; it has size"),
+    ],
+)
+def test_loading_refuses(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("shape", "mode_shape"),
+    [
+        ((8, 1, 3), (8, 1, 3)),
+        ((1, 8, 3), (1, 8, 3)),
+        ((1, 1, 3), (1, 1, 3)),
+        ((1, 4, 5, 3), (4, 5, 3)),
+        ((4, 5, 1), (4, 5)),
+        ((1, 4, 5, 1), (4, 5)),
+        ((1, 4, 5), (4, 5)),
+        ((1, 1, 4, 5, 4), (4, 5, 4)),
+    ],
+)
+def test_only_the_axes_of_batch_and_channel_are_dropped(shape, mode_shape):
+    assert normalize_array(np.full(shape, 0.5)).shape == mode_shape
+
+
+def test_pictures_of_unusual_kinds_survive(tmp_path):
+    for name, picture in [("grey_alpha.jpg", PICTURE[..., :2]), ("half.png", torch.from_numpy(PICTURE).bfloat16())]:
+        save(picture, tmp_path / name, domain=(0, 1))
+        assert load(tmp_path / name).shape == (4, 5, 3)
+
+
+def test_an_open_file_with_a_name_is_read_and_written():
+    file = _Named()
+    save(BYTES, file)
+    file.seek(0)
+    np.testing.assert_array_equal(load(file), BYTES / np.float32(255))
+
+
+# The rest of misc -----------------------------------------------------------------------------
+
+
+def _reduce(array):
+    pytest.importorskip("sklearn")
+    return ChannelReducer(2)(array)
+
+
+def _resize(*args, **kwargs):
+    pytest.importorskip("scipy")
+    return ndimage_utils.resize(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: _reduce(PICTURE * NAN), ValueError, "The array of activations contains NaN"),
+        (lambda: _reduce(3.0), ValueError, "not a single number"),
+        (lambda: ChannelReducer(0), ValueError, "int from 1 on, not 0"),
+        (lambda: collapse_channels([[NAN]]), ValueError, "contains NaN"),
+        (lambda: collapse_channels(3), ValueError, "axis of channels"),
+        (lambda: images([PICTURE], labels=["a", "b"]), ValueError, "1 pictures have 2 labels"),
+        (lambda: sanitize(3), TypeError, "a name, not 3"),
+        (lambda: io_scope(None).__enter__(), TypeError, "NoneType"),
+        (lambda: matplotlib_to_numpy(PICTURE), TypeError, "a figure or pyplot, not an array of shape"),
+        (lambda: iter_nd_utils.batch_iter([1], 0), ValueError, "batch_size is a whole number from 1 on"),
+        (lambda: iter_nd_utils.dict_to_ndarray({}), ValueError, "at least one value"),
+        (lambda: iter_nd_utils.dict_to_ndarray({(0,): 1, (0, 1): 2}), ValueError, "index tuple of the same length"),
+        (lambda: _resize(PICTURE, 0), ValueError, "resize's target_size is a whole number from 1 on"),
+        (lambda: _resize(PICTURE, (4, 5, 3)), ValueError, r"resize's target_size is one number or \(height, width\)"),
+        (lambda: _resize(PICTURE, ratios=-1), ValueError, "resize's ratios"),
+        (lambda: ndimage_utils.composite(PICTURE, PICTURE[..., :1]), ValueError, "same channels, not of 3 and 1"),
+        (lambda: ndimage_utils.composite(PICTURE, PICTURE, 2), ValueError, "does not go on a background of 4 x 5"),
+        (lambda: ndimage_utils.composite(PICTURE, PICTURE, 0.5, (0, 2)), ValueError, "foreground_position"),
+        (lambda: stimuli.sample_binary_image(0), ValueError, "size is a whole number from 1 on"),
+        (lambda: stimuli.sample_binary_image(8, color_a=1), ValueError, "color_a is three numbers"),
+    ],
+)
+def test_the_rest_of_misc_refuses(make, error, words):
+    with pytest.raises(error, match=words):
+        make()

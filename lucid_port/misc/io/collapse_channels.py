@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+
+from lucid_port.misc import checks
 
 __all__ = ["collapse_channels", "hue_to_rgb", "sparse_channels_to_rgb"]
 
@@ -27,8 +30,17 @@ def hue_to_rgb(ang: float, warp: bool = True) -> np.ndarray:
     return mixed / np.linalg.norm(mixed)
 
 
+def _channels(X: Any) -> np.ndarray:
+    array = np.asarray(X)
+    checks.finite_values(array, "What is shown as colours")
+    if array.ndim == 0:
+        raise ValueError("What is shown as colours has an axis of channels; it is a single number.")
+    return array
+
+
 def sparse_channels_to_rgb(X: np.ndarray) -> np.ndarray:
     """Non-negative channels [..., K] as colours [..., 3]: one hue each, white where they mix."""
+    X = _channels(X)
     if (X < 0).any():
         raise ValueError("sparse_channels_to_rgb needs non-negative values: use collapse_channels.")
     count = X.shape[-1]
@@ -40,6 +52,7 @@ def sparse_channels_to_rgb(X: np.ndarray) -> np.ndarray:
 
 def collapse_channels(X: np.ndarray) -> np.ndarray:
     """Channels [..., K] of any sign as colours [..., 3]."""
+    X = _channels(X)
     if (X < 0).any():
         X = np.concatenate([np.maximum(0, X), np.maximum(0, -X)], axis=-1)
     return sparse_channels_to_rgb(X)

@@ -7,7 +7,9 @@ import json
 import lzma
 import os
 import pickle
+import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
@@ -15,7 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from lucid_port.misc.io.scoping import current_scopes, scope_url, set_scopes
+from lucid_port.misc import checks
+from lucid_port.misc.io.arguments import check_options, file_name, path_name
+from lucid_port.misc.io.scoping import current_scopes, set_scopes
 
 __all__ = ["load"]
 
@@ -35,7 +39,10 @@ def load(url_or_handle: Any, allow_unsafe_formats: bool = False, **kwargs: Any) 
         parsed JSON or text.
 
     Raises:
-        ValueError: the format is unknown, or unsafe and not allowed.
+        FileNotFoundError: there is no such file.
+        OSError: the file or address cannot be read.
+        TypeError: the format has no such option.
+        ValueError: the format is unknown, or unsafe and not allowed; or the file is broken.
     """
     if isinstance(url_or_handle, (list, tuple)):
         scopes = current_scopes()
@@ -43,32 +50,55 @@ def load(url_or_handle: Any, allow_unsafe_formats: bool = False, **kwargs: Any) 
             jobs = [pool.submit(load, u, allow_unsafe_formats, **kwargs) for u in url_or_handle]
             return [job.result() for job in jobs]
     if hasattr(url_or_handle, "read"):
-        return _decode(url_or_handle, str(url_or_handle.name), allow_unsafe_formats, kwargs)
-    url = scope_url(os.fspath(url_or_handle))
+        return _decode(url_or_handle, file_name(url_or_handle), allow_unsafe_formats, kwargs)
+    url = path_name(url_or_handle)
     return _decode(io.BytesIO(_read(url)), url, allow_unsafe_formats, kwargs)
 
 
 def _read(url: str) -> bytes:
     if url.startswith(("http://", "https://")):
-        with urllib.request.urlopen(url) as response:
-            return response.read()
+        try:
+            with urllib.request.urlopen(url) as response:
+                return response.read()
+        except urllib.error.URLError as error:
+            raise OSError(f"{url} cannot be read: {error}.") from error
+    if "://" in url:
+        raise ValueError(f"{url} is an address that cannot be read: only http and https are known.")
     with open(url, "rb") as file:
         return file.read()
 
 
 def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -> Any:
-    stem, extension = os.path.splitext(name.lower())
+    stem, extension = os.path.splitext(name)
+    extension = extension.lower()
     if extension == ".xz":
-        return _decode(io.BytesIO(lzma.decompress(handle.read())), stem, unsafe, kwargs)
+        return _decode(io.BytesIO(_decompress(handle.read(), name)), stem, unsafe, kwargs)
     if extension in (".pickle", ".pkl") and not unsafe:
         raise ValueError(f"{name} is a pickle, which can run any code: pass allow_unsafe_formats=True.")
     loader = _LOADERS.get(extension)
     if loader is None:
         raise ValueError(f"Cannot load {name!r}: known extensions are {', '.join(sorted(_LOADERS))}.")
-    return loader(handle, **kwargs)
+    check_options(loader, kwargs, extension)
+    try:
+        return loader(handle, **kwargs)
+    except _BROKEN as error:
+        raise ValueError(f"{name} cannot be read as {extension}: {error}") from error
+
+
+def _decompress(data: bytes, name: str) -> bytes:
+    try:
+        return lzma.decompress(data)
+    except lzma.LZMAError as error:
+        raise ValueError(f"{name} cannot be read as .xz: {error}") from error
+
+
+# What the decoders raise for files that are broken or of another format. PIL's own error is an OSError.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
 
 
 def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.ndarray:
+    if size is not None:
+        size = checks.sizes(size, "size", 2)  # type: ignore[assignment]
     with Image.open(handle) as opened:
         picture: Image.Image = ImageOps.exif_transpose(opened)  # as a viewer would show it
         if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 
 from converters.atomic import write_bytes
-from lucid_port.misc.io.scoping import current_scopes, scope_url, set_scopes
-from lucid_port.misc.io.serialize_array import Domain, serialize_array, to_array
+from lucid_port.misc import checks
+from lucid_port.misc.io.arguments import check_options, file_name, path_name
+from lucid_port.misc.io.scoping import current_scopes, set_scopes
+from lucid_port.misc.io.serialize_array import Domain, as_picture, serialize_array, to_array
 
 __all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "save"]
 
@@ -63,10 +65,12 @@ def save(
         A description: type, url, and what the format adds.
 
     Raises:
-        ValueError: the format is unknown, or unsafe and not allowed.
+        TypeError: the thing is not what the format holds, or the format has no such option.
+        ValueError: the format is unknown, or unsafe and not allowed; or the path is an address.
     """
     is_handle = hasattr(url_or_handle, "write")
-    name = str(url_or_handle.name) if is_handle else scope_url(os.fspath(url_or_handle))
+    name = file_name(url_or_handle) if is_handle else path_name(url_or_handle)
+    _refuse_address(name)
     data, result = _encode(thing, name, allow_unsafe_formats, kwargs)
     if is_handle:
         url_or_handle.write(data)
@@ -79,6 +83,11 @@ def save(
     return result
 
 
+def _refuse_address(name: str) -> None:
+    if "://" in name:
+        raise ValueError(f"{name} is an address, to which nothing can be saved: give the path of a file.")
+
+
 def _encode(thing: Any, name: str, unsafe: bool, kwargs: dict[str, Any]) -> tuple[bytes, dict]:
     stem, extension = os.path.splitext(name.lower())
     if extension == ".xz":
@@ -86,7 +95,9 @@ def _encode(thing: Any, name: str, unsafe: bool, kwargs: dict[str, Any]) -> tupl
         return lzma.compress(data), result
     if extension in (".pickle", ".pkl") and not unsafe:
         raise ValueError(f"{name} is a pickle: pass allow_unsafe_formats=True to write one.")
-    return _saver(name, extension)(thing, extension[1:], **kwargs)
+    saver = _saver(name, extension)
+    check_options(saver, kwargs, extension)
+    return saver(thing, extension[1:], **kwargs)
 
 
 def _saver(name: str, extension: str) -> Saver:
@@ -100,10 +111,11 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
     """Refuses, before any work is done for it, a path under which no picture can be saved.
 
     Raises:
-        ValueError: its extension is not a picture's.
+        ValueError: its extension is not a picture's, or it is an address.
         OSError: it is a folder, or its folder cannot be written to.
     """
     name = os.fspath(path)
+    _refuse_address(name)
     if _saver(name, os.path.splitext(name.lower())[1]) is not _save_image:
         pictures = ", ".join(extension for extension, saver in sorted(_SAVERS.items()) if saver is _save_image)
         raise ValueError(f"{name} is no picture's name: pictures end in {pictures}.")
@@ -117,7 +129,7 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
 
 
 def _save_image(thing: Any, fmt: str, domain: Domain | None = None, quality: int = 90) -> tuple[bytes, dict]:
-    array = np.squeeze(to_array(thing))
+    array = as_picture(thing)
     height, width = array.shape[:2]
     bands = array.shape[2] if array.ndim == 3 else 1
     data = serialize_array(array, domain, fmt, quality)
@@ -125,20 +137,30 @@ def _save_image(thing: Any, fmt: str, domain: Domain | None = None, quality: int
 
 
 def _save_npy(thing: Any, fmt: str) -> tuple[bytes, dict]:
-    array, buffer = to_array(thing), io.BytesIO()
+    array, buffer = _storable(thing), io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue(), {"type": "array", "shape": array.shape, "dtype": str(array.dtype)}
+
+
+def _storable(thing: Any) -> np.ndarray:
+    array = to_array(thing)
+    if array.dtype.hasobject:
+        raise TypeError(f"{checks.shown(thing)} is no array of numbers or text, which npy and npz files hold.")
+    return array
 
 
 def _save_npz(thing: Any, fmt: str) -> tuple[bytes, dict]:
     buffer = io.BytesIO()
     if isinstance(thing, dict):
-        named: dict[str, Any] = {key: to_array(value) for key, value in thing.items()}
+        for key in thing:
+            if not isinstance(key, str) or key in ("", "file", "allow_pickle"):  # the last two are np.savez's own
+                raise ValueError(f"An array in an npz file cannot have the name {key!r}: use another string.")
+        named: dict[str, Any] = {key: _storable(value) for key, value in thing.items()}
         np.savez(buffer, **named)
     elif isinstance(thing, (list, tuple)):
-        np.savez(buffer, *(to_array(value) for value in thing))
+        np.savez(buffer, *(_storable(value) for value in thing))
     else:
-        np.savez(buffer, to_array(thing))
+        np.savez(buffer, _storable(thing))
     return buffer.getvalue(), {"type": "compressed_array"}
 
 
@@ -158,7 +180,8 @@ def _save_json(thing: Any, fmt: str, indent: int | None = 2) -> tuple[bytes, dic
 
 def _save_text(thing: Any, fmt: str, encoding: str = "utf-8") -> tuple[bytes, dict]:
     if not isinstance(thing, str):
-        thing = "".join(f"{line}\n" for line in thing)
+        lines = checks.items(thing, "What is saved as text", "a string or a list of lines")
+        thing = "".join(f"{line}\n" for line in lines)
     return thing.encode(encoding), {"type": "txt"}
 
 
@@ -189,7 +212,16 @@ def batch_save(save_ops: Iterable[tuple[Any, ...]], num_workers: int = 16) -> li
 
     Returns:
         The results, in order.
+
+    Raises:
+        ValueError: an operation has another form. Besides, what `save` raises.
     """
+    wanted = "a list of (thing, path), or (thing, path, arguments)"
+    operations = checks.items(save_ops, "What batch_save saves", wanted)
+    for operation in operations:
+        if not isinstance(operation, (list, tuple)) or len(operation) not in (2, 3):
+            raise ValueError(f"What batch_save saves is {wanted}; one is {checks.shown(operation)}.")
+    workers = checks.whole(num_workers, "batch_save's num_workers", 1)
     scopes, captures = current_scopes(), _captures.get()
 
     def prepare() -> None:
@@ -200,5 +232,5 @@ def batch_save(save_ops: Iterable[tuple[Any, ...]], num_workers: int = 16) -> li
         thing, url, *rest = operation
         return save(thing, url, **(rest[0] if rest else {}))
 
-    with ThreadPoolExecutor(num_workers, initializer=prepare) as pool:
-        return list(pool.map(one, save_ops))
+    with ThreadPoolExecutor(workers, initializer=prepare) as pool:
+        return list(pool.map(one, operations))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +24,19 @@ def set_scopes(scopes: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def io_scope(path: str, replace_current_scopes: bool = False) -> Iterator[None]:
+def io_scope(path: str | os.PathLike[str], replace_current_scopes: bool = False) -> Iterator[None]:
     """Within it, relative paths of `load` and `save` are relative to `path`.
 
     Args:
         path: folder or address; joined to the scopes around it.
         replace_current_scopes: ignore these instead.
+
+    Raises:
+        TypeError: it is no path.
     """
+    folder = os.fspath(path)
     outer = () if replace_current_scopes else _scopes.get()
-    token = _scopes.set((*outer, path))
+    token = _scopes.set((*outer, folder))
     try:
         yield
     finally:

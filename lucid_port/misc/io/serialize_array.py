@@ -9,37 +9,91 @@ import numpy as np
 import torch
 from PIL import Image
 
-__all__ = ["normalize_array", "serialize_array", "to_array"]
+from lucid_port.misc import checks
+
+__all__ = ["as_picture", "normalize_array", "serialize_array", "to_array"]
 
 Domain = tuple[float, float]
 
 
 def to_array(thing: Any) -> np.ndarray:
-    """An array from an array, a tensor or a nested list."""
-    return thing.detach().cpu().numpy() if isinstance(thing, torch.Tensor) else np.asarray(thing)
+    """An array from an array, a tensor or a nested list.
+
+    Raises:
+        ValueError: the list is ragged.
+    """
+    if isinstance(thing, torch.Tensor):
+        tensor = thing.detach().cpu()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    try:
+        return np.asarray(thing)
+    except ValueError:
+        raise ValueError(f"{checks.shown(thing)} is no array: its rows differ in length.") from None
+
+
+def as_picture(thing: Any) -> np.ndarray:
+    """A picture [H, W], or [H, W, C] of 2 to 4 channels, without axes of a batch of one or of a single channel.
+
+    Raises:
+        TypeError: it holds something else than real numbers.
+        ValueError: it has another shape.
+    """
+    values = to_array(thing)
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"A picture is an array of numbers, not {checks.shown(thing)} of {values.dtype}.")
+    shape = values.shape
+    while values.ndim > 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    elif values.ndim == 3 and values.shape[-1] > 4 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim not in (2, 3) or values.size == 0 or (values.ndim == 3 and values.shape[-1] > 4):
+        raise ValueError(f"A picture is [height, width] or [height, width, 1 to 4 channels], not of shape {shape}.")
+    return values
 
 
 def normalize_array(array: Any, domain: Domain | None = (0, 1)) -> np.ndarray:
     """A picture as bytes 0 to 255, truncated (not rounded) as in Lucid.
 
     Args:
-        array: numbers of up to three axes other than 1. Floats are mapped from `domain`;
-            integers are cut to it and kept.
+        array: a picture as `as_picture` takes it. Floats are mapped from `domain`; integers are
+            cut to it and kept.
         domain: range of values; None takes the array's own.
 
     Raises:
-        ValueError: the array has too many axes, is not numeric, or contains NaN.
+        TypeError: the array is not numeric.
+        ValueError: it is no picture, contains NaN, or does not go with the domain.
     """
-    values = np.squeeze(to_array(array))
-    if values.ndim > 3 or not np.issubdtype(values.dtype, np.number):
-        raise ValueError(f"A picture has at most 3 axes of numbers, not {values.shape} {values.dtype}.")
+    values = as_picture(array)
     if np.isnan(values).any():
         raise ValueError("The picture contains NaN.")
-    low, high = (values.min(), values.max()) if domain is None else domain
+    low, high = _range(values) if domain is None else _checked_domain(domain, values)
     values = values.clip(low, high)
     if np.issubdtype(values.dtype, np.inexact) and high != low:
         values = (values - low) * (255 / (high - low))
     return values.clip(0, 255).astype(np.uint8)
+
+
+def _range(values: np.ndarray) -> tuple[Any, Any]:
+    if not np.isfinite(values).all():
+        raise ValueError("The picture contains infinite values: pass the domain that they are to be cut to.")
+    return values.min(), values.max()
+
+
+def _checked_domain(domain: Any, values: np.ndarray) -> tuple[Any, Any]:
+    ends = checks.items(domain, "domain", "(low, high), the range of values")
+    if len(ends) != 2:
+        raise ValueError(f"domain is (low, high), the range of values, not {checks.shown(domain)}.")
+    low, high = (checks.number(end, "Each end of domain") for end in ends)
+    if low > high:
+        raise ValueError(f"domain is (low, high), the smaller number first, not {checks.shown(domain)}.")
+    if values.dtype.kind in "iu" and high <= 1 < values.max():
+        raise ValueError(
+            f"The picture holds whole numbers up to {values.max()}, which domain=({low}, {high}) would cut to black: "
+            "pass domain=(0, 255), or divide the picture by 255."
+        )
+    return low, high
 
 
 def serialize_array(array: Any, domain: Domain | None = (0, 1), fmt: str = "png", quality: int = 70) -> bytes:
@@ -50,11 +104,18 @@ def serialize_array(array: Any, domain: Domain | None = (0, 1), fmt: str = "png"
         domain: range of values; None takes the array's own.
         fmt: png, jpg, jpeg or webp.
         quality: of lossy formats.
+
+    Raises:
+        TypeError, ValueError: the array is no picture, or the format is unknown.
     """
+    name = {"jpg": "jpeg"}.get(str(fmt).lower(), str(fmt).lower())
+    Image.init()
+    if name.upper() not in Image.SAVE:
+        raise ValueError(f"Unknown picture format {fmt!r}: use png, jpg or webp.")
+    quality = checks.whole(quality, "quality", 0)
     picture = Image.fromarray(normalize_array(array, domain))
-    name = {"jpg": "jpeg"}.get(fmt.lower(), fmt.lower())
-    if name == "jpeg" and picture.mode == "RGBA":
-        picture = picture.convert("RGB")
+    if name == "jpeg" and picture.mode in ("RGBA", "LA"):
+        picture = picture.convert("RGB" if picture.mode == "RGBA" else "L")
     buffer = io.BytesIO()
     picture.save(buffer, name, quality=quality)
     return buffer.getvalue()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.misc.io.collapse_channels import collapse_channels
 from lucid_port.misc.io.serialize_array import Domain, serialize_array, to_array
 
@@ -28,7 +29,7 @@ def image_url(array: Any, fmt: str = "png", quality: int = 90, domain: Domain | 
 def _image_html(array: Any, w: int | None, domain: Domain | None, fmt: str = "png") -> str:
     style = "image-rendering: pixelated; image-rendering: crisp-edges;"
     if w is not None:
-        style += f" width: {w}px;"
+        style += f" width: {checks.number(w, 'w, the width,', above=0)}px;"
     return f'<img src="{image_url(array, fmt, domain=domain)}" style="{style}">'
 
 
@@ -53,7 +54,9 @@ def images(
     w: int | None = None,
 ) -> None:
     """Show pictures in a row, with labels (their numbers by default)."""
-    names = range(len(arrays)) if labels is None else labels
+    names = list(range(len(arrays)) if labels is None else labels)
+    if len(names) != len(arrays):
+        raise ValueError(f"{len(arrays)} pictures have {len(names)} labels: give one for each.")
     cells = "".join(
         f'<div style="margin-right: 10px; margin-top: 4px;">{html.escape(str(name))}<br>'
         f"{_image_html(array, w, domain)}</div>"
