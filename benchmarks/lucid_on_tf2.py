@@ -1,0 +1,51 @@
+"""Import this before Lucid, and Lucid 0.3.10 finds in TensorFlow 2 what a render needs of TensorFlow 1.15.
+
+On TensorFlow 1.15 itself this does nothing. On TensorFlow 2:
+
+- `tensorflow` is TensorFlow 2's own v1 API, with v2 behaviour off.
+- `tensorflow.contrib.image.rotate`, which TensorFlow 2 lost: the op under it, ImageProjectiveTransform, is still there
+  with its gradient, so the standard transforms are complete. Nearest neighbour, the old default.
+- `tensorflow.contrib.slim` is there by name only: Lucid imports it for its CPPN.
+- numpy's removed aliases.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import tensorflow
+import tensorflow.compat.v1 as tf
+
+VERSION = tensorflow.__version__
+
+
+def rotate(images: Any, angle: Any) -> Any:
+    """`tensorflow.contrib.image.rotate` for NHWC images and one angle in radians: about the centre, same size."""
+    size = tf.shape(images)[1:3]
+    bottom, right = (tf.cast(size[axis] - 1, tf.float32) for axis in (0, 1))
+    cos, sin, zero = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle)
+    x_offset = (right - (cos * right - sin * bottom)) / 2
+    y_offset = (bottom - (sin * right + cos * bottom)) / 2
+    rows = tf.stack([cos, -sin, x_offset, sin, cos, y_offset, zero, zero])[None]
+    return tf.raw_ops.ImageProjectiveTransformV2(
+        images=images, transforms=rows, output_shape=size, interpolation="NEAREST"
+    )
+
+
+def _install() -> None:
+    tf.disable_v2_behavior()
+    for name, kind in {"int": int, "float": float, "bool": bool, "object": object}.items():
+        if name not in np.__dict__:
+            setattr(np, name, kind)
+    contrib = types.ModuleType("tensorflow.contrib")
+    slim = types.ModuleType("tensorflow.contrib.slim")
+    vars(contrib).update(image=types.SimpleNamespace(rotate=rotate), slim=slim)
+    tf.contrib = contrib
+    sys.modules.update({"tensorflow": tf, contrib.__name__: contrib, slim.__name__: slim})
+
+
+if not VERSION.startswith("1."):
+    _install()

@@ -1,0 +1,77 @@
+"""The worker's half of the protocol: one JSON object a line, requests over stdin, answers over a pipe of their own.
+
+The worker says `{"ready": {package: version}}` when its first step can be made. The driver then sends
+`{"untimed": M, "steps": N}` as often as it likes; the worker makes M steps, then N steps under the clock, answers
+`{"seconds": .., "objectives": [..]}` and goes on where it stopped when the next request comes. The driver closes the
+pipe to end it.
+
+The clock runs in the worker, so neither pipe nor driver are in the figure. Stdout stays free for whatever else prints.
+Runs on Python 3.7 and imports nothing that is not Python's own, as Lucid's environments share it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+
+class Pace:
+    """Tells a render's loop when to wait: the loop calls `step_done` after each step, and that is all it knows.
+
+    Args:
+        task: what `job` gave; it names the pipe.
+    """
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        self._answers = os.fdopen(task["answers"], "w")
+        self._left_untimed = self._left = 0
+        self._start = 0.0
+        self._objectives: list[Any] = []
+
+    def ready(self, versions: dict[str, str]) -> None:
+        """Report, and wait for the first request."""
+        self._send({"ready": versions})
+        self._wait()
+
+    def step_done(self, objective: Any) -> None:
+        """Count a step; at the end of a turn, report and wait.
+
+        Args:
+            objective: the value that the step found, anything that `float` takes. It is read when the clock has
+                stopped.
+        """
+        if self._left_untimed:
+            self._left_untimed -= 1
+            self._begin_clock()
+            return
+        self._objectives.append(objective)
+        self._left -= 1
+        if not self._left:
+            seconds = time.perf_counter() - self._start
+            self._send({"seconds": seconds, "objectives": [float(value) for value in self._objectives]})
+            self._wait()
+
+    def _begin_clock(self) -> None:
+        if not self._left_untimed:
+            self._start = time.perf_counter()
+
+    def _wait(self) -> None:
+        line = sys.stdin.readline()
+        if not line:
+            raise SystemExit
+        request = json.loads(line)
+        self._left_untimed, self._left = request["untimed"], request["steps"]
+        self._objectives = []
+        self._begin_clock()
+
+    def _send(self, answer: dict[str, Any]) -> None:
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+
+def job() -> dict[str, Any]:
+    """What the driver wants rendered: the JSON text that is the first argument."""
+    return json.loads(sys.argv[1])

@@ -1,0 +1,65 @@
+"""The port, set up as the benchmarks want it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import torch
+
+from lucid_port.modelzoo import vision_models
+from lucid_port.modelzoo.vision_base import Model
+from lucid_port.optvis import objectives, param, render
+
+LAYER = "mixed4a_pre_relu"
+Step = Callable[[], torch.Tensor]
+
+
+def load(graph: str | os.PathLike[str] | None = None, device: str | None = None) -> Model:
+    """InceptionV1 from a graph file, or with the seeded weights."""
+    model = vision_models.InceptionV1_seeded() if graph is None else vision_models.InceptionV1(graph)
+    return model if device is None else model.to(device)
+
+
+def one_objective(
+    model: Model, layer: str, unit: int, size: int = 128, images: int = 1, seed: int = 0, override: bool = True
+) -> render.VisT:
+    """A render of one unit: one objective, whatever the batch, with `render_vis`'s defaults for all else."""
+    return render.make_vis_T(
+        model,
+        objectives.channel(layer, unit),
+        lambda: param.image(size, batch=images),
+        relu_gradient_override=override,
+        seed=seed,
+    )
+
+
+def many_units(
+    model: Model, layer: str, units: Sequence[int], size: int = 128, seed: int = 0, override: bool = True
+) -> Step:
+    """Several units together, an image for each; the one place that says how.
+
+    Returns:
+        A function that makes one step of all of them and gives the sum of their objective values.
+    """
+    vis = render.make_vis_T(
+        model,
+        objectives.Objective.sum([objectives.channel(layer, unit, batch=k) for k, unit in enumerate(units)]),
+        lambda: param.image(size, batch=len(units)),
+        relu_gradient_override=override,
+        seed=seed,
+    )
+    return vis.step
+
+
+def circumstances(model: Model) -> dict[str, object]:
+    """Threads and device, for the result file."""
+    cuda = model.device.type == "cuda"
+    device = torch.cuda.get_device_name(model.device) if cuda else str(model.device)
+    return {"threads": torch.get_num_threads(), "device": device}
+
+
+def synchronize(model: Model) -> None:
+    """Wait until the model's device has done its work; clocks are read after this."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)

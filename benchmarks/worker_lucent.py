@@ -1,0 +1,88 @@
+"""Worker: Lucent 0.1.8.
+
+Lucent's own `render_vis` runs, with everything it does by default but the progress bar: the optimiser it is given is
+its default, torch's Adam at a rate of 0.05, which counts its steps. Taking the loop apart would have been no shorter,
+and calling `render_vis` again for every turn leaves the former call's hooks on the model.
+
+The network is Lucent's own InceptionV1. Its trained weights cannot be had everywhere, so it gets the weights of the
+graph file that all contestants share. Lucent's network has no concatenation before the ReLUs, so the unit is one of
+`mixed4a` itself.
+"""
+
+from __future__ import annotations
+
+import platform
+import random
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import torchvision_on_cpu  # noqa: F401
+
+# isort: split
+import numpy as np
+import torch
+from lucent.modelzoo import inceptionv1
+from lucent.optvis import objectives, param, render
+from pace import Pace, job
+
+
+class Paced(torch.optim.Adam):
+    """Adam that counts its steps."""
+
+    def __init__(self, parameters: Any, pace: Pace, **options: Any) -> None:
+        super().__init__(parameters, **options)
+        self._pace = pace
+
+    def step(self, closure: Callable[[], torch.Tensor]) -> Any:  # type: ignore[override]
+        """One update, and the end of a turn if it is one. The closure gives the loss, minus the objective."""
+        loss: Any = super().step(closure)
+        self._pace.step_done(-loss.detach())
+        return loss
+
+
+def load_weights(model: torch.nn.Module, path: str) -> None:
+    """Give the model the graph's weights: `conv2d0_w` of the graph is `conv2d0_pre_relu_conv.weight` here."""
+    state = {}
+    with np.load(path) as weights:
+        for key in model.state_dict():
+            layer, kind = key.replace("_pre_relu_conv", "").replace("_pre_activation_matmul", "").split(".")
+            array = weights[layer + {"weight": "_w", "bias": "_b"}[kind]]
+            if array.ndim == 4:
+                array = array.transpose(3, 2, 0, 1)
+            state[key] = torch.from_numpy(np.ascontiguousarray(array.T if array.ndim == 2 else array))
+    model.load_state_dict(state)
+
+
+def main(task: dict[str, Any]) -> None:
+    """Makes steps until the driver has enough."""
+    pace = Pace(task)
+    if task["threads"]:
+        torch.set_num_threads(task["threads"])
+    random.seed(task["seed"])
+    np.random.seed(task["seed"])  # noqa: NPY002  # what Lucent draws from
+    torch.manual_seed(task["seed"])
+    model = inceptionv1(pretrained=False).eval()
+    load_weights(model, task["weights"])
+    versions = {
+        "python": platform.python_version(),
+        "torch threads": str(torch.get_num_threads()),
+        "numpy": np.__version__,
+    }
+    versions.update({name: version(name) for name in ("torch", "torchvision", "kornia", "torch-lucent")})
+    pace.ready(versions)
+    render.render_vis(
+        model,
+        objectives.channel(task["layer"].replace("_pre_relu", ""), task["units"][0]),
+        param_f=lambda: param.image(task["size"]),
+        optimizer=lambda parameters: Paced(parameters, pace, lr=0.05),
+        thresholds=(sys.maxsize,),
+        progress=False,
+        show_image=False,
+        fixed_image_size=task["fixed_image_size"],
+    )
+
+
+if __name__ == "__main__":
+    main(job())
