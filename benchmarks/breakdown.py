@@ -1,0 +1,179 @@
+"""Where the time of one step goes: `python benchmarks/breakdown.py`.
+
+**Method.** The same step is cut off after each of its parts: the parameterization alone; that and the transforms; those
+and the network; then the gradient back to what the network got, back to the image, back to the parameters; then the
+update; and last the render's own `step()`. These cut steps take turns in alternating rounds. A part's time is the
+difference between two successive cuts of the same round, and the table has the median of these differences.
+
+No clock, profiler or hook is inside of what is timed, so it runs as it does in a render (a profiler adds some
+microseconds to each of a step's hundreds of operations, and moves the small parts most). All cuts of a round get the
+same random draws, as the size of the image depends on them. By construction the parts of a round add up to the step.
+The price is noise: a part's error is that of the two larger times it is the difference of, so the quartiles count. A
+part whose quartiles reach zero was not measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import port
+import timing
+import torch
+import typer
+
+from lucid_port.optvis.render import VisT
+from lucid_port.optvis.sampling import RandomSource
+
+Cut = Callable[[VisT, RandomSource], Any]
+UNTIMED = 2
+
+
+def _image(vis: VisT, source: RandomSource) -> torch.Tensor:
+    return vis.param()
+
+
+def _transformed(vis: VisT, source: RandomSource) -> tuple[torch.Tensor, torch.Tensor]:
+    image = _image(vis, source)
+    return image, vis.transform(image, source.scope("transforms"))
+
+
+def _value(vis: VisT, source: RandomSource) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    image, transformed = _transformed(vis, source)
+    with vis.override(vis.steps):
+        values = vis.model.activations(transformed, list(vis.layers_read))
+    return image, transformed, vis.objective(values.__getitem__)
+
+
+def _network_gradient(vis: VisT, source: RandomSource) -> Any:
+    _, transformed, value = _value(vis, source)
+    return torch.autograd.grad(-value.sum(), transformed)
+
+
+def _image_gradient(vis: VisT, source: RandomSource) -> Any:
+    image, _, value = _value(vis, source)
+    return torch.autograd.grad(-value.sum(), image)
+
+
+def _gradients(vis: VisT, source: RandomSource) -> Sequence[torch.Tensor]:
+    value = _value(vis, source)[-1]
+    return torch.autograd.grad(-value.sum(), vis.parameters)
+
+
+def _updated(vis: VisT, source: RandomSource) -> None:
+    gradients = _gradients(vis, source)
+    for parameter, gradient in zip(vis.parameters, gradients, strict=True):
+        parameter.grad = gradient
+    vis.optimizer.step()
+
+
+def _step(vis: VisT, source: RandomSource) -> None:
+    vis.source = source
+    vis.step()
+
+
+# Each part of a step, and the step that is cut off after it.
+CUTS: Mapping[str, Cut] = {
+    "parameterization, forward": _image,
+    "transforms, forward": _transformed,
+    "network and objective, forward": _value,
+    "network and objective, backward": _network_gradient,
+    "transforms, backward": _image_gradient,
+    "parameterization, backward": _gradients,
+    "optimiser": _updated,
+    "rest of VisT.step": _step,
+}
+
+
+class Turns:
+    """Turns of one cut; the n-th turn of every cut has the same draws.
+
+    Args:
+        vis: the render, warmed up. All cuts share it.
+        cut: the step that is timed.
+        steps: how many of them a turn has.
+        wait: waits for the device.
+    """
+
+    def __init__(self, vis: VisT, cut: Cut, steps: int, wait: Callable[[], None]) -> None:
+        self._vis, self._cut, self._steps, self._wait = vis, cut, steps, wait
+        self._turn = 0
+
+    def __call__(self) -> float:
+        self._turn += 1
+        source = RandomSource(self._turn)
+        for _ in range(UNTIMED):
+            self._cut(self._vis, source)
+        self._wait()
+        start = time.perf_counter()
+        for _ in range(self._steps):
+            self._cut(self._vis, source)
+        self._wait()
+        return (time.perf_counter() - start) / self._steps
+
+
+def parts(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Times of the parts in each round, from those of the cut steps in order."""
+    before = [0.0] * len(next(iter(seconds.values())))
+    found = {}
+    for name, cut in seconds.items():
+        found[name] = [now - then for now, then in zip(cut, before, strict=True)]
+        before = list(cut)
+    return found
+
+
+def figures(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """What is written: parts, their shares, and the whole step."""
+    whole = seconds["rest of VisT.step"]
+    found: dict[str, Any] = {
+        name: {"seconds": timing.summary(part), "share": timing.ratios(part, whole), "rounds": part}
+        for name, part in parts(seconds).items()
+    }
+    return {"parts": found, "step": {"seconds": timing.summary(whole), "rounds": list(whole)}}
+
+
+def show(found: Mapping[str, Any], title: str) -> None:
+    """Print the table."""
+    rows = [
+        [name, timing.spread(one["seconds"], 1000, 2), timing.spread(one["share"], 100, 1)]
+        for name, one in found["parts"].items()
+    ]
+    rows.append(["the step", timing.spread(found["step"]["seconds"], 1000, 2), "100"])
+    timing.table(title, ["", "ms", "% of the step"], rows)
+
+
+def main(
+    steps: Annotated[int, typer.Option(help="Steps a turn.", min=1)] = 20,
+    rounds: Annotated[int, typer.Option(help="Turns of each cut.", min=1)] = 30,
+    warm_up: Annotated[int, typer.Option(help="Steps before; 17 are under the gradient override.", min=17)] = 64,
+    layer: str = port.LAYER,
+    unit: int = 476,
+    size: Annotated[int, typer.Option(help="Pixels.")] = 128,
+    images: Annotated[int, typer.Option(help="Images in the batch.", min=1)] = 1,
+    threads: Annotated[int | None, typer.Option(help="torch's default if not given.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu if not given.")] = None,
+    output: Path = timing.RESULTS / "breakdown.json",
+) -> None:
+    """Time the parts of one step of the port."""
+    if threads:
+        torch.set_num_threads(threads)
+    counts = {"steps": steps, "rounds": rounds, "warm_up": warm_up, "untimed_steps_a_turn": UNTIMED}
+    what = {"layer": layer, "unit": unit, "size": size, "images": images}
+    model = port.load(device=device)
+    settings = {**what, **counts, **port.circumstances(model), "order_seed": timing.ORDER_SEED}
+    report = timing.Report(__doc__.split("**Method.**")[1], settings)
+    vis = port.one_objective(model, layer, unit, size, images)
+    for _ in range(warm_up):
+        vis.step()
+    others = timing.Others()
+    with others:
+        turns = {name: Turns(vis, cut, steps, lambda: port.synchronize(model)) for name, cut in CUTS.items()}
+        found = figures(timing.alternate(turns, rounds))
+    show(found, f"one step, {images} image(s) of {size} px, {layer}: median (quartiles) of {rounds} rounds")
+    report.write(output, {**found, "processors_busy_with_others": others.processors})
+
+
+if __name__ == "__main__":
+    typer.run(main)
