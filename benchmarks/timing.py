@@ -6,9 +6,9 @@ are medians over the rounds with quartiles; ratios are taken within a round, whe
 median of these ratios is the figure.
 
 **Workers.** A contestant that needs an environment of its own is a process that is kept alive (`Worker`; the other half
-of the protocol is `pace.py`). One that waits is stopped (SIGSTOP), so that no thread pool of its spins beside the one that
-runs. None of those measured so far does for long, but that depends on versions and settings, and stopping them touches
-no framework's settings.
+of the protocol is `pace.py`). One that waits is stopped (SIGSTOP), so that no thread pool of its spins beside the one
+that runs. None of those measured so far does for long, but that depends on versions and settings, and stopping them
+touches no framework's settings.
 
 **Others.** Linux tells how much processor time other processes used during a turn. It is noted with each figure: a
 round with others about is no measurement.
