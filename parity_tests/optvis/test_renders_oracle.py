@@ -33,6 +33,11 @@ RENDER_FOLDER = Path(os.environ.get("LUCID_PORT_RENDERS") or FOLDER.parent / "re
 
 SMOOTH_BOUND = 1e-5
 """Share of the gradient's maximum, at every state, where no decision can flip."""
+ROUNDING_FACTOR = 2
+"""Where TensorFlow's own rounding is larger (recorded: its float32 gradient against the one for which
+its network and image compute in float64), the bound is twice that, as both sides round. Of 64 states
+a render, 5 of 256 need it: there TensorFlow is up to 4e-5 from itself in float64, most of it its
+Fourier transform (the port is nearer to the float64 values than TensorFlow at each of them)."""
 MEDIAN_BOUND = 5e-6
 """The same on real networks: the median over states."""
 MOST, MOST_BOUND = 0.7, 1e-5
@@ -142,9 +147,13 @@ def _jobs(smooth: bool) -> list[Any]:
 
 @pytest.mark.parametrize("job", _jobs(smooth=True))
 def test_gradient_on_smooth_networks(job):
-    errors = _gradient_errors(job, _arrays(job["name"]))
-    record(max(errors), SMOOTH_BOUND, "gradient, the worst of all states")
-    assert max(errors) <= SMOOTH_BOUND, json.dumps(errors)
+    arrays = _arrays(job["name"])
+    errors = np.asarray(_gradient_errors(job, arrays))
+    rounding = np.asarray([float(arrays[f"state{step:03d}/rounding"]) for step in arrays["states"]])
+    bounds = np.maximum(SMOOTH_BOUND, ROUNDING_FACTOR * rounding)
+    worst = int(np.argmax(errors / bounds))
+    record(errors[worst], bounds[worst], "gradient, the worst of all states")
+    assert (errors <= bounds).all(), json.dumps([errors.tolist(), bounds.tolist()])
 
 
 @functools.cache
@@ -199,10 +208,12 @@ def test_update(job):
 
 FREE_FACTOR = 10
 """A free render is no further from the oracle's (mean over pixels) than this many times what the
-oracle is from itself when its initial parameters are multiplied by 1 +- 1e-6: at every step on the
-smooth twins, at `MOST` of all steps on real networks. There one flipped decision moves a picture
-by 1e-3 for good, and whether the oracle's own two draws meet one is chance: where they do not,
-they are 1e-8 apart."""
+oracle is from itself when its initial parameters, and the constant it pads with, are multiplied by
+1 +- 1e-6 (recorded: all alike, and 6 draws with random signs)."""
+FREE_STEPS_MISSED = 1
+"""On real networks one step of a render may be further away: the step at which a decision flips is
+chance. Measured: 94 of 96 steps hold; at the last step of caffe_neuron and the second of seeded_gray
+the port's flips first. 30 draws instead of 6 give the same."""
 FREE_FLOOR = 1e-5
 """Distances below this are rounding, whatever the oracle's own: 1/400 of a grey level."""
 
@@ -235,11 +246,9 @@ def test_first_steps_of_a_free_render_on_smooth_networks(job):
     assert all(d <= a for d, a in zip(distances, allowed, strict=True)), f"{distances} {allowed}"
 
 
-def test_first_steps_of_free_renders_on_real_networks():
-    kept = {}
-    for job in RENDERS:
-        is_real = not job["network"].endswith("smooth")
-        if is_real and NETWORKS[job["network"]].graph_def() is not None:
-            distances, allowed = _free_run(job["name"])
-            kept[job["name"]] = [d <= a for d, a in zip(distances, allowed, strict=True)]
-    assert np.mean(list(kept.values())) >= MOST, {k: sum(v) for k, v in kept.items()}
+@pytest.mark.parametrize("job", _jobs(smooth=False))
+def test_first_steps_of_a_free_render_on_real_networks(job):
+    _network(job["network"])  # skips where the graph is not at hand
+    distances, allowed = _free_run(job["name"])
+    missed = sum(d > a for d, a in zip(distances, allowed, strict=True))
+    assert missed <= FREE_STEPS_MISSED, f"{distances} {allowed}"

@@ -28,6 +28,7 @@ import tensorflow as tf
 from lucid.modelzoo import vision_models
 from lucid.modelzoo.vision_base import Model
 from lucid.optvis import objectives, param, render, transform
+from double_precision import in_double_precision, lrn_channels, parameterizations_in_double_precision
 from lucid_functions import Group, seeded, session
 
 F32 = np.float32
@@ -42,10 +43,14 @@ class Adam(tf.train.AdamOptimizer):
         return found
 
 
-def model_of(network):
+def read_graph(path):
     graph_def = tf.GraphDef()
-    with open(network["path"], "rb") as handle:
+    with open(path, "rb") as handle:
         graph_def.ParseFromString(handle.read())
+    return graph_def
+
+
+def model_of(network, graph_def):
 
     # Lucid's own class, where there is one, adds the layers that the graph itself lacks.
     base = getattr(vision_models, network["lucid_class"]) if network["lucid_class"] else Model
@@ -107,7 +112,7 @@ class Setup(object):
         transforms = [getattr(transform, kind)(**kwargs) for kind, kwargs in job["transforms"]]
         kinds = ("RandomUniformInt", "RandomUniform", "RandomStandardNormal")
         self.sess = sess
-        self.T = render.make_vis_T(model, build(job["objective"]), lambda: build(job["param"]),
+        self.T = render.make_vis_T(model, build(job["objective"]), lambda: tf.cast(build(job["param"]), tf.float32),
                                    optimizer, transforms, relu_gradient_override=True)
         self.variables = [v for _, v in optimizer.pairs]
         self.gradients = [g for g, _ in optimizer.pairs]
@@ -120,6 +125,12 @@ class Setup(object):
                       for v in self.variables]
         size = sum(int(np.prod(v.shape.as_list())) for v in self.variables)
         self.positions = np.sort(np.random.RandomState(job["seed"]).permutation(size)[:2000])
+
+    def padding_values(self):
+        """Tensors that hold the constants which images are padded with, and their values."""
+        pads = [op.inputs[2] for op in tf.get_default_graph().get_operations()
+                if op.type == "PadV2" and op.inputs[2].op.type == "Const" and not op.name.startswith("gradients")]
+        return list(zip(pads, self.sess.run(pads))) if pads else []
 
     def load(self, values):
         for variable, value in zip(self.variables, values):
@@ -141,13 +152,33 @@ def begin(job):
     np.random.seed(job["seed"])
 
 
-def record_states(group, model, job, states, perturbations):
+class State(object):
+    """What the gradient of a state is computed from, and what it was."""
+
+    def __init__(self, step, variables, draws, gradient):
+        self.key = "state%03d/" % step
+        self.variables, self.draws, self.gradient = variables, draws, gradient
+
+
+def record_rounding(model, job, kept, arrays):
+    """How far each gradient is from the one for which network and image compute in float64."""
+    begin(job)
+    with session() as sess, parameterizations_in_double_precision():
+        setup = Setup(model, job, sess)
+        for state in kept:
+            setup.load(state.variables)
+            exact = flat(sess.run(setup.gradients, dict(zip(setup.draws, state.draws))))
+            error = np.abs(exact - state.gradient).max() / np.abs(state.gradient).max()
+            arrays[state.key + "rounding"] = np.array(error, F32)
+
+
+def record_states(model, job, states, perturbations):
     """Single steps, from states along a render."""
     begin(job)
     with session() as sess:
         setup = Setup(model, job, sess)
         arrays = {"positions": setup.positions.astype(np.int32), "states": np.array(states)}
-        losses = []
+        losses, kept = [], []
         for step in range(max(states) + 1):
             values = sess.run(setup.variables)
             if step in states:
@@ -168,6 +199,7 @@ def record_states(group, model, job, states, perturbations):
                     other = flat(sess.run(setup.gradients, dict(zip(setup.draws, raw))))
                     moved.append(np.abs(other - full).max() / largest)
                 setup.load(values)
+                kept.append(State(step, values, raw, full))
                 arrays.update({
                     key + "m": flat([m for m, _ in moments])[setup.positions],
                     key + "v": flat([v for _, v in moments])[setup.positions],
@@ -184,11 +216,29 @@ def record_states(group, model, job, states, perturbations):
             if step in states:
                 arrays[key + "next"] = setup.parameters()
         arrays["initial_losses"] = np.array(losses[:20], F32)
-    group.add(job, arrays)
+    return arrays, kept
+
+
+FREE_DRAWS = 6
+"""Perturbed free runs with random signs, beside the two in which everything moves alike."""
+
+
+def relative_moves(variables, paddings):
+    """What is multiplied by 1 +- 1e-6: the initial parameters, and what the padding is filled with."""
+    sizes = [v.shape for v in variables] + [np.shape(p) for p in paddings]
+    moves = [[np.full(size, factor) for size in sizes] for factor in (1.0, 1 + 1e-6, 1 - 1e-6)]
+    for draw in range(FREE_DRAWS):
+        random = np.random.RandomState(draw)
+        moves.append([1 + 1e-6 * np.where(random.rand(*size) < 0.5, -1, 1) for size in sizes])
+    return moves
 
 
 def record_free(group, model, job, steps):
-    """The first steps, and how far they move when the start is multiplied by 1 +- 1e-6."""
+    """The first steps, and how far they move when what the network reads is multiplied by 1 +- 1e-6.
+
+    The padding is moved with the parameters: where a network sees a constant, whole areas hang on the same decision,
+    which no change of the parameters reaches.
+    """
     begin(job)
     with session() as sess:
         setup = Setup(model, job, sess)
@@ -197,15 +247,19 @@ def record_free(group, model, job, steps):
         arrays = {}
         for number, value in enumerate(half):
             arrays["variable%02d" % number] = value
+        filled = setup.padding_values()
         recorded, paths = [], []
-        for factor in (1.0, 1 + 1e-6, 1 - 1e-6):
+        for moves in relative_moves(start, [value for _, value in filled]):
             sess.run(setup.initialiser)
-            setup.load([(v * factor).astype(F32) for v in start])
+            setup.load([(v * move).astype(F32) for v, move in zip(start, moves)])
+            padding = {t: (v * m).astype(F32) for (t, v), m in zip(filled, moves[len(start):])}
             path = []
             for step in range(steps):
-                feed = dict(zip(setup.draws, recorded[step])) if step < len(recorded) else {}
+                feed = dict(padding)
+                if step < len(recorded):
+                    feed.update(zip(setup.draws, recorded[step]))
                 grads, raw = sess.run([setup.gradients, setup.draws], feed)
-                if factor == 1.0:
+                if not paths:
                     recorded.append(raw)
                     for name, value in named_draws(job["transforms"], raw).items():
                         arrays["step%d/draw:%s" % (step, name)] = value
@@ -225,15 +279,24 @@ def record_free(group, model, job, steps):
 def main(path):
     with open(path) as handle:
         job = json.load(handle)
-    models = {}
+    models, twins = {}, {}
     for one in job["renders"]:
         started = time.time()
-        if one["network"] not in models:
-            models = {one["network"]: model_of(job["networks"][one["network"]])}
-        model = models[one["network"]]
-        group = Group(one["name"])
+        name = one["network"]
+        if name not in models:
+            network = job["networks"][name]
+            graph_def = read_graph(network["path"])
+            models = {name: model_of(network, graph_def)}
+            twins = {}
+            if network["is_smooth"]:  # elsewhere rounding flips decisions, and the difference says nothing
+                twins[name] = model_of(network, in_double_precision(graph_def, lrn_channels(graph_def)))
+        model = models[name]
         if job["states"]:
-            record_states(group, model, one, job["states"], job["perturbations"])
+            group = Group(one["name"])
+            arrays, kept = record_states(model, one, job["states"], job["perturbations"])
+            if name in twins:
+                record_rounding(twins[name], one, kept, arrays)
+            group.add(one, arrays)
             group.write(job["output"])
         group = Group(one["name"] + "_free")
         record_free(group, model, one, job["free_steps"])
