@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from converters.errors import InputSizeError, LayerNotFoundError
+from converters.fusion import BiasedConvolution, are_watched, biased_convolutions
 from converters.layers import LocalResponseNorm
 from converters.program import Metadata, Program
 
@@ -84,11 +85,13 @@ class ConvertedModel(nn.Module):
                 self.add_module(step.module, step.build())
         self.load_state_dict(dict(state), strict=True, assign=True)
         self.requires_grad_(False).eval()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch's stubs lack
         entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "")
         steps = [LayerInfo(step.name, step.op, step.channels, step.module) for step in program.steps]
         self.layers = Layers([entry, *steps])
         self.outputs = program.outputs
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
+        self._lean_graphs: dict[tuple[str, ...], tuple[fx.GraphModule, tuple[nn.Module, ...]]] = {}
 
     @property
     def metadata(self) -> Metadata:
@@ -127,12 +130,12 @@ class ConvertedModel(nn.Module):
         """
         names = [names] if isinstance(names, str) else list(names)
         self._check_input(x)
-        graph = self.subgraph(names)
+        graph = self._lean_subgraph(names)
         try:
             # Not __call__: an outer tracer should see the layers, which are this module's own.
             values = graph.forward(x)
         except InputSizeError:
-            _locate_failure(graph, x)
+            _locate_failure(self.subgraph(names), x)
             raise
         return dict(zip(names, values, strict=True))
 
@@ -144,28 +147,43 @@ class ConvertedModel(nn.Module):
         Raises:
             LayerNotFoundError: a name is no layer's.
         """
-        key = tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))
+        key = self._key(names)
         if key not in self._graphs:
-            self._graphs[key] = fx.GraphModule(self, self._build_graph(key), "ConvertedGraph")
+            self._graphs[key] = self._build_graph(key, {})
         return self._graphs[key]
 
-    def _build_graph(self, names: Sequence[str]) -> fx.Graph:
-        steps = {step.name: step for step in self.program.steps}
-        needed, waiting = set(), list(names)
-        while waiting:
-            name = waiting.pop()
-            if name not in needed and name in steps:
-                needed.add(name)
-                waiting.extend(source.node for source in steps[name].inputs)
+    def _lean_subgraph(self, names: Sequence[str]) -> fx.GraphModule:
+        """As `subgraph`, with each convolution and its bias in one, unless somebody watches these layers."""
+        key = self._key(names)
+        if key not in self._lean_graphs:
+            fused = biased_convolutions(self.program, key, self)
+            parts: tuple[nn.Module, ...] = tuple(layer for pair in fused.values() for layer in pair.layers)
+            self._lean_graphs[key] = self._build_graph(key, fused), parts
+        graph, layers = self._lean_graphs[key]
+        return self.subgraph(names) if are_watched(layers) else graph
+
+    def _key(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))
+
+    def _build_graph(self, names: Sequence[str], fused: Mapping[str, BiasedConvolution]) -> fx.GraphModule:
+        """A graph of the layers that some names need.
+
+        Args:
+            names: of the layers to return.
+            fused: name of a bias -> what takes the place of it and the convolution before it.
+        """
+        modules: dict[str, nn.Module] = {}
         graph = fx.Graph()
         values = {self.metadata.input_name: graph.placeholder("x")}
-        for step in self.program.steps:
-            if step.name in needed:
-                inputs = tuple(values[source.node] for source in step.inputs)
-                values[step.name] = graph.call_module(step.module, inputs)
-                values[step.name].meta["layer"] = step.name
+        sources = {name: layer.sources for name, layer in fused.items()}
+        for step in self.program.needed(names, sources):
+            layer: nn.Module | None = fused.get(step.name)
+            inputs = tuple(values[source.node] for source in sources.get(step.name, step.inputs))
+            modules[step.module] = self.get_submodule(step.module) if layer is None else layer
+            values[step.name] = graph.call_module(step.module, inputs)
+            values[step.name].meta["layer"] = step.name
         graph.output(tuple(values[name] for name in names))
-        return graph
+        return fx.GraphModule(modules, graph, "ConvertedGraph")
 
     def _check_input(self, x: Tensor) -> None:
         channels = self.program.input_channels
@@ -188,6 +206,7 @@ class ConvertedModel(nn.Module):
         # A layer put in the place of another takes part from now on, also in graphs that were built before.
         if isinstance(value, nn.Module) and "_graphs" in self.__dict__:
             self._graphs.clear()
+            self._lean_graphs.clear()
         super().__setattr__(name, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ConvertedModel:
@@ -197,7 +216,7 @@ class ConvertedModel(nn.Module):
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_graphs": {}}  # rebuilt when asked for
+        return {**self.__dict__, "_graphs": {}, "_lean_graphs": {}}  # rebuilt when asked for
 
     def extra_repr(self) -> str:
         return f"input={self.metadata.input_name!r}, outputs={list(self.outputs)}"

@@ -163,6 +163,22 @@ class Program:
         if lost:
             raise GraphError(f"The program has no step for its output {lost[0]!r}.")
 
+    def needed(self, names: Iterable[str], sources: Mapping[str, tuple[Output, ...]]) -> tuple[Step, ...]:
+        """The steps that some values are computed from, in order.
+
+        Args:
+            names: of the values.
+            sources: by name of a step, what it reads instead of its own inputs.
+        """
+        steps = {step.name: step for step in self.steps}
+        found, waiting = set(), list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in steps and name not in found:
+                found.add(name)
+                waiting.extend(source.node for source in sources.get(name, steps[name].inputs))
+        return tuple(step for step in self.steps if step.name in found)
+
     def from_source(self, sha256: str) -> Program:
         """The same program, saying which file it came from."""
         return replace(self, source_sha256=sha256)

@@ -30,6 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +73,7 @@ def load(folder: str | Path = Path(__file__).parent) -> Model:
     """The model with its weights, in evaluation mode and frozen."""
     model = Model()
     model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
-    return model.requires_grad_(False).eval()
+    return model.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 '''
 
 

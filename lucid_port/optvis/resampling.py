@@ -69,7 +69,7 @@ def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype
 
 
 class _ResizeAxis(torch.autograd.Function):
-    """One axis, moved last.
+    """One axis.
 
     Forward is TensorFlow's own formula, `low + (high - low) * share`: unlike a weighted sum it
     leaves constant regions exactly constant. There a max pool compares equal numbers, and the
@@ -78,16 +78,20 @@ class _ResizeAxis(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, target: int) -> torch.Tensor:
-        ctx.sizes = tensor.shape[-1], target
+    def forward(ctx: Any, tensor: torch.Tensor, axis: int, target: int) -> torch.Tensor:
+        ctx.axis, ctx.sizes = axis, (tensor.shape[axis], target)
         low, high, share = _bilinear_tensors(*ctx.sizes, tensor.device, tensor.dtype)
-        lower = tensor.index_select(-1, low)
-        return lower + (tensor.index_select(-1, high) - lower) * share
+        share = share.reshape(-1, *[1] * (tensor.ndim - 1 - axis))
+        lower = tensor.index_select(axis, low)
+        return torch.addcmul(lower, tensor.index_select(axis, high) - lower, share)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (gradient,) = grads
-        return gradient @ legacy_bilinear_matrix(*ctx.sizes, gradient.device, gradient.dtype), None
+        matrix = legacy_bilinear_matrix(*ctx.sizes, gradient.device, gradient.dtype)
+        if ctx.axis == gradient.ndim - 2:
+            return matrix.T @ gradient, None, None
+        return (gradient.movedim(ctx.axis, -1) @ matrix).movedim(-1, ctx.axis), None, None
 
 
 def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Tensor:
@@ -103,7 +107,7 @@ def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Te
     """
     if tensor.shape[axis] == target:
         return tensor
-    return _ResizeAxis.apply(tensor.movedim(axis, -1), target).movedim(-1, axis)
+    return _ResizeAxis.apply(tensor, axis % tensor.ndim, target)
 
 
 def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -134,38 +138,32 @@ def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.
 TABLE_BYTES = 256 * 2**20
 """What rotation tables may take in memory: all that the standard transforms need for images of 224 pixels."""
 
-Tables = tuple[torch.Tensor, torch.Tensor]
-
 
 class _TableCache:
-    """The latest results of a function that gives tables, as long as they take no more than `limit` bytes together.
+    """The latest results of a function that gives tensors, as long as they take no more than `limit` bytes together.
 
     An entry count would not do: a table has the size of the image. The latest result is kept whatever its size.
     """
 
-    def __init__(self, function: Callable[..., Tables], limit: int) -> None:
+    def __init__(self, function: Callable[..., torch.Tensor], limit: int) -> None:
         self._function, self._limit = function, limit
-        self._kept: OrderedDict[tuple[Any, ...], Tables] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], torch.Tensor] = OrderedDict()
         self._lock = Lock()
         self.bytes = 0
 
-    def __call__(self, *key: Any) -> Tables:
+    def __call__(self, *key: Any) -> torch.Tensor:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        tables = self._function(*key)  # unlocked: two threads may both compute it, and get the same
+        table = self._function(*key)  # unlocked: two threads may both compute it, and get the same
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = tables
-                self.bytes += _bytes(tables)
+                self._kept[key] = table
+                self.bytes += table.nbytes
             while self.bytes > self._limit and len(self._kept) > 1:
-                self.bytes -= _bytes(self._kept.popitem(last=False)[1])
-        return tables
-
-
-def _bytes(tables: Tables) -> int:
-    return sum(table.numel() * table.element_size() for table in tables)
+                self.bytes -= self._kept.popitem(last=False)[1].nbytes
+        return table
 
 
 def _rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
@@ -203,37 +201,37 @@ def _inverse_map(matrix: np.ndarray) -> np.ndarray:
     return inverse[:2]
 
 
-def _round_half_away(value: np.ndarray) -> np.ndarray:
-    # In float64, because 0.49999997 + 0.5 is 1 in float32.
-    wide = value.astype(np.float64)
-    return np.copysign(np.floor(np.abs(wide) + 0.5), wide).astype(np.int64)
-
-
-def _nearest_table(matrix: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Flat source index of each output pixel, and where it lies outside the image."""
+def _nearest_table(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Flat source index of each output pixel; `height * width` where it lies outside the image."""
     x = np.arange(width, dtype=np.float32)[None, :]
     y = np.arange(height, dtype=np.float32)[:, None]
-    column = _round_half_away(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2])
-    row = _round_half_away(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2])
-    outside = (column < 0) | (column >= width) | (row < 0) | (row >= height)
-    index = np.where(outside, 0, row * width + column)
-    return index.reshape(-1).astype(np.int32), outside.reshape(-1)
+    column, outside_columns = _nearest(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2], width)
+    row, outside_rows = _nearest(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2], height)
+    index = row * np.int32(width) + column
+    index[outside_columns | outside_rows] = height * width
+    return index.reshape(-1)
 
 
-def _make_rotation_tables(angle: float, height: int, width: int, inverse: bool, device: torch.device) -> Tables:
+def _nearest(position: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates rounded, halves away from zero, and which of them lie outside 0..size - 1 (and are arbitrary)."""
+    outside = (position <= -0.5) | (position >= size - 0.5)
+    # In float64, because 0.49999997 + 0.5 is 1 in float32; what is left is above -0.5, where truncating is flooring.
+    return (position.astype(np.float64) + 0.5).astype(np.int32), outside
+
+
+def _make_rotation_table(angle: float, height: int, width: int, inverse: bool, device: torch.device) -> torch.Tensor:
     matrix = _rotation_matrix(angle, height, width)
     if inverse:
         matrix = _inverse_map(matrix)
-    index, outside = _nearest_table(matrix, height, width)
-    return torch.from_numpy(index).to(device), torch.from_numpy(outside).to(device)
+    return torch.from_numpy(_nearest_table(matrix, height, width)).to(device)
 
 
-_rotation_tables = _TableCache(_make_rotation_tables, TABLE_BYTES)
+_rotation_table = _TableCache(_make_rotation_table, TABLE_BYTES)
 
 
-def _gather_pixels(image: torch.Tensor, index: torch.Tensor, outside: torch.Tensor) -> Any:
-    flat = image.reshape(image.shape[0] * image.shape[1], -1).index_select(1, index)
-    return flat.masked_fill_(outside, 0).reshape(image.shape)
+def _gather_pixels(image: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    flat = F.pad(image.reshape(image.shape[0] * image.shape[1], -1), (0, 1))  # one more pixel: what lies outside
+    return flat.index_select(1, index).reshape(image.shape)
 
 
 class _RotateNearest(torch.autograd.Function):
@@ -241,14 +239,14 @@ class _RotateNearest(torch.autograd.Function):
     def forward(ctx: Any, image: torch.Tensor, angle: float) -> torch.Tensor:
         ctx.angle = angle
         height, width = image.shape[2:]
-        return _gather_pixels(image, *_rotation_tables(angle, height, width, False, image.device))
+        return _gather_pixels(image, _rotation_table(angle, height, width, False, image.device))
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
         (gradient,) = grads
         height, width = gradient.shape[2:]
-        tables = _rotation_tables(ctx.angle, height, width, True, gradient.device)
-        return _gather_pixels(gradient, *tables), None
+        table = _rotation_table(ctx.angle, height, width, True, gradient.device)
+        return _gather_pixels(gradient, table), None
 
 
 def rotate_nearest(image: torch.Tensor, angle: float) -> torch.Tensor:

@@ -102,9 +102,9 @@ def rotation_gradient_is_the_adjoint(p: Patches) -> None:
 
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         height, width = gradient.shape[2:]
-        index, outside = resampling._rotation_tables(ctx.angle, height, width, False, gradient.device)
-        flat = gradient.flatten(2).masked_fill(outside, 0)
-        return torch.zeros_like(flat).index_add_(2, index, flat).reshape(gradient.shape), None
+        index = resampling._rotation_table(ctx.angle, height, width, False, gradient.device)
+        sums = gradient.new_zeros(*gradient.shape[:2], height * width + 1).index_add_(2, index, gradient.flatten(2))
+        return sums[:, :, :-1].reshape(gradient.shape), None
 
     p.attribute(resampling._RotateNearest, "backward", staticmethod(backward))
 
@@ -587,7 +587,7 @@ def bgr_flip_after_the_range(p: Patches) -> None:
 def lrn_constants_swapped(p: Patches) -> None:
     """LRN takes bias for beta."""
     original = functional.local_response_norm
-    p.everywhere(original, lambda x, band, bias, beta: original(x, band, beta, bias))
+    p.everywhere(original, lambda x, band, bias, beta: original(x, band, torch.full_like(bias, beta), float(bias[0])))
 
 
 @mutation(OPS, "lrn")
@@ -626,7 +626,7 @@ def max_pool_padded_with_zeros(p: Patches) -> None:
     """A max pool's padding is zero, which wins over negative values."""
 
     def pool(x: torch.Tensor, kernel: Any, stride: Any, padding: Any = "SAME") -> torch.Tensor:
-        top, bottom, left, right = functional.spatial_padding(x, kernel, stride, (1, 1), padding)
+        top, bottom, left, right = functional.spatial_padding(x.shape[-2:], kernel, stride, (1, 1), padding)
         return F.max_pool2d(F.pad(x, (left, right, top, bottom)), tuple(kernel), tuple(stride))
 
     p.everywhere(functional.max_pool2d, pool)
@@ -637,7 +637,7 @@ def avg_pool_counts_padding(p: Patches) -> None:
     """An average pool divides by the whole window at the border, too."""
 
     def pool(x: torch.Tensor, kernel: Any, stride: Any, padding: Any = "SAME") -> torch.Tensor:
-        top, bottom, left, right = functional.spatial_padding(x, kernel, stride, (1, 1), padding)
+        top, bottom, left, right = functional.spatial_padding(x.shape[-2:], kernel, stride, (1, 1), padding)
         return F.avg_pool2d(F.pad(x, (left, right, top, bottom)), tuple(kernel), tuple(stride))
 
     p.everywhere(functional.avg_pool2d, pool)

@@ -8,6 +8,7 @@ is what an optimiser descends.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from lucid_port.optvis.overrides.gradient_override import (
     Op,
@@ -66,11 +67,26 @@ def redirected_relu6_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
     return _choose(plain_relu6_grad(op, grad), grad.masked_fill(outwards, 0))
 
 
-def redirection(step: int = 0) -> gradient_override_map:
-    """Lucid's rule for one update: redirected in the first 17, then only passing at 0.
+def relu_passing_at_zero(x: torch.Tensor) -> torch.Tensor:
+    """A ReLU whose gradient passes where the input is 0, in one native call.
 
-    The later rule is the gradient of filling in what is negative, so it is written as that: no custom gradient. (A
-    clamp's gradient at its limits is not the same in all versions of torch.)
+    The threshold is the largest negative number that is no subnormal: what lies between it and 0 stays as it is. (A
+    clamp's gradient at its limits is not the same in all versions of torch, and filling in by a mask takes 30 times as
+    long on a CPU.)
+    """
+    return F.threshold(x, -torch.finfo(x.dtype).smallest_normal, 0.0)
+
+
+def _relu6_passing_at_limits(x: torch.Tensor) -> torch.Tensor:
+    x = relu_passing_at_zero(x)
+    return x.masked_fill(x > 6, 6)
+
+
+def redirection(step: int = 0) -> gradient_override_map:
+    """Lucid's rule for one update: redirected in the first 17, then only passing at the limits.
+
+    The later rule is the gradient of another formula for the same function, so it is written as that: no custom
+    gradient.
 
     Args:
         step: number of updates made so far.
@@ -78,8 +94,5 @@ def redirection(step: int = 0) -> gradient_override_map:
     if step < REDIRECTED_UPDATES:
         return gradient_override_map({"Relu": redirected_relu_grad, "Relu6": redirected_relu6_grad})
     return gradient_override_map(
-        {
-            "Relu": Substitute(lambda x: x.masked_fill(x < 0, 0)),
-            "Relu6": Substitute(lambda x: x.masked_fill(x < 0, 0).masked_fill(x > 6, 6)),
-        }
+        {"Relu": Substitute(relu_passing_at_zero), "Relu6": Substitute(_relu6_passing_at_limits)}
     )
