@@ -50,7 +50,8 @@ class RandomSource:
     Args:
         seed: non-negative integer. Image k of a batch has the seed ``seed + k``, so it can be
             made alone with ``RandomSource(seed + k)``.
-        seeds: one seed per image instead. Draws shared by the batch use the first.
+        seeds: one seed per image instead; images of the same seed get the same draws.
+        shared: seed of the draws that a batch with ``seeds`` shares, by default the first of them.
         per_image: whether transforms draw anew for each image of a batch. Lucid's draws are
             shared by the batch (the default). Draws that decide the size of the image stay
             shared, because a batch is one tensor.
@@ -67,6 +68,7 @@ class RandomSource:
         seed: int = DEFAULT_SEED,
         *,
         seeds: Iterable[int] | None = None,
+        shared: int | None = None,
         per_image: bool = False,
         record: bool = False,
         replay: Mapping[str, Sequence[Any]] | None = None,
@@ -75,6 +77,8 @@ class RandomSource:
         if self.seeds is not None and not self.seeds:
             raise ValueError("`seeds` is empty: give one seed per image, or `seed` alone.")
         self.seed = self.seeds[0] if self.seeds else _checked_seed(seed)
+        if self.seeds and shared is not None:
+            self.seed = _checked_seed(shared)
         self.per_image = per_image
         self._state = _State(replay, record)
         self._prefix = ""
@@ -107,12 +111,14 @@ class RandomSource:
             return self
         view = self.scope("")
         view._prefix = self._prefix
-        view.seed, view.seeds = _checked_seed(seed), None
+        view.seed = _checked_seed(seed)
+        view.seeds = None if self.seeds is None else (view.seed,) * len(self.seeds)
         return view
 
     def images(self, count: int) -> int | None:
         """``count`` if each image of a batch of ``count`` draws for itself, else None."""
-        return count if self.per_image and count > 1 else None
+        differs = count > 1 or self.image_seed(0) != self.seed
+        return count if self.per_image and differs else None
 
     def integers(
         self, name: str, high: int, size: int | Sequence[int] = (), *, images: int | None = None
@@ -174,8 +180,9 @@ class RandomSource:
         elif images is None:
             value = np.asarray(make(self._stream(self.seed, key), shape))
         else:
-            each = [make(self._stream(self.image_seed(k), key), shape) for k in range(images)]
-            value = np.stack([np.asarray(e) for e in each], axis=axis)
+            seeds = [self.image_seed(k) for k in range(images)]
+            drawn = {seed: np.asarray(make(self._stream(seed, key), shape)) for seed in dict.fromkeys(seeds)}
+            value = np.stack([drawn[seed] for seed in seeds], axis=axis)
         if self._state.recorded is not None:
             self._state.recorded.setdefault(key, []).append(value.copy())
         return value
