@@ -1,19 +1,34 @@
-"""`lucid-port render`: what a unit of a model looks for, as a picture."""
+"""`lucid-port render`: what the units of a model look for, as pictures."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lucid_port.cli.console import Source
 
+if TYPE_CHECKING:
+    from lucid_port.modelzoo.vision_base import Model
+
 
 def command(
     source: Source,
-    objective: Annotated[str, typer.Argument(metavar="LAYER:UNIT", help="The layer's name and the channel's number.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Picture to write (.png, .jpg, ...).")],
+    units: Annotated[
+        str,
+        typer.Argument(
+            metavar="LAYER:UNITS",
+            help="The layer's name and the channel's number; or 'LAYER:*' for all of them, 'LAYER:3,7,20-25' for some.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="PATH", help="Picture to write (.png, .jpg, ...), or the folder for several."
+        ),
+    ],
     size: Annotated[int, typer.Option(min=1, help="Height and width of the picture, in pixels.")] = 128,
     steps: Annotated[int, typer.Option(min=1, help="Number of updates; Lucid's default makes 513.")] = 513,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 0.05,
@@ -21,46 +36,126 @@ def command(
     transforms: Annotated[
         bool, typer.Option(help="Jitter, scale and rotate the picture at each step, as Lucid does.")
     ] = True,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU where not given.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda (all of them for several units), cuda:1, mps, ...; the CPU by default."),
+    ] = None,
     value_range: Annotated[
         str | None, typer.Option(metavar="LO,HI", help="Values of black and white, for a graph that does not say.")
     ] = None,
     bgr: Annotated[
         bool | None, typer.Option("--bgr/--rgb", help="Order of the channels, for a graph that does not say.")
     ] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Put all pictures into one, sheet.png in the folder.")] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures made at a time; what fits into the free memory by default.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what a folder holds, instead of going on with it.")
+    ] = False,
 ) -> None:
-    """Render what maximises one channel, as Lucid renders it by default.
+    """Render what maximises one channel, or each of many, as Lucid renders it by default.
 
-    Example: lucid-port render InceptionV1_caffe inception_4a_output:300 -o eyes.png
+    Several go into a folder, with a list of them (manifest.json). A run that was stopped goes on where it stopped.
+
+    Examples: lucid-port render InceptionV1_caffe inception_4a_output:300 -o eyes.png
+
+    lucid-port render InceptionV1_caffe 'inception_4a_output:*' -o 4a --sheet
     """
-    from lucid_port.misc.io.saving import check_picture_path, save
+    from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.modelzoo.nets_factory import open_model
+    from lucid_port.optvis.optimizer import TFAdam
+
+    many = _wants_folder(units, output)
+    if not many:
+        check_picture_path(output)
+        _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
+    model = open_model(source, image_value_range=_value_range(value_range), is_BGR=bgr)
+    model = model.to(device or model.device)
+    options: dict[str, Any] = {
+        "optimizer": lambda parameters: TFAdam(parameters, lr=lr),
+        "transforms": None if transforms else [],
+        "seed": seed,
+    }
+    render = functools.partial(_render_many, sheet=sheet, batch_size=batch_size, overwrite=overwrite, device=device)
+    (render if many else _render_one)(model, units, output, size, steps, options)
+
+
+def _wants_folder(text: str, output: Path) -> bool:
+    """Whether the pictures go into a folder: there are several, or the path is a folder's.
+
+    Raises:
+        ValueError: there are several, and the path is a picture's.
+    """
+    from lucid_port.optvis.units import names_several
+
+    several = names_several(text)
+    if several and output.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") and not output.is_dir():
+        raise ValueError(f"{text!r} names several units, which do not go into the picture {output}: give a folder.")
+    return several or output.is_dir() or not output.suffix
+
+
+def _refuse_folder_options(**options: Any) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        name = given[0].replace("_", "-")
+        raise typer.BadParameter(f"--{name} is for folders: give a folder, or leave it out for a single picture.")
+
+
+def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> None:
+    from lucid_port.misc.io.saving import save
     from lucid_port.optvis import param, render
     from lucid_port.optvis.objectives import parse_unit
-    from lucid_port.optvis.optimizer import TFAdam
     from lucid_port.optvis.progress import ProgressBar
 
-    check_picture_path(output)
     layer, unit = parse_unit(objective)
-    model = open_model(source, image_value_range=_value_range(value_range), is_BGR=bgr)
     channels = model.network.layers[layer].channels  # a wrong name or number fails before the work
     if channels is not None and not 0 <= unit < channels:
-        raise ValueError(f"Layer {layer!r} has no unit {unit}: its units are 0 to {channels - 1}.")
+        raise ValueError(f"There is no unit {unit}: layer {layer!r} has channels 0..{channels - 1}.")
     pictures = render.render_vis(
-        model.to(device or model.device),
+        model,
         objective,
         lambda: param.image(size),
-        optimizer=lambda parameters: TFAdam(parameters, lr=lr),
-        transforms=None if transforms else [],
         thresholds=(steps - 1,),
         verbose=False,
         callbacks=[ProgressBar(steps)],
-        seed=seed,
+        **options,
     )
     if not pictures:
         raise KeyboardInterrupt
     save(pictures[-1][0], output, domain=(0, 1))
     typer.echo(f"{output}: {objective}, {size}x{size}, {pictures.steps} steps, objective {pictures.losses[-1]:.2f}")
+
+
+def _render_many(
+    model: Model,
+    units: str,
+    output: Path,
+    size: int,
+    steps: int,
+    options: dict[str, Any],
+    *,
+    device: str | None,
+    **folder_options: Any,
+) -> None:
+    from lucid_port.optvis.render_many import render_many
+
+    renders = render_many(
+        model,
+        units,
+        size=size,
+        steps=steps,
+        output=output,
+        devices=None if device is None or device == "cuda" else [device],
+        **folder_options,
+        **options,
+    )
+    if renders.interrupted:
+        typer.echo(f"{output}: {len(renders)} of {renders.asked} units; the same command goes on with the others")
+        raise KeyboardInterrupt
+    place = renders[0].path if folder_options["sheet"] else output
+    there = f", {renders.reused} of them were there" if renders.reused else ""
+    typer.echo(f"{place}: {renders.asked} units of {units}, {size}x{size}, {steps} steps{there}")
 
 
 def _value_range(text: str | None) -> tuple[float, float] | None:

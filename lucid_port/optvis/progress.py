@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from lucid_port.optvis.render import VisT
 
-__all__ = ["ProgressBar", "TensorBoardLog"]
+__all__ = ["ManyProgress", "ProgressBar", "TensorBoardLog"]
 
 
 class ProgressBar:
@@ -61,6 +61,56 @@ class ProgressBar:
         """End the line."""
         if self.enabled and self._started is not None:
             self.stream.write("\n")
+
+
+class ManyProgress:
+    """A bar with units finished, their rate and the time left; nothing if the output is no terminal.
+
+    Usable from several threads, as a context manager.
+
+    Args:
+        units: number of units to come.
+        steps: number of updates of each.
+        enabled: whether to show anything.
+        stream: where to write, standard error by default.
+    """
+
+    def __init__(self, units: int, steps: int, enabled: bool = True, stream: TextIO | None = None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.units, self.steps, self.finished = units, steps, 0
+        console = Console(stderr=True) if stream is None else Console(file=stream)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+        )
+        self._progress = Progress(*columns, console=console, disable=not (enabled and console.is_terminal))
+        self._task = self._progress.add_task(self._text(), total=units * steps, rate="")
+
+    def _text(self) -> str:
+        return f"{self.finished}/{self.units} units"
+
+    def __enter__(self) -> ManyProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._progress.stop()
+
+    def stepped(self, images: int) -> None:
+        """So many images were updated; a negative number takes back updates that are lost."""
+        self._progress.advance(self._task, images)
+
+    def done(self, images: int) -> None:
+        """So many units are finished."""
+        self.finished += images
+        speed = self._progress.tasks[0].speed
+        rate = "" if not speed else f"{60 * speed / self.steps:.1f} units/min"
+        self._progress.update(self._task, description=self._text(), rate=rate)
 
 
 class TensorBoardLog:
