@@ -213,7 +213,39 @@ def lrn_band(channels: int, depth_radius: int, alpha: float) -> Tensor:
     return (near * alpha).to(torch.float32)[:, :, None, None]
 
 
-def local_response_norm(x: Tensor, band: Tensor, bias: Tensor, beta: float) -> Tensor:
+def _inverse_power(scale: Tensor, beta: float) -> Tensor:
+    """scale ** -beta, by roots where those do."""
+    if beta == 0.5:
+        return scale.rsqrt()
+    if beta == 0.75:
+        root = scale.rsqrt()
+        return root * root.sqrt()
+    return scale.pow(-beta)
+
+
+class _LocalResponseNorm(torch.autograd.Function):
+    """With its gradient written out, which takes half as many passes over the memory as that of its parts."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, band: Tensor, bias: float, beta: float) -> Tensor:
+        scale = conv2d(x * x, band).add_(bias)
+        factor = _inverse_power(scale, beta)
+        result = x * factor
+        ctx.save_for_backward(x, band, scale, factor, result)
+        ctx.bias, ctx.beta = bias, beta
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (grad,), (x, band, scale, factor, result) = grads, ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient's own gradient is wanted: let torch take it from the parts
+            parts = x * _inverse_power(conv2d(x * x, band) + ctx.bias, ctx.beta)
+            return torch.autograd.grad(parts, x, grad, create_graph=True)[0], None, None, None
+        shares = conv2d((grad * result).div_(scale), band)  # the band is symmetric
+        return (grad * factor).addcmul_(x, shares, value=-2 * ctx.beta), None, None, None
+
+
+def local_response_norm(x: Tensor, band: Tensor, bias: float, beta: float) -> Tensor:
     """TensorFlow's LRN: x / (bias + alpha * sum of squares over 2 * depth_radius + 1 channels) ** beta.
 
     torch's own (like Caffe's) divides alpha by the window's length and runs a 3-D pool, which costs as much as all
@@ -222,16 +254,9 @@ def local_response_norm(x: Tensor, band: Tensor, bias: Tensor, beta: float) -> T
     Args:
         x: (N, C, H, W).
         band: from `lrn_band`.
-        bias: TensorFlow's attribute, once for each channel, (C,).
-        beta: TensorFlow's attribute.
+        bias, beta: TensorFlow's attributes.
     """
-    scale = conv2d(x * x, band, bias=bias)
-    if beta == 0.5:
-        return x * scale.rsqrt()
-    if beta == 0.75:
-        root = scale.rsqrt()
-        return x * (root * root.sqrt())
-    return x * scale.pow(-beta)
+    return _LocalResponseNorm.apply(x, band, bias, beta)
 
 
 # The constants of self-normalising networks (Klambauer et al. 2017).

@@ -3,36 +3,79 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.overrides import TorchFunctionMode
 
 from converters import functional
 from converters.graph import Output
-from converters.layers import Bias, Conv2d
+from converters.layers import Bias, Conv2d, Relu
 from converters.program import Program
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _GLOBAL_HOOKS = tuple(f"_global{hooks}" for hooks in _HOOKS)
 
 
-class BiasedConvolution(nn.Module):
-    """A convolution and the bias behind it in one call; their tensors stay in the two layers, and are read from there.
+Function = Callable[[Tensor], Tensor]
+
+
+class Substitute(nn.Module):
+    """What takes the place of some layers.
 
     Args:
-        convolution, bias: the layers.
-        sources: what the convolution reads.
+        replaced: the layers. They stay the model's: their tensors are read from them each time.
+        sources: what the first of them reads.
     """
 
-    def __init__(self, convolution: Conv2d, bias: Bias, sources: tuple[Output, ...]) -> None:
+    def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...]) -> None:
         super().__init__()
-        self.layers = (convolution, bias)  # a tuple: they are the model's layers, not this one's
-        self.sources = sources
+        self.replaced, self.sources = replaced, sources  # in a tuple, they are not registered as this module's own
+
+
+class BiasedConvolution(Substitute):
+    """A convolution and the bias behind it in one call."""
+
+    replaced: tuple[Conv2d, Bias]
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, bias = self.layers
+        conv, bias = self.replaced
         return functional.conv2d(x, conv.weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias.bias)
+
+
+class OtherRelu(Substitute):
+    """A function in the place of a Relu."""
+
+    def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...], function: Function) -> None:
+        super().__init__(replaced, sources)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class ReluAs(TorchFunctionMode):
+    """Context manager in which Relu layers, hooks and all, compute by another function; it slows every call down."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        return self.function(*args) if func is F.relu else func(*args, **(kwargs or {}))
+
+
+def other_relus(program: Program, names: Sequence[str], model: nn.Module, function: Function) -> dict[str, OtherRelu]:
+    """Name of each Relu that some values need -> the function in its place."""
+    found = {}
+    for step in program.needed(names, {}):
+        relu = model.get_submodule(step.module)
+        if type(relu) is Relu:
+            found[step.name] = OtherRelu((relu,), step.inputs, function)
+    return found
 
 
 def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, BiasedConvolution]:
@@ -50,7 +93,7 @@ def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module
             continue
         convolution, bias = model.get_submodule(before.module), model.get_submodule(step.module)
         if type(convolution) is Conv2d and type(bias) is Bias:
-            found[step.name] = BiasedConvolution(convolution, bias, before.inputs)
+            found[step.name] = BiasedConvolution((convolution, bias), before.inputs)
     return found
 
 

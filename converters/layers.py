@@ -120,14 +120,12 @@ class LocalResponseNorm(nn.Module):
     """LRN, with TensorFlow's constants (alpha is not divided by the window's length)."""
 
     band: Tensor
-    bias: Tensor
 
     def __init__(self, channels: int, depth_radius: int, bias: float, alpha: float, beta: float) -> None:
         super().__init__()
-        self.beta = beta
+        self.bias, self.beta = bias, beta
         band = functional.lrn_band(channels, depth_radius, alpha)
         self.register_buffer("band", band, persistent=False)
-        self.register_buffer("bias", torch.full((channels,), bias, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.local_response_norm(x, self.band, self.bias, self.beta)

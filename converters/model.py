@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from converters.errors import InputSizeError, LayerNotFoundError
-from converters.fusion import BiasedConvolution, are_watched, biased_convolutions
+from converters.fusion import Function, ReluAs, Substitute, are_watched, biased_convolutions, other_relus
 from converters.layers import LocalResponseNorm
 from converters.program import Metadata, Program
 
@@ -91,7 +92,9 @@ class ConvertedModel(nn.Module):
         self.layers = Layers([entry, *steps])
         self.outputs = program.outputs
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
-        self._lean_graphs: dict[tuple[str, ...], tuple[fx.GraphModule, tuple[nn.Module, ...]]] = {}
+        self._lean_graphs: dict[
+            tuple[tuple[str, ...], Function | None], tuple[fx.GraphModule, tuple[nn.Module, ...]]
+        ] = {}
 
     @property
     def metadata(self) -> Metadata:
@@ -112,12 +115,13 @@ class ConvertedModel(nn.Module):
         found = self.activations(x, self.outputs)
         return found if len(found) > 1 else next(iter(found.values()))
 
-    def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, names: Sequence[str], relu: Function | None = None) -> dict[str, Tensor]:
         """Some layers' values; nothing is computed that they do not need.
 
         Args:
             x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
             names: TensorFlow's names, in any order; `name:0` is accepted for `name`.
+            relu: a function in the place of every Relu, for its gradient's sake.
 
         Returns:
             name -> its value: (N, C, H, W), or (rows, features) behind a reshape, where spatial positions that do
@@ -130,10 +134,11 @@ class ConvertedModel(nn.Module):
         """
         names = [names] if isinstance(names, str) else list(names)
         self._check_input(x)
-        graph = self._lean_subgraph(names)
+        graph, is_lean = self._subgraph_to_run(names, relu)
         try:
-            # Not __call__: an outer tracer should see the layers, which are this module's own.
-            values = graph.forward(x)
+            with contextlib.nullcontext() if is_lean or relu is None else ReluAs(relu):
+                # Not __call__: an outer tracer should see the layers, which are this module's own.
+                values = graph.forward(x)
         except InputSizeError:
             _locate_failure(self.subgraph(names), x)
             raise
@@ -152,32 +157,37 @@ class ConvertedModel(nn.Module):
             self._graphs[key] = self._build_graph(key, {})
         return self._graphs[key]
 
-    def _lean_subgraph(self, names: Sequence[str]) -> fx.GraphModule:
-        """As `subgraph`, with each convolution and its bias in one, unless somebody watches these layers."""
+    def _subgraph_to_run(self, names: Sequence[str], relu: Function | None) -> tuple[fx.GraphModule, bool]:
+        """As `subgraph`, with other layers in the place of some, unless somebody watches those; and whether it is so.
+
+        Each convolution and its bias are one layer, and each Relu is `relu` if that is given.
+        """
         key = self._key(names)
-        if key not in self._lean_graphs:
-            fused = biased_convolutions(self.program, key, self)
-            parts: tuple[nn.Module, ...] = tuple(layer for pair in fused.values() for layer in pair.layers)
-            self._lean_graphs[key] = self._build_graph(key, fused), parts
-        graph, layers = self._lean_graphs[key]
-        return self.subgraph(names) if are_watched(layers) else graph
+        if (key, relu) not in self._lean_graphs:
+            fused: dict[str, Substitute] = {**biased_convolutions(self.program, key, self)}
+            if relu is not None:
+                fused.update(other_relus(self.program, key, self, relu))
+            replaced = tuple(layer for substitute in fused.values() for layer in substitute.replaced)
+            self._lean_graphs[key, relu] = self._build_graph(key, fused), replaced
+        graph, replaced = self._lean_graphs[key, relu]
+        return (self.subgraph(names), False) if are_watched(replaced) else (graph, True)
 
     def _key(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))
 
-    def _build_graph(self, names: Sequence[str], fused: Mapping[str, BiasedConvolution]) -> fx.GraphModule:
+    def _build_graph(self, names: Sequence[str], substitutes: Mapping[str, Substitute]) -> fx.GraphModule:
         """A graph of the layers that some names need.
 
         Args:
             names: of the layers to return.
-            fused: name of a bias -> what takes the place of it and the convolution before it.
+            substitutes: name of a layer -> what takes its place, and the place of others before it.
         """
         modules: dict[str, nn.Module] = {}
         graph = fx.Graph()
         values = {self.metadata.input_name: graph.placeholder("x")}
-        sources = {name: layer.sources for name, layer in fused.items()}
+        sources = {name: layer.sources for name, layer in substitutes.items()}
         for step in self.program.needed(names, sources):
-            layer: nn.Module | None = fused.get(step.name)
+            layer: nn.Module | None = substitutes.get(step.name)
             inputs = tuple(values[source.node] for source in sources.get(step.name, step.inputs))
             modules[step.module] = self.get_submodule(step.module) if layer is None else layer
             values[step.name] = graph.call_module(step.module, inputs)

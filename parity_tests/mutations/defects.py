@@ -587,7 +587,7 @@ def bgr_flip_after_the_range(p: Patches) -> None:
 def lrn_constants_swapped(p: Patches) -> None:
     """LRN takes bias for beta."""
     original = functional.local_response_norm
-    p.everywhere(original, lambda x, band, bias, beta: original(x, band, torch.full_like(bias, beta), float(bias[0])))
+    p.everywhere(original, lambda x, band, bias, beta: original(x, band, beta, bias))
 
 
 @mutation(OPS, "lrn")
