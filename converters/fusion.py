@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from converters import functional
 from converters.graph import Output
-from converters.layers import Bias, Conv2d, Relu
+from converters.layers import Bias, Conv2d, Relu, Relu6
 from converters.program import Program
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -46,8 +46,8 @@ class BiasedConvolution(Substitute):
         return functional.conv2d(x, conv.weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias.bias)
 
 
-class OtherRelu(Substitute):
-    """A function in the place of a Relu."""
+class OtherFunction(Substitute):
+    """A function in the place of a layer."""
 
     def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...], function: Function) -> None:
         super().__init__(replaced, sources)
@@ -57,25 +57,36 @@ class OtherRelu(Substitute):
         return self.function(x)
 
 
-class ReluAs(TorchFunctionMode):
-    """Context manager in which Relu layers, hooks and all, compute by another function; it slows every call down."""
+Functions = tuple[tuple[str, Function], ...]  # by name of an op of `REPLACEABLE`
+REPLACEABLE: Mapping[str, tuple[type[nn.Module], Function]] = {"Relu": (Relu, F.relu), "Relu6": (Relu6, F.relu6)}
 
-    def __init__(self, function: Function) -> None:
+
+def other_functions(
+    program: Program, names: Sequence[str], model: nn.Module, functions: Functions
+) -> dict[str, OtherFunction]:
+    """Name of each layer of some kinds that some values need -> the function in its place."""
+    wanted = {REPLACEABLE[op][0]: function for op, function in functions}
+    found = {}
+    for step in program.needed(names, {}) if wanted else ():
+        layer = model.get_submodule(step.module)
+        if type(layer) in wanted:
+            found[step.name] = OtherFunction((layer,), step.inputs, wanted[type(layer)])
+    return found
+
+
+class Instead(TorchFunctionMode):
+    """Context manager in which layers of some kinds, hooks and all, compute by other functions.
+
+    It slows every call down, so it is for layers that are watched.
+    """
+
+    def __init__(self, functions: Functions) -> None:
         super().__init__()
-        self.function = function
+        self.functions = {REPLACEABLE[op][1]: function for op, function in functions}
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        return self.function(*args) if func is F.relu else func(*args, **(kwargs or {}))
-
-
-def other_relus(program: Program, names: Sequence[str], model: nn.Module, function: Function) -> dict[str, OtherRelu]:
-    """Name of each Relu that some values need -> the function in its place."""
-    found = {}
-    for step in program.needed(names, {}):
-        relu = model.get_submodule(step.module)
-        if type(relu) is Relu:
-            found[step.name] = OtherRelu((relu,), step.inputs, function)
-    return found
+        other = self.functions.get(func)
+        return func(*args, **(kwargs or {})) if other is None else other(*args)
 
 
 def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, BiasedConvolution]:

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from converters.errors import InputSizeError, LayerNotFoundError
-from converters.fusion import Function, ReluAs, Substitute, are_watched, biased_convolutions, other_relus
+from converters.fusion import (
+    Function,
+    Functions,
+    Instead,
+    Substitute,
+    are_watched,
+    biased_convolutions,
+    other_functions,
+)
 from converters.layers import LocalResponseNorm
 from converters.program import Metadata, Program
 
@@ -92,9 +100,7 @@ class ConvertedModel(nn.Module):
         self.layers = Layers([entry, *steps])
         self.outputs = program.outputs
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
-        self._lean_graphs: dict[
-            tuple[tuple[str, ...], Function | None], tuple[fx.GraphModule, tuple[nn.Module, ...]]
-        ] = {}
+        self._lean_graphs: dict[tuple[tuple[str, ...], Functions], tuple[fx.GraphModule, tuple[nn.Module, ...]]] = {}
 
     @property
     def metadata(self) -> Metadata:
@@ -115,13 +121,15 @@ class ConvertedModel(nn.Module):
         found = self.activations(x, self.outputs)
         return found if len(found) > 1 else next(iter(found.values()))
 
-    def activations(self, x: Tensor, names: Sequence[str], relu: Function | None = None) -> dict[str, Tensor]:
+    def activations(
+        self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
+    ) -> dict[str, Tensor]:
         """Some layers' values; nothing is computed that they do not need.
 
         Args:
             x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
             names: TensorFlow's names, in any order; `name:0` is accepted for `name`.
-            relu: a function in the place of every Relu, for its gradient's sake.
+            instead: functions in the place of every "Relu" or "Relu6", for their gradient's sake.
 
         Returns:
             name -> its value: (N, C, H, W), or (rows, features) behind a reshape, where spatial positions that do
@@ -134,9 +142,10 @@ class ConvertedModel(nn.Module):
         """
         names = [names] if isinstance(names, str) else list(names)
         self._check_input(x)
-        graph, is_lean = self._subgraph_to_run(names, relu)
+        functions = tuple((instead or {}).items())
+        graph, is_lean = self._subgraph_to_run(names, functions)
         try:
-            with contextlib.nullcontext() if is_lean or relu is None else ReluAs(relu):
+            with contextlib.nullcontext() if is_lean or not functions else Instead(functions):
                 # Not __call__: an outer tracer should see the layers, which are this module's own.
                 values = graph.forward(x)
         except InputSizeError:
@@ -157,19 +166,20 @@ class ConvertedModel(nn.Module):
             self._graphs[key] = self._build_graph(key, {})
         return self._graphs[key]
 
-    def _subgraph_to_run(self, names: Sequence[str], relu: Function | None) -> tuple[fx.GraphModule, bool]:
+    def _subgraph_to_run(self, names: Sequence[str], functions: Functions) -> tuple[fx.GraphModule, bool]:
         """As `subgraph`, with other layers in the place of some, unless somebody watches those; and whether it is so.
 
-        Each convolution and its bias are one layer, and each Relu is `relu` if that is given.
+        Each convolution and its bias are one layer, and some ops are the functions given.
         """
-        key = self._key(names)
-        if (key, relu) not in self._lean_graphs:
-            fused: dict[str, Substitute] = {**biased_convolutions(self.program, key, self)}
-            if relu is not None:
-                fused.update(other_relus(self.program, key, self, relu))
-            replaced = tuple(layer for substitute in fused.values() for layer in substitute.replaced)
-            self._lean_graphs[key, relu] = self._build_graph(key, fused), replaced
-        graph, replaced = self._lean_graphs[key, relu]
+        key = self._key(names), functions
+        if key not in self._lean_graphs:
+            substitutes = {
+                **biased_convolutions(self.program, key[0], self),
+                **other_functions(self.program, key[0], self, functions),
+            }
+            replaced = tuple(layer for substitute in substitutes.values() for layer in substitute.replaced)
+            self._lean_graphs[key] = self._build_graph(key[0], substitutes), replaced
+        graph, replaced = self._lean_graphs[key]
         return (self.subgraph(names), False) if are_watched(replaced) else (graph, True)
 
     def _key(self, names: Sequence[str]) -> tuple[str, ...]:

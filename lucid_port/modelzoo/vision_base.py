@@ -176,12 +176,20 @@ class Model(nn.Module):
             image = image.flip(1)
         return (self._low + image * self._span).to(self._low.dtype)
 
-    def activations(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    @property
+    def can_replace(self) -> bool:
+        """Whether `activations` takes `instead`: converted networks do."""
+        return isinstance(self.network, converters.ConvertedModel)
+
+    def activations(
+        self, image: Tensor, names: Sequence[str], instead: Mapping[str, Callable[[Tensor], Tensor]] | None = None
+    ) -> dict[str, Tensor]:
         """Some layers' values for images in [0, 1]; nothing is computed that they do not need.
 
         Args:
             image: (N, 3, H, W) or (3, H, W), values in [0, 1], RGB.
             names: TensorFlow's layer names.
+            instead: functions in the place of every "Relu" or "Relu6" (see `can_replace`).
 
         Returns:
             name -> (N, C, H, W), or (rows, features) for fully connected layers.
@@ -190,7 +198,8 @@ class Model(nn.Module):
             converters.LayerNotFoundError: a name is no layer's.
             converters.InputSizeError: a layer cannot be computed at this image size.
         """
-        return self.network.activations(self.create_input(image), names)
+        extra = {} if instead is None else {"instead": instead}
+        return self.network.activations(self.create_input(image), names, **extra)
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
         """The network's outputs for images in [0, 1]."""

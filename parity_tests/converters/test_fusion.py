@@ -94,7 +94,7 @@ def test_another_function_takes_the_place_of_every_relu(model, x, hooked):
     relu = twin.get_submodule(twin.layers["conv2d0"].module)
     if hooked:
         relu.register_forward_hook(lambda module, args, result: seen.append(1))
-    found = twin.activations(x, ["conv2d0", "conv2d0_pre_relu"], relu=_half)
+    found = twin.activations(x, ["conv2d0", "conv2d0_pre_relu"], instead={"Relu": _half})
     torch.testing.assert_close(found["conv2d0"], 0.5 * found["conv2d0_pre_relu"].relu(), rtol=0, atol=0)
     assert seen == [1] * hooked
     after = twin.activations(x, ["conv2d0", "conv2d0_pre_relu"])
