@@ -1,11 +1,11 @@
 """Random draws, apart from what they are used for.
 
 Every draw of a render (initial parameters, crop offsets, scale and angle choices, noise) is asked
-of one :class:`RandomSource`. It owns its generators (NumPy's Philox on the host, so the device
+of one `RandomSource`. It owns its generators (NumPy's Philox on the host, so the device
 does not matter), reads no global state, and can record what it gave and give it again. That is
 how a test feeds TensorFlow's own draws to the port, and how a picture is made a second time.
 
-A draw is keyed by its *name* (say ``"transforms/1/jitter/offset"``) and by the *seed of its
+A draw is keyed by its *name* (say `"transforms/1/jitter/offset"`) and by the *seed of its
 image*; the n-th draw under one key is always the same numbers. So neither other draws nor other
 images of the batch change it.
 """
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from lucid_port.misc import checks
 
 __all__ = ["DEFAULT_SEED", "Draws", "RandomSource"]
 
@@ -48,19 +50,20 @@ class RandomSource:
     """The one place where random numbers come from.
 
     Args:
-        seed: non-negative integer. Image k of a batch has the seed ``seed + k``, so it can be
-            made alone with ``RandomSource(seed + k)``.
+        seed: non-negative integer. Image k of a batch has the seed `seed + k`: it starts as it does alone with
+            `RandomSource(seed + k)`, and with `per_image` its transforms are the same, too, but for those that decide
+            the size. Without, the batch shares the transforms' draws, which are those of `seed`.
         seeds: one seed per image instead; images of the same seed get the same draws.
-        shared: seed of the draws that a batch with ``seeds`` shares, by default the first of them.
+        shared: seed of the draws that a batch with `seeds` shares, by default the first of them.
         per_image: whether transforms draw anew for each image of a batch. Lucid's draws are
             shared by the batch (the default). Draws that decide the size of the image stay
             shared, because a batch is one tensor.
-        record: keep a copy of every draw, see :attr:`draws`.
+        record: keep a copy of every draw, see `draws`.
         replay: draws by name, given out in order instead of generated ones. A name without an
             entry, an exhausted entry or a shape that does not fit is an error.
 
     Raises:
-        ValueError: a seed is negative or no integer, or ``seeds`` is empty.
+        ValueError: a seed is negative or no integer, or `seeds` is empty.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class RandomSource:
         self._prefix = ""
 
     def image_seed(self, index: int) -> int:
-        """Seed of image ``index`` of the batch.
+        """Seed of image `index` of the batch.
 
         Raises:
             IndexError: seeds were given one per image, and there are fewer.
@@ -98,7 +101,7 @@ class RandomSource:
         return self.seeds[index]
 
     def scope(self, name: str) -> RandomSource:
-        """A view of this source whose draws are named ``name/...``."""
+        """A view of this source whose draws are named `name/...`."""
         view = object.__new__(RandomSource)
         view.seeds, view.seed, view.per_image = self.seeds, self.seed, self.per_image
         view._state = self._state
@@ -106,7 +109,7 @@ class RandomSource:
         return view
 
     def reseeded(self, seed: int | None) -> RandomSource:
-        """A view with another seed for all images; this source itself if ``seed`` is None."""
+        """A view with another seed for all images; this source itself if `seed` is None."""
         if seed is None:
             return self
         view = self.scope("")
@@ -116,14 +119,14 @@ class RandomSource:
         return view
 
     def images(self, count: int) -> int | None:
-        """``count`` if each image of a batch of ``count`` draws for itself, else None."""
+        """`count` if each image of a batch of `count` draws for itself, else None."""
         differs = count > 1 or self.image_seed(0) != self.seed
         return count if self.per_image and differs else None
 
     def integers(
         self, name: str, high: int, size: int | Sequence[int] = (), *, images: int | None = None
     ) -> np.ndarray:
-        """Uniform integers in ``[0, high)``.
+        """Uniform integers in `[0, high)`.
 
         Args:
             name: what they are for.
@@ -132,14 +135,14 @@ class RandomSource:
             images: number of images that draw one each; the results are stacked in front.
 
         Returns:
-            int64 array of shape ``size``, or ``(images, *size)``.
+            int64 array of shape `size`, or `(images, *size)`.
         """
         if high < 1:
             raise ValueError(f"Nothing to draw for {self._prefix}{name}: no choice below {high}.")
         return self._draw(name, size, images, 0, lambda g, s: g.integers(0, high, s))
 
     def uniform(self, name: str, size: int | Sequence[int] = (), *, images: int | None = None) -> np.ndarray:
-        """Uniform numbers in ``[0, 1)``, float64; arguments as in :meth:`integers`."""
+        """Uniform numbers in `[0, 1)`, float64; arguments as in `integers`."""
         return self._draw(name, size, images, 0, lambda g, s: g.random(s))
 
     def normal(
@@ -150,7 +153,7 @@ class RandomSource:
         images: int | None = None,
         axis: int = 0,
     ) -> np.ndarray:
-        """Standard normal numbers, float64; with ``images``, stacked along ``axis``."""
+        """Standard normal numbers, float64; with `images`, stacked along `axis`."""
         return self._draw(name, size, images, axis, lambda g, s: g.standard_normal(s))
 
     @property
@@ -210,6 +213,6 @@ class RandomSource:
 
 
 def _checked_seed(seed: int) -> int:
-    if isinstance(seed, (bool, float)) or int(seed) != seed or seed < 0:
-        raise ValueError(f"A seed is a non-negative integer, not {seed!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"A seed is a non-negative integer, not {checks.shown(seed)}.")
     return int(seed)

@@ -1,7 +1,7 @@
 """Replace the gradients of ReLUs and max pools, whoever calls them.
 
 TensorFlow overrides gradients by op type while a graph is imported. Here a
-``TorchFunctionMode`` catches the calls while a model runs, so that module, functional and tensor
+`TorchFunctionMode` catches the calls while a model runs, so that module, functional and tensor
 forms, in place or not, of converted, torchvision or any other models are all seen. Scripted and
 compiled models hide their calls and are not.
 """
@@ -25,7 +25,7 @@ class Op:
     """What a gradient function gets to know about the call whose gradient it replaces.
 
     Attributes:
-        type: ``"Relu"``, ``"Relu6"`` or ``"MaxPool"``; ``"Function"`` from :func:`use_gradient`.
+        type: `"Relu"`, `"Relu6"` or `"MaxPool"`; `"Function"` from `use_gradient`.
         inputs: the tensors that went in.
         outputs: the tensors that came out.
         attributes: of a max pool: kernel_size, stride, padding, dilation, ceil_mode.
@@ -112,8 +112,8 @@ class gradient_override_map(TorchFunctionMode):
     """Context manager in which ops have other gradients.
 
     Args:
-        overrides: from op type (``"Relu"``, ``"Relu6"``, ``"MaxPool"``) to a function of
-            (:class:`Op`, gradient of the output) that returns the gradient of the input.
+        overrides: from op type (`"Relu"`, `"Relu6"`, `"MaxPool"`) to a function of
+            (`Op`, gradient of the output) that returns the gradient of the input.
 
     Raises:
         ValueError: another op type is named.
@@ -235,7 +235,7 @@ def use_gradient(
     """Decorator that gives a whole function of tensors another gradient.
 
     Args:
-        grad_f: from (:class:`Op`, gradient of the output) to the gradient of the input, or one
+        grad_f: from (`Op`, gradient of the output) to the gradient of the input, or one
             for each input.
     """
 

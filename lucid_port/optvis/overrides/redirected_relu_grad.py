@@ -52,7 +52,7 @@ def redirected_relu_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
     """Gradient of a ReLU that lets images without any gradient be pushed up.
 
     Args:
-        op: the ReLU; ``op.inputs[0]`` [N, ...] is what went in.
+        op: the ReLU; `op.inputs[0]` [N, ...] is what went in.
         grad: gradient of minus the objective with respect to its output.
     """
     x = op.inputs[0]
@@ -61,7 +61,7 @@ def redirected_relu_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
 
 
 def redirected_relu6_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
-    """As :func:`redirected_relu_grad`, and from above 6 an image may be pushed down."""
+    """As `redirected_relu_grad`, and from above 6 an image may be pushed down."""
     x = op.inputs[0]
     outwards = ((x < 0) & (grad > 0)) | ((x > 6) & (grad < 0))
     return _choose(plain_relu6_grad(op, grad), grad.masked_fill(outwards, 0))

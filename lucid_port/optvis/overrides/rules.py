@@ -23,7 +23,7 @@ def identity_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
 
 
 def relu_overrides(step: int = 0) -> gradient_override_map:
-    """Redirected gradients for ReLU and ReLU6; see :func:`redirection` for ``step``."""
+    """Redirected gradients for ReLU and ReLU6; see `redirection` for `step`."""
     return redirection(step)
 
 

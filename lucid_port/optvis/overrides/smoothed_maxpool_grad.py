@@ -43,11 +43,11 @@ def _valid_average(value: torch.Tensor, valid: torch.Tensor, op: Op) -> torch.Te
 def make_smoothed_maxpool_grad(smooth_type: str = "avg", epsilon: float = 1e-2) -> GradientFunction:
     """Gradient function for max pools, through a surrogate with the same windows.
 
-    Padding never counts, neither the pool's own nor cells of ``-inf`` (how uneven padding is
+    Padding never counts, neither the pool's own nor cells of `-inf` (how uneven padding is
     written).
 
     Args:
-        smooth_type: ``"avg"``, or ``"L2"``: ``avg(x^2) / (epsilon + avg(|x|))``.
+        smooth_type: `"avg"`, or `"L2"`: `avg(x^2) / (epsilon + avg(|x|))`.
         epsilon: see there.
 
     Raises:
@@ -84,4 +84,4 @@ avg_smoothed_maxpool_grad = make_smoothed_maxpool_grad("avg")
 """Gradient of an average pool."""
 
 l2_smoothed_maxpool_grad = make_smoothed_maxpool_grad("L2")
-"""Gradient of ``avg(x^2) / (0.01 + avg(|x|))``: large activations get more."""
+"""Gradient of `avg(x^2) / (0.01 + avg(|x|))`: large activations get more."""
