@@ -64,14 +64,16 @@ def command(
     """
     from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.modelzoo.nets_factory import open_model
+    from lucid_port.optvis.acceleration import find_device
     from lucid_port.optvis.optimizer import TFAdam
 
     many = _wants_folder(units, output)
     if not many:
         check_picture_path(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
+    place = None if device is None else find_device(device)
     model = open_model(source, image_value_range=_value_range(value_range), is_BGR=bgr)
-    model = model.to(device or model.device)
+    model = model.to(place or model.device)
     options: dict[str, Any] = {
         "optimizer": lambda parameters: TFAdam(parameters, lr=lr),
         "transforms": None if transforms else [],

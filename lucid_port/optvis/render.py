@@ -1,12 +1,14 @@
 """Rendering: optimise an image until a model sees in it what an objective asks for.
 
-:func:`render_vis` is the usual way; :func:`make_vis_T` gives the object underneath, which can be
+`render_vis` is the usual way; `make_vis_T` gives the object underneath, which can be
 stepped, read and stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,9 +16,11 @@ import numpy as np
 import torch
 
 from lucid_port.optvis import param
+from lucid_port.optvis.acceleration import Acceleration, find_device
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.overrides import redirection
+from lucid_port.optvis.overrides.redirected_relu_grad import REDIRECTED_UPDATES
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
 from lucid_port.optvis.progress import ProgressBar, TensorBoardLog
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
@@ -58,7 +62,7 @@ def make_param(param_f: ParamLike = None) -> Parameterization:
     """The parameterization of a render.
 
     Args:
-        param_f: None for ``param.image(128)``; a parameterization (which keeps its values if it
+        param_f: None for `param.image(128)`; a parameterization (which keeps its values if it
             has any); a module or tensor that gives an NCHW image; or a function without
             arguments that returns one of these, called once.
 
@@ -67,12 +71,30 @@ def make_param(param_f: ParamLike = None) -> Parameterization:
     """
     if param_f is None:
         return param.image(128)
-    is_factory = callable(param_f) and not isinstance(param_f, (torch.nn.Module, torch.Tensor))
-    return as_parameterization(param_f() if is_factory else param_f)
+    if not callable(param_f) or isinstance(param_f, (torch.nn.Module, torch.Tensor)):
+        return as_parameterization(param_f)
+    missing = _needed_arguments(param_f)
+    if missing:
+        name = getattr(param_f, "__name__", type(param_f).__name__)
+        raise TypeError(
+            f"param_f is called without arguments, but {name} needs {', '.join(missing)}: give it them in a function "
+            f"without arguments, as in lambda: param.image(128)."
+        )
+    return as_parameterization(param_f())
+
+
+def _needed_arguments(function: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that a function cannot be called without."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some functions written in C do not tell
+        return []
+    collects = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in collects]
 
 
 def make_transform_f(transforms: TransformsLike = None) -> Transform:
-    """One transform from a list: None stands for ``standard_transforms``, an empty list for none.
+    """One transform from a list: None stands for `standard_transforms`, an empty list for none.
 
     Raises:
         TypeError: no transform, function or iterable of these was given.
@@ -91,7 +113,7 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
 
     Args:
         optimizer: None for TensorFlow's Adam with a rate of 0.05; a function of the list of
-            parameters (``lambda p: torch.optim.SGD(p, lr=1.0)``); or an optimiser made for them.
+            parameters (`lambda p: torch.optim.SGD(p, lr=1.0)`); or an optimiser made for them.
         parameters: what is optimised.
 
     Raises:
@@ -123,6 +145,11 @@ def _check_optimizer(optimizer: Any, parameters: Sequence[torch.Tensor]) -> None
     """Refuses an optimiser that would leave the image as it is."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"The optimizer function gave a {type(optimizer).__name__}, not a torch optimizer.")
+    if _needed_arguments(optimizer.step):
+        raise TypeError(
+            f"{type(optimizer).__name__} evaluates the objective itself, several times for an update (its step needs a "
+            "closure), which a render does not offer: use an optimizer such as Adam or SGD."
+        )
     owned = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     if not owned & {id(parameter) for parameter in parameters}:
         raise ValueError(
@@ -145,7 +172,7 @@ class _NewLayer(Exception):
 
 
 class _Evaluation:
-    """``T`` of one step: activations of one transformed image.
+    """`T` of one step: activations of one transformed image.
 
     All layers come from one forward pass, cut off after the last of them, so that an objective may
     take gradients between them. Which layers an objective reads shows when it reads them: the pass
@@ -155,10 +182,12 @@ class _Evaluation:
         vis: the render.
         source: draws of the transforms.
         layers: names known to be read; names that turn up are added.
+        repeated: whether this is a step, which many others like it follow.
     """
 
-    def __init__(self, vis: VisT, source: RandomSource, layers: dict[str, None]) -> None:
+    def __init__(self, vis: VisT, source: RandomSource, layers: dict[str, None], repeated: bool = False) -> None:
         self._vis = vis
+        self._repeated = repeated
         self._layers = layers
         self.image = vis.param()
         self.transformed = vis.transform(self.image, source)
@@ -167,7 +196,7 @@ class _Evaluation:
             self._compute()
 
     def value(self, objective: Callable[[Any], Any]) -> Any:
-        """What a function of ``T`` gives."""
+        """What a function of `T` gives."""
         while True:
             try:
                 return objective(self)
@@ -186,16 +215,16 @@ class _Evaluation:
         return self._values[name]
 
     def _compute(self, *new: str) -> None:
-        with self._vis.override(self._vis.steps):
-            self._values = self._vis.model.activations(self.transformed, [*self._layers, *new])
+        # What an objective reads shows when it reads it, so layers that are new are not compiled for.
+        self._values = self._vis.activations(self.transformed, [*self._layers, *new], self._repeated and not new)
         self._layers.update(dict.fromkeys(new))  # only now: a name that is no layer's is not kept
 
 
 class VisT:
     """A render that can be stepped, read and stopped.
 
-    Made by :func:`make_vis_T`. Calling it with a name reads it: ``vis("input")`` is the present
-    image, ``vis("loss")`` the present objective value, any layer its present activation (NCHW),
+    Made by `make_vis_T`. Calling it with a name reads it: `vis("input")` is the present
+    image, `vis("loss")` the present objective value, any layer its present activation (NCHW),
     under fresh transforms whose draws do not disturb those of the steps.
 
     Attributes:
@@ -205,10 +234,11 @@ class VisT:
         transform: one transform, composed.
         optimizer: the optimiser.
         source: where random draws come from.
+        acceleration: what computes the network's layers, in which precision.
         steps: number of updates made.
         loss: objective value before the last update, a tensor on the device (None before the
             first).
-        stopped: whether :meth:`stop` was called.
+        stopped: whether `stop` was called.
     """
 
     def __init__(
@@ -222,13 +252,16 @@ class VisT:
         *,
         seed: int | RandomSource = DEFAULT_SEED,
         device: torch.device | str | None = None,
+        precision: str = "float32",
+        compile: bool = False,
     ) -> None:
         _check_model(model)
         self.model = model
         self.objective: Objective = as_objective(objective_f)
         self.transform = make_transform_f(transforms)
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
-        self.device = _model_device(model) if device is None else torch.device(device)
+        self.device = _model_device(model) if device is None else find_device(device)
+        self.acceleration = Acceleration(model, self.device, precision, compile)
         self.param = make_param(param_f)
         if not self.param.ready:
             self.param.reset(self.source.scope("param"))
@@ -244,24 +277,37 @@ class VisT:
         self.stopped = False
         self.layers_read: dict[str, None] = {}
         self._losses: list[torch.Tensor] = []
+        self._found_finite: int | None = 0  # updates whose loss was checked; None after a warning
 
     def override(self, step: int) -> contextlib.AbstractContextManager[Any]:
         """Gradient override in force at an update."""
         return redirection(step) if self.relu_gradient_override else contextlib.nullcontext()
+
+    def activations(self, image: torch.Tensor, names: Sequence[str], repeated: bool = False) -> Mapping[str, Any]:
+        """Layers' values for a transformed image, under the gradient override in force, in the render's precision.
+
+        Args:
+            image: (N, C, H, W) in [0, 1].
+            names: of the layers.
+            repeated: whether many steps with these layers follow, so that compiling may pay.
+        """
+        overridden, steps = self.relu_gradient_override, self.steps
+        later = not overridden or steps >= REDIRECTED_UPDATES
+        return self.acceleration.activations(image, names, self.override(steps), repeated and later, overridden)
 
     def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Evaluate the objective under new draws, without an update.
 
         Returns:
             The objective's value, detached, and the gradient of **minus** its sum for each of
-            ``parameters`` (None where it does not depend on one). Only these gradients are
+            `parameters` (None where it does not depend on one). Only these gradients are
             computed: the model's weights get none.
 
         Raises:
             ValueError: the objective does not depend on the image.
         """
-        with torch.enable_grad():  # also where the caller has switched gradients off
-            evaluation = _Evaluation(self, self.source.scope("transforms"), self.layers_read)
+        with torch.enable_grad(), self.acceleration.settings():  # also where the caller has switched gradients off
+            evaluation = _Evaluation(self, self.source.scope("transforms"), self.layers_read, True)
             value = evaluation.value(self.objective)
             if not isinstance(value, torch.Tensor) or not value.requires_grad:
                 raise ValueError(
@@ -296,6 +342,24 @@ class VisT:
             return np.zeros(0, np.float32)
         return torch.stack(self._losses).float().cpu().numpy()
 
+    def warn_if_not_finite(self) -> None:
+        """Warn if the objective was NaN or infinite in a step; once for a render. Waits for the device."""
+        if self._found_finite is None:
+            return
+        losses = self.losses
+        wrong = np.flatnonzero(~np.isfinite(losses[self._found_finite :]))
+        if not len(wrong):
+            self._found_finite = len(losses)
+            return
+        step = self._found_finite + int(wrong[0])
+        self._found_finite = None
+        warnings.warn(
+            f"The objective was {losses[step]} before update {step + 1}; pictures from there on mean nothing: use a "
+            "smaller learning rate, or an objective that stays finite.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
     def image(self) -> np.ndarray:
         """The present image as Lucid returns it: float32 array [N, H, W, C] in [0, 1]."""
         with torch.no_grad():
@@ -311,9 +375,9 @@ class VisT:
         return self._read([as_objective(objective) for objective in objectives], dict(self.layers_read))
 
     def _read(self, functions: Sequence[Callable[[Any], Any]], layers: dict[str, None]) -> list[Any]:
-        """Values of functions of ``T``, under draws of their own; ``layers`` are those likely to be read."""
+        """Values of functions of `T`, under draws of their own; `layers` are those likely to be read."""
         # With gradients, as an objective may take some between layers; what is returned has none.
-        with torch.enable_grad():
+        with torch.enable_grad(), self.acceleration.settings():
             evaluation = _Evaluation(self, self.source.scope("read"), layers)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
@@ -329,10 +393,12 @@ def make_vis_T(
     *,
     seed: int | RandomSource = DEFAULT_SEED,
     device: torch.device | str | None = None,
+    precision: str = "float32",
+    compile: bool = False,
 ) -> VisT:
     """Set up a render without running it.
 
-    Arguments as in :func:`render_vis`; note that ReLU gradients are not overridden by default.
+    Arguments as in `render_vis`; note that ReLU gradients are not overridden by default.
     """
     return VisT(
         model,
@@ -343,6 +409,8 @@ def make_vis_T(
         relu_gradient_override,
         seed=seed,
         device=device,
+        precision=precision,
+        compile=compile,
     )
 
 
@@ -353,16 +421,19 @@ class Renders(list[np.ndarray]):
     """The list of pictures that a render returns, with what else is known of it.
 
     Attributes:
-        losses: objective value before each update, float32 array.
         steps: number of updates made.
         interrupted: whether it ended early.
         vis: the render itself, to go on with.
     """
 
-    losses: np.ndarray
-    steps: int
-    interrupted: bool
+    steps: int = 0
+    interrupted: bool = False
     vis: VisT
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Objective value before each update, float32 array."""
+        return self.vis.losses[: self.steps]
 
 
 def render_vis(
@@ -381,32 +452,43 @@ def render_vis(
     device: torch.device | str | None = None,
     callbacks: Sequence[Callback] = (),
     log_dir: str | None = None,
+    precision: str = "float32",
+    compile: bool = False,
 ) -> Renders:
-    """Optimise an image for an objective; the port of Lucid's ``render_vis``.
+    """Optimise an image for an objective; the port of Lucid's `render_vis`.
 
     Args:
         model: the model.
-        objective_f: an objective, ``"layer:channel"``, or a function of ``T``.
-        param_f: parameterization, or a function that makes one; ``param.image(128)`` by default.
-        optimizer: see :func:`make_optimizer`; TensorFlow's Adam with rate 0.05 by default.
-        transforms: list of transforms; ``standard_transforms`` by default, ``[]`` for none.
-        thresholds: steps after which to keep a picture. ``max(thresholds) + 1`` updates are made,
+        objective_f: an objective, `"layer:channel"`, or a function of `T`.
+        param_f: parameterization, or a function that makes one; `param.image(128)` by default.
+        optimizer: see `make_optimizer`; TensorFlow's Adam with rate 0.05 by default.
+        transforms: list of transforms; `standard_transforms` by default, `[]` for none.
+        thresholds: steps after which to keep a picture. `max(thresholds) + 1` updates are made,
             and the picture of threshold i is that after i + 1 updates, as in Lucid.
         print_objectives: objectives to print at the thresholds.
         verbose: print at the thresholds, show the pictures in a notebook, draw a progress bar.
         relu_gradient_override: redirect ReLU gradients in the first 17 updates.
         use_fixed_seed: kept for Lucid's sake; every render is seeded.
-        seed: of all random draws; a :class:`RandomSource` is used as it is.
+        seed: of all random draws; a `RandomSource` is used as it is.
         device: where the image lives; that of the model's weights by default.
-        callbacks: functions of the render (:class:`VisT`), called after each update.
+        callbacks: functions of the render (`VisT`), called after each update.
         log_dir: write loss and pictures for TensorBoard into this folder.
+        precision: of the network: `"float32"`, strictly; `"tf32"`, on a GPU, convolutions and matrix products of
+            float32 numbers rounded to 11 significant bits; `"bf16"`, the network in bfloat16 (8 bits). The last two
+            give other pictures of the same kind: see docs/speed.md.
+        compile: compile the network's part of the steps, once for each of the sizes that the transforms give (11 by
+            default), from the 18th update on. The numbers stay the same up to rounding. It takes minutes before it
+            begins to pay, if it does: see docs/speed.md.
 
     Returns:
-        A list (:class:`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct
-        threshold, in order. Interrupting (Ctrl-C) or :meth:`VisT.stop` returns what there is.
+        A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct
+        threshold, in order. Interrupting (Ctrl-C) or `VisT.stop` returns what there is.
 
     Raises:
-        ValueError: no threshold, or a negative one, was given.
+        ValueError: no threshold, or a negative one, was given; there is no such device or precision.
+        TypeError: an argument is not what it should be.
+        Exception: what a callback, the objective or the model raises in a step comes through as it is, with what was
+            rendered before it in its attribute `renders`.
     """
     wanted = _steps_of(thresholds)
     printed = [as_objective(objective) for objective in _listed(print_objectives)]
@@ -419,6 +501,8 @@ def render_vis(
         relu_gradient_override,
         seed=seed,
         device=device,
+        precision=precision,
+        compile=compile,
     )
     hooks: list[Any] = list(callbacks)
     if verbose:
@@ -446,7 +530,7 @@ def _listed(objectives: Any) -> list[Any]:
 
 def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any], verbose: bool) -> Renders:
     pictures = Renders()
-    pictures.vis, pictures.interrupted = vis, False
+    pictures.vis = vis
     due = set(wanted)
     try:
         for index in range(wanted[-1] + 1):
@@ -455,6 +539,7 @@ def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any],
                 hook(vis)
             if index in due:
                 pictures.append(vis.image())
+                vis.warn_if_not_finite()  # the picture waited for the device already
                 _report(vis, index, pictures[-1], hooks, printed, verbose)
             if vis.stopped:
                 break
@@ -462,11 +547,15 @@ def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any],
         pictures.interrupted = True
         if verbose:
             print(f"Interrupted at step {vis.steps}.")
+    except Exception as error:
+        error.renders = pictures  # type: ignore[attr-defined]  # minutes of work, for whoever catches it
+        raise
     finally:
+        pictures.steps = vis.steps
         for hook in hooks:
             if hasattr(hook, "close"):
                 hook.close()
-    pictures.losses, pictures.steps = vis.losses, vis.steps
+    vis.warn_if_not_finite()
     return pictures
 
 
