@@ -10,6 +10,7 @@ import torch
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, param, render
+from lucid_port.optvis.render_many import make_many_T
 
 LAYER = "mixed4a_pre_relu"
 Step = Callable[[], torch.Tensor]
@@ -42,14 +43,8 @@ def many_units(
     Returns:
         A function that makes one step of all of them and gives the sum of their objective values.
     """
-    vis = render.make_vis_T(
-        model,
-        objectives.Objective.sum([objectives.channel(layer, unit, batch=k) for k, unit in enumerate(units)]),
-        lambda: param.image(size, batch=len(units)),
-        relu_gradient_override=override,
-        seed=seed,
-    )
-    return vis.step
+    vis = make_many_T(model, [(layer, unit) for unit in units], size=size, relu_gradient_override=override, seed=seed)
+    return lambda: vis.step().sum()
 
 
 def circumstances(model: Model) -> dict[str, object]:

@@ -192,8 +192,8 @@ class Setup:
         shape = images.shape  # before the draws are set up: an image may draw whenever it is looked at
         if len(shape) != 4 or shape[0] != len(seeds):
             raise ValueError(
-                f"param_f gave the shape {list(shape)} where {len(seeds)} images were asked for: make it "
-                "[batch, height, width, channels]."
+                f"param_f gave the shape {list(shape)} for a batch of {len(seeds)}: make it [batch, height, width, "
+                "channels]."
             )
         source = RandomSource(seeds=seeds, shared=self.seed, per_image=self.per_image)
         if not images.ready:
