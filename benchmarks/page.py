@@ -1,0 +1,181 @@
+"""Write `docs/benchmarks.md` and its picture from the result files.
+
+    python benchmarks/page.py
+
+Only what the files say is written; a figure that is not in them is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURE = ROOT / "docs" / "images" / "speed.png"
+
+TF1, TF2, LUCENT = "Lucid, TensorFlow 1.15", "Lucid, TensorFlow 2", "Lucent"
+ONE, MANY = "lucid_port", "lucid_port, 16 units"
+TARGETS = [
+    (ONE, TF1, 0.50),
+    (ONE, TF2, 0.75),
+    (ONE, LUCENT, 0.14),
+    (MANY, TF1, 0.38),
+    (MANY, TF2, 0.60),
+    (MANY, LUCENT, 0.10),
+]
+"""Contestant, the one it is compared with, and the share of its time a step and image that was aimed at."""
+
+NETWORK_PARTS = ("network and objective, forward", "network and objective, backward")
+SERIES = {
+    "batch": ("images in a batch", "ms a step and image", "seconds_per_image_and_step"),
+    "units": ("units together, an image each", "ms a step", "seconds_per_step"),
+    "size": ("pixels of the image's side", "ms a step", "seconds_per_step"),
+    "depth": ("target layer", "ms a step", "seconds_per_step"),
+}
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """A result file, or None where there is none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def spread(summary: Mapping[str, float], factor: float = 1.0, digits: int = 1) -> str:
+    """Median (lower to upper quartile)."""
+    low, middle, high = (summary[key] * factor for key in ("lower_quartile", "median", "upper_quartile"))
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def ratio(figures: Mapping[str, Any], name: str, other: str) -> float | None:
+    """Median over the rounds of a contestant's time over another's in the same round, for an image and step."""
+    if name not in figures or other not in figures:
+        return None
+    ours, theirs = (
+        [seconds / max(1, len(figures[one].get("units") or [0])) for seconds in figures[one]["rounds"]]
+        for one in (name, other)
+    )
+    each = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    middle = len(each) // 2
+    return each[middle] if len(each) % 2 else (each[middle - 1] + each[middle]) / 2
+
+
+def machine(result: Mapping[str, Any]) -> str:
+    """Where and when a result was measured."""
+    about, settings = result["machine"], result["settings"]
+    return (
+        f"{about['processor']}, {about['usable_cores']} cores, torch {about['torch']}, commit {about['commit'][:7]}, "
+        f"{about['date'][:10]}; {settings['steps']} steps a turn, {settings['rounds']} rounds. Load average before "
+        f"{about['load_average_before'][0]}."
+    )
+
+
+def peers(result: Mapping[str, Any]) -> str:
+    """The section on other implementations."""
+    figures = result["figures"]
+    rows = [
+        [
+            name,
+            spread(one["seconds_per_image_and_step"], 1000),
+            spread(one["time_of_reference"], digits=2),
+            f"{one['objective_first']:.1f} to {one['objective_last']:.1f}",
+        ]
+        for name, one in figures.items()
+    ]
+    aims = []
+    for name, other, target in TARGETS:
+        found = ratio(figures, name, other)
+        if found is not None:
+            aims.append([name, other, f"{found:.2f}", f"{target:.2f}", "yes" if found <= target else "no"])
+    columns = ["", "ms a step and image", "of TensorFlow 1.15's", "objective"]
+    return (
+        "## Beside Lucid and Lucent\n\nOne unit of `mixed4a_pre_relu`, 128 pixels, standard transforms, the same "
+        "weights. What is not alike between them stands in `benchmarks/README.md`. Medians and quartiles:\n\n"
+        + table(columns, rows)
+        + "\n"
+        + table(["", "compared with", "share of its time", "aimed at", "reached"], aims)
+        + f"\n{machine(result)} `python benchmarks/peers.py`\n"
+    )
+
+
+def breakdown(result: Mapping[str, Any]) -> str:
+    """The section on the parts of a step."""
+    parts = result["figures"]["parts"]
+    rows = [[name, spread(one["seconds"], 1000, 2), spread(one["share"], 100)] for name, one in parts.items()]
+    network = sum(parts[name]["share"]["median"] for name in NETWORK_PARTS)
+    return (
+        f"## The parts of a step, {result['settings']['images']} image(s)\n\n"
+        + table(["", "ms", "% of the step"], rows)
+        + f"\nThe network's forward and backward are {100 * network:.0f} % of a step (88 % was aimed at). A part whose "
+        f"quartiles reach zero was not measured: it is the difference of two larger times.\n\n{machine(result)} "
+        "`python benchmarks/breakdown.py`\n"
+    )
+
+
+def scaling(result: Mapping[str, Any]) -> str:
+    """The section on how a step grows."""
+    text = "## Batch, size, depth and units\n\n![speed](images/speed.png)\n"
+    for series, found in result["figures"].items():
+        label, unit, key = SERIES[series]
+        rows = [[name, spread(one[key], 1000)] for name, one in found["points"].items()]
+        text += "\n" + table([label, unit], rows)
+    return text + f"\n{machine(result)} `python benchmarks/scaling.py`\n"
+
+
+def plot(result: Mapping[str, Any]) -> None:
+    """One panel for each series."""
+    figures = result["figures"]
+    made, panels = plt.subplots(1, len(figures), figsize=(4 * len(figures), 3.2), layout="constrained")
+    for panel, (series, found) in zip(panels if len(figures) > 1 else [panels], figures.items(), strict=True):
+        label, unit, key = SERIES[series]
+        names = list(found["points"])
+        at = [int(name) for name in names] if all(name.isdigit() for name in names) else list(range(len(names)))
+        summaries = [found["points"][name][key] for name in names]
+        middle = [1000 * one["median"] for one in summaries]
+        low = [m - 1000 * one["lower_quartile"] for m, one in zip(middle, summaries, strict=True)]
+        high = [1000 * one["upper_quartile"] - m for m, one in zip(middle, summaries, strict=True)]
+        panel.errorbar(at, middle, yerr=[low, high], marker="o", capsize=3, color="#333")
+        if not names[0].isdigit():
+            panel.set_xticks(at, [name.removesuffix("_pre_relu") for name in names], rotation=60, fontsize=7)
+        panel.set_xlabel(label)
+        panel.set_ylabel(unit)
+        panel.set_ylim(bottom=0)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(PICTURE, dpi=80)
+
+
+SECTIONS = {"peers": peers, "breakdown": breakdown, "breakdown_16": breakdown, "scaling": scaling}
+
+
+def main() -> None:
+    """Write the page."""
+    text = (
+        "# Benchmarks\n\nMade by `python benchmarks/page.py` from `benchmarks/results/`. Absolute times drift by a "
+        "factor of two on a shared machine; ratios within a round do not. The method is in `benchmarks/README.md`. "
+        "Nothing here was measured on a GPU yet.\n"
+    )
+    for name, section in SECTIONS.items():
+        result = read(name)
+        if result is not None:
+            text += "\n" + section(result)
+        if result is not None and name == "scaling":
+            plot(result)
+    PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
