@@ -42,8 +42,7 @@ def _transformed(vis: VisT, source: RandomSource) -> tuple[torch.Tensor, torch.T
 
 def _value(vis: VisT, source: RandomSource) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     image, transformed = _transformed(vis, source)
-    with vis.override(vis.steps):
-        values = vis.model.activations(transformed, list(vis.layers_read))
+    values = vis.activations(transformed, list(vis.layers_read), True)
     return image, transformed, vis.objective(values.__getitem__)
 
 

@@ -17,7 +17,7 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis.overrides import redirection
-from lucid_port.optvis.overrides.redirected_relu_grad import REDIRECTED_UPDATES
+from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS, REDIRECTED_UPDATES
 
 __all__ = ["PRECISIONS", "Acceleration", "find_device", "tf32"]
 
@@ -148,8 +148,8 @@ class _Compilation:
 
     def __init__(self, model: ActivationsModel, device: torch.device) -> None:
         self._model = model
-        # CUDA graphs remember addresses, and their outputs are overwritten by the next run: a step uses them up before.
-        self._mode = "reduce-overhead" if device.type == "cuda" else None
+        self.has_cuda_graphs = device.type == "cuda"
+        self._mode = "reduce-overhead" if self.has_cuda_graphs else None
         self._functions: dict[tuple[Any, ...], Compiled | None] = {}
         self._warned = False
 
@@ -172,12 +172,11 @@ class _Compilation:
         return full
 
     def _compiled(self, names: tuple[str, ...], overridden: bool) -> Compiled:
-        model = self._model
+        model, update = self._model, REDIRECTED_UPDATES if overridden else None
 
         def compute(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
             # The override is entered inside: from outside, it would not see the calls of a compiled function.
-            with redirection(REDIRECTED_UPDATES) if overridden else contextlib.nullcontext():
-                return tuple(model.activations(image, names).values())
+            return tuple(overridden_activations(model, image, names, update).values())
 
         compiled: Compiled = torch.compile(compute, dynamic=False, mode=self._mode)
         return _first_with(compiled, recompile_limit=8 * MOST_SIZES)
@@ -200,6 +199,30 @@ def _first_with(compiled: Compiled, recompile_limit: int) -> Compiled:
         return values
 
     return call
+
+
+# Gradient override ----------------------------------------------------------------------------
+
+
+def is_redirected(update: int | None) -> bool:
+    """Whether an update is one of the first, in which ReLU gradients are redirected."""
+    return update is not None and update < REDIRECTED_UPDATES
+
+
+def overridden_activations(
+    model: ActivationsModel, image: torch.Tensor, names: Sequence[str], update: int | None
+) -> Values:
+    """Layers' values under the gradient override of an update, or under none (None).
+
+    Converted networks compute the later rule's formulas themselves; for others, a mode looks at every call.
+    """
+    if update is None:
+        return model.activations(image, names)
+    if not is_redirected(update) and getattr(model, "can_replace", False):
+        replacing: Any = model
+        return replacing.activations(image, names, instead=PASSING_AT_LIMITS)
+    with redirection(update):
+        return model.activations(image, names)
 
 
 # Both -----------------------------------------------------------------------------------------
@@ -240,36 +263,34 @@ class Acceleration:
         """Whether steps are compiled."""
         return self._compilation is not None
 
+    @property
+    def reuses_memory(self) -> bool:
+        """Whether what a step computed is overwritten by the next (by CUDA graphs): what is kept has to be copied."""
+        return self._compilation is not None and self._compilation.has_cuda_graphs
+
     def settings(self) -> contextlib.AbstractContextManager[None]:
         """Context for a whole step, forward and backward: TF32 as asked for. Nothing where there is no GPU."""
         return tf32(self.precision == "tf32") if self._device.type == "cuda" else contextlib.nullcontext()
 
     def activations(
-        self,
-        image: torch.Tensor,
-        names: Sequence[str],
-        override: contextlib.AbstractContextManager[Any],
-        compilable: bool = False,
-        overridden: bool = False,
+        self, image: torch.Tensor, names: Sequence[str], update: int | None = None, compilable: bool = False
     ) -> Values:
         """Layers' values for a transformed image, in the image's precision.
 
         Args:
             image: (N, C, H, W) in [0, 1].
             names: of the layers.
-            override: gradient override in force.
-            compilable: whether this is one of many calls with these layers, under the later override rule or none.
-            overridden: whether under the later rule, if it is compiled.
+            update: number of updates made, which the gradient override depends on; None for no override.
+            compilable: whether this is one of many calls with these layers.
         """
+        compilation = self._compilation if compilable and not is_redirected(update) else None
         with self._autocast():
-            function = None
-            if compilable and self._compilation is not None:
-                function = self._compilation.function(image, names, overridden)
+            function = None if compilation is None else compilation.function(image, names, update is not None)
             if function is not None:
+                torch.compiler.cudagraph_mark_step_begin()
                 values: Values = dict(zip(names, function(image), strict=True))
             else:
-                with override:
-                    values = self._model.activations(image, names)
+                values = overridden_activations(self._model, image, names, update)
         if self.precision != "bf16":
             return values
         return {name: _as_precise(value, image.dtype) for name, value in values.items()}

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.optvis.acceleration import find_device
 
 __all__ = [
     "Shared",
@@ -152,19 +153,10 @@ def choose_devices(devices: Any, own: torch.device) -> list[torch.device]:
         return [own, *(device for device in others if device != _indexed(own))] if count else [own]
     if isinstance(devices, (str, torch.device)):
         devices = [devices]
-    chosen = [_device(device) for device in checks.items(devices, "devices", "a list of devices, as in ['cuda:0']")]
+    chosen = [find_device(device) for device in checks.items(devices, "devices", "a list of devices, as in ['cuda:0']")]
     if not chosen:
         raise ValueError("devices is empty: name at least one, as in ['cuda:0'], or leave it out.")
     return chosen
-
-
-def _device(device: Any) -> torch.device:
-    if not isinstance(device, (str, torch.device)):
-        raise TypeError(f"devices is a list of devices, as in ['cuda:0', 'cuda:1'], but has {checks.shown(device)}.")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"There is no device {device!r}: {str(error).splitlines()[0]}") from None
 
 
 def _indexed(device: torch.device) -> torch.device:

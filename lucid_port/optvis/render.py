@@ -6,7 +6,6 @@ stepped, read and stopped.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,8 +18,6 @@ from lucid_port.optvis import param
 from lucid_port.optvis.acceleration import Acceleration, find_device
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.optimizer import TFAdam
-from lucid_port.optvis.overrides import redirection
-from lucid_port.optvis.overrides.redirected_relu_grad import REDIRECTED_UPDATES
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
 from lucid_port.optvis.progress import ProgressBar, TensorBoardLog
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
@@ -279,10 +276,6 @@ class VisT:
         self._losses: list[torch.Tensor] = []
         self._found_finite: int | None = 0  # updates whose loss was checked; None after a warning
 
-    def override(self, step: int) -> contextlib.AbstractContextManager[Any]:
-        """Gradient override in force at an update."""
-        return redirection(step) if self.relu_gradient_override else contextlib.nullcontext()
-
     def activations(self, image: torch.Tensor, names: Sequence[str], repeated: bool = False) -> Mapping[str, Any]:
         """Layers' values for a transformed image, under the gradient override in force, in the render's precision.
 
@@ -291,9 +284,8 @@ class VisT:
             names: of the layers.
             repeated: whether many steps with these layers follow, so that compiling may pay.
         """
-        overridden, steps = self.relu_gradient_override, self.steps
-        later = not overridden or steps >= REDIRECTED_UPDATES
-        return self.acceleration.activations(image, names, self.override(steps), repeated and later, overridden)
+        update = self.steps if self.relu_gradient_override else None
+        return self.acceleration.activations(image, names, update, repeated)
 
     def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Evaluate the objective under new draws, without an update.
@@ -315,6 +307,8 @@ class VisT:
                     f"depend on the image: it gave {value!r}."
                 )
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
+        if self.acceleration.reuses_memory:
+            value, gradients = value.clone(), tuple(None if one is None else one.clone() for one in gradients)
         return value.detach(), list(gradients)
 
     def step(self) -> torch.Tensor:

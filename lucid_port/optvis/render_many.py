@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.optvis import batching, plain
+from lucid_port.optvis.acceleration import tf32
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.render import Model, OptimizerLike, TransformsLike, VisT
 from lucid_port.optvis.sampling import DEFAULT_SEED
@@ -90,6 +93,7 @@ def render_many(
     seed: int = DEFAULT_SEED,
     seeds: Iterable[int] | None = None,
     per_image: bool = False,
+    precision: str = "float32",
     batch_size: int | None = None,
     devices: Any = None,
     output: str | os.PathLike[str] | None = None,
@@ -120,6 +124,7 @@ def render_many(
         seeds: one for each unit's own draws, those of its initial image; by default all have `seed`.
         per_image: whether the transforms, too, draw anew for each image, from its own seed (`seed`, `seed + 1`, ...
             where no `seeds` are given). Draws that decide the size of the image stay shared.
+        precision: of the network, as for `render_vis`.
         batch_size: images of a batch; by default what fits into the free memory. If a batch does not fit, its size is
             halved.
         devices: that share the work, each with its own copy of the model; by default all CUDA devices if the model is
@@ -138,14 +143,15 @@ def render_many(
         TypeError, ValueError: an argument makes no sense, a channel does not exist, or the folder holds pictures of
             other settings.
         converters.LayerNotFoundError: the model has no such layer.
-        MemoryError: not even one image fits into memory.
+        MemoryError: not even one image fits into memory. Of this and any other error in the middle, the attribute
+            `renders` is what was finished.
     """
     steps = checks.whole(steps, "steps", 1)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
     setup, found, probe = prepare(
-        model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image
+        model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision
     )
     folder = None
     if output is not None:
@@ -177,20 +183,29 @@ class _Run:
         """Render what is not there yet."""
         there = {} if self.folder is None else self.folder.entries
         pending = [key for key in self.units if key not in there]
+        reused = len(self.units) - len(pending)
         if self.folder is not None:
             self.folder.begin(self.units)
         copies = self._copies(model, devices, len(pending))
         progress = ManyProgress(len(pending), self.steps, verbose)
         interrupted = False
         try:
-            with progress:
+            with progress, self._precision(devices):
                 work = self._plan(pending, *copies[0], len(copies), most) if pending else batching.Shared[str]([], 1)
                 batching.run_on_devices([self._worker(work, *copy, progress) for copy in copies], work.stopped)
             if self.folder is not None:
                 self.folder.finish(list(self.units))
         except KeyboardInterrupt:
             interrupted = True
-        return self._renders(len(self.units) - len(pending), interrupted)
+        except Exception as error:
+            error.renders = self._renders(reused, False)  # type: ignore[attr-defined]  # for whoever catches it
+            raise
+        return self._renders(reused, interrupted)
+
+    def _precision(self, devices: Sequence[torch.device]) -> contextlib.AbstractContextManager[None]:
+        """The process's setting for all threads, so that none of them changes it while another computes."""
+        on_gpu = any(device.type == "cuda" for device in devices)
+        return tf32(self.setup.precision == "tf32") if on_gpu else contextlib.nullcontext()
 
     def _copies(self, model: Model, devices: Sequence[torch.device], units: int) -> list[tuple[Model, torch.device]]:
         """A model for each device, no more than units; the first one's may be the model itself."""
@@ -248,6 +263,14 @@ class _Run:
     def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray) -> None:
         with self._lock:
             finished = [(k, self.units[k], p, float(v[-1])) for k, p, v in zip(batch, pictures, losses, strict=True)]
+            wrong = [unit.name for (_, unit, _, _), own in zip(finished, losses, strict=True) if not _finite(own)]
+            if wrong:
+                warnings.warn(
+                    f"The objective of {', '.join(wrong)} became NaN or infinite; the picture means nothing: use a "
+                    "smaller learning rate, or an objective that stays finite.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
             if self.folder is not None:
                 self.folder.add(finished)
             for (key, unit, picture, value), own in zip(finished, losses, strict=True):
@@ -290,7 +313,12 @@ def _settings(setup: Setup, vis: VisT, steps: int) -> dict[str, Any]:
         "optimizer": {"name": type(vis.optimizer).__name__, **numbers},
         "transforms": plain_or_name(vis.transform),
         "relu_gradient_override": setup.relu_gradient_override,
+        "precision": setup.precision,
     }
+
+
+def _finite(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all())
 
 
 def plain_or_name(thing: Any) -> Any:

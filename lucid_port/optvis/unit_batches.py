@@ -181,6 +181,7 @@ class Setup:
     relu_gradient_override: bool
     seed: int
     per_image: bool
+    precision: str
 
     def vis(self, model: Model, batch: Sequence[Unit], device: torch.device) -> VisT:
         """A batch, ready to be stepped; its loss is [N]."""
@@ -207,6 +208,7 @@ class Setup:
             self.relu_gradient_override,
             seed=source,
             device=device,
+            precision=self.precision,
         )
 
     def probe(self, model: Model) -> VisT:
@@ -269,6 +271,7 @@ def make_many_T(
     seed: int = DEFAULT_SEED,
     seeds: Iterable[int] | None = None,
     per_image: bool = False,
+    precision: str = "float32",
 ) -> VisT:
     """Set up one batch of units, an image for each, without running it.
 
@@ -278,7 +281,7 @@ def make_many_T(
         A render whose `step()` and `loss` are the images' objective values, [N].
     """
     setup, found, _ = prepare(
-        model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image
+        model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision
     )
     return setup.vis(model, found, own_device(model))
 
@@ -294,11 +297,12 @@ def prepare(
     seed: int,
     seeds: Any,
     per_image: bool,
+    precision: str,
 ) -> tuple[Setup, list[Unit], VisT]:
     """The run's setup, its units, and a render of one image that is like those to come; nothing is computed in vain."""
     parsed = unit_lists.parse_units(asked)
     make, seed = _image_maker(param_f, size), checks.whole(seed, "seed", 0)
     listed = list(transforms) if isinstance(transforms, Iterable) else transforms  # a generator serves one batch only
-    setup = Setup(_separate(make), optimizer, listed, relu_gradient_override, seed, per_image)
+    setup = Setup(_separate(make), optimizer, listed, relu_gradient_override, seed, per_image, precision)
     vis = setup.probe(model)
     return setup, _find_units(parsed, model, vis, _seeds_of(seeds, seed, per_image)), vis

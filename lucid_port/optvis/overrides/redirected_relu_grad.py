@@ -17,6 +17,7 @@ from lucid_port.optvis.overrides.gradient_override import (
 )
 
 __all__ = [
+    "PASSING_AT_LIMITS",
     "REDIRECTED_UPDATES",
     "plain_relu6_grad",
     "plain_relu_grad",
@@ -82,17 +83,16 @@ def _relu6_passing_at_limits(x: torch.Tensor) -> torch.Tensor:
     return x.masked_fill(x > 6, 6)
 
 
+PASSING_AT_LIMITS = {"Relu": relu_passing_at_zero, "Relu6": _relu6_passing_at_limits}
+"""Lucid's rule after the first updates, as other formulas for the same functions: no custom gradients."""
+
+
 def redirection(step: int = 0) -> gradient_override_map:
     """Lucid's rule for one update: redirected in the first 17, then only passing at the limits.
-
-    The later rule is the gradient of another formula for the same function, so it is written as that: no custom
-    gradient.
 
     Args:
         step: number of updates made so far.
     """
     if step < REDIRECTED_UPDATES:
         return gradient_override_map({"Relu": redirected_relu_grad, "Relu6": redirected_relu6_grad})
-    return gradient_override_map(
-        {"Relu": Substitute(relu_passing_at_zero), "Relu6": Substitute(_relu6_passing_at_limits)}
-    )
+    return gradient_override_map({op: Substitute(function) for op, function in PASSING_AT_LIMITS.items()})
