@@ -179,10 +179,10 @@ class _Compilation:
             return tuple(overridden_activations(model, image, names, update).values())
 
         compiled: Compiled = torch.compile(compute, dynamic=False, mode=self._mode)
-        return _first_with(compiled, recompile_limit=8 * MOST_SIZES)
+        return _prepared(compute, compiled, recompile_limit=8 * MOST_SIZES)
 
 
-def _first_with(compiled: Compiled, recompile_limit: int) -> Compiled:
+def _prepared(function: Compiled, compiled: Compiled, recompile_limit: int) -> Compiled:
     """A compiled function whose first call, which compiles, may be one of many of its source line."""
     from torch._dynamo import config
 
@@ -193,6 +193,8 @@ def _first_with(compiled: Compiled, recompile_limit: int) -> Compiled:
         nonlocal ready
         if ready:
             return compiled(image)
+        with torch.no_grad():
+            function(image)  # what a model sets up when it is first asked would be traced as well, in pieces
         with config.patch({name: max(recompile_limit, getattr(config, name))}):
             values = compiled(image)
         ready = True

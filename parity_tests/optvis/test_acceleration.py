@@ -145,7 +145,10 @@ def test_a_pytorch_network_is_compiled_too():
 
 @needs_compiler
 def test_a_converted_network_compiled():
-    """ReLUs and max pools may decide otherwise where rounding differs, so the median is compared."""
+    """In one piece. ReLUs and max pools may decide otherwise where rounding differs, so the median is compared."""
+    from torch._dynamo.utils import counters
+
+    counters.clear()
     (value, compiled), (same, eager) = _pair(
         vision_models.InceptionV1_seeded(),
         "localresponsenorm1:3",
@@ -153,6 +156,7 @@ def test_a_converted_network_compiled():
         transforms=[],
         relu_gradient_override=True,
     )
+    assert counters["stats"]["unique_graphs"] == 1
     assert torch.allclose(value, same, rtol=1e-5)
     assert (compiled - eager).abs().median() <= 1e-6 * eager.abs().max()
 
