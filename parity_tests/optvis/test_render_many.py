@@ -359,6 +359,19 @@ def test_other_errors_are_not_taken_for_want_of_memory(monkeypatch):
     assert len(sizes) == 1
 
 
+def test_an_error_in_the_middle_has_what_was_finished(monkeypatch):
+    fail_above(monkeypatch, 2, RuntimeError("too many"))
+    with pytest.raises(RuntimeError) as caught:
+        many(["conva:0-1", "mixed:1,4,6"])
+    assert [one.name for one in caught.value.renders] == ["conva:0", "conva:1"]
+
+
+def test_the_networks_precision():
+    exact, rounded = many(), many(precision="bf16")
+    assert not np.array_equal(exact[0].image, rounded[0].image)
+    assert many(precision="float32")[0].losses[0] == pytest.approx(rounded[0].losses[0], rel=0.02)
+
+
 def test_the_size_of_a_batch_follows_the_free_memory(monkeypatch):
     vis = make_many_T(TinyModel(), "mixed:0", size=12, transforms=[])
     needed = batching.saved_bytes(lambda: vis("loss"))
@@ -530,7 +543,8 @@ def test_a_picture_of_nan_does_not_end_the_run(tmp_path):
     def broken(T):
         return T("mixed").mean() * float("nan")
 
-    found = many([broken, objectives.channel("mixed", 1)], output=tmp_path, size=None, param_f=_pixels)
+    with pytest.warns(RuntimeWarning, match="The objective of broken became NaN"):
+        found = many([broken, objectives.channel("mixed", 1)], output=tmp_path, size=None, param_f=_pixels)
     assert np.isnan(found[0].value)
     assert manifest(tmp_path)["units"][0]["value"] is None
     assert np.isfinite(found[1].value)
