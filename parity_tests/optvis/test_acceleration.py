@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+import converters
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
+from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import acceleration, objectives, param, render, transform
 from lucid_port.optvis.overrides.redirected_relu_grad import REDIRECTED_UPDATES
 from parity_tests.optvis.tiny import TinyModel
@@ -282,15 +285,16 @@ def test_bf16_is_the_networks_alone():
 
 @pytest.mark.parametrize("size", [63, 64])
 def test_bf16_gradients_of_a_converted_network(size):
-    """Both precisions agree on where the image should go: a cosine of 0.986 or more was measured in five draws."""
-    model = vision_models.InceptionV1_seeded()
+    """In a smooth network, where no ReLU can decide otherwise. 1.4 % was the most in five draws at 128 pixels."""
+    network = converters.convert(seeded_inceptionv1(smooth=True))
+    model = Model(network=network, image_value_range=(-117, 138))
     gradients = []
     for precision in ("float32", "bf16"):
         vis = render.make_vis_T(model, "conv2d2:50", lambda: param.image(size), transforms=[], precision=precision)
-        gradients.append(vis.value_and_gradients()[1][0].flatten())
+        gradients.append(vis.value_and_gradients()[1][0])
     exact, rounded = gradients
-    assert not torch.equal(exact, rounded)
-    assert torch.nn.functional.cosine_similarity(exact, rounded, dim=0) > 0.97
+    assert 1e-3 < (exact - rounded).norm() / exact.norm() < 0.03
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
 
 
 @pytest.mark.gpu
