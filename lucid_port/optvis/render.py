@@ -6,6 +6,7 @@ stepped, read and stopped.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +51,13 @@ ParamLike = Any
 TransformsLike = Any
 OptimizerLike = Any
 Callback = Callable[["VisT"], None]
+
+
+def __getattr__(name: str) -> Any:
+    """`render.render_many` and `render.make_many_T`, which are made of what is here, so that they come last."""
+    if name not in ("make_many_T", "render_many"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("lucid_port.optvis.render_many"), name)
 
 
 # Arguments ------------------------------------------------------------------------------------
