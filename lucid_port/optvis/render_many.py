@@ -1,6 +1,6 @@
 """Rendering many units at a time: whole layers, in batches whose images do not know of each other.
 
-:func:`render_many` is the usual way; :func:`make_many_T` gives one batch, which can be stepped and read.
+`render_many` is the usual way; `make_many_T` gives one batch, which can be stepped and read.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def render_many(
         verbose: show progress where standard error is a terminal.
 
     Returns:
-        A :class:`UnitRender` for each unit. Ctrl-C ends the run early and returns what is finished.
+        A `UnitRender` for each unit. Ctrl-C ends the run early and returns what is finished.
 
     Raises:
         TypeError, ValueError: an argument makes no sense, a channel does not exist, or the folder holds pictures of

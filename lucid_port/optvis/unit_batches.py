@@ -275,7 +275,7 @@ def make_many_T(
 ) -> VisT:
     """Set up one batch of units, an image for each, without running it.
 
-    Arguments as in :func:`render_many`; note that ReLU gradients are not overridden by default, as in `make_vis_T`.
+    Arguments as in `render_many`; note that ReLU gradients are not overridden by default, as in `make_vis_T`.
 
     Returns:
         A render whose `step()` and `loss` are the images' objective values, [N].

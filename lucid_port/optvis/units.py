@@ -97,7 +97,7 @@ def names_several(text: str) -> bool:
     """Whether an expression may name more than one unit.
 
     Raises:
-        ValueError: the text is not of the form that :func:`parse_units` takes.
+        ValueError: the text is not of the form that `parse_units` takes.
     """
     ranges = _parse_text(text).ranges
     return ranges is None or len(ranges) > 1 or ranges[0][0] != ranges[0][1]
@@ -144,7 +144,7 @@ def find_units(
     """The units that were asked for, in this order, with their seeds.
 
     Args:
-        asked: from :func:`parse_units`.
+        asked: from `parse_units`.
         layer_of: a layer's own name and its number of channels, from a name that was asked for.
         layers_read: names of the layers that an objective reads.
         seeds: one seed for each of a number of units.
