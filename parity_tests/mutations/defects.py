@@ -125,9 +125,9 @@ def true_pi(p: Patches) -> None:
 def rotation_fills_with_grey(p: Patches) -> None:
     """What a rotation moves in from outside is grey, not zero."""
 
-    def gather(image: torch.Tensor, index: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
-        flat = image.flatten(0, 1).flatten(1).index_select(1, index)
-        return flat.masked_fill(outside, 0.5).reshape(image.shape)
+    def gather(image: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        flat = torch.nn.functional.pad(image.flatten(0, 1).flatten(1), (0, 1), value=0.5)
+        return flat.index_select(1, index).reshape(image.shape)
 
     p.everywhere(resampling._gather_pixels, gather)
 
@@ -500,9 +500,8 @@ def smoothed_pool_counts_padding(p: Patches) -> None:
 def torchs_adam_epsilon(p: Patches) -> None:
     """Adam adds epsilon after the bias correction, as torch's."""
 
-    def update(self: Any, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        (beta1, beta2), state, gradient = group["betas"], self.state[parameter], parameter.grad
-        assert gradient is not None
+    def update(self: Any, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        (beta1, beta2), state = group["betas"], self.state[parameter]
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
         state["step"] += 1
