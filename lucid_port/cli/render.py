@@ -157,7 +157,9 @@ def _render_many(
         raise KeyboardInterrupt
     place = renders[0].path if folder_options["sheet"] else output
     there = f", {renders.reused} of them were there" if renders.reused else ""
-    typer.echo(f"{place}: {renders.asked} units of {units}, {size}x{size}, {steps} steps{there}")
+    typer.echo(
+        f"{place}: {renders.asked} unit{'s' * (renders.asked != 1)} of {units}, {size}x{size}, {steps} steps{there}"
+    )
 
 
 def _value_range(text: str | None) -> tuple[float, float] | None:

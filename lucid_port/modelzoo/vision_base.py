@@ -164,6 +164,8 @@ class Model(nn.Module):
         Raises:
             ValueError: the image is no floating point tensor, or has another number of channels.
         """
+        if not isinstance(image, Tensor):
+            raise ValueError(f"The image is a {type(image).__name__}, not a tensor: use torch.as_tensor (NCHW).")
         if not image.is_floating_point():
             raise ValueError(f"The image is {image.dtype}; images are floating point numbers in [0, 1]: divide by 255.")
         if image.dim() == 3:
@@ -174,7 +176,7 @@ class Model(nn.Module):
             raise ValueError(f"The image has shape {list(image.shape)}; the model takes (N, {wanted}, H, W).")
         if self.is_BGR:
             image = image.flip(1)
-        return (self._low + image * self._span).to(self._low.dtype)
+        return (self._low + image * self._span).to(_dtype(self.network))
 
     @property
     def can_replace(self) -> bool:

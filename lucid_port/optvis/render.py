@@ -135,6 +135,18 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
     )
 
 
+def check_value(value: Any, objective: str) -> None:
+    """Refuses an objective's value that no gradient can be taken of.
+
+    Raises:
+        ValueError: it does not depend on the image.
+    """
+    if value is None:
+        raise ValueError(f"The objective {objective!r} gave nothing: is its `return` missing?")
+    if not isinstance(value, torch.Tensor) or not value.requires_grad:
+        raise ValueError(f"The objective {objective!r} does not depend on the image: it gave {value!r}.")
+
+
 def _check_model(model: Any) -> None:
     """Refuses what people give for a model by mistake."""
     if isinstance(model, type):
@@ -309,11 +321,7 @@ class VisT:
         with torch.enable_grad(), self.acceleration.settings():  # also where the caller has switched gradients off
             evaluation = _Evaluation(self, self.source.scope("transforms"), self.layers_read, True)
             value = evaluation.value(self.objective)
-            if not isinstance(value, torch.Tensor) or not value.requires_grad:
-                raise ValueError(
-                    f"The objective {self.objective.description or self.objective.name!r} does not "
-                    f"depend on the image: it gave {value!r}."
-                )
+            check_value(value, self.objective.description or self.objective.name)
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
         if self.acceleration.reuses_memory:
             value, gradients = value.clone(), tuple(None if one is None else one.clone() for one in gradients)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import uuid
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -104,7 +105,10 @@ def render_many(
 ) -> ManyRenders:
     """Render many units in batches; each picture is, up to rounding, that of `render_vis` for the unit alone.
 
-    Images of a batch share nothing but the transforms' draws, so the result does not depend on the batches. Units of
+    Rounding can flip a decision of a ReLU or a maximum, which optimisation amplifies (see `docs/parity.md`): a picture
+    then parts from the one made alone, as it would on another machine. Images of a batch share nothing but the
+    transforms' draws, so apart from that the result does not depend on the batches, unless an own function in
+    `transforms` looks across the batch. Units of
     one layer make a batch, as the network is computed up to that layer only. A unit can be made again alone with
     `render_vis(..., seed=RandomSource(seeds=[its seed], shared=seed, per_image=per_image))`, which without `seeds` and
     `per_image` is `seed=seed`.
@@ -130,7 +134,7 @@ def render_many(
         devices: that share the work, each with its own copy of the model; by default all CUDA devices if the model is
             on one, else the model's own. A name given twice makes two copies.
         output: folder for the pictures and `manifest.json`, written as soon as they are finished. What it holds
-            already, made with the same settings, is not made again.
+            already, made with the same settings, is not made again, unless its objective is a user's own code.
         sheet: make one picture of all, `sheet.png`, in the folder; the manifest says where each unit is.
         overwrite: make everything again, whatever the folder holds.
         keep: whether the pictures are returned, too; by default if there is no `output`.
@@ -153,13 +157,14 @@ def render_many(
     setup, found, probe = prepare(
         model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision
     )
+    chosen = batching.choose_devices(devices, own_device(model))
     folder = None
     if output is not None:
         as_picture(probe.image())  # one that cannot be saved fails before the work
         folder = PictureFolder(output, _settings(setup, probe, steps), sheet, overwrite)
-    chosen = batching.choose_devices(devices, own_device(model))
     run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)
-    return run.all(model, chosen, most, verbose)
+    with contextlib.nullcontext() if folder is None else contextlib.closing(folder):
+        return run.all(model, chosen, most, verbose)
 
 
 class _Run:
@@ -322,8 +327,8 @@ def _finite(values: np.ndarray) -> bool:
 
 
 def plain_or_name(thing: Any) -> Any:
-    """Plain data, or the name of what has none (a user's own function)."""
+    """Plain data; of what has none (a user's own code), words that no other run's settings are equal to."""
     try:
         return plain.to_data(thing)
-    except plain.NotSerialisable as error:
-        return str(error)
+    except plain.NotSerialisable:
+        return f"own code, which cannot be compared with another run's ({uuid.uuid4().hex[:8]})"

@@ -15,7 +15,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -26,13 +26,19 @@ from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import serialize_array
-from lucid_port.optvis.units import Unit
+from lucid_port.optvis.units import Unit, is_comparable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["MANIFEST", "SHEET", "PictureFolder", "fingerprint"]
 
 MANIFEST = "manifest.json"
 SHEET = "sheet.png"
 TILES = ".tiles"
+LOCK = ".lock"
 FORMAT = 1
 LONGEST_SETTING = 4000
 
@@ -40,8 +46,11 @@ Entry = dict[str, Any]
 
 
 def fingerprint(module: torch.nn.Module) -> str:
-    """A hash of a network's weights: their names, shapes and values."""
+    """A hash of a network: its modules, their settings and number of hooks; its weights, their names and shapes."""
     digest = hashlib.sha256()
+    for name, part in module.named_modules():
+        hooks = len(part._forward_hooks) + len(part._forward_pre_hooks)
+        digest.update(f"{name} {type(part).__qualname__} {part.extra_repr()} {hooks};".encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -71,7 +80,7 @@ class PictureFolder:
 
     Raises:
         ValueError: the folder has a manifest of other settings, or one that cannot be read.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or another run is writing to it.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any], sheet: bool, overwrite: bool) -> None:
@@ -81,13 +90,19 @@ class PictureFolder:
         self.entries: dict[str, Entry] = {}
         self.grid = (0, 0)
         self._lock = threading.Lock()
+        self._locked: TextIO | None = None
         self._check()
-        old = self._read(overwrite)
-        if overwrite:
-            self._forget(old)
-        elif old is not None:
-            self._go_on(old)
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock_folder()
+        try:
+            old = self._read(overwrite)
+            if overwrite:
+                self._forget(old)
+            elif old is not None:
+                self._go_on(old)
+        except BaseException:
+            self.close()
+            raise
 
     def _check(self) -> None:
         folder = self.path.absolute()
@@ -125,7 +140,31 @@ class PictureFolder:
                 "overwrite=True (--overwrite) to replace them."
             )
         self.grid = tuple(old["grid"])
-        self.entries = {entry["id"]: entry for entry in old["units"] if (self.path / entry["file"]).is_file()}
+        self.entries = {entry["id"]: entry for entry in old["units"] if self._counts(entry)}
+
+    def _counts(self, entry: Entry) -> bool:
+        """Whether a listed picture is there, whole, and sure to be what the same words would make again."""
+        file = self.path / entry["file"]
+        return entry["comparable"] and file.is_file() and file.stat().st_size == entry["bytes"]
+
+    def _lock_folder(self) -> None:
+        """Keep other runs out until this one is closed, or its process is gone."""
+        if fcntl is None:
+            return
+        self._locked = (self.path / LOCK).open("a")
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._locked.close()
+            raise BlockingIOError(
+                f"{self.path} is being written by another run: wait for it, or choose another folder."
+            ) from error
+
+    def close(self) -> None:
+        """Let other runs write to the folder."""
+        if self._locked is not None:
+            (self.path / LOCK).unlink(missing_ok=True)
+            self._locked.close()
 
     def _forget(self, old: dict[str, Any] | None) -> None:
         """Removes the manifest first, then the pictures that it lists."""
@@ -148,7 +187,8 @@ class PictureFolder:
             for key, entry in cut.items():
                 name = f"{TILES}/{entry['stem']}.png"
                 save(self._tile(entry, sheet), self.path / name, domain=None)
-                self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name}
+                size = (self.path / name).stat().st_size
+                self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name, "bytes": size}
         self._write_manifest()
 
     def _tile(self, entry: Entry, sheet: Image.Image) -> np.ndarray:
@@ -179,6 +219,8 @@ class PictureFolder:
                     "seed": unit.seed,
                     "value": value if math.isfinite(value) else None,
                     "file": name,
+                    "bytes": (self.path / name).stat().st_size,
+                    "comparable": is_comparable(unit),
                     "stem": stem,
                     "id": identity,
                 }
@@ -209,7 +251,8 @@ class PictureFolder:
         places = {key: (index // columns, index % columns) for index, key in enumerate(known)}
         write_bytes(self.path / SHEET, self._sheet(places, rows, columns))
         self.grid = (rows, columns)
-        self.entries = {key: {**self.entries[key], "file": SHEET, "tile": list(places[key])} for key in known}
+        of_sheet = {"file": SHEET, "bytes": (self.path / SHEET).stat().st_size}
+        self.entries = {key: {**self.entries[key], **of_sheet, "tile": list(places[key])} for key in known}
         self._write_manifest()
         self._remove_tiles()
 

@@ -15,7 +15,7 @@ from lucid_port.optvis import param
 from lucid_port.optvis import units as unit_lists
 from lucid_port.optvis.objectives import Activations, Objective
 from lucid_port.optvis.param.base import Parameterization
-from lucid_port.optvis.render import Model, OptimizerLike, TransformsLike, VisT, make_param
+from lucid_port.optvis.render import Model, OptimizerLike, TransformsLike, VisT, check_value, make_param
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.units import Unit
 
@@ -72,8 +72,7 @@ def _value_of(unit: Unit, T: Activations) -> torch.Tensor:
             f"The objective {unit.name!r} takes gradients between layers, which images of a batch share: pass "
             "batch_size=1."
         ) from error
-    if not isinstance(value, torch.Tensor) or not value.requires_grad:
-        raise ValueError(f"The objective {unit.name!r} does not depend on the image: it gave {value!r}.")
+    check_value(value, unit.name)
     return value.sum()
 
 

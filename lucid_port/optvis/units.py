@@ -171,6 +171,14 @@ def find_units(
     return units
 
 
+def is_comparable(unit: Unit) -> bool:
+    """Whether it can be told if a unit of another run is this one: a user's own code cannot."""
+    try:
+        return unit.channel is not None or bool(unit.objective.to_data())
+    except plain.NotSerialisable:
+        return False
+
+
 def identity(unit: Unit, number: int) -> str:
     """What tells a unit from all others of a folder, from run to run.
 

@@ -75,6 +75,13 @@ def test_changed_weights_take_part(model, x):
     assert (twin.activations(x, ["conv2d0_pre_relu"])["conv2d0_pre_relu"] == 7).all()
 
 
+def test_weights_may_be_laid_out_as_usual(model, x):
+    twin = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    assert all(parameter.is_contiguous() for parameter in twin.parameters())
+    for name, value in model.activations(x, NAMES).items():
+        assert (twin.activations(x, NAMES)[name] - value).abs().max() <= 1e-6 * value.abs().max()
+
+
 def test_thawed_weights_get_gradients(model, x):
     twin = copy.deepcopy(model).requires_grad_()
     lean = twin.activations(x, ["conv2d1_pre_relu"])["conv2d1_pre_relu"]

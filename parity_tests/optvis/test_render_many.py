@@ -470,6 +470,49 @@ def test_a_picture_that_is_gone_is_made_again(tmp_path):
     assert found[2].path.read_bytes() == before
 
 
+def test_a_damaged_picture_is_made_again(tmp_path):
+    made = many("mixed:0-3", output=tmp_path)
+    made[2].path.write_bytes(b"")
+    assert many("mixed:0-3", output=tmp_path).reused == 3
+    assert np.asarray(Image.open(made[2].path)).shape == (12, 12, 3)
+
+
+def test_pictures_of_a_users_own_objectives_are_made_again(tmp_path):
+    first = many([lambda t: t("mixed")[:, 1].mean()], output=tmp_path)
+    second = many([lambda t: t("mixed")[:, 4].mean()], output=tmp_path)
+    assert second.reused == 0
+    assert second[0].value != first[0].value
+
+
+def test_a_users_own_transforms_need_a_new_folder(tmp_path):
+    many("mixed:1", output=tmp_path, transforms=[lambda x: 0.5 * x])
+    with pytest.raises(ValueError, match="transforms is .*own code"):
+        many("mixed:1", output=tmp_path, transforms=[lambda x: 0.1 * x])
+
+
+def test_a_changed_network_needs_a_new_folder(tmp_path):
+    network = converters.convert(seeded_inceptionv1(width=0.1))
+    model = Model(network=network, image_value_range=(-117, 138))
+    unit = "conv2d0_pre_relu:1"
+    many(unit, model, output=tmp_path / "replaced")
+    many(unit, model, output=tmp_path / "hooked")
+    handle = network.conv2d0_pre_relu.register_forward_hook(lambda module, args, result: 2 * result)
+    with pytest.raises(ValueError, match="model is"):
+        many(unit, model, output=tmp_path / "hooked")
+    handle.remove()
+    network.conv2d0_pre_relu = torch.nn.Identity()
+    with pytest.raises(ValueError, match="model is"):
+        many(unit, model, output=tmp_path / "replaced")
+
+
+@pytest.mark.skipif(streaming.fcntl is None, reason="this system has no file locks of this kind")
+def test_two_runs_do_not_write_to_one_folder(tmp_path):
+    first = streaming.PictureFolder(tmp_path, {}, sheet=False, overwrite=False)
+    with contextlib.closing(first), pytest.raises(BlockingIOError, match="is being written by another run"):
+        many("mixed:1", output=tmp_path)
+    assert len(many("mixed:1", output=tmp_path)) == 1
+
+
 def test_other_settings_are_refused(tmp_path):
     many("mixed:1", output=tmp_path)
     before = files(tmp_path)
