@@ -165,8 +165,8 @@ LIMITS = """
 ## What limits it
 
 Two aims are missed by a little: one unit beside TensorFlow 2, and the share of a step that is not the network. A batch
-of 16 reaches all of its aims: what one image is short of is the cost of some six hundred small operations a step, most
-of them on tensors that one core computes in some ten microseconds.
+of 16 reaches all of its aims, at half the time for an image and step: one image alone is too small to keep two cores
+busy in most of a step's operations.
 
 Of the network's forward pass at 142 pixels (12.3 ms where it was measured), convolutions take 5.0 ms, the matrix
 products of 1x1 convolutions and local response norms 2.9 ms, max pools 1.1 ms, ReLUs 0.6 ms. The share of the rest grew

@@ -486,7 +486,7 @@ def test_pictures_of_a_users_own_objectives_are_made_again(tmp_path):
 
 def test_a_users_own_transforms_need_a_new_folder(tmp_path):
     many("mixed:1", output=tmp_path, transforms=[lambda x: 0.5 * x])
-    with pytest.raises(ValueError, match="transforms is .*own code"):
+    with pytest.raises(ValueError, match=r"transforms is .*own code"):
         many("mixed:1", output=tmp_path, transforms=[lambda x: 0.1 * x])
 
 
