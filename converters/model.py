@@ -94,7 +94,9 @@ class ConvertedModel(nn.Module):
                 self.add_module(step.module, step.build())
         self.load_state_dict(dict(state), strict=True, assign=True)
         self.requires_grad_(False).eval()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch's stubs lack
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "")
         steps = [LayerInfo(step.name, step.op, step.channels, step.module) for step in program.steps]
         self.layers = Layers([entry, *steps])
