@@ -176,9 +176,11 @@ What helped, each measured alone on two cores: max pools of channels_last tensor
 instead of a filled mask for the ReLU whose gradient passes at 0 (a thirtieth), 1x1 convolutions as matrix products
 (half), the first convolution's gradient in blocks of pixels (a third), the local response norm's gradient written out
 (two thirds), and no Python mode around every call after the first 17 updates (1.6 ms a step). A convolution and its
-bias are one call, too, which was not measured alone. What did not: computing an inception module's three 1x1 convolutions at once (0.1 ms of a step), the response
-norm's sums in blocks of channels (no difference beyond noise), larger malloc thresholds (there are no page faults left
-to save), `torch.compile` (see [speed.md](speed.md)).
+bias are one call, too, which was not measured alone.
+
+What did not: computing an inception module's three 1x1 convolutions at once (0.1 ms of a step), the response norm's
+sums in blocks of channels (no difference beyond noise), larger malloc thresholds (there are no page faults left to
+save), `torch.compile` (see [speed.md](speed.md)).
 """
 
 
