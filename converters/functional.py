@@ -34,10 +34,12 @@ def spatial_padding(size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padd
     Raises:
         InputSizeError: a window does not fit into the padded input, which TensorFlow refuses, too.
     """
+    pads: tuple[int, ...] = (0, 0, 0, 0)
     if padding == "SAME":
         rows = padding_amounts(size[0], kernel[0], stride[0], dilation[0])
-        return (*rows, *padding_amounts(size[1], kernel[1], stride[1], dilation[1]))
-    pads = (0, 0, 0, 0) if padding == "VALID" else tuple(int(amount) for amount in padding)
+        pads = (*rows, *padding_amounts(size[1], kernel[1], stride[1], dilation[1]))
+    elif padding != "VALID":
+        pads = tuple(int(amount) for amount in padding)
     _check_window(size, kernel, dilation, pads)
     return pads
 

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 
 from converters import functional, layers, lower
+
+# `Patches.everywhere` replaces a function in every module that is loaded: these hold copies of names that are patched.
 from converters.ops import elementwise, linear  # noqa: F401 - so that patches reach them
 from lucid_port.modelzoo import vision_base, vision_models  # noqa: F401 - so that patches reach its classes
 from lucid_port.optvis import objectives, optimizer, render, resampling, sampling, style, transform

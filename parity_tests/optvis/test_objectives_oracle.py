@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from lucid_port.optvis import objectives
+
+# The recorded cases of algebra are expressions of these names, which `_build` evaluates.
 from lucid_port.optvis.objectives import (  # noqa: F401 - read by the algebra cases
     L1,
     Objective,
