@@ -169,7 +169,8 @@ def _equal(value: Any, default: Any) -> bool:
 
 def _library(used: Iterable[str]) -> str:
     """The code of the layers in use and of all that they use, in the order of their files."""
-    definitions = {**_definitions(errors), **_definitions(functional), **_definitions(layers)}
+    modules = (errors, *functional.MODULES, *layers.MODULES)
+    definitions = {name: text for module in modules for name, text in _definitions(module).items()}
     definitions["InputSizeError"] = (
         'class InputSizeError(ValueError):\n    """A layer cannot be computed at this input size."""'
     )
