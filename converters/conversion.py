@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from converters.graphdef import Source, parse_graphdef, read_file, read_graph
+from converters.graph import Graph
+from converters.graphdef import Source, read_file, read_graph
 from converters.lower import Tensors, infer_metadata, lower
 from converters.model import ConvertedModel, State
 from converters.program import Metadata, Program
@@ -33,20 +34,42 @@ def convert(source: Source, *, input_name: str | None = None, metadata: Metadata
         GraphError: the source is not a frozen graph that can be converted; the sentence says what is wrong.
         UnsupportedOpsError: the graph has ops that the registry lacks; it names all of them and their nodes.
     """
-    graph_def = parse_graphdef(source)
-    graph = read_graph(graph_def)
+    # One copy of the file is held at a time: large constants are views of its bytes until they become weights.
+    data = read_file(source) if isinstance(source, (str, os.PathLike)) else source
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else "The data"
+    sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
+    program, state = _lower(read_graph(data, name), input_name, metadata)
+    del data
+    return ConvertedModel(program.from_source(sha256) if sha256 else program, state)
+
+
+def _lower(graph: Graph, input_name: str | None, metadata: Metadata | None) -> tuple[Program, State]:
     program, tensors = lower(graph, metadata or infer_metadata(graph, input_name))
-    if isinstance(source, (str, os.PathLike, bytes)):
-        data = source if isinstance(source, bytes) else read_file(source)
-        program = program.from_source(hashlib.sha256(data).hexdigest())
-    return ConvertedModel(program, _state(program, tensors))
+    return program, _state(program, tensors)
 
 
 def _state(program: Program, tensors: Tensors) -> State:
-    """The model's `state_dict`: float32 copies, so that nothing of the source is kept alive."""
-    named: dict[str, Mapping[str, np.ndarray]] = {step.module: tensors.get(step.name, {}) for step in program.steps}
-    return {
-        f"{module}.{key}": torch.from_numpy(np.array(value, dtype=np.float32, order="C"))
-        for module, values in named.items()
-        for key, value in values.items()
-    }
+    """The model's `state_dict`: float32, of which nothing else knows. Empties `tensors`: none is there twice."""
+    state: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for step in program.steps:
+        values = dict(tensors.pop(step.name, {}))
+        for key in list(values):
+            state[f"{step.module}.{key}"] = _weights(values.pop(key), taken)
+    return state
+
+
+def _weights(value: np.ndarray, taken: set[int]) -> Tensor:
+    """Values as a tensor of their own; kernels lie in memory channels last, as the model wants them.
+
+    Args:
+        value: the values, of any type.
+        taken: arrays that are tensors already; an array that this conversion made becomes one without a copy, once.
+    """
+    if value.ndim == 4:
+        return torch.from_numpy(np.array(value.transpose(0, 2, 3, 1), np.float32, order="C")).permute(0, 3, 1, 2)
+    own = value.dtype == np.float32 and value.flags.owndata and value.flags.carray and id(value) not in taken
+    if not own:
+        value = np.array(value, np.float32, order="C")
+    taken.add(id(value))
+    return torch.from_numpy(value)

@@ -16,8 +16,10 @@ from tensorboard.compat.proto.types_pb2 import DataType
 
 from converters.errors import GraphError
 from converters.graph import Graph, Node, Output
+from converters.wire import detach_contents
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | GraphDef
+Content: TypeAlias = bytes | memoryview
 
 # A Const may state one value for a whole tensor. Such a tensor may be no larger than this many bytes, so that a few
 # bytes of file cannot ask for gigabytes of memory.
@@ -107,31 +109,45 @@ def _parse_bytes(data: bytes, what: str) -> GraphDef:
     return graph_def
 
 
-def read_graph(source: Source) -> Graph:
+def read_graph(source: Source, name: str = "The data") -> Graph:
     """A frozen graph as a `Graph`; constants stay in the file's bytes until they are asked for.
 
     Args:
         source: as for `parse_graphdef`.
+        name: what bytes are called in an error, such as the file that they come from.
 
     Raises:
         GraphError: not a GraphDef, unfrozen variables, a constant that does not fit its shape, duplicate names,
             missing inputs, or a cycle.
     """
-    graph_def = parse_graphdef(source)
+    graph_def, contents = _parse_apart(source, name)
     variables = [node.name for node in graph_def.node if node.op in VARIABLE_OPS]
     if variables:
         raise GraphError(
             f"The graph has {len(variables)} unfrozen variables ({variables[0]!r} is one): its weights are in a "
             "checkpoint. Freeze it first, with TensorFlow's graph_util.convert_variables_to_constants."
         )
-    graph = Graph(_node(node_def) for node_def in graph_def.node)
-    splats = sum(_splat_bytes(node_def) for node_def in graph_def.node if node_def.op == "Const")
+    graph = Graph(_node(node_def, contents.get(node_def.name)) for node_def in graph_def.node)
+    apart = (node_def for node_def in graph_def.node if node_def.name not in contents)
+    splats = sum(_splat_bytes(node_def) for node_def in apart if node_def.op == "Const")
     if splats > MAX_SPLATS_BYTES:
         raise GraphError(
             f"The graph's constants claim {splats / 2**20:.0f} MiB more than the file holds; those that repeat one "
             f"value may take {MAX_SPLATS_BYTES // 2**20} MiB together."
         )
     return graph
+
+
+def _parse_apart(source: Source, name: str) -> tuple[GraphDef, Mapping[str, Content]]:
+    """A GraphDef without the contents of large constants, and these by the node's name."""
+    if isinstance(source, (str, os.PathLike)):
+        data, name = read_file(source), os.fspath(source)
+    elif isinstance(source, bytes):
+        data = source
+    else:
+        return parse_graphdef(source), {}
+    smaller, contents = detach_contents(data)
+    return _parse_bytes(smaller, name), contents
 
 
 def _splat_bytes(node_def: NodeDef) -> int:
@@ -144,10 +160,10 @@ def _splat_bytes(node_def: NodeDef) -> int:
     return _DTYPES[proto.dtype].itemsize * max(count - stated, 0)
 
 
-def _node(node_def: NodeDef) -> Node:
+def _node(node_def: NodeDef, content: Content | None) -> Node:
     inputs = tuple(Output.parse(text) for text in node_def.input if not text.startswith("^"))
     attrs = {key: _attr(value) for key, value in node_def.attr.items() if key != "value"}
-    constant = _constant(node_def) if node_def.op == "Const" else None
+    constant = _constant(node_def, content) if node_def.op == "Const" else None
     return Node(node_def.name, node_def.op, inputs, attrs, constant)
 
 
@@ -186,16 +202,21 @@ _ATTR_KINDS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _constant(node_def: NodeDef) -> Callable[[], np.ndarray]:
-    """A function that decodes a Const node's tensor, whose form is checked now."""
+def _constant(node_def: NodeDef, content: Content | None) -> Callable[[], np.ndarray]:
+    """A function that decodes a Const node's tensor, whose form is checked now.
+
+    Args:
+        node_def: the node.
+        content: its tensor's bytes, where they are not in the node.
+    """
     name, proto = node_def.name, node_def.attr["value"].tensor
     if proto.dtype == DataType.DT_STRING:
         return lambda: np.array(list(proto.string_val), dtype=object)
     if proto.dtype not in _DTYPES:
         raise GraphError(f"Constant {name!r} is of type {_type_name(proto.dtype)}, which no image network uses.")
     shape = _constant_shape(name, proto)
-    _check_constant_size(name, proto, shape)
-    return lambda: decode_tensor(proto, shape)
+    _check_constant_size(name, proto, shape, len(proto.tensor_content if content is None else content))
+    return lambda: decode_tensor(proto, shape, content)
 
 
 def _constant_shape(name: str, proto: TensorProto) -> tuple[int, ...]:
@@ -207,9 +228,8 @@ def _constant_shape(name: str, proto: TensorProto) -> tuple[int, ...]:
     return tuple(size for size in shape if size is not None)
 
 
-def _check_constant_size(name: str, proto: TensorProto, shape: tuple[int, ...]) -> None:
+def _check_constant_size(name: str, proto: TensorProto, shape: tuple[int, ...], stated: int) -> None:
     dtype, count = _DTYPES[proto.dtype], _product(shape)
-    stated = len(proto.tensor_content)
     if stated:
         if stated != count * dtype.itemsize:
             raise GraphError(
@@ -227,19 +247,21 @@ def _check_constant_size(name: str, proto: TensorProto, shape: tuple[int, ...]) 
         )
 
 
-def decode_tensor(proto: TensorProto, shape: tuple[int, ...]) -> np.ndarray:
+def decode_tensor(proto: TensorProto, shape: tuple[int, ...], content: Content | None = None) -> np.ndarray:
     """A TensorProto's values: from its bytes, or from a value list whose last entry fills the rest.
 
     Args:
         proto: a tensor whose size was checked against `shape`.
         shape: its dimensions.
+        content: its bytes, where they are not in the proto.
 
     Returns:
         A read-only array of `shape`.
     """
     dtype = _DTYPES[proto.dtype]
-    if proto.tensor_content:
-        return np.frombuffer(proto.tensor_content, dtype.newbyteorder("<")).reshape(shape).astype(dtype, copy=False)
+    content = content or proto.tensor_content
+    if content:
+        return np.frombuffer(content, dtype.newbyteorder("<")).reshape(shape).astype(dtype, copy=False)
     stated = np.array(getattr(proto, _VALUE_FIELDS[proto.dtype]))
     if proto.dtype == DataType.DT_HALF:  # stored as the bits of the half, one to an integer
         stated = stated.astype(np.uint16).view(np.float16)

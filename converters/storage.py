@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from converters.errors import GraphError, SaveError
 from converters.model import ConvertedModel
 from converters.program import Program
 from converters.standalone import standalone_source
+from converters.tensor_file import write_tensors
 
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -50,7 +51,7 @@ def save(
     check_target(target, overwrite)
     try:
         with _new_folder(target) as partial:
-            save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial / WEIGHTS_FILE)
+            write_tensors(model.state_dict(), partial / WEIGHTS_FILE)
             description = json.dumps({**FORMAT, **model.program.to_json()}, indent=1)
             (partial / MODEL_FILE).write_text(description + "\n", encoding="utf-8")
             if standalone:

@@ -79,14 +79,14 @@ class GraphWriter:
             dtype: the type to store.
         """
         array = _as_array(value, dtype)
-        proto = TensorProto(dtype=_data_type(array.dtype), tensor_shape=_shape_proto(array.shape))
-        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        return self._const(name, proto)
+        tensor = self._const(name, _data_type(array.dtype), array.shape)
+        tensor.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        return name
 
     def splat(self, name: str, value: float, shape: Sequence[int]) -> str:
         """A float32 constant that states one value for a whole tensor, as TensorFlow stores `tf.fill`-like ones."""
-        proto = TensorProto(dtype=DataType.DT_FLOAT, tensor_shape=_shape_proto(shape), float_val=[value])
-        return self._const(name, proto)
+        self._const(name, DataType.DT_FLOAT, shape).float_val.append(value)
+        return name
 
     def op(self, name: str, op_type: str, inputs: Sequence[str], T: DTypeLike | None = np.float32, **attrs: Any) -> str:
         """Any other node.
@@ -169,11 +169,14 @@ class GraphWriter:
         node.input.extend(inputs)
         return node
 
-    def _const(self, name: str, proto: TensorProto) -> str:
+    def _const(self, name: str, data_type: int, shape: Sequence[int]) -> TensorProto:
+        """A constant's tensor, its values not yet filled in."""
         node = self._node(name, "Const", ())
-        node.attr["dtype"].type = proto.dtype
-        node.attr["value"].tensor.CopyFrom(proto)
-        return name
+        node.attr["dtype"].type = data_type
+        tensor = node.attr["value"].tensor
+        tensor.dtype = data_type
+        tensor.tensor_shape.CopyFrom(_shape_proto(shape))
+        return tensor
 
 
 def write_graph_def(graph_def: GraphDef, path: str | os.PathLike[str]) -> Path:

@@ -1,0 +1,62 @@
+"""Writes safetensors files one tensor at a time.
+
+The library's own function takes tensors that lie in memory as they will lie in the file, all at once; weights of a
+converted model lie channels last, so that they would all be copied first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+# The names of types in a safetensors file (github.com/huggingface/safetensors, "Format").
+DTYPES: Mapping[torch.dtype, str] = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+ALIGNMENT = 8  # of the data in the file
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a safetensors file; no more than one tensor is copied at a time.
+
+    The wide types come first, so that every tensor lies at a multiple of its elements' size.
+
+    Args:
+        tensors: by name; of any layout in memory and on any device.
+        path: file to write.
+
+    Raises:
+        TypeError: a tensor of a type that these files do not hold.
+        OSError: the file cannot be written.
+    """
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, object] = {}
+    position = 0
+    for name in names:
+        tensor = tensors[name]
+        if tensor.dtype not in DTYPES:
+            raise TypeError(f"Tensor {name!r} is of type {tensor.dtype}, which safetensors files do not hold.")
+        end = position + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for name in names:
+            flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+            file.write(flat.view(torch.uint8).numpy().data)
