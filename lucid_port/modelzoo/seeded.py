@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -72,7 +73,7 @@ def seeded_inceptionv1(seed: int = 0, smooth: bool = False, width: float = 1.0) 
     """
     if width <= 0:
         raise ValueError(f"The width of a network is positive, not {width}.")
-    graph = _InceptionBuilder(np.random.RandomState(seed), width).build()
+    graph = InceptionBuilder(_SeededWeights(np.random.RandomState(seed)), width).build()
     return smooth_twin(graph) if smooth else graph
 
 
@@ -90,12 +91,37 @@ def smooth_twin(graph_def: GraphDef) -> GraphDef:
     return twin
 
 
-class _InceptionBuilder:
-    """Adds InceptionV1's nodes to a writer; each method returns (node name, channels) of what it added."""
+class Weights(Protocol):
+    """Where the weights of a graph come from, layer by layer, in the order of the graph."""
 
-    def __init__(self, random: np.random.RandomState, width: float) -> None:
-        self._random = random
+    def convolution(self, name: str, shape: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """HWIO kernel and bias of a convolution, float32."""
+        ...
+
+    def dense(self, name: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """(inputs, outputs) matrix and bias of a fully connected layer, float32."""
+        ...
+
+
+class InceptionBuilder:
+    """Adds InceptionV1's nodes to a writer; each method returns (node name, channels) of what it added.
+
+    Args:
+        weights: of all layers.
+        width: factor on the channels.
+        classes: number of classes of each head.
+        final_pool: size of the window of the last pool.
+        head_map: height and width of the map that an auxiliary head's hidden layer reads.
+    """
+
+    def __init__(
+        self, weights: Weights, width: float, classes: int = CLASSES, final_pool: int = 7, head_map: int = 4
+    ) -> None:
+        self._weights = weights
         self._width = width
+        self._classes = classes
+        self._final_pool = final_pool
+        self._head_map = head_map
         self._writer = GraphWriter()
 
     def build(self) -> GraphDef:
@@ -114,7 +140,7 @@ class _InceptionBuilder:
                 self._auxiliary_head(_HEAD_AFTER[module.name], x, channels)
             if module.name in _POOL_AFTER:
                 x = writer.pool(_POOL_AFTER[module.name], "MaxPool", x, 3, 2, "SAME")
-        x = writer.pool("avgpool0", "AvgPool", x, 7, 1, "VALID")
+        x = writer.pool("avgpool0", "AvgPool", x, self._final_pool, 1, "VALID")
         x = writer.reshape("avgpool0/reshape", x, [-1, channels])
         self._softmax("softmax2", x, channels)
         for index, output in enumerate(("output", "output1", "output2")):
@@ -137,7 +163,7 @@ class _InceptionBuilder:
         writer = self._writer
         x = writer.pool(f"head{index}_pool", "AvgPool", x, 5, 3, "VALID")
         x, channels = self._conv(f"head{index}_bottleneck", x, channels, 128, kernel=1)
-        inputs = 4 * 4 * channels  # the map of a 224 pixel image is 4 x 4 here
+        inputs = self._head_map**2 * channels
         x = writer.reshape(f"head{index}_bottleneck/reshape", x, [-1, inputs])
         hidden = self._scaled(1024)
         x = self._dense(f"nn{index}", f"nn{index}_pre_relu", x, inputs, hidden)
@@ -146,23 +172,23 @@ class _InceptionBuilder:
         self._softmax(f"softmax{index}", x, hidden)
 
     def _softmax(self, name: str, x: str, inputs: int) -> None:
-        logits = self._dense(name, f"{name}_pre_activation", x, inputs, CLASSES, gain=_LOGIT_GAIN)
+        logits = self._dense(name, f"{name}_pre_activation", x, inputs, self._classes)
         self._writer.op(name, "Softmax", [logits])
 
     def _conv(
         self, name: str, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: str = "SAME"
     ) -> tuple[str, int]:
         writer, outputs = self._writer, self._scaled(outputs)
-        weights = writer.const(f"{name}_w", self._weights((kernel, kernel, inputs, outputs)))
-        bias = writer.const(f"{name}_b", self._uniform((outputs,), _BIAS_SCALE))
+        kernel_values, bias_values = self._weights.convolution(name, (kernel, kernel, inputs, outputs))
+        weights, bias = writer.const(f"{name}_w", kernel_values), writer.const(f"{name}_b", bias_values)
         x = writer.conv2d(f"{name}_pre_relu/conv", x, weights, stride, padding)
         x = writer.bias_add(f"{name}_pre_relu", x, bias)
         return writer.op(name, "Relu", [x]), outputs
 
-    def _dense(self, name: str, result: str, x: str, inputs: int, outputs: int, gain: float = 1.0) -> str:
+    def _dense(self, name: str, result: str, x: str, inputs: int, outputs: int) -> str:
         writer = self._writer
-        weights = writer.const(f"{name}_w", self._weights((inputs, outputs), gain))
-        bias = writer.const(f"{name}_b", self._uniform((outputs,), _BIAS_SCALE * gain))
+        matrix, bias_values = self._weights.dense(name, (inputs, outputs))
+        weights, bias = writer.const(f"{name}_w", matrix), writer.const(f"{name}_b", bias_values)
         return writer.bias_add(result, writer.matmul(f"{result}/matmul", x, weights), bias)
 
     def _lrn(self, name: str, x: str) -> str:
@@ -171,7 +197,21 @@ class _InceptionBuilder:
     def _scaled(self, channels: int) -> int:
         return max(1, math.ceil(channels * self._width))
 
-    def _weights(self, shape: Sequence[int], gain: float = 1.0) -> np.ndarray:
+
+class _SeededWeights:
+    """Random weights, drawn in the order in which they are asked for."""
+
+    def __init__(self, random: np.random.RandomState) -> None:
+        self._random = random
+
+    def convolution(self, name: str, shape: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        return self._draw(shape), self._uniform(shape[-1:], _BIAS_SCALE)
+
+    def dense(self, name: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        gain = _LOGIT_GAIN if name.startswith("softmax") else 1.0
+        return self._draw(shape, gain), self._uniform(shape[-1:], _BIAS_SCALE * gain)
+
+    def _draw(self, shape: Sequence[int], gain: float = 1.0) -> np.ndarray:
         """Weights of He's variance (2 / inputs), so that a ReLU network keeps its activations' size."""
         fan_in = math.prod(shape[:-1])
         return self._uniform(shape, gain * math.sqrt(2.0 / fan_in))
