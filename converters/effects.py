@@ -1,0 +1,291 @@
+"""What the nodes of a torch.fx graph do besides giving a value: change one in place, or share its memory.
+
+A node that reads a value after another changed it needs that change, though the graph's arguments do not say so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SHARING_MODULES = (
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.Flatten,
+    nn.Unflatten,
+)
+_SHARING_CALLS = _names(
+    """adjoint alpha_dropout as_strided atleast_1d atleast_2d atleast_3d bfloat16 broadcast_tensors broadcast_to chunk
+    contiguous cpu cuda detach diagonal double dropout dropout1d dropout2d dropout3d dsplit expand expand_as
+    feature_alpha_dropout flatten float getattr getitem half hsplit imag movedim moveaxis narrow permute pin_memory
+    positive ravel real reshape reshape_as resolve_conj select split split_with_sizes squeeze swapaxes swapdims t
+    tensor_split to transpose type type_as unbind unflatten unfold unsqueeze view view_as view_as_complex view_as_real
+    vsplit"""
+)
+_SIZES = _names(
+    """data_ptr dim element_size get_device is_complex is_contiguous is_floating_point ndimension numel size
+    storage_offset stride"""
+)
+_PROPERTIES = _names("device dtype is_cuda itemsize layout ndim shape")
+
+_RELUS: Mapping[Any, str] = {
+    **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_, "relu", "relu_"), "Relu"),
+    **dict.fromkeys((F.relu6, torch._C._nn.relu6), "Relu6"),
+}
+_RELU_MODULES: Mapping[type[nn.Module], str] = {nn.ReLU: "Relu", nn.ReLU6: "Relu6"}
+
+
+def call_name(node: fx.Node) -> str:
+    """The name of the function or method that a node calls."""
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", type(node.target).__name__)
+
+
+def called_module(node: fx.Node, root: nn.Module) -> nn.Module | None:
+    """The module that a node calls, if it calls one."""
+    return root.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def relu_kind(node: fx.Node, root: nn.Module) -> str | None:
+    """Which one a node computes, "Relu" or "Relu6", as a module, function or method, in place or not; else None."""
+    module = called_module(node, root)
+    if module is not None:
+        if type(module) is nn.Hardtanh:
+            return "Relu6" if (module.min_val, module.max_val) == (0, 6) else None
+        return _RELU_MODULES.get(type(module))
+    if node.target in (F.hardtanh, F.hardtanh_):
+        call = _arguments(node)
+        return "Relu6" if (call.get("min_val", -1.0), call.get("max_val", 1.0)) == (0, 6) else None
+    return _RELUS.get(node.target) if node.op in ("call_function", "call_method") else None
+
+
+def is_opaque(node: fx.Node, root: nn.Module) -> bool:
+    """Whether a node runs code of which nothing is known: it may hold ReLUs of its own."""
+    module = called_module(node, root)
+    if module is not None:
+        kind = type(module)
+        own = kind.__module__.startswith("torch.nn.modules.") and "forward" not in module.__dict__
+        return not own or next(module.children(), None) is not None
+    return node.op == "call_function" and not (_is_torchs(node.target) or _is_pythons(node.target))
+
+
+def changed_in_place(node: fx.Node, root: nn.Module) -> tuple[fx.Node, ...]:
+    """The values that a node overwrites. Modules do so where their `inplace` says it."""
+    written = node.kwargs.get("out")
+    first = node.args[0] if node.args else node.kwargs.get("input")
+    changes = _works_in_place(node, root)
+    return tuple(value for value in (written, first if changes else None) if isinstance(value, fx.Node))
+
+
+def may_share(node: fx.Node, root: nn.Module) -> bool:
+    """Whether a node's value may lie in the memory of what it reads: a view, or the very tensor."""
+    if is_opaque(node, root) or _works_in_place(node, root):
+        return True
+    module = called_module(node, root)
+    return isinstance(module, _SHARING_MODULES) if module is not None else call_name(node) in _SHARING_CALLS
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Which nodes have to do with what others change in place.
+
+    Attributes:
+        before: node -> the nodes before it that changed what it reads.
+        seen: those that change a value which somebody reads as it is afterwards, not through the node's own value.
+    """
+
+    before: Mapping[fx.Node, set[fx.Node]]
+    seen: set[fx.Node]
+
+
+def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
+    """What is changed in place in a graph.
+
+    Args:
+        nodes: a graph's, in its order.
+        root: the module whose parts they call.
+    """
+    position: dict[fx.Node, int] = {}
+    memory: dict[fx.Node, frozenset[fx.Node]] = {}  # the nodes that made what a node's value may lie in
+    writers: defaultdict[fx.Node, set[fx.Node]] = defaultdict(set)
+    before: dict[fx.Node, set[fx.Node]] = {}
+    seen: set[fx.Node] = set()
+    for index, node in enumerate(nodes):
+        position[node], before[node] = index, set()
+        for source in node.all_input_nodes:
+            changes = set().union(*(writers[place] for place in memory[source]))
+            before[node] |= changes
+            seen |= {change for change in changes if position[source] < position[change]}
+        read = frozenset[fx.Node]().union(*(memory[source] for source in node.all_input_nodes))
+        memory[node] = read | {node} if may_share(node, root) else frozenset({node})
+        for value in changed_in_place(node, root):
+            for place in memory[value]:
+                writers[place].add(node)
+    return Changes(before, seen)
+
+
+def is_no_tensor(node: fx.Node, others: set[fx.Node]) -> bool:
+    """Whether a node's value is surely no tensor: a size, what is computed of sizes, a check.
+
+    Args:
+        node: the node.
+        others: those before it of which this is known.
+    """
+    name = call_name(node)
+    if node.target is getattr:
+        return node.args[1] in _PROPERTIES
+    if name in _SIZES or node.target is torch._assert:
+        return True
+    computes = node.op == "call_function" and _is_pythons(node.target)
+    return computes and bool(node.all_input_nodes) and all(source in others for source in node.all_input_nodes)
+
+
+def channels(nodes: Iterable[fx.Node], root: nn.Module) -> dict[fx.Node, int | None]:
+    """Node -> the size of its value's channel axis; None where only running it tells.
+
+    Modules say it (`out_channels`, `out_features`, `num_features`); what works on each element, and pools, keep it.
+    """
+    found: dict[fx.Node, int | None] = {}
+    for node in nodes:
+        before = [found[source] for source in node.all_input_nodes]
+        module = called_module(node, root)
+        if module is None:
+            found[node] = _CHANNEL_RULES.get(call_name(node), _unknown)(node, before)
+        else:
+            keeps = isinstance(module, _KEEPING_MODULES)
+            found[node] = _keep(node, before) if keeps else stated_channels(module)
+    return found
+
+
+def stated_channels(module: nn.Module) -> int | None:
+    """The number of channels that a module says it gives."""
+    for attribute in ("out_channels", "out_features", "num_features"):
+        value = getattr(module, attribute, None)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+# Channels -------------------------------------------------------------------------------------
+
+Rule = Callable[[fx.Node, Sequence["int | None"]], "int | None"]
+
+_KEEPING_MODULES = (
+    nn.Identity,
+    nn.ReLU,
+    nn.Hardtanh,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Softplus,
+    nn.PReLU,
+    nn.Softmax,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.LocalResponseNorm,
+    nn.GroupNorm,
+    nn.Upsample,
+)
+
+
+def _unknown(node: fx.Node, before: Sequence[int | None]) -> int | None:
+    return None
+
+
+def _keep(node: fx.Node, before: Sequence[int | None]) -> int | None:
+    """All inputs have the same number of channels, or it is not known."""
+    return before[0] if before and len(set(before)) == 1 else None
+
+
+def _concatenated(node: fx.Node, before: Sequence[int | None]) -> int | None:
+    axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+    sizes = [size for size in before if size is not None]
+    listed = node.args[0] if node.args else node.kwargs.get("tensors")
+    complete = isinstance(listed, (list, tuple)) and len(listed) == len(sizes) == len(before)
+    return sum(sizes) if axis == 1 and complete else None
+
+
+_CHANNEL_RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(
+        _names(
+            """adaptive_avg_pool2d adaptive_max_pool2d add avg_pool2d batch_norm clamp clone contiguous dropout elu gelu
+            hardsigmoid hardswish hardtanh interpolate leaky_relu local_response_norm max_pool2d mish mul relu relu6
+            relu_ selu sigmoid silu softplus sub tanh truediv"""
+        ),
+        _keep,
+    ),
+    **dict.fromkeys(("cat", "concat", "concatenate"), _concatenated),
+}
+
+
+# Helpers --------------------------------------------------------------------------------------
+
+
+def _works_in_place(node: fx.Node, root: nn.Module) -> bool:
+    module = called_module(node, root)
+    if module is not None:
+        return getattr(module, "inplace", False) is True
+    if node.op not in ("call_function", "call_method"):
+        return False
+    if _is_pythons(node.target):
+        return node.target is operator.setitem or _is_augmented(node.target)
+    name = call_name(node)
+    if name.endswith("_") and not name.endswith("__"):
+        return True
+    return _arguments(node).get("inplace", False) is not False
+
+
+def _is_augmented(target: Any) -> bool:
+    """Whether a function is one of `operator`'s for +=, *= and so on."""
+    name = getattr(target, "__name__", "")
+    return name.startswith("i") and hasattr(operator, f"__{name}__") and hasattr(operator, name[1:].rstrip("_"))
+
+
+def _arguments(node: fx.Node) -> Mapping[str, Any]:
+    """The arguments of a call by name, as far as Python's own functions tell their names."""
+    if node.op != "call_function" or not inspect.isfunction(node.target):
+        return node.kwargs
+    try:
+        return inspect.signature(node.target).bind_partial(*node.args, **node.kwargs).arguments
+    except TypeError:  # arguments that do not fit fail when the graph runs, where the message is torch's own
+        return node.kwargs
+
+
+def _is_pythons(function: Any) -> bool:
+    """Whether a function is one of Python's own, operators among them."""
+    return getattr(function, "__module__", None) in ("_operator", "math", "builtins")
+
+
+def _is_torchs(function: Any) -> bool:
+    """Whether a function is torch's own."""
+    home = getattr(function, "__module__", None) or ""
+    is_builtin = not inspect.isfunction(function) and not home
+    return is_builtin or home == "torch" or home.startswith("torch.")

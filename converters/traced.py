@@ -1,0 +1,271 @@
+"""A torch.fx graph as a network whose layers, functional ones among them, answer to names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from converters.effects import call_name, called_module, channels, find_changes, is_opaque, relu_kind
+from converters.fusion import Function, Functions, are_watched
+from converters.model import LayerInfo, Layers
+from converters.program import Metadata
+
+Forward = Callable[[nn.Module, Tensor], tuple[Any, ...]]
+
+
+class LayerGraph:
+    """Runs the part of a torch.fx graph that some of its nodes need.
+
+    It holds no module: a part runs on the root that it is given, so that a layer put in the place of another takes
+    part, and moving or copying the root needs nothing more.
+
+    Args:
+        graph: its first placeholder is the image; others need a default.
+        root: the module whose parts the graph calls.
+
+    Raises:
+        ValueError: the graph takes no image, or needs more than one value.
+    """
+
+    def __init__(self, graph: fx.Graph, root: nn.Module) -> None:
+        self.graph = graph
+        self._nodes = {node.name: node for node in graph.nodes}
+        inputs = [node for node in graph.nodes if node.op == "placeholder"]
+        needed = [node.name for node in inputs if not node.args]
+        if not inputs or len(needed) > 1:
+            raise ValueError(f"The network takes {len(needed)} values ({', '.join(needed)}); a model takes one image.")
+        self._changes = find_changes(graph.nodes, root)
+        self._is_opaque = any(is_opaque(node, root) for node in graph.nodes)
+        self._relus = {node: kind for node in graph.nodes if (kind := relu_kind(node, root)) is not None}
+        self._forwards: dict[tuple[tuple[str, ...], Functions], Forward] = {}
+
+    def can_replace(self, root: nn.Module) -> bool:
+        """Whether every ReLU is a node of its own, and nobody watches one that is a module."""
+        modules = (called_module(node, root) for node in self._relus)
+        return not self._is_opaque and not are_watched(module for module in modules if module is not None)
+
+    def run(self, root: nn.Module, x: Tensor, nodes: Sequence[str], functions: Functions = ()) -> tuple[Any, ...]:
+        """The values that some nodes gave, whatever was changed in place behind them.
+
+        Args:
+            root: the module whose parts the graph calls.
+            x: the image.
+            nodes: names of nodes.
+            functions: functions in the place of every "Relu" or "Relu6".
+        """
+        key = tuple(nodes), functions
+        forward = self._forwards.get(key)
+        if forward is None:
+            piece = self.cut(root, nodes, functions)
+            # The module is only needed for the function that it writes.
+            forward = self._forwards[key] = type(fx.GraphModule(root, piece, "LayersOf")).forward
+        return forward(root, x)
+
+    def cut(self, root: nn.Module, names: Sequence[str], functions: Functions = ()) -> fx.Graph:
+        """The part of the graph that some nodes need, which returns a tuple of their values.
+
+        Every value but one that nothing follows is copied when it was computed: what follows may work on it in place.
+        """
+        wanted = {self._nodes[name] for name in names}
+        image = next(node for node in self.graph.nodes if node.op == "placeholder")
+        order = [node for node in self.graph.nodes if node in self._needed(wanted) or node is image]
+        other = dict(functions)
+        piece = fx.Graph()
+        values: dict[fx.Node, fx.Node] = {}
+        kept: dict[fx.Node, fx.Node] = {}
+        for node in order:
+            function = other.get(self._relus.get(node, ""))
+            if function is None:
+                values[node] = piece.node_copy(node, values.__getitem__)
+            else:
+                source = node.args[0] if node.args else node.kwargs["input"]
+                call = _in_place(function) if node in self._changes.seen else _alone(function)
+                values[node] = piece.call_function(call, (values[source],))
+            if node in wanted:
+                is_last = node is order[-1]
+                kept[node] = values[node] if is_last else piece.call_function(_copied, (values[node],))
+        piece.output(tuple(kept[self._nodes[name]] for name in names))
+        return piece
+
+    def _needed(self, wanted: Iterable[fx.Node]) -> set[fx.Node]:
+        found: set[fx.Node] = set()
+        pending = list(wanted)
+        while pending:
+            node = pending.pop()
+            if node not in found:
+                found.add(node)
+                pending += [*node.all_input_nodes, *self._changes.before[node]]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_forwards": {}}  # rebuilt when asked for
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LayerGraph:
+        """The same: graphs are not changed, and hold nothing of the module."""
+        return self
+
+
+def tensors(layers: Iterable[str], values: Iterable[Any]) -> dict[str, Tensor]:
+    """Layers' values by name.
+
+    Raises:
+        ValueError: one is no tensor.
+    """
+    found = dict(zip(layers, values, strict=True))
+    for name, value in found.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"Layer {name!r} gives a {type(value).__name__}, not a tensor; ask for a layer behind it.")
+    return found
+
+
+class TracedNetwork(nn.Module):
+    """A torch.fx graph whose nodes are layers with names.
+
+    Args:
+        graph_module: the graph. Modules put in the place of its parts take part from then on.
+        names: public name of a layer -> name of its fx node, in the order in which layers are listed.
+        metadata: what the network wants to be fed.
+        ops: public name of a layer -> what its `LayerInfo` calls its op; otherwise the name of the module's class or
+            of the function.
+
+    Attributes:
+        layers: public name -> `LayerInfo`. `module` is empty where a layer is a function.
+        metadata: as above.
+
+    Raises:
+        ValueError: a name stands for no node, or the graph does not take one image.
+    """
+
+    def __init__(
+        self,
+        graph_module: fx.GraphModule,
+        names: Mapping[str, str],
+        metadata: Metadata | None = None,
+        ops: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.module = graph_module.eval().requires_grad_(False)
+        self.metadata = Metadata("") if metadata is None else metadata
+        self._names = dict(names)
+        self._graph = LayerGraph(graph_module.graph, graph_module)
+        self._parts = list(graph_module.modules())
+        self.layers = Layers(layer_infos(graph_module.graph, graph_module, names, ops or {}))
+
+    def forward(self, x: Tensor) -> Any:
+        """What the graph itself gives."""
+        return self.module(x)
+
+    @property
+    def can_replace(self) -> bool:
+        """Whether `activations` takes `instead`: no ReLU may hide in a module or be watched by a hook."""
+        return self._present_graph().can_replace(self.module)
+
+    def activations(
+        self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
+    ) -> dict[str, Tensor]:
+        """Some layers' values; nothing is computed that they do not need.
+
+        Each is what its layer gave, also where the network works on it in place afterwards.
+
+        Args:
+            x: what the network takes.
+            names: of the layers.
+            instead: functions in the place of every "Relu" or "Relu6", where `can_replace`.
+
+        Raises:
+            LayerNotFoundError: a name is no layer's.
+            ValueError: a layer's value is no tensor, or `instead` is given where ReLUs cannot be replaced.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        nodes = [self._names[self.layers[name].name] for name in names]
+        if instead and not self.can_replace:
+            raise ValueError("A ReLU of this network lies in a module, or has a hook: it cannot be replaced.")
+        functions = tuple((instead or {}).items())
+        return tensors(names, self._present_graph().run(self.module, x, nodes, functions))
+
+    def _present_graph(self) -> LayerGraph:
+        """The graph, looked at anew where modules were put in the place of others."""
+        if not torch.compiler.is_compiling():
+            parts = list(self.module.modules())
+            if not same_objects(parts, self._parts):
+                self._graph, self._parts = LayerGraph(self.module.graph, self.module), parts
+        return self._graph
+
+    def __getstate__(self) -> dict[str, Any]:
+        # fx writes a graph as code, from which it comes back with other names in the same order.
+        order = {node.name: position for position, node in enumerate(self.module.graph.nodes)}
+        positions = {name: order[node] for name, node in self._names.items()}
+        hidden = ("_graph", "_parts", "_names")
+        return {**{key: value for key, value in self.__dict__.items() if key not in hidden}, "_positions": positions}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        positions = state.pop("_positions")
+        super().__setstate__(state)
+        nodes = list(self.module.graph.nodes)
+        self._names = {name: nodes[position].name for name, position in positions.items()}
+        self._graph = LayerGraph(self.module.graph, self.module)
+        self._parts = list(self.module.modules())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TracedNetwork:
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+
+def layer_infos(
+    graph: fx.Graph, root: nn.Module, names: Mapping[str, str], ops: Mapping[str, str] | None = None
+) -> list[LayerInfo]:
+    """What the layers of a graph are.
+
+    Args:
+        graph: the graph.
+        root: the module whose parts it calls.
+        names: public name -> name of the node.
+        ops: public name -> op, where it is not the name of the module's class or of the function.
+
+    Raises:
+        ValueError: a name stands for no node.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    missing = [f"{name} ({node})" for name, node in names.items() if node not in nodes]
+    if missing:
+        raise ValueError(f"The graph has no node for layer {missing[0]}.")
+    sizes = channels(graph.nodes, root)
+    found = []
+    for name, node_name in names.items():
+        node = nodes[node_name]
+        module = called_module(node, root)
+        op = "Placeholder" if node.op == "placeholder" else type(module).__name__ if module is not None else None
+        path = str(node.target) if module is not None else ""
+        found.append(LayerInfo(name, (ops or {}).get(name) or op or call_name(node), sizes[node], path))
+    return found
+
+
+def same_objects(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    """Whether two lists hold the very same objects."""
+    return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _alone(function: Function) -> Function:
+    """A function under a name, which fx asks of what a graph calls."""
+
+    def instead(x: Tensor) -> Tensor:
+        return function(x)
+
+    return instead
+
+
+def _in_place(function: Function) -> Function:
+    def instead_in_place(x: Tensor) -> Tensor:
+        return x.copy_(function(x.clone()))  # gradients need what went in
+
+    return instead_in_place
