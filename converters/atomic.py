@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -16,10 +17,24 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
     Raises:
         OSError: the file cannot be written; nothing of it is left behind.
     """
+    return write_chunks(path, [data])
+
+
+def write_chunks(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> Path:
+    """As `write_bytes`, for what comes in pieces.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the file cannot be written; nothing of it is left behind.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        partial.write_bytes(data)
+        with partial.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -42,6 +42,10 @@ class InputSizeError(ConverterError, ValueError):
     """A layer cannot be computed at this input size; TensorFlow refuses it too."""
 
 
+class MissingPackageError(ConverterError, ImportError):
+    """A route needs a package that is not installed; the error says how to install it."""
+
+
 class SaveError(ConverterError, OSError):
     """A model could not be written; nothing of it is left behind."""
 

@@ -224,6 +224,12 @@ class ConvertedModel(nn.Module):
 
         save(self, folder, overwrite=overwrite, standalone=standalone)
 
+    def to_onnx(self, path: Any, layers: Sequence[str] | None = None, **options: Any) -> Any:
+        """Writes some layers, under TensorFlow's names, as an ONNX file; see `onnx.export.to_onnx`."""
+        from converters.onnx.export import to_onnx
+
+        return to_onnx(self, path, layers, **options)
+
     def __setattr__(self, name: str, value: Any) -> None:
         # A layer put in the place of another takes part from now on, also in graphs that were built before.
         if isinstance(value, nn.Module) and "_graphs" in self.__dict__:

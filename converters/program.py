@@ -213,6 +213,7 @@ RESERVED_NAMES = frozenset(dir(nn.Module())) | {
     "save",
     "self",
     "subgraph",
+    "to_onnx",
     "x",
 }
 

@@ -1,0 +1,36 @@
+"""`lucid-port export`: a model's layers become an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lucid_port.cli.console import Source
+
+
+def command(
+    source: Source,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="File to write, as model.onnx.")],
+    layers: Annotated[
+        str | None, typer.Option(help="Layers to give, with commas between; the graph's outputs if left out.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
+    input_name: Annotated[str | None, typer.Option(help="The graph's input, where it has several.")] = None,
+) -> None:
+    """Write a model's layers as an ONNX file.
+
+    Example: lucid-port export InceptionV1 -o inceptionv1.onnx --layers mixed4a,softmax2
+    """
+    from converters import ConvertedModel
+    from converters.onnx.export import check_file, to_onnx
+    from lucid_port.modelzoo.nets_factory import open_network
+
+    check_file(output, overwrite)
+    network = open_network(source, input_name)
+    if not isinstance(network, ConvertedModel):
+        raise typer.BadParameter(f"{source} is no TensorFlow graph: only those are written as ONNX.")
+    names = None if layers is None else [name.strip() for name in layers.split(",") if name.strip()]
+    to_onnx(network, output, names, properties={"name": Path(source).stem}, overwrite=overwrite)
+    typer.echo(f"{output}: {', '.join(network.outputs if names is None else names)}")
