@@ -4,7 +4,8 @@ A folder of references holds `manifest.json` and .npz files. The manifest says f
 its structure and constants) and every input what was fed (a recipe that anyone can repeat), which TensorFlow ran, every
 layer's shape, and which layers TensorFlow refused. A layer's values are kept whole where there are few; otherwise as a
 sample at positions that follow from the layer's name and shape, half of them on the borders, where padding defects
-live, with the means of all channels, which no defect anywhere leaves unchanged.
+live, with the means of all channels, which no defect anywhere leaves unchanged. For networks of thousands of layers
+fewer are kept (`Amounts`), channels too.
 
 Everything is in TensorFlow's order: images are NHWC.
 """
@@ -25,9 +26,6 @@ import numpy as np
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-WHOLE_UP_TO = 512  # values; a smaller layer is kept whole
-LAYER_SAMPLES = 512
-GRADIENT_SAMPLES = 2048
 BORDER = 2  # rows or columns that count as the border
 ENVIRONMENT = "LUCID_PORT_REFERENCES"
 
@@ -36,6 +34,24 @@ Shape = tuple[int, ...]
 
 class ReferencesError(ValueError):
     """Reference files that do not fit together, or an input that cannot be repeated."""
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is kept of an input's arrays.
+
+    Attributes:
+        layer: values of a layer; a smaller layer is kept whole.
+        gradient: values of a gradient.
+        channels: means of a layer's channels; None keeps all.
+    """
+
+    layer: int = 512
+    gradient: int = 2048
+    channels: int | None = None
+
+
+USUAL = Amounts()
 
 
 # -- inputs -----------------------------------------------------------------------------------------------------------
@@ -154,9 +170,10 @@ class Sample:
         name: the layer's, with its channel for a gradient.
         shape: of the whole array.
         maximum: greatest absolute value of the whole array.
-        means: mean of every channel (last axis); empty where the array is kept whole.
+        means: means of the channels (last axis) in `channels`; empty where the array is kept whole.
         values: the whole array, flat, or the values at `positions`.
         positions: None where the array is kept whole.
+        channels: whose means are kept; None for all.
     """
 
     name: str
@@ -165,6 +182,7 @@ class Sample:
     means: np.ndarray
     values: np.ndarray
     positions: np.ndarray | None
+    channels: np.ndarray | None = None
 
     def error(self, other: np.ndarray) -> float:
         """Greatest difference of another array of the same shape, relative to `maximum`.
@@ -176,7 +194,8 @@ class Sample:
             return 0.0
         flat = other.reshape(-1)
         values = flat if self.positions is None else flat[self.positions]
-        return self._relative(values, channel_means(other) if self.means.size else self.means)
+        means = channel_means(other, self.channels) if self.means.size else self.means
+        return self._relative(values, means)
 
     def distance(self, other: Sample) -> float:
         """Greatest difference of another sample of the same layer, relative to `maximum`."""
@@ -194,24 +213,39 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return distance if distance == distance else float("inf")  # NaN is as far as can be
 
 
-def take_sample(name: str, array: np.ndarray, samples: int = LAYER_SAMPLES) -> Sample:
-    """The sample of an array that a reference keeps."""
+def take_sample(name: str, array: np.ndarray, samples: int = USUAL.layer, means: int | None = None) -> Sample:
+    """The sample of an array that a reference keeps.
+
+    Args:
+        name: what the array is called.
+        array: any shape.
+        samples: how many values; a smaller array is kept whole.
+        means: of how many channels; None for all.
+    """
     maximum = float(np.max(np.abs(array))) if array.size else 0.0
     positions = _positions(array.shape, name, samples)
     flat = array.reshape(-1)
     if positions is None:
         return Sample(name, array.shape, maximum, np.zeros(0, np.float32), flat, None)
-    return Sample(name, array.shape, maximum, channel_means(array), flat[positions], positions)
+    channels = _channels(array.shape, name, means)
+    return Sample(name, array.shape, maximum, channel_means(array, channels), flat[positions], positions, channels)
 
 
-def channel_means(array: np.ndarray) -> np.ndarray:
-    """Mean over all axes but the last, summed in float64, as float32."""
-    return array.reshape(-1, array.shape[-1]).mean(0, dtype=np.float64).astype(np.float32)
+def channel_means(array: np.ndarray, channels: np.ndarray | None = None) -> np.ndarray:
+    """Mean over all axes but the last, of the given channels or of all, summed in float64, as float32."""
+    flat = array.reshape(-1, array.shape[-1])
+    return (flat if channels is None else flat[:, channels]).mean(0, dtype=np.float64).astype(np.float32)
 
 
 def _positions(shape: Shape, name: str, samples: int) -> np.ndarray | None:
-    size = int(np.prod(shape))
-    return None if size <= max(WHOLE_UP_TO, samples) else sample_positions(shape, name, samples)
+    return None if int(np.prod(shape)) <= samples else sample_positions(shape, name, samples)
+
+
+def _channels(shape: Shape, name: str, count: int | None) -> np.ndarray | None:
+    if count is None or shape[-1] <= count:
+        return None
+    random = np.random.RandomState(zlib.crc32(name.encode()))
+    return np.sort(random.permutation(shape[-1])[:count])
 
 
 def _pack(sample: Sample) -> list[np.ndarray]:
@@ -230,12 +264,14 @@ class _Reader:
             raise ReferencesError("A reference file is shorter than the manifest says; make the references again.")
         return self._packed[self._next - count : self._next]
 
-    def sample(self, name: str, shape: Shape, samples: int) -> Sample:
+    def sample(self, name: str, shape: Shape, samples: int, means: int | None = None) -> Sample:
         maximum = float(self.take(1)[0])
         positions = _positions(shape, name, samples)
-        means = self.take(shape[-1]) if positions is not None else np.zeros(0, np.float32)
-        values = self.take(int(np.prod(shape)) if positions is None else samples)
-        return Sample(name, shape, maximum, means, values, positions)
+        if positions is None:
+            return Sample(name, shape, maximum, np.zeros(0, np.float32), self.take(int(np.prod(shape))), None)
+        channels = _channels(shape, name, means)
+        kept = self.take(shape[-1] if channels is None else len(channels))
+        return Sample(name, shape, maximum, kept, self.take(samples), positions, channels)
 
 
 # -- references of one graph ------------------------------------------------------------------------------------------
@@ -273,6 +309,7 @@ class InputReference:
         gradient_of: (layer, channel) of the gradients.
         file: path of the .npz file.
         member: the array in it.
+        amounts: how much of each array it holds.
     """
 
     name: str
@@ -284,6 +321,7 @@ class InputReference:
     gradient_of: Sequence[tuple[str, int]]
     file: Path
     member: str
+    amounts: Amounts = USUAL
 
     def make_input(self) -> np.ndarray:
         """The input, (N, H, W, C) float32.
@@ -305,7 +343,10 @@ class InputReference:
     def _samples(self) -> tuple[dict[str, Sample], list[GradientReference]]:
         with np.load(self.file) as arrays:
             reader = _Reader(arrays[self.member])
-        layers = {name: reader.sample(name, shape, LAYER_SAMPLES) for name, shape in self.shapes.items()}
+        layers = {
+            name: reader.sample(name, shape, self.amounts.layer, self.amounts.channels)
+            for name, shape in self.shapes.items()
+        }
         return layers, [self._gradient(reader, layer, channel) for layer, channel in self.gradient_of]
 
     def _gradient(self, reader: _Reader, layer: str, channel: int) -> GradientReference:
@@ -313,7 +354,7 @@ class InputReference:
         name, images, moved = f"{layer}:{channel}", [], []
         for _ in range(count):
             moved.append(float(reader.take(1)[0]))
-            images.append(reader.sample(name, (1, *size), GRADIENT_SAMPLES))
+            images.append(reader.sample(name, (1, *size), self.amounts.gradient))
         return GradientReference(layer, channel, images, moved)
 
     @property
@@ -353,9 +394,11 @@ class ReferenceWriter:
 
     Attributes:
         folder: where to; made if missing.
+        amounts: how much of each array to keep.
     """
 
     folder: Path
+    amounts: Amounts = USUAL
     _graphs: dict[str, dict[str, Any]] = field(default_factory=dict)
     _files: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
@@ -383,9 +426,11 @@ class ReferenceWriter:
         report = json.loads(str(result["report"]))
         layers = {key.partition("/")[2]: result[key] for key in result if key.startswith("activation/")}
         gradients = [key.partition("/")[2] for key in result if key.startswith("gradient/")]
-        packed = [part for name, value in layers.items() for part in _pack(take_sample(name, value))]
+        amounts = self.amounts
+        samples = [take_sample(name, value, amounts.layer, amounts.channels) for name, value in layers.items()]
+        packed = [part for sample in samples for part in _pack(sample)]
         for name in gradients:
-            packed += _pack_gradient(name, result[f"gradient/{name}"], result.get(f"moved/{name}"))
+            packed += _pack_gradient(name, result[f"gradient/{name}"], result.get(f"moved/{name}"), amounts.gradient)
         entry = self._graphs.setdefault(graph, {"fingerprint": fingerprint, "source": source, "inputs": {}})
         entry["inputs"][input_name] = {
             **asdict(recipe),
@@ -395,6 +440,7 @@ class ReferenceWriter:
             "layers": {name: "x".join(map(str, value.shape)) for name, value in layers.items()},
             "refused": report["refused"],
             "gradients": gradients,
+            **({} if amounts == USUAL else {"amounts": asdict(amounts)}),
         }
         member = f"{graph}/{input_name}"
         self._files.setdefault(file, {})[member] = np.concatenate(packed) if packed else np.zeros(0, np.float32)
@@ -412,9 +458,11 @@ class ReferenceWriter:
         return write_manifest(self.folder, self._graphs)
 
 
-def _pack_gradient(name: str, gradient: np.ndarray, moved: np.ndarray | None) -> Iterator[np.ndarray]:
+def _pack_gradient(
+    name: str, gradient: np.ndarray, moved: np.ndarray | None, samples: int
+) -> Iterator[np.ndarray]:  # fmt: skip
     for index in range(len(gradient)):
-        sample = take_sample(name, gradient[index : index + 1], GRADIENT_SAMPLES)
+        sample = take_sample(name, gradient[index : index + 1], samples)
         yield np.array([_moved(sample, moved[:, index]) if moved is not None else 0.0], np.float32)
         yield from _pack(sample)
 
@@ -496,6 +544,7 @@ def _input_reference(folder: Path, graph: str, name: str, entry: Mapping[str, An
         gradient_of=[(layer, int(channel)) for layer, _, channel in gradients],
         file=folder / entry["file"],
         member=f"{graph}/{name}",
+        amounts=Amounts(**entry.get("amounts", {})),
     )
 
 

@@ -1,0 +1,1 @@
+"""Stand-ins for the graphs of Lucid's modelzoo: their structures, with weights that anyone can make again."""

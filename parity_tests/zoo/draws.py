@@ -1,0 +1,48 @@
+"""Constants of the stand-in networks, the same bits on every machine.
+
+Only numpy, and nothing newer than Python 3.7, because TensorFlow 1.15's environment uses it too when it builds the
+networks. Uniform draws of `RandomState` never change between numpy's versions, and every step after them is one
+correctly rounded operation on each value by itself: no sums, whose order is a matter of taste.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+# A standard deviation of 1 is this width of a uniform distribution.
+WIDTH_OF_DEVIATION = math.sqrt(12.0)
+_CHUNK = 2**20  # draws at a time: the stream is the same, and memory stays small
+
+
+def draw(shape, seed: int, width: float, centre: float = 0.0, balanced: bool = False) -> np.ndarray:
+    """Uniform draws.
+
+    Args:
+        shape: of the constant.
+        seed: of the draws.
+        width: between the least and the greatest value (of each of two draws, if balanced).
+        centre: half-way between them.
+        balanced: every value is the difference of two neighbouring draws along the last axis but one (a weight's
+            inputs), so that a filter's weights sum up to zero and images that are the same everywhere give nothing.
+            Filters of trained networks are nearly so. With weights that are not, every layer would add its own
+            constant to all positions alike, and a deep network's last layers would be the same everywhere.
+
+    Returns:
+        float32.
+    """
+    random = np.random.RandomState(seed)
+    if balanced:
+        draws = random.random_sample(tuple(shape))
+        draws = draws - np.roll(draws, 1, axis=-2)
+        draws *= width
+        return draws.astype(np.float32)
+    values = np.empty(int(np.prod(shape, dtype=np.int64)), np.float32)
+    for start in range(0, len(values), _CHUNK):
+        draws = random.random_sample(min(_CHUNK, len(values) - start))
+        draws -= 0.5
+        draws *= width
+        draws += centre
+        values[start : start + len(draws)] = draws
+    return values.reshape(tuple(shape))
