@@ -13,11 +13,13 @@ from converters.errors import (
     InputSizeError,
     LayerNotFoundError,
     SaveError,
+    TensorFlowMissingError,
     UnsupportedOpsError,
 )
 from converters.model import ConvertedModel, LayerInfo
 from converters.ops import supported_ops
 from converters.program import Metadata
+from converters.sources import open_source
 from converters.storage import load, save
 
 __all__ = [
@@ -29,9 +31,11 @@ __all__ = [
     "LayerNotFoundError",
     "Metadata",
     "SaveError",
+    "TensorFlowMissingError",
     "UnsupportedOpsError",
     "convert",
     "load",
+    "open_source",
     "save",
     "supported_ops",
 ]

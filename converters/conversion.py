@@ -14,9 +14,16 @@ from converters.graphdef import Source, read_file, read_graph
 from converters.lower import Tensors, infer_metadata, lower
 from converters.model import ConvertedModel, State
 from converters.program import Metadata, Program
+from converters.progress import Progress, silent
 
 
-def convert(source: Source, *, input_name: str | None = None, metadata: Metadata | None = None) -> ConvertedModel:
+def convert(
+    source: Source,
+    *,
+    input_name: str | None = None,
+    metadata: Metadata | None = None,
+    progress: Progress = silent,
+) -> ConvertedModel:
     """Converts a frozen TensorFlow graph.
 
     Args:
@@ -24,6 +31,7 @@ def convert(source: Source, *, input_name: str | None = None, metadata: Metadata
         input_name: the input, where the graph has several or its input is not a placeholder.
         metadata: what the model wants to be fed, where the caller knows it; otherwise the graph's own
             `lucid_metadata_json` node says, where it has one.
+        progress: told how far it has come.
 
     Returns:
         The model, in evaluation mode, float32, on the CPU, with frozen weights.
@@ -35,24 +43,29 @@ def convert(source: Source, *, input_name: str | None = None, metadata: Metadata
         UnsupportedOpsError: the graph has ops that the registry lacks; it names all of them and their nodes.
     """
     # One copy of the file is held at a time: large constants are views of its bytes until they become weights.
+    progress("reading", None)
     data = read_file(source) if isinstance(source, (str, os.PathLike)) else source
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else "The data"
     sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
-    program, state = _lower(read_graph(data, name), input_name, metadata)
+    program, state = _lower(read_graph(data, name), input_name, metadata, progress)
     del data
     return ConvertedModel(program.from_source(sha256) if sha256 else program, state)
 
 
-def _lower(graph: Graph, input_name: str | None, metadata: Metadata | None) -> tuple[Program, State]:
+def _lower(
+    graph: Graph, input_name: str | None, metadata: Metadata | None, progress: Progress
+) -> tuple[Program, State]:
+    progress("converting", None)
     program, tensors = lower(graph, metadata or infer_metadata(graph, input_name))
-    return program, _state(program, tensors)
+    return program, _state(program, tensors, progress)
 
 
-def _state(program: Program, tensors: Tensors) -> State:
+def _state(program: Program, tensors: Tensors, progress: Progress) -> State:
     """The model's `state_dict`: float32, of which nothing else knows. Empties `tensors`: none is there twice."""
     state: dict[str, Tensor] = {}
     taken: set[int] = set()
-    for step in program.steps:
+    for number, step in enumerate(program.steps):
+        progress("converting", number / len(program.steps))
         values = dict(tensors.pop(step.name, {}))
         for key in list(values):
             state[f"{step.module}.{key}"] = _weights(values.pop(key), taken)

@@ -46,6 +46,10 @@ class MissingPackageError(ConverterError, ImportError):
     """A route needs a package that is not installed; the error says how to install it."""
 
 
+class TensorFlowMissingError(ConverterError, RuntimeError):
+    """Only TensorFlow can read the weights, and there is none."""
+
+
 class SaveError(ConverterError, OSError):
     """A model could not be written; nothing of it is left behind."""
 

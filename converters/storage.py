@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from converters.errors import GraphError, SaveError
 from converters.model import ConvertedModel
 from converters.program import Program
+from converters.progress import Progress, silent
 from converters.standalone import standalone_source
 from converters.tensor_file import write_tensors
 
@@ -26,7 +27,12 @@ FORMAT = {"format": "lucid_port converted model", "version": 1}
 
 
 def save(
-    model: ConvertedModel, folder: str | os.PathLike[str], *, overwrite: bool = False, standalone: bool = False
+    model: ConvertedModel,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    standalone: bool = False,
+    progress: Progress = silent,
 ) -> None:
     """Writes a model into a folder of its own.
 
@@ -38,6 +44,7 @@ def save(
         folder: created by this call.
         overwrite: replace the folder where it holds a saved model.
         standalone: also write the model as one Python module that needs only torch and safetensors.
+        progress: told how far it has come.
 
     Raises:
         SaveError: the folder exists (and is not to be, or must not be, overwritten), or cannot be written; or a layer
@@ -51,7 +58,7 @@ def save(
     check_target(target, overwrite)
     try:
         with _new_folder(target) as partial:
-            write_tensors(model.state_dict(), partial / WEIGHTS_FILE)
+            write_tensors(model.state_dict(), partial / WEIGHTS_FILE, progress)
             description = json.dumps({**FORMAT, **model.program.to_json()}, indent=1)
             (partial / MODEL_FILE).write_text(description + "\n", encoding="utf-8")
             if standalone:

@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from converters.progress import Progress, silent
+
 # The names of types in a safetensors file (github.com/huggingface/safetensors, "Format").
 DTYPES: Mapping[torch.dtype, str] = {
     torch.float64: "F64",
@@ -29,7 +31,7 @@ DTYPES: Mapping[torch.dtype, str] = {
 ALIGNMENT = 8  # of the data in the file
 
 
-def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, progress: Progress = silent) -> None:
     """Writes a safetensors file; no more than one tensor is copied at a time.
 
     The wide types come first, so that every tensor lies at a multiple of its elements' size.
@@ -37,6 +39,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     Args:
         tensors: by name; of any layout in memory and on any device.
         path: file to write.
+        progress: told how far it has come.
 
     Raises:
         TypeError: a tensor of a type that these files do not hold.
@@ -58,5 +61,6 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for name in names:
+            progress("writing", file.tell() / max(position, 1))
             flat = tensors[name].detach().cpu().contiguous().reshape(-1)
             file.write(flat.view(torch.uint8).numpy().data)

@@ -1,4 +1,4 @@
-"""Starts `converters/oracle.py` with a Python that has TensorFlow, and finds one."""
+"""Finds a Python that has TensorFlow, and runs scripts such as `converters/oracle.py` with it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+ENVIRONMENT = "LUCID_PORT_TENSORFLOW"  # names a Python that has TensorFlow
 ORACLE = Path(__file__).with_name("oracle.py")
 # PYTHONPATH and its like are meant for this Python, not for the other.
 OPTIONS = ("-E",)
@@ -46,9 +47,11 @@ def find_tensorflow(python: str | Path | None = None) -> Path | None:
     """A Python that has TensorFlow, or None.
 
     Args:
-        python: the one to use; otherwise the kept reference environment, then this Python.
+        python: the one to use; otherwise the one that LUCID_PORT_TENSORFLOW names, then the kept reference environment,
+            then this Python.
     """
-    candidates = [Path(python)] if python else [oracle_environment() / "bin" / "python", Path(sys.executable)]
+    named = python or os.environ.get(ENVIRONMENT)
+    candidates = [Path(named)] if named else [oracle_environment() / "bin" / "python", Path(sys.executable)]
     return next((candidate for candidate in candidates if tensorflow_version(candidate) is not None), None)
 
 
@@ -98,9 +101,18 @@ def run_oracle(python: str | Path, jobs: Sequence[dict[str, Any]], folder: Path)
     """
     path = folder / "jobs.json"
     path.write_text(json.dumps({"jobs": list(jobs)}))
-    run = subprocess.run(
-        [str(python), *OPTIONS, str(ORACLE), str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    run = run_script(python, ORACLE, path)
     if run.returncode:
-        last = run.stdout.decode(errors="replace").strip().splitlines()[-8:]
-        raise OracleError(f"{python} failed to run the graphs in TensorFlow:\n" + "\n".join(last))
+        raise OracleError(f"{python} failed to run the graphs in TensorFlow:\n" + "\n".join(last_lines(run, 8)))
+
+
+def run_script(python: str | Path, script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Runs a script in a process of its own; what it prints is kept, errors and all."""
+    return subprocess.run(
+        [str(python), *OPTIONS, str(script), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def last_lines(run: subprocess.CompletedProcess[bytes], count: int) -> list[str]:
+    """The last lines that a script printed."""
+    return run.stdout.decode(errors="replace").strip().splitlines()[-count:]
