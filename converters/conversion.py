@@ -18,7 +18,7 @@ from converters.progress import Progress, silent
 
 
 def convert(
-    source: Source,
+    source: Source | Graph,
     *,
     input_name: str | None = None,
     metadata: Metadata | None = None,
@@ -27,7 +27,7 @@ def convert(
     """Converts a frozen TensorFlow graph.
 
     Args:
-        source: a path, the bytes of a serialised GraphDef, or a GraphDef.
+        source: a path, the bytes of a serialised GraphDef, a GraphDef, or a `Graph`.
         input_name: the input, where the graph has several or its input is not a placeholder.
         metadata: what the model wants to be fed, where the caller knows it; otherwise the graph's own
             `lucid_metadata_json` node says, where it has one.
@@ -47,7 +47,8 @@ def convert(
     data = read_file(source) if isinstance(source, (str, os.PathLike)) else source
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else "The data"
     sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
-    program, state = _lower(read_graph(data, name), input_name, metadata, progress)
+    graph = data if isinstance(data, Graph) else read_graph(data, name)
+    program, state = _lower(graph, input_name, metadata, progress)
     del data
     return ConvertedModel(program.from_source(sha256) if sha256 else program, state)
 

@@ -41,7 +41,7 @@ class Field:
     end: int
 
 
-class _Unexpected(Exception):
+class Unexpected(Exception):
     """The bytes are not of the form that is known here."""
 
 
@@ -61,7 +61,7 @@ def detach_contents(data: bytes, least: int = LEAST) -> tuple[bytes, Mapping[str
     pieces: list[bytes | memoryview] = []
     kept = 0  # where the bytes begin that are not yet among the pieces
     try:
-        for node in _fields(view):
+        for node in read_fields(view):
             if node.number != NODE or node.wire_type != BYTES or node.end - node.value < least:
                 continue
             message = view[node.value : node.end]
@@ -69,9 +69,9 @@ def detach_contents(data: bytes, least: int = LEAST) -> tuple[bytes, Mapping[str
             if cut is None or name is None or name in contents:
                 continue
             smaller, contents[name] = cut
-            pieces += [view[kept : node.start], _tagged(NODE, smaller)]
+            pieces += [view[kept : node.start], tagged(NODE, smaller)]
             kept = node.end
-    except _Unexpected:
+    except Unexpected:
         return data, {}
     return (b"".join([*pieces, view[kept:]]), contents) if contents else (data, {})
 
@@ -79,7 +79,7 @@ def detach_contents(data: bytes, least: int = LEAST) -> tuple[bytes, Mapping[str
 def _without(message: memoryview, path: tuple[int, ...]) -> tuple[bytes, memoryview] | None:
     """A message without the field at the end of a path of fields, and that field; None where it is not there once."""
     number, *deeper = path
-    fields = list(_fields(message))
+    fields = list(read_fields(message))
     found = [field for field in fields if field.number == number]
     if number == VALUE_TENSOR and len(fields) != 1:  # an attribute has one value; where it has two, the last counts
         return None
@@ -95,19 +95,19 @@ def _without(message: memoryview, path: tuple[int, ...]) -> tuple[bytes, memoryv
     if inner is None:
         return None
     smaller, content = inner
-    return b"".join([message[: field.start], _tagged(number, smaller), message[field.end :]]), content
+    return b"".join([message[: field.start], tagged(number, smaller), message[field.end :]]), content
 
 
 def _text(message: memoryview, number: int) -> str | None:
     """A text field that stands once in a message."""
-    found = [field for field in _fields(message) if field.number == number and field.wire_type == BYTES]
+    found = [field for field in read_fields(message) if field.number == number and field.wire_type == BYTES]
     try:
         return str(message[found[0].value : found[0].end], "utf-8") if len(found) == 1 else None
     except UnicodeDecodeError:
         return None
 
 
-def _fields(message: memoryview) -> Iterator[Field]:
+def read_fields(message: memoryview) -> Iterator[Field]:
     """The fields of a message, in order."""
     position = 0
     while position < len(message):
@@ -123,9 +123,9 @@ def _fields(message: memoryview) -> Iterator[Field]:
         elif wire_type in (FIXED64, FIXED32):
             position += 8 if wire_type == FIXED64 else 4
         else:
-            raise _Unexpected
+            raise Unexpected
         if number == 0 or position > len(message):
-            raise _Unexpected
+            raise Unexpected
         yield Field(number, wire_type, start, value, position)
 
 
@@ -139,10 +139,10 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         number |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return number, position + index + 1
-    raise _Unexpected
+    raise Unexpected
 
 
-def _tagged(number: int, value: bytes) -> bytes:
+def tagged(number: int, value: bytes) -> bytes:
     """A field with a length."""
     return _as_varint(number << 3 | BYTES) + _as_varint(len(value)) + value
 
