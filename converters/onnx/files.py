@@ -1,0 +1,152 @@
+"""Reads ONNX files that somebody else wrote: nothing outside their folder, nothing larger than what is there."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converters.errors import GraphError
+from converters.onnx.packages import import_onnx
+
+if TYPE_CHECKING:
+    import onnx
+
+MAX_BYTES = 2**31 - 1  # of a message that protobuf takes
+
+
+def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """A model with all its weights inside, wherever they were stored.
+
+    Weights in files of their own are read only from the model's folder and the folders in it, links included.
+
+    Raises:
+        MissingPackageError: the package `onnx` is not installed.
+        FileNotFoundError: there is no such file.
+        GraphError: it is no ONNX model, is damaged or too large, or its weights' files are missing, cut short, or
+            somewhere else.
+    """
+    onnx = import_onnx()
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {file}.")
+    if file.stat().st_size > MAX_BYTES:
+        raise GraphError(f"{file} has {file.stat().st_size} bytes; an ONNX file has fewer than 2 GiB.")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(file.read_bytes())
+    except import_decode_error() as error:
+        raise GraphError(f"{file} is no ONNX model, or is cut short: {error}.") from error
+    if not model.HasField("graph") or not model.graph.node or not model.opset_import:
+        raise GraphError(f"{file} is no ONNX model, or is cut short: it has no graph.")
+    fill_tensors(model, file.parent)
+    return model
+
+
+def import_decode_error() -> type[Exception]:
+    """The error that protobuf raises about bytes that are no message."""
+    from google.protobuf.message import DecodeError
+
+    return DecodeError
+
+
+def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
+    """Puts the data that lie in files of their own into a model, and checks that all tensors have what they state.
+
+    Args:
+        model: as it was parsed; changed.
+        folder: where its file lies.
+
+    Raises:
+        GraphError: a tensor has not the data it states, or they lie elsewhere.
+    """
+    external = import_onnx().TensorProto.EXTERNAL
+    total = model.ByteSize()
+    for tensor in tensors(model.graph):
+        needed = stated_bytes(tensor)
+        if tensor.data_location == external:
+            total += needed
+            if total > MAX_BYTES:
+                raise GraphError("The model's weights have 2 GiB and more, which onnx2torch cannot take.")
+            tensor.raw_data = _external_bytes(tensor, folder, needed)
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
+        elif tensor.HasField("raw_data") and len(tensor.raw_data) != needed:
+            raise GraphError(
+                f"Constant {tensor.name!r} of shape {list(tensor.dims)} has {len(tensor.raw_data)} bytes where it "
+                f"needs {needed}: the file is damaged."
+            )
+
+
+def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All constants of a graph and of the graphs inside its nodes."""
+    onnx = import_onnx()
+    if graph.sparse_initializer:
+        raise GraphError(f"Constant {graph.sparse_initializer[0].values.name!r} is sparse, which is not read.")
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+                for inner in (attribute.g, *attribute.graphs):
+                    yield from tensors(inner)
+            elif attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def stated_bytes(tensor: onnx.TensorProto) -> int:
+    """How many bytes a tensor's type and shape come to.
+
+    Raises:
+        GraphError: it has no type of numbers, or a negative size.
+    """
+    onnx = import_onnx()
+    numbers = [key for key in onnx.TensorProto.DataType.values() if key != onnx.TensorProto.UNDEFINED]
+    if tensor.data_type not in numbers or any(size < 0 for size in tensor.dims):
+        raise GraphError(f"Constant {tensor.name!r} has type {tensor.data_type} and shape {list(tensor.dims)}.")
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return 0
+    return math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+
+
+def _external_bytes(tensor: onnx.TensorProto, folder: Path, needed: int) -> bytes:
+    """A tensor's data from a file in the model's folder."""
+    stated = {entry.key: entry.value for entry in tensor.external_data}
+    location = stated.get("location", "")
+    where = f"The data of constant {tensor.name!r} are said to lie in {location!r}"
+    file = _inside(folder, location, where)
+    offset, length = (_count(stated.get(key), default, where) for key, default in (("offset", 0), ("length", needed)))
+    if length != needed or offset + length > file.stat().st_size:
+        raise GraphError(
+            f"{where}, {length} bytes from {offset} on; its shape {list(tensor.dims)} needs {needed}, and the file has "
+            f"{file.stat().st_size}."
+        )
+    with file.open("rb") as data:
+        data.seek(offset)
+        return data.read(length)
+
+
+def _inside(folder: Path, location: str, where: str) -> Path:
+    """The file that a location names, links followed, if it lies in the folder."""
+    if not location or "\0" in location:
+        raise GraphError(f"{where}, which names no file.")
+    root = folder.resolve()
+    try:
+        file = (root / location).resolve()
+    except (OSError, RuntimeError) as error:  # links that lead to each other
+        raise GraphError(f"{where}, which leads nowhere.") from error
+    if Path(location).is_absolute() or not file.is_relative_to(root):
+        raise GraphError(f"{where}, outside the model's folder; nothing is read there.")
+    if not file.is_file():
+        raise GraphError(f"{where}, a file that is not in {folder}: it belongs to the model.")
+    return file
+
+
+def _count(text: Any, default: int, where: str) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise GraphError(f"{where} at {text!r}, which is no number of bytes.")
+    return int(text)

@@ -1,0 +1,126 @@
+"""The windows that onnx2torch refuses or gets wrong, with the layers that it made for their weights and sizes.
+
+onnx2torch reads neither `auto_pad=SAME_*` nor padding that is not symmetric around an average. Such a node is handed
+to it without padding, and what it makes is put into one of these modules, which pad by the size of what they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from converters import functional
+from converters.errors import InputSizeError
+from converters.functional import Padding
+
+
+@dataclass(frozen=True)
+class AutoPad:
+    """How a node pads.
+
+    Attributes:
+        kind: "SAME_UPPER", "SAME_LOWER" or "NOTSET".
+        pads: (top, bottom, left, right) where the kind is "NOTSET".
+        output_shape: (height, width) of a transposed convolution's result, where the node states it.
+    """
+
+    kind: str
+    pads: tuple[int, ...] = (0, 0, 0, 0)
+    output_shape: tuple[int, ...] | None = None
+
+    def amounts(self, x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Padding:
+        """The padding for an input, as `converters.functional` takes it."""
+        if self.kind == "NOTSET":
+            return self.pads
+        if self.kind == "SAME_UPPER":
+            return "SAME"
+        top, bottom, left, right = functional.spatial_padding(x.shape[-2:], kernel, stride, dilation, "SAME")
+        return (bottom, top, right, left)
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+class PaddedConv2d(nn.Module):
+    """Conv with padding by the input's size."""
+
+    def __init__(self, layer: nn.Conv2d, padding: AutoPad) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.stride, self.dilation, self.groups = _pair(layer.stride), _pair(layer.dilation), layer.groups
+        self.out_channels, self.padding = layer.out_channels, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = self.padding.amounts(x, self.weight.shape[-2:], self.stride, self.dilation)
+        return functional.conv2d(x, self.weight, self.stride, pads, self.dilation, self.groups, self.bias)
+
+
+class PaddedMaxPool2d(nn.Module):
+    """MaxPool with padding by the input's size; padding never wins."""
+
+    def __init__(self, layer: nn.MaxPool2d, padding: AutoPad) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = _pair(layer.kernel_size), _pair(layer.stride), padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
+        return functional.max_pool2d(x, self.kernel_size, self.stride, pads)
+
+
+class PaddedAvgPool2d(nn.Module):
+    """AveragePool with padding by the input's size; padding counts only with `count_include_pad`."""
+
+    def __init__(self, layer: nn.AvgPool2d, padding: AutoPad) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = _pair(layer.kernel_size), _pair(layer.stride), padding
+        self.count_include_pad = layer.count_include_pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
+        if not self.count_include_pad:
+            return functional.avg_pool2d(x, self.kernel_size, self.stride, pads)
+        size = x.shape[-2:]
+        top, bottom, left, right = functional.spatial_padding(size, self.kernel_size, self.stride, (1, 1), pads)
+        return F.avg_pool2d(F.pad(x, (left, right, top, bottom)), self.kernel_size, self.stride)
+
+
+class PaddedConvTranspose2d(nn.Module):
+    """ConvTranspose, of whose full result the padding is cut off; SAME leaves the input's size times the stride."""
+
+    def __init__(self, layer: nn.ConvTranspose2d, padding: AutoPad) -> None:
+        super().__init__()
+        self.weight, self.bias, self.padding = layer.weight, layer.bias, padding
+        self.stride, self.dilation, self.groups = _pair(layer.stride), _pair(layer.dilation), layer.groups
+        self.output_padding, self.out_channels = _pair(layer.output_padding), layer.out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.conv_transpose2d(
+            x, self.weight, self.bias, self.stride, 0, self.output_padding, self.groups, self.dilation
+        )
+        is_stated = self.padding.kind == "NOTSET" and self.padding.output_shape is None
+        top, bottom, left, right = self.padding.pads if is_stated else self._to_size(x, y)
+        return F.pad(y, (-left, -right, -top, -bottom))
+
+    def _to_size(self, x: Tensor, y: Tensor) -> tuple[int, ...]:
+        """The rows and columns to cut off the full result, before and after."""
+        sides: list[int] = []
+        for axis, stride in enumerate(self.stride):
+            wanted = (self.padding.output_shape or ())[axis:] or (x.shape[2 + axis] * stride,)
+            total = y.shape[2 + axis] - wanted[0]
+            if total < 0:
+                raise InputSizeError(f"its result of {y.shape[2 + axis]} rows or columns is cut to {wanted[0]}")
+            less, more = total // 2, total - total // 2
+            sides += [less, more] if self.padding.kind == "SAME_UPPER" else [more, less]
+        return tuple(sides)
+
+
+PADDED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Conv2d: PaddedConv2d,
+    nn.MaxPool2d: PaddedMaxPool2d,
+    nn.AvgPool2d: PaddedAvgPool2d,
+    nn.ConvTranspose2d: PaddedConvTranspose2d,
+}
