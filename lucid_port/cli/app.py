@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from lucid_port import __version__
-from lucid_port.cli import convert, export, layers, models, parity, render
+from lucid_port.cli import convert, export, layers, models, parity, render, rerender, run
 
 # The base of all of typer's usage errors. Newer typers carry a click of their own, which has no public name.
 ClickException: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -35,6 +35,8 @@ app.command("layers")(layers.command)
 app.command("models")(models.command)
 app.command("parity")(parity.command)
 app.command("render")(render.command)
+app.command("rerender")(rerender.command)
+app.command("run")(run.command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A frozen graph (.pb), a converted folder, or a model's name.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool = False) -> None:

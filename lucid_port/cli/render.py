@@ -105,7 +105,6 @@ def _refuse_folder_options(**options: Any) -> None:
 
 
 def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> None:
-    from lucid_port.misc.io.saving import save
     from lucid_port.optvis import param, render
     from lucid_port.optvis.objectives import parse_unit
     from lucid_port.optvis.progress import ProgressBar
@@ -125,7 +124,7 @@ def _render_one(model: Model, objective: str, output: Path, size: int, steps: in
     )
     if not pictures:
         raise KeyboardInterrupt
-    save(pictures[-1][0], output, domain=(0, 1))
+    pictures.save(output)
     typer.echo(f"{output}: {objective}, {size}x{size}, {pictures.steps} steps, objective {pictures.losses[-1]:.2f}")
 
 

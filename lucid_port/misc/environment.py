@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["is_notebook_environment"]
+import platform
+from pathlib import Path
+
+__all__ = ["is_notebook_environment", "processor"]
 
 
 def is_notebook_environment() -> bool:
@@ -13,3 +16,13 @@ def is_notebook_environment() -> bool:
         return False
     shell = get_ipython()
     return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")
+
+
+def processor() -> str:
+    """The processor's name; a word for its kind where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

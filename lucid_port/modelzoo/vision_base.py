@@ -84,6 +84,7 @@ class Model(nn.Module):
         image_shape: (height, width, channels) that it was trained on.
         image_value_range: (lo, hi), numbers or one number for each channel in the network's own order.
         is_BGR: whether the network's channels are blue, green, red.
+        source: the path that was given for the network; None where there was none.
         layers: Lucid's list of the model's main layers; `network.layers` has every name.
 
     Raises:
@@ -111,6 +112,7 @@ class Model(nn.Module):
         super().__init__()
         entry = self.catalogue_entry
         self.network: Network = read_network(path, entry, input_name) if network is None else network
+        self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
         self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
         self.is_BGR = bool(_first(is_BGR, entry.is_BGR if entry else None, stated.is_BGR))

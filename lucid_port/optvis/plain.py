@@ -160,7 +160,7 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
             f"The args of {kind} {name!r} in the recipe are no arguments by name: {checks.shown(arguments)}."
         )
     # The registries fill when their modules are imported; a recipe may be read before that.
-    from lucid_port.optvis import objectives, param, transform  # noqa: F401
+    from lucid_port.optvis import objectives, param, transform, unit_batches  # noqa: F401
 
     factory = _REGISTRY.get((kind, name))
     if factory is None:

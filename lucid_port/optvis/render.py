@@ -6,11 +6,14 @@ stepped, read and stopped.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +26,9 @@ from lucid_port.optvis.param.base import Parameterization, as_parameterization
 from lucid_port.optvis.progress import ProgressBar, TensorBoardLog
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.transform import Transform, as_transform, compose, standard_transforms
+
+if TYPE_CHECKING:
+    from lucid_port.optvis.recipe import Recipe
 
 __all__ = [
     "Renders",
@@ -162,7 +168,8 @@ def _check_optimizer(optimizer: Any, parameters: Sequence[torch.Tensor]) -> None
     """Refuses an optimiser that would leave the image as it is."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"The optimizer function gave a {type(optimizer).__name__}, not a torch optimizer.")
-    if _needed_arguments(optimizer.step):
+    # Of the class: a learning rate schedule puts a wrapper around the instance's own.
+    if _needed_arguments(functools.partial(type(optimizer).step, optimizer)):
         raise TypeError(
             f"{type(optimizer).__name__} evaluates the objective itself, several times for an update (its step needs a "
             "closure), which a render does not offer: use an optimizer such as Adam or SGD."
@@ -256,6 +263,7 @@ class VisT:
         loss: objective value before the last update, a tensor on the device (None before the
             first).
         stopped: whether `stop` was called.
+        draws_image: whether the image's initial values are draws of `source`, not what it had before.
     """
 
     def __init__(
@@ -280,7 +288,8 @@ class VisT:
         self.device = _model_device(model) if device is None else find_device(device)
         self.acceleration = Acceleration(model, self.device, precision, compile)
         self.param = make_param(param_f)
-        if not self.param.ready:
+        self.draws_image = not self.param.ready
+        if self.draws_image:
             self.param.reset(self.source.scope("param"))
         self.param.to(self.device)
         self.parameters = [p for p in self.param.parameters() if p.requires_grad]
@@ -434,11 +443,49 @@ class Renders(list[np.ndarray]):
         steps: number of updates made.
         interrupted: whether it ended early.
         vis: the render itself, to go on with.
+        taken_after: after how many updates each picture was taken.
+        callbacks: what the caller had called after each update.
     """
 
     steps: int = 0
     interrupted: bool = False
     vis: VisT
+    taken_after: Sequence[int] = ()
+    callbacks: Sequence[Callback] = ()
+
+    def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
+        """How one of the pictures was made.
+
+        Args:
+            index: which of the list.
+            picture: which of its batch.
+
+        Raises:
+            IndexError: there is no such picture.
+        """
+        from lucid_port.optvis.recipe import Recipe
+
+        after = self.taken_after[index]
+        value = self.vis.losses[after - 1]
+        return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=_said(self.callbacks))
+
+    def save(self, path: str | os.PathLike[str], index: int = -1, picture: int = 0) -> Path:
+        """Save one of the pictures with its recipe, in the file and beside it.
+
+        Args:
+            path: a picture's file name (.png, .jpg, .webp).
+            index, picture: as for `recipe`.
+
+        Returns:
+            The path.
+
+        Raises:
+            IndexError: there is no such picture.
+            ValueError: the extension is not a picture's.
+        """
+        from lucid_port.optvis.recipe_files import save_picture
+
+        return save_picture(self[index][picture], path, self.recipe(index, picture))
 
     @property
     def losses(self) -> np.ndarray:
@@ -538,9 +585,17 @@ def _listed(objectives: Any) -> list[Any]:
     return [objectives] if isinstance(objectives, (str, Objective)) else list(objectives)
 
 
+def _said(callbacks: Sequence[Callback]) -> list[str]:
+    """What a recipe says of callbacks, which may do anything with a render."""
+    names = [getattr(callback, "__name__", type(callback).__name__) for callback in callbacks]
+    ours = ("ProgressBar", "TensorBoardLog")
+    return [f"The callback {name} was called after each update." for name in names if name not in ours]
+
+
 def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any], verbose: bool) -> Renders:
     pictures = Renders()
-    pictures.vis = vis
+    taken_after: list[int] = []
+    pictures.vis, pictures.callbacks, pictures.taken_after = vis, tuple(hooks), taken_after
     due = set(wanted)
     try:
         for index in range(wanted[-1] + 1):
@@ -549,6 +604,7 @@ def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any],
                 hook(vis)
             if index in due:
                 pictures.append(vis.image())
+                taken_after.append(vis.steps)
                 vis.warn_if_not_finite()  # the picture waited for the device already
                 _report(vis, index, pictures[-1], hooks, printed, verbose)
             if vis.stopped:

@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.optvis import batching, plain
 from lucid_port.optvis.acceleration import tf32
+from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.progress import ManyProgress
+from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.render import Model, OptimizerLike, TransformsLike, VisT
 from lucid_port.optvis.sampling import DEFAULT_SEED
-from lucid_port.optvis.streaming import PictureFolder, fingerprint
+from lucid_port.optvis.streaming import Finished, PictureFolder
 from lucid_port.optvis.unit_batches import Setup, make_many_T, own_device, prepare
 from lucid_port.optvis.units import Unit, identity
 
@@ -182,6 +184,7 @@ class _Run:
         self.setup, self.steps, self.folder, self.keep = setup, steps, folder, keep
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
+        self._model: Mapping[str, Any] | None = None
         self._lock = threading.Lock()
 
     def all(self, model: Model, devices: Sequence[torch.device], most: int | None, verbose: bool) -> ManyRenders:
@@ -260,15 +263,18 @@ class _Run:
             except (RuntimeError, MemoryError):
                 progress.stepped(-made * len(batch))
                 raise
-            self._deliver(batch, pictures, values)
+            self._deliver(batch, pictures, values, vis)
             progress.done(len(batch))
 
         return lambda: work.work(device, render)
 
-    def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray) -> None:
+    def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray, vis: VisT) -> None:
         with self._lock:
-            finished = [(k, self.units[k], p, float(v[-1])) for k, p, v in zip(batch, pictures, losses, strict=True)]
-            wrong = [unit.name for (_, unit, _, _), own in zip(finished, losses, strict=True) if not _finite(own)]
+            finished = [
+                Finished(key, self.units[key], picture, float(own[-1]))
+                for key, picture, own in zip(batch, pictures, losses, strict=True)
+            ]
+            wrong = [one.unit.name for one, own in zip(finished, losses, strict=True) if not _finite(own)]
             if wrong:
                 warnings.warn(
                     f"The objective of {', '.join(wrong)} became NaN or infinite; the picture means nothing: use a "
@@ -277,10 +283,18 @@ class _Run:
                     stacklevel=2,
                 )
             if self.folder is not None:
-                self.folder.add(finished)
-            for (key, unit, picture, value), own in zip(finished, losses, strict=True):
-                image = picture.copy() if self.keep else None  # a copy, or one picture would keep all of its batch
-                self.made[key] = UnitRender(unit.layer, unit.channel, unit.name, unit.seed, value, own.copy(), image)
+                self.folder.add(finished, Recipe.of(vis, model=self._described_model(vis)))
+            for one, own in zip(finished, losses, strict=True):
+                unit = one.unit
+                image = one.picture.copy() if self.keep else None  # a copy, or it would keep all of its batch
+                self.made[one.identity] = UnitRender(
+                    unit.layer, unit.channel, unit.name, unit.seed, one.value, own.copy(), image
+                )
+
+    def _described_model(self, vis: VisT) -> Mapping[str, Any]:
+        if self._model is None:
+            self._model = describe_model(vis.model)
+        return self._model
 
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()

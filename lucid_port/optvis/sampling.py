@@ -86,6 +86,11 @@ class RandomSource:
         self._state = _State(replay, record)
         self._prefix = ""
 
+    @property
+    def replays(self) -> bool:
+        """Whether its draws were given, not drawn from a seed."""
+        return self._state.replay is not None
+
     def image_seed(self, index: int) -> int:
         """Seed of image `index` of the batch.
 

@@ -14,6 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +27,7 @@ from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import serialize_array
+from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.units import Unit, is_comparable
 
 try:
@@ -33,7 +35,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["MANIFEST", "SHEET", "PictureFolder", "fingerprint"]
+__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder"]
 
 MANIFEST = "manifest.json"
 SHEET = "sheet.png"
@@ -45,24 +47,29 @@ LONGEST_SETTING = 4000
 Entry = dict[str, Any]
 
 
-def fingerprint(module: torch.nn.Module) -> str:
-    """A hash of a network: its modules, their settings and number of hooks; its weights, their names and shapes."""
-    digest = hashlib.sha256()
-    for name, part in module.named_modules():
-        hooks = len(part._forward_hooks) + len(part._forward_pre_hooks)
-        digest.update(f"{name} {type(part).__qualname__} {part.extra_repr()} {hooks};".encode())
-    for name, tensor in module.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def short(setting: Any) -> Any:
     """A setting as JSON holds it; a long one (a starting picture, say) by its hash."""
     text = json.dumps(setting, sort_keys=True)
     if len(text) <= LONGEST_SETTING:
         return json.loads(text)
     return f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One picture of a batch.
+
+    Attributes:
+        identity: the unit's.
+        unit: the unit.
+        picture: [H, W, C] in [0, 1].
+        value: the objective's value.
+    """
+
+    identity: str
+    unit: Unit
+    picture: np.ndarray
+    value: float
 
 
 class PictureFolder:
@@ -76,6 +83,7 @@ class PictureFolder:
 
     Attributes:
         entries: what is finished, by the units' identities.
+        recipes: of the batches, by a hash that the entries name.
         grid: rows and columns of the sheet, once there is one.
 
     Raises:
@@ -88,6 +96,7 @@ class PictureFolder:
         self.settings = {**{key: short(value) for key, value in settings.items()}, "sheet": sheet}
         self.sheet = sheet
         self.entries: dict[str, Entry] = {}
+        self.recipes: dict[str, Entry] = {}
         self.grid = (0, 0)
         self._lock = threading.Lock()
         self._locked: TextIO | None = None
@@ -141,6 +150,7 @@ class PictureFolder:
             )
         self.grid = tuple(old["grid"])
         self.entries = {entry["id"]: entry for entry in old["units"] if self._counts(entry)}
+        self.recipes = dict(old.get("recipes", {}))
 
     def _counts(self, entry: Entry) -> bool:
         """Whether a listed picture is there, whole, and sure to be what the same words would make again."""
@@ -197,36 +207,46 @@ class PictureFolder:
         height, width = sheet.height // rows, sheet.width // columns
         return np.asarray(sheet)[row * height : (row + 1) * height, column * width : (column + 1) * width]
 
-    def add(self, finished: Sequence[tuple[str, Unit, np.ndarray, float]]) -> list[Path]:
+    def add(self, finished: Sequence[Finished], recipe: Recipe) -> list[Path]:
         """Write the pictures of a batch, then the manifest.
 
         Args:
-            finished: identity, unit, picture [H, W, C] in [0, 1] and objective value of each.
+            finished: the pictures, in the order of the batch.
+            recipe: of the batch; each picture carries its own.
 
         Returns:
             Their paths.
         """
         with self._lock:
-            paths = []
-            for identity, unit, picture, value in finished:
-                stem = self._stem(identity, unit)
-                name = f"{TILES}/{stem}.png" if self.sheet else f"{stem}.png"
-                save(np.nan_to_num(picture), self.path / name, domain=(0, 1))
-                self.entries[identity] = {
-                    "layer": unit.layer,
-                    "unit": unit.channel,
-                    "objective": unit.name,
-                    "seed": unit.seed,
-                    "value": value if math.isfinite(value) else None,
-                    "file": name,
-                    "bytes": (self.path / name).stat().st_size,
-                    "comparable": is_comparable(unit),
-                    "stem": stem,
-                    "id": identity,
-                }
-                paths.append(self.path / name)
+            batch = recipe.to_data()
+            key = hashlib.sha256(json.dumps(batch, sort_keys=True).encode()).hexdigest()[:16]
+            self.recipes[key] = batch
+            paths = [self._write(one, index, key, recipe) for index, one in enumerate(finished)]
             self._write_manifest()
         return paths
+
+    def _write(self, one: Finished, index: int, batch: str, recipe: Recipe) -> Path:
+        unit, value = one.unit, one.value if math.isfinite(one.value) else None
+        stem = self._stem(one.identity, unit)
+        name = f"{TILES}/{stem}.png" if self.sheet else f"{stem}.png"
+        own = replace(recipe, picture=index, value=value)
+        metadata = json.dumps(own.to_data())
+        save(np.nan_to_num(one.picture), self.path / name, domain=(0, 1), metadata=metadata)
+        self.entries[one.identity] = {
+            "layer": unit.layer,
+            "unit": unit.channel,
+            "objective": unit.name,
+            "seed": unit.seed,
+            "value": value,
+            "file": name,
+            "bytes": (self.path / name).stat().st_size,
+            "comparable": is_comparable(unit),
+            "stem": stem,
+            "id": one.identity,
+            "recipe": batch,
+            "picture": index,
+        }
+        return self.path / name
 
     def _stem(self, identity: str, unit: Unit) -> str:
         """A file name without ending that no other unit here has."""
@@ -277,11 +297,13 @@ class PictureFolder:
                 tiles.rmdir()
 
     def _write_manifest(self) -> None:
+        used = dict.fromkeys(entry.get("recipe") for entry in self.entries.values())
         manifest = {
             "format": FORMAT,
             "versions": {"lucid_port": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
             "settings": self.settings,
             "grid": list(self.grid),
             "units": list(self.entries.values()),
+            "recipes": {key: self.recipes[key] for key in used if key in self.recipes},
         }
         write_bytes(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())

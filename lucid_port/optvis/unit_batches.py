@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis import param
+from lucid_port.optvis import param, plain
 from lucid_port.optvis import units as unit_lists
 from lucid_port.optvis.objectives import Activations, Objective
-from lucid_port.optvis.param.base import Parameterization
+from lucid_port.optvis.param.base import Parameterization, parameterization
 from lucid_port.optvis.render import Model, OptimizerLike, TransformsLike, VisT, check_value, make_param
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
-from lucid_port.optvis.units import Unit
+from lucid_port.optvis.units import Unit, name_of
 
 __all__ = ["Setup", "make_many_T", "own_device", "prepare"]
 
@@ -51,53 +51,72 @@ def _rows(value: torch.Tensor, count: int, layer: str) -> int:
     return value.shape[0] // count
 
 
-def _each_for_itself(batch: Sequence[Unit]) -> Callable[[Activations], torch.Tensor]:
-    """[N]: each image's own objective, of what it alone is seen to do."""
+def each_for_itself(objectives: Sequence[Objective]) -> Objective:
+    """[N]: each image's own objective, of what it alone is seen to do.
+
+    Args:
+        objectives: one for each image of the batch.
+    """
 
     def values(T: Activations) -> torch.Tensor:
-        views = _Views(T, len(batch))
+        views = _Views(T, len(objectives))
         # A batch of one is seen whole: then an objective may take gradients between layers, too.
-        return torch.stack([_value_of(u, T if len(batch) == 1 else views.of(k)) for k, u in enumerate(batch)])
+        seen = [T] if len(objectives) == 1 else [views.of(index) for index in range(len(objectives))]
+        return torch.stack([_value_of(one, own) for one, own in zip(objectives, seen, strict=True)])
 
-    return values
-
-
-def _value_of(unit: Unit, T: Activations) -> torch.Tensor:
-    try:
-        value = unit.objective(T)
-    except RuntimeError as error:
-        if "not have been used in the graph" not in str(error):
-            raise
-        raise ValueError(
-            f"The objective {unit.name!r} takes gradients between layers, which images of a batch share: pass "
-            "batch_size=1."
-        ) from error
-    check_value(value, unit.name)
-    return value.sum()
+    return _many("each_for_itself", values, f"{len(objectives)} objectives", objectives=list(objectives))
 
 
-def _channels(layer: str, numbers: torch.Tensor) -> Callable[[Activations], torch.Tensor]:
-    """[N]: mean over the positions of each image's own channel of one layer."""
-    count = len(numbers)
+def each_channel(layer: str, channels: Sequence[int]) -> Objective:
+    """[N]: mean over the positions of each image's own channel of one layer.
+
+    Args:
+        layer: the layer's name.
+        channels: one for each image of the batch.
+    """
+    count = len(channels)
+
+    @functools.cache
+    def numbers(device: torch.device) -> torch.Tensor:  # copied once: the loop is not to wait for it
+        return torch.tensor(channels, device=device)
 
     def values(T: Activations) -> torch.Tensor:
         activation = T(layer)
         activation = activation.unflatten(0, (count, _rows(activation, count, layer)))  # [N, rows, C, ...]
-        index = numbers.reshape(count, *[1] * (activation.ndim - 1))
+        index = numbers(activation.device).reshape(count, *[1] * (activation.ndim - 1))
         index = index.expand(-1, activation.shape[1], 1, *activation.shape[3:])
         return activation.gather(2, index).flatten(1).mean(1)
 
-    return values
+    return _many("each_channel", values, f"{count} channels of {layer}", layer=layer, channels=list(channels))
 
 
-def _objective(batch: Sequence[Unit], device: torch.device) -> Objective:
-    layers = {unit.layers for unit in batch}
-    description = f"{len(batch)} units of {', '.join(sorted({unit.layer for unit in batch}))}"
-    if len(layers) == 1 and all(unit.channel is not None for unit in batch):
-        # On the device from the start: the loop is not to wait for a copy.
-        numbers = torch.tensor([unit.channel for unit in batch], device=device)
-        return Objective(_channels(batch[0].layer, numbers), "many_units", description)
-    return Objective(_each_for_itself(batch), "many_units", description)
+def _many(name: str, values: Callable[[Activations], torch.Tensor], description: str, **arguments: Any) -> Objective:
+    return Objective(values, name, description, lambda: {"objective": name, "args": plain.to_data(arguments)})
+
+
+plain.register("objective", "each_for_itself", each_for_itself)
+plain.register("objective", "each_channel", each_channel)
+
+
+def _value_of(objective: Objective, T: Activations) -> torch.Tensor:
+    name = name_of(objective)
+    try:
+        value = objective(T)
+    except RuntimeError as error:
+        if "not have been used in the graph" not in str(error):
+            raise
+        raise ValueError(
+            f"The objective {name!r} takes gradients between layers, which images of a batch share: pass batch_size=1."
+        ) from error
+    check_value(value, name)
+    return value.sum()
+
+
+def _objective(batch: Sequence[Unit]) -> Objective:
+    channels = [unit.channel for unit in batch if unit.channel is not None]
+    if len(channels) == len(batch) and len({unit.layers for unit in batch}) == 1:
+        return each_channel(batch[0].layer, channels)
+    return each_for_itself([unit.objective for unit in batch])
 
 
 # Images of a batch ----------------------------------------------------------------------------
@@ -135,12 +154,16 @@ def _alone_and_joined(make: Callable[[], Parameterization], count: int) -> Param
     parts = [make() for _ in range(count)]
     if len({id(part) for part in parts}) < count:
         raise ValueError("param_f gives the same image again: let it make a new one each time it is called.")
-    return parts[0] if count == 1 else _Joined(parts)
+    return parts[0] if count == 1 else joined(parts)
+
+
+@parameterization
+def joined(parts: Sequence[Parameterization]) -> Parameterization:
+    """Images made one by one, as a batch; each draws as if it were alone."""
+    return _Joined(parts)
 
 
 class _Joined(Parameterization):
-    """Images made one by one, as a batch; each draws as if it were alone."""
-
     def __init__(self, parts: Sequence[Parameterization]) -> None:
         super().__init__()
         self.parts = torch.nn.ModuleList(parts)
@@ -184,7 +207,7 @@ class Setup:
 
     def vis(self, model: Model, batch: Sequence[Unit], device: torch.device) -> VisT:
         """A batch, ready to be stepped; its loss is [N]."""
-        return self.render(model, _objective(batch, device), [unit.seed for unit in batch], device)
+        return self.render(model, _objective(batch), [unit.seed for unit in batch], device)
 
     def render(self, model: Model, objective: Any, seeds: Sequence[int], device: torch.device) -> VisT:
         """A render of any objective of as many images as there are seeds."""
@@ -196,8 +219,6 @@ class Setup:
                 "channels]."
             )
         source = RandomSource(seeds=seeds, shared=self.seed, per_image=self.per_image)
-        if not images.ready:
-            images.reset(source.scope("param"))
         return VisT(
             model,
             objective,

@@ -14,10 +14,15 @@ from lucid_port.optvis import objectives, plain
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.sampling import DEFAULT_SEED
 
-__all__ = ["Channels", "Unit", "find_units", "identity", "names_several", "parse_units"]
+__all__ = ["Channels", "Unit", "find_units", "identity", "name_of", "names_several", "parse_units"]
 
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 _SYNTAX = "write 'layer:*', or 'layer:' and numbers, as in 'mixed4a_pre_relu:3,7,20-25'"
+
+
+def name_of(objective: Objective) -> str:
+    """What an objective is, for people, on one line."""
+    return " ".join((objective.description or objective.name or "objective").split())
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Unit:
         """What it is, for people: `layer:channel`, or the objective's description."""
         if self.channel is not None:
             return f"{self.layer}:{self.channel}"
-        return " ".join((self.objective.description or self.objective.name or "objective").split())
+        return name_of(self.objective)
 
     @property
     def batches_with(self) -> tuple[tuple[str, ...], bool]:

@@ -94,8 +94,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
 
     add = PictureFolder.add
 
-    def interrupted(folder, finished):
-        add(folder, finished)
+    def interrupted(folder, *arguments):
+        add(folder, *arguments)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(PictureFolder, "add", interrupted)

@@ -59,7 +59,7 @@ def save(
         save_context: collect the result there, too.
         **kwargs: for the format. Pictures: `domain`, the range of values; **by default it is
             the picture's own**, so that contrast is stretched as in Lucid. Pass `(0, 1)` to keep
-            values.
+            values. `metadata`: a text for the file to carry.
 
     Returns:
         A description: type, url, and what the format adds.
@@ -128,11 +128,13 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
         raise NotADirectoryError(f"{name} cannot be written: {folder} is no folder that can be written to.")
 
 
-def _save_image(thing: Any, fmt: str, domain: Domain | None = None, quality: int = 90) -> tuple[bytes, dict]:
+def _save_image(
+    thing: Any, fmt: str, domain: Domain | None = None, quality: int = 90, metadata: str | None = None
+) -> tuple[bytes, dict]:
     array = as_picture(thing)
     height, width = array.shape[:2]
     bands = array.shape[2] if array.ndim == 3 else 1
-    data = serialize_array(array, domain, fmt, quality)
+    data = serialize_array(array, domain, fmt, quality, metadata)
     return data, {"type": "image", "shape": (width, height, bands)}
 
 

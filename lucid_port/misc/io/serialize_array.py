@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from lucid_port.misc import checks
 
 __all__ = ["as_picture", "normalize_array", "serialize_array", "to_array"]
 
 Domain = tuple[float, float]
+
+METADATA_KEY = "lucid_port"
+"""Keyword of the text that a PNG carries. In JPEG it is the comment, in WebP the XMP block."""
+MOST_COMMENT = 65_000  # bytes that a JPEG's comment holds
 
 
 def to_array(thing: Any) -> np.ndarray:
@@ -96,7 +100,9 @@ def _checked_domain(domain: Any, values: np.ndarray) -> tuple[Any, Any]:
     return low, high
 
 
-def serialize_array(array: Any, domain: Domain | None = (0, 1), fmt: str = "png", quality: int = 70) -> bytes:
+def serialize_array(
+    array: Any, domain: Domain | None = (0, 1), fmt: str = "png", quality: int = 70, metadata: str | None = None
+) -> bytes:
     """A picture ([H, W], [H, W, 1], [H, W, 3] or [H, W, 4]) in a file format.
 
     Args:
@@ -104,6 +110,7 @@ def serialize_array(array: Any, domain: Domain | None = (0, 1), fmt: str = "png"
         domain: range of values; None takes the array's own.
         fmt: png, jpg, jpeg or webp.
         quality: of lossy formats.
+        metadata: a text for the file to carry (a JPEG only if it is shorter than 65,000 bytes).
 
     Raises:
         TypeError, ValueError: the array is no picture, or the format is unknown.
@@ -117,5 +124,18 @@ def serialize_array(array: Any, domain: Domain | None = (0, 1), fmt: str = "png"
     if name == "jpeg" and picture.mode in ("RGBA", "LA"):
         picture = picture.convert("RGB" if picture.mode == "RGBA" else "L")
     buffer = io.BytesIO()
-    picture.save(buffer, name, quality=quality)
+    carried = _carried(name, metadata) if metadata is not None else {}
+    picture.save(buffer, name, quality=quality, **carried)
     return buffer.getvalue()
+
+
+def _carried(name: str, metadata: str) -> dict[str, Any]:
+    """Pillow's arguments that make a file of this format carry a text; none where it cannot."""
+    encoded = metadata.encode()
+    if name == "png":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt(METADATA_KEY, metadata, zip=True)
+        return {"pnginfo": text}
+    if name == "jpeg" and len(encoded) < MOST_COMMENT:
+        return {"comment": encoded}
+    return {"xmp": encoded} if name == "webp" else {}

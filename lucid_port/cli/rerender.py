@@ -1,0 +1,50 @@
+"""`lucid-port rerender`: a picture again, from the recipe that it carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lucid_port.cli.console import Device
+
+
+def command(
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture that lucid-port wrote, or its .json.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PATH", help="Write it there; else it is only compared.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Make a picture again from its recipe, and say how it compares.
+
+    On the same processor, versions and number of threads, every bit is the same. Elsewhere it starts from the same
+    image with the same draws, and rounding does the rest.
+
+    Example: lucid-port rerender eyes.png -o again.png
+    """
+    import torch
+
+    from lucid_port.misc.io.saving import check_picture_path
+    from lucid_port.optvis.acceleration import find_device
+    from lucid_port.optvis.progress import ProgressBar
+    from lucid_port.optvis.recipe_files import compare_pictures, read_recipe, save_picture
+
+    if output is not None:
+        check_picture_path(output)
+    recipe = read_recipe(picture)
+    place = find_device(device or "cpu")
+    threads = recipe.made_with.get("threads")
+    if isinstance(threads, int) and threads > 0:
+        torch.set_num_threads(threads)  # sums are split among them, which decides their last bits
+    bar = ProgressBar(recipe.steps)
+    again = recipe.render(device=place, callbacks=[bar])
+    bar.close()
+    if output is not None:
+        save_picture(again, output, recipe)
+        typer.echo(f"{output}: {recipe.steps} steps")
+    if picture.suffix.lower() == ".png":
+        typer.echo(f"{picture}: {compare_pictures(picture, again)}")
+    for difference in recipe.differences(place):
+        typer.echo(difference)

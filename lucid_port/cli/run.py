@@ -1,0 +1,31 @@
+"""`lucid-port run`: what a recipe file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lucid_port.cli.console import Device
+
+
+def command(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: .toml or .json.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PATH", help="The picture, or the folder for several.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Render what a recipe file says; docs/recipes.md lists its keys.
+
+    Example: lucid-port run eyes.toml -o eyes.png
+    """
+    from lucid_port.optvis.acceleration import find_device
+    from lucid_port.optvis.progress import ProgressBar
+    from lucid_port.optvis.recipe_files import read_document
+    from lucid_port.optvis.recipe_plan import run_document
+
+    place = None if device is None else str(find_device(device))
+    for path in run_document(read_document(recipe), output, place, lambda steps: [ProgressBar(steps)]):
+        typer.echo(path)

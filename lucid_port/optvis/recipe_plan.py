@@ -1,0 +1,215 @@
+"""Renders as people write them down: a short document, in TOML or JSON, that says what is not the default.
+
+model = "InceptionV1_caffe"
+units = "inception_4a_output:300-309"
+size = 160
+output = "eyes"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from converters.errors import nearest_names
+from lucid_port.misc import checks
+from lucid_port.optvis import objectives, param, plain
+from lucid_port.optvis.optimizer import TFAdam
+from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
+from lucid_port.optvis.recipe_files import save_picture
+from lucid_port.optvis.render import Callback, Model, render_vis
+from lucid_port.optvis.render_many import STEPS, render_many
+from lucid_port.optvis.units import names_several
+
+__all__ = ["Plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to render.
+
+    Attributes:
+        model: a name of the catalogue, or a path.
+        units: as for `render_many`, e.g. `"mixed4a_pre_relu:*"`; several go into a folder.
+        objective: instead of units, one objective: `"layer:channel"` or plain data.
+        size: height and width in pixels.
+        image: instead of a size, a parameterization as plain data.
+        steps: number of updates.
+        lr: learning rate of Lucid's Adam.
+        optimizer: instead of a rate, `{optimizer = "SGD", args = {lr = 1.0}}`.
+        transforms: "standard", or a list of plain data; an empty list for none.
+        seed, seeds, per_image, relu_gradient_override, precision, compile: as for `render_vis` and `render_many`.
+        value_range, bgr: of a model that does not say.
+        output: the picture, or the folder for several.
+        sheet, batch_size: as for `render_many`.
+
+    Raises:
+        TypeError, ValueError: the plan contradicts itself, or lacks something.
+    """
+
+    model: str
+    units: Any = None
+    objective: Any = None
+    size: int | None = None
+    image: Any = None
+    steps: int = STEPS
+    lr: float | None = None
+    optimizer: Any = None
+    transforms: Any = "standard"
+    seed: int = 0
+    seeds: Any = None
+    per_image: bool = False
+    relu_gradient_override: bool = True
+    precision: str = "float32"
+    compile: bool = False
+    value_range: Any = None
+    bgr: bool | None = None
+    output: str | None = None
+    sheet: bool = False
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.text(self.model, "A recipe's model", "a name such as 'InceptionV1', or a path")
+        for one, other in (("units", "objective"), ("size", "image"), ("lr", "optimizer")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"A recipe has either {one} or {other}, not both.")
+        if self.units is None and self.objective is None:
+            raise ValueError("The recipe does not say what to render: give units, as in units = 'mixed4a:*'.")
+        checks.whole(self.steps, "A recipe's steps", 1)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Plan:
+        """The plan that a parsed document says.
+
+        Raises:
+            ValueError: it has a key that plans do not have, or lacks the model.
+        """
+        names = [f.name for f in fields(cls)]
+        unknown = [key for key in document if key not in names]
+        if unknown:
+            hint = nearest_names(unknown[0], names) or f" The keys are {', '.join(names)}."
+            raise ValueError(f"A recipe has no key {unknown[0]!r}.{hint}")
+        if "model" not in document:
+            raise ValueError("The recipe names no model, as in model = 'InceptionV1'.")
+        return cls(**document)
+
+    @property
+    def makes_folder(self) -> bool:
+        """Whether several pictures come of it."""
+        if self.units is None:
+            return False
+        return not isinstance(self.units, str) or names_several(self.units) or self.sheet
+
+    def open_model(self) -> Model:
+        """The model, from its name or path."""
+        from lucid_port.modelzoo.nets_factory import open_model
+
+        value_range = None if self.value_range is None else tuple(self.value_range)
+        return open_model(self.model, image_value_range=value_range, is_BGR=self.bgr)
+
+    def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
+        """Render it.
+
+        Args:
+            output: the picture, or the folder for several.
+            model: from `open_model`, on its device.
+            callbacks: called after each update of a single picture.
+            verbose: show progress.
+
+        Returns:
+            The pictures' paths.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted; what is finished is there, and the same run goes on with the rest.
+        """
+        return (self._run_many if self.makes_folder else self._run_one)(output, model, callbacks, verbose)
+
+    def _run_one(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool) -> list[Path]:
+        if self.seeds is not None or self.per_image:
+            raise ValueError("A recipe of one picture has a seed, not seeds or per_image.")
+        objective = self.units if self.objective is None else self.objective
+        pictures = render_vis(
+            model,
+            objectives.as_objective(plain.from_data(objective)),
+            lambda: param.image(self.size or 128) if self.image is None else plain.from_data(self.image),
+            self._optimizer(),
+            self._transforms(),
+            thresholds=(self.steps - 1,),
+            verbose=False,
+            relu_gradient_override=self.relu_gradient_override,
+            seed=self.seed,
+            precision=self.precision,
+            compile=self.compile,
+            callbacks=callbacks,
+        )
+        if not pictures:
+            raise KeyboardInterrupt
+        return [pictures.save(output)]
+
+    def _run_many(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool) -> list[Path]:
+        if self.compile:
+            raise ValueError("compile is for recipes of one picture.")
+        renders = render_many(
+            model,
+            self.units,
+            None if self.image is None else lambda: plain.from_data(self.image),
+            self._optimizer(),
+            self._transforms(),
+            self.relu_gradient_override,
+            size=self.size,
+            steps=self.steps,
+            seed=self.seed,
+            seeds=self.seeds,
+            per_image=self.per_image,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            output=output,
+            sheet=self.sheet,
+            verbose=verbose,
+        )
+        if renders.interrupted:
+            raise KeyboardInterrupt
+        return list(dict.fromkeys(one.path for one in renders if one.path is not None))
+
+    def _optimizer(self) -> Callable[[Any], Any] | None:
+        if self.optimizer is not None:
+            return make_optimizer(self.optimizer)
+        rate = self.lr
+        return None if rate is None else lambda parameters: TFAdam(parameters, lr=rate)
+
+    def _transforms(self) -> Any:
+        if self.transforms == "standard":
+            return None
+        if isinstance(self.transforms, str):
+            raise ValueError(f"A recipe's transforms are 'standard' or a list, not {self.transforms!r}.")
+        return plain.from_data(self.transforms)
+
+
+def run_document(
+    document: Mapping[str, Any], output: Path | None, device: str | None, callbacks: Callable[[int], list[Callback]]
+) -> list[Path]:
+    """Render what a document says: a plan, or the recipe of a picture.
+
+    Args:
+        document: parsed.
+        output: where to, instead of what the document says.
+        device: where to render.
+        callbacks: from the number of steps, what is called after each update of a single picture.
+
+    Raises:
+        ValueError: it does not say what is needed.
+    """
+    if is_recipe(document):
+        recipe = Recipe.from_data(document)
+        if output is None:
+            raise ValueError("The recipe of a picture does not say where to write it: give an output (-o).")
+        return [save_picture(recipe.render(device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
+    plan = Plan.from_document(document)
+    target = output if output is not None else None if plan.output is None else Path(plan.output)
+    if target is None:
+        raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+    model: Any = plan.open_model()
+    model = model if device is None else model.to(device)
+    return plan.run(target, model, callbacks(plan.steps))
