@@ -36,9 +36,9 @@ _SHARING_CALLS = _names(
     """adjoint alpha_dropout as_strided atleast_1d atleast_2d atleast_3d bfloat16 broadcast_tensors broadcast_to chunk
     contiguous cpu cuda detach diagonal double dropout dropout1d dropout2d dropout3d dsplit expand expand_as
     feature_alpha_dropout flatten float getattr getitem half hsplit imag movedim moveaxis narrow permute pin_memory
-    positive ravel real reshape reshape_as resolve_conj select split split_with_sizes squeeze swapaxes swapdims t
-    tensor_split to transpose type type_as unbind unflatten unfold unsqueeze view view_as view_as_complex view_as_real
-    vsplit"""
+    positive ravel real reshape reshape_as resolve_conj select split split_with_sizes squeeze stochastic_depth swapaxes
+    swapdims t tensor_split to transpose type type_as unbind unflatten unfold unsqueeze view view_as view_as_complex
+    view_as_real vsplit"""
 )
 _SIZES = _names(
     """data_ptr dim element_size get_device is_complex is_contiguous is_floating_point ndimension numel size
@@ -82,7 +82,7 @@ def is_opaque(node: fx.Node, root: nn.Module) -> bool:
     if module is not None:
         kind = type(module)
         own = kind.__module__.startswith("torch.nn.modules.") and "forward" not in module.__dict__
-        return not own or next(module.children(), None) is not None
+        return not own or (kind is not nn.MultiheadAttention and next(module.children(), None) is not None)
     return node.op == "call_function" and not (_is_torchs(node.target) or _is_pythons(node.target))
 
 
@@ -141,20 +141,18 @@ def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
     return Changes(before, seen)
 
 
-def is_no_tensor(node: fx.Node, others: set[fx.Node]) -> bool:
-    """Whether a node's value is surely no tensor: a size, what is computed of sizes, a check.
-
-    Args:
-        node: the node.
-        others: those before it of which this is known.
-    """
-    name = call_name(node)
-    if node.target is getattr:
-        return node.args[1] in _PROPERTIES
-    if name in _SIZES or node.target is torch._assert:
-        return True
-    computes = node.op == "call_function" and _is_pythons(node.target)
-    return computes and bool(node.all_input_nodes) and all(source in others for source in node.all_input_nodes)
+def no_tensors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    """The nodes whose value is surely no tensor: sizes, what is computed of sizes, checks."""
+    found: set[fx.Node] = set()
+    for node in nodes:
+        sources = node.all_input_nodes
+        is_property = node.target is getattr and node.args[1] in _PROPERTIES
+        computes = node.op == "call_function" and _is_pythons(node.target) and bool(sources)
+        is_call = node.op in ("call_function", "call_method")
+        is_size = is_call and (call_name(node) in _SIZES or node.target is torch._assert)
+        if is_property or is_size or (computes and found.issuperset(sources)):
+            found.add(node)
+    return found
 
 
 def channels(nodes: Iterable[fx.Node], root: nn.Module) -> dict[fx.Node, int | None]:
@@ -285,7 +283,7 @@ def _is_pythons(function: Any) -> bool:
 
 
 def _is_torchs(function: Any) -> bool:
-    """Whether a function is torch's own."""
+    """Whether a function is torch's own, or torchvision's: none of them hides a ReLU."""
     home = getattr(function, "__module__", None) or ""
     is_builtin = not inspect.isfunction(function) and not home
-    return is_builtin or home == "torch" or home.startswith("torch.")
+    return is_builtin or home == "torch" or home.startswith(("torch.", "torchvision.ops."))

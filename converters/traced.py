@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from converters.effects import call_name, called_module, channels, find_changes,
 from converters.fusion import Function, Functions, are_watched
 from converters.model import LayerInfo, Layers
 from converters.program import Metadata
+
+CANNOT_REPLACE = "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
 
 Forward = Callable[[nn.Module, Tensor], tuple[Any, ...]]
 
@@ -43,10 +46,12 @@ class LayerGraph:
         self._relus = {node: kind for node in graph.nodes if (kind := relu_kind(node, root)) is not None}
         self._forwards: dict[tuple[tuple[str, ...], Functions], Forward] = {}
 
-    def can_replace(self, root: nn.Module) -> bool:
-        """Whether every ReLU is a node of its own, and nobody watches one that is a module."""
+    def relus(self, root: nn.Module) -> list[nn.Module] | None:
+        """The ReLUs that are modules; None where there may be others inside of something that the graph calls."""
+        if self._is_opaque:
+            return None
         modules = (called_module(node, root) for node in self._relus)
-        return not self._is_opaque and not are_watched(module for module in modules if module is not None)
+        return [module for module in modules if module is not None]
 
     def run(self, root: nn.Module, x: Tensor, nodes: Sequence[str], functions: Functions = ()) -> tuple[Any, ...]:
         """The values that some nodes gave, whatever was changed in place behind them.
@@ -151,9 +156,14 @@ class TracedNetwork(nn.Module):
         self.module = graph_module.eval().requires_grad_(False)
         self.metadata = Metadata("") if metadata is None else metadata
         self._names = dict(names)
-        self._graph = LayerGraph(graph_module.graph, graph_module)
-        self._parts = list(graph_module.modules())
+        self._look()
         self.layers = Layers(layer_infos(graph_module.graph, graph_module, names, ops or {}))
+
+    def _look(self) -> None:
+        """Finds what the graph calls."""
+        self._parts = list(self.module.modules())
+        self._graph = LayerGraph(self.module.graph, self.module)
+        self._relus = self._graph.relus(self.module)
 
     def forward(self, x: Tensor) -> Any:
         """What the graph itself gives."""
@@ -162,7 +172,8 @@ class TracedNetwork(nn.Module):
     @property
     def can_replace(self) -> bool:
         """Whether `activations` takes `instead`: no ReLU may hide in a module or be watched by a hook."""
-        return self._present_graph().can_replace(self.module)
+        self._look_again()
+        return self._relus is not None and not are_watched(self._relus)
 
     def activations(
         self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
@@ -183,23 +194,20 @@ class TracedNetwork(nn.Module):
         names = [names] if isinstance(names, str) else list(names)
         nodes = [self._names[self.layers[name].name] for name in names]
         if instead and not self.can_replace:
-            raise ValueError("A ReLU of this network lies in a module, or has a hook: it cannot be replaced.")
-        functions = tuple((instead or {}).items())
-        return tensors(names, self._present_graph().run(self.module, x, nodes, functions))
+            raise ValueError(CANNOT_REPLACE)
+        self._look_again()
+        return tensors(names, self._graph.run(self.module, x, nodes, tuple((instead or {}).items())))
 
-    def _present_graph(self) -> LayerGraph:
-        """The graph, looked at anew where modules were put in the place of others."""
-        if not torch.compiler.is_compiling():
-            parts = list(self.module.modules())
-            if not same_objects(parts, self._parts):
-                self._graph, self._parts = LayerGraph(self.module.graph, self.module), parts
-        return self._graph
+    def _look_again(self) -> None:
+        """Takes note of modules that were put in the place of others."""
+        if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
+            self._look()
 
     def __getstate__(self) -> dict[str, Any]:
         # fx writes a graph as code, from which it comes back with other names in the same order.
         order = {node.name: position for position, node in enumerate(self.module.graph.nodes)}
         positions = {name: order[node] for name, node in self._names.items()}
-        hidden = ("_graph", "_parts", "_names")
+        hidden = ("_graph", "_parts", "_relus", "_names")
         return {**{key: value for key, value in self.__dict__.items() if key not in hidden}, "_positions": positions}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -207,8 +215,7 @@ class TracedNetwork(nn.Module):
         super().__setstate__(state)
         nodes = list(self.module.graph.nodes)
         self._names = {name: nodes[position].name for name, position in positions.items()}
-        self._graph = LayerGraph(self.module.graph, self.module)
-        self._parts = list(self.module.modules())
+        self._look()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TracedNetwork:
         twin = type(self).__new__(type(self))
@@ -246,9 +253,9 @@ def layer_infos(
     return found
 
 
-def same_objects(first: Sequence[Any], second: Sequence[Any]) -> bool:
-    """Whether two lists hold the very same objects."""
-    return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
+def same_objects(first: Iterable[Any], second: Iterable[Any]) -> bool:
+    """Whether two series hold the very same objects."""
+    return all(a is b for a, b in itertools.zip_longest(first, second))
 
 
 def _copied(value: Any) -> Any:

@@ -1,19 +1,33 @@
-"""Any PyTorch network as a model that objectives, overrides and renders accept."""
+"""Any PyTorch network as a model that objectives, overrides and renders accept.
+
+Layers are the network's modules by their dotted names (`layer4.2.conv1`), and where `torch.fx` can trace the network,
+also what its code computes between them (`layer4.2.add`), and every further run of a module (`layer4.2.relu_1`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
-from converters import LayerInfo
+from converters import ConvertedModel, LayerInfo, LayerNotFoundError
+from converters.effects import call_name, channels, no_tensors, stated_channels
+from converters.fusion import Function, are_watched
 from converters.model import Layers
+from converters.traced import CANNOT_REPLACE, LayerGraph, TracedNetwork, same_objects, tensors
 from lucid_port.misc import checks
 from lucid_port.modelzoo.vision_base import Model
+
+_ROOT = "module"  # what `TorchNetwork` calls the network
 
 
 class _Found(Exception):
@@ -21,52 +35,138 @@ class _Found(Exception):
 
 
 class TorchNetwork(nn.Module):
-    """A PyTorch network whose layers answer to their dotted module names (`layer4.2.conv1`).
+    """A PyTorch network whose layers answer to names.
+
+    Where `torch.fx` traces the network, only what the asked layers need is computed. Where it does not (its code
+    depends on values, as in many transformers), or where a hook sits on a module that holds others, layers are read
+    by forward hooks, and the network runs up to the last of them.
 
     Args:
         module: the network; put into evaluation mode, its weights frozen.
+        trace: whether to try to trace it.
 
     Attributes:
-        layers: dotted name -> `converters.LayerInfo`, whose op is the module's class.
+        layers: name -> `converters.LayerInfo`, whose op is the module's class or the function's name, and whose
+            `module` is empty for functions. First those that run, in their order, then modules that are not known to.
+        untraced: why only modules are layers, as a clause; None where the network was traced.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    layers: Layers
+    untraced: str | None
+
+    def __init__(self, module: nn.Module, trace: bool = True) -> None:
         super().__init__()
         self.module = module.eval().requires_grad_(False)
+        self._traces = trace
         self._lock = threading.Lock()
-        names = [(name, part) for name, part in module.named_modules() if name]
-        self.layers = Layers([LayerInfo(name, type(part).__name__, _channels(part), name) for name, part in names])
+        self._look()
+
+    def _look(self) -> None:
+        """Finds the network's layers."""
+        self._parts = list(self.module.modules())
+        self._holders = [part for part in self._parts if next(part.children(), None) is not None]
+        self._trace: Trace | None = None
+        self.untraced = "trace=False was given"
+        if self._traces and are_watched(self._holders):
+            self.untraced = "a module that holds others has a hook or a forward of its own"
+        elif self._traces:
+            try:
+                self._trace, self.untraced = Trace(self), None
+            except Exception as error:  # whatever the network's own code raises when it is run without an image
+                self.untraced = f"torch.fx cannot trace the network ({_one_line(error)})"
+        self.layers = _layers(self.module, self._trace)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+        hidden = ("_lock", "_trace", "_parts", "_holders", "layers", "untraced")
+        return {key: value for key, value in self.__dict__.items() if key not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._lock = threading.Lock()
+        self._look()
 
     def forward(self, x: Tensor) -> Any:
         """What the network itself gives."""
         return self.module(x)
 
-    def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Some layers' values. The network runs no further than the last of them.
+    @property
+    def can_replace(self) -> bool:
+        """Whether `activations` takes `instead`: the network is traced, and no ReLU hides in a module or has a hook."""
+        trace = self._present_trace()
+        return trace is not None and trace.relus is not None and not are_watched([*self._holders, *trace.relus])
 
-        Where a layer runs several times in one pass, its first value counts.
+    def activations(
+        self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
+    ) -> dict[str, Tensor]:
+        """Some layers' values, as they were when the layers gave them.
+
+        Where a module runs several times in one pass, its first value has its name.
 
         Args:
             x: what the network takes.
-            names: dotted module names.
+            names: of the layers.
+            instead: functions in the place of every "Relu" or "Relu6", where `can_replace`.
 
         Raises:
-            converters.LayerNotFoundError: a name is no module's.
+            converters.LayerNotFoundError: a name is no layer's.
             ValueError: a layer does not run in this network, or its value is not a tensor.
         """
-        if isinstance(names, str):
-            names = [names]
+        names = [names] if isinstance(names, str) else list(names)
         if self.module.training:
             raise ValueError("The network is in training mode, in which renders change it: call its eval() first.")
-        modules = {name: self.module.get_submodule(self.layers[name].module) for name in names}
+        if instead and not self.can_replace:
+            raise ValueError(CANNOT_REPLACE)
+        trace = self._present_trace()
+        asked = {name: self._find(name) for name in names}
+        nodes = {} if trace is None else {n: trace.nodes[i.name] for n, i in asked.items() if i.name in trace.nodes}
+        if are_watched(self._holders):  # a traced pass runs what they hold, and not them themselves
+            nodes = {name: node for name, node in nodes.items() if asked[name].module != asked[name].name}
+        found = self._seen_by_hooks(x, {name: info.module for name, info in asked.items() if name not in nodes})
+        if trace is not None and nodes:
+            functions = tuple((instead or {}).items())
+            found |= tensors(nodes, trace.graph.run(self, x, list(nodes.values()), functions))
+        return {name: found[name] for name in names}
+
+    def check_channels(self, channels: int | None) -> None:
+        """Refuses images of another number of channels than the network reads.
+
+        Raises:
+            ValueError: a convolution reads the image, with another number of channels.
+        """
+        for info in [] if self._trace is None else self._trace.first:
+            part = self.module.get_submodule(info.module)
+            wanted = getattr(part, "in_channels", channels) if info.module else channels
+            if channels is not None and wanted != channels:
+                raise ValueError(
+                    f"Layer {info.name!r} reads images of {wanted} channel{'s' * (wanted != 1)}, and image_shape says "
+                    f"{channels}: give image_shape=(height, width, {wanted})."
+                )
+
+    def _find(self, name: str) -> LayerInfo:
+        try:
+            return self.layers[name]
+        except LayerNotFoundError as error:
+            if self.untraced is not None:
+                error.args = (f"{error} Only modules are layers here, because {self.untraced}.",)
+            raise
+
+    def _present_trace(self) -> Trace | None:
+        """The trace, made anew where modules were put in the place of others."""
+        if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
+            self._look()
+        return self._trace
+
+    def _seen_by_hooks(self, x: Tensor, names: Mapping[str, str]) -> dict[str, Tensor]:
+        """What modules give in a pass that ends with the last of them.
+
+        Args:
+            x: what the network takes.
+            names: of layers, with the paths of their modules.
+        """
+        modules = {name: self.module.get_submodule(path) for name, path in names.items()}
         found: dict[str, Tensor] = {}
+        if not modules:
+            return found
         with self._lock:  # hooks sit on the modules, where passes of other threads would meet them
             handles = [_capture(part, name, found, len(modules)) for name, part in modules.items()]
             try:
@@ -79,7 +179,7 @@ class TorchNetwork(nn.Module):
         missing = [name for name in modules if name not in found]
         if missing:
             raise ValueError(f"Layer {missing[0]!r} did not run: the network's forward pass does not use it.")
-        return {name: found[name] for name in names}
+        return found
 
 
 def _capture(part: nn.Module, name: str, found: dict[str, Tensor], wanted: int) -> RemovableHandle:
@@ -98,13 +198,130 @@ def _capture(part: nn.Module, name: str, found: dict[str, Tensor], wanted: int) 
     return part.register_forward_hook(hook)
 
 
-def _channels(part: nn.Module) -> int | None:
-    """The number of channels that a module says it gives."""
-    for attribute in ("out_channels", "out_features", "num_features"):
-        value = getattr(part, attribute, None)
-        if isinstance(value, int):
-            return value
-    return None
+def _one_line(error: Exception) -> str:
+    line = " ".join(str(error).split())
+    shown = line if len(line) <= 120 else f"{line[:117]}..."
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
+# Tracing --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What a traced pass gave at one place.
+
+    Attributes:
+        node: the node that computes it.
+        base: the path of the module that ran, or `path.function` for what the code of a module called.
+        path: the path of the module that ran; empty for functions.
+    """
+
+    node: fx.Node
+    base: str
+    path: str
+
+
+class _Tracer(fx.Tracer):
+    """Notes in which module each node was made, and which node each run of a module gave.
+
+    Attributes:
+        values: in the order in which they were computed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[_Value] = []
+        self._path = ""
+
+    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As `fx.Tracer` does it."""
+        outer, self._path = self._path, self.path_of_module(m)
+        result = super().call_module(m, forward, args, kwargs)
+        if isinstance(result, fx.Proxy) and self._path != _ROOT:
+            path = self._path.removeprefix(f"{_ROOT}.")
+            self.values.append(_Value(result.node, path, path))
+        self._path = outer
+        return result
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        """As `fx.Tracer` does it."""
+        node = super().create_node(*args, **kwargs)
+        if node.op in ("call_function", "call_method"):
+            self.values.append(_Value(node, f"{self._path}.{call_name(node)}".removeprefix(f"{_ROOT}."), ""))
+        return node
+
+
+class Trace:
+    """What `torch.fx` finds in a network's code.
+
+    Args:
+        network: the network.
+
+    Attributes:
+        graph: the nodes, to run them.
+        relus: the ReLUs that are modules; None where others may hide.
+        nodes: name of a layer -> name of its node, in the order in which they run.
+        layers: what the layers are.
+        first: the layers that read the image itself.
+    """
+
+    def __init__(self, network: TorchNetwork) -> None:
+        tracer = _Tracer()
+        with _untouched(network.module):
+            graph = tracer.trace(network)
+        self.graph = LayerGraph(graph, network)
+        self.relus = self.graph.relus(network)
+        values = _numbered(tracer.values, {name for name, _ in network.module.named_modules()})
+        sizes, sizeless = channels(graph.nodes, network), no_tensors(graph.nodes)
+        image = next(node for node in graph.nodes if node.op == "placeholder")
+        self.nodes: dict[str, str] = {}
+        self.layers: list[LayerInfo] = []
+        self.first: list[LayerInfo] = []
+        for name, value in values.items():
+            if value.node in sizeless:
+                continue
+            self.nodes[name] = value.node.name
+            part = network.module.get_submodule(value.path)
+            op = type(part).__name__ if value.path else call_name(value.node)
+            self.layers.append(LayerInfo(name, op, sizes[value.node], value.path))
+            if image in value.node.all_input_nodes:
+                self.first.append(self.layers[-1])
+
+
+def _numbered(values: Iterable[_Value], modules: set[str]) -> dict[str, _Value]:
+    """Names for values: a module's path for what it gives first, `relu_1` for what a second `relu` beside it gives."""
+    found: dict[str, _Value] = {}
+    runs: Counter[str] = Counter()
+    for value in values:
+        name = value.base
+        while name in found or (name in modules and name != value.path):
+            runs[value.base] += 1
+            name = f"{value.base}_{runs[value.base]}"
+        found[name] = value
+    return found
+
+
+@contextlib.contextmanager
+def _untouched(module: nn.Module) -> Iterator[None]:
+    """Context behind which modules have the attributes that they had: a traced pass may have left its own."""
+    before = [(part, dict(part.__dict__)) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, attributes in before:
+            for key in set(part.__dict__) - set(attributes):
+                del part.__dict__[key]
+            part.__dict__.update(attributes)
+
+
+def _layers(module: nn.Module, trace: Trace | None) -> Layers:
+    """What the layers of a network are: those of a trace, then its other modules."""
+    traced = [] if trace is None else trace.layers
+    known = {info.name for info in traced}
+    modules = [(name, part) for name, part in module.named_modules() if name and name not in known]
+    others = [LayerInfo(name, type(part).__name__, stated_channels(part), name) for name, part in modules]
+    return Layers([*traced, *others])
 
 
 def from_torch(
@@ -116,36 +333,66 @@ def from_torch(
     is_BGR: bool = False,
     image_shape: Sequence[int] = (224, 224, 3),
     labels: Sequence[str] | None = None,
+    trace: bool = True,
 ) -> Model:
     """A PyTorch network as a model to render.
 
     Args:
-        module: the network; put into evaluation mode, its weights frozen.
+        module: the network; put into evaluation mode, its weights frozen. A network that knows its layers already
+            (a `converters.ConvertedModel` or `TracedNetwork`) keeps them.
         image_value_range: (lo, hi), the network's values for black and white; numbers, or one for each channel.
         mean, std: instead, what torchvision's `Normalize` takes for images in [0, 1].
         is_BGR: whether the network's channels are blue, green, red.
         image_shape: (height, width, channels) that the network was trained on.
         labels: names of the classes.
+        trace: whether to trace the network with `torch.fx`, so that what its code computes between modules is layers,
+            too. False where the code asks for something that a trace does not have, such as `isinstance(x, Tensor)`.
 
     Raises:
         TypeError: the network is none, or an argument is not of the kind that is wanted.
-        ValueError: neither, or both, of the range and mean with std are given, or they do not fit the channels.
+        ValueError: neither, or both, of the range and mean with std are given, they do not fit the channels, the
+            network reads another number of channels, or its weights have no shape yet.
     """
     if not isinstance(module, nn.Module):
         made = " (a class: call it first)" if isinstance(module, type) else ""
         raise TypeError(f"from_torch takes a torch.nn.Module, not {checks.shown(module)}{made}.")
+    if isinstance(module, Model):
+        raise TypeError(f"This {type(module).__name__} is a model already: use it as it is.")
     shape = _image_shape(image_shape)
     if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
         raise ValueError("Say which values the network takes: either image_value_range, or mean and std.")
     if image_value_range is None:
         image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
+    value_range = _value_range(image_value_range, shape[-1])
+    _check_shapes_are_known(module)
+    network = module if isinstance(module, _NETWORKS) else TorchNetwork(module, trace)
+    if isinstance(network, TorchNetwork):
+        network.check_channels(shape[-1])
     return Model(
-        network=TorchNetwork(module),
-        image_value_range=_value_range(image_value_range, shape[-1]),
+        network=network,
+        image_value_range=value_range,
         is_BGR=is_BGR,
         image_shape=shape,
         labels=None if labels is None else checks.items(labels, "labels", "a list of names"),
     )
+
+
+_NETWORKS = (ConvertedModel, TracedNetwork, TorchNetwork)
+
+
+def _check_shapes_are_known(module: nn.Module) -> None:
+    """Refuses networks whose weights are made in their first pass.
+
+    Raises:
+        ValueError: there is such a module.
+    """
+    for name, part in module.named_modules():
+        if any(is_lazy(tensor) for tensor in (*part._parameters.values(), *part._buffers.values())):
+            place = f"Module {name!r}" if name else "The network"
+            raise ValueError(
+                f"{place} ({type(part).__name__}) has weights without a shape yet: run the network once on an image of "
+                "its size before it becomes a model."
+            )
 
 
 def _image_shape(shape: Any) -> tuple[Any, ...]:

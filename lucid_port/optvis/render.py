@@ -157,10 +157,15 @@ def _check_model(model: Any) -> None:
     """Refuses what people give for a model by mistake."""
     if isinstance(model, type):
         raise TypeError(f"{model.__name__} is a class of models: call it, as in {model.__name__}().")
-    if not (hasattr(model, "activations") and hasattr(model, "network")):
+    if not hasattr(model, "activations"):
         raise TypeError(
             f"A {type(model).__name__} is no model: wrap a PyTorch network with modelzoo.from_torch.from_torch, or "
             "open one by its name with modelzoo.nets_factory.get_model."
+        )
+    if not hasattr(model, "network"):
+        raise TypeError(
+            f"A {type(model).__name__} is the network of a model, which does not know how images are prepared for it: "
+            "give the model itself, or make one with modelzoo.from_torch.from_torch."
         )
 
 

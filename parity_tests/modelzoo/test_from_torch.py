@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import converters
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.optvis import param, render
+from lucid_port.optvis.overrides import redirection
+from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS
 
 
 class Block(nn.Module):
@@ -178,3 +182,311 @@ def test_a_copy_is_a_model_of_its_own(network):
     with torch.no_grad():
         network[0].weight.zero_()
     torch.testing.assert_close(twin.activations(image, ["2"])["2"], expected, rtol=0, atol=0)
+
+
+# What a trace finds ---------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """A block whose ReLU runs twice, in place, the second time on the sum."""
+
+    def __init__(self, bounded: bool = False) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU6(inplace=True) if bounded else nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.relu(self.conv1(x))
+        y = self.conv2(y)
+        y += x
+        return self.relu(y)
+
+
+class Classifier(nn.Module):
+    """Residual blocks, functions between them, and a part that reads sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.blocks = nn.Sequential(Residual(), Residual(bounded=True))
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x, targets=None):
+        if targets is not None:
+            raise ValueError("no training here")
+        x = self.blocks(F.relu(self.stem(x)))
+        x = F.max_pool2d(x, 2).mean((2, 3)).view(x.shape[0], -1)
+        return self.fc(x)
+
+
+@pytest.fixture
+def classifier():
+    torch.manual_seed(1)
+    return Classifier()
+
+
+def test_functions_have_names_beside_the_modules(classifier):
+    layers = from_torch(classifier, (0, 1)).network.layers
+    assert list(layers) == [
+        "stem",
+        "relu",
+        "blocks.0.conv1",
+        "blocks.0.relu",
+        "blocks.0.conv2",
+        "blocks.0.add",
+        "blocks.0.relu_1",
+        "blocks.0",
+        "blocks.1.conv1",
+        "blocks.1.relu",
+        "blocks.1.conv2",
+        "blocks.1.add",
+        "blocks.1.relu_1",
+        "blocks.1",
+        "blocks",
+        "max_pool2d",
+        "mean",
+        "view",
+        "fc",
+    ]
+    described = {name: (layers[name].op, layers[name].channels) for name in ("blocks.0", "blocks.0.add", "fc")}
+    assert described == {"blocks.0": ("Residual", 4), "blocks.0.add": ("add", 4), "fc": ("Linear", 5)}
+    assert layers["blocks.1.relu_1"].op == "ReLU6"
+
+
+def test_traced_values_are_those_of_the_hooks(classifier):
+    image = torch.rand(2, 3, 9, 14)
+    traced, hooked = from_torch(classifier, (-2, 2)), from_torch(classifier, (-2, 2), trace=False)
+    names = list(hooked.network.layers)
+    assert {"blocks", "blocks.0", "blocks.1.relu", "fc"} < set(names) < set(traced.network.layers)
+    expected = {name: hooked.activations(image, [name])[name] for name in names}
+    torch.testing.assert_close(traced.activations(image, names), expected, rtol=0, atol=0)
+    for name in names:
+        torch.testing.assert_close(traced.activations(image, [name])[name], expected[name], rtol=0, atol=0)
+
+
+def test_a_sum_is_not_yet_rectified(classifier):
+    found = from_torch(classifier, (-2, 2)).activations(
+        torch.rand(2, 3, 9, 14), ["blocks.0.conv2", "relu", "blocks.0.add", "blocks.0", "blocks.0.relu_1"]
+    )
+    assert (found["blocks.0.add"] < 0).any()
+    torch.testing.assert_close(found["blocks.0.add"], found["blocks.0.conv2"] + found["relu"], rtol=0, atol=0)
+    torch.testing.assert_close(found["blocks.0"], found["blocks.0.add"].relu(), rtol=0, atol=0)
+    torch.testing.assert_close(found["blocks.0.relu_1"], found["blocks.0"], rtol=0, atol=0)
+
+
+def test_a_module_keeps_its_name_where_a_function_has_it_too():
+    class Shadowed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu, self.relu_1 = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 5, 1)
+
+        def forward(self, x):
+            return self.relu_1(F.relu(self.relu(F.relu(x))))
+
+    layers = from_torch(Shadowed(), (0, 1)).network.layers
+    assert {name: info.op for name, info in layers.items()} == {
+        "relu_2": "relu",
+        "relu": "Conv2d",
+        "relu_3": "relu",
+        "relu_1": "Conv2d",
+    }
+
+
+class Branching(nn.Module):
+    """Its code depends on values, so that it does not trace; its first convolution runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.cold, self.warm = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x):
+        x = self.conv(self.conv(x))
+        return self.warm(x) if x.mean() > -100 else self.cold(x)
+
+
+def test_what_does_not_trace_is_read_by_hooks():
+    module, image = Branching(), torch.rand(1, 3, 5, 6)
+    model = from_torch(module, (0, 1))
+    assert model.network.untraced.startswith("torch.fx cannot trace the network (TraceError: symbolically traced")
+    assert list(model.network.layers) == ["conv", "cold", "warm"]
+    assert not model.can_replace
+    found = model.activations(image, ["conv", "warm"])
+    torch.testing.assert_close(found["conv"], module.conv(image), rtol=0, atol=0)
+    torch.testing.assert_close(found["warm"], module(image), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="'cold' did not run"):
+        model.activations(image, ["cold"])
+    with pytest.raises(converters.LayerNotFoundError, match=r"Only modules are layers here, because torch\.fx cannot"):
+        model.activations(image, ["add"])
+
+
+def test_a_trace_leaves_nothing_in_the_network():
+    class Remembering(nn.Sequential):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            self.seen = super().forward(x)
+            return self.seen
+
+    module = Remembering(nn.Conv2d(3, 4, 1), nn.ReLU())
+    model = from_torch(module, (0, 1))
+    assert model.network.untraced is None
+    assert module.calls == 0
+    assert not hasattr(module, "seen")
+    copy.deepcopy(model)
+
+
+def test_layers_inside_of_what_is_not_looked_into():
+    """A module of torch's own runs as one; what it holds is seen by hooks, beside functions of the trace."""
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, stride=4)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x):
+            return self.layer(self.patches(x).flatten(2).transpose(1, 2) * 2)
+
+    torch.manual_seed(0)
+    module, image = Encoder(), torch.rand(1, 3, 8, 12)
+    model = from_torch(module, (0, 1))
+    found = model.activations(image, ["layer.linear1", "mul", "layer"])
+    assert list(found) == ["layer.linear1", "mul", "layer"]
+    assert {name: tuple(value.shape) for name, value in found.items()} == {
+        "layer.linear1": (1, 6, 16),
+        "mul": (1, 6, 8),
+        "layer": (1, 6, 8),
+    }
+    torch.testing.assert_close(found["layer"], module(image), rtol=0, atol=0)
+    assert not model.can_replace
+
+
+def test_a_replaced_block_is_a_layer_from_then_on(classifier):
+    model, image = from_torch(classifier, (-1, 1)), torch.rand(1, 3, 9, 9)
+    model.activations(image, ["blocks"])
+    classifier.blocks[1] = nn.Sequential(nn.Conv2d(4, 6, 1))
+    assert model.activations(image, ["blocks.1.0", "blocks"])["blocks"].shape[1] == 6
+    assert "blocks.1.add" not in model.network.layers
+
+
+def test_hooks_that_sit_on_blocks_see_every_pass(classifier):
+    model, image, ran = from_torch(classifier, (-1, 1)), torch.rand(1, 3, 9, 9), []
+    expected = model.activations(image, ["blocks", "blocks.0.add"])
+    handle = classifier.blocks[0].register_forward_hook(lambda part, inputs, output: ran.append(1) or output * 2)
+    assert model.activations(image, ["blocks.0"])["blocks.0"].shape == expected["blocks.0.add"].shape
+    assert ran == [1]
+    found = model.activations(image, ["blocks", "blocks.0.add"])
+    assert ran == [1, 1]
+    assert not torch.equal(found["blocks"], expected["blocks"])
+    torch.testing.assert_close(found["blocks.0.add"], expected["blocks.0.add"], rtol=0, atol=0)
+    handle.remove()
+    torch.testing.assert_close(model.activations(image, ["blocks", "blocks.0.add"]), expected, rtol=0, atol=0)
+
+
+def test_a_network_with_a_hooked_block_is_not_traced(classifier):
+    classifier.blocks.register_forward_hook(lambda *_: None)
+    model = from_torch(classifier, (-1, 1))
+    assert model.network.untraced == "a module that holds others has a hook or a forward of its own"
+    assert model.activations(torch.rand(1, 3, 9, 9), ["blocks"])["blocks"].shape == (1, 4, 7, 7)
+
+
+def test_a_traced_model_is_pickled_and_copied(classifier):
+    model, image = from_torch(classifier, (-1, 1)), torch.rand(1, 3, 9, 9)
+    expected = model.activations(image, ["blocks.0.add", "fc"])
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.testing.assert_close(twin.activations(image, ["blocks.0.add", "fc"]), expected, rtol=0, atol=0)
+        assert list(twin.network.layers) == list(model.network.layers)
+        assert not set(map(id, twin.modules())) & set(map(id, model.modules()))
+
+
+# Overrides ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("update", [0, 16])
+def test_the_redirected_gradient_revives_a_dead_network(classifier, update):
+    """As Lucid's: where no ReLU passes anything, what pushes up is passed."""
+    with torch.no_grad():
+        classifier.stem.bias.fill_(-100)
+    model, image = from_torch(classifier, (-1, 1)), torch.rand(1, 3, 9, 9, requires_grad=True)
+    (dead,) = torch.autograd.grad(model.activations(image, ["relu"])["relu"].sum(), image)
+    assert not dead.any()
+    with redirection(update):
+        loss = -model.activations(image, ["relu"])["relu"].sum()
+    (revived,) = torch.autograd.grad(loss, image)
+    stem = classifier.stem(model.create_input(image))
+    torch.testing.assert_close(revived, torch.autograd.grad(-stem.sum(), image)[0])
+
+
+def test_replaced_relus_give_what_overridden_ones_give(classifier):
+    """The later rule, computed by other formulas in the traced network and by a look at every call in the other."""
+    traced, hooked = from_torch(classifier, (-9, 9)), from_torch(classifier, (-9, 9), trace=False)
+    assert traced.can_replace
+    assert not hooked.can_replace
+    image, gradients = torch.rand(2, 3, 9, 14, requires_grad=True), []
+    names = ["blocks.0", "blocks.1.relu", "fc"]
+    with redirection(17):
+        by_hooks = hooked.activations(image, names)
+    for found in (by_hooks, traced.activations(image, names, instead=PASSING_AT_LIMITS)):
+        gradients += torch.autograd.grad(sum(value.square().sum() for value in found.values()), image)
+        torch.testing.assert_close(found, by_hooks, rtol=0, atol=0)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+    (plain,) = torch.autograd.grad(
+        sum(value.square().sum() for value in traced.activations(image, names).values()), image
+    )
+    torch.testing.assert_close(plain, gradients[0])
+
+
+def test_relus_that_cannot_be_replaced_say_so(classifier):
+    model = from_torch(classifier, (-1, 1), trace=False)
+    with pytest.raises(ValueError, match="cannot be replaced"):
+        model.activations(torch.rand(1, 3, 9, 9), ["fc"], instead=PASSING_AT_LIMITS)
+
+
+@pytest.mark.parametrize("name", ["blocks.0.add:2", "blocks.1.relu_1:0"])
+def test_functions_are_rendered(classifier, name):
+    found = render.render_vis(
+        from_torch(classifier, (-1, 1)), name, lambda: param.image(17, 15), thresholds=(0, 20), verbose=False, seed=3
+    )
+    assert found.losses[-1] > found.losses[0]
+
+
+# What people bring ----------------------------------------------------------------------------
+
+
+def test_weights_without_a_shape():
+    with pytest.raises(ValueError, match=r"Module '1' \(LazyLinear\) has weights without a shape yet: run the network"):
+        from_torch(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), (0, 1))
+
+
+def test_an_image_of_other_channels_than_the_network_reads():
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+    with pytest.raises(ValueError, match=r"Layer '0' reads images of 1 channel, .* image_shape=\(height, width, 1\)"):
+        from_torch(module, (0, 1))
+
+
+def test_a_network_of_one_channel_renders():
+    torch.manual_seed(0)
+    model = from_torch(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), (0, 1), image_shape=(28, 28, 1))
+    found = render.render_vis(
+        model, "1:2", lambda: param.image(19, 17, channels=1), thresholds=(0, 20), verbose=False, seed=3
+    )
+    assert found[-1].shape == (1, 17, 19, 1)
+    assert found.losses[-1] > found.losses[0]
+    with pytest.raises(ValueError, match=r"takes \(N, 1, H, W\): param\.image\(\.\.\., channels=1\) makes such images"):
+        render.render_vis(model, "1:2", thresholds=(0,), verbose=False)
+
+
+def test_a_models_network_is_no_model(classifier):
+    model = from_torch(classifier, (-1, 1))
+    with pytest.raises(TypeError, match=r"A TorchNetwork is the network of a model.*give the model itself"):
+        render.render_vis(model.network, "fc:0", thresholds=(0,), verbose=False)
+    with pytest.raises(TypeError, match="is a model already"):
+        from_torch(model, (-1, 1))
+
+
+def test_a_network_with_layers_of_its_own_keeps_them(classifier):
+    network = from_torch(classifier, (-1, 1)).network
+    model = from_torch(network, (0, 1))
+    assert model.network is network
