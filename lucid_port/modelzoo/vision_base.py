@@ -175,15 +175,16 @@ class Model(nn.Module):
         channels = self.image_shape[-1]
         if image.dim() != 4 or (channels is not None and image.shape[1] != channels):
             wanted = channels if channels is not None else "C"
-            raise ValueError(f"The image has shape {list(image.shape)}; the model takes (N, {wanted}, H, W).")
+            advice = f": param.image(..., channels={channels}) makes such images" if channels not in (None, 3) else ""
+            raise ValueError(f"The image has shape {list(image.shape)}; the model takes (N, {wanted}, H, W){advice}.")
         if self.is_BGR:
             image = image.flip(1)
         return (self._low + image * self._span).to(_dtype(self.network))
 
     @property
     def can_replace(self) -> bool:
-        """Whether `activations` takes `instead`: converted networks do."""
-        return isinstance(self.network, converters.ConvertedModel)
+        """Whether `activations` takes `instead`: converted networks do, traced ones say it."""
+        return getattr(self.network, "can_replace", isinstance(self.network, converters.ConvertedModel))
 
     def activations(
         self, image: Tensor, names: Sequence[str], instead: Mapping[str, Callable[[Tensor], Tensor]] | None = None
