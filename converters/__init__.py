@@ -6,17 +6,20 @@ model.save("inceptionv1")
 model = converters.load("inceptionv1")
 """
 
+from converters.caffe import from_caffe
 from converters.conversion import convert
 from converters.errors import (
     ConverterError,
     GraphError,
     InputSizeError,
     LayerNotFoundError,
+    MissingPackageError,
     SaveError,
     TensorFlowMissingError,
     UnsupportedOpsError,
 )
 from converters.model import ConvertedModel, LayerInfo
+from converters.onnx import from_onnx
 from converters.ops import supported_ops
 from converters.program import Metadata
 from converters.sources import open_source
@@ -30,10 +33,13 @@ __all__ = [
     "LayerInfo",
     "LayerNotFoundError",
     "Metadata",
+    "MissingPackageError",
     "SaveError",
     "TensorFlowMissingError",
     "UnsupportedOpsError",
     "convert",
+    "from_caffe",
+    "from_onnx",
     "load",
     "open_source",
     "save",

@@ -1,0 +1,6 @@
+"""Caffe's networks: a .caffemodel, and a .prototxt where it is wanted, to the graph that caffe-tensorflow makes."""
+
+from converters.caffe.conversion import IMAGENET_RANGE, caffe_graph, from_caffe, imagenet_metadata
+from converters.caffe.registry import Geometry, supported_layers
+
+__all__ = ["IMAGENET_RANGE", "Geometry", "caffe_graph", "from_caffe", "imagenet_metadata", "supported_layers"]

@@ -1,0 +1,480 @@
+"""Caffe's layers as TensorFlow's ops, under the names that caffe-tensorflow gives them.
+
+caffe-tensorflow (github.com/ethereon/caffe-tensorflow, kaffe/tensorflow/network.py) names an op after its layer, with
+underscores for slashes. What it writes in a variable scope (convolutions, fully connected layers, batch norm) has the
+scope's name in front, `conv1/Conv2D` and `conv1/BiasAdd`; the ReLU that it joins to such a layer is `conv1/conv1`.
+Layers that it does not know are written here as it writes others of their kind: the last op has the layer's name.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from converters.caffe.registry import Operation, Value, register
+from converters.caffe.windows import Window, pool_margins, read_window
+
+MAX_GROUPS = 1024  # of a convolution, each of which becomes one of its own
+IMAGE_AXES = (0, 3, 1, 2)  # TensorFlow's axis for Caffe's
+LOWEST = float(np.finfo(np.float32).min)  # what Caffe's max pools start from
+
+One = Sequence[Value]
+
+
+# -- layers with weights --------------------------------------------------------------------------------------------
+
+
+@register("Convolution")
+def convolution(op: Operation) -> One:
+    parameter = op.parameter("convolution_param")
+    window = read_window(parameter, op.layer.name)
+    x, channels, _ = op.image()
+    groups, features = int(parameter.group), int(parameter.num_output)
+    if parameter.axis != 1 or not groups or channels % groups or features % groups:
+        raise op.error(f"makes {features} channels of {channels} in {groups} groups along axis {parameter.axis}")
+    kernel = op.blob(0, (features, channels // groups, *window.kernel))
+    made = op.size(window, round_up=False)
+    padding, amounts, x = _convolution_padding(op, window, x, depthwise=groups == channels > 1)
+    if groups == channels > 1:
+        y = _depthwise(op, x, kernel, window, padding, groups)
+    else:
+        y = _grouped(op, x, kernel, window, padding, amounts, groups)
+    if parameter.bias_term:
+        y = op.graph.bias_add(f"{op.name}/BiasAdd", y, op.const("biases", op.blob(1, (features,))))
+    if op.node.relu:
+        y = op.op(op.name, "Relu", [y])
+    return [Value(y, (features, *made))]
+
+
+def _convolution_padding(op: Operation, window: Window, x: str, depthwise: bool) -> tuple[str, list[int], str]:
+    """The op's padding, its amounts, and what it reads."""
+    if op.geometry == "tensorflow" or window.keeps_size() or not any(window.pad):
+        kind = "VALID" if op.geometry == "caffe" and not window.keeps_size() else op.tensorflow_padding(window, False)
+        return kind, [], x
+    if depthwise:  # whose op pads in these two ways only
+        return "VALID", [], _pad(op, "Pad", x, window.pad, window.pad)
+    rows, columns = window.pad
+    return "EXPLICIT", [0, 0, rows, rows, columns, columns, 0, 0], x
+
+
+def _depthwise(op: Operation, x: str, kernel: np.ndarray, window: Window, padding: str, groups: int) -> str:
+    """One filter or several for each channel; where caffe-tensorflow would split into as many convolutions."""
+    rows, columns = window.kernel
+    by_channel = kernel.reshape(groups, -1, rows, columns).transpose(2, 3, 0, 1)
+    return op.op(
+        "depthwise", "DepthwiseConv2dNative", [x, op.weight("weights", lambda: by_channel)], padding=padding,
+        strides=[1, *window.stride, 1], dilations=[1, *window.dilation, 1], data_format="NHWC",
+    )  # fmt: skip
+
+
+def _grouped(
+    op: Operation, x: str, kernel: np.ndarray, window: Window, padding: str, amounts: list[int], groups: int
+) -> str:
+    """A convolution; one for each group of channels, whose results are joined, where there are several."""
+    if groups > MAX_GROUPS:
+        raise op.error(f"has {groups} groups; up to {MAX_GROUPS} convert")
+    weights = op.weight("weights", lambda: kernel.transpose(2, 3, 1, 0))
+
+    def convolve(name: str, x: str, kernel: str) -> str:
+        return op.op(
+            name, "Conv2D", [x, kernel], strides=[1, *window.stride, 1], padding=padding, explicit_paddings=amounts,
+            data_format="NHWC", dilations=[1, *window.dilation, 1], use_cudnn_on_gpu=True,
+        )  # fmt: skip
+
+    if groups == 1:
+        return convolve("Conv2D", x, weights)
+    parts = [_split(op, name, source, groups) for name, source in (("split", x), ("split_1", weights))]
+    results = [
+        convolve(f"Conv2D_{number}" if number else "Conv2D", part, kernel)
+        for number, (part, kernel) in enumerate(zip(*parts, strict=True))
+    ]
+    return op.graph.concat_v2(f"{op.name}/concat", results, op.const("concat/axis", 3, np.int32))
+
+
+def _split(op: Operation, name: str, x: str, count: int) -> list[str]:
+    """Equal parts along the last of four axes."""
+    split = op.op(name, "Split", [op.const(f"{name}/split_dim", 3, np.int32), x], num_split=count)
+    return [f"{split}:{number}" if number else split for number in range(count)]
+
+
+@register("InnerProduct")
+def inner_product(op: Operation) -> One:
+    parameter = op.parameter("inner_product_param")
+    value, inputs, outputs = op.value(), op.features(), int(parameter.num_output)
+    if parameter.axis != 1:
+        raise op.error(f"multiplies along axis {parameter.axis}; only axis 1 converts")
+    matrix = op.blob(0, (inputs, outputs)) if parameter.transpose else op.blob(0, (outputs, inputs)).T
+    x, decode = value.name, lambda: matrix
+    if value.is_image:
+        x, decode = (
+            op.graph.reshape(f"{op.name}/Reshape", x, [-1, inputs]),
+            _rows_first(matrix, [size or 1 for size in value.shape]),
+        )
+    # As tf.nn.relu_layer and tf.nn.xw_plus_b name their ops in the scope: the last one has the scope's name twice.
+    kinds = ["MatMul", *(["BiasAdd"] if parameter.bias_term else []), *(["Relu"] if op.node.relu else [])]
+    scope = f"{op.name}/{op.name}"
+    names = {kind: f"{scope}/{kind}" for kind in kinds} | {kinds[-1]: scope}
+    y = op.graph.matmul(names["MatMul"], x, op.weight("weights", decode))
+    if parameter.bias_term:
+        y = op.graph.bias_add(names["BiasAdd"], y, op.const("biases", op.blob(1, (outputs,))))
+    if op.node.relu:
+        y = op.graph.op(names["Relu"], "Relu", [y])
+    return [Value(y, (outputs,))]
+
+
+def _rows_first(matrix: np.ndarray, shape: Sequence[int]) -> Callable[[], np.ndarray]:
+    """A matrix for images flattened by rows, columns, channels, as TensorFlow has them, not by channels first."""
+    channels, height, width = shape
+
+    @functools.cache
+    def decode() -> np.ndarray:
+        parts = matrix.T.reshape(-1, channels, height, width)
+        rows = np.empty((len(parts), height, width, channels), np.float32)  # in one piece, not to be copied again
+        rows[...] = parts.transpose(0, 2, 3, 1)
+        return rows.reshape(matrix.T.shape).T
+
+    return decode
+
+
+@register("BatchNorm")
+def batch_norm(op: Operation) -> One:
+    """As `tf.nn.batch_normalization` writes it, with the Scale layer behind it for scale and offset."""
+    channels, scale = op.channels(), op.node.scale
+    factor = float(op.blob(2, (1,))[0])
+    unit = np.float32(1 / factor if factor else 0)  # Caffe's sums, and the weight that they were summed with
+    mean = op.const("mean", op.blob(0, (channels,)) * unit)
+    variance = op.const("variance", op.blob(1, (channels,)) * unit)
+    epsilon = float(op.parameter("batch_norm_param").eps)
+    inner = f"{op.name}/"
+    inverse = op.op(f"{inner}add", "AddV2", [variance, op.const(f"{inner}add/y", epsilon)])
+    inverse = op.op(f"{inner}Rsqrt", "Rsqrt", [inverse])
+    names = iter(("mul", "mul_1", "mul_2"))
+    offset = None
+    if scale is not None:
+        _require_channel_axis(op, scale.message.scale_param)
+        inverse = op.op(inner + next(names), "Mul", [inverse, op.const("scale", op.blob(0, (channels,), scale))])
+        if scale.message.scale_param.bias_term:
+            offset = op.const("offset", op.blob(1, (channels,), scale))
+    scaled = op.op(inner + next(names), "Mul", [op.value().name, inverse])
+    if offset is not None:
+        shift = op.op(f"{inner}sub", "Sub", [offset, op.op(inner + next(names), "Mul", [mean, inverse])])
+    else:
+        shift = op.op(inner + next(names), "Mul", [op.op(f"{inner}Neg", "Neg", [mean]), inverse])
+    y = op.op(f"{inner}add_1", "AddV2", [scaled, shift])
+    if op.node.relu:
+        y = op.op("Relu", "Relu", [y])
+    return [Value(y, op.value().shape)]
+
+
+@register("Scale")
+def scale(op: Operation) -> One:
+    parameter, channels = op.parameter("scale_param"), op.channels()
+    _require_channel_axis(op, parameter)
+    scale = op.const("scale", op.blob(0, (channels,)))
+    y = op.op("mul" if parameter.bias_term else "", "Mul", [op.value().name, scale])
+    if parameter.bias_term:
+        y = op.graph.bias_add(op.name, y, op.const("offset", op.blob(1, (channels,))))
+    return [Value(y, op.value().shape)]
+
+
+@register("Bias")
+def bias(op: Operation) -> One:
+    _require_channel_axis(op, op.parameter("bias_param"))
+    y = op.graph.bias_add(op.name, op.value().name, op.const("biases", op.blob(0, (op.channels(),))))
+    return [Value(y, op.value().shape)]
+
+
+def _require_channel_axis(op: Operation, parameter: object) -> None:
+    axis, count = getattr(parameter, "axis", 1), getattr(parameter, "num_axes", 1)
+    if (axis, count) != (1, 1):
+        raise op.error(f"works on {count} axes from axis {axis} on; only one number a channel converts")
+
+
+@register("PReLU")
+def prelu(op: Operation) -> One:
+    x, channels = op.value().name, op.channels()
+    shared = op.parameter("prelu_param").channel_shared
+    slopes = op.const("alpha", op.blob(0, (1,) if shared else (channels,)))
+    below = op.op("Relu_1", "Relu", [op.op("Neg", "Neg", [x])])
+    below = op.op("mul", "Mul", [slopes, op.op("Neg_1", "Neg", [below])])
+    return [Value(op.op("", "AddV2", [op.op("Relu", "Relu", [x]), below]), op.value().shape)]
+
+
+# -- pools and norms ------------------------------------------------------------------------------------------------
+
+
+@register("Pooling")
+def pooling(op: Operation) -> One:
+    parameter = op.parameter("pooling_param")
+    kinds = {"MAX": "MaxPool", "AVE": "AvgPool"}
+    method = parameter.DESCRIPTOR.fields_by_name["pool"].enum_type.values_by_number[parameter.pool].name
+    if method not in kinds:
+        raise op.error(f"pools by {method}; MAX and AVE convert")
+    if parameter.global_pooling:
+        return _global_pool(op, {"MAX": "Max", "AVE": "Mean"}[method])
+    window = read_window(parameter, op.layer.name)
+    if any(pad >= kernel for pad, kernel in zip(window.pad, window.kernel, strict=True)):
+        raise op.error(f"pads by {list(window.pad)}, as far as its window of {list(window.kernel)} reaches")
+    _, channels, _ = op.image()
+    made = op.size(window, round_up=True)
+    if op.geometry == "tensorflow":
+        y = _pool(op, "", kinds[method], op.value().name, window, op.tensorflow_padding(window, round_up=True))
+    else:
+        y = (_caffe_max_pool if method == "MAX" else _caffe_average_pool)(op, window)
+    return [Value(y, (channels, *made))]
+
+
+def _pool(op: Operation, name: str, kind: str, x: str, window: Window, padding: str) -> str:
+    return op.graph.pool(f"{op.name}/{name}" if name else op.name, kind, x, window.kernel, window.stride, padding)
+
+
+def _global_pool(op: Operation, kind: str) -> One:
+    x, channels, _ = op.image()
+    y = op.op("", kind, [x, op.const("reduction_indices", [1, 2], np.int32)], keep_dims=True, Tidx=np.int32)
+    return [Value(y, (channels, 1, 1))]
+
+
+def _caffe_max_pool(op: Operation, window: Window) -> str:
+    x = op.value().name
+    if window.keeps_size():
+        return _pool(op, "", "MaxPool", x, window, "SAME")
+    return _pool(op, "", "MaxPool", _pad(op, "PadV2", x, window.pad, pool_margins(window), LOWEST), window, "VALID")
+
+
+def _caffe_average_pool(op: Operation, window: Window) -> str:
+    """Caffe counts the rows that it pads by itself, but not those of a last window that reaches beyond them."""
+    margins = pool_margins(window)
+    if any(margin >= kernel for margin, kernel in zip(margins, window.kernel, strict=True)):
+        raise op.error(
+            f"averages windows of {list(window.kernel)} at a stride of {list(window.stride)}, some of nothing"
+        )
+    beyond = (margins[0] - window.pad[0], margins[1] - window.pad[1])
+    x = _pad(op, "Pad", op.value().name, window.pad, window.pad)
+    if not any(beyond):
+        return _pool(op, "", "AvgPool", x, window, "VALID")
+    counted = op.op("ones_like", "OnesLike", [x])
+    averages = [
+        _pool(op, f"AvgPool{suffix}", "AvgPool", _pad(op, f"Pad{pad}", value, (0, 0), beyond), window, "VALID")
+        for suffix, pad, value in (("", "_1", x), ("_1", "_2", counted))
+    ]
+    return op.op("", "RealDiv", averages)
+
+
+def _pad(op: Operation, name: str, x: str, before: tuple[int, int], behind: tuple[int, int], value: float = 0.0) -> str:
+    """An image with rows and columns around it; itself where there are none."""
+    if not any(before + behind):
+        return x
+    amounts = [[0, 0], [before[0], behind[0]], [before[1], behind[1]], [0, 0]]
+    inputs = [x, op.const(f"{name}/paddings", amounts, np.int32)]
+    if value:
+        return op.op(name, "PadV2", [*inputs, op.const(f"{name}/constant_values", value)], Tpaddings=np.int32)
+    return op.op(name, "Pad", inputs, Tpaddings=np.int32)
+
+
+@register("LRN")
+def local_response_norm(op: Operation) -> One:
+    parameter = op.parameter("lrn_param")
+    size = int(parameter.local_size)
+    if parameter.norm_region or size % 2 == 0:
+        raise op.error(f"normalises over {size} neighbours in its region; an odd number of channels converts")
+    x, _, _ = op.image()
+    # Caffe divides alpha by the number of neighbours, and TensorFlow does not.
+    y = op.graph.lrn(op.name, x, size // 2, parameter.k, parameter.alpha / size, parameter.beta)
+    return [Value(y, op.value().shape)]
+
+
+@register("Softmax")
+def softmax(op: Operation) -> One:
+    value = op.value()
+    if op.parameter("softmax_param").axis not in (1, -len(value.shape)):
+        raise op.error(f"is taken along axis {op.parameter('softmax_param').axis}; only that of the channels converts")
+    x, shape = value.name, value.shape
+    if op.geometry == "tensorflow" and shape[1:] == (1, 1):
+        x, shape = op.op("Squeeze", "Squeeze", [x], squeeze_dims=[1, 2]), shape[:1]
+    return [Value(op.op("", "Softmax", [x]), shape)]
+
+
+# -- one number at a time -------------------------------------------------------------------------------------------
+
+PLAIN = {"Sigmoid": "Sigmoid", "TanH": "Tanh", "AbsVal": "Abs", "BNLL": "Softplus"}
+
+
+@register(*PLAIN)
+def plain(op: Operation) -> One:
+    return [Value(op.op("", PLAIN[op.layer.type], [op.value().name]), op.value().shape)]
+
+
+@register("ReLU")
+def relu(op: Operation) -> One:
+    slope = op.parameter("relu_param").negative_slope
+    x = op.value().name
+    y = op.op("", "LeakyRelu", [x], alpha=float(slope)) if slope else op.op("", "Relu", [x])
+    return [Value(y, op.value().shape)]
+
+
+@register("ELU")
+def elu(op: Operation) -> One:
+    alpha = op.parameter("elu_param").alpha
+    if alpha != 1:
+        raise op.error(f"has alpha {alpha:g}; TensorFlow's Elu has 1")
+    return [Value(op.op("", "Elu", [op.value().name]), op.value().shape)]
+
+
+@register("Power")
+def power(op: Operation) -> One:
+    """(shift + scale * x) ** power."""
+    parameter = op.parameter("power_param")
+    stages = [
+        (name, kind, number)
+        for name, kind, number, neutral in (
+            ("mul", "Mul", parameter.scale, 1.0),
+            ("add", "AddV2", parameter.shift, 0.0),
+            ("pow", "Pow", parameter.power, 1.0),
+        )
+        if number != neutral
+    ]
+    y = op.value().name
+    for index, (name, kind, number) in enumerate(stages):
+        constant = op.const(f"{name}/y", number)
+        y = op.op(name if index + 1 < len(stages) else "", kind, [y, constant])
+    return [Value(y if stages else op.op("", "Identity", [y]), op.value().shape)]
+
+
+@register("Eltwise")
+def eltwise(op: Operation) -> One:
+    parameter = op.parameter("eltwise_param")
+    if len(op.values) < 2 or any(len(value.shape) != len(op.values[0].shape) for value in op.values):
+        raise op.error(f"combines values of shapes {[list(value.shape) for value in op.values[:4]]}")
+    shape = _agreed(op)
+    names = [value.name for value in op.values]
+    kind = parameter.DESCRIPTOR.fields_by_name["operation"].enum_type.values_by_number[parameter.operation].name
+    if kind == "SUM":
+        return [Value(op.op("", "AddN", _weighted(op, names, list(parameter.coeff)), N=len(names)), shape)]
+    binary, inner = {"PROD": ("Mul", "mul"), "MAX": ("Maximum", "maximum")}[kind]
+    y = names[0]
+    for number, name in enumerate(names[1:], 2):
+        y = op.op(f"{inner}_{number - 2}" if number < len(names) else "", binary, [y, name])
+    return [Value(y, shape)]
+
+
+def _weighted(op: Operation, names: list[str], weights: list[float]) -> list[str]:
+    if weights and len(weights) != len(names):
+        raise op.error(f"weighs {len(names)} values by {len(weights)} numbers")
+    return [
+        name if weight == 1 else op.op(f"mul_{number}", "Mul", [name, op.const(f"mul_{number}/y", weight)])
+        for number, (name, weight) in enumerate(zip(names, weights or [1.0] * len(names), strict=True))
+    ]
+
+
+def _agreed(op: Operation) -> tuple[int | None, ...]:
+    """The shape that all values have."""
+    sides = []
+    for sizes in zip(*(value.shape for value in op.values), strict=True):
+        known = {size for size in sizes if size is not None}
+        if len(known) > 1:
+            raise op.error(f"combines values of shapes {[list(value.shape) for value in op.values[:4]]}")
+        sides.append(known.pop() if known else None)
+    return tuple(sides)
+
+
+# -- shapes ---------------------------------------------------------------------------------------------------------
+
+
+@register("Concat")
+def concat(op: Operation) -> One:
+    parameter = op.parameter("concat_param")
+    axis = int(parameter.concat_dim if parameter.HasField("concat_dim") else parameter.axis)
+    rank = len(op.values[0].shape) + 1
+    shapes = [value.shape for value in op.values]
+    if not -rank < axis < rank or axis % rank == 0 or any(len(shape) != rank - 1 for shape in shapes):
+        raise op.error(f"joins values of shapes {[list(shape) for shape in shapes[:4]]} along axis {axis}")
+    axis %= rank
+    if len(op.values) == 1:
+        return [Value(op.op("", "Identity", [op.values[0].name]), shapes[0])]
+    sides = list(zip(*shapes, strict=True))
+    if any(len({size for size in sizes if size is not None}) > 1 for n, sizes in enumerate(sides, 1) if n != axis):
+        raise op.error(f"joins values of shapes {[list(shape) for shape in shapes[:4]]} along axis {axis}")
+    sizes = [size for size in sides[axis - 1] if size is not None]
+    joined = sum(sizes) if len(sizes) == len(shapes) else None
+    shape = (*shapes[0][: axis - 1], joined, *shapes[0][axis:])
+    place = op.const("axis", IMAGE_AXES[axis] if rank == 4 else axis, np.int32)
+    return [Value(op.graph.concat_v2(op.name, [value.name for value in op.values], place), shape)]
+
+
+@register("Slice")
+def slices(op: Operation) -> One:
+    parameter, value = op.parameter("slice_param"), op.value()
+    axis = int(parameter.slice_dim if parameter.HasField("slice_dim") else parameter.axis)
+    channels, parts = op.channels(), len(op.layer.tops)
+    points = [0, *map(int, parameter.slice_point), channels]
+    if axis != 1:
+        raise op.error(f"takes slices along axis {axis}; only channels convert")
+    if not parameter.slice_point and parts:
+        points = [channels * number // parts for number in range(parts + 1)]
+    sizes = np.diff(points).tolist()
+    if len(sizes) != parts or min(sizes, default=0) < 1 or (not parameter.slice_point and len(set(sizes)) != 1):
+        raise op.error(f"takes {parts} slices at {points[1:-1]} of {channels} channels")
+    inputs = [
+        value.name,
+        op.const("size_splits", sizes, np.int32),
+        op.const("split_dim", 3 if value.is_image else 1, np.int32),
+    ]
+    split = op.op("", "SplitV", inputs, num_split=parts, Tlen=np.int32)
+    return [
+        Value(f"{split}:{number}" if number else split, (size, *value.shape[1:])) for number, size in enumerate(sizes)
+    ]
+
+
+@register("Flatten")
+def flatten(op: Operation) -> One:
+    parameter, value = op.parameter("flatten_param"), op.value()
+    if parameter.axis != 1 or parameter.end_axis not in (-1, len(value.shape)):
+        raise op.error(f"flattens axes {parameter.axis} to {parameter.end_axis}; only 1 to -1 converts")
+    return _reshaped(op, value, (op.features(),))
+
+
+@register("Reshape")
+def reshape(op: Operation) -> One:
+    parameter, value = op.parameter("reshape_param"), op.value()
+    sizes, total = list(map(int, parameter.shape.dim)), op.features()
+    if parameter.axis not in (0, 1) or parameter.num_axes != -1:
+        raise op.error(f"reshapes {parameter.num_axes} axes from axis {parameter.axis} on; only all of them convert")
+    if parameter.axis == 0:
+        if not sizes or sizes[0] not in (0, -1):
+            raise op.error(f"reshapes to {sizes[:8]}; the first size has to leave the batch as it is (0)")
+        if sizes[0] == -1 and -1 in sizes[1:]:
+            raise op.error(f"reshapes to {sizes[:8]}, of which more than one size is open")
+        sizes = sizes[1:]
+    shape = _filled(op, sizes, value, total)
+    if len(shape) not in (1, 3):
+        raise op.error(f"reshapes to {list(shape)[:8]}; rows or images are what image networks reshape to")
+    return _reshaped(op, value, shape)
+
+
+def _filled(op: Operation, sizes: list[int], value: Value, total: int) -> tuple[int, ...]:
+    """A shape whose zeros are the input's sizes and whose -1 is what is left."""
+    known = [
+        int(value.shape[axis] or 0) if size == 0 and axis < len(value.shape) else size
+        for axis, size in enumerate(sizes)
+    ]
+    fixed = 1
+    for size in known:
+        fixed *= size if size != -1 else 1
+    open_sizes = known.count(-1)
+    if min(known, default=0) < -1 or 0 in known or open_sizes > 1 or (total % fixed if open_sizes else total != fixed):
+        raise op.error(f"reshapes {total} numbers of shape {list(value.shape)} to {sizes[:8]}")
+    return tuple(total // fixed if size == -1 else size for size in known)
+
+
+def _reshaped(op: Operation, value: Value, shape: tuple[int, ...]) -> One:
+    """The numbers in Caffe's order (channels, rows, columns) in another shape."""
+    x = value.name
+    if value.is_image and value.shape[1:] != (1, 1):
+        x = op.op("transpose", "Transpose", [x, op.const("transpose/perm", [0, 3, 1, 2], np.int32)], Tperm=np.int32)
+    if len(shape) == 1:
+        return [Value(op.graph.reshape(op.name, x, [-1, *shape]), shape)]
+    x = op.graph.reshape(f"{op.name}/Reshape", x, [-1, *shape])
+    y = op.op("", "Transpose", [x, op.const("transpose_1/perm", [0, 2, 3, 1], np.int32)], Tperm=np.int32)
+    return [Value(y, shape)]

@@ -1,0 +1,203 @@
+"""Caffe's protobuf messages, built at run time from a table: neither Caffe nor compiled protos are needed.
+
+The numbers are those of the published caffe.proto (github.com/BVLC/caffe, src/caffe/proto/caffe.proto). Fields that no
+converted layer reads are left out: in a binary file they are skipped, and in a text file they are ignored.
+
+Settings that old versions of Caffe had once and new ones have for each axis (`kernel_size`, `pad`, `stride`) are
+declared as repeated, which reads both. The numbers of a blob are not among the fields: `blobs` reads them.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
+
+from converters.errors import GraphError
+
+PACKAGE = "lucid_port.caffe"
+
+# Enum -> its names and numbers.
+ENUMS: Mapping[str, str] = {
+    "Phase": "TRAIN=0 TEST=1",
+    "PoolMethod": "MAX=0 AVE=1 STOCHASTIC=2",
+    "EltwiseOp": "PROD=0 SUM=1 MAX=2",
+    "NormRegion": "ACROSS_CHANNELS=0 WITHIN_CHANNEL=1",
+    "LayerType": (
+        "NONE=0 ACCURACY=1 BNLL=2 CONCAT=3 CONVOLUTION=4 DATA=5 DROPOUT=6 EUCLIDEAN_LOSS=7 FLATTEN=8 HDF5_DATA=9 "
+        "HDF5_OUTPUT=10 IM2COL=11 IMAGE_DATA=12 INFOGAIN_LOSS=13 INNER_PRODUCT=14 LRN=15 MULTINOMIAL_LOGISTIC_LOSS=16 "
+        "POOLING=17 RELU=18 SIGMOID=19 SOFTMAX=20 SOFTMAX_LOSS=21 SPLIT=22 TANH=23 WINDOW_DATA=24 ELTWISE=25 POWER=26 "
+        "SIGMOID_CROSS_ENTROPY_LOSS=27 HINGE_LOSS=28 MEMORY_DATA=29 ARGMAX=30 THRESHOLD=31 DUMMY_DATA=32 SLICE=33 "
+        "MVN=34 ABSVAL=35 SILENCE=36 CONTRASTIVE_LOSS=37 EXP=38 DECONVOLUTION=39"
+    ),
+}
+
+# Message -> its fields: number, name, type, with * where it is repeated and = before a default.
+_PARAMETERS = (
+    "{concat} concat_param ConcatParameter; {convolution} convolution_param ConvolutionParameter;"
+    "{data} data_param DataParameter; {dummy} dummy_data_param DummyDataParameter;"
+    "{eltwise} eltwise_param EltwiseParameter; {image} image_data_param ImageDataParameter;"
+    "{inner} inner_product_param InnerProductParameter; {lrn} lrn_param LRNParameter;"
+    "{memory} memory_data_param MemoryDataParameter; {pooling} pooling_param PoolingParameter;"
+    "{power} power_param PowerParameter; {relu} relu_param ReLUParameter; {slice} slice_param SliceParameter;"
+    "{softmax} softmax_param SoftmaxParameter; {transform} transform_param TransformationParameter"
+)
+_V2_NUMBERS = {
+    "concat": 104, "convolution": 106, "data": 107, "dummy": 109, "eltwise": 110, "image": 115, "inner": 117,
+    "lrn": 118, "memory": 119, "pooling": 121, "power": 122, "relu": 123, "slice": 126, "softmax": 125,
+    "transform": 100,
+}  # fmt: skip
+_V1_NUMBERS = {
+    "concat": 9, "convolution": 10, "data": 11, "dummy": 26, "eltwise": 24, "image": 15, "inner": 17, "lrn": 18,
+    "memory": 22, "pooling": 19, "power": 21, "relu": 30, "slice": 31, "softmax": 39, "transform": 36,
+}  # fmt: skip
+MESSAGES: Mapping[str, str] = {
+    "BlobShape": "1 dim int64*",
+    "BlobProto": "7 shape BlobShape; 1 num int64; 2 channels int64; 3 height int64; 4 width int64",
+    "NetStateRule": "1 phase Phase; 2 min_level int64; 3 max_level int64; 4 stage string*; 5 not_stage string*",
+    "NetParameter": (
+        "1 name string; 3 input string*; 8 input_shape BlobShape*; 4 input_dim int64*; 100 layer LayerParameter*;"
+        "2 layers V1LayerParameter*"
+    ),
+    "LayerParameter": (
+        "1 name string; 2 type string; 3 bottom string*; 4 top string*; 5 loss_weight float*; 7 blobs BlobProto*;"
+        "8 include NetStateRule*; 9 exclude NetStateRule*; 139 batch_norm_param BatchNormParameter;"
+        "141 bias_param BiasParameter; 140 elu_param ELUParameter; 135 flatten_param FlattenParameter;"
+        "143 input_param InputParameter; 131 prelu_param PReLUParameter; 133 reshape_param ReshapeParameter;"
+        "142 scale_param ScaleParameter;" + _PARAMETERS.format(**_V2_NUMBERS)
+    ),
+    "V1LayerParameter": (
+        "4 name string; 5 type LayerType; 2 bottom string*; 3 top string*; 35 loss_weight float*; 6 blobs BlobProto*;"
+        "32 include NetStateRule*; 33 exclude NetStateRule*; 1 layer V0LayerParameter;"
+        + _PARAMETERS.format(**_V1_NUMBERS)
+    ),
+    "V0LayerParameter": "1 name string; 2 type string",
+    "TransformationParameter": "3 crop_size uint64",
+    "DataParameter": "5 crop_size uint64",
+    "ImageDataParameter": "5 crop_size uint64; 9 new_height uint64; 10 new_width uint64; 11 is_color bool=true",
+    "MemoryDataParameter": "2 channels uint64; 3 height uint64; 4 width uint64",
+    "DummyDataParameter": "6 shape BlobShape*; 3 channels uint64*; 4 height uint64*; 5 width uint64*",
+    "InputParameter": "1 shape BlobShape*",
+    "BatchNormParameter": "1 use_global_stats bool; 3 eps float=1e-5",
+    "BiasParameter": "1 axis int64=1; 2 num_axes int64=1",
+    "ConcatParameter": "2 axis int64=1; 1 concat_dim uint64=1",
+    "ConvolutionParameter": (
+        "1 num_output uint64; 2 bias_term bool=true; 3 pad uint64*; 4 kernel_size uint64*; 6 stride uint64*;"
+        "18 dilation uint64*; 9 pad_h uint64; 10 pad_w uint64; 11 kernel_h uint64; 12 kernel_w uint64;"
+        "13 stride_h uint64; 14 stride_w uint64; 5 group uint64=1; 16 axis int64=1"
+    ),
+    "EltwiseParameter": "1 operation EltwiseOp=SUM; 2 coeff float*",
+    "ELUParameter": "1 alpha float=1",
+    "FlattenParameter": "1 axis int64=1; 2 end_axis int64=-1",
+    "InnerProductParameter": "1 num_output uint64; 2 bias_term bool=true; 5 axis int64=1; 6 transpose bool=false",
+    "LRNParameter": (
+        "1 local_size uint64=5; 2 alpha float=1; 3 beta float=0.75; 4 norm_region NormRegion=ACROSS_CHANNELS;"
+        "5 k float=1"
+    ),
+    "PoolingParameter": (
+        "1 pool PoolMethod=MAX; 4 pad uint64*; 9 pad_h uint64; 10 pad_w uint64; 2 kernel_size uint64*;"
+        "5 kernel_h uint64; 6 kernel_w uint64; 3 stride uint64*; 7 stride_h uint64; 8 stride_w uint64;"
+        "12 global_pooling bool=false"
+    ),
+    "PowerParameter": "1 power float=1; 2 scale float=1; 3 shift float=0",
+    "PReLUParameter": "2 channel_shared bool=false",
+    "ReLUParameter": "1 negative_slope float=0",
+    "ReshapeParameter": "1 shape BlobShape; 2 axis int64=0; 3 num_axes int64=-1",
+    "ScaleParameter": "1 axis int64=1; 2 num_axes int64=1; 4 bias_term bool=false",
+    "SliceParameter": "3 axis int64=1; 2 slice_point uint64*; 1 slice_dim uint64=1",
+    "SoftmaxParameter": "2 axis int64=1",
+}
+
+_FIELD = re.compile(r"(\d+) (\w+) (\w+)(\*?)(?:=(\S+))?")
+_Proto = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {
+    "int64": _Proto.TYPE_INT64,
+    "uint64": _Proto.TYPE_UINT64,
+    "float": _Proto.TYPE_FLOAT,
+    "bool": _Proto.TYPE_BOOL,
+    "string": _Proto.TYPE_STRING,
+}
+
+
+def parse_binary(data: bytes, what: str) -> Any:
+    """The NetParameter in a .caffemodel's bytes.
+
+    Args:
+        data: the file's bytes.
+        what: what an error calls them.
+
+    Raises:
+        GraphError: they are not a network of Caffe's.
+    """
+    net = net_parameter()()
+    try:
+        net.ParseFromString(data)
+    except DecodeError as error:
+        raise GraphError(
+            f"{what} is not a .caffemodel, or is cut short: its bytes do not parse as Caffe's NetParameter."
+        ) from error
+    if not (net.layer or net.layers):
+        raise GraphError(f"{what} has no layers: it is empty, or not a .caffemodel.")
+    return net
+
+
+def parse_text(data: bytes, what: str) -> Any:
+    """The NetParameter in a .prototxt's bytes; fields that are not known are passed over.
+
+    Args:
+        data: the file's bytes.
+        what: what an error calls them.
+
+    Raises:
+        GraphError: they are not the text of a network of Caffe's.
+    """
+    net = net_parameter()()
+    try:
+        text_format.Parse(data.decode("utf-8"), net, allow_unknown_field=True)
+    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise GraphError(f"{what} is not a .prototxt that can be read: {reason}.") from error
+    if not (net.layer or net.layers):
+        raise GraphError(f"{what} has no layers: it is no definition of a network (a solver's has none).")
+    return net
+
+
+@functools.cache
+def net_parameter() -> type[Any]:
+    """The class of Caffe's NetParameter; every other message is found from it."""
+    file = descriptor_pb2.FileDescriptorProto(name="lucid_port/caffe.proto", package=PACKAGE, syntax="proto2")
+    for name, values in ENUMS.items():
+        # In a message of its own, as an enum's names are known beside it, and two enums here have a MAX.
+        enum = file.message_type.add(name=f"{name}Scope").enum_type.add(name=name)
+        for value in values.split():
+            key, _, number = value.partition("=")
+            enum.value.add(name=key, number=int(number))
+    for name, fields in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for text in fields.split(";"):
+            _add_field(message, text.strip())
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    found: type[Any] = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.NetParameter"))
+    return found
+
+
+def _add_field(message: descriptor_pb2.DescriptorProto, text: str) -> None:
+    match = _FIELD.fullmatch(text)
+    if match is None:
+        raise ValueError(f"The table's field {text!r} cannot be read.")
+    number, name, kind, repeated, default = match.groups()
+    label = _Proto.LABEL_REPEATED if repeated else _Proto.LABEL_OPTIONAL
+    field = message.field.add(name=name, number=int(number), label=label)
+    if kind in _SCALARS:
+        field.type = _SCALARS[kind]
+    elif kind in ENUMS:
+        field.type, field.type_name = _Proto.TYPE_ENUM, f".{PACKAGE}.{kind}Scope.{kind}"
+    else:
+        field.type, field.type_name = _Proto.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
+    if default is not None:
+        field.default_value = default
