@@ -326,3 +326,7 @@ def pad(call: Call, w: NodeWriter) -> int:
     amounts = w.integers(call.part("pads"), [before for before, _ in sides] + [after for _, after in sides])
     w.result("Pad", [*call.inputs, amounts, w.number(call.part("value"), call.arguments["value"])], [call.name])
     return rank
+
+
+# Layers that ONNX (opset 17) has nothing like, each with the reason.
+NOT_EXPORTED: dict[str, str] = {}
