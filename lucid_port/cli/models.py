@@ -2,16 +2,83 @@
 
 from __future__ import annotations
 
+import json as json_format
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
 from lucid_port.cli.console import Json, print_table
 
+if TYPE_CHECKING:
+    from lucid_port.modelzoo.catalogue import Entry
 
-def command(json: Json = False) -> None:
+COLUMNS = ("family", "name", "layers", "dataset", "here", "what to do")
+
+
+def command(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One model, with all that is known of it.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """List the models known by name, and where each is on this machine.
 
-    Example: LUCID_PORT_MODELZOO=~/models lucid-port models
+    Examples: LUCID_PORT_MODELZOO=~/models lucid-port models; lucid-port models ResnetV1_50_slim
     """
-    from lucid_port.modelzoo.catalogue import catalogue
-    from lucid_port.modelzoo.files import whereabouts
+    from lucid_port.modelzoo.catalogue import catalogue, entry
 
-    rows = [(entry.name, entry.dataset, whereabouts(entry), entry.description) for entry in catalogue().values()]
-    print_table(("name", "dataset", "found", "description"), rows, json)
+    if name is not None:
+        _print_details(entry(name), json)
+    elif json:
+        typer.echo(json_format.dumps([_details(entry) for entry in catalogue().values()], indent=1))
+    else:
+        print_table(COLUMNS, [_row(entry) for entry in catalogue().values()])
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    from lucid_port.modelzoo.files import local_graph
+
+    found = local_graph(entry)
+    advice = None if found or entry.generator else _short_advice(entry)
+    return entry.family, entry.name, len(entry.layers), entry.dataset, found or _made(entry), advice
+
+
+def _made(entry: Entry) -> str | None:
+    return "made when asked for" if entry.generator else None
+
+
+def _short_advice(entry: Entry) -> str:
+    """A few words; the whole is what `lucid-port models NAME` prints."""
+    from lucid_port.modelzoo.files import checked_downloads
+
+    if checked_downloads(entry):
+        return "downloaded when asked for"
+    return {
+        "graph": "get its graph by hand",
+        "caffemodel": "get its weights by hand",
+        "checkpoint": "freeze its checkpoint",
+        "pytorch": "wrap PyTorch's own network",
+    }[entry.downloads[0].kind]
+
+
+def _details(entry: Entry) -> dict[str, Any]:
+    """Everything that is known of a model, as plain data."""
+    from lucid_port.modelzoo.files import local_graph, what_to_do
+
+    found = local_graph(entry)
+    to_do = None if found or entry.generator else what_to_do(entry)
+    return {**entry.to_json(), "found": found and str(found), "what_to_do": to_do}
+
+
+def _print_details(entry: Entry, as_json: bool) -> None:
+    details = _details(entry)
+    if as_json:
+        typer.echo(json_format.dumps(details, indent=1))
+        return
+    for key, value in details.items():
+        if value not in (None, [], ()) and key not in ("name", "layers", "downloads"):
+            typer.echo(f"{key}: {value}")
+    for download in entry.downloads:
+        typer.echo(f"{download.kind}: {download.url} ({download.hash or 'hash unknown'}; from: {download.source})")
+    for layer, depth, tags in entry.layers:
+        typer.echo(f"{layer}\t{depth}\t{', '.join(sorted(tags))}")

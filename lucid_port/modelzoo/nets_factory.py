@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from converters import ConvertedModel
+from converters.sources import looks_like_source
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import find_graph
 from lucid_port.modelzoo.vision_base import Model, read_network
 from lucid_port.modelzoo.vision_models import MODELS
 
 models_map = MODELS
+
+NOT_GRAPHS = (".caffemodel", ".prototxt", ".onnx", ".meta")
 
 
 def get_model(name: str) -> Model:
@@ -26,46 +28,43 @@ def get_model(name: str) -> Model:
 
 
 def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
-    """A model by its name in the catalogue, or from a file or a saved folder.
+    """A model by its name in the catalogue, or from a file or folder.
 
     Args:
-        source: a name, or a path.
+        source: a name, or whatever path `converters.open_source` reads.
         overrides: arguments of `Model` for a source that does not say them.
 
     Raises:
         ValueError: the source is neither a file nor a model's name, or does not say its value range.
         FileNotFoundError: a model of the catalogue whose file could be found nowhere.
     """
-    if _is_path(source):
+    if looks_like_source(source):
         return Model(source, **overrides)
     return MODELS[entry(str(source)).name](**overrides)
 
 
-def open_network(source: str | os.PathLike[str], input_name: str | None = None) -> ConvertedModel:
+def open_network(source: str | os.PathLike[str], input_name: str | None = None, **options: Any) -> Any:
     """The network alone, for which nobody needs to know a value range.
 
     Args:
-        source: a model's name in the catalogue, a frozen graph, or a saved folder.
+        source: a model's name in the catalogue, or whatever path `converters.open_source` reads.
         input_name: the graph's input, where it has several.
+        **options: further ones of `converters.open_source`, for a source that takes them.
 
     Raises:
-        ValueError: the source is neither a file nor a model's name.
+        ValueError: the source is neither a path nor a model's name, or the file is nothing that converts.
         FileNotFoundError: the file is not there, or could be found nowhere.
     """
-    found = None if _is_path(source) else entry(str(source))
-    return read_network(source if found is None else None, found, input_name)
+    found = None if looks_like_source(source) else entry(str(source))
+    return read_network(source if found is None else None, found, input_name, **options)
 
 
 def graph_file(source: str | os.PathLike[str]) -> Path | None:
-    """The frozen graph that a source stands for; None for a saved folder, or a graph that is made, not read."""
-    path = Path(source)
-    if _is_path(source):
-        return path if path.is_file() else None
-    found = entry(str(source))
-    return None if found.generator is not None else find_graph(found)
+    """The frozen graph that a source stands for; None for a network from something else, or one that is made."""
+    path = Path(source) if looks_like_source(source) else _found(str(source))
+    return path if path is not None and path.is_file() and path.suffix not in NOT_GRAPHS else None
 
 
-def _is_path(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a path rather than a name; a path need not exist, but then it has to look like one."""
-    path = Path(source)
-    return path.exists() or os.sep in str(source) or path.suffix in (".pb", ".json")
+def _found(name: str) -> Path | None:
+    known = entry(name)
+    return None if known.generator is not None else find_graph(known)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor, nn
 
 import converters
+from converters.graphdef import Source
+from converters.sources import open_source
 from converters.storage import MODEL_FILE
-from lucid_port.modelzoo import files, seeded
-from lucid_port.modelzoo.catalogue import Entry, catalogue
+from lucid_port.modelzoo import files, saving, seeded
+from lucid_port.modelzoo.catalogue import Entry, catalogue, label_lists
 
 # Means that Caffe's models subtract, in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
@@ -35,6 +38,7 @@ class Layer:
         depth: number of channels.
         tags: "conv" or "dense", and what else Lucid notes.
         model_name: the model it belongs to.
+        width, height, shape: always None, as in Lucid, which reserves them.
     """
 
     name: str
@@ -42,9 +46,39 @@ class Layer:
     tags: frozenset[str] = field(default_factory=frozenset)
     model_name: str = ""
 
+    width: ClassVar[None] = None
+    height: ClassVar[None] = None
+    shape: ClassVar[None] = None
+
+    def __getitem__(self, key: str) -> Any:
+        """`layer["name"]`, as Lucid's older notebooks write it; "type" is the first tag.
+
+        Raises:
+            AttributeError: a layer has no such value.
+        """
+        if key == "type":
+            return sorted(self.tags)[0]
+        if key not in self.__dataclass_fields__:
+            raise AttributeError(f"A layer has no {key!r}; it has {', '.join(self.__dataclass_fields__)}.")
+        return getattr(self, key)
+
+    @property
+    def activations(self) -> np.ndarray:
+        """The layer's recorded activations (see `aligned_activations`).
+
+        Raises:
+            FileNotFoundError: they are not on this machine.
+        """
+        from lucid_port.modelzoo.aligned_activations import get_aligned_activations
+
+        return get_aligned_activations(self)
+
     def to_json(self) -> str:
         """The name, as Lucid writes a layer to JSON."""
         return self.name
+
+    def __str__(self) -> str:
+        return f"Layer of {self.model_name} <{self.name}: {self.depth}> ({', '.join(sorted(self.tags))})"
 
 
 class Network(Protocol):
@@ -143,16 +177,52 @@ class Model(nn.Module):
         return self._low.device
 
     @property
+    def dataset(self) -> str | None:
+        """What the model was trained on, where the catalogue knows it."""
+        return None if self.catalogue_entry is None else self.catalogue_entry.dataset
+
+    @property
+    def input_name(self) -> str:
+        """TensorFlow's name of the network's input; "" for a network that is not from a graph."""
+        return getattr(self.network, "metadata", converters.Metadata("")).input_name
+
+    @property
     def labels(self) -> list[str]:
         """The names of the classes, in the order of the network's output.
 
         Raises:
             RuntimeError: the model has no label list.
-            FileNotFoundError: it has one, which could be found nowhere.
         """
         if self._labels is None:
-            self._labels = _read_labels(self.catalogue_entry, self.name)
+            self._labels = self._read_list("labels")
         return self._labels
+
+    @property
+    def synset_ids(self) -> list[str]:
+        """WordNet's id of each class ("n01440764"), in the order of the network's output; "dummy" for no class.
+
+        Raises:
+            RuntimeError: the model has no list of synsets.
+        """
+        return self._read_list("synsets")
+
+    @property
+    def synsets(self) -> list[Any]:
+        """nltk's synset of each class, None for "dummy".
+
+        Raises:
+            RuntimeError: the model has no list of synsets.
+            ImportError, LookupError: nltk or its WordNet is missing; the error says how to get it.
+        """
+        from lucid_port.modelzoo.wordnet import synset_from_id
+
+        return [None if name == "dummy" else synset_from_id(name) for name in self.synset_ids]
+
+    def _read_list(self, kind: str) -> list[str]:
+        name = getattr(self.catalogue_entry, kind, None)
+        if name is None:
+            raise RuntimeError(f"{self.name} has no list of {kind}.")
+        return label_lists()[name].read()
 
     def create_input(self, image: Tensor) -> Tensor:
         """An image as the network wants it.
@@ -227,18 +297,130 @@ class Model(nn.Module):
     def load_graphdef(self) -> None:
         """Does nothing: the graph is loaded when the model is made. Lucid's notebooks call it."""
 
+    def get_activations(self, layer: str | Layer, examples: Any, **options: Any) -> np.ndarray:
+        """A layer's activations for many images; see `lucid_port.modelzoo.get_activations.get_activations`."""
+        from lucid_port.modelzoo.get_activations import get_activations
+
+        return get_activations(self, layer, examples, **options)
+
+    @staticmethod
+    def suggest_save_args(graph: Source) -> dict[str, Any]:
+        """What `Model.save` could be told of a graph; see `lucid_port.modelzoo.saving.suggest_save_args`."""
+        return saving.suggest_save_args(graph)
+
+    @staticmethod
+    def save(
+        save_url: str | os.PathLike[str],
+        input_name: str,
+        output_names: Sequence[str],
+        image_shape: Sequence[int] | None,
+        image_value_range: tuple[Any, Any],
+        *,
+        graph: Source,
+    ) -> Path:
+        """Writes a frozen graph that says how it is fed; see `lucid_port.modelzoo.saving.save_graph`."""
+        return saving.save_graph(save_url, graph, input_name, output_names, image_shape, image_value_range)
+
+    @staticmethod
+    def load(url: str | os.PathLike[str]) -> Model:
+        """A model from a frozen graph that says how it is fed (.pb), a manifest (.json), or a saved folder.
+
+        Raises:
+            ValueError: the file is none of these, or does not say how it is fed.
+            FileNotFoundError: there is no such file.
+        """
+        path = Path(url)
+        if path.suffix == ".json":
+            return FrozenGraphModel.from_manifest(path)
+        if path.suffix == ".pb" or (path / MODEL_FILE).is_file():
+            return Model(path)
+        raise ValueError(f"Model.load reads graphs (.pb), manifests (.json) and saved folders, not {path}.")
+
+    @staticmethod
+    def load_from_metadata(model_url: str | os.PathLike[str], metadata: Mapping[str, Any]) -> Model:
+        """A model from a frozen graph, told how it is fed.
+
+        Args:
+            model_url: the graph's file.
+            metadata: `input_name`, `image_shape` and `image_value_range`.
+
+        Raises:
+            ValueError: one of these is missing, or the graph does not convert.
+            FileNotFoundError: there is no such file.
+        """
+        return Model(model_url, **saving.required(metadata, "The metadata"))
+
     def extra_repr(self) -> str:
         return f"image_value_range={self.image_value_range}, is_BGR={self.is_BGR}, image_shape={self.image_shape}"
 
 
+class FrozenGraphModel(Model):
+    """A model from a manifest: what a `manifest.json` beside a frozen graph says of it.
+
+    Args:
+        model_directory: the manifest's folder, to which a `model_path` that starts with "./" is relative.
+        manifest: `model_path`, `input_name`, `image_shape` and `image_value_range`; also `layers`, as names or as
+            {"name", "depth", "tags"}, and `is_BGR`, `labels` (a list) and `model_name`. Further values become
+            attributes.
+
+    Attributes:
+        manifest: as given.
+        layer_names: the names of its layers.
+
+    Raises:
+        ValueError: the manifest lacks one of the first four, or its layers are neither names nor such objects.
+        NotImplementedError: its `type` is not "frozen".
+        FileNotFoundError: there is no such graph.
+    """
+
+    def __init__(self, model_directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> None:
+        if manifest.get("type", "frozen") != "frozen":
+            raise NotImplementedError(f"Manifests of type {manifest['type']!r} are not known, only 'frozen' ones.")
+        arguments = saving.required(manifest, "The manifest", "model_path")
+        path = str(arguments.pop("model_path"))
+        path = str(Path(model_directory, path)) if path.startswith("./") else path
+        super().__init__(path, is_BGR=manifest.get("is_BGR"), labels=manifest.get("labels"), **arguments)
+        self.manifest = dict(manifest)
+        self.model_name = manifest.get("model_name")
+        self.layers, self.layer_names = _manifest_layers(manifest.get("layers") or (), self.name)
+        for key in manifest:
+            if not hasattr(self, key):
+                setattr(self, key, manifest[key])
+
+    @property
+    def name(self) -> str:
+        """The manifest's `model_name`, or the class's name."""
+        return self.model_name or type(self).__name__
+
+    @classmethod
+    def from_manifest(cls, path: str | os.PathLike[str]) -> FrozenGraphModel:
+        """The model of a manifest's file.
+
+        Raises:
+            ValueError: the file is no JSON object, or lacks something.
+            FileNotFoundError: there is no such file.
+        """
+        return cls(Path(path).parent, saving.read_manifest(path))
+
+    @classmethod
+    def from_directory(
+        cls, model_path: str | os.PathLike[str], manifest_path: str | os.PathLike[str] | None = None
+    ) -> FrozenGraphModel:
+        """The model of a folder with a `manifest.json`."""
+        return cls.from_manifest(manifest_path or Path(model_path, "manifest.json"))
+
+
+SerializedModel = FrozenGraphModel
+
+
 def read_network(
-    path: str | os.PathLike[str] | None, entry: Entry | None, input_name: str | None
-) -> converters.ConvertedModel:
+    path: str | os.PathLike[str] | None, entry: Entry | None, input_name: str | None, **options: Any
+) -> Any:
     """A network from its file, or as the catalogue says where no path is given.
 
     Raises:
         FileNotFoundError: the file is missing, or could be found nowhere.
-        converters.GraphError: the file is not a graph that converts.
+        ValueError: the file is nothing that converts, or takes no input's name.
     """
     if path is None and entry is None:
         raise ValueError("A model that is not in the catalogue needs the path of its graph.")
@@ -246,38 +428,37 @@ def read_network(
         return converters.convert(GENERATORS[entry.generator](), metadata=_metadata(entry))
     if path is None and entry is not None:
         path = files.find_graph(entry)
-    folder = Path(path or "")
-    if folder.is_dir() and (folder / MODEL_FILE).is_file():
-        return converters.load(folder)
-    if not folder.exists():
-        raise FileNotFoundError(f"There is no file {folder}.")
     if entry is not None and input_name is None:
-        return converters.convert(folder, metadata=_metadata(entry))
-    return _recognised(converters.convert(folder, input_name=input_name))
+        return _read_known(Path(path or ""), entry, options)
+    return _recognised(open_source(path or "", input_name=input_name, **options))
 
 
-def _recognised(network: converters.ConvertedModel) -> converters.ConvertedModel:
+def _read_known(path: Path, entry: Entry, options: Mapping[str, Any]) -> Any:
+    """A network whose metadata the catalogue knows; only frozen graphs call their input as Lucid's did."""
+    if path.suffix == ".pb":
+        return open_source(path, metadata=_metadata(entry), **options)
+    network = open_source(path, **options)
+    if path.is_file() and isinstance(network, converters.ConvertedModel):
+        stated = replace(_metadata(entry), input_name=network.metadata.input_name)
+        network.program = replace(network.program, metadata=stated)
+    return network
+
+
+def _recognised(network: Any) -> Any:
     """A network from a file that says nothing of itself, with the catalogue's metadata where its graph is known."""
-    program = network.program
+    program = getattr(network, "program", None)
+    if program is None or program.metadata.image_value_range is not None:
+        return network
     for entry in catalogue().values():
-        known = program.fingerprint == entry.fingerprint
-        known = known or (entry.graph is not None and program.source_sha256 == entry.graph.member_sha256)
-        if known and program.metadata.image_value_range is None and program.metadata.input_name == entry.input_name:
+        hashes = {hash for file in entry.downloads for hash in (file.hash, file.member_hash)}
+        known = program.fingerprint == entry.fingerprint or f"sha256:{program.source_sha256}" in hashes
+        if known and program.metadata.input_name == entry.input_name:
             network.program = replace(program, metadata=_metadata(entry))
     return network
 
 
 def _metadata(entry: Entry) -> converters.Metadata:
     return converters.Metadata(entry.input_name, entry.image_shape, entry.image_value_range, entry.is_BGR)
-
-
-def _read_labels(entry: Entry | None, name: str) -> list[str]:
-    if entry is not None and entry.package_labels:
-        folder = resources.files("lucid_port.modelzoo").joinpath("labels")
-        return folder.joinpath(entry.package_labels).read_text(encoding="utf-8").splitlines()
-    if entry is not None and entry.label_files:
-        return files.find_labels(entry).read_text(encoding="utf-8").splitlines()
-    raise RuntimeError(f"{name} has no list of labels.")
 
 
 def _dtype(network: Any) -> torch.dtype:
@@ -291,13 +472,31 @@ def _first(*candidates: Any) -> Any:
     return next((candidate for candidate in candidates if candidate is not None), None)
 
 
+def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Layer, ...], list[str]]:
+    """A manifest's layers, and their names; a list of names alone has no depths, so no `Layer`s."""
+    if all(isinstance(layer, str) for layer in stated):
+        return (), list(stated)
+    try:
+        layers = tuple(
+            Layer(layer["name"], layer["depth"], frozenset(layer.get("tags", ())), model_name) for layer in stated
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError("A manifest's layers are names, or objects with name, depth and tags.") from error
+    return layers, [layer.name for layer in layers]
+
+
+@functools.cache
+def _layers(name: str) -> tuple[Layer, ...]:
+    """A catalogue model's layers, one object for each however many models share them."""
+    return tuple(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
+
+
 def model_class(entry: Entry) -> type[Model]:
     """The class of a model of the catalogue, under Lucid's name."""
-    layers = tuple(Layer(name, depth, tags, entry.name) for name, depth, tags in entry.layers)
     attributes: Mapping[str, Any] = {
         "__doc__": f"{entry.description}.",
         "__module__": "lucid_port.modelzoo.vision_models",
         "catalogue_entry": entry,
-        "layers": layers,
+        "layers": _layers(entry.layers_of),
     }
     return type(entry.name, (Model,), dict(attributes))

@@ -72,19 +72,56 @@ def test_load_graphdef_does_no_harm(seeded):
     assert seeded.load_graphdef() is None
 
 
-def test_labels_of_caffes_models_are_in_imagenets_order():
-    labels = vision_models.MODELS["InceptionV1_caffe"].labels.fget
-    entry = vision_models.InceptionV1_caffe.catalogue_entry
-    from lucid_port.modelzoo.vision_base import _read_labels
+def test_labels_and_synsets_come_in_the_order_of_the_output(identity):
+    model = vision_models.InceptionV1_caffe(identity, input_name="input")
+    assert (len(model.labels), model.labels[0], model.labels[967]) == (1000, "tench", "espresso")
+    assert (len(model.synset_ids), model.synset_ids[0], model.synset_ids[967]) == (1000, "n01440764", "n07920052")
+    twin = vision_models.InceptionV1_adv_finetuned(identity)
+    assert (len(twin.labels), twin.labels[0], twin.synset_ids[1]) == (1001, "dummy", "n02119789")
+    assert (model.dataset, model.input_name) == ("ImageNet", "input")
 
-    found = _read_labels(entry, "InceptionV1_caffe")
-    assert labels is not None
-    assert (len(found), found[0], found[967]) == (1000, "tench", "espresso")
+
+def test_the_synsets_of_resnet_v1_fit_its_labels(identity):
+    """In Lucid they begin with the background, which these networks do not have."""
+    model = vision_models.ResnetV1_50_slim(identity)
+    assert len(model.synset_ids) == len(model.labels) == 1000
+    assert (model.synset_ids[7], model.labels[7]) == ("n01514668", "cock")
 
 
-def test_a_model_without_labels_says_so(seeded):
-    with pytest.raises(RuntimeError, match="InceptionV1_seeded has no list of labels"):
-        seeded.labels  # noqa: B018
+def test_places_have_labels_and_no_synsets(identity):
+    model = vision_models.InceptionV1_caffe_Places205(identity, input_name="input")
+    assert (model.dataset, model.labels[204]) == ("Places205", "yard")
+    with pytest.raises(RuntimeError, match="InceptionV1_caffe_Places205 has no list of synsets"):
+        model.synset_ids  # noqa: B018
+
+
+def test_a_model_without_labels_says_so(identity):
+    with pytest.raises(RuntimeError, match="Clip_ResNet50_4x has no list of labels"):
+        vision_models.Clip_ResNet50_4x(identity, input_name="input").labels  # noqa: B018
+
+
+def test_layers_answer_as_lucids_do():
+    layer = vision_models.AlexNet.layers[0]
+    assert (layer["name"], layer["depth"], layer["type"], layer.to_json()) == ("Conv2D", 96, "conv", "Conv2D")
+    assert str(layer) == "Layer of AlexNet <Conv2D: 96> (conv, pre_relu)"
+    assert layer.width is layer.height is layer.shape is None
+    with pytest.raises(AttributeError, match="size"):
+        layer["size"]
+
+
+@pytest.mark.parametrize("name", sorted(set(vision_models.MODELS) - {"InceptionV1_seeded"}))
+def test_every_model_opens_with_a_file_on_the_search_path(name, tmp_path, monkeypatch):
+    entry = vision_models.MODELS[name].catalogue_entry
+    graph = GraphWriter()
+    graph.op("same", "Identity", [graph.placeholder(entry.input_name, [None, None, None, 3])])
+    graph.write(tmp_path / f"{name}.pb")
+    monkeypatch.setenv("LUCID_PORT_MODELZOO", str(tmp_path))
+    model = nets_factory.get_model(name)
+    assert (model.name, model.input_name, tuple(model.image_shape)) == (name, entry.input_name, entry.image_shape)
+    image = torch.tensor([0.25, 0.5, 1.0]).reshape(1, 3, 1, 1)
+    low, high = (np.broadcast_to(np.asarray(end, np.float64), 3) for end in entry.image_value_range)
+    pixel = np.array([1.0, 0.5, 0.25]) if entry.is_BGR else np.array([0.25, 0.5, 1.0])
+    np.testing.assert_allclose(model(image).flatten(), low + pixel * (high - low), rtol=1e-6, atol=1e-5)
 
 
 def test_a_model_opens_from_a_path_and_from_a_saved_folder(seeded, tmp_path):

@@ -1,0 +1,226 @@
+"""Graphs that say how they are fed, and the manifests that say it for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+
+from converters.atomic import write_bytes
+from converters.graph import Graph, Node
+from converters.graphdef import Source, parse_graphdef, read_graph
+from converters.lower import LUCID_METADATA_NODE
+
+REQUIRED = ("input_name", "image_shape", "image_value_range")
+FLOATS = ("float16", "float32", "float64", "DT_BFLOAT16")
+EXAMPLES: Mapping[str, str] = {
+    "input_name": "'input'",
+    "image_shape": "[224, 224, 3]",
+    "output_names": "['logits']",
+    "image_value_range": "[-1, 1], [0, 1], [0, 255] or [-117, 138]",
+}
+
+
+# -- what a graph lets one guess --------------------------------------------------------------------------------------
+
+
+def suggest_save_args(graph: Source) -> dict[str, Any]:
+    """Guesses what `Model.save` has to be told of a graph, and prints the call with it.
+
+    Lucid's rules: the only placeholder is the input if it is of floating point; if it holds integers and is divided by
+    255 nearby, that one division is the input, with values in (0, 1). The outputs are all softmaxes. The shape is the
+    input's. The range of values shows nowhere else in a graph.
+
+    Args:
+        graph: a frozen graph: a path, its bytes, or a GraphDef.
+
+    Returns:
+        `input_name`, `image_shape`, `output_names` and `image_value_range`, None for what could not be guessed (a
+        warning says so).
+
+    Raises:
+        GraphError: it is no frozen graph.
+        FileNotFoundError: there is no such file.
+    """
+    read = read_graph(graph)
+    input_name, image_value_range = _guess_input(read)
+    found = {
+        "input_name": input_name,
+        "image_shape": None if input_name is None else _guess_shape(read, input_name),
+        "output_names": [node.name for node in read.nodes.values() if node.op == "Softmax"] or None,
+        "image_value_range": image_value_range,
+    }
+    unknown = [key for key, value in found.items() if value is None and key != "image_value_range"]
+    for key in unknown:
+        warnings.warn(f"Nothing in the graph says its {key}.", stacklevel=2)
+    print("\n".join(_call(found)))
+    return found
+
+
+def _guess_input(graph: Graph) -> tuple[str | None, tuple[int, int] | None]:
+    """The input's name and range, as far as they can be guessed."""
+    placeholders = [node for node in graph.nodes.values() if node.op == "Placeholder"]
+    if len(placeholders) != 1:
+        return None, None
+    if placeholders[0].attrs.get("dtype") in FLOATS:
+        return placeholders[0].name, None
+    near = [graph[name] for name in _neighbourhood(graph, placeholders[0].name, 5)]
+    divisions = [node.name for node in near if node.op == "RealDiv"]
+    if len(divisions) == 1 and any(_holds_255(node) for node in near):
+        return divisions[0], (0, 1)
+    return None, None
+
+
+def _neighbourhood(graph: Graph, name: str, distance: int) -> set[str]:
+    """The nodes that can be reached in some steps from or to a node."""
+    readers: dict[str, set[str]] = {}
+    for node in graph.nodes.values():
+        for source in node.inputs:
+            readers.setdefault(source.node, set()).add(node.name)
+    near = {name}
+    for _ in range(distance):
+        near |= {other for known in near for other in _neighbours(graph, known, readers)}
+    return near
+
+
+def _neighbours(graph: Graph, name: str, readers: Mapping[str, set[str]]) -> Iterator[str]:
+    yield from (source.node for source in graph[name].inputs)
+    yield from readers.get(name, ())
+
+
+def _holds_255(node: Node) -> bool:
+    """Whether a constant holds 255; Lucid looks at integers alone, though TensorFlow divides by a float."""
+    return node.constant is not None and bool(np.any(node.constant() == 255))
+
+
+def _guess_shape(graph: Graph, name: str) -> list[int] | None:
+    """Height, width and channels that the input's op states."""
+    shape = graph[name].attrs.get("shape")
+    if shape is None or len(shape) not in (3, 4):
+        return None
+    sizes = list(shape[-3:])
+    return None if None in sizes else sizes
+
+
+def _call(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "# Check each value: with a wrong image_value_range everything runs, and every picture is wrong."
+    yield "Model.save("
+    yield '    "model.pb",'
+    for key, value in found.items():
+        yield f"    {key}={value!r}," if value is not None else f"    {key}=...,  # such as {EXAMPLES[key]}"
+    yield "    graph=...,"
+    yield ")"
+
+
+# -- graphs with metadata ---------------------------------------------------------------------------------------------
+
+
+def save_graph(
+    path: str | os.PathLike[str],
+    graph: Source,
+    input_name: str,
+    output_names: Sequence[str],
+    image_shape: Sequence[int | None] | None,
+    image_value_range: tuple[Any, Any],
+) -> Path:
+    """Writes what some outputs of a frozen graph need, with the node in which Lucid keeps how a model is fed.
+
+    Args:
+        path: the file, by Lucid's custom ending in .pb.
+        graph: a frozen graph: a path, its bytes, or a GraphDef.
+        input_name: the op that images replace.
+        output_names: ops to keep, with all that they need.
+        image_shape: (height, width, channels).
+        image_value_range: (lowest, highest) value.
+
+    Raises:
+        ValueError: a name is that of a tensor ("x:0") or of no op, or no output is named.
+        GraphError: it is no frozen graph.
+    """
+    names = [input_name, *output_names]
+    tensor = next((name for name in names if ":" in name), None)
+    if tensor is not None:
+        raise ValueError(f"Model.save takes the names of ops; {tensor!r} is a tensor's: leave out the ':'.")
+    if not output_names:
+        raise ValueError("Model.save needs at least one output's name.")
+    read = read_graph(graph)
+    kept = _needed(read, names)
+    original = parse_graphdef(graph)
+    result = GraphDef(versions=original.versions)
+    for node in original.node:
+        if node.name in kept and node.name != LUCID_METADATA_NODE:
+            copied = result.node.add()
+            copied.CopyFrom(node)
+            copied.ClearField("device")
+            del copied.input[:]
+            copied.input.extend(text for text in node.input if not text.startswith("^"))
+    add_metadata(result, dict(zip(REQUIRED, (input_name, image_shape, image_value_range), strict=True)))
+    return write_bytes(path, result.SerializeToString())
+
+
+def _needed(graph: Graph, names: Iterable[str]) -> set[str]:
+    """Some nodes and all that they read."""
+    kept: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in kept:
+            kept.add(name)
+            waiting.extend(source.node for source in graph[name].inputs)
+    return kept
+
+
+def add_metadata(graph_def: GraphDef, metadata: Mapping[str, Any]) -> None:
+    """Adds the string constant `lucid_metadata_json` to a graph."""
+    node = graph_def.node.add(name=LUCID_METADATA_NODE, op="Const")
+    node.attr["dtype"].type = DT_STRING
+    tensor = node.attr["value"].tensor
+    tensor.dtype = DT_STRING
+    tensor.tensor_shape.SetInParent()
+    tensor.string_val.append(json.dumps(metadata).encode())
+
+
+# -- manifests --------------------------------------------------------------------------------------------------------
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON object in a manifest's file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no manifest {path}.")
+    try:
+        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no manifest: it is not JSON ({error}).") from error
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{path} is no manifest: it holds {type(manifest).__name__}, not an object.")
+    return manifest
+
+
+def required(stated: Mapping[str, Any], what: str, *more: str) -> dict[str, Any]:
+    """The values without which a model cannot be fed.
+
+    Args:
+        stated: a manifest, or metadata.
+        what: its name in the error.
+        more: further keys that it has to have.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    keys = (*more, *REQUIRED)
+    missing = [key for key in keys if stated.get(key) is None]
+    if missing:
+        raise ValueError(f"{what} lacks {', '.join(missing)}; it needs {', '.join(keys)}.")
+    return {key: stated[key] for key in keys}
