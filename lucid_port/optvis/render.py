@@ -10,7 +10,6 @@ import functools
 import importlib
 import inspect
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +19,7 @@ import torch
 
 from lucid_port.optvis import param
 from lucid_port.optvis.acceleration import Acceleration, find_device
+from lucid_port.optvis.diagnostics import Watch, warn_if_training
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
@@ -264,6 +264,7 @@ class VisT:
         optimizer: the optimiser.
         source: where random draws come from.
         acceleration: what computes the network's layers, in which precision.
+        watch: what is noted of every update, and warned of.
         steps: number of updates made.
         loss: objective value before the last update, a tensor on the device (None before the
             first).
@@ -286,6 +287,7 @@ class VisT:
         compile: bool = False,
     ) -> None:
         _check_model(model)
+        warn_if_training(model.network)
         self.model = model
         self.objective: Objective = as_objective(objective_f)
         self.transform = make_transform_f(transforms)
@@ -307,8 +309,8 @@ class VisT:
         self.loss: torch.Tensor | None = None
         self.stopped = False
         self.layers_read: dict[str, None] = {}
-        self._losses: list[torch.Tensor] = []
-        self._found_finite: int | None = 0  # updates whose loss was checked; None after a warning
+        self._seen: torch.Tensor | None = None  # what the model was given last
+        self.watch = Watch()
 
     def activations(self, image: torch.Tensor, names: Sequence[str], repeated: bool = False) -> Mapping[str, Any]:
         """Layers' values for a transformed image, under the gradient override in force, in the render's precision.
@@ -337,6 +339,7 @@ class VisT:
             value = evaluation.value(self.objective)
             check_value(value, self.objective.description or self.objective.name)
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
+            self._seen = evaluation.transformed.detach()
         if self.acceleration.reuses_memory:
             value, gradients = value.clone(), tuple(None if one is None else one.clone() for one in gradients)
         return value.detach(), list(gradients)
@@ -352,7 +355,7 @@ class VisT:
             parameter.grad = gradient
         self.optimizer.step()
         self.steps += 1
-        self._losses.append(self.loss.sum())
+        self.watch.record(self.loss, gradients, self._seen)
         return self.loss
 
     def stop(self) -> None:
@@ -362,27 +365,9 @@ class VisT:
     @property
     def losses(self) -> np.ndarray:
         """Objective value before each update (summed if it is no scalar); waits for the device."""
-        if not self._losses:
+        if not self.watch.losses:
             return np.zeros(0, np.float32)
-        return torch.stack(self._losses).float().cpu().numpy()
-
-    def warn_if_not_finite(self) -> None:
-        """Warn if the objective was NaN or infinite in a step; once for a render. Waits for the device."""
-        if self._found_finite is None:
-            return
-        losses = self.losses
-        wrong = np.flatnonzero(~np.isfinite(losses[self._found_finite :]))
-        if not len(wrong):
-            self._found_finite = len(losses)
-            return
-        step = self._found_finite + int(wrong[0])
-        self._found_finite = None
-        warnings.warn(
-            f"The objective was {losses[step]} before update {step + 1}; pictures from there on mean nothing: use a "
-            "smaller learning rate, or an objective that stays finite.",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+        return torch.stack(self.watch.losses).float().cpu().numpy()
 
     def image(self) -> np.ndarray:
         """The present image as Lucid returns it: float32 array [N, H, W, C] in [0, 1]."""
@@ -610,7 +595,7 @@ def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any],
             if index in due:
                 pictures.append(vis.image())
                 taken_after.append(vis.steps)
-                vis.warn_if_not_finite()  # the picture waited for the device already
+                vis.watch.check()  # the picture waited for the device already
                 _report(vis, index, pictures[-1], hooks, printed, verbose)
             if vis.stopped:
                 break
@@ -626,7 +611,7 @@ def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any],
         for hook in hooks:
             if hasattr(hook, "close"):
                 hook.close()
-    vis.warn_if_not_finite()
+    vis.watch.check()
     return pictures
 
 

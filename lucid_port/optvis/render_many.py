@@ -22,6 +22,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.optvis import batching, plain
 from lucid_port.optvis.acceleration import tf32
+from lucid_port.optvis.diagnostics import PATIENCE, still
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
@@ -279,6 +280,14 @@ class _Run:
                 warnings.warn(
                     f"The objective of {', '.join(wrong)} became NaN or infinite; the picture means nothing: use a "
                     "smaller learning rate, or an objective that stays finite.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            silent = [one.unit.name for one, own in zip(finished, losses, strict=True) if still(own)]
+            if silent:
+                warnings.warn(
+                    f"The objective of {', '.join(silent)} did not change in the last {PATIENCE} updates: no gradient "
+                    "reaches the picture, most likely because the unit never fires.",
                     RuntimeWarning,
                     stacklevel=2,
                 )

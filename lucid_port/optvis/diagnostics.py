@@ -1,0 +1,141 @@
+"""What goes wrong in a render without an error: counted on the device, read every 50 updates, said once.
+
+Between two readings nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["EVERY", "PATIENCE", "Watch", "first_run", "still", "warn_if_training"]
+
+EVERY = 50
+"""Updates between two readings."""
+
+PATIENCE = 16
+"""Updates in a row without any gradient after which something is wrong; fewer happen with random crops."""
+
+SLACK = 1e-3
+"""By how much values may leave [0, 1]: far below what a picture's 256 steps show."""
+
+
+class Watch:
+    """Watches one render.
+
+    Attributes:
+        losses: objective value before each update, summed over images, on the device.
+    """
+
+    def __init__(self) -> None:
+        self.losses: list[torch.Tensor] = []
+        self._reached: list[torch.Tensor] = []
+        self._extremes: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._silent = 0  # updates without a gradient up to the last reading
+        self._read = 0  # updates that were read
+        self._said: set[str] = set()
+
+    def record(
+        self, loss: torch.Tensor, gradients: Sequence[torch.Tensor | None], transformed: torch.Tensor | None
+    ) -> None:
+        """Note an update; reads, and may warn, every 50.
+
+        Args:
+            loss: the objective's value.
+            gradients: of the parameters.
+            transformed: what the model was given, in [0, 1] if all is well.
+        """
+        if transformed is not None and len(self.losses) % EVERY == 0:
+            self._extremes.append(torch.aminmax(transformed.detach()))
+        self.losses.append(loss.sum())
+        some = [gradient.any() for gradient in gradients if gradient is not None]
+        self._reached.append(torch.stack(some).any() if len(some) > 1 else some[0] if some else loss.new_zeros(()))
+        if len(self.losses) % EVERY == 0:
+            self.check()
+
+    def check(self) -> None:
+        """Read what was noted since the last time, and warn of what is new. Waits for the device."""
+        if self._read == len(self.losses):
+            return
+        losses = torch.stack(self.losses[self._read :]).float().cpu().numpy()
+        self._check_losses(losses)
+        self._check_gradients(torch.stack([one.bool() for one in self._reached]).cpu().numpy())
+        for low, high in self._extremes:
+            self._check_range(float(low), float(high))
+        self._read = len(self.losses)
+        self._reached, self._extremes = [], []
+
+    def _check_losses(self, losses: np.ndarray) -> None:
+        wrong = np.flatnonzero(~np.isfinite(losses))
+        if len(wrong):
+            self._say(
+                "finite",
+                f"The objective was {losses[wrong[0]]} before update {self._read + int(wrong[0]) + 1}; pictures from "
+                "there on mean nothing: use a smaller learning rate, or an objective that stays finite.",
+            )
+
+    def _check_gradients(self, reached: np.ndarray) -> None:
+        since = first_run(np.concatenate([np.zeros(self._silent, bool), reached]), PATIENCE)
+        if since is not None:
+            self._say(
+                "gradient",
+                f"No gradient reached the image in {PATIENCE} updates, from update "
+                f"{self._read - self._silent + since + 1} on: the picture does not change. The unit may never fire "
+                "(try the layer before its ReLU, as in 'mixed4a_pre_relu'), or the objective does not depend on the "
+                "image.",
+            )
+        hits = np.flatnonzero(reached)
+        self._silent = len(reached) - 1 - int(hits[-1]) if len(hits) else self._silent + len(reached)
+
+    def _check_range(self, low: float, high: float) -> None:
+        if low < -SLACK or high > 1 + SLACK:
+            self._say(
+                "range",
+                f"The image that the model gets has values from {low:.3g} to {high:.3g}, outside the [0, 1] that is "
+                "mapped to the network's input range: use a parameterization that stays inside, such as param.image, "
+                "or to_valid_rgb.",
+            )
+
+    def _say(self, what: str, sentence: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            warnings.warn(sentence, RuntimeWarning, stacklevel=6)
+
+
+def first_run(reached: np.ndarray, length: int) -> int | None:
+    """Where the first `length` False values in a row begin; None where there are none."""
+    count = 0
+    for index, one in enumerate(reached):
+        count = 0 if one else count + 1
+        if count == length:
+            return index - length + 1
+    return None
+
+
+_RANDOM = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.modules.dropout._DropoutNd)
+
+
+def warn_if_training(network: Any) -> None:
+    """Warn of dropout or batch norm in training mode, which would make every step another function."""
+    parts = network.named_modules() if isinstance(network, torch.nn.Module) else ()
+    found = [
+        f"{name or 'itself'} ({type(part).__name__})"
+        for name, part in parts
+        if isinstance(part, _RANDOM) and part.training
+    ]
+    if found:
+        warnings.warn(
+            f"The network is in training mode: {found[0]} changes what each step sees. Call its eval() first.",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+
+def still(losses: np.ndarray) -> bool:
+    """Whether an objective has not moved at all in the last updates: a unit that never fires, most likely."""
+    last = losses[-PATIENCE:]
+    return len(last) == PATIENCE and bool((last == last[0]).all())
