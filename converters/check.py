@@ -112,7 +112,7 @@ def check_activations(
         values = model.activations(model_input(model, image), list(reference.shapes))
     rows = []
     for name, sample in reference.layers.items():
-        array = to_tensorflow_order(values[name]).contiguous().cpu().numpy()
+        array = tensorflow_array(model, name, values[name])
         same = array.shape == sample.shape
         error = sample.error(array) if same else math.inf
         rows.append(LayerCheck(reference.name, name, "activation", error, bound, array.shape, sample.shape))
@@ -133,7 +133,7 @@ def check_refusals(model: ConvertedModel, reference: InputReference, image: np.n
 def _refusal(model: ConvertedModel, input_name: str, name: str, x: Tensor) -> LayerCheck:
     try:
         with torch.no_grad():
-            shape = tuple(to_tensorflow_order(model.activations(x, [name])[name]).shape)
+            shape = tensorflow_array(model, name, model.activations(x, [name])[name]).shape
     except InputSizeError:
         return LayerCheck(input_name, name, "refused", 0.0, 0.0, None, None)
     return LayerCheck(input_name, name, "refused", math.inf, 0.0, shape, None)
@@ -181,19 +181,25 @@ def channel_gradients(
     x = model_input(model, image).requires_grad_()
     with torch.enable_grad():
         values = model.activations(x, [layer for layer, _ in pairs])
-        means = [values[layer][:, channel].mean() for layer, channel in pairs]
+        orders = [(layer, channel, model.layers[layer].layout) for layer, channel in pairs]
+        means = [to_tensorflow_order(values[layer], layout)[..., channel].mean() for layer, channel, layout in orders]
     for mean in means:
         if mean.requires_grad:
             (gradient,) = torch.autograd.grad(mean, x, retain_graph=True)
-            yield to_tensorflow_order(gradient).contiguous().cpu().numpy()
+            yield tensorflow_array(model, model.metadata.input_name, gradient)
         else:  # an op such as StopGradient stands between
             yield np.zeros_like(image)
 
 
+def tensorflow_array(model: ConvertedModel, name: str, value: Tensor) -> np.ndarray:
+    """A layer's value, or its gradient, in TensorFlow's order."""
+    return to_tensorflow_order(value.detach(), model.layers[name].layout).contiguous().cpu().numpy()
+
+
 def model_input(model: ConvertedModel, image: np.ndarray) -> Tensor:
-    """An NHWC array as the NCHW tensor that the model takes, on the model's device."""
+    """An array in the order of the graph's input as the NCHW tensor that the model takes, on the model's device."""
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
-    return from_tensorflow_order(torch.from_numpy(image)).contiguous().to(device)
+    return from_tensorflow_order(torch.from_numpy(image), model.program.input_layout).contiguous().to(device)
 
 
 def make_references(

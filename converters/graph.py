@@ -16,6 +16,10 @@ import numpy as np
 
 from converters.errors import GraphError, nearest_names
 
+# How TensorFlow's axes of a rank-4 value lie in a tensor. NHWC: turned, so that the tensor is (N, C, H, W). NCHW: as
+# they are. Values of other ranks are always as they are.
+NHWC, NCHW = LAYOUTS = ("NHWC", "NCHW")
+
 
 @dataclass(frozen=True)
 class Output:

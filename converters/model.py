@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,9 @@ from converters.fusion import (
     biased_convolutions,
     other_functions,
 )
+from converters.graph import NHWC, Output
 from converters.layers import LocalResponseNorm
-from converters.program import Metadata, Program
+from converters.program import Metadata, Program, Step
 
 State = Mapping[str, Tensor]  # keys of `nn.Module.state_dict()`
 
@@ -36,24 +38,33 @@ class LayerInfo:
         op: TensorFlow's op type.
         channels: size of its channel axis; None where only running the model tells.
         module: path of its submodule in the model; empty for the input, which has none.
+        layout: how TensorFlow's axes lie in the tensor, if it has four: NHWC where they are turned to (N, C, H, W),
+            NCHW where they are as in TensorFlow.
     """
 
     name: str
     op: str
     channels: int | None
     module: str
+    layout: str = NHWC
 
 
 class Layers(Mapping[str, LayerInfo]):
-    """TensorFlow name -> `LayerInfo`, in the graph's order. `name:0` is the same as `name`, as in Lucid."""
+    """TensorFlow name -> `LayerInfo`, in the graph's order. `name:0` is the same as `name`, as in Lucid.
 
-    def __init__(self, infos: Sequence[LayerInfo]) -> None:
+    Args:
+        infos: the layers.
+        further: outputs of ops behind the first, as `name:1`: they are found, but not listed.
+    """
+
+    def __init__(self, infos: Sequence[LayerInfo], further: Sequence[LayerInfo] = ()) -> None:
         self._infos = {info.name: info for info in infos}
+        self._further = {info.name: info for info in further}
 
     def __getitem__(self, name: str) -> LayerInfo:
         if not isinstance(name, str):
             raise LayerNotFoundError(repr(name), self._infos)
-        info = self._infos.get(name) or self._infos.get(name.removesuffix(":0"))
+        info = self._infos.get(name) or self._infos.get(name.removesuffix(":0")) or self._further.get(name)
         if info is None:
             raise LayerNotFoundError(name, self._infos)
         return info
@@ -66,6 +77,10 @@ class Layers(Mapping[str, LayerInfo]):
 
     def __repr__(self) -> str:
         return f"Layers({list(self)})"
+
+
+def _info(step: Step, index: int = 0) -> LayerInfo:
+    return LayerInfo(str(Output(step.name, index)), step.op, step.channels, step.module, step.layout)
 
 
 class ConvertedModel(nn.Module):
@@ -97,9 +112,10 @@ class ConvertedModel(nn.Module):
         for parameter in self.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "")
-        steps = [LayerInfo(step.name, step.op, step.channels, step.module) for step in program.steps]
-        self.layers = Layers([entry, *steps])
+        entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "", program.input_layout)
+        steps = [step for step in program.steps if not step.hidden]
+        further = [_info(step, index) for step in steps for index in range(1, step.outputs)]
+        self.layers = Layers([entry, *(_info(step) for step in steps)], further)
         self.outputs = program.outputs
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
         self._lean_graphs: dict[tuple[tuple[str, ...], Functions], tuple[fx.GraphModule, tuple[nn.Module, ...]]] = {}
@@ -130,12 +146,13 @@ class ConvertedModel(nn.Module):
 
         Args:
             x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
-            names: TensorFlow's names, in any order; `name:0` is accepted for `name`.
+            names: TensorFlow's names, in any order; `name:0` is accepted for `name`, `name:1` is a second output.
             instead: functions in the place of every "Relu" or "Relu6", for their gradient's sake.
 
         Returns:
-            name -> its value: (N, C, H, W), or (rows, features) behind a reshape, where spatial positions that do
-            not fit into a row become rows of their own, as in TensorFlow.
+            name -> its value: images are (N, C, H, W), all else is as in TensorFlow, such as (rows, features) behind a
+            reshape, where spatial positions that do not fit into a row become rows of their own. `LayerInfo.layout`
+            says how four axes lie.
 
         Raises:
             LayerNotFoundError: a name is no layer's; the error offers the nearest ones.
@@ -196,15 +213,19 @@ class ConvertedModel(nn.Module):
         """
         modules: dict[str, nn.Module] = {}
         graph = fx.Graph()
-        values = {self.metadata.input_name: graph.placeholder("x")}
+        values = {Output(self.metadata.input_name): graph.placeholder("x")}
         sources = {name: layer.sources for name, layer in substitutes.items()}
         for step in self.program.needed(names, sources):
             layer: nn.Module | None = substitutes.get(step.name)
-            inputs = tuple(values[source.node] for source in sources.get(step.name, step.inputs))
+            inputs = tuple(values[source] for source in sources.get(step.name, step.inputs))
             modules[step.module] = self.get_submodule(step.module) if layer is None else layer
-            values[step.name] = graph.call_module(step.module, inputs)
-            values[step.name].meta["layer"] = step.name
-        graph.output(tuple(values[name] for name in names))
+            made = graph.call_module(step.module, inputs)
+            made.meta["layer"] = step.name
+            values[Output(step.name)] = made
+            if step.outputs > 1:
+                parts = [graph.call_function(operator.getitem, (made, index)) for index in range(step.outputs)]
+                values.update((Output(step.name, index), part) for index, part in enumerate(parts))
+        graph.output(tuple(values.get(Output(name)) or values[Output.parse(name)] for name in names))
         return fx.GraphModule(modules, graph, "ConvertedGraph")
 
     def _check_input(self, x: Tensor) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import nn
 
-from converters.arguments import check_arguments, is_count
+from converters.arguments import check_arguments, is_count, is_outputs
 from converters.errors import GraphError
-from converters.graph import Output
+from converters.graph import LAYOUTS, NHWC, Output
 from converters.layers import LAYERS
 
 
@@ -88,6 +88,10 @@ class Step:
         inputs: the values the layer reads, in order.
         channels: size of the channel axis of its first output; None where it is not known.
         module: the name of its submodule, an identifier.
+        layout: how rank-4 values lie in their tensors: NHWC where TensorFlow's axes N, H, W, C are turned to
+            (N, C, H, W), NCHW where they are as in TensorFlow.
+        outputs: how many it has; the layer returns a tuple where there are several.
+        hidden: whether it is no op of the graph, but brings a value into the form that an op's layer wants.
     """
 
     name: str
@@ -97,11 +101,16 @@ class Step:
     inputs: tuple[Output, ...] = ()
     channels: int | None = None
     module: str = ""
+    layout: str = NHWC
+    outputs: int = 1
+    hidden: bool = False
 
     def __post_init__(self) -> None:
         check_arguments(self.name, self.layer, self.arguments, len(self.inputs))
         if not (self.channels is None or is_count(self.channels)):
             raise GraphError(f"Layer {self.name!r} has {self.channels!r} channels, more than any image network.")
+        if self.layout not in LAYOUTS or not isinstance(self.hidden, bool) or not is_outputs(self.outputs):
+            raise GraphError(f"Layer {self.name!r} has a layout, outputs or a mark that no layer has.")
 
     def build(self) -> nn.Module:
         """The step's layer, its tensors not yet filled in."""
@@ -110,7 +119,8 @@ class Step:
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
         data["inputs"] = [str(source) for source in self.inputs]
-        return data
+        usual = {f.name: f.default for f in fields(self) if f.name in _OPTIONAL}
+        return {key: value for key, value in data.items() if key not in usual or value != usual[key]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Step:
@@ -118,12 +128,18 @@ class Step:
             inputs = tuple(Output.parse(text) for text in data["inputs"])
             arguments = {key: _tuples(value) for key, value in data["arguments"].items()}
             module, channels = data["module"], data["channels"]
-            step = cls(str(data["name"]), str(data["op"]), str(data["layer"]), arguments, inputs, channels, module)
+            optional = {key: data[key] for key in _OPTIONAL if key in data}
+            names = (str(data["name"]), str(data["op"]), str(data["layer"]))
+            step = cls(*names, arguments, inputs, channels, module, **optional)
         except (KeyError, TypeError, AttributeError) as error:
             raise GraphError(f"The saved model's description is damaged: a step lacks or garbles {error}.") from error
         if not _is_module_name(module):
             raise GraphError(f"The saved model's layer {step.name!r} has the module name {module!r}.")
         return step
+
+
+# Fields of a step that are written only where they are not as usual, and that older files lack.
+_OPTIONAL = ("layout", "outputs", "hidden")
 
 
 @dataclass(frozen=True)
@@ -137,6 +153,7 @@ class Program:
         outputs: names of the values that nothing reads: what the whole graph gives.
         fingerprint: the source graph's `Graph.fingerprint()`.
         source_sha256: SHA-256 of the source's bytes; None where the source was no file.
+        input_layout: how the input's axes lie in its tensor, which is (N, C, H, W): NHWC or NCHW in TensorFlow.
     """
 
     metadata: Metadata
@@ -145,20 +162,23 @@ class Program:
     outputs: tuple[str, ...]
     fingerprint: str
     source_sha256: str | None = None
+    input_layout: str = NHWC
 
     def __post_init__(self) -> None:
-        made = {self.metadata.input_name}
+        made = {self.metadata.input_name: 1}  # and how many outputs it has
         for step in self.steps:
-            unknown = [str(source) for source in step.inputs if source.node not in made]
+            unknown = [str(source) for source in step.inputs if source.index >= made.get(source.node, 0)]
             if unknown or step.name in made:
                 raise GraphError(f"The program's step {step.name!r} is out of order or stands twice.")
-            made.add(step.name)
+            made[step.name] = step.outputs
         if len({step.module for step in self.steps}) != len(self.steps):
             raise GraphError("Two layers of the program have one module name.")
         if not self.outputs or not all(isinstance(name, str) for name in self.outputs):
             raise GraphError("The program names no outputs.")
         if not (self.input_channels is None or is_count(self.input_channels)):
             raise GraphError(f"The program's input has {self.input_channels!r} channels.")
+        if self.input_layout not in LAYOUTS:
+            raise GraphError(f"The program's input has the layout {self.input_layout!r}.")
         lost = [name for name in self.outputs if Output.parse(name).node not in made]
         if lost:
             raise GraphError(f"The program has no step for its output {lost[0]!r}.")
@@ -167,11 +187,11 @@ class Program:
         """The steps that some values are computed from, in order.
 
         Args:
-            names: of the values.
+            names: of the values; `name:1` is a step's second output.
             sources: by name of a step, what it reads instead of its own inputs.
         """
         steps = {step.name: step for step in self.steps}
-        found, waiting = set(), list(names)
+        found, waiting = set(), [name if name in steps else Output.parse(name).node for name in names]
         while waiting:
             name = waiting.pop()
             if name in steps and name not in found:
@@ -197,6 +217,7 @@ class Program:
                 outputs=tuple(data["outputs"]),
                 fingerprint=data["fingerprint"],
                 source_sha256=data["source_sha256"],
+                input_layout=data.get("input_layout", NHWC),
             )
         except (KeyError, TypeError) as error:
             raise GraphError(f"The saved model's description is damaged: it lacks or garbles {error}.") from error

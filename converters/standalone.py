@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 from converters import errors, functional, layers
+from converters.graph import Output
 from converters.program import Program, Step
 
 _HEADER = '''"""A frozen TensorFlow graph as plain PyTorch, written by lucid_port's converter.
@@ -28,7 +29,8 @@ x is (N, C, H, W){channels}, any height and width, in the value range and channe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +102,28 @@ def _model(program: Program) -> str:
     for group in _groups(steps):
         lines += ["", *(f"        self.{step.module} = {_constructor(step)}" for step in group)]
     variables = {program.metadata.input_name: "x", **{step.name: step.module for step in steps}}
+    outputs = {step.name: step.outputs for step in steps}
     lines += _FORWARD.rstrip("\n").split("\n")
     for group in _groups(steps):
         lines.append("")
         for step in group:
-            inputs = ", ".join(variables[source.node] for source in step.inputs)
-            lines.append(f"        yield {step.name!r}, ({step.module} := self.{step.module}({inputs}))")
+            inputs = ", ".join(_variable(variables, outputs, source) for source in step.inputs)
+            call = f"self.{step.module}({inputs})"
+            if step.hidden:
+                lines.append(f"        {step.module} = {call}")
+            elif step.outputs == 1:
+                lines.append(f"        yield {step.name!r}, ({step.module} := {call})")
+            else:
+                lines.append(f"        {step.module} = {call}")
+                names = [str(Output(step.name, index)) for index in range(step.outputs)]
+                lines += [f"        yield {name!r}, {step.module}[{index}]" for index, name in enumerate(names)]
     return "\n".join(lines) + "\n"
+
+
+def _variable(variables: Mapping[str, str], outputs: Mapping[str, int], source: Output) -> str:
+    """What a value is called in the module's code."""
+    name = variables[source.node]
+    return name if outputs.get(source.node, 1) == 1 else f"{name}[{source.index}]"
 
 
 def _main_path_first(program: Program) -> list[Step]:
@@ -181,7 +198,7 @@ def _library(used: Iterable[str]) -> str:
         if name in needed or name not in definitions:
             continue
         needed.add(name)
-        waiting.extend(re.findall(r"\w+", _without_docstrings(definitions[name])))
+        waiting.extend(_names(definitions[name]))
     chosen = [text for name, text in definitions.items() if name in needed]
     return "".join(f"\n\n{text}\n" for text in chosen).replace("functional.", "").replace("nn.F", "F")
 
@@ -200,8 +217,10 @@ def _definitions(module: ModuleType) -> dict[str, str]:
     return found
 
 
-def _without_docstrings(text: str) -> str:
-    return re.sub(r'"""(?:.|\n)*?"""', "", text)
+def _names(text: str) -> list[str]:
+    """Names that a piece of code may mean, other than those of attributes."""
+    code = re.sub(r'"""(?:.|\n)*?"""', "", text).replace("functional.", "")
+    return re.findall(r"(?<![\w.])\w+", code)
 
 
 def _plain(name: str) -> str:

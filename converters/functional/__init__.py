@@ -1,15 +1,64 @@
 """Stateless torch functions that compute what TensorFlow's ops compute, at every input size; images are NCHW."""
 
-from converters.functional import elementwise, norms, shapes, windows
-from converters.functional.elementwise import check_broadcast, maximum, minimum, selu
-from converters.functional.norms import local_response_norm, lrn_band
-from converters.functional.shapes import concat, from_tensorflow_order, linear, reshape, to_tensorflow_order
+from converters.functional import batch_space, elementwise, norms, resizing, shapes, sizes, windows
+from converters.functional.batch_space import (
+    batch_to_space,
+    depth_to_space,
+    space_to_batch,
+    space_to_depth,
+)
+from converters.functional.elementwise import (
+    add_all,
+    check_broadcast,
+    div_no_nan,
+    maximum,
+    minimum,
+    selu,
+    squared_difference,
+)
+from converters.functional.norms import (
+    local_response_norm,
+    lrn_band,
+)
+from converters.functional.resizing import (
+    bilinear_table,
+    nearest_table,
+    resize,
+    resize_scale,
+)
+from converters.functional.shapes import (
+    chunk,
+    concat,
+    from_tensorflow_order,
+    index_axes,
+    linear,
+    matmul,
+    mirror_pad,
+    reduce_prod,
+    reshape,
+    slice_axis,
+    split,
+    squeeze,
+    squeeze_all,
+    stack,
+    take,
+    to_tensorflow_order,
+    unbind,
+)
+from converters.functional.sizes import (
+    SIZE_FUNCTIONS,
+    evaluate_size,
+    evaluate_sizes,
+    float32,
+)
 from converters.functional.windows import (
     FEW_CHANNELS,
     Padding,
     Pair,
     avg_pool2d,
+    check_batch,
     conv2d,
+    conv2d_transpose,
     is_strided_square,
     max_pool2d,
     padding_amounts,
@@ -20,31 +69,60 @@ from converters.functional.windows import (
 )
 
 # In this order a standalone module holds their code.
-MODULES = (windows, norms, elementwise, shapes)
+MODULES = (sizes, windows, norms, elementwise, shapes, resizing, batch_space)
 
 __all__ = [
     "FEW_CHANNELS",
     "MODULES",
+    "SIZE_FUNCTIONS",
     "Padding",
     "Pair",
+    "add_all",
     "avg_pool2d",
+    "batch_to_space",
+    "bilinear_table",
+    "check_batch",
     "check_broadcast",
+    "chunk",
     "concat",
     "conv2d",
+    "conv2d_transpose",
+    "depth_to_space",
+    "div_no_nan",
+    "evaluate_size",
+    "evaluate_sizes",
+    "float32",
     "from_tensorflow_order",
+    "index_axes",
     "is_strided_square",
     "linear",
     "local_response_norm",
     "lrn_band",
+    "matmul",
     "max_pool2d",
     "maximum",
     "minimum",
+    "mirror_pad",
+    "nearest_table",
     "padding_amounts",
     "pointwise",
     "pool_arguments",
+    "reduce_prod",
     "reshape",
+    "resize",
+    "resize_scale",
     "selu",
+    "slice_axis",
+    "space_to_batch",
+    "space_to_depth",
     "spatial_padding",
+    "split",
+    "squared_difference",
+    "squeeze",
+    "squeeze_all",
+    "stack",
     "strided_input_gradient",
+    "take",
     "to_tensorflow_order",
+    "unbind",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from converters.errors import InputSizeError
 
 # The constants of self-normalising networks (Klambauer et al. 2017).
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+_SELU_SCALE = 1.0507009873554805
+_SELU_ALPHA = 1.6732632423543772
 
 
 def selu(x: Tensor) -> Tensor:
@@ -32,3 +35,23 @@ def check_broadcast(x: Tensor, y: Tensor) -> None:
     sides = zip(reversed(x.shape), reversed(y.shape), strict=False)  # the shorter one has ones in front
     if any(a != b and 1 not in (a, b) for a, b in sides):
         raise InputSizeError(f"it combines values of sizes {list(x.shape)} and {list(y.shape)}")
+
+
+def squared_difference(x: Tensor, y: Tensor) -> Tensor:
+    """SquaredDifference."""
+    return (x - y).square()
+
+
+def div_no_nan(x: Tensor, y: Tensor) -> Tensor:
+    """DivNoNan: zero where the divisor is, also in the gradient."""
+    divides = y != 0
+    return torch.where(divides, x / torch.where(divides, y, torch.ones_like(y)), torch.zeros_like(x))
+
+
+def add_all(values: Sequence[Tensor]) -> Tensor:
+    """AddN: the sum of any number of values, in their order."""
+    total = values[0]
+    for value in values[1:]:
+        check_broadcast(total, value)
+        total = total + value
+    return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,20 +37,26 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     return F.linear(x, weight)
 
 
-def to_tensorflow_order(x: Tensor) -> Tensor:
-    """NCHW to NHWC; tensors of another rank are in TensorFlow's order already."""
-    return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+def to_tensorflow_order(x: Tensor, layout: str = "NHWC") -> Tensor:
+    """A turned image (layout NHWC) as TensorFlow has it; what has another rank or layout is in its order already."""
+    return x.permute(0, 2, 3, 1) if x.dim() == 4 and layout == "NHWC" else x
 
 
-def from_tensorflow_order(x: Tensor) -> Tensor:
-    """NHWC to NCHW; tensors of another rank stay as they are."""
-    return x.permute(0, 3, 1, 2) if x.dim() == 4 else x
+def from_tensorflow_order(x: Tensor, layout: str = "NHWC") -> Tensor:
+    """The reverse of `to_tensorflow_order`."""
+    return x.permute(0, 3, 1, 2) if x.dim() == 4 and layout == "NHWC" else x
 
 
-def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """TensorFlow's Reshape: values are read and laid out in NHWC order.
+def reshape(x: Tensor, shape: Sequence[int], source: str = "NHWC", target: str = "NHWC") -> Tensor:
+    """TensorFlow's Reshape: values are read and laid out in TensorFlow's order.
 
     A leading -1 folds spatial positions into the batch where they do not fit into the row, as TensorFlow does.
+
+    Args:
+        x: any value.
+        shape: to reshape to; one size may be -1.
+        source: how `x` lies, if it has rank 4.
+        target: how the result lies, if it has rank 4.
 
     Raises:
         InputSizeError: the number of values does not fit the shape.
@@ -57,6 +64,168 @@ def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
     values, fixed = x.numel(), math.prod(size for size in shape if size >= 0)
     fits = values % fixed == 0 if -1 in shape and fixed else values == fixed
     if not fits:
-        sizes = list(to_tensorflow_order(x).shape)
+        sizes = list(to_tensorflow_order(x, source).shape)
         raise InputSizeError(f"{values} values of shape {sizes} do not fill rows of shape {list(shape)}")
-    return from_tensorflow_order(to_tensorflow_order(x).reshape(tuple(shape)))
+    return from_tensorflow_order(to_tensorflow_order(x, source).reshape(tuple(shape)), target)
+
+
+def split(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
+    """TensorFlow's SplitV along torch's axis `dim`; one size may be -1, for what the others leave.
+
+    Raises:
+        InputSizeError: the sizes are not the axis's length together.
+    """
+    length, stated = x.shape[dim], sum(size for size in sizes if size >= 0)
+    if stated > length or (stated != length and -1 not in sizes):
+        raise InputSizeError(f"it splits an axis of length {length} into {list(sizes)}")
+    return x.split([length - stated if size < 0 else size for size in sizes], dim)
+
+
+def chunk(x: Tensor, count: int, dim: int) -> tuple[Tensor, ...]:
+    """TensorFlow's Split into equal parts along torch's axis `dim`.
+
+    Raises:
+        InputSizeError: the axis cannot be split so.
+    """
+    if x.shape[dim] % count:
+        raise InputSizeError(f"it splits an axis of length {x.shape[dim]} into {count} equal parts")
+    return x.split(x.shape[dim] // count, dim)
+
+
+def unbind(x: Tensor, count: int, dim: int) -> tuple[Tensor, ...]:
+    """TensorFlow's Unpack along torch's axis `dim`.
+
+    Raises:
+        InputSizeError: the axis has another length.
+    """
+    if x.shape[dim] != count:
+        raise InputSizeError(f"it takes an axis of length {x.shape[dim]} apart into {count}")
+    return x.unbind(dim)
+
+
+def stack(values: Sequence[Tensor], dim: int) -> Tensor:
+    """TensorFlow's Pack along a new axis `dim`.
+
+    Raises:
+        InputSizeError: the values' sizes differ.
+    """
+    shapes = [list(value.shape) for value in values]
+    if any(shape != shapes[0] for shape in shapes):
+        raise InputSizeError(f"it joins values of sizes {shapes}")
+    return torch.stack(list(values), dim)
+
+
+def squeeze(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """TensorFlow's Squeeze of torch's axes `dims`.
+
+    Raises:
+        InputSizeError: one of them is not of length 1.
+    """
+    if any(x.shape[dim] != 1 for dim in dims):
+        raise InputSizeError(f"it drops axes of lengths {[x.shape[dim] for dim in dims]}, which have to be 1")
+    return x.squeeze(tuple(dims))
+
+
+def squeeze_all(x: Tensor, rank: int) -> Tensor:
+    """TensorFlow's Squeeze of all axes of length 1.
+
+    Where the image's size or the batch adds further such axes, TensorFlow drops them, too; layers behind see a value of
+    a rank that they were not made for, so the batch's axis stays.
+
+    Raises:
+        InputSizeError: another number of axes is left than `rank`.
+    """
+    sizes = list(x.shape)
+    left = [size for index, size in enumerate(sizes) if size != 1 or (index == 0 and sizes.count(1) > x.dim() - rank)]
+    if len(left) != rank:
+        raise InputSizeError(f"it drops all axes of length 1 of {sizes}, where {rank} axes were to stay")
+    return x.reshape(left)
+
+
+def index_axes(x: Tensor, items: Sequence[tuple[Any, ...]]) -> Tensor:
+    """Parts of a value, as StridedSlice takes them.
+
+    Args:
+        x: any value.
+        items: for each of its axes ("slice", begin, end, step) or ("at", position), and ("new",) for a new axis
+            between; bounds may be None.
+
+    Raises:
+        InputSizeError: a position lies outside.
+    """
+    dim = 0
+    for item in items:
+        if item[0] == "new":
+            x = x.unsqueeze(dim)
+        elif item[0] == "at":
+            if not -x.shape[dim] <= item[1] < x.shape[dim]:
+                raise InputSizeError(f"it takes position {item[1]} of an axis of length {x.shape[dim]}")
+            x = x.select(dim, item[1])
+            continue
+        else:
+            x = slice_axis(x, dim, slice(*item[1:]))
+        dim += 1
+    return x
+
+
+def slice_axis(x: Tensor, dim: int, piece: slice) -> Tensor:
+    """A piece of one axis; steps may be negative."""
+    positions = range(*piece.indices(x.shape[dim]))
+    if positions.step > 0:
+        return x[(slice(None),) * dim + (slice(positions.start, max(positions.stop, positions.start), positions.step),)]
+    turned = positions[::-1]
+    return x[(slice(None),) * dim + (slice(turned.start, max(turned.stop, turned.start), turned.step),)].flip(dim)
+
+
+def take(x: Tensor, positions: Sequence[int], dim: int) -> Tensor:
+    """TensorFlow's Gather of some positions along torch's axis `dim`.
+
+    Raises:
+        InputSizeError: a position lies outside.
+    """
+    if max(positions, default=-1) >= x.shape[dim]:
+        raise InputSizeError(f"it takes position {max(positions)} of an axis of length {x.shape[dim]}")
+    return x.index_select(dim, torch.tensor(positions, dtype=torch.long, device=x.device))
+
+
+def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tensor:
+    """TensorFlow's MirrorPad.
+
+    Args:
+        x: any value.
+        padding: in the order of `torch.nn.functional.pad`, last axis first.
+        repeats_border: whether the outermost values are mirrored, too (SYMMETRIC), or not (REFLECT).
+
+    Raises:
+        InputSizeError: more is padded than there is.
+    """
+    edge = 0 if repeats_border else 1
+    for count in range(len(padding) // 2):
+        before, after = padding[2 * count : 2 * count + 2]
+        dim, length = x.dim() - 1 - count, x.shape[x.dim() - 1 - count]
+        if max(before, after) > length - edge:
+            raise InputSizeError(f"it mirrors {max(before, after)} values of an axis of length {length}")
+        if before or after:
+            ahead = range(before - 1 + edge, edge - 1, -1)
+            behind = range(length - 1 - edge, length - 1 - edge - after, -1)
+            order = torch.tensor([*ahead, *range(length), *behind], dtype=torch.long, device=x.device)
+            x = x.index_select(dim, order)
+    return x
+
+
+def reduce_prod(x: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
+    """The product over several axes."""
+    for dim in sorted(dims, reverse=True):
+        x = x.prod(dim, keepdim)
+    return x
+
+
+def matmul(x: Tensor, y: Tensor) -> Tensor:
+    """Matrix products of the last two axes.
+
+    Raises:
+        InputSizeError: the sizes do not fit.
+    """
+    if x.shape[-1] != y.shape[-2]:
+        raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {y.shape[-2]}")
+    return torch.matmul(x, y)

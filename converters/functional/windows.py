@@ -206,3 +206,45 @@ def avg_pool2d(x: Tensor, kernel: Pair, stride: Pair, padding: Padding = "SAME")
     inside = F.pad(x.new_ones(1, 1, *x.shape[-2:]), (left, right, top, bottom))
     sums = F.avg_pool2d(F.pad(x, (left, right, top, bottom)), kernel, stride)
     return sums / F.avg_pool2d(inside, kernel, stride)
+
+
+def check_batch(x: Tensor, batch: int) -> None:
+    """Raises InputSizeError where a value has another batch than the graph states."""
+    if batch not in (-1, x.shape[0]):
+        raise InputSizeError(f"the graph states a batch of {batch}, not of {x.shape[0]}")
+
+
+def conv2d_transpose(
+    x: Tensor,
+    weight: Tensor,
+    size: Pair,
+    stride: Pair = (1, 1),
+    padding: Padding = "SAME",
+    dilation: Pair = (1, 1),
+) -> Tensor:
+    """TensorFlow's Conv2DBackpropInput: the gradient of a convolution with respect to an input of some size.
+
+    Args:
+        x: (N, in, h, w), the convolution's result.
+        weight: (in, out, kernel height, kernel width).
+        size: (H, W) of the convolution's input.
+        stride, padding, dilation: the convolution's.
+
+    Returns:
+        (N, out, H, W).
+
+    Raises:
+        InputSizeError: the convolution of an input of that size has a result of another size than `x`.
+    """
+    kernel = weight.shape[-2:]
+    pads = spatial_padding(size, kernel, stride, dilation, padding)
+    made = [
+        (size[axis] + pads[2 * axis] + pads[2 * axis + 1] - (kernel[axis] - 1) * dilation[axis] - 1) // stride[axis] + 1
+        for axis in (0, 1)
+    ]
+    if made != list(x.shape[-2:]):
+        raise InputSizeError(f"it makes {size[0]}x{size[1]} of {list(x.shape[-2:])}, where it needs {made}")
+    full = F.conv_transpose2d(x, weight, stride=tuple(stride), dilation=tuple(dilation))
+    top, _, left, _ = pads
+    # Rows of padding are cut off; rows that no window reaches are zero.
+    return F.pad(full, (-left, size[1] + left - full.shape[-1], -top, size[0] + top - full.shape[-2]))

@@ -86,10 +86,97 @@ class Tanh(nn.Module):
 
 
 class Softmax(nn.Module):
-    """Softmax over the channels."""
+    """Softmax over the channels, or torch's axis `dim`."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(x, dim=1 if x.dim() == 4 else -1)
+        return torch.softmax(x, dim=_channels(x) if self.dim is None else self.dim)
+
+
+class LogSoftmax(nn.Module):
+    """LogSoftmax over the channels, or torch's axis `dim`."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log_softmax(x, dim=_channels(x) if self.dim is None else self.dim)
+
+
+def _channels(x: Tensor) -> int:
+    return 1 if x.dim() == 4 else -1
+
+
+class Cast(nn.Module):
+    """Cast to a `kind` of numbers: float (which what is floating already stays), int or bool."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "float":
+            return x if x.is_floating_point() else x.to(torch.float32)
+        return x.to(torch.int64 if self.kind == "int" else torch.bool)
+
+
+UNARY_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "abs": torch.abs,
+    "ceil": torch.ceil,
+    "cos": torch.cos,
+    "erf": torch.erf,
+    "exp": torch.exp,
+    "expm1": torch.expm1,
+    "floor": torch.floor,
+    "log": torch.log,
+    "log1p": torch.log1p,
+    "neg": torch.neg,
+    "not": torch.logical_not,
+    "ones_like": torch.ones_like,
+    "reciprocal": torch.reciprocal,
+    "round": torch.round,
+    "rsqrt": torch.rsqrt,
+    "sign": torch.sign,
+    "sin": torch.sin,
+    "softsign": F.softsign,
+    "sqrt": torch.sqrt,
+    "square": torch.square,
+    "zeros_like": torch.zeros_like,
+}
+
+
+class Unary(nn.Module):
+    """A function of one value at a time."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return UNARY_FUNCTIONS[self.function](x)
+
+    def extra_repr(self) -> str:
+        return repr(self.function)
+
+
+class Sum(nn.Module):
+    """AddN."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return functional.add_all(values)
+
+
+class Select(nn.Module):
+    """Select and SelectV2: the second value where the first holds, otherwise the third."""
+
+    def forward(self, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        functional.check_broadcast(condition, x)
+        functional.check_broadcast(x, y)
+        return torch.where(condition.to(torch.bool), x, y)
 
 
 BINARY_FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -99,11 +186,24 @@ BINARY_FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "div": torch.div,
     "maximum": functional.maximum,
     "minimum": functional.minimum,
+    "pow": torch.pow,
+    "squared_difference": functional.squared_difference,
+    "div_no_nan": functional.div_no_nan,
+    "floordiv": torch.floor_divide,
+    "mod": torch.remainder,
+    "greater": torch.gt,
+    "greater_equal": torch.ge,
+    "less": torch.lt,
+    "less_equal": torch.le,
+    "equal": torch.eq,
+    "not_equal": torch.ne,
+    "and": torch.logical_and,
+    "or": torch.logical_or,
 }
 
 
 class Binary(nn.Module):
-    """Add, Sub, Mul, RealDiv, Maximum, Minimum of two layers, or of a layer and a constant of `constant_shape`."""
+    """A function of two layers, or of a layer and a constant of `constant_shape`; see `BINARY_FUNCTIONS`."""
 
     constant: nn.Parameter | None
 

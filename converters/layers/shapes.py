@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,14 +35,18 @@ class Concat(nn.Module):
 
 
 class Reshape(nn.Module):
-    """Reshape; `shape` and the order of the values are TensorFlow's (NHWC)."""
+    """Reshape; `shape` and the order of the values are TensorFlow's.
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    Sizes may be expressions (`functional.sizes`) over the layer's inputs, of which the first is reshaped.
+    """
+
+    def __init__(self, shape: Sequence[Any], source: str = "NHWC", target: str = "NHWC") -> None:
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape, self.source, self.target = tuple(shape), source, target
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.reshape(x, self.shape)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        shape = functional.evaluate_sizes(self.shape, inputs)
+        return functional.reshape(inputs[0], shape, self.source, self.target)
 
 
 class Squeeze(nn.Module):
@@ -52,7 +57,30 @@ class Squeeze(nn.Module):
         self.dims = tuple(dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.squeeze(self.dims)
+        return functional.squeeze(x, self.dims)
+
+
+class SqueezeAll(nn.Module):
+    """Squeeze without axes, which leaves `rank` of them."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.squeeze_all(x, self.rank)
+
+
+class Unsqueeze(nn.Module):
+    """ExpandDims: a new axis `dim`; then the axes are put in another `order`."""
+
+    def __init__(self, dim: int, order: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.dim, self.order = dim, order
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(self.dim)
+        return x if self.order is None else x.permute(tuple(self.order))
 
 
 class Mean(nn.Module):
@@ -69,9 +97,256 @@ class Mean(nn.Module):
 class Pad(nn.Module):
     """Pad with a constant; `padding` is in the order of `torch.nn.functional.pad` (last axis first)."""
 
-    def __init__(self, padding: Sequence[int], value: float = 0.0) -> None:
+    def __init__(self, padding: Sequence[Any], value: float = 0.0) -> None:
         super().__init__()
         self.padding, self.value = tuple(padding), value
 
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return F.pad(inputs[0], functional.evaluate_sizes(self.padding, inputs), value=self.value)
+
+
+class MirrorPad(nn.Module):
+    """MirrorPad; `padding` is in the order of `torch.nn.functional.pad` (last axis first)."""
+
+    def __init__(self, padding: Sequence[Any], repeats_border: bool) -> None:
+        super().__init__()
+        self.padding, self.repeats_border = tuple(padding), repeats_border
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        padding = functional.evaluate_sizes(self.padding, inputs)
+        return functional.mirror_pad(inputs[0], padding, self.repeats_border)
+
+
+class Tile(nn.Module):
+    """Tile: each of torch's axes repeated some `times`."""
+
+    def __init__(self, times: Sequence[Any]) -> None:
+        super().__init__()
+        self.times = tuple(times)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return inputs[0].repeat(functional.evaluate_sizes(self.times, inputs))
+
+
+class Fill(nn.Module):
+    """Fill: one number all over a shape that depends on the inputs' sizes."""
+
+    def __init__(self, shape: Sequence[Any], value: float) -> None:
+        super().__init__()
+        self.shape, self.value = tuple(shape), value
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return inputs[0].new_full(functional.evaluate_sizes(self.shape, inputs), self.value)
+
+
+class Stack(nn.Module):
+    """Pack: values joined along a new axis `dim`."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return functional.stack(values, self.dim)
+
+
+class Index(nn.Module):
+    """Slice and StridedSlice; `items` are those of `functional.index_axes`, with expressions of sizes for bounds."""
+
+    def __init__(self, items: Sequence[tuple[Any, ...]]) -> None:
+        super().__init__()
+        self.items = tuple(items)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        items = [(kind, *(functional.evaluate_size(bound, inputs) for bound in bounds)) for kind, *bounds in self.items]
+        return functional.index_axes(inputs[0], items)
+
+
+class Take(nn.Module):
+    """Gather: some `positions` along torch's axis `dim`."""
+
+    def __init__(self, positions: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.positions, self.dim = tuple(positions), dim
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, self.padding, value=self.value)
+        return functional.take(x, self.positions, self.dim)
+
+
+class MatMul(nn.Module):
+    """MatMul and BatchMatMul of two values."""
+
+    def __init__(self, transpose_a: bool = False, transpose_b: bool = False) -> None:
+        super().__init__()
+        self.transpose_a, self.transpose_b = transpose_a, transpose_b
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return functional.matmul(x.mT if self.transpose_a else x, y.mT if self.transpose_b else y)
+
+
+class Resize(nn.Module):
+    """ResizeBilinear and ResizeNearestNeighbor; `size` may be expressions of sizes."""
+
+    def __init__(self, size: Sequence[Any], method: str, convention: str) -> None:
+        super().__init__()
+        self.size, self.method, self.convention = tuple(size), method, convention
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return functional.resize(inputs[0], functional.evaluate_sizes(self.size, inputs), self.method, self.convention)
+
+
+class SpaceToBatch(nn.Module):
+    """SpaceToBatchND over torch's axes `dims`."""
+
+    def __init__(self, block: Sequence[int], padding: Sequence[Any], dims: Sequence[int]) -> None:
+        super().__init__()
+        self.block, self.padding, self.dims = tuple(block), tuple(padding), tuple(dims)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        padding = functional.evaluate_sizes(self.padding, inputs)
+        return functional.space_to_batch(inputs[0], self.block, padding, self.dims)
+
+
+class BatchToSpace(nn.Module):
+    """BatchToSpaceND over torch's axes `dims`."""
+
+    def __init__(self, block: Sequence[int], crops: Sequence[Any], dims: Sequence[int]) -> None:
+        super().__init__()
+        self.block, self.crops, self.dims = tuple(block), tuple(crops), tuple(dims)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        crops = functional.evaluate_sizes(self.crops, inputs)
+        return functional.batch_to_space(inputs[0], self.block, crops, self.dims)
+
+
+class SpaceToDepth(nn.Module):
+    """SpaceToDepth."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.space_to_depth(x, self.block)
+
+
+class DepthToSpace(nn.Module):
+    """DepthToSpace."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.depth_to_space(x, self.block)
+
+
+REDUCTIONS: dict[str, Callable[[Tensor, tuple[int, ...], bool], Tensor]] = {
+    "sum": torch.sum,
+    "max": torch.amax,
+    "min": torch.amin,
+    "prod": functional.reduce_prod,
+}
+
+
+class Reduce(nn.Module):
+    """Sum, Max, Min and Prod over torch's axes `dims`."""
+
+    def __init__(self, function: str, dims: Sequence[int], keepdim: bool = False) -> None:
+        super().__init__()
+        self.function, self.dims, self.keepdim = function, tuple(dims), keepdim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return REDUCTIONS[self.function](x, self.dims, self.keepdim)
+
+    def extra_repr(self) -> str:
+        return repr(self.function)
+
+
+class ArgMax(nn.Module):
+    """ArgMax along torch's axis `dim`: the first of equal values wins."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.argmax(self.dim)
+
+
+class ArgMin(nn.Module):
+    """ArgMin along torch's axis `dim`: the first of equal values wins."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.argmin(self.dim)
+
+
+class Split(nn.Module):
+    """Split and SplitV: parts of some `sizes` along torch's axis `dim`, one of which may be -1 for the rest."""
+
+    def __init__(self, sizes: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.sizes, self.dim = tuple(sizes), dim
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return functional.split(x, self.sizes, self.dim)
+
+
+class Chunk(nn.Module):
+    """Split of an axis whose length only the image tells, into `count` equal parts."""
+
+    def __init__(self, count: int, dim: int) -> None:
+        super().__init__()
+        self.count, self.dim = count, dim
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return functional.chunk(x, self.count, self.dim)
+
+
+class Unbind(nn.Module):
+    """Unpack: `count` values along torch's axis `dim`, which goes."""
+
+    def __init__(self, count: int, dim: int) -> None:
+        super().__init__()
+        self.count, self.dim = count, dim
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return functional.unbind(x, self.count, self.dim)
+
+
+class Arrange(nn.Module):
+    """A value with `lead` axes of length 1 put in front, and then turned so that its axes are `dims`."""
+
+    def __init__(self, dims: Sequence[int], lead: int = 0) -> None:
+        super().__init__()
+        self.dims, self.lead = tuple(dims), lead
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape((1,) * self.lead + tuple(x.shape)).permute(self.dims)
+
+
+class Constant(nn.Module):
+    """A constant that the graph joins to its values."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.empty(tuple(shape)))
+
+    def forward(self) -> Tensor:
+        return self.value
+
+
+class Numbers(nn.Module):
+    """Numbers that follow from its inputs' sizes, as a value of some `shape`."""
+
+    def __init__(self, numbers: Sequence[Any], shape: Sequence[int]) -> None:
+        super().__init__()
+        self.numbers, self.shape = tuple(numbers), tuple(shape)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        numbers = [float(functional.evaluate_size(number, inputs)) for number in self.numbers]
+        return torch.tensor(numbers, dtype=inputs[0].dtype, device=inputs[0].device).reshape(self.shape)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +34,29 @@ class Conv2d(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={tuple(self.stride)}, padding={self.padding!r}"
+
+
+class ConvTranspose2d(nn.Module):
+    """Conv2DBackpropInput, the transposed convolution; `size` (batch, rows, columns) may be expressions of sizes."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        size: Sequence[Any],
+        stride: Pair = (1, 1),
+        padding: Padding = "SAME",
+        dilation: Pair = (1, 1),
+    ) -> None:
+        super().__init__()
+        self.size, self.stride, self.padding, self.dilation = tuple(size), stride, padding, dilation
+        self.weight = nn.Parameter(torch.empty(in_channels, out_channels, *kernel_size))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        batch, *size = functional.evaluate_sizes(self.size, inputs)
+        functional.check_batch(inputs[0], batch)
+        return functional.conv2d_transpose(inputs[0], self.weight, size, self.stride, self.padding, self.dilation)
 
 
 class MaxPool2d(nn.Module):

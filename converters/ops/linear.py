@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from converters.ops.registry import Call, Operation, Shape, register
+from converters.graph import NCHW
+from converters.ops.elementwise import broadcast
+from converters.ops.registry import Call, Operation, Read, Value, image, register
 from converters.ops.window import padding, spatial
-
-
-def _image(channels: int | None) -> Shape:
-    return (None, None, None, channels)
 
 
 def _convolution(op: Operation, kernel: np.ndarray, in_channels: int, groups: int) -> Call:
@@ -29,7 +29,9 @@ def _convolution(op: Operation, kernel: np.ndarray, in_channels: int, groups: in
         arguments["dilation"] = dilation
     if groups != 1:
         arguments["groups"] = groups
-    return Call("Conv2d", _image(weight.shape[0]), arguments, {"weight": weight})
+    layout = op.layout()
+    shape = image(weight.shape[0], layout)
+    return Call("Conv2d", shape, arguments, {"weight": weight}, inputs=(Read(0, layout),), layout=layout)
 
 
 def _kernel(op: Operation) -> np.ndarray:
@@ -53,29 +55,80 @@ def depthwise_conv2d(op: Operation) -> Call:
     return _convolution(op, rows, channels, groups=channels)
 
 
+@register("Conv2DBackpropInput")
+def conv2d_transpose(op: Operation) -> Call:
+    """Transposed convolution: the gradient of a convolution whose input has the size that is given."""
+    sizes, kernel = op.sizes(0), _kernel(op)  # height, width, out, in
+    layout, known = op.layout(), op.image_channels(2)
+    height, width, channels, inputs = kernel.shape
+    if known not in (None, inputs):
+        raise op.error(f"reads {known} channels, but its weights take {inputs}")
+    rows = (2, 3, 1) if layout == NCHW else (1, 2, 3)
+    if len(sizes) != 4 or (isinstance(sizes[rows[2]], int) and sizes[rows[2]] != channels):
+        raise op.error(f"gives a value of sizes {list(sizes)}, but its weights give {channels} channels")
+    arguments: dict[str, Any] = {
+        "in_channels": inputs,
+        "out_channels": channels,
+        "kernel_size": (height, width),
+        "size": (sizes[0], sizes[rows[0]], sizes[rows[1]]),
+        "stride": spatial(op, "strides"),
+        "padding": padding(op),
+    }
+    dilation = spatial(op, "dilations", (1, 1, 1, 1))
+    if dilation != (1, 1):
+        arguments["dilation"] = dilation
+    weight = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
+    shape = image(channels, layout)
+    return Call("ConvTranspose2d", shape, arguments, {"weight": weight}, inputs=(Read(2, layout),), layout=layout)
+
+
 @register("BiasAdd", "BiasAddV1")
 def bias_add(op: Operation) -> Call:
-    bias = op.constant(1, rank=1)
-    value = op.value(0)
-    if value.rank == 4:
-        op.image_channels(0)
-    if value.channels not in (None, len(bias)):
-        raise op.error(f"adds {len(bias)} biases to {value.channels} channels")
-    return Call("Bias", (*value.shape[:-1], len(bias)), {"channels": len(bias)}, {"bias": bias})
+    bias, value, layout = op.constant(1, rank=1), op.value(0), op.layout()
+    if layout == NCHW and value.rank not in (2, 4):
+        raise op.error(f"adds biases in the layout NCHW to a value of rank {value.rank}")
+    axis = 1 if layout == NCHW else value.rank - 1
+    known = value.shape[axis] if value.rank > 1 else None
+    if value.rank < 2 or known not in (None, len(bias)):
+        raise op.error(f"adds {len(bias)} biases to {known} channels")
+    shape = (*value.shape[:axis], len(bias), *value.shape[axis + 1 :])
+    return Call("Bias", shape, {"channels": len(bias)}, {"bias": bias}, inputs=(Read(0, layout),), layout=layout)
 
 
 @register("MatMul")
 def matmul(op: Operation) -> Call:
-    if op.flag("transpose_a"):
-        raise op.error("transposes its input, which would mix the images of a batch")
+    first, second = op.value(0), op.value(1)
+    if first.rank != 2 or second.rank != 2:
+        raise op.error(f"needs matrices (rank 2), not values of rank {first.rank} and {second.rank}")
+    if second.constant is None or first.constant is not None or op.flag("transpose_a"):
+        return _products(op, op.flag("transpose_a"), op.flag("transpose_b"))
     matrix = op.constant(1, rank=2)  # in, out
     weight = np.ascontiguousarray(matrix if op.flag("transpose_b") else matrix.T)
     features, inputs = weight.shape
-    if op.value(0).rank != 2:
-        raise op.error(f"needs a matrix (rank 2) as input 0, not rank {op.value(0).rank}")
-    if op.value(0).channels not in (None, inputs):
-        raise op.error(f"multiplies rows of {op.value(0).channels} by a matrix of {inputs} rows")
-    return Call("Linear", (None, features), {"in_features": inputs, "out_features": features}, {"weight": weight})
+    if first.channels not in (None, inputs):
+        raise op.error(f"multiplies rows of {first.channels} by a matrix of {inputs} rows")
+    arguments = {"in_features": inputs, "out_features": features}
+    return Call("Linear", (first.shape[0], features), arguments, {"weight": weight})
+
+
+@register("BatchMatMul", "BatchMatMulV2")
+def batch_matmul(op: Operation) -> Call:
+    return _products(op, op.flag("adj_x"), op.flag("adj_y"))
+
+
+def _products(op: Operation, transpose_a: bool, transpose_b: bool) -> Call:
+    """Matrix products of two values' last two axes."""
+    first, second = op.value(0).shape, op.value(1).shape
+    if min(len(first), len(second)) < 2:
+        raise op.error(f"multiplies values of rank {len(first)} and {len(second)}")
+    rows, inner = first[-2:][::-1] if transpose_a else first[-2:]
+    other, columns = second[-2:][::-1] if transpose_b else second[-2:]
+    if None not in (inner, other) and inner != other:
+        raise op.error(f"multiplies rows of {inner} by a matrix of {other} rows")
+    batch = broadcast(op, Value(first[:-2]), Value(second[:-2]))
+    arguments = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    reads = (Read(0, NCHW), Read(1, NCHW))
+    return Call("MatMul", (*batch, rows, columns), arguments, inputs=reads, layout=NCHW)
 
 
 @register("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
@@ -89,4 +142,5 @@ def fused_batch_norm(op: Operation) -> Call:
         raise op.error(f"normalises {known} channels with vectors of {sorted(lengths)} numbers")
     arguments = {"channels": len(scale), "epsilon": op.attr("epsilon", 1e-4)}
     tensors = {"weight": scale, "bias": offset, "mean": mean, "variance": variance}
-    return Call("BatchNorm", _image(len(scale)), arguments, tensors)
+    layout = op.layout()
+    return Call("BatchNorm", image(len(scale), layout), arguments, tensors, inputs=(Read(0, layout),), layout=layout)

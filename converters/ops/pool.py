@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.ops.registry import Call, Operation, register
+from converters.graph import NHWC
+from converters.ops.registry import Call, Operation, Read, image, register
 from converters.ops.window import padding, spatial
 
 
@@ -17,7 +18,8 @@ def _pool(op: Operation, layer: str) -> Call:
         "stride": spatial(op, "strides"),
         "padding": padding(op),
     }
-    return Call(layer, (None, None, None, channels), arguments)
+    layout = op.layout()
+    return Call(layer, image(channels, layout), arguments, inputs=(Read(0, layout),), layout=layout)
 
 
 @register("MaxPool")
@@ -37,7 +39,7 @@ def shortest(number: Any) -> Any:
 
 @register("LRN")
 def lrn(op: Operation) -> Call:
-    channels = op.image_channels(0)
+    channels = op.image_channels(0, NHWC)  # TensorFlow has no other
     if channels is None:
         raise op.error("stands before the number of channels is known")
     arguments = {
@@ -47,4 +49,4 @@ def lrn(op: Operation) -> Call:
         "alpha": shortest(op.attr("alpha", 1.0)),
         "beta": shortest(op.attr("beta", 0.5)),
     }
-    return Call("LocalResponseNorm", (None, None, None, channels), arguments)
+    return Call("LocalResponseNorm", image(channels), arguments, inputs=(Read(0, NHWC),), layout=NHWC)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from converters.errors import GraphError
-from converters.graph import Node
+from converters.graph import LAYOUTS, NCHW, NHWC, Node
+from converters.intervals import Interval
+from converters.sizes import Number, Size
 
 Shape = tuple[int | None, ...]
 
@@ -22,10 +24,15 @@ class Value:
         shape: TensorFlow's shape (NHWC for images), None for sizes known only when the model runs. Height and width
             are never known: a converted model takes any size.
         constant: decodes the value where it is a constant.
+        layout: how a rank-4 value lies in its tensor.
+        numbers: what the graph computes from sizes, where the value is that: an array of numbers, `Size`s and
+            `Interval`s.
     """
 
     shape: Shape
     constant: Callable[[], np.ndarray] | None = None
+    layout: str = NHWC
+    numbers: np.ndarray | None = None
 
     @property
     def rank(self) -> int:
@@ -33,7 +40,33 @@ class Value:
 
     @property
     def channels(self) -> int | None:
+        if self.rank == 4 and self.layout == NCHW:
+            return self.shape[1]
         return self.shape[-1] if self.shape else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the tensor's axes are TensorFlow's."""
+        return self.rank != 4 or self.layout == NCHW
+
+    def dim(self, axis: int) -> int:
+        """torch's axis for one of TensorFlow's, which may count from the end."""
+        return axis_of_torch(axis, self.rank, self.layout)
+
+
+@dataclass(frozen=True)
+class Read:
+    """One of an op's inputs as its layer wants it.
+
+    Attributes:
+        index: which input.
+        layout: how it has to lie in its tensor, if it has rank 4; None for as it is.
+        rank: axes of length 1 are put in front up to this rank; None for as it is.
+    """
+
+    index: int
+    layout: str | None = None
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,24 +76,35 @@ class Call:
     Attributes:
         layer: class name in `layers.LAYERS`.
         shape: shape of the result, in TensorFlow's order.
-        arguments: constructor arguments, plain data.
+        arguments: constructor arguments, plain data; sizes in them may be `Size`s.
         tensors: values of the layer's parameters and buffers, in torch's order.
-        inputs: which of the op's inputs the layer reads when it runs.
+        inputs: which of the op's inputs the layer reads when it runs, and how they have to lie.
+        layout: how the result lies, if it has rank 4; None for as the first input that has rank 4.
+        more: shapes of the outputs behind the first.
     """
 
     layer: str
     shape: Shape
     arguments: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
-    inputs: Sequence[int] = (0,)
+    inputs: Sequence[int | Read] = (0,)
+    layout: str | None = None
+    more: Sequence[Shape] = ()
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A node to convert, with what is known of its inputs."""
+    """A node to convert, with what is known of its inputs.
+
+    Attributes:
+        node: the node.
+        values: its inputs.
+        graph_layout: the layout of the graph's images, for values of rank 4 that are made of others.
+    """
 
     node: Node
     values: Sequence[Value]
+    graph_layout: str = NHWC
 
     def attr(self, name: str, default: Any = None) -> Any:
         """An attribute, or `default` where the graph leaves it out (graphs omit attributes at their defaults)."""
@@ -78,6 +122,28 @@ class Operation:
             raise self.error(f"has {name} {value!r}, which has to be true or false")
         return value
 
+    def integer(self, name: str, default: int) -> int:
+        """A whole-number attribute.
+
+        Raises:
+            GraphError: the attribute is something else.
+        """
+        value = self.attr(name, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.error(f"has {name} {value!r}, which has to be a whole number")
+        return value
+
+    def axes(self, name: str) -> tuple[int, ...]:
+        """An attribute that is a list of axes; empty where it is left out.
+
+        Raises:
+            GraphError: the attribute is something else.
+        """
+        value = self.attr(name, ())
+        if not isinstance(value, tuple) or not all(isinstance(axis, int) for axis in value):
+            raise self.error(f"has {name} {value!r}, which have to be axes")
+        return value
+
     def value(self, index: int) -> Value:
         """What is known of an input.
 
@@ -88,6 +154,16 @@ class Operation:
             return self.values[index]
         except IndexError:
             raise self.error(f"has {len(self.values)} inputs where {index + 1} are needed") from None
+
+    def axis(self, axis: int, rank: int) -> int:
+        """An axis counted from the front.
+
+        Raises:
+            GraphError: there is no such axis.
+        """
+        if not -rank <= axis < rank:
+            raise self.error(f"works along axis {axis} of a value of rank {rank}")
+        return axis % rank
 
     def constant(self, index: int, rank: int | None = None) -> np.ndarray:
         """The numbers of an input that has to be a constant.
@@ -116,22 +192,48 @@ class Operation:
             GraphError: the input is no constant, or holds other numbers.
         """
         value = self.constant(index)
-        if value.dtype.kind not in "iu":
+        if value.dtype.kind not in "iu" and value.size:
             raise self.error(f"needs integers as input {index} ({self.node.inputs[index]}), not {value.dtype.name}")
         return tuple(int(number) for number in value.ravel())
 
-    def image_channels(self, index: int = 0) -> int | None:
-        """The channels of an input that has to be an image (rank 4).
+    def sizes(self, index: int) -> tuple[Number, ...]:
+        """An input of whole numbers that may depend on the image's size.
 
         Raises:
-            GraphError: the input has another rank, or the op's layout is not NHWC.
+            GraphError: the input depends on more than that.
         """
-        if self.attr("data_format", "NHWC") != "NHWC":
-            raise self.error(f"has layout {self.attr('data_format')}; only NHWC graphs convert")
-        value = self.value(index)
+        numbers = self.value(index).numbers
+        if numbers is None:
+            return self.integers(index)
+        if any(isinstance(number, Interval) for number in numbers.ravel()):
+            raise self.error(f"needs numbers as input {index} ({self.node.inputs[index]}), which is random")
+        return tuple(number if isinstance(number, Size) else int(number) for number in numbers.ravel())
+
+    def layout(self) -> str:
+        """The op's `data_format`.
+
+        Raises:
+            GraphError: it is none that images have.
+        """
+        layout = self.attr("data_format", NHWC)
+        if layout not in LAYOUTS:
+            raise self.error(f"has layout {layout}; NHWC and NCHW convert")
+        return str(layout)
+
+    def image_channels(self, index: int = 0, layout: str | None = None) -> int | None:
+        """The channels of an input that has to be an image (rank 4).
+
+        Args:
+            index: which input.
+            layout: whose channels; None for the op's own layout.
+
+        Raises:
+            GraphError: the input has another rank, or the op's layout is none.
+        """
+        layout, value = layout or self.layout(), self.value(index)
         if value.rank != 4:
             raise self.error(f"needs an image (rank 4) as input {index}, not rank {value.rank}")
-        return value.channels
+        return value.shape[1 if layout == NCHW else 3]
 
     def error(self, what: str) -> GraphError:
         return GraphError(f"Node {self.node.name!r} ({self.node.op}) {what}.")
@@ -159,12 +261,17 @@ def lookup(op: str) -> Function | None:
     return _REGISTRY.get(op)
 
 
-def supported_ops() -> list[str]:
-    """Every op that converts, sorted."""
+def registered_ops() -> list[str]:
+    """Every op that a layer computes, sorted."""
     return sorted(_REGISTRY)
 
 
-def axis_of_torch(axis: int, rank: int) -> int:
-    """torch's axis for TensorFlow's: images are NHWC there and NCHW here; other ranks are alike."""
+def axis_of_torch(axis: int, rank: int, layout: str = NHWC) -> int:
+    """torch's axis for TensorFlow's: turned images are NHWC there and NCHW here; all else is alike."""
     axis = axis % rank if rank else axis
-    return (0, 2, 3, 1)[axis] if rank == 4 else axis
+    return (0, 2, 3, 1)[axis] if rank == 4 and layout == NHWC else axis
+
+
+def image(channels: int | None, layout: str = NHWC) -> Shape:
+    """An image's shape, of which only the channels are known."""
+    return (None, channels, None, None) if layout == NCHW else (None, None, None, channels)

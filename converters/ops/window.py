@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from converters.graph import NCHW
 from converters.ops.registry import Operation
 
 
@@ -14,9 +15,15 @@ def spatial(op: Operation, name: str, default: tuple[int, ...] | None = None) ->
         GraphError: the attribute is missing and has no default, or is something else.
     """
     sizes = op.attr(name, default)
-    if not _are_integers(sizes) or len(sizes) != 4 or sizes[0] != 1 or sizes[3] != 1 or min(sizes) < 1:
+    fits = _are_integers(sizes) and len(sizes) == 4 and min(sizes) >= 1
+    rows, columns = _image_axes(op)
+    if not fits or any(size != 1 for axis, size in enumerate(sizes) if axis not in (rows, columns)):
         raise op.error(f"has {name} {sizes!r}; it takes four sizes, of which only height and width may differ from 1")
-    return sizes[1], sizes[2]
+    return sizes[rows], sizes[columns]
+
+
+def _image_axes(op: Operation) -> tuple[int, int]:
+    return (2, 3) if op.layout() == NCHW else (1, 2)
 
 
 def _are_integers(value: Any) -> bool:
@@ -30,6 +37,8 @@ def padding(op: Operation) -> str | tuple[int, ...]:
         return str(kind)
     if kind == "EXPLICIT":
         amounts = op.attr("explicit_paddings", ())
-        if _are_integers(amounts) and len(amounts) == 8 and min(amounts) >= 0 and not any(amounts[:2] + amounts[6:]):
-            return amounts[2:6]
+        if _are_integers(amounts) and len(amounts) == 8 and min(amounts) >= 0:
+            first = 2 * _image_axes(op)[0]
+            if not any(amounts[:first] + amounts[first + 4 :]):
+                return amounts[first : first + 4]
     raise op.error(f"has padding {kind!r}, which is none of SAME, VALID and EXPLICIT over height and width")

@@ -648,7 +648,7 @@ def avg_pool_counts_padding(p: Patches) -> None:
 def flatten_in_nchw_order(p: Patches) -> None:
     """Images are flattened channel by channel before fully connected layers."""
 
-    def reshape(x: torch.Tensor, shape: Any) -> torch.Tensor:
+    def reshape(x: torch.Tensor, shape: Any, *layouts: str) -> torch.Tensor:
         flat = x.reshape(tuple(shape))
         return flat.permute(0, 3, 1, 2) if flat.dim() == 4 else flat
 

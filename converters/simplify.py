@@ -1,0 +1,89 @@
+"""Takes out of a graph what an inference run decides once: conditions on constants, and defaults of placeholders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from converters.constants import Constants
+from converters.errors import GraphError
+from converters.graph import Graph, Node, Output
+
+SWITCHES = frozenset({"Switch", "RefSwitch"})
+MERGES = frozenset({"Merge", "RefMerge"})
+DEFAULTS = "PlaceholderWithDefault"
+SEVERAL = "IdentityN"
+
+
+def simplify(graph: Graph, entry: str) -> Graph:
+    """The graph without the branches that never run.
+
+    A Switch on a constant passes its data to one of its outputs; what reads the other one is dead, and goes. A Merge of
+    one live input is that input. A `PlaceholderWithDefault` that is not the input is its default. Nodes that stay have
+    their names; a Switch has TensorFlow's name only where its first output is the live one, for only then has
+    TensorFlow a value there. What is left undecided stays as it is.
+
+    Args:
+        graph: a frozen graph.
+        entry: name of the input.
+    """
+    if not any(node.op in SWITCHES or node.op in (DEFAULTS, SEVERAL) for node in graph.nodes.values()):
+        return graph
+    return Graph(_Simplifier(graph, entry).nodes())
+
+
+class _Simplifier:
+    def __init__(self, graph: Graph, entry: str) -> None:
+        self.graph, self.entry = graph, entry
+        self.constants = Constants(graph)
+        self.instead: dict[Output, Output] = {}
+        self.dead: set[Output] = set()
+        self.dead_nodes: set[str] = set()
+
+    def nodes(self) -> list[Node]:
+        kept = [self.simplified(self.graph.nodes[name]) for name in self.graph.order]
+        return [node for node in kept if node is not None]
+
+    def simplified(self, node: Node) -> Node | None:
+        """What takes a node's place, if anything does."""
+        if node.name == self.entry:
+            return replace(node, inputs=())
+        inputs = tuple(self.instead.get(source, source) for source in node.inputs)
+        live = tuple(source for source in inputs if not self.is_dead(source))
+        if len(live) < len(inputs) and not (node.op in MERGES and live):
+            self.dead_nodes.add(node.name)
+            return None
+        if node.op in MERGES and len(live) == 1:
+            return replace(node, op="Identity", inputs=live)
+        if node.op == DEFAULTS:
+            return replace(node, op="Identity", inputs=inputs)
+        if node.op == SEVERAL:
+            self.instead.update((Output(node.name, index), source) for index, source in enumerate(inputs) if index)
+            return replace(node, op="Identity", inputs=inputs[:1])
+        if node.op in SWITCHES:
+            return self.switched(replace(node, inputs=inputs))
+        return replace(node, inputs=inputs)
+
+    def switched(self, node: Node) -> Node | None:
+        taken = self.decision(node)
+        if taken is None:
+            return node
+        self.dead.add(Output(node.name, 1 - taken))
+        if taken == 0:
+            return replace(node, op="Identity", inputs=node.inputs[:1])
+        self.instead[Output(node.name, 1)] = node.inputs[0]
+        return None
+
+    def decision(self, node: Node) -> int | None:
+        """Which output of a Switch is live, where a constant says so."""
+        if len(node.inputs) != 2:
+            return None
+        try:
+            predicate = self.constants.array(self.graph.nodes[node.name].inputs[1])
+        except GraphError:
+            return None
+        return int(predicate.reshape(-1)[0]) if predicate.size == 1 and predicate.dtype == np.bool_ else None
+
+    def is_dead(self, source: Output) -> bool:
+        return source in self.dead or source.node in self.dead_nodes
