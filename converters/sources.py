@@ -125,6 +125,12 @@ def kind_of(path: Path) -> Kind:
     return found
 
 
+def is_frozen_here(path: str | os.PathLike[str]) -> bool:
+    """Whether a path holds what is frozen in TensorFlow before it is converted."""
+    place = Path(path)
+    return looks_like_source(path) and kind_of(place).options >= FREEZING
+
+
 def looks_like_source(path: str | os.PathLike[str]) -> bool:
     """Whether a text is a path rather than a name: something is there, or it is written as only paths are."""
     place = Path(path)
@@ -135,9 +141,12 @@ def looks_like_source(path: str | os.PathLike[str]) -> bool:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
-    except (ValueError, OSError) as error:  # a NUL in it, or too long
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (ValueError, OSError) as error:  # a NUL in it, too long, or forbidden
         raise GraphError(f"{str(path)[:200]!r} cannot be read: {error}.") from error
+    return True
 
 
 # -- readers ----------------------------------------------------------------------------------------------------------
@@ -181,7 +190,7 @@ def _read_caffe(path: Path, options: Options) -> Any:
                 f"{path} has no weights: give the .caffemodel, and this file as its prototxt (--prototxt)."
             )
         path, options = model, Options(**{"prototxt": path, **options.given()})
-    return from_caffe(path, **options.some("prototxt", "geometry", "metadata"))
+    return from_caffe(path, **options.some("prototxt", "geometry", "input_name", "metadata", "progress"))
 
 
 def _read_onnx(path: Path, options: Options) -> Any:
@@ -234,7 +243,7 @@ KINDS: tuple[Kind, ...] = (
         "a Caffe network (.caffemodel)",
         lambda path: path.suffix.lower() in (".caffemodel", ".prototxt"),
         _read_caffe,
-        frozenset({"prototxt", "geometry"}),
+        frozenset({"input_name", "prototxt", "geometry"}),
     ),
     Kind(
         "an ONNX file (.onnx)",

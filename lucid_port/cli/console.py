@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from converters.progress import Progress as Report
+
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A frozen graph (.pb), a converted folder, or a model's name.")
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A model's name, a converted folder, or a file: frozen graph, SavedModel, checkpoint, Caffe, ONNX.",
+    ),
 ]
+PROGRESS_AFTER = 1.0  # seconds; what takes less needs no bar
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
 
@@ -34,3 +45,28 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: 
     for row in texts:
         table.add_row(*row)
     console.print(table, markup=False)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """Shows on standard error how far work has come, where that is a terminal and the work takes more than a second."""
+    from converters.progress import silent
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
+    task = bar.add_task("starting", total=None)
+
+    def report(what: str, done: float | None) -> None:
+        bar.update(task, description=what, total=None if done is None else 1.0, completed=done or 0.0)
+
+    late = threading.Timer(PROGRESS_AFTER, bar.start)
+    late.start()
+    try:
+        yield report
+    finally:
+        late.cancel()
+        late.join()
+        bar.stop()

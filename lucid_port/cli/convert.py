@@ -1,13 +1,14 @@
-"""`lucid-port convert`: a frozen TensorFlow graph becomes a folder with a PyTorch model."""
+"""`lucid-port convert`: a network from elsewhere becomes a folder with a PyTorch model."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Source
+from lucid_port.cli.console import Source, progress_bar
 
 
 def command(
@@ -21,18 +22,73 @@ def command(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model saved there before.")] = False,
     input_name: Annotated[str | None, typer.Option(help="The graph's input, where it has several.")] = None,
+    fold: Annotated[bool, typer.Option("--fold", help="Fold batch norm into the convolutions before it.")] = False,
+    outputs: Annotated[
+        str | None,
+        typer.Option(metavar="NODE,...", help="Nodes of a checkpoint or SavedModel to keep, and all they need."),
+    ] = None,
+    signature: Annotated[str | None, typer.Option(help="One of a SavedModel's signatures.")] = None,
+    tags: Annotated[str | None, typer.Option(metavar="TAG,...", help="Tags of one of a SavedModel's graphs.")] = None,
+    tensorflow_python: Annotated[
+        Path | None,
+        typer.Option(metavar="PYTHON", help="A Python that has TensorFlow, to freeze a checkpoint or SavedModel."),
+    ] = None,
+    keep_pb: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the frozen graph of a checkpoint or SavedModel.")
+    ] = None,
+    prototxt: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The description of a Caffe network, where there is one.")
+    ] = None,
+    geometry: Annotated[
+        str | None, typer.Option(help="How a Caffe network's windows lie: as in tensorflow (the default) or in caffe.")
+    ] = None,
 ) -> None:
-    """Convert a frozen TensorFlow graph to PyTorch.
+    """Convert a network to PyTorch: a frozen TensorFlow graph, a SavedModel, a checkpoint, or a Caffe network.
 
-    Example: lucid-port convert InceptionV1.pb -o inceptionv1 --standalone --check
+    Examples: lucid-port convert InceptionV1.pb -o inceptionv1 --standalone --check
+
+    lucid-port convert model.ckpt-1000.meta -o model --keep-pb model.pb
     """
-    from converters.storage import check_target
+    from converters.storage import check_target, save
+
+    check_target(output, overwrite)
+    told = {
+        "fold": fold or None,
+        "outputs": _names(outputs),
+        "signature": signature,
+        "tags": _names(tags),
+        "tensorflow_python": tensorflow_python,
+        "keep_pb": keep_pb,
+        "prototxt": prototxt,
+        "geometry": geometry,
+    }
+    options = {key: value for key, value in told.items() if value is not None}
+    with progress_bar() as progress:
+        network = _open(source, input_name, {**options, "progress": progress}, check)
+        save(network, output, overwrite=overwrite, standalone=standalone, progress=progress)
+    typer.echo(f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}")
+
+
+def _open(source: str, input_name: str | None, options: dict[str, Any], check: bool) -> Any:
+    """The network, compared with TensorFlow where that is asked for."""
+    from converters.sources import is_frozen_here
     from lucid_port.cli.checking import check_network
     from lucid_port.modelzoo.nets_factory import graph_file, open_network
 
-    check_target(output, overwrite)
-    network = open_network(source, input_name)
-    if check:
-        check_network(network, graph_file(source))
-    network.save(output, overwrite=overwrite, standalone=standalone)
-    typer.echo(f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}")
+    if not check:
+        return open_network(source, input_name, **options)
+    with tempfile.TemporaryDirectory() as folder:
+        graph: Path | None
+        if is_frozen_here(source):
+            graph = options.setdefault("keep_pb", Path(folder) / "frozen.pb")
+        else:
+            graph = graph_file(source)
+        network = open_network(source, input_name, **options)
+        options["progress"]("comparing with TensorFlow", None)
+        check_network(network, graph)
+    return network
+
+
+def _names(text: str | None) -> list[str] | None:
+    """The names in a list with commas."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
