@@ -55,7 +55,7 @@ class _Lowering:
     def value(self, source: Output) -> Value:
         """What is known of an op's input: computed already, or a constant."""
         if source not in self.values:
-            if Output(source.node) in self.values:
+            if source.node in self.steps:  # constants have their outputs asked for one by one
                 raise GraphError(f"Output {source.index} of node {source.node!r} is read, which it does not have.")
             self.values[source] = _known(self.constants.array(source))
         return self.values[source]

@@ -102,14 +102,16 @@ def read_blobs(messages: Any, place: tuple[str, int], contents: Contents) -> Ite
         place: the name of the field of its layer, and the number of the layer.
         contents: the numbers.
     """
+    name, layer = place
     nothing = (memoryview(b""), "<f4")
     for number, blob in enumerate(messages):
         shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
-        content, kind = contents.get((*place, number), nothing)
+        content, kind = contents.get((name, layer, number), nothing)
         yield Blob(shape, content, kind)
 
 
 def _without_blobs(layer: memoryview, blobs: int, place: tuple[str, int], contents: Contents) -> bytes:
+    name, number = place
     pieces: list[bytes | memoryview] = []
     kept = count = 0
     for field in read_fields(layer):
@@ -117,7 +119,7 @@ def _without_blobs(layer: memoryview, blobs: int, place: tuple[str, int], conten
             continue
         blob, numbers = _without_numbers(layer[field.value : field.end])
         if numbers is not None:
-            contents[(*place, count)] = numbers
+            contents[name, number, count] = numbers
         pieces += [layer[kept : field.start], tagged(field.number, blob)]
         count += 1
         kept = field.end

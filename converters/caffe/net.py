@@ -157,7 +157,7 @@ def build_net(message: Any, layers: Sequence[Layer], input_name: str | None = No
     Raises:
         GraphError: a layer reads what none before it makes, two layers have one name, or there is not one input.
     """
-    _require_one_of_each([*message.input, *(layer.name for layer in layers)])
+    _require_one_of_each([*map(_text, message.input), *(layer.name for layer in layers)])
     entries, nodes, losses = _connect(message, layers)
     if losses:
         nodes = _deployed(nodes, losses)
@@ -172,7 +172,7 @@ def build_net(message: Any, layers: Sequence[Layer], input_name: str | None = No
 
 
 def _layer(message: Any, blobs: Sequence[Blob]) -> Layer:
-    return Layer(message.name, message.type, tuple(message.bottom), tuple(message.top), message, blobs)
+    return _named(message, _text(message.type), blobs)
 
 
 def _old_layer(message: Any, blobs: Sequence[Blob]) -> Layer:
@@ -184,7 +184,17 @@ def _old_layer(message: Any, blobs: Sequence[Blob]) -> Layer:
     field = message.DESCRIPTOR.fields_by_name["type"]
     old = field.enum_type.values_by_number[message.type].name
     name = _V1_TYPES.get(old) or "".join(word.capitalize() for word in old.split("_"))
-    return Layer(message.name, name, tuple(message.bottom), tuple(message.top), message, blobs)
+    return _named(message, name, blobs)
+
+
+def _named(message: Any, kind: str, blobs: Sequence[Blob]) -> Layer:
+    bottoms, tops = tuple(map(_text, message.bottom)), tuple(map(_text, message.top))
+    return Layer(_text(message.name), kind, bottoms, tops, message, blobs)
+
+
+def _text(value: str | bytes) -> str:
+    """A name; protobuf gives bytes where it is damaged and no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 
 def _require_one_of_each(names: Iterable[str]) -> None:
@@ -247,7 +257,7 @@ def _made(made: Mapping[str, Output], layer: Layer, bottom: str) -> Output:
 
 def _inputs(message: Any) -> Iterator[Entry]:
     """The inputs that the network names itself."""
-    for number, name in enumerate(message.input):
+    for number, name in enumerate(map(_text, message.input)):
         if len(message.input_shape) > number:
             sizes = tuple(message.input_shape[number].dim)
         else:
