@@ -1,0 +1,1 @@
+"""TinyInceptionV1, the network that comes with this package, and all that made it."""

@@ -1,0 +1,77 @@
+"""Accuracy of a network on drawings that no training has seen.
+
+python -m lucid_port.modelzoo.tiny.evaluate [GRAPH.pb] [--pictures 5600]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from lucid_port.modelzoo.nets_factory import open_model
+from lucid_port.modelzoo.tiny.drawings import CLASSES, draw_block
+from lucid_port.modelzoo.tiny.network import BLACK, SIZE, WHITE
+
+HELD_OUT = 10**15
+"""Seeds of held-out drawings start here, far above those of any training."""
+
+BLOCK = 560
+LOGITS = "softmax2_pre_activation"
+
+
+def confusion(classify: Callable[[Tensor], Tensor], pictures: int = 5600, seed: int = 0, size: int = SIZE) -> Tensor:
+    """How often pictures of each class are taken for each class.
+
+    Args:
+        classify: (N, 3, H, W) in [0, 1] -> (N, classes), the highest wins.
+        pictures: how many to draw, in whole blocks of 560 (20 of each class).
+        seed: of the drawings; all differ from those of any training.
+        size: height and width.
+
+    Returns:
+        (classes drawn, classes taken for) int64.
+    """
+    counts = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.int64)
+    for block in range(max(1, pictures // BLOCK)):
+        drawn, labels = draw_block(BLOCK, (size, size), HELD_OUT + 1000 * seed + block)
+        with torch.no_grad():
+            taken = torch.cat([classify(part).argmax(1) for part in drawn.split(56)])
+        counts.index_put_((labels, taken), torch.ones_like(labels), accumulate=True)
+    return counts
+
+
+def accuracy(counts: Tensor) -> float:
+    """Share of pictures that are recognised."""
+    return float(counts.diagonal().sum() / counts.sum())
+
+
+def report(counts: Tensor) -> str:
+    """A line for every class: how many of its pictures are recognised, and what the others are taken for."""
+    lines = []
+    for name, row, right in zip(CLASSES, counts, counts.diagonal(), strict=True):
+        wrong = {CLASSES[index]: int(row[index]) for index in row.argsort(descending=True).tolist() if row[index]}
+        wrong.pop(name, None)
+        others = ", ".join(f"{other} {count}" for other, count in list(wrong.items())[:3])
+        lines.append(f"{name:20s} {int(right) / max(1, int(row.sum())):7.1%}  {others}")
+    return "\n".join([*lines, f"{'all':20s} {accuracy(counts):7.2%}  of {int(counts.sum())}"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("graph", nargs="?", help="a frozen graph (default: the bundled one)")
+    parser.add_argument("--pictures", type=int, default=5600)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    stated = {"image_value_range": (BLACK, WHITE)} if options.graph else {}
+    model = open_model(options.graph or "TinyInceptionV1", **stated)
+    counts = confusion(lambda x: model.activations(x, [LOGITS])[LOGITS], options.pictures, options.seed)
+    print(report(counts))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
