@@ -76,8 +76,8 @@ def _print_details(entry: Entry, as_json: bool) -> None:
         typer.echo(json_format.dumps(details, indent=1))
         return
     for key, value in details.items():
-        if value not in (None, [], ()) and key not in ("name", "layers", "downloads"):
-            typer.echo(f"{key}: {value}")
+        if value not in (None, ()) and key not in ("layers", "downloads", "freezing"):
+            typer.echo(f"{key.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
     for download in entry.downloads:
         typer.echo(f"{download.kind}: {download.url} ({download.hash or 'hash unknown'}; from: {download.source})")
     for layer, depth, tags in entry.layers:

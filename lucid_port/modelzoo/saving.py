@@ -57,9 +57,10 @@ def suggest_save_args(graph: Source) -> dict[str, Any]:
         "output_names": [node.name for node in read.nodes.values() if node.op == "Softmax"] or None,
         "image_value_range": image_value_range,
     }
-    unknown = [key for key, value in found.items() if value is None and key != "image_value_range"]
-    for key in unknown:
-        warnings.warn(f"Nothing in the graph says its {key}.", stacklevel=2)
+    wanted = ("input_name", "output_names") if input_name is None else ("image_shape", "output_names")
+    for key in wanted:
+        if found[key] is None:
+            warnings.warn(f"Nothing in the graph says its {key}.", stacklevel=2)
     print("\n".join(_call(found)))
     return found
 
