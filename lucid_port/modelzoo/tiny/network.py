@@ -78,21 +78,22 @@ class Dense(nn.Module):
 
     Attributes:
         name: of the layer in the graph.
+        gain: what the result is scaled by: `GAIN` for one whose result is an activation.
         weight: (outputs, inputs).
     """
 
-    def __init__(self, name: str, inputs: int, outputs: int) -> None:
+    def __init__(self, name: str, inputs: int, outputs: int, gain: float = 1.0) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.gain = name, gain
         self.weight = nn.Parameter(torch.randn(outputs, inputs) * math.sqrt(1.0 / inputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x / GAIN, self.weight, self.bias)
+        return F.linear(x / GAIN, self.weight, self.bias) * self.gain
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weights (outputs, inputs) and bias of what multiplies and adds only."""
-        return self.weight / GAIN, self.bias
+        return self.weight * (self.gain / GAIN), self.bias * self.gain
 
 
 class Inception(nn.Module):
@@ -122,14 +123,14 @@ class Head(nn.Module):
     def __init__(self, index: int, inputs: int, classes: int) -> None:
         super().__init__()
         self.bottleneck = Convolution(f"head{index}_bottleneck", inputs, scaled(128), 1)
-        self.hidden = Dense(f"nn{index}", scaled(128), scaled(1024))
+        self.hidden = Dense(f"nn{index}", scaled(128), scaled(1024), gain=GAIN)
         self.logits = Dense(f"softmax{index}", scaled(1024), classes)
 
     def forward(self, x: Tensor) -> Tensor:
         window = min(5, *x.shape[-2:])  # smaller where pictures are smaller than `SIZE`, as they are at first
         x = functional.avg_pool2d(x, (window, window), (3, 3), "VALID")
         x = as_rows(self.bottleneck(x))
-        return self.logits(F.relu(self.hidden(x)) * GAIN)
+        return self.logits(F.relu(self.hidden(x)))
 
 
 def as_rows(x: Tensor) -> Tensor:

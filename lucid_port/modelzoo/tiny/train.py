@@ -30,6 +30,7 @@ CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
 BLOCKS_OF_A_SEED = 10_000_000
 BATCHES_OF_A_BLOCK = 28
+SAVE_EVERY = 100  # batches
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def train(network: nn.Module, settings: Settings, folder: Path, quiet: bool = Fa
         logged, correct, since = logged + loss, correct + hits, since + 1
         done = step + settings.updates(step)
         bar.update(done - step)
-        if since == 100 or done >= settings.steps:
+        if since >= SAVE_EVERY or done >= settings.steps:
             bar.set_postfix(loss=f"{logged / since:.3f}", accuracy=f"{correct / since:.3f}")
             line = {"step": done, "loss": logged / since, "accuracy": correct / since, "time": time.time()}
             with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
