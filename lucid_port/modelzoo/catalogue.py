@@ -22,7 +22,7 @@ class Download:
             "pytorch".
         hash: of the file at the address, as `algorithm:hexadecimal`; None where no public source states one.
         member: the wanted file's name, where the address is that of an archive.
-        member_hash: of the wanted file, where it is known, too.
+        member_hash: of the wanted file, where it is known, too (SHA-256, by which files are recognised).
         source: where the address and its hash were read.
     """
 
@@ -87,6 +87,7 @@ class Entry:
         labels, synsets: names of lists in `label_lists()`; None where the model has none.
         input_name, image_shape, image_value_range, is_BGR: Lucid's metadata.
         fingerprint: the graph's `Graph.fingerprint()`, by which a file of another name is recognised.
+        package_graph: the file in `data/` that comes with this package, which is then the network.
         files: file names under which the network is looked for; the first is this project's own.
         downloads: where it was published.
         freezing: how a checkpoint becomes a frozen graph.
@@ -106,6 +107,7 @@ class Entry:
     image_value_range: tuple[Any, Any]
     is_BGR: bool
     fingerprint: str | None
+    package_graph: str | None
     files: tuple[str, ...]
     downloads: tuple[Download, ...]
     freezing: Freezing | None
@@ -135,6 +137,7 @@ class Entry:
             image_value_range=(low, high),
             is_BGR=data["is_BGR"],
             fingerprint=data.get("fingerprint"),
+            package_graph=data.get("package_graph"),
             files=tuple(data.get("files", ())),
             downloads=tuple(Download(**download) for download in data.get("downloads", ())),
             freezing=Freezing(**data["freeze"]) if "freeze" in data else None,

@@ -17,6 +17,7 @@ from converters.storage import MODEL_FILE
 from lucid_port.modelzoo.catalogue import Download, Entry
 
 SEARCH_PATH = "LUCID_PORT_MODELZOO"
+PACKAGE_DATA = Path(__file__).with_name("data")
 
 # What opens as it is; of every other kind the user has to make one of these.
 READABLE = ("graph", "caffemodel")
@@ -47,6 +48,8 @@ def local_graph(entry: Entry) -> Path | None:
 
     Downloads lie in a folder of their model's, as several have the same name.
     """
+    if entry.package_graph is not None:
+        return PACKAGE_DATA / entry.package_graph
     return find_local([*entry.files, *(f"{entry.name}/{name}" for name in entry.files), entry.name])
 
 
