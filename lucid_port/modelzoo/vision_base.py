@@ -430,30 +430,32 @@ def read_network(
         path = files.find_graph(entry)
     if entry is not None and input_name is None:
         return _read_known(Path(path or ""), entry, options)
-    return _recognised(open_source(path or "", input_name=input_name, **options))
+    network = open_source(path or "", input_name=input_name, **options)
+    return _recognised(network, input_name)
 
 
 def _read_known(path: Path, entry: Entry, options: Mapping[str, Any]) -> Any:
-    """A network whose metadata the catalogue knows; only frozen graphs call their input as Lucid's did."""
-    if path.suffix == ".pb":
-        return open_source(path, metadata=_metadata(entry), **options)
-    network = open_source(path, **options)
-    if path.is_file() and isinstance(network, converters.ConvertedModel):
-        stated = replace(_metadata(entry), input_name=network.metadata.input_name)
-        network.program = replace(network.program, metadata=stated)
-    return network
+    """A network whose metadata the catalogue knows; other kinds of file say theirs, or need none."""
+    told = {"metadata": _metadata(entry)} if path.suffix in (".pb", ".caffemodel") else {}
+    return open_source(path, **told, **options)
 
 
-def _recognised(network: Any) -> Any:
-    """A network from a file that says nothing of itself, with the catalogue's metadata where its graph is known."""
+def _recognised(network: Any, input_name: str | None) -> Any:
+    """A network from a file that says nothing of itself, with the catalogue's metadata where its graph is known.
+
+    Args:
+        network: the network.
+        input_name: the input that was asked for; where it is another one than the model's, images do not go in there.
+    """
     program = getattr(network, "program", None)
     if program is None or program.metadata.image_value_range is not None:
         return network
     for entry in catalogue().values():
         hashes = {hash for file in entry.downloads for hash in (file.hash, file.member_hash)}
         known = program.fingerprint == entry.fingerprint or f"sha256:{program.source_sha256}" in hashes
-        if known and program.metadata.input_name == entry.input_name:
-            network.program = replace(program, metadata=_metadata(entry))
+        if known and input_name in (None, entry.input_name):
+            stated = replace(_metadata(entry), input_name=program.metadata.input_name)
+            network.program = replace(program, metadata=stated)
     return network
 
 

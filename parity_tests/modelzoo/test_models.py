@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import converters
 from converters.writer import GraphWriter
-from lucid_port.modelzoo import nets_factory, vision_models
+from lucid_port.modelzoo import nets_factory, vision_base, vision_models
 from lucid_port.modelzoo.vision_base import Model
+from parity_tests.converters.caffe_files import CaffeLayer, caffemodel
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,43 @@ def test_every_model_opens_with_a_file_on_the_search_path(name, tmp_path, monkey
     low, high = (np.broadcast_to(np.asarray(end, np.float64), 3) for end in entry.image_value_range)
     pixel = np.array([1.0, 0.5, 0.25]) if entry.is_BGR else np.array([0.25, 0.5, 1.0])
     np.testing.assert_allclose(model(image).flatten(), low + pixel * (high - low), rtol=1e-6, atol=1e-5)
+
+
+KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3, 1, 1)
+
+
+@pytest.fixture
+def caffe_file(tmp_path):
+    """Caffe's weights of one convolution, under the name that VGG16's were published with."""
+    settings = {"num_output": 2, "kernel_size": 1, "bias_term": "false"}
+    layers = [
+        CaffeLayer("data", "Data", [], ["data"], "transform_param", {"crop_size": 224}),
+        CaffeLayer("conv1_1", "Convolution", ["data"], ["conv1_1"], "convolution_param", settings, [KERNEL]),
+    ]
+    path = tmp_path / "VGG_ILSVRC_16_layers.caffemodel"
+    path.write_bytes(caffemodel(layers))
+    return path
+
+
+def test_caffes_weights_are_a_model_as_they_are(caffe_file, monkeypatch):
+    """The input is called as in Lucid's graph, and takes blue first, less the mean."""
+    monkeypatch.setenv("LUCID_PORT_MODELZOO", str(caffe_file.parent))
+    model = nets_factory.get_model("VGG16_caffe")
+    assert (model.input_name, model.network.metadata.is_BGR) == ("input", True)
+    image = torch.rand(1, 3, 5, 7)
+    fed = image.flip(1) * 255 - torch.tensor([103.939, 116.779, 123.68]).reshape(1, 3, 1, 1)
+    found = model.activations(image, [model.network.program.outputs[0]])[model.network.program.outputs[0]]
+    torch.testing.assert_close(found, torch.nn.functional.conv2d(fed, torch.from_numpy(KERNEL)), rtol=1e-5, atol=1e-3)
+
+
+def test_a_file_of_another_name_is_recognised_by_its_hash(caffe_file, monkeypatch):
+    """It keeps the name that its own input has."""
+    sha256 = hashlib.sha256(caffe_file.read_bytes()).hexdigest()
+    entry = vision_models.VGG16_caffe.catalogue_entry
+    known = replace(entry, downloads=(replace(entry.downloads[0], hash=f"sha256:{sha256}"),))
+    monkeypatch.setattr(vision_base, "catalogue", lambda: {"VGG16_caffe": known})
+    model = Model(caffe_file.rename(caffe_file.with_name("mine.caffemodel")))
+    assert (model.input_name, model.is_BGR, model.image_value_range) == ("data", True, entry.image_value_range)
 
 
 def test_a_model_opens_from_a_path_and_from_a_saved_folder(seeded, tmp_path):
