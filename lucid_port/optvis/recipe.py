@@ -27,7 +27,7 @@ from lucid_port.misc.environment import processor
 from lucid_port.optvis import plain
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.optimizer import TFAdam
-from lucid_port.optvis.render import Callback, Model, VisT
+from lucid_port.optvis.render import Callback, Model, ReluOverride, VisT
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["FORMAT", "NotReproducible", "Recipe", "describe_model", "is_recipe", "made_here", "make_optimizer"]
@@ -125,7 +125,7 @@ class Recipe:
     optimizer: Any
     steps: int
     seeds: Mapping[str, Any]
-    relu_gradient_override: bool
+    relu_gradient_override: ReluOverride
     precision: str = "float32"
     compile: bool = False
     picture: int = 0

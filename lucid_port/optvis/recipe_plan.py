@@ -19,7 +19,7 @@ from lucid_port.optvis import objectives, param, plain
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
 from lucid_port.optvis.recipe_files import save_picture
-from lucid_port.optvis.render import Callback, Model, render_vis
+from lucid_port.optvis.render import Callback, Model, ReluOverride, render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
 from lucid_port.optvis.units import names_several
 
@@ -61,7 +61,7 @@ class Plan:
     seed: int = 0
     seeds: Any = None
     per_image: bool = False
-    relu_gradient_override: bool = True
+    relu_gradient_override: ReluOverride = True
     precision: str = "float32"
     compile: bool = False
     value_range: Any = None

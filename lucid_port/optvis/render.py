@@ -12,11 +12,12 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.optvis import param
 from lucid_port.optvis.acceleration import Acceleration, find_device
 from lucid_port.optvis.diagnostics import Watch, warn_if_training
@@ -57,6 +58,7 @@ ParamLike = Any
 TransformsLike = Any
 OptimizerLike = Any
 Callback = Callable[["VisT"], None]
+ReluOverride = bool | Literal["always"]
 
 
 def __getattr__(name: str) -> Any:
@@ -279,7 +281,7 @@ class VisT:
         param_f: ParamLike = None,
         optimizer: OptimizerLike = None,
         transforms: TransformsLike = None,
-        relu_gradient_override: bool = False,
+        relu_gradient_override: ReluOverride = False,
         *,
         seed: int | RandomSource = DEFAULT_SEED,
         device: torch.device | str | None = None,
@@ -304,6 +306,10 @@ class VisT:
             raise ValueError("There is nothing to optimise: the parameterization has no parameters.")
         self.optimizer = make_optimizer(optimizer, self.parameters)
         _check_optimizer(self.optimizer, self.parameters)
+        if relu_gradient_override not in (True, False, "always"):
+            raise ValueError(
+                f"relu_gradient_override is True, False or 'always', not {checks.shown(relu_gradient_override)}."
+            )
         self.relu_gradient_override = relu_gradient_override
         self.steps = 0
         self.loss: torch.Tensor | None = None
@@ -320,7 +326,7 @@ class VisT:
             names: of the layers.
             repeated: whether many steps with these layers follow, so that compiling may pay.
         """
-        update = self.steps if self.relu_gradient_override else None
+        update = (0 if self.relu_gradient_override == "always" else self.steps) if self.relu_gradient_override else None
         return self.acceleration.activations(image, names, update, repeated)
 
     def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
@@ -398,7 +404,7 @@ def make_vis_T(
     param_f: ParamLike = None,
     optimizer: OptimizerLike = None,
     transforms: TransformsLike = None,
-    relu_gradient_override: bool = False,
+    relu_gradient_override: ReluOverride = False,
     *,
     seed: int | RandomSource = DEFAULT_SEED,
     device: torch.device | str | None = None,
@@ -492,7 +498,7 @@ def render_vis(
     thresholds: Iterable[int] = (512,),
     print_objectives: Sequence[Any] | None = None,
     verbose: bool = True,
-    relu_gradient_override: bool = True,
+    relu_gradient_override: ReluOverride = True,
     use_fixed_seed: bool = False,
     *,
     seed: int | RandomSource = DEFAULT_SEED,
@@ -514,7 +520,7 @@ def render_vis(
             and the picture of threshold i is that after i + 1 updates, as in Lucid.
         print_objectives: objectives to print at the thresholds.
         verbose: print at the thresholds, show the pictures in a notebook, draw a progress bar.
-        relu_gradient_override: redirect ReLU gradients in the first 17 updates.
+        relu_gradient_override: redirect ReLU gradients in the first 17 updates; "always" in all of them.
         use_fixed_seed: kept for Lucid's sake; every render is seeded.
         seed: of all random draws; a `RandomSource` is used as it is.
         device: where the image lives; that of the model's weights by default.

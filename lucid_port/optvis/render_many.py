@@ -26,7 +26,7 @@ from lucid_port.optvis.diagnostics import PATIENCE, still
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
-from lucid_port.optvis.render import Model, OptimizerLike, TransformsLike, VisT
+from lucid_port.optvis.render import Model, OptimizerLike, ReluOverride, TransformsLike, VisT
 from lucid_port.optvis.sampling import DEFAULT_SEED
 from lucid_port.optvis.streaming import Finished, PictureFolder
 from lucid_port.optvis.unit_batches import Setup, make_many_T, own_device, prepare
@@ -90,7 +90,7 @@ def render_many(
     param_f: Any = None,
     optimizer: OptimizerLike = None,
     transforms: TransformsLike = None,
-    relu_gradient_override: bool = True,
+    relu_gradient_override: ReluOverride = True,
     *,
     size: int | None = None,
     steps: int = STEPS,

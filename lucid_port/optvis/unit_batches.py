@@ -15,7 +15,7 @@ from lucid_port.optvis import param, plain
 from lucid_port.optvis import units as unit_lists
 from lucid_port.optvis.objectives import Activations, Objective
 from lucid_port.optvis.param.base import Parameterization, parameterization
-from lucid_port.optvis.render import Model, OptimizerLike, TransformsLike, VisT, check_value, make_param
+from lucid_port.optvis.render import Model, OptimizerLike, ReluOverride, TransformsLike, VisT, check_value, make_param
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.units import Unit, name_of
 
@@ -200,7 +200,7 @@ class Setup:
     make: Callable[[int], Parameterization]
     optimizer: OptimizerLike
     transforms: TransformsLike
-    relu_gradient_override: bool
+    relu_gradient_override: ReluOverride
     seed: int
     per_image: bool
     precision: str
@@ -285,7 +285,7 @@ def make_many_T(
     param_f: Any = None,
     optimizer: OptimizerLike = None,
     transforms: TransformsLike = None,
-    relu_gradient_override: bool = False,
+    relu_gradient_override: ReluOverride = False,
     *,
     size: int | None = None,
     seed: int = DEFAULT_SEED,
@@ -312,7 +312,7 @@ def prepare(
     param_f: Any,
     optimizer: OptimizerLike,
     transforms: TransformsLike,
-    relu_gradient_override: bool,
+    relu_gradient_override: ReluOverride,
     size: int | None,
     seed: int,
     seeds: Any,

@@ -1,0 +1,116 @@
+"""What recipes are given: pictures of any kind, layers and units that may not exist."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters import LayerNotFoundError
+from lucid_port.recipes.inputs import activations_of, check_units, load_folder, load_image, spatial_activations
+
+RGB = np.random.RandomState(0).randint(0, 256, (9, 13, 3), np.uint8)
+
+
+def saved(tmp_path, picture, name="a.png", **options):
+    picture.save(tmp_path / name, **options)
+    return load_image(tmp_path / name)
+
+
+def test_colours(tmp_path):
+    np.testing.assert_allclose(saved(tmp_path, Image.fromarray(RGB)), RGB / 255, atol=1e-6)
+
+
+def test_grey(tmp_path):
+    found = saved(tmp_path, Image.fromarray(RGB[..., 0]))
+    np.testing.assert_allclose(found, np.repeat(RGB[..., :1], 3, -1) / 255, atol=1e-6)
+
+
+def test_sixteen_bits(tmp_path):
+    grey = np.linspace(0, 65535, 12).astype(np.uint16).reshape(3, 4)
+    np.testing.assert_allclose(saved(tmp_path, Image.fromarray(grey))[..., 1], grey / 65535, atol=1e-6)
+
+
+def test_a_palette(tmp_path):
+    found = saved(tmp_path, Image.fromarray(RGB).quantize(256))
+    np.testing.assert_allclose(found, RGB / 255, atol=0.05)
+
+
+@pytest.mark.parametrize(("background", "expected"), [(1.0, 1.0), (0.0, 0.0)])
+def test_what_is_transparent_shows_the_background(tmp_path, background, expected):
+    picture = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
+    picture[:4, :, 3] = 0
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    found = load_image(tmp_path / "a.png", background=background)
+    assert (found[:4] == expected).all()
+    np.testing.assert_allclose(found[4:], RGB[4:] / 255, atol=1e-6)
+
+
+def test_a_photograph_taken_sideways(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    found = saved(tmp_path, Image.fromarray(RGB), "a.webp", lossless=True, exif=exif)
+    np.testing.assert_allclose(found, np.rot90(RGB, -1) / 255, atol=1e-6)
+
+
+def test_sizes_are_height_and_width():
+    assert load_image(RGB, (20, 31)).shape == (20, 31, 3)
+    assert load_image(RGB, 7).shape == (7, 7, 3)
+    np.testing.assert_allclose(load_image(np.full((5, 4, 3), 0.25), 11), 0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((3, 3, 5)), "1 to 4 channels"),
+        (np.full((3, 3, 3), 200.0), "divide by 255"),
+        (np.full((3, 3, 3), np.nan), "NaN or infinite"),
+        (np.zeros((2, 3, 3, 3)), "an array"),
+        (None, "an array"),
+        ("a.txt", "no picture"),
+    ],
+)
+def test_what_is_no_picture(image, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        load_image(image)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_image(tmp_path / "a.png")
+
+
+def test_folders_say_what_they_leave_out(tmp_path):
+    for name in ("b.png", "a.png"):
+        Image.fromarray(RGB).save(tmp_path / name)
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    (tmp_path / "notes.txt").write_text("not asked for")
+    pictures, skipped = load_folder(tmp_path, 8)
+    assert pictures.shape == (2, 8, 8, 3)
+    assert [one.split(" was")[0] for one in skipped] == ["c.png"]
+
+
+def test_folders_without_pictures(tmp_path):
+    with pytest.raises(ValueError, match="no picture that can be read"):
+        load_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        load_folder(tmp_path / "gone")
+
+
+def test_activations_are_those_of_the_model(model, picture):
+    found = activations_of(model, picture, ["mixed3a"])
+    assert found["mixed3a"].shape == (6, 5, model.network.layers["mixed3a"].channels)
+
+
+def test_layers_that_do_not_exist_or_have_no_positions(model):
+    square = np.zeros((224, 224, 3), np.float32)
+    with pytest.raises(LayerNotFoundError, match="mixed3a"):
+        spatial_activations(model, square, "mixed3A")
+    with pytest.raises(ValueError, match=r"'softmax2' is fully connected.*no positions"):
+        spatial_activations(model, square, "softmax2")
+
+
+@pytest.mark.parametrize(("units", "words"), [([0, 99], "There is no unit 99"), ([], "No units"), ([-1], "least|0")])
+def test_units_that_do_not_exist(model, units, words):
+    with pytest.raises(ValueError, match=words):
+        check_units(model, "mixed3a", units)
