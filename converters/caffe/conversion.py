@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias, get_args
 
@@ -53,7 +53,8 @@ def from_caffe(
             windows at every size: padded alike on both sides, pools rounded up, averages that count what is padded.
         input_name: the input, where the definition has several.
         metadata: what the model wants to be fed, where the caller knows it; its `input_name` is what the graph's input
-            is called. Otherwise the input keeps Caffe's name, and the definition's input size is the image's shape.
+            is called, and its `image_shape` stands in for an input size that the definition does not say. Otherwise
+            the input keeps Caffe's name, and the definition's input size is the image's shape.
         progress: told how far it has come.
 
     Returns:
@@ -70,7 +71,8 @@ def from_caffe(
     progress("reading", None)
     data = _read(caffemodel, "caffemodel")
     net = _parse(data, _title(caffemodel, "The data"), prototxt, input_name)
-    writer, stated = _write(net, geometry, metadata.input_name if metadata else None, apart=True)
+    name = None if metadata is None else metadata.input_name
+    writer, stated = _write(_completed(net, metadata), geometry, name, apart=True)
     model = convert(_with_weights(writer), metadata=metadata or stated, progress=progress)
     model.program = model.program.from_source(hashlib.sha256(data).hexdigest())
     return model
@@ -146,8 +148,8 @@ def _parse(data: bytes, title: str, prototxt: Source | None, input_name: str | N
 def _write(net: Net, geometry: Geometry, input_name: str | None, apart: bool) -> tuple[CaffeWriter, Metadata]:
     """The graph of a network, and what the definition says of its input."""
     _require_supported(net.nodes)
-    names = _tensorflow_names([net.entry.name, *(node.layer.name for node in net.nodes)])
-    entry = input_name or names[net.entry.name]
+    names = _tensorflow_names([net.entry.name, *(node.layer.name for node in net.nodes)], input_name)
+    entry = names[net.entry.name]
     channels, height, width = net.entry.shape
     graph = CaffeWriter(apart)
     values = {net.entry.output: Value(graph.placeholder(entry, [None, None, None, channels]), net.entry.shape)}
@@ -163,6 +165,15 @@ def _with_weights(writer: CaffeWriter) -> Graph:
     """The graph that was written, its weights still in the file's bytes."""
     nodes = read_graph(writer.graph_def()).nodes.values()
     return Graph(replace(node, constant=writer.weights.get(node.name, node.constant)) for node in nodes)
+
+
+def _completed(net: Net, metadata: Metadata | None) -> Net:
+    """The network, with sizes of its input that the definition does not say."""
+    if metadata is None or metadata.image_shape is None:
+        return net
+    height, width, channels = metadata.image_shape
+    shape = tuple(known or given for known, given in zip(net.entry.shape, (channels, height, width), strict=True))
+    return replace(net, entry=replace(net.entry, shape=shape))
 
 
 def _inputs(node: Node, values: Mapping[Output, Value]) -> list[Value]:
@@ -191,14 +202,18 @@ def _require_supported(nodes: Iterable[Node]) -> None:
         raise UnsupportedOpsError(missing)
 
 
-def _tensorflow_names(names: Iterable[str]) -> dict[str, str]:
+def _tensorflow_names(names: Sequence[str], first: str | None) -> dict[str, str]:
     """Names that TensorFlow takes: underscores for slashes, as caffe-tensorflow has them, and for what else it refuses.
 
     A name that is there already gets TensorFlow's `_1`, `_2`, ...
+
+    Args:
+        names: Caffe's, all different.
+        first: what the first one is to be called, where that is said.
     """
-    found: dict[str, str] = {}
-    used: set[str] = set()
-    for name in names:
+    found = {} if first is None else {names[0]: first}
+    used = set(found.values())
+    for name in names[len(found) :]:
         base = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
         base = base if base[:1].isalnum() or base[:1] == "." else f"layer{base}"
         candidate, number = base, 1

@@ -20,14 +20,14 @@ MAX_GROUPS = 1024  # of a convolution, each of which becomes one of its own
 IMAGE_AXES = (0, 3, 1, 2)  # TensorFlow's axis for Caffe's
 LOWEST = float(np.finfo(np.float32).min)  # what Caffe's max pools start from
 
-One = Sequence[Value]
+Values = Sequence[Value]
 
 
 # -- layers with weights --------------------------------------------------------------------------------------------
 
 
 @register("Convolution")
-def convolution(op: Operation) -> One:
+def convolution(op: Operation) -> Values:
     parameter = op.parameter("convolution_param")
     window = read_window(parameter, op.layer.name)
     x, channels, _ = op.image()
@@ -50,9 +50,10 @@ def convolution(op: Operation) -> One:
 
 def _convolution_padding(op: Operation, window: Window, x: str, depthwise: bool) -> tuple[str, list[int], str]:
     """The op's padding, its amounts, and what it reads."""
-    if op.geometry == "tensorflow" or window.keeps_size() or not any(window.pad):
-        kind = "VALID" if op.geometry == "caffe" and not window.keeps_size() else op.tensorflow_padding(window, False)
-        return kind, [], x
+    if op.geometry == "tensorflow" or window.keeps_size():
+        return op.tensorflow_padding(window, round_up=False), [], x
+    if not any(window.pad):
+        return "VALID", [], x
     if depthwise:  # whose op pads in these two ways only
         return "VALID", [], _pad(op, "Pad", x, window.pad, window.pad)
     rows, columns = window.pad
@@ -100,7 +101,7 @@ def _split(op: Operation, name: str, x: str, count: int) -> list[str]:
 
 
 @register("InnerProduct")
-def inner_product(op: Operation) -> One:
+def inner_product(op: Operation) -> Values:
     parameter = op.parameter("inner_product_param")
     value, inputs, outputs = op.value(), op.features(), int(parameter.num_output)
     if parameter.axis != 1:
@@ -108,10 +109,8 @@ def inner_product(op: Operation) -> One:
     matrix = op.blob(0, (inputs, outputs)) if parameter.transpose else op.blob(0, (outputs, inputs)).T
     x, decode = value.name, lambda: matrix
     if value.is_image:
-        x, decode = (
-            op.graph.reshape(f"{op.name}/Reshape", x, [-1, inputs]),
-            _rows_first(matrix, [size or 1 for size in value.shape]),
-        )
+        x = op.graph.reshape(f"{op.name}/Reshape", x, [-1, inputs])
+        decode = _rows_first(matrix, [size or 1 for size in value.shape])
     # As tf.nn.relu_layer and tf.nn.xw_plus_b name their ops in the scope: the last one has the scope's name twice.
     kinds = ["MatMul", *(["BiasAdd"] if parameter.bias_term else []), *(["Relu"] if op.node.relu else [])]
     scope = f"{op.name}/{op.name}"
@@ -139,13 +138,17 @@ def _rows_first(matrix: np.ndarray, shape: Sequence[int]) -> Callable[[], np.nda
 
 
 @register("BatchNorm")
-def batch_norm(op: Operation) -> One:
-    """As `tf.nn.batch_normalization` writes it, with the Scale layer behind it for scale and offset."""
+def batch_norm(op: Operation) -> Values:
+    """As `tf.nn.batch_normalization` writes it, with the Scale layer behind it for scale and offset.
+
+    The epsilon is the layer's own, where caffe-tensorflow has Caffe's default for all.
+    """
     channels, scale = op.channels(), op.node.scale
     factor = float(op.blob(2, (1,))[0])
-    unit = np.float32(1 / factor if factor else 0)  # Caffe's sums, and the weight that they were summed with
-    mean = op.const("mean", op.blob(0, (channels,)) * unit)
-    variance = op.const("variance", op.blob(1, (channels,)) * unit)
+    with np.errstate(all="ignore"):  # what overflows is refused as a constant
+        unit = np.float32(1 / factor if factor else 0)  # Caffe's sums, and the weight that they were summed with
+        mean = op.const("mean", op.blob(0, (channels,)) * unit)
+        variance = op.const("variance", op.blob(1, (channels,)) * unit)
     epsilon = float(op.parameter("batch_norm_param").eps)
     inner = f"{op.name}/"
     inverse = op.op(f"{inner}add", "AddV2", [variance, op.const(f"{inner}add/y", epsilon)])
@@ -169,7 +172,7 @@ def batch_norm(op: Operation) -> One:
 
 
 @register("Scale")
-def scale(op: Operation) -> One:
+def scale(op: Operation) -> Values:
     parameter, channels = op.parameter("scale_param"), op.channels()
     _require_channel_axis(op, parameter)
     scale = op.const("scale", op.blob(0, (channels,)))
@@ -180,7 +183,7 @@ def scale(op: Operation) -> One:
 
 
 @register("Bias")
-def bias(op: Operation) -> One:
+def bias(op: Operation) -> Values:
     _require_channel_axis(op, op.parameter("bias_param"))
     y = op.graph.bias_add(op.name, op.value().name, op.const("biases", op.blob(0, (op.channels(),))))
     return [Value(y, op.value().shape)]
@@ -193,7 +196,7 @@ def _require_channel_axis(op: Operation, parameter: object) -> None:
 
 
 @register("PReLU")
-def prelu(op: Operation) -> One:
+def prelu(op: Operation) -> Values:
     x, channels = op.value().name, op.channels()
     shared = op.parameter("prelu_param").channel_shared
     slopes = op.const("alpha", op.blob(0, (1,) if shared else (channels,)))
@@ -206,7 +209,7 @@ def prelu(op: Operation) -> One:
 
 
 @register("Pooling")
-def pooling(op: Operation) -> One:
+def pooling(op: Operation) -> Values:
     parameter = op.parameter("pooling_param")
     kinds = {"MAX": "MaxPool", "AVE": "AvgPool"}
     method = parameter.DESCRIPTOR.fields_by_name["pool"].enum_type.values_by_number[parameter.pool].name
@@ -230,7 +233,7 @@ def _pool(op: Operation, name: str, kind: str, x: str, window: Window, padding: 
     return op.graph.pool(f"{op.name}/{name}" if name else op.name, kind, x, window.kernel, window.stride, padding)
 
 
-def _global_pool(op: Operation, kind: str) -> One:
+def _global_pool(op: Operation, kind: str) -> Values:
     x, channels, _ = op.image()
     y = op.op("", kind, [x, op.const("reduction_indices", [1, 2], np.int32)], keep_dims=True, Tidx=np.int32)
     return [Value(y, (channels, 1, 1))]
@@ -274,7 +277,7 @@ def _pad(op: Operation, name: str, x: str, before: tuple[int, int], behind: tupl
 
 
 @register("LRN")
-def local_response_norm(op: Operation) -> One:
+def local_response_norm(op: Operation) -> Values:
     parameter = op.parameter("lrn_param")
     size = int(parameter.local_size)
     if parameter.norm_region or size % 2 == 0:
@@ -286,7 +289,7 @@ def local_response_norm(op: Operation) -> One:
 
 
 @register("Softmax")
-def softmax(op: Operation) -> One:
+def softmax(op: Operation) -> Values:
     value = op.value()
     if op.parameter("softmax_param").axis not in (1, -len(value.shape)):
         raise op.error(f"is taken along axis {op.parameter('softmax_param').axis}; only that of the channels converts")
@@ -302,12 +305,12 @@ PLAIN = {"Sigmoid": "Sigmoid", "TanH": "Tanh", "AbsVal": "Abs", "BNLL": "Softplu
 
 
 @register(*PLAIN)
-def plain(op: Operation) -> One:
+def plain(op: Operation) -> Values:
     return [Value(op.op("", PLAIN[op.layer.type], [op.value().name]), op.value().shape)]
 
 
 @register("ReLU")
-def relu(op: Operation) -> One:
+def relu(op: Operation) -> Values:
     slope = op.parameter("relu_param").negative_slope
     x = op.value().name
     y = op.op("", "LeakyRelu", [x], alpha=float(slope)) if slope else op.op("", "Relu", [x])
@@ -315,7 +318,7 @@ def relu(op: Operation) -> One:
 
 
 @register("ELU")
-def elu(op: Operation) -> One:
+def elu(op: Operation) -> Values:
     alpha = op.parameter("elu_param").alpha
     if alpha != 1:
         raise op.error(f"has alpha {alpha:g}; TensorFlow's Elu has 1")
@@ -323,7 +326,7 @@ def elu(op: Operation) -> One:
 
 
 @register("Power")
-def power(op: Operation) -> One:
+def power(op: Operation) -> Values:
     """(shift + scale * x) ** power."""
     parameter = op.parameter("power_param")
     stages = [
@@ -343,7 +346,7 @@ def power(op: Operation) -> One:
 
 
 @register("Eltwise")
-def eltwise(op: Operation) -> One:
+def eltwise(op: Operation) -> Values:
     parameter = op.parameter("eltwise_param")
     if len(op.values) < 2 or any(len(value.shape) != len(op.values[0].shape) for value in op.values):
         raise op.error(f"combines values of shapes {[list(value.shape) for value in op.values[:4]]}")
@@ -383,7 +386,7 @@ def _agreed(op: Operation) -> tuple[int | None, ...]:
 
 
 @register("Concat")
-def concat(op: Operation) -> One:
+def concat(op: Operation) -> Values:
     parameter = op.parameter("concat_param")
     axis = int(parameter.concat_dim if parameter.HasField("concat_dim") else parameter.axis)
     rank = len(op.values[0].shape) + 1
@@ -404,7 +407,7 @@ def concat(op: Operation) -> One:
 
 
 @register("Slice")
-def slices(op: Operation) -> One:
+def slices(op: Operation) -> Values:
     parameter, value = op.parameter("slice_param"), op.value()
     axis = int(parameter.slice_dim if parameter.HasField("slice_dim") else parameter.axis)
     channels, parts = op.channels(), len(op.layer.tops)
@@ -428,7 +431,7 @@ def slices(op: Operation) -> One:
 
 
 @register("Flatten")
-def flatten(op: Operation) -> One:
+def flatten(op: Operation) -> Values:
     parameter, value = op.parameter("flatten_param"), op.value()
     if parameter.axis != 1 or parameter.end_axis not in (-1, len(value.shape)):
         raise op.error(f"flattens axes {parameter.axis} to {parameter.end_axis}; only 1 to -1 converts")
@@ -436,7 +439,7 @@ def flatten(op: Operation) -> One:
 
 
 @register("Reshape")
-def reshape(op: Operation) -> One:
+def reshape(op: Operation) -> Values:
     parameter, value = op.parameter("reshape_param"), op.value()
     sizes, total = list(map(int, parameter.shape.dim)), op.features()
     if parameter.axis not in (0, 1) or parameter.num_axes != -1:
@@ -468,7 +471,7 @@ def _filled(op: Operation, sizes: list[int], value: Value, total: int) -> tuple[
     return tuple(total // fixed if size == -1 else size for size in known)
 
 
-def _reshaped(op: Operation, value: Value, shape: tuple[int, ...]) -> One:
+def _reshaped(op: Operation, value: Value, shape: tuple[int, ...]) -> Values:
     """The numbers in Caffe's order (channels, rows, columns) in another shape."""
     x = value.name
     if value.is_image and value.shape[1:] != (1, 1):

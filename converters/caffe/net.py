@@ -16,6 +16,7 @@ from converters.errors import GraphError, nearest_names
 from converters.graph import Output
 
 MAX_SIDE = 2**16  # rows, columns or channels of an input
+MAX_NAME = 256  # characters of a layer's name, a type or a blob's name; real ones have at most a few dozen
 
 # Layers that make the network's input: their first blob is the picture, the second its label.
 DATA_LAYERS = frozenset({"Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData"})
@@ -194,7 +195,10 @@ def _named(message: Any, kind: str, blobs: Sequence[Blob]) -> Layer:
 
 def _text(value: str | bytes) -> str:
     """A name; protobuf gives bytes where it is damaged and no UTF-8."""
-    return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
+    text = value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
+    if len(text) > MAX_NAME:
+        raise GraphError(f"The network has a name of {len(text)} characters, {text[:40]!r}...: the file is damaged.")
+    return text
 
 
 def _require_one_of_each(names: Iterable[str]) -> None:

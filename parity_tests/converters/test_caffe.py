@@ -125,7 +125,7 @@ def loss(name: str, bottom: str) -> CaffeLayer:
 def test_caffes_own_windows_agree_with_a_third_partys_run_of_caffe(layers):
     """Measured: 0.0018 at most on values up to 3404 (pool1_norm1, of 139), 3.6e-7 on the probabilities.
 
-    By layer, 1.3e-5 of the layer's greatest value (pool1_norm1) and 2.2e-6 elsewhere.
+    By layer, 1.3e-5 of the layer's greatest value (pool1_norm1) and 1.8e-6 elsewhere.
     """
     stored = third_party()
     model = from_caffe(caffemodel(layers), prototxt(layers, (1, 3, 224, 224)), geometry="caffe")
@@ -136,7 +136,7 @@ def test_caffes_own_windows_agree_with_a_third_partys_run_of_caffe(layers):
         wanted = stored[name.replace("/", "|")]
         value = found[name][0].numpy()
         value = value.transpose(1, 2, 0).reshape(wanted.shape) if value.ndim == 3 else value
-        bound = 2e-5 if name == "pool1_norm1" else 3e-6
+        bound = 2e-5 if name == "pool1_norm1" else 2.5e-6
         assert np.abs(value - wanted).max() <= bound * np.abs(wanted).max(), name
     # Where TensorFlow's padding would make 29 of 57 rows, so that the comparison above can fail.
     assert found["inception_3a_output"].shape[2:] == (28, 28)
@@ -667,6 +667,7 @@ def test_an_input_of_unknown_size_matters_only_where_padding_depends_on_it():
     weights = caffemodel(SMALL)
     assert from_caffe(weights, text % 1).layers["data"].channels == 3
     refused(weights, text % 2, "'conv'", "pictures' size")
+    assert "conv/BiasAdd" in from_caffe(weights, text % 2, metadata=imagenet_metadata()).layers
     assert values(from_caffe(weights, text % 2, geometry="caffe"), floats(1, 3, 9, 8), "conv/BiasAdd").shape[2:] == (
         5,
         4,
@@ -731,6 +732,10 @@ def test_settings_that_do_not_convert(definition, words):
     text = 'input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8 '
     text += f'layer {{ name: "y" bottom: "data" top: "y" {definition} }}'
     refused(caffemodel(SMALL), text.encode(), "'y'", words, geometry="caffe")
+
+
+def test_names_without_end():
+    refused(caffemodel(SMALL), TEXT.replace(b'"conv"', b'"%s"' % (b"a" * 100_000)), "100000 characters")
 
 
 def test_the_oldest_form_is_named():
