@@ -1,0 +1,177 @@
+"""Attributions, against their definition, finite differences and exact sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from converters import LayerNotFoundError, convert
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
+from lucid_port.modelzoo.vision_base import Model
+from lucid_port.recipes.attribution import (
+    channel_attribution,
+    class_attribution,
+    class_number,
+    input_attribution,
+    logits_layer,
+    spatial_attribution,
+)
+from lucid_port.recipes.inputs import as_batch
+
+LOGITS = "softmax2_pre_activation"
+PICTURE = np.random.RandomState(2).uniform(size=(224, 224, 3)).astype(np.float32)
+
+
+def make(smooth):
+    network = convert(seeded_inceptionv1(width=0.04, smooth=smooth))
+    labels = ["none", "kit fox, Vulpes macrotis", "tabby, tabby cat", "tiger cat", "lemon", "lemon"]
+    return Model(network=network, image_value_range=(-117, 138), image_shape=(224, 224, 3), labels=labels)
+
+
+@pytest.fixture(scope="module")
+def full():
+    """A network with classes, which has to be fed 224 pixels."""
+    return make(smooth=False)
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """Its twin without ReLUs and max pools."""
+    return make(smooth=True)
+
+
+def rest_of(model, layer, value):
+    """The logits, given a layer's value."""
+    network = model.network
+    handle = network.get_submodule(network.layers[layer].module).register_forward_hook(lambda *_: value)
+    with torch.no_grad():
+        logits = model.activations(as_batch(model, PICTURE), [LOGITS])[LOGITS]
+    handle.remove()
+    return logits
+
+
+def test_the_plain_attribution_is_what_a_linear_model_says(smooth):
+    """Raising one channel by a millionth moves the score by a millionth of its attribution."""
+    found = channel_attribution(smooth, PICTURE, "mixed4d", 3, 5)
+    value = torch.from_numpy(found.activations.transpose(2, 0, 1)[None].copy())
+    for channel in (0, 7):
+        moved = [value.clone(), value.clone()]
+        moved[0][:, channel] *= 1.01
+        moved[1][:, channel] *= 0.99
+        high, low = (rest_of(smooth, "mixed4d", one)[0] for one in moved)
+        slope = ((high[3] - high[5]) - (low[3] - low[5])) / 0.02
+        np.testing.assert_allclose(found.values[channel], slope, rtol=2e-2, atol=2e-3)
+
+
+def test_fields_and_sums(full):
+    found = channel_attribution(full, PICTURE, "mixed4d", 3)
+    assert found.field.shape == found.activations.shape == (14, 14, full.network.layers["mixed4d"].channels)
+    np.testing.assert_allclose(found.values, found.field.sum((0, 1)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(class_attribution(full, PICTURE, "mixed4d", 3), found.field.sum(-1), atol=1e-5)
+    assert (np.diff(found.values[found.order]) <= 0).all()
+
+
+def test_one_class_against_another_is_the_difference(full):
+    both, first, second = (channel_attribution(full, PICTURE, "mixed4d", *c).values for c in [(3, 5), (3,), (5,)])
+    np.testing.assert_allclose(both, first - second, atol=1e-5)
+
+
+def test_a_path_sums_up_to_the_whole_difference(smooth):
+    found = channel_attribution(smooth, PICTURE, "mixed4d", 3, 5, path_steps=200)
+    whole = torch.from_numpy(found.activations.transpose(2, 0, 1)[None].copy())
+    with_it, without = (rest_of(smooth, "mixed4d", value)[0] for value in (whole, torch.zeros_like(whole)))
+    expected = (with_it[3] - with_it[5]) - (without[3] - without[5])
+    np.testing.assert_allclose(found.values.sum(), expected, rtol=0.02, atol=2e-3)
+
+
+def test_a_stochastic_path_has_its_seed(full):
+    options = {"path_steps": 5, "stochastic": True}
+    one, again, other = (
+        channel_attribution(full, PICTURE, "mixed4d", 3, seed=seed, **options).values for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 0
+
+
+def test_captum_says_the_same(full):
+    captum = pytest.importorskip("captum.attr", reason="Captum is not installed")
+    module = full.network.get_submodule(full.network.layers["mixed4d"].module)
+    method = captum.LayerGradientXActivation(lambda image: full.activations(image, [LOGITS])[LOGITS], module)
+    expected = method.attribute(as_batch(full, PICTURE).requires_grad_(), target=3)[0].detach().numpy()
+    found = channel_attribution(full, PICTURE, "mixed4d", 3).field.transpose(2, 0, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_positions_of_a_later_layer(full):
+    found = spatial_attribution(full, PICTURE, "mixed4d", "mixed5a")
+    assert found.values.shape == (7, 7, 14, 14)
+    value = torch.from_numpy(PICTURE.transpose(2, 0, 1)[None].copy()).requires_grad_()
+    acts = full.activations(value, ["mixed4d", "mixed5a"])
+    norm = acts["mixed5a"][0, :, 2, 5].norm()
+    (gradient,) = torch.autograd.grad(norm, acts["mixed4d"])
+    expected = (gradient * acts["mixed4d"])[0].sum(0).detach().numpy()
+    np.testing.assert_allclose(found.values[2, 5], expected, atol=1e-4 * np.abs(expected).max())
+    assert found.normalised.min() == 0
+    assert found.normalised.max() == 1
+
+
+def test_some_positions_only(full):
+    every = spatial_attribution(full, PICTURE, "mixed4d", "mixed5a").values
+    some = spatial_attribution(full, PICTURE, "mixed4d", "mixed5a", positions=[(2, 5)]).values
+    np.testing.assert_allclose(some[2, 5], every[2, 5], atol=1e-6)
+    assert np.abs(some).sum() == np.abs(some[2, 5]).sum()
+
+
+def test_smoother_pools_spread_the_gradient(full):
+    """A max pool sends it to one cell of each window; the others to all."""
+    reached = [
+        (
+            np.abs(
+                spatial_attribution(full, PICTURE, "mixed4e", "maxpool10", pools=pools, positions=[(3, 3)]).values[3, 3]
+            )
+            > 1e-9
+        ).sum()
+        for pools in ("native", "smooth", "smooth_blurred")
+    ]
+    assert reached[0] <= reached[1] <= 9 < reached[2] <= 25
+
+
+def test_pixels(smooth):
+    found = input_attribution(smooth, PICTURE, 3, 5)
+    assert found.shape == PICTURE.shape
+    assert np.abs(found).max() > 0
+
+
+def test_where_the_logits_are(full):
+    assert logits_layer(full) == LOGITS
+
+
+@pytest.mark.parametrize(("label", "number"), [(4, 4), ("tiger cat", 3), ("Tabby", 2), ("vulpes macrotis", 1)])
+def test_classes_by_their_labels(full, label, number):
+    assert class_number(full, label) == number
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda m: class_number(m, "lemon"), ValueError, "2 classes"),
+        (lambda m: class_number(m, "dog"), ValueError, "0 classes"),
+        (lambda m: class_number(m, "cat"), ValueError, "near: tabby"),
+        (lambda m: channel_attribution(m, PICTURE, "mixed4d", 5000), ValueError, "no class 5000"),
+        (lambda m: channel_attribution(m, PICTURE, "mixed9", 1), LayerNotFoundError, "mixed9"),
+        (lambda m: channel_attribution(m, PICTURE, "mixed4d", 1, pools="soft"), ValueError, "pools is one of"),
+        (lambda m: class_attribution(m, PICTURE, "softmax2", 1, logits="softmax2"), ValueError, "fully connected"),
+        (lambda m: channel_attribution(m, PICTURE, "mixed5a", 1, logits="mixed4a"), ValueError, "does not depend"),
+        (lambda m: spatial_attribution(m, PICTURE, "mixed5a", "mixed4a"), ValueError, "does not depend"),
+        (lambda m: spatial_attribution(m, PICTURE, "mixed5a", "softmax2"), ValueError, "fully connected"),
+        (
+            lambda m: spatial_attribution(m, PICTURE, "mixed4d", "mixed5a", positions=[(7, 0)]),
+            ValueError,
+            "no position",
+        ),
+    ],
+)
+def test_what_cannot_be_attributed(full, call, error, words):
+    with pytest.raises(error, match=words):
+        call(full)
