@@ -2,6 +2,8 @@
 
     python -m parity_tests.reference            # make the references
     python -m parity_tests.reference --check    # recompute and compare
+    python -m parity_tests.reference --new      # make those of small graphs that have none yet
+    python -m parity_tests.reference --zoo      # the same for the stand-ins of the modelzoo
 
 TensorFlow 1.15.5 and Lucid 0.3.10 need Python 3.7, for which an environment is made once and kept in the user's cache.
 `--python` names another Python that has TensorFlow (1.15, or any 2.x, whose v1 API runs the same graphs); without
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,15 @@ from converters.references import (
 )
 from converters.tensorflow_process import OPTIONS, oracle_environment, oracle_job, run_oracle, tensorflow_version
 from converters.writer import write_graph_def
-from parity_tests.cases import CASES, INPUT
+from parity_tests.cases import CASES, INPUT, Case
 from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
 from parity_tests.optvis.make_references import FEW_STATES, MANY_STATES, make_functions, make_renders
+from parity_tests.zoo.make_references import build_structures, make_zoo
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "reference_outputs"
 ORACLE_PACKAGES = ("tensorflow==1.15.5", "protobuf<3.21", "lucid==0.3.10")
 OPS_FILE = "graphs/ops.npz"
+CASES_SOURCE = "parity_tests/cases"
 
 # TensorFlow 1.15.5 run again gives the same values. 2.x has other kernels: 2.21 measures 2.2e-6 of a layer's maximum
 # from 1.15.5 at worst.
@@ -74,13 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the committed references; write nothing")
     parser.add_argument("--python", type=Path, help="a Python that has TensorFlow")
+    parser.add_argument("--new", action="store_true", help="only small graphs without references; keep all others")
     parser.add_argument("--only", help="only graphs whose name contains this text (implies --check)")
+    parser.add_argument("--zoo", action="store_true", help="only the stand-ins of Lucid's modelzoo")
     options = parser.parse_args(arguments)
     python = options.python or oracle_python()
     version = tensorflow_version(python)
     if version is None:
         parser.error(f"{python} has no TensorFlow")
     print(f"TensorFlow {version} ({python})")
+    if options.zoo:
+        return zoo(python, options.only or "", options.check)
+    if options.new:
+        return make_new(python)
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "references"
         make(python, Path(folder), fresh, options.only or "")
@@ -97,6 +107,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             make_functions(str(python), OUTPUTS / "functions")
             make_renders(str(python), [], FEW_STATES, OUTPUTS / "renders")
     return 0
+
+
+def zoo(python: Path, only: str, check: bool) -> int:
+    """Builds and records the stand-ins of Lucid's modelzoo, or compares them as committed; returns the exit code.
+
+    Args:
+        python: a Python that has TensorFlow; 1.15 to build, any to compare.
+        only: networks whose name contains this text.
+        check: compare, and write nothing.
+    """
+    if not check:
+        if not only:
+            build_structures(python)
+        make_zoo(python, OUTPUTS / "zoo", only)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        make_zoo(python, Path(folder), only)
+        return compare(read_references(OUTPUTS / "zoo"), read_references(folder))
 
 
 # -- environment ------------------------------------------------------------------------------------------------------
@@ -140,15 +168,51 @@ def make(python: Path, folder: Path, outputs: Path, only: str) -> None:
     writer = ReferenceWriter(outputs)
     lucid = has_lucid(python)
     for runs in grouped_runs(folder, only, lucid):
-        run_oracle(python, [run.job for run in runs], folder)
-        for run in runs:
-            with np.load(run.job["out"]) as result:
-                writer.add(
-                    run.graph, run.fingerprint, run.source, run.input_name, run.recipe, dict(result), run.file
-                )  # fmt: skip
-                report(run, json.loads(str(result["report"])))
-            Path(run.job["out"]).unlink()
+        record(python, folder, writer, runs)
     writer.save()
+
+
+def record(python: Path, folder: Path, writer: ReferenceWriter, runs: Sequence[Run]) -> None:
+    """Runs some graphs in one process of TensorFlow and adds what they gave."""
+    run_oracle(python, [run.job for run in runs], folder)
+    for run in runs:
+        with np.load(run.job["out"]) as result:
+            writer.add(run.graph, run.fingerprint, run.source, run.input_name, run.recipe, dict(result), run.file)
+            report(run, json.loads(str(result["report"])))
+        Path(run.job["out"]).unlink()
+
+
+def make_new(python: Path) -> int:
+    """Makes references of the small graphs that have none, or changed, and keeps the others; returns the exit code."""
+    old = read_manifest(OUTPUTS)
+    small = {f"op:{name}": case for name, case in CASES.items()}
+    missing = [
+        case
+        for name, case in small.items()
+        if old.get(name, {}).get("fingerprint") != read_graph(case.graph_def()).fingerprint()
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        writer = ReferenceWriter(folder / "references")
+        record(python, folder, writer, [run for case in missing for run in case_runs(folder, case)])
+        writer.save()
+        kept = {name: entry for name, entry in old.items() if not name.startswith("op:") or name in small}
+        merge(kept, folder / "references")
+    print(f"Made references of {len(missing)} graphs")
+    return 0
+
+
+def merge(kept: dict[str, Any], fresh: Path) -> None:
+    """Adds fresh references of small graphs to those that are kept."""
+    manifest = {**kept, **read_manifest(fresh)}
+    members = {f"{graph}/{name}" for graph, entry in manifest.items() for name in entry["inputs"]}
+    arrays: dict[str, np.ndarray] = {}
+    for file in (OUTPUTS / OPS_FILE, fresh / OPS_FILE):
+        if file.is_file():
+            with np.load(file) as found:
+                arrays.update((key, found[key]) for key in found.files if key in members)
+    np.savez_compressed(OUTPUTS / OPS_FILE, **arrays)  # type: ignore[arg-type]
+    write_manifest(OUTPUTS, manifest)
 
 
 def has_lucid(python: Path) -> bool:
@@ -189,24 +253,23 @@ def grouped_runs(folder: Path, only: str, lucid: bool) -> Iterator[list[Run]]:
             _runs(folder, network.name, network.source, graph_def, network.input_name, network.recipes,
                   lambda name, graph=network.name: f"graphs/{graph}-{name}.npz", extra, options)
         )  # fmt: skip
-    small: list[Run] = []
-    for case in CASES.values():
-        if only in case.name:
-            source = "parity_tests/cases.py"
-            options = {"gradients": case.gradients()}
-            small += _runs(
-                folder,
-                f"op:{case.name}",
-                source,
-                case.graph_def(),
-                INPUT,
-                case.recipes(),
-                lambda _: OPS_FILE,
-                {},
-                options,
-            )
+    small = [run for case in CASES.values() if only in case.name for run in case_runs(folder, case)]
     if small:
         yield small
+
+
+def case_runs(folder: Path, case: Case) -> Iterator[Run]:
+    """A small graph's runs, of the graph that stands for it where TensorFlow cannot run it."""
+    options: dict[str, Any] = {"gradients": case.gradients()}
+    if case.fetches is not None:
+        options |= {"fetches": list(case.fetches), "pre_relu": False}
+    graph_def, name = case.graph_def(), f"op:{case.name}"
+    fingerprint = read_graph(graph_def).fingerprint()
+    stands_for = case.oracle_graph_def()
+    for run in _runs(
+        folder, name, CASES_SOURCE, stands_for, INPUT, case.recipes(), lambda _: OPS_FILE, {}, options
+    ):  # fmt: skip
+        yield replace(run, fingerprint=fingerprint)
 
 
 def _runs(

@@ -53,13 +53,12 @@ def main(folder, names):
     for index, (name, network) in enumerate(NETWORKS.items()):
         if names and name not in names:
             continue
-        seeds = 1000 * index
-        frozen, variables = build(network)
-        constants = describe(network, variables, seeds)
-        calibrate(network, frozen, constants)
-        if network.switched:
-            frozen, _ = build(network, switched=True)
-        elif network.free:
+        frozen, variables, output = build(network)
+        constants = describe(network, variables, first_seed=index * 10**6)
+        calibrate(network, frozen, output, constants)
+        if network.form:
+            frozen, _, _ = build(network, network.form)
+        if network.free:
             forget_size(frozen, network.input_name)
         write(os.path.join(folder, name + ".pb.gz"), strip(frozen, constants))
         values = sum(int(np.prod(shape)) for shape in variables.values())
@@ -69,11 +68,15 @@ def main(folder, names):
 # -- graphs -----------------------------------------------------------------------------------------------------------
 
 
-def build(network, switched=False):
+def build(network, form=None):
     """Builds and freezes a network.
 
+    Args:
+        network: an entry of the registry.
+        form: None, or one of `FORMS`.
+
     Returns:
-        The frozen graph, and the shape of every variable that it holds.
+        The frozen graph, the shape of every variable that it holds, and the last layer's name.
     """
 
     def zeros(getter, *args, **kwargs):
@@ -84,18 +87,28 @@ def build(network, switched=False):
     with graph.as_default(), tf.compat.v1.Session() as session:
         images = tf.compat.v1.placeholder(tf.float32, (None,) + network.size + (3,), network.input_name)
         with tf.compat.v1.variable_scope("", custom_getter=zeros):
-            if switched:
-                is_training = tf.compat.v1.placeholder_with_default(False, [], "is_training")
-                output = network.build(images, is_training=is_training)
-            else:
-                output = network.build(images)
+            output = network.build(images, **(FORMS[form]() if form else {}))
         session.run(tf.compat.v1.global_variables_initializer())
         variables = {v.op.name: tuple(v.shape.as_list()) for v in tf.compat.v1.global_variables()}
         frozen = tf.compat.v1.graph_util.convert_variables_to_constants(
             session, graph.as_graph_def(), [output.op.name], sorted(variables)
         )
     kept = {node.name for node in frozen.node}
-    return frozen, {name: shape for name, shape in variables.items() if name in kept}
+    return frozen, {name: shape for name, shape in variables.items() if name in kept}, output.op.name
+
+
+def switched():
+    """The predicate on which batch norm and dropout depend, left in the graph with its default."""
+    return {"is_training": tf.compat.v1.placeholder_with_default(False, [], "is_training")}
+
+
+def unfused():
+    """Batch norm as Rsqrt, Mul, Sub and Add, as older releases froze it."""
+    return {"fused": False}
+
+
+# Ways to freeze a network other than the plain one: what its builder gets then.
+FORMS = {"switched": switched, "unfused": unfused}
 
 
 def forget_size(graph_def, name):
@@ -139,12 +152,12 @@ def uniform(deviation, centre=0.0, balanced=False):
     return {"width": rounded(width), "centre": rounded(centre), "balanced": balanced}
 
 
-def describe(network, variables, seeds):
+def describe(network, variables, first_seed):
     """Arguments of `draw` for each variable; batch norm's statistics are set later, by what they meet."""
     constants = {}
     for number, (name, shape) in enumerate(sorted(variables.items())):
         gain = np.prod([factor for pattern, factor in network.gains if re.search(pattern, name)] or [1.0])
-        constants[name] = dict(variable(name.split("/")[-1], shape, float(gain), network), seed=seeds * 1000 + number)
+        constants[name] = dict(variable(name.split("/")[-1], shape, float(gain), network), seed=first_seed + number)
     return constants
 
 
@@ -181,7 +194,7 @@ def calibration_image(network):
     return (total / 4 * (high - low) + low).astype(np.float32)
 
 
-def calibrate(network, frozen, constants):
+def calibrate(network, frozen, output, constants):
     """Sets the moving means and variances: one run, in which each batch norm looks at its input before it computes.
 
     Every batch norm is replaced by a Python function of its input that writes down the mean square, derives the
@@ -210,7 +223,7 @@ def calibrate(network, frozen, constants):
         graph = tf.Graph()
         with graph.as_default(), tf.compat.v1.Session() as session:
             tf.import_graph_def(shapeless(graph_def), name="")
-            session.run(graph_def.node[-1].name + ":0", {network.input_name + ":0": calibration_image(network)})
+            session.run(output + ":0", {network.input_name + ":0": calibration_image(network)})
 
 
 def shapeless(graph_def):

@@ -30,16 +30,17 @@ def head(net, is_training, dropout):
     return slim.softmax(logits, scope="Predictions")
 
 
-def mobilenet_v1(images, multiplier=1.0, is_training=False):
+def mobilenet_v1(images, multiplier=1.0, is_training=False, fused=True):
     """MobileNet v1.
 
     Args:
         images: batch.
         multiplier: on all channels; none gets less than 8.
         is_training: False, or a boolean tensor, with which both kinds of batch norm and the dropout stay in the graph.
+        fused: whether a batch norm is one op.
     """
     width = lambda channels: max(int(channels * multiplier), 8)  # noqa: E731
-    norm = batch_norm_scope(tf.nn.relu6, scale=True, is_training=is_training)
+    norm = batch_norm_scope(tf.nn.relu6, scale=True, is_training=is_training, fused=fused)
     with base_scope("MobilenetV1") as outer, norm:
         net = slim.conv2d(images, width(32), 3, stride=2, scope="Conv2d_0")
         for index, (channels, stride) in enumerate(V1_BLOCKS, 1):

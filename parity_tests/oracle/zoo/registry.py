@@ -21,11 +21,11 @@ from tensorflow.contrib.slim.python.slim.nets import (
     resnet_v2,
 )
 
-# build: function of the images (and of is_training, where switched); returns the last layer.
+# build: function of the images (and of what its form asks for); returns the last layer.
 # size: height and width that the graph is built and calibrated for; free: whether its placeholder forgets them.
 # gains: (regular expression, factor) on the weights, or on gammas, whose names match; all that match count.
-# switched: the graph keeps `is_training`, a PlaceholderWithDefault, and the Switch and Merge ops that depend on it.
-Network = collections.namedtuple("Network", "build input_name size low high free gains switched")
+# form: None, or how it is frozen, one of `FORMS` in build.py.
+Network = collections.namedtuple("Network", "build input_name size low high free gains form")
 
 PLUS_MINUS = ((-1.0,), (1.0,))
 LUCID = ((-117.0,), (138.0,))
@@ -35,9 +35,9 @@ PLAIN_LOGITS = (("fc8/weights|loss3_classifier/weights", 0.06),)
 RESIDUAL = 0.3  # what a residual branch adds, relative to what a plain layer would
 
 
-def network(build, size, values=PLUS_MINUS, input_name="input", gains=(), switched=False, free=False):
+def network(build, size, values=PLUS_MINUS, input_name="input", gains=(), form=None, free=False):
     """A network with the usual defaults."""
-    return Network(build, input_name, size, values[0], values[1], free, gains, switched)
+    return Network(build, input_name, size, values[0], values[1], free, gains, form)
 
 
 def slim_inception(module, name):
@@ -63,8 +63,9 @@ def slim_resnet(module, name, classes):
 
 RESNET_V1 = (("bottleneck_v1/conv3/BatchNorm/gamma", RESIDUAL), ("logits/weights", 0.5))
 RESNET_V2 = (("bottleneck_v2/conv3/weights", RESIDUAL), ("logits/weights", 0.5))
-PROJECTIONS = (("Logits/(Logits|Conv2d_1c_1x1|Conv2d_0c_1x1)/weights|FC/weights", 1.0),)
+SATURATING = (("BatchNorm/gamma", 2.5),)  # so that ReLU6 meets its upper bound, too
 
+# In this order their constants are seeded: new ones go to the end.
 NETWORKS = collections.OrderedDict(
     AlexNet=network(caffe.alexnet, (227, 227), CAFFE, "Placeholder", PLAIN_LOGITS),
     AlexNet_caffe_Places365=network(
@@ -72,23 +73,27 @@ NETWORKS = collections.OrderedDict(
     ),
     CaffeNet_caffe=network(caffe.caffenet, (227, 227), CAFFE, "data", PLAIN_LOGITS),
     Clip_ResNet50_4x=network(clip.clip_resnet50_4x, (288, 288), BYTES, "input_image",
-                             (("conv3/BatchNorm/gamma", RESIDUAL), ("[qk]_proj/weights", 1.0))),
-    InceptionResnetV2_slim=network(inception.inception_resnet_v2, (139, 171), gains=PROJECTIONS),
+                             (("layer./.*conv3/BatchNorm/gamma", RESIDUAL),)),
+    InceptionResnetV2_slim=network(inception.inception_resnet_v2, (139, 171)),
     InceptionV1_caffe_Places205=network(
         partial(caffe.googlenet, classes=205), (224, 224), CAFFE, "data", PLAIN_LOGITS
     ),
     InceptionV1_caffe_Places365=network(
         partial(caffe.googlenet, classes=365), (224, 224), CAFFE, "data", PLAIN_LOGITS
     ),
-    InceptionV1_slim=network(slim_inception(inception_v1, "inception_v1"), (224, 224), gains=PROJECTIONS),
-    InceptionV2_slim=network(slim_inception(inception_v2, "inception_v2"), (224, 224), gains=PROJECTIONS),
-    InceptionV3_slim=network(slim_inception(inception_v3, "inception_v3"), (299, 299), gains=PROJECTIONS),
-    InceptionV4_slim=network(inception.inception_v4, (139, 171), gains=PROJECTIONS),
-    MobilenetV1_025_slim=network(partial(mobilenet.mobilenet_v1, multiplier=0.25), (129, 161)),
-    MobilenetV1_050_slim=network(partial(mobilenet.mobilenet_v1, multiplier=0.5), (129, 161), switched=True),
-    MobilenetV1_slim=network(mobilenet.mobilenet_v1, (129, 161)),
-    MobilenetV2_10_slim=network(mobilenet.mobilenet_v2, (129, 161)),
-    MobilenetV2_14_slim=network(partial(mobilenet.mobilenet_v2, multiplier=1.4), (129, 161)),
+    InceptionV1_slim=network(slim_inception(inception_v1, "inception_v1"), (224, 224)),
+    InceptionV2_slim=network(slim_inception(inception_v2, "inception_v2"), (224, 224)),
+    InceptionV3_slim=network(slim_inception(inception_v3, "inception_v3"), (299, 299)),
+    InceptionV4_slim=network(inception.inception_v4, (139, 171)),
+    MobilenetV1_025_slim=network(
+        partial(mobilenet.mobilenet_v1, multiplier=0.25), (129, 161), gains=SATURATING, form="unfused"
+    ),
+    MobilenetV1_050_slim=network(
+        partial(mobilenet.mobilenet_v1, multiplier=0.5), (129, 161), gains=SATURATING, form="switched"
+    ),
+    MobilenetV1_slim=network(mobilenet.mobilenet_v1, (129, 161), gains=SATURATING),
+    MobilenetV2_10_slim=network(mobilenet.mobilenet_v2, (129, 161), gains=SATURATING),
+    MobilenetV2_14_slim=network(partial(mobilenet.mobilenet_v2, multiplier=1.4), (129, 161), gains=SATURATING),
     NasnetLarge_slim=network(
         partial(nasnet.nasnet, channels=168, cells=18, stem_multiplier=3.0, skip=True), (97, 129)
     ),
@@ -102,6 +107,7 @@ for depth in (50, 101, 152):
     v1 = slim_resnet(resnet_v1, "resnet_v1_%d" % depth, CLASSES - 1)
     v2 = slim_resnet(resnet_v2, "resnet_v2_%d" % depth, CLASSES)
     NETWORKS["ResnetV1_%d_slim" % depth] = network(v1, (97, 129), LUCID, gains=RESNET_V1, free=True)
-    NETWORKS["ResnetV2_%d_slim" % depth] = network(v2, (97, 129), gains=RESNET_V2, switched=depth == 50, free=True)
+    form = "switched" if depth == 50 else None
+    NETWORKS["ResnetV2_%d_slim" % depth] = network(v2, (97, 129), gains=RESNET_V2, form=form, free=True)
 for depth in (16, 19):
     NETWORKS["VGG%d_caffe" % depth] = network(partial(caffe.vgg, depth=depth), (224, 224), CAFFE, gains=PLAIN_LOGITS)

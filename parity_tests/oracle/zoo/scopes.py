@@ -19,9 +19,9 @@ def base_scope(name):
 
 
 @contextlib.contextmanager
-def batch_norm_scope(activation, epsilon=0.001, scale=False, is_training=False):
+def batch_norm_scope(activation, epsilon=0.001, scale=False, is_training=False, fused=True):
     """Convolutions without biases, followed by batch norm and an activation."""
-    norm = {"is_training": is_training, "epsilon": epsilon, "scale": scale, "fused": True}
+    norm = {"is_training": is_training, "epsilon": epsilon, "scale": scale, "fused": fused}
     with slim.arg_scope([slim.conv2d, slim.separable_conv2d], activation_fn=activation,
                         normalizer_fn=slim.batch_norm, normalizer_params=norm):
         with slim.arg_scope([slim.batch_norm], **norm):

@@ -1,0 +1,62 @@
+"""Builds the stand-in networks in TensorFlow and records their values; `python -m parity_tests.reference --zoo`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from converters.graphdef import read_graph
+from converters.references import MANIFEST, ReferenceWriter, read_manifest, write_manifest
+from converters.tensorflow_process import OPTIONS, oracle_job, run_oracle
+from converters.writer import write_graph_def
+from parity_tests.zoo.networks import AMOUNTS, GRADIENT_DRAWS, Zoo, input_label, network
+from parity_tests.zoo.structures import STRUCTURES, names, outside_branches
+
+BUILD = Path(__file__).resolve().parent.parent / "oracle" / "zoo" / "build.py"
+SOURCE = "parity_tests/oracle/zoo/build.py: the architecture of Lucid's {name}, seeded weights"
+
+
+def build_structures(python: str | Path) -> None:
+    """Builds all networks' structures in TensorFlow 1.15 (`contrib.slim` is in no later one)."""
+    STRUCTURES.mkdir(exist_ok=True)
+    subprocess.run([str(python), *OPTIONS, str(BUILD), str(STRUCTURES)], check=True)
+
+
+def make_zoo(python: str | Path, outputs: Path, only: str = "") -> None:
+    """Records what TensorFlow computes in the stand-in networks; those that are left out stay as they are.
+
+    Args:
+        python: a Python that has TensorFlow.
+        outputs: folder of the references.
+        only: text that a network's name must contain.
+    """
+    writer = ReferenceWriter(outputs, AMOUNTS)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names():
+            if only in name:
+                record(python, network(name), Path(folder), writer)
+    old = read_manifest(outputs) if (outputs / MANIFEST).is_file() else {}
+    writer.save()
+    fresh = read_manifest(outputs)
+    write_manifest(outputs, {name: fresh.get(name, old.get(name)) for name in sorted({*old, *fresh} & {*names()})})
+
+
+def record(python: str | Path, zoo: Zoo, folder: Path, writer: ReferenceWriter) -> None:
+    """Runs one network in TensorFlow and adds its values to the references."""
+    graph_def, label = zoo.graph_def(), input_label(zoo)
+    path, inputs, out = folder / "graph.pb", folder / "inputs.npz", folder / "result.npz"
+    write_graph_def(graph_def, path)
+    np.savez(inputs, **{label: zoo.recipe.make()})
+    job = oracle_job(path, inputs, (zoo.input_name, label), out, zoo.gradients, GRADIENT_DRAWS)
+    run_oracle(python, [{**job, "fetches": outside_branches(graph_def, zoo.input_name)}], folder)
+    fingerprint = read_graph(graph_def).fingerprint()
+    with np.load(out) as result:
+        source = SOURCE.format(name=zoo.name)
+        writer.add(zoo.name, fingerprint, source, label, zoo.recipe, dict(result), f"{zoo.name}.npz")
+        refused = json.loads(str(result["report"]))["refused"]
+    print(f"  {zoo.name} at {label}: {len(refused)} layers refused", flush=True)
+    out.unlink()
