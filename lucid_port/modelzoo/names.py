@@ -1,0 +1,193 @@
+"""What Lucid's InceptionV1 layers are called in other libraries, and back.
+
+The peers are Lucent 0.1.8 (`lucent.modelzoo.inceptionv1`), captum.optim (`captum.optim.models.googlenet`, which was
+never released: meta-pytorch/captum, pull request 1545) and torchvision (`torchvision.models.googlenet`). A peer's name
+is the dotted name of the module that gives the layer's value.
+
+Lucent and captum.optim have the weights of Lucid's model: the same place is the same unit. But Lucent computes
+another local response normalisation, and pads for even sizes only. torchvision's network was trained by itself, with
+batch norm, without local response normalisation, with 208 channels in inception4a's 3x3 branch rather than 204, 32 in
+inception5a's 5x5 bottleneck rather than 48, and 3x3 kernels in the branch that is called 5x5: the same place is another
+unit there. Auxiliary heads run in training mode only in
+torchvision, with `aux_logits=True` only in captum.optim, which has no weights for them and pools adaptively before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from converters.errors import LayerNotFoundError
+
+PEERS = ("lucent", "captum", "torchvision")
+
+REASONS: Mapping[str, str] = {
+    "bias": "its layers add the bias at once",
+    "function": "a function computes it, which has no name",
+    "heads": "it has no auxiliary heads",
+    "identity": "there it is a softmax under a second name",
+    "input": "its input has no name",
+    "joined": "it joins the branches behind their ReLUs only",
+    "none": "it does not compute it",
+    "one": "it has one ReLU behind the joined branches",
+}
+"""Why a layer has no counterpart, by the words behind ! in the tables below."""
+
+_STEM = """
+input                           !input                          !input                  !input
+conv2d0_pre_relu/conv           !bias                           !bias                   conv1.conv
+conv2d0_pre_relu                conv2d0_pre_relu_conv           conv1                   conv1.bn
+conv2d0                         conv2d0                         conv1_relu              conv1
+maxpool0                        maxpool0                        pool1                   maxpool1
+localresponsenorm0              !function                       local_response_norm1    !none
+conv2d1_pre_relu/conv           !bias                           !bias                   conv2.conv
+conv2d1_pre_relu                conv2d1_pre_relu_conv           conv2                   conv2.bn
+conv2d1                         conv2d1                         conv2_relu              conv2
+conv2d2_pre_relu/conv           !bias                           !bias                   conv3.conv
+conv2d2_pre_relu                conv2d2_pre_relu_conv           conv3                   conv3.bn
+conv2d2                         conv2d2                         conv3_relu              conv3
+localresponsenorm1              !function                       local_response_norm2    !none
+maxpool1                        maxpool1                        pool2                   maxpool2
+maxpool4                        maxpool4                        pool3                   maxpool3
+maxpool10                       maxpool10                       pool4                   maxpool4
+avgpool0                        !function                       avgpool                 avgpool
+avgpool0/reshape                !function                       drop                    dropout
+softmax2_pre_activation/matmul  !bias                           !bias                   !bias
+softmax2_pre_activation         softmax2_pre_activation_matmul  fc                      fc
+softmax2                        softmax2                        !none                   !none
+output                          !identity                       !identity               !identity
+output1                         !identity                       !identity               !identity
+output2                         !identity                       !identity               !identity
+"""
+
+# {} is the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
+_MODULE = """
+{}_1x1_pre_relu/conv              !bias                             !bias                     {}.branch1.conv
+{}_1x1_pre_relu                   {}_1x1_pre_relu_conv              {}.conv_1x1               {}.branch1.bn
+{}_1x1                            {}_1x1                            !one                      {}.branch1
+{}_3x3_bottleneck_pre_relu/conv   !bias                             !bias                     {}.branch2.0.conv
+{}_3x3_bottleneck_pre_relu        {}_3x3_bottleneck_pre_relu_conv   {}.conv_3x3_reduce        {}.branch2.0.bn
+{}_3x3_bottleneck                 {}_3x3_bottleneck                 {}.conv_3x3_reduce_relu   {}.branch2.0
+{}_3x3_pre_relu/conv              !bias                             !bias                     {}.branch2.1.conv
+{}_3x3_pre_relu                   {}_3x3_pre_relu_conv              {}.conv_3x3               {}.branch2.1.bn
+{}_3x3                            {}_3x3                            !one                      {}.branch2.1
+{}_5x5_bottleneck_pre_relu/conv   !bias                             !bias                     {}.branch3.0.conv
+{}_5x5_bottleneck_pre_relu        {}_5x5_bottleneck_pre_relu_conv   {}.conv_5x5_reduce        {}.branch3.0.bn
+{}_5x5_bottleneck                 {}_5x5_bottleneck                 {}.conv_5x5_reduce_relu   {}.branch3.0
+{}_5x5_pre_relu/conv              !bias                             !bias                     {}.branch3.1.conv
+{}_5x5_pre_relu                   {}_5x5_pre_relu_conv              {}.conv_5x5               {}.branch3.1.bn
+{}_5x5                            {}_5x5                            !one                      {}.branch3.1
+{}_pool                           {}_pool                           {}.pool                   {}.branch4.0
+{}_pool_reduce_pre_relu/conv      !bias                             !bias                     {}.branch4.1.conv
+{}_pool_reduce_pre_relu           {}_pool_reduce_pre_relu_conv      {}.pool_proj              {}.branch4.1.bn
+{}_pool_reduce                    {}_pool_reduce                    !one                      {}.branch4.1
+{}                                {}                                {}_relu                   {}
+{}_pre_relu                       !joined                           {}                        !joined
+"""
+
+# {} is the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
+_HEAD = """
+head{}_pool                     !heads  aux{}.avg_pool   !function
+head{}_bottleneck_pre_relu/conv !heads  !bias            aux{}.conv.conv
+head{}_bottleneck_pre_relu      !heads  aux{}.conv       aux{}.conv.bn
+head{}_bottleneck               !heads  aux{}.conv_relu  aux{}.conv
+head{}_bottleneck/reshape       !heads  !function        !function
+nn{}_pre_relu/matmul            !heads  !bias            !bias
+nn{}_pre_relu                   !heads  aux{}.fc1        aux{}.fc1
+nn{}                            !heads  aux{}.fc1_relu   !function
+nn{}/reshape                    !heads  aux{}.dropout    aux{}.dropout
+softmax{}_pre_activation/matmul !heads  !bias            !bias
+softmax{}_pre_activation        !heads  aux{}.fc2        aux{}.fc2
+softmax{}                       !heads  !none            !none
+"""
+
+MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+
+
+class NoCounterpartError(ValueError):
+    """A peer has nothing that gives a layer's value."""
+
+
+@dataclass(frozen=True)
+class Counterparts:
+    """A layer of Lucid's InceptionV1 in the peers; None where there is none."""
+
+    lucid: str
+    lucent: str | None
+    captum: str | None
+    torchvision: str | None
+
+
+def to_peer(name: str, peer: str) -> str:
+    """What a peer calls a layer of Lucid's InceptionV1.
+
+    Args:
+        name: Lucid's name.
+        peer: one of `PEERS`.
+
+    Raises:
+        converters.LayerNotFoundError: Lucid's InceptionV1 has no such layer.
+        NoCounterpartError: the peer has none; the error says why.
+        ValueError: there is no such peer.
+    """
+    _check_peer(peer)
+    cells = _cells()
+    if name not in cells:
+        raise LayerNotFoundError(name, cells)
+    found = cells[name][peer]
+    if found.startswith("!"):
+        raise NoCounterpartError(f"{peer} has no counterpart of {name!r}: {REASONS[found[1:]]}.")
+    return found
+
+
+def to_lucid(name: str, peer: str) -> str:
+    """What Lucid calls a layer of a peer.
+
+    Args:
+        name: the peer's name.
+        peer: one of `PEERS`.
+
+    Raises:
+        converters.LayerNotFoundError: no layer of Lucid's has that name in the peer.
+        ValueError: there is no such peer.
+    """
+    _check_peer(peer)
+    found = {row[peer]: lucid for lucid, row in _cells().items() if not row[peer].startswith("!")}
+    if name not in found:
+        raise LayerNotFoundError(name, found)
+    return found[name]
+
+
+def table() -> tuple[Counterparts, ...]:
+    """All layers of Lucid's InceptionV1, with their counterparts."""
+    found = []
+    for lucid, cells in _cells().items():
+        names = {peer: None if name.startswith("!") else name for peer, name in cells.items()}
+        found.append(Counterparts(lucid, **names))
+    return tuple(found)
+
+
+@cache
+def _cells() -> Mapping[str, Mapping[str, str]]:
+    """Lucid's name -> peer -> its name, or ! and the reason why there is none."""
+    return {lucid: dict(zip(PEERS, cells, strict=True)) for lucid, *cells in _rows()}
+
+
+def _rows() -> Iterator[list[str]]:
+    yield from (line.split() for line in _STEM.strip().splitlines())
+    for module in MODULES:
+        names = (f"mixed{module}", f"mixed{module}", f"mixed{module}", f"inception{module}")
+        yield from _filled(_MODULE, names)
+    for head in (0, 1):
+        yield from _filled(_HEAD, (str(head), *[str(head + 1)] * 3))
+
+
+def _filled(text: str, names: tuple[str, ...]) -> Iterator[list[str]]:
+    for line in text.strip().splitlines():
+        yield [cell.replace("{}", name) for cell, name in zip(line.split(), names, strict=True)]
+
+
+def _check_peer(peer: str) -> None:
+    if peer not in PEERS:
+        raise ValueError(f"There is no name table for {peer!r}; there is one for {', '.join(PEERS)}.")
