@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,28 @@ def test_known_pairs(lucid, expected):
 def test_what_a_peer_lacks_is_said_with_its_reason(lucid, peer, reason):
     with pytest.raises(names.NoCounterpartError, match=f"{peer} has no counterpart of '{lucid}': .*{reason}"):
         names.to_peer(lucid, peer)
+
+
+PAGE = Path(__file__).parents[2].joinpath("docs", "porting.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `(\S+)` \| (\S+) \| (\S+) \| (\S+) \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_the_page_says_what_the_table_says(row):
+    """Every row of the page, for every module and head that its M or N stands for."""
+    lucid, *theirs = row
+    modules = names.MODULES if "M" in lucid else ("",)
+    for module, head in itertools.product(modules, (0, 1) if "N" in lucid else (0,)):
+        name = lucid.replace("M", f"mixed{module}").replace("N", str(head))
+        for peer, cell in zip(names.PEERS, theirs, strict=True):
+            prefix = "inception" if peer == "torchvision" else "mixed"
+            said = cell.strip("`").replace("M", f"{prefix}{module}").replace("N", str(head + 1))
+            assert counterparts(peer).get(name, "none") == said
+
+
+def test_the_page_has_the_table():
+    assert len(ROWS) == 23
+    assert f"all {len(names.table())} layers" in PAGE
 
 
 def test_names_that_do_not_exist():
