@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 POOLS = ("native", "smooth", "smooth_blurred")
-"""Which gradient max pools have: their own; that of avg(x^2) / (0.01 + avg(|x|)) over the same windows; that blurred."""
+"""Which gradient max pools have: their own; that of avg(x^2) / (0.01 + avg(|x|)) over each window; that, blurred."""
 
 _BLUR = ((0.25, 0.5, 0.25), (0.5, 0.25, 0.5), (0.25, 0.5, 0.25))
 PATH_BATCH = 10  # points of a path that are computed together
