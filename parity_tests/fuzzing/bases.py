@@ -1,0 +1,158 @@
+"""The files that are mutated: small graphs of every op, and small networks, in every form that is read."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import converters
+from converters.storage import MODEL_FILE, WEIGHTS_FILE
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
+from parity_tests.cases import CASES
+from parity_tests.converters.caffe_files import CaffeLayer, caffemodel, prototxt
+
+ONNX_FILES = Path(__file__).parents[1] / "converters" / "onnx"
+KINDS = ("pb", "saved", "caffe", "onnx")
+MAIN = {"pb": "graph.pb", "caffe": "net.caffemodel", "onnx": "net.onnx", "saved": MODEL_FILE}
+NETWORKS_EVERY = 8  # one in so many bases is a network; they take longer
+
+
+@dataclass(frozen=True)
+class Base:
+    """Files of one source.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: unique among the kind's.
+        files: content by file name; `MAIN` says which of them is opened.
+    """
+
+    kind: str
+    name: str
+    files: Mapping[str, bytes]
+
+
+def is_available(kind: str) -> bool:
+    """Whether a kind can be read here: ONNX takes packages of its own."""
+    return kind != "onnx" or all(importlib.util.find_spec(name) for name in ("onnx", "onnx2torch"))
+
+
+def names(kind: str) -> Sequence[str]:
+    """The names of a kind's bases, sorted; networks come up more often than each op's case does."""
+    found = _BUILDERS[kind]()
+    small = sorted(name for name in found if name in CASES)
+    networks = sorted(name for name in found if name not in CASES)
+    times = max(1, len(small) // (NETWORKS_EVERY * len(networks)))
+    return [*small, *networks * times]
+
+
+@functools.lru_cache(maxsize=256)
+def base(kind: str, name: str) -> Base:
+    """One of them."""
+    return Base(kind, name, _BUILDERS[kind]()[name]())
+
+
+Files = Callable[[], Mapping[str, bytes]]
+
+
+def _graph(name: str) -> bytes:
+    if name in CASES:
+        return CASES[name].graph_def().SerializeToString(deterministic=True)
+    return seeded_inceptionv1(width=0.05).SerializeToString(deterministic=True)
+
+
+@functools.cache
+def _graphs() -> Mapping[str, Files]:
+    def files(name: str) -> Mapping[str, bytes]:
+        return {MAIN["pb"]: _graph(name)}
+
+    return {name: functools.partial(files, name) for name in (*CASES, "inceptionv1")}
+
+
+@functools.cache
+def _saved() -> Mapping[str, Files]:
+    def files(name: str) -> Mapping[str, bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            converters.convert(_graph(name)).save(Path(folder) / "saved")
+            return {file: (Path(folder) / "saved" / file).read_bytes() for file in (MODEL_FILE, WEIGHTS_FILE)}
+
+    return {name: functools.partial(files, name) for name in (*CASES, "inceptionv1")}
+
+
+@functools.cache
+def _onnx() -> Mapping[str, Files]:
+    def exported(name: str) -> Mapping[str, bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "exported.onnx"
+            converters.convert(_graph(name)).to_onnx(path)
+            return {MAIN["onnx"]: path.read_bytes()}
+
+    def stored(path: Path) -> Mapping[str, bytes]:
+        return {MAIN["onnx"]: path.read_bytes()}
+
+    small = {name: functools.partial(exported, name) for name in CASES}
+    return {**small, **{path.stem: functools.partial(stored, path) for path in ONNX_FILES.glob("*.onnx")}}
+
+
+@functools.cache
+def _caffe() -> Mapping[str, Files]:
+    layers = _caffe_layers()
+    data = CaffeLayer("data", "Data", [], ["data", "label"], "transform_param", {"crop_size": 24})
+
+    def files(form: int, with_text: bool) -> Mapping[str, bytes]:
+        if with_text:
+            return {MAIN["caffe"]: caffemodel(layers, form), "net.prototxt": prototxt(layers, (1, 3, 24, 24), form)}
+        return {MAIN["caffe"]: caffemodel([data, *layers], form)}
+
+    forms = {1: "old form", 2: "new form"}
+    return {
+        f"{name}{', with text' if text else ''}": functools.partial(files, form, text)
+        for form, name in forms.items()
+        for text in (False, True)
+    }
+
+
+def _caffe_layers() -> list[CaffeLayer]:
+    """A network with the layers that both forms of Caffe's files have."""
+    random = np.random.RandomState(0)
+
+    def convolution(name: str, bottom: str, inputs: int, outputs: int, size: int, group: int = 1) -> CaffeLayer:
+        blobs = [random.standard_normal((outputs, inputs // group, size, size)), random.standard_normal(outputs)]
+        settings = {"num_output": outputs, "kernel_size": size, "pad": size // 2, "stride": 1, "group": group}
+        return CaffeLayer(name, "Convolution", [bottom], [name], "convolution_param", settings, blobs)
+
+    def plain(name: str, kind: str, *bottoms: str, parameter: str = "", **settings: object) -> CaffeLayer:
+        return CaffeLayer(name, kind, bottoms, [name], parameter, settings)
+
+    pooling = functools.partial(plain, parameter="pooling_param")
+    return [
+        convolution("conv1", "data", 3, 8, 3),
+        plain("relu1", "ReLU", "conv1"),
+        pooling("pool1", "Pooling", "relu1", pool="MAX", kernel_size=3, stride=2),
+        plain("norm1", "LRN", "pool1", parameter="lrn_param", local_size=5, alpha=0.0001, beta=0.75),
+        convolution("conv2", "norm1", 8, 6, 5, group=2),
+        convolution("conv3", "norm1", 8, 4, 1),
+        plain("both", "Concat", "conv2", "conv3"),
+        plain("sum", "Eltwise", "both", "both", parameter="eltwise_param", operation="SUM"),
+        plain("drop", "Dropout", "sum"),
+        pooling("pool2", "Pooling", "drop", pool="AVE", kernel_size=12, stride=1),
+        CaffeLayer(
+            "fc", "InnerProduct", ["pool2"], ["fc"], "inner_product_param", {"num_output": 5},
+            [random.standard_normal((5, 10)), random.standard_normal(5)],
+        ),
+        plain("prob", "Softmax", "fc"),
+    ]  # fmt: skip
+
+
+_BUILDERS: Mapping[str, Callable[[], Mapping[str, Files]]] = {
+    "pb": _graphs,
+    "saved": _saved,
+    "caffe": _caffe,
+    "onnx": _onnx,
+}

@@ -1,0 +1,165 @@
+"""Gives mutated files to workers, watches the clock and the memory, and keeps the files that went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from parity_tests.fuzzing.worker import make_files
+
+SECONDS = 10.0  # for one file
+MEMORY = 2**30  # bytes of addresses that a worker may take beyond what it starts with
+START_SECONDS = 300.0  # for a worker's imports, on a busy machine
+CASES_A_WORKER = 1000
+WORKER = ["-m", "parity_tests.fuzzing.worker"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mutated file.
+
+    Attributes:
+        kind: of the source.
+        seed: fixes which base it is, and what is done to it.
+    """
+
+    kind: str
+    seed: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a case ended.
+
+    Attributes:
+        case: the case.
+        base: name of what was mutated; empty where the worker did not live to tell.
+        outcome: "converted and ran", "refused: GraphError", ...; "FAILED" for whatever should not be.
+        message: the error's sentence, or what went wrong.
+    """
+
+    case: Case
+    base: str
+    outcome: str
+    message: str
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome == "FAILED"
+
+
+def cases(kinds: Sequence[str], count: int, seed: int) -> list[Case]:
+    """So many cases, the kinds in turn."""
+    return [Case(kinds[number % len(kinds)], f"{seed}/{number}") for number in range(count)]
+
+
+def run(wanted: Sequence[Case], workers: int = 1, tell: Callable[[Result], None] = lambda result: None) -> list[Result]:
+    """Runs cases.
+
+    Args:
+        wanted: the cases.
+        workers: processes at a time.
+        tell: called with each result, from several threads.
+
+    Returns:
+        The results, in the order of the cases.
+    """
+    shares = [wanted[start::workers] for start in range(workers)]
+
+    def run_share(share: Sequence[Case]) -> list[Result]:
+        found = []
+        for start in range(0, len(share), CASES_A_WORKER):
+            for result in _run_in_worker(share[start : start + CASES_A_WORKER]):
+                tell(result)
+                found.append(result)
+        return found
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = {result.case: result for found in pool.map(run_share, shares) for result in found}
+    return [results[case] for case in wanted]
+
+
+def _run_in_worker(share: Sequence[Case]) -> Iterator[Result]:
+    """Runs cases one after another; a worker that dies or hangs is replaced."""
+    waiting = list(share)
+    while waiting:
+        with tempfile.TemporaryFile() as log, _Worker(log.fileno()) as worker:
+            while waiting:
+                case = waiting.pop(0)
+                answer = worker.ask(case)
+                if answer is None:
+                    log.seek(0)
+                    said = log.read().decode(errors="replace").strip()[-500:]
+                    yield Result(case, "", "FAILED", f"{worker.ending}{': ' if said else ''}{said}")
+                    break
+                yield Result(case, **answer)
+
+
+class _Worker:
+    """A worker process.
+
+    Attributes:
+        ending: how it ended, where it did not answer.
+    """
+
+    def __init__(self, log: int) -> None:
+        command = [sys.executable, *WORKER, str(MEMORY)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
+        )
+        self.ending = ""
+        self._ready = self._line(START_SECONDS) is not None
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, case: Case) -> dict[str, str] | None:
+        """The worker's answer; None where it ended, or took too long and was ended."""
+        if not self._ready:
+            return None
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its silence says so
+            self.process.stdin.write((json.dumps(asdict(case)) + "\n").encode())
+            self.process.stdin.flush()
+        line = self._line(SECONDS)
+        return None if line is None else json.loads(line)
+
+    def _line(self, seconds: float) -> bytes | None:
+        """What the worker says next; None where it ended or was silent for so long."""
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                self.ending = f"hung: it took more than {seconds:.0f} seconds"
+                return None
+        line = self.process.stdout.readline()
+        if not line:
+            code = self.process.wait()
+            self.ending = f"crashed: {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+            return None
+        return line
+
+
+def keep(results: Sequence[Result], folder: Path) -> None:
+    """Writes the files of results into a folder each, with what happened."""
+    for result in results:
+        place = folder / f"{result.case.kind}-{result.case.seed.replace('/', '-')}"
+        place.mkdir(parents=True, exist_ok=True)
+        for name, data in make_files(result.case.kind, result.case.seed)[1].items():
+            (place / name).write_bytes(data)
+        (place / "result.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
