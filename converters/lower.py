@@ -157,8 +157,8 @@ class _Lowering:
 def _known(array: np.ndarray) -> Value:
     """A value that is known at conversion."""
     if array.dtype == object and not all(isinstance(item, (str, bytes)) for item in array.ravel()):
-        return Value(array.shape, numbers=array)
-    return Value(array.shape, lambda: array)
+        return Value(array.shape, layout=NCHW, numbers=array)
+    return Value(array.shape, lambda: array, NCHW)
 
 
 def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
@@ -206,7 +206,7 @@ def _require_supported(graph: Graph, names: list[str]) -> None:
     missing: dict[str, list[str]] = {}
     for name in names:
         op = graph.nodes[name].op
-        if lookup(op) is None and op not in EVALUATORS:
+        if lookup(op) is None and op not in EVALUATORS and op not in SHAPE_OPS:
             missing.setdefault(op, []).append(name)
     if missing:
         raise UnsupportedOpsError(missing)

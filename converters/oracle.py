@@ -200,7 +200,7 @@ def channel_gradient(layer, channel, placeholder):
         (gradient,) = tf.gradients(tf.reduce_mean(layer[..., channel]), placeholder)
     except LookupError:  # an op such as PreventGradient
         return None
-    return tf.zeros_like(placeholder) if gradient is None else gradient
+    return tf.zeros_like(placeholder) if gradient is None else tf.convert_to_tensor(gradient)  # Gather's is sparse
 
 
 def gradients(session, tensors, feed, pairs, job):

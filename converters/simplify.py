@@ -10,8 +10,7 @@ from converters.constants import Constants
 from converters.errors import GraphError
 from converters.graph import Graph, Node, Output
 
-SWITCHES = frozenset({"Switch", "RefSwitch"})
-MERGES = frozenset({"Merge", "RefMerge"})
+SWITCH, MERGE = "Switch", "Merge"
 DEFAULTS = "PlaceholderWithDefault"
 SEVERAL = "IdentityN"
 
@@ -28,7 +27,7 @@ def simplify(graph: Graph, entry: str) -> Graph:
         graph: a frozen graph.
         entry: name of the input.
     """
-    if not any(node.op in SWITCHES or node.op in (DEFAULTS, SEVERAL) for node in graph.nodes.values()):
+    if not any(node.op == SWITCH or node.op in (DEFAULTS, SEVERAL) for node in graph.nodes.values()):
         return graph
     return Graph(_Simplifier(graph, entry).nodes())
 
@@ -51,17 +50,17 @@ class _Simplifier:
             return replace(node, inputs=())
         inputs = tuple(self.instead.get(source, source) for source in node.inputs)
         live = tuple(source for source in inputs if not self.is_dead(source))
-        if len(live) < len(inputs) and not (node.op in MERGES and live):
+        if len(live) < len(inputs) and not (node.op == MERGE and live):
             self.dead_nodes.add(node.name)
             return None
-        if node.op in MERGES and len(live) == 1:
+        if node.op == MERGE and len(live) == 1:
             return replace(node, op="Identity", inputs=live)
         if node.op == DEFAULTS:
             return replace(node, op="Identity", inputs=inputs)
         if node.op == SEVERAL:
             self.instead.update((Output(node.name, index), source) for index, source in enumerate(inputs) if index)
             return replace(node, op="Identity", inputs=inputs[:1])
-        if node.op in SWITCHES:
+        if node.op == SWITCH:
             return self.switched(replace(node, inputs=inputs))
         return replace(node, inputs=inputs)
 

@@ -70,6 +70,15 @@ class GraphWriter:
         node.attr["shape"].shape.CopyFrom(_shape_proto(shape))
         return name
 
+    def placeholder_with_default(
+        self, name: str, default: str, shape: Sequence[int | None], dtype: DTypeLike = np.float32
+    ) -> str:
+        """An input that is the constant `default` where nothing is fed."""
+        node = self._node(name, "PlaceholderWithDefault", [default])
+        node.attr["dtype"].type = _data_type(dtype)
+        node.attr["shape"].shape.CopyFrom(_shape_proto(shape))
+        return name
+
     def const(self, name: str, value: ArrayLike, dtype: DTypeLike | None = None) -> str:
         """A constant, stored as raw bytes as TensorFlow stores large ones.
 
@@ -95,7 +104,7 @@ class GraphWriter:
             name: the node's name.
             op_type: TensorFlow's op type, such as `Conv2D`.
             inputs: names of the nodes to read, as `name` or `name:index`; `^name` only makes it run first.
-            T: the op's element type, which nearly every op has; None leaves the attribute out.
+            T: the op's element type, which nearly every op has, or a list of them; None leaves the attribute out.
             **attrs: the op's other attributes. The Python type decides the proto's: bool, int, float, str, a numpy
                 type, or a list of one of those. A float attribute must be given a float.
 
@@ -104,7 +113,9 @@ class GraphWriter:
             TypeError: an attribute's type has no counterpart in a GraphDef.
         """
         node = self._node(name, op_type, inputs)
-        if T is not None:
+        if isinstance(T, (list, tuple)):
+            node.attr["T"].CopyFrom(_attr_value("T", T))
+        elif T is not None:
             node.attr["T"].type = _data_type(T)
         for key, value in attrs.items():
             node.attr[key].CopyFrom(_attr_value(key, value))

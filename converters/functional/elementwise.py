@@ -42,6 +42,11 @@ def squared_difference(x: Tensor, y: Tensor) -> Tensor:
     return (x - y).square()
 
 
+def floor_divide(x: Tensor, y: Tensor) -> Tensor:
+    """FloorDiv; its gradient is zero, where torch's own has none."""
+    return torch.div(x, y, rounding_mode="floor")
+
+
 def div_no_nan(x: Tensor, y: Tensor) -> Tensor:
     """DivNoNan: zero where the divisor is, also in the gradient."""
     divides = y != 0

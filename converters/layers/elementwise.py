@@ -189,7 +189,7 @@ BINARY_FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "pow": torch.pow,
     "squared_difference": functional.squared_difference,
     "div_no_nan": functional.div_no_nan,
-    "floordiv": torch.floor_divide,
+    "floordiv": functional.floor_divide,
     "mod": torch.remainder,
     "greater": torch.gt,
     "greater_equal": torch.ge,

@@ -17,7 +17,6 @@ ACTIVATIONS = {
     "Tanh": "Tanh",
     "Identity": "Identity",
     "CheckNumerics": "Identity",
-    "EnsureShape": "Identity",
     "Print": "Identity",
     "Snapshot": "Identity",
     "StopGradient": "StopGradient",

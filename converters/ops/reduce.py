@@ -5,7 +5,7 @@ from __future__ import annotations
 from converters.ops.axes import reduced
 from converters.ops.registry import Call, Operation, register
 
-REDUCTIONS = {"Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod", "All": "all", "Any": "any"}
+REDUCTIONS = {"Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
 
 
 @register("Mean", *REDUCTIONS)

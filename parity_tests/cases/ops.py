@@ -1,111 +1,13 @@
-"""Small graphs, one for each op and attribute, whose values TensorFlow itself pins down.
-
-A case is a frozen graph with the placeholder `x` and, in most, the node `y`, and the inputs to feed. All weights are
-seeded, so that a case is the same graph on every machine.
-"""
+"""Cases of what every image network has: windows, normalisations, joins, shapes, values one at a time, constants."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.references import Recipe
-from converters.writer import GraphWriter, Size
-
-INPUT = "x"
-CHANNELS = 6
-# (rows, columns): odd, even, non-square, and barely larger than the largest kernel.
-SIZES = ((9, 9), (12, 10), (7, 13))
-ONE_SIZE = ((5, 7),)  # for ops that work on values one at a time
-BATCH = 3
-
-Build = Callable[["CaseWriter"], None]
-
-
-class CaseWriter(GraphWriter):
-    """A writer with seeded constants.
-
-    Attributes:
-        x: the input's name.
-        random: the source of the case's constants.
-    """
-
-    def __init__(self, seed: int, channels: int) -> None:
-        super().__init__()
-        self.random = np.random.RandomState(seed)
-        self.channels = channels
-        self.x = self.placeholder(INPUT, [None, None, None, channels])
-
-    def seeded(self, name: str, shape: Sequence[int], low: float = -1.0, high: float = 1.0) -> str:
-        """A constant of uniform draws."""
-        draws = self.random.random_sample(tuple(shape)) * (high - low) + low
-        return self.const(name, draws.astype(np.float32))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One small graph and its inputs.
-
-    Attributes:
-        name: unique, readable; the test's id.
-        build: adds the nodes.
-        channels: of the input.
-        sizes: (rows, columns) of the inputs.
-        low: least value of the input.
-        high: greatest value of the input.
-        batch: images in an input.
-        kind: of the inputs (`Recipe.kind`).
-        gradient: whether gradients are compared: not where all values saturate, so that what is left is rounding.
-    """
-
-    name: str
-    build: Build
-    channels: int = CHANNELS
-    sizes: Sequence[tuple[int, int]] = SIZES
-    low: float = -2.0
-    high: float = 2.0
-    batch: int = BATCH
-    kind: str = "noise"
-    gradient: bool = True
-
-    def graph_def(self) -> GraphDef:
-        """The frozen graph."""
-        writer = CaseWriter(zlib.crc32(self.name.encode()), self.channels)
-        self.build(writer)
-        return writer.graph_def()
-
-    def recipes(self) -> dict[str, Recipe]:
-        """The inputs by name."""
-        return {
-            f"{height}x{width}": Recipe(
-                self.kind, (self.batch, height, width, self.channels), (self.low,), (self.high,), seed=index
-            )
-            for index, (height, width) in enumerate(self.sizes)
-        }
-
-    def gradients(self) -> list[tuple[str, int]]:
-        """(layer, channel) of the gradients to take: the first channel of the last node that is no constant."""
-        return [([node.name for node in self.graph_def().node if node.op != "Const"][-1], 0)] if self.gradient else []
-
-
-CASES: dict[str, Case] = {}
-
-
-def case(name: str, build: Build, **options: object) -> None:
-    """Adds a case."""
-    if name in CASES:
-        raise ValueError(f"Two cases are called {name!r}.")
-    CASES[name] = Case(name, build, **options)  # type: ignore[arg-type]
-
-
-def label(size: Size) -> str:
-    """A size in a case's name: `3`, or `1x7`."""
-    return str(size) if isinstance(size, int) else "x".join(map(str, size))
-
+from converters.writer import Size
+from parity_tests.cases.base import CHANNELS, ONE_SIZE, Build, CaseWriter, case, label
 
 # -- windows ----------------------------------------------------------------------------------------------------------
 
@@ -500,5 +402,7 @@ def add_constants() -> None:
     case("attributes-left-out", attributes_left_out)
 
 
-for add in (add_windows, add_normalisations, add_joins, add_shapes, add_elementwise, add_ties, add_constants):
-    add()
+def add() -> None:
+    """Adds the cases."""
+    for some in (add_windows, add_normalisations, add_joins, add_shapes, add_elementwise, add_ties, add_constants):
+        some()
