@@ -108,9 +108,7 @@ def neuron_groups(
         activations=activations,
         spatial=spatial,
         channels=channels,
-        icons=_icons(model, layer, channels, size, steps, seed, batch_size, verbose)
-        if icons
-        else np.zeros((0, size, size, 3)),
+        icons=made,
         effects={one: _effects(found.field, activations, spatial, channels) for one, found in attributed.items()},
         error=float(np.linalg.norm(parts - spatial @ channels)) / whole,
     )
