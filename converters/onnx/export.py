@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from converters.atomic import write_bytes, write_chunks
 from converters.errors import GraphError, SaveError
+from converters.graph import Output
 from converters.layers import LAYERS
-from converters.onnx.exporters import EXPORTERS, OPSET, Call
+from converters.onnx.exporters import EXPORTERS, NOT_EXPORTED, OPSET, Call, Value
+from converters.onnx.exporters.elementwise import KINDS
 from converters.onnx.nodes import NodeWriter
 from converters.onnx.packages import import_onnx
 from converters.program import Step
@@ -108,15 +110,16 @@ def onnx_model(
     steps = model.program.needed(names, {})
     _check_steps(model, steps)
     entry = model.metadata.input_name
-    writer = NodeWriter([entry, *(step.name for step in model.program.steps)])
-    ranks = {entry: 4}
+    writer = NodeWriter([entry, *(name for step in model.program.steps for name in _outputs(step))])
+    values = {entry: Value(entry, 4)}
     for step in steps:
-        ranks[step.name] = EXPORTERS[step.layer](_call(model, step, ranks), writer)
+        made = EXPORTERS[step.layer](_call(model, step, values), writer)
+        values.update((value.name, value) for value in made)
     graph = helper.make_graph(
         writer.nodes,
         "lucid_port",
-        [_value(entry, ["batch", model.program.input_channels, "height", "width"])],
-        [_value(name, _sizes(ranks[name], model.layers[name].channels)) for name in names],
+        [_declared(values[entry], ["batch", model.program.input_channels, "height", "width"])],
+        [_declared(values[name], _sizes(values[name].rank, model.layers[name].channels)) for name in names],
         writer.constants,
     )
     proto = helper.make_model(
@@ -143,10 +146,16 @@ def _check_steps(model: ConvertedModel, steps: Iterable[Step]) -> None:
         if found != step.layer:
             raise GraphError(f"Layer {step.name!r} was replaced by a {found}; only converted layers are written.")
         if step.layer not in EXPORTERS:
-            raise GraphError(f"Layer {step.name!r} ({step.op}) cannot be written: ONNX has nothing like it.")
+            reason = NOT_EXPORTED.get(step.layer, "nothing writes layers of its kind")
+            raise GraphError(f"Layer {step.name!r} ({step.op}) cannot be written to ONNX: {reason}.")
 
 
-def _call(model: ConvertedModel, step: Step, ranks: Mapping[str, int]) -> Call:
+def _outputs(step: Step) -> list[str]:
+    """The names of what a step gives."""
+    return [str(Output(step.name, index)) for index in range(step.outputs)]
+
+
+def _call(model: ConvertedModel, step: Step, values: Mapping[str, Value]) -> Call:
     """A step with all its arguments and its tensors."""
     bound = inspect.signature(LAYERS[step.layer]).bind(**step.arguments)
     bound.apply_defaults()
@@ -154,19 +163,18 @@ def _call(model: ConvertedModel, step: Step, ranks: Mapping[str, int]) -> Call:
         key: tensor.detach().cpu().float().contiguous().numpy()
         for key, tensor in model.get_submodule(step.module).state_dict().items()
     }
-    inputs = [str(source) for source in step.inputs]
-    return Call(step.name, bound.arguments, inputs, [ranks[source.node] for source in step.inputs], tensors)
+    inputs = [values[str(source)] for source in step.inputs]
+    return Call(step.name, bound.arguments, inputs, tensors, _outputs(step))
 
 
-def _value(name: str, sizes: Sequence[int | str | None]) -> onnx.ValueInfoProto:
-    helper = import_onnx().helper
-    return helper.make_tensor_value_info(name, import_onnx().TensorProto.FLOAT, list(sizes))
+def _declared(value: Value, sizes: Sequence[int | str | None]) -> onnx.ValueInfoProto:
+    return import_onnx().helper.make_tensor_value_info(value.name, KINDS[value.kind], list(sizes))
 
 
 def _sizes(rank: int, channels: int | None) -> list[int | str | None]:
     """What is known of a layer's shape before it runs: its channels, or its features."""
     sizes: list[int | str | None] = [None] * rank
-    if rank in (2, 4):
+    if rank == 4:
         sizes[1] = channels
     return sizes
 

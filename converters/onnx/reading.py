@@ -118,17 +118,8 @@ def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str |
         UnsupportedOpsError: it has ops that onnx2torch does not convert.
         GraphError: it is no image network that converts.
     """
-    onnx = import_onnx()
-    check_opsets(model)
-    if model.functions:
-        model = _checked_call(onnx.inliner.inline_local_functions, model)
-    model = _checked_call(onnx.shape_inference.infer_shapes, model)
+    model, reached = _one_image(model, input_name)
     graph = model.graph
-    constants_to_initializers(graph)
-    reached = restrict(graph, choose_input(graph, input_name))
-    check_control_flow(graph.node)
-    check_ops(model)
-    check_model(model)
     check_windows(graph)
     drop_unused_outputs(graph)
     gone = lay_out_input(graph, layout)
@@ -145,10 +136,28 @@ def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str |
     return Prepared(model, layers, ops, padding, known, metadata)
 
 
+def _one_image(model: onnx.ModelProto, input_name: str | None) -> tuple[onnx.ModelProto, set[str]]:
+    """A checked model with one input and what it reaches, and the names of the values that depend on it."""
+    onnx = import_onnx()
+    check_opsets(model)
+    if model.functions:
+        model = _checked_call(onnx.inliner.inline_local_functions, model)
+    if input_name is not None:  # it may be a value inside the graph, of which the file need not say what it is
+        model = _checked_call(onnx.shape_inference.infer_shapes, model)
+    constants_to_initializers(model.graph)
+    reached = restrict(model.graph, choose_input(model.graph, input_name))
+    check_control_flow(model.graph.node)
+    check_ops(model)
+    model = _checked_call(onnx.shape_inference.infer_shapes, model)
+    check_model(model)
+    return model, reached
+
+
 def _checked_call(function: Callable[[onnx.ModelProto], onnx.ModelProto], model: onnx.ModelProto) -> onnx.ModelProto:
+    """What a function of onnx makes of a model."""
     try:
         return function(model)
-    except REFUSALS as error:
+    except (*REFUSALS, import_onnx().shape_inference.InferenceError) as error:
         raise GraphError(f"The file is no valid ONNX model: {_one_line(error)}.") from error
 
 

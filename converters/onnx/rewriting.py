@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.errors import GraphError, UnsupportedOpsError, nearest_names
 from converters.onnx.checks import WINDOWS, attributes, node_error
-from converters.onnx.exporters import TO_NCHW, TO_NHWC
+from converters.onnx.exporters.base import TO_NCHW, TO_NHWC
 from converters.onnx.packages import import_onnx
 from converters.onnx.padding import AutoPad
 
@@ -115,10 +115,8 @@ def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto
     """The values that nothing reads, for a graph none of whose outputs is left."""
     onnx = import_onnx()
     read = {name for node in graph.node for name in node.input}
-    known = {value.name: value for value in graph.value_info}
     ends = [name for node in graph.node for name in node.output if name in reached - read]
-    plain = onnx.TensorProto.FLOAT
-    return [known.get(name) or onnx.helper.make_tensor_value_info(name, plain, [None] * 4) for name in ends]
+    return [onnx.ValueInfoProto(name=name) for name in ends]  # what they are is inferred
 
 
 def _replace(field: Any, values: Iterable[Any]) -> None:
