@@ -79,7 +79,10 @@ def from_onnx(
     if layout not in LAYOUTS:
         raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {layout!r}.")
     import_onnx2torch()
-    prepared = prepare(read_model(path), input_name, layout)
+    try:
+        prepared = prepare(read_model(path), input_name, layout)
+    except UnicodeDecodeError as error:  # protobuf looks at text when it is asked for
+        raise GraphError(f"{path} is damaged: it has names that are no text ({error.object[:40]!r}).") from error
     module = _converted(prepared)
     for parameter in module.parameters():
         if parameter.dim() == 4:

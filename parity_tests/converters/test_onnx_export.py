@@ -27,6 +27,8 @@ BOUND = 1e-5
 # onnxruntime keeps LRN's sum of squares while it goes over the channels, adding one square and taking one off, which
 # cancels where alpha times the squares is far above the bias: 4.7e-5 and 4.6e-4 in these two, whose values reach 60.
 CANCELLING = {("onnxruntime", "lrn-1-0.5-0.3-0.9"): 1e-4, ("onnxruntime", "lrn-0-1-2-1"): 1e-3}
+# A difference of equal sums, of which runtimes leave one or the other rounding: up to 1.2e-7, and nothing else.
+ROUNDINGS = {"sizes-shapes": 2e-7}
 
 
 @functools.cache
@@ -48,7 +50,7 @@ def image(height: int, width: int, batch: int = 2) -> torch.Tensor:
     return draws * 255 - 117
 
 
-def assert_equal(found, expected, bound: float = BOUND) -> None:
+def assert_equal(found, expected, bound: float = BOUND, rounding: float = 0.0) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         value, kind = value.numpy(), found[name].dtype
@@ -57,7 +59,7 @@ def assert_equal(found, expected, bound: float = BOUND) -> None:
         finite = np.isfinite(other)
         assert np.array_equal(one[~finite], other[~finite], equal_nan=True), name
         if finite.any():
-            assert np.abs(one - other)[finite].max() <= bound * np.abs(other[finite]).max(), name
+            assert np.abs(one - other)[finite].max() <= bound * np.abs(other[finite]).max() + rounding, name
 
 
 def computable(model: converters.ConvertedModel, x: torch.Tensor) -> list[str]:
@@ -98,7 +100,8 @@ def test_ops(name, runtime):
         if not names:
             continue
         values = run(runtime, onnx_model(model, names), {INPUT: x.numpy()})
-        assert_equal(values, model.activations(x, names), CANCELLING.get((runtime, name), BOUND))
+        bound = CANCELLING.get((runtime, name), BOUND)
+        assert_equal(values, model.activations(x, names), bound, ROUNDINGS.get(name, 0.0))
     assert compared
 
 
