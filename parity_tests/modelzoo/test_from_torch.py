@@ -322,14 +322,13 @@ def test_what_does_not_trace_is_read_by_hooks():
 
 def test_a_trace_leaves_nothing_in_the_network():
     class Remembering(nn.Sequential):
-        calls = 0
-
         def forward(self, x):
             self.calls += 1
             self.seen = super().forward(x)
             return self.seen
 
     module = Remembering(nn.Conv2d(3, 4, 1), nn.ReLU())
+    module.calls = 0
     model = from_torch(module, (0, 1))
     assert model.network.untraced is None
     assert module.calls == 0
