@@ -17,15 +17,23 @@ def command(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Render what a recipe file says; docs/recipes.md lists its keys.
+    """Render what a recipe file says, be it a render's or a figure's; docs/recipes.md lists its keys.
 
     Example: lucid-port run eyes.toml -o eyes.png
     """
+    from lucid_port.figures.run import Request, is_request, open_request, write
     from lucid_port.optvis.acceleration import find_device
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.optvis.recipe_files import read_document
     from lucid_port.optvis.recipe_plan import run_document
 
     place = None if device is None else str(find_device(device))
-    for path in run_document(read_document(recipe), output, place, lambda steps: [ProgressBar(steps)]):
+    document = read_document(recipe)
+    if is_request(document):
+        request = Request.from_data(document)
+        model = open_request(request)
+        paths = list(write(request, model if place is None else model.to(place), output or Path("out"), True))
+    else:
+        paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)])
+    for path in paths:
         typer.echo(path)

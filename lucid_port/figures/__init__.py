@@ -1,0 +1,1 @@
+"""Figures of the Distill articles, one command each: thin scripts over the recipes."""

@@ -1,0 +1,261 @@
+"""What a figure is, and the catalogue of them."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from converters.errors import nearest_names
+from lucid_port.optvis.render import Model
+
+__all__ = ["ARTICLES", "Article", "Figure", "Panel", "Result", "Settings", "catalogue", "figure", "find_figure"]
+
+
+@dataclass(frozen=True)
+class Article:
+    """A Distill article.
+
+    Attributes:
+        title: its title.
+        authors: of it.
+        year: of publication.
+        url: where it is.
+    """
+
+    title: str
+    authors: str
+    year: int
+    url: str
+
+
+ARTICLES: Mapping[str, Article] = {
+    "fv": Article(
+        "Feature Visualization",
+        "Chris Olah, Alexander Mordvintsev, Ludwig Schubert",
+        2017,
+        "https://distill.pub/2017/feature-visualization",
+    ),
+    "bb": Article(
+        "The Building Blocks of Interpretability",
+        "Chris Olah, Arvind Satyanarayan, Ian Johnson, Shan Carter, Ludwig Schubert, Katherine Ye, "
+        "Alexander Mordvintsev",
+        2018,
+        "https://distill.pub/2018/building-blocks",
+    ),
+    "dp": Article(
+        "Differentiable Image Parameterizations",
+        "Alexander Mordvintsev, Nicola Pezzotti, Ludwig Schubert, Chris Olah",
+        2018,
+        "https://distill.pub/2018/differentiable-parameterizations",
+    ),
+    "aa": Article(
+        "Activation Atlas",
+        "Shan Carter, Zan Armstrong, Ludwig Schubert, Ian Johnson, Chris Olah",
+        2019,
+        "https://distill.pub/2019/activation-atlas",
+    ),
+    "zi": Article(
+        "Zoom In: An Introduction to Circuits",
+        "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter",
+        2020,
+        "https://distill.pub/2020/circuits/zoom-in",
+    ),
+    "ev": Article(
+        "An Overview of Early Vision in InceptionV1",
+        "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter",
+        2020,
+        "https://distill.pub/2020/circuits/early-vision",
+    ),
+    "cd": Article(
+        "Curve Detectors",
+        "Nick Cammarata, Gabriel Goh, Shan Carter, Ludwig Schubert, Michael Petrov, Chris Olah",
+        2020,
+        "https://distill.pub/2020/circuits/curve-detectors",
+    ),
+    "cc": Article(
+        "Curve Circuits",
+        "Nick Cammarata, Gabriel Goh, Shan Carter, Chelsea Voss, Ludwig Schubert, Chris Olah",
+        2021,
+        "https://distill.pub/2020/circuits/curve-circuits",
+    ),
+    "fe": Article(
+        "High-Low Frequency Detectors",
+        "Ludwig Schubert, Chelsea Voss, Nick Cammarata, Gabriel Goh, Chris Olah",
+        2021,
+        "https://distill.pub/2020/circuits/frequency-edges",
+    ),
+    "vw": Article(
+        "Visualizing Weights",
+        "Chelsea Voss, Nick Cammarata, Gabriel Goh, Michael Petrov, Ludwig Schubert, Ben Egan, Swee Kiat Lim, "
+        "Chris Olah",
+        2021,
+        "https://distill.pub/2020/circuits/visualizing-weights",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Some pictures that belong together.
+
+    Attributes:
+        pictures: [H, W, C] in [0, 1] each, of any sizes.
+        captions: one for each, or none.
+        title: above them.
+        columns: how many stand in a row; all by default.
+        scale: how many times larger each is shown, for pictures of few pixels.
+    """
+
+    pictures: Sequence[np.ndarray] | np.ndarray
+    captions: Sequence[str] = ()
+    title: str = ""
+    columns: int | None = None
+    scale: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a figure gives.
+
+    Attributes:
+        panels: what is shown, from top to bottom.
+        data: the numbers behind it, JSON-able.
+    """
+
+    panels: Sequence[Panel]
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a figure is made with.
+
+    Attributes:
+        model: the model.
+        options: what the figure says of units, layers and classes for this model, with the user's own in their place.
+        steps: number of updates of each picture.
+        seed: of all random draws.
+        image: path of the user's picture, for figures that start from one; None for the figure's own.
+        fast: whether a draft will do.
+        verbose: show progress.
+    """
+
+    model: Model
+    options: Mapping[str, Any]
+    steps: int
+    seed: int = 0
+    image: str | None = None
+    fast: bool = False
+    verbose: bool = False
+
+
+Make = Callable[[Settings], Result]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the catalogue.
+
+    Attributes:
+        name: of the command.
+        title: one line.
+        article: key of `ARTICLES`.
+        figure: which figure of the article.
+        make: makes it.
+        steps: updates of each picture in the article; 0 where nothing is optimised.
+        fast_steps: of a draft.
+        options: model's name -> what the figure shows for it.
+        fast_options: what a draft has instead.
+        see: what to see in it.
+    """
+
+    name: str
+    title: str
+    article: str
+    figure: str
+    make: Make
+    steps: int
+    fast_steps: int
+    options: Mapping[str, Mapping[str, Any]]
+    fast_options: Mapping[str, Any]
+    see: str
+
+    def options_for(self, model: str | None, fast: bool = False) -> dict[str, Any]:
+        """What the figure shows for a model.
+
+        Raises:
+            ValueError: nothing is known for it; the error says for which it is.
+        """
+        if model is None or model not in self.options:
+            known = ", ".join(self.options)
+            raise ValueError(
+                f"The figure {self.name} names no units for {model}: choose one of {known}, or give --units."
+            )
+        return {**self.options[model], **(self.fast_options if fast else {})}
+
+
+_FIGURES: dict[str, Figure] = {}
+
+
+def figure(
+    name: str,
+    title: str,
+    *,
+    of: str,
+    steps: int,
+    options: Mapping[str, Mapping[str, Any]],
+    see: str,
+    fast_steps: int = 64,
+    fast_options: Mapping[str, Any] | None = None,
+) -> Callable[[Make], Make]:
+    """Adds a function to the catalogue.
+
+    Args:
+        name: of the command; its first part is the article's key.
+        title: one line.
+        of: which figure of the article.
+        steps: updates of each picture in the article.
+        options: model's name -> units, layers and classes.
+        see: what to see in it.
+        fast_steps, fast_options: of a draft that takes less than a minute on two cores.
+    """
+    if name in _FIGURES:
+        raise ValueError(f"Two figures are called {name!r}.")
+
+    def decorate(make: Make) -> Make:
+        article = name.split("-")[0]
+        _FIGURES[name] = Figure(
+            name, title, article, of, make, steps, fast_steps, options, dict(fast_options or {}), see
+        )
+        return make
+
+    return decorate
+
+
+@functools.cache
+def catalogue() -> Mapping[str, Figure]:
+    """All figures by name, in the order of the articles."""
+    package = importlib.import_module("lucid_port.figures.distill")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    order = list(ARTICLES)
+    return dict(sorted(_FIGURES.items(), key=lambda item: order.index(item[1].article)))
+
+
+def find_figure(name: str) -> Figure:
+    """A figure by its name.
+
+    Raises:
+        ValueError: there is none of this name; the error offers the nearest.
+    """
+    found = catalogue().get(name)
+    if found is None:
+        hint = nearest_names(name, catalogue()) or " 'lucid-port figure list' prints their names."
+        raise ValueError(f"No figure is called {name!r}.{hint}")
+    return found

@@ -1,0 +1,1 @@
+"""The catalogue's figures, one module for each family of articles."""

@@ -1,0 +1,164 @@
+"""Makes a figure and writes it: a picture, a page, and the recipe beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.atomic import write_bytes
+from lucid_port.figures.base import Figure, Result, Settings, find_figure
+from lucid_port.figures.page import page
+from lucid_port.figures.sheet import compose
+from lucid_port.misc.io.saving import save
+from lucid_port.optvis.fingerprints import fingerprint
+from lucid_port.optvis.recipe import made_here
+from lucid_port.optvis.unit_batches import own_device
+
+__all__ = ["MARK", "Request", "is_request", "make", "open_request", "write"]
+
+MARK = "lucid_port_figure"
+FORMAT = 1
+DEFAULT_MODEL = "InceptionV1"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A figure as it was asked for.
+
+    Attributes:
+        figure: its name.
+        model: a name of the catalogue, or a path.
+        like: the model whose units the figure takes, where `model` is a path.
+        options: the user's own units, layers and classes.
+        steps: updates of each picture; the article's by default, fewer for a draft.
+        seed: of all random draws.
+        image: path of the user's picture.
+        fast: whether a draft will do.
+    """
+
+    figure: str
+    model: str = DEFAULT_MODEL
+    like: str | None = None
+    options: Mapping[str, Any] | None = None
+    steps: int | None = None
+    seed: int = 0
+    image: str | None = None
+    fast: bool = False
+
+    def command(self) -> str:
+        """The command line that asks for the same."""
+        words = ["lucid-port", "figure", self.figure, "--model", self.model]
+        flags: dict[str, Any] = {"--like": self.like, "--steps": self.steps, "--image": self.image}
+        for flag, value in flags.items():
+            words += [] if value is None else [flag, str(value)]
+        units = (self.options or {}).get("units")
+        words += ["--units", ",".join(map(str, units))] if units else []
+        words += ["--seed", str(self.seed)] if self.seed else []
+        return shlex.join([*words, *(["--fast"] if self.fast else [])])
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Request:
+        """The request in plain data.
+
+        Raises:
+            ValueError: it is of another version, or lacks the figure's name.
+        """
+        if data.get(MARK) != FORMAT or not isinstance(data.get("figure"), str):
+            raise ValueError(f"The figure's recipe is damaged, or of another version than {FORMAT}.")
+        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        return cls(**known)
+
+
+def is_request(data: Any) -> bool:
+    """Whether plain data say that they are a figure's recipe."""
+    return isinstance(data, Mapping) and MARK in data
+
+
+def open_request(request: Request) -> Any:
+    """The model of a request: that of the catalogue, or a file that is fed and labelled as the model it is like.
+
+    Raises:
+        ValueError: there is no such model, or nothing says how the file wants to be fed.
+        FileNotFoundError: its file could be found nowhere.
+    """
+    from lucid_port.modelzoo.catalogue import entry
+    from lucid_port.modelzoo.nets_factory import open_model
+    from lucid_port.modelzoo.vision_models import MODELS
+
+    if request.like is None or request.model in MODELS:
+        return open_model(request.model)
+    return MODELS[entry(request.like).name](request.model)
+
+
+def make(request: Request, model: Any, verbose: bool = False) -> Result:
+    """Makes a figure.
+
+    Args:
+        request: what was asked for.
+        model: the opened model, on its device.
+        verbose: show progress.
+
+    Raises:
+        ValueError: there is no such figure, or it names no units for this model.
+    """
+    figure = find_figure(request.figure)
+    return figure.make(_settings(figure, request, model, verbose))
+
+
+def _settings(figure: Figure, request: Request, model: Any, verbose: bool) -> Settings:
+    own = dict(request.options or {})
+    own_name = request.model if request.model in figure.options else getattr(model, "name", request.model)
+    named = request.like or own_name
+    known = figure.options_for(named, request.fast) if named in figure.options or not own else {}
+    steps = request.steps
+    if steps is None:
+        steps = figure.fast_steps if request.fast else figure.steps
+    return Settings(model, {**known, **own}, steps, request.seed, request.image, request.fast, verbose)
+
+
+def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose: bool = False) -> Sequence[Path]:
+    """Makes a figure and writes NAME.png, NAME.html and NAME.json into a folder.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        ValueError: as `make`.
+        OSError: the folder cannot be written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    result = make(request, model, verbose)
+    figure = find_figure(request.figure)
+    data = _recipe(request, model, result)
+    steps = _settings(figure, request, model, verbose).steps
+    facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": round(time.monotonic() - started)}
+    paths = [folder / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
+    text = json.dumps(data, indent=1)
+    save(compose(result.panels), paths[0], domain=None, metadata=text)
+    write_bytes(paths[1], page(figure, result, facts, request.command()).encode())
+    write_bytes(paths[2], text.encode())
+    return paths
+
+
+def _recipe(request: Request, model: Any, result: Result) -> dict[str, Any]:
+    asked = {name: getattr(request, name) for name in Request.__dataclass_fields__}
+    made = {"fingerprint": fingerprint(model.network), **made_here(own_device(model))}
+    return {MARK: FORMAT, **asked, "made_with": made, "data": _plain(result.data)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

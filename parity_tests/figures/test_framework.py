@@ -1,0 +1,109 @@
+"""The catalogue of figures, and what one writes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters.writer import write_graph_def
+from lucid_port.cli import main
+from lucid_port.figures.base import ARTICLES, Panel, catalogue
+from lucid_port.figures.run import Request
+from lucid_port.figures.sheet import compose
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    """A small network with InceptionV1's names, and where it stands in the search path."""
+    path = tmp_path_factory.mktemp("models") / "InceptionV1.pb"
+    write_graph_def(seeded_inceptionv1(width=0.05), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def found(graph, monkeypatch):
+    monkeypatch.setenv("LUCID_PORT_MODELZOO", str(graph.parent))
+
+
+def run(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_every_figure_says_what_it_needs():
+    for name, figure in catalogue().items():
+        assert figure.name == name
+        assert figure.article in ARTICLES
+        assert "InceptionV1" in figure.options
+        assert figure.title
+        assert figure.see
+        assert figure.make.__doc__
+
+
+def test_a_picture_a_page_and_a_recipe(tmp_path, capsys):
+    units = "mixed3a:1,mixed3b:2"
+    assert run("figure", "fv-channel", "--units", units, "--steps", 2, "-o", tmp_path) == 0
+    names = ["fv-channel.png", "fv-channel.html", "fv-channel.json"]
+    assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in names]
+    text = (tmp_path / "fv-channel.html").read_text()
+    assert text.count("data:image/png;base64,") == 2
+    assert "mixed3a:1" in text
+    assert "http" not in text.replace("https://distill.pub", "")
+    recipe = json.loads((tmp_path / "fv-channel.json").read_text())
+    assert recipe["data"]["units"] == ["mixed3a:1", "mixed3b:2"]
+    with Image.open(tmp_path / "fv-channel.png") as picture:
+        assert json.loads(picture.info["lucid_port"]) == recipe
+
+
+def test_its_recipe_makes_it_again(tmp_path):
+    assert run("figure", "fv-channel", "--steps", 2, "--units", "mixed3a:1", "-o", tmp_path / "a") == 0
+    assert run("run", tmp_path / "a/fv-channel.json", "-o", tmp_path / "b") == 0
+    assert (tmp_path / "a/fv-channel.png").read_bytes() == (tmp_path / "b/fv-channel.png").read_bytes()
+
+
+def test_a_path_takes_the_units_of_a_model_like_it(tmp_path, graph, capsys):
+    other = ["--model", graph, "-o", tmp_path, "--steps", 1]
+    assert run("figure", "fv-channel", *other) == 1
+    assert "which values" in capsys.readouterr().err
+    assert run("figure", "fv-channel", *other, "--like", "InceptionV1", "--units", "mixed3a:1") == 0
+    assert "mixed3a:1" in (tmp_path / "fv-channel.html").read_text()
+
+
+def test_the_command_line_that_a_page_names():
+    request = Request("fv-channel", "my model.pb", options={"units": ["a:1", "b:2"]}, steps=3, seed=1, fast=True)
+    assert request.command() == (
+        "lucid-port figure fv-channel --model 'my model.pb' --steps 3 --units a:1,b:2 --seed 1 --fast"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fv-chanel"], "No figure is called 'fv-chanel'. Did you mean"),
+        (["fv-channel", "--units", "mixed9:1", "--steps", "1"], "mixed9"),
+        (["fv-channel", "--model", "InceptionV4_slim"], "InceptionV4_slim"),
+    ],
+)
+def test_what_cannot_be_made(tmp_path, capsys, arguments, words):
+    assert run("figure", *arguments, "-o", tmp_path) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_the_list(capsys):
+    assert run("figure", "list", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(catalogue())
+
+
+def test_sheets_hold_pictures_of_any_size():
+    small, large = np.zeros((10, 20, 3)), np.full((30, 40, 4), 0.5)
+    large[..., 3] = 0
+    sheet = compose([Panel([small, large], ["a", "b" * 99], "title"), Panel([small[..., :1]], scale=3)])
+    assert sheet.shape[2] == 3
+    assert (sheet == 0).any()
+    assert sheet.shape[1] == 2 * 40 + 4 + 24
+    with pytest.raises(ValueError, match="no pictures"):
+        compose([Panel([])])
