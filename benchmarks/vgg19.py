@@ -7,6 +7,7 @@ caffe-tensorflow gives them. Weights are uniform, as wide as keeps the activatio
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,7 @@ def write(path: Path, seed: int = 0) -> Path:
         features = width
     graph.op("prob", "Softmax", [x])
     return graph.write(path)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

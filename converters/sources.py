@@ -40,6 +40,7 @@ class Options:
 
     input_name: str | None = None
     metadata: Metadata | None = None
+    fold: bool | None = None
     outputs: Sequence[str] | None = None
     signature: str | None = None
     tags: Sequence[str] | None = None
@@ -47,6 +48,7 @@ class Options:
     keep_pb: str | os.PathLike[str] | None = None
     prototxt: str | os.PathLike[str] | None = None
     geometry: str | None = None
+    layout: str | None = None
     progress: Progress | None = None
 
     def given(self) -> dict[str, Any]:
@@ -84,11 +86,13 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Any:
         **options: None, or left out, where the source says it itself:
             input_name: the input, where there are several;
             metadata: what the model wants to be fed (`Metadata`), unless a saved folder says so;
+            fold: of a graph of TensorFlow, whether evaluations fold batch norms into convolutions (see `convert`);
             outputs: of a checkpoint or a SavedModel, the nodes to keep, with all that they need;
             signature, tags: which of a SavedModel's signatures and graphs;
             tensorflow_python: a Python that has TensorFlow, for the freezing of checkpoints and SavedModels;
             keep_pb: file that the frozen graph of these is kept in;
             prototxt, geometry: of a Caffe network (see `converters.from_caffe`);
+            layout: of an ONNX file's image, "NCHW" or "NHWC" (see `converters.from_onnx`);
             progress: told how far it has come (`converters.progress`).
 
     Returns:
@@ -153,7 +157,7 @@ def _exists(path: Path) -> bool:
 
 
 def _read_frozen(path: Path, options: Options) -> Any:
-    return convert(path, **options.some("input_name", "metadata", "progress"))
+    return convert(path, **options.some("input_name", "metadata", "fold", "progress"))
 
 
 def _read_saved(path: Path, options: Options) -> Any:
@@ -176,7 +180,7 @@ def _read_checkpoint(path: Path, options: Options) -> Any:
 def _convert_frozen(frozen: freeze.Frozen, options: Options) -> Any:
     if options.keep_pb is not None:
         freeze.keep(frozen, options.keep_pb)
-    told = options.some("input_name", "metadata", "progress")
+    told = options.some("input_name", "metadata", "fold", "progress")
     return convert(frozen.data, **{"input_name": frozen.input_name, **told})
 
 
@@ -196,12 +200,12 @@ def _read_caffe(path: Path, options: Options) -> Any:
 def _read_onnx(path: Path, options: Options) -> Any:
     from converters.onnx import from_onnx
 
-    return from_onnx(path, **options.some("input_name", "metadata"))
+    return from_onnx(path, **options.some("input_name", "layout", "metadata"))
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
 
-FREEZING = frozenset({"input_name", "outputs", "tensorflow_python", "keep_pb"})
+FREEZING = frozenset({"input_name", "fold", "outputs", "tensorflow_python", "keep_pb"})
 FROZEN_SUFFIXES = (".pb", ".graphdef", "")
 NODE_TAG = b"\x0a"  # how a GraphDef begins that has a node
 
@@ -249,9 +253,9 @@ KINDS: tuple[Kind, ...] = (
         "an ONNX file (.onnx)",
         lambda path: path.suffix.lower() == ".onnx",
         _read_onnx,
-        frozenset({"input_name"}),
+        frozenset({"input_name", "layout"}),
     ),
-    Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, frozenset({"input_name"})),
+    Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, frozenset({"input_name", "fold"})),
 )
 
 SUFFIXES = (".pb", freeze.META, ".onnx", ".caffemodel", ".prototxt", ".json")

@@ -49,6 +49,7 @@ def command(
 
     lucid-port convert model.ckpt-1000.meta -o model --keep-pb model.pb
     """
+    from converters import ConvertedModel
     from converters.storage import check_target, save
 
     check_target(output, overwrite)
@@ -65,6 +66,10 @@ def command(
     options = {key: value for key, value in told.items() if value is not None}
     with progress_bar() as progress:
         network = _open(source, input_name, {**options, "progress": progress}, check)
+        if not isinstance(network, ConvertedModel):
+            raise ValueError(
+                f"{source} needs no conversion: the other commands take it as it is, lucid-port render too."
+            )
         save(network, output, overwrite=overwrite, standalone=standalone, progress=progress)
     typer.echo(f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}")
 

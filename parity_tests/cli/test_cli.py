@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 
 import pytest
 
@@ -67,6 +69,60 @@ def test_convert_does_not_overwrite_unless_told(graph, tmp_path, capsys):
     assert run("convert", graph, "-o", tmp_path / "out") == 1
     fails(capsys, 1, "exists already")
     assert run("convert", graph, "-o", tmp_path / "out", "--overwrite") == 0
+
+
+def test_convert_freezes_and_keeps_the_frozen_graph(graph, tmp_path, capsys):
+    """With a program in TensorFlow's place, which answers with the small graph."""
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported" / "saved_model.pb").touch()
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport json, shutil, sys\n"
+        "if '-c' in sys.argv:\n    sys.exit(print('2.21.0'))\n"
+        "job = json.load(open(sys.argv[-1]))\n"
+        f"shutil.copy({str(graph)!r}, job['graph'])\n"
+        "reply = {'input': 'input', 'outputs': job['outputs'], 'tensorflow': '2.21.0'}\n"
+        "json.dump(reply, open(job['reply'], 'w'))\n"
+    )
+    python.chmod(0o755)
+    arguments = [
+        "--tensorflow-python",
+        python,
+        "--keep-pb",
+        tmp_path / "kept.pb",
+        "--outputs",
+        "block/relu, block/tanh",
+    ]
+    assert run("convert", tmp_path / "exported", "-o", tmp_path / "out", *arguments) == 0
+    assert "outputs block/tanh" in capsys.readouterr().out
+    assert (tmp_path / "kept.pb").read_bytes() == graph.read_bytes()
+
+
+def test_convert_refuses_options_of_other_sources(graph, tmp_path, capsys):
+    assert run("convert", graph, "-o", tmp_path / "out", "--signature", "x") == 1
+    fails(capsys, 1, "takes no signature")
+
+
+@pytest.mark.parametrize(("name", "word"), [("x.h5", "model.export"), ("x.pth", "from_torch"), ("x.ckpt", ".meta")])
+def test_files_that_are_not_read_say_what_to_do(name, word, tmp_path, capsys):
+    (tmp_path / name).touch()
+    assert run("convert", tmp_path / name, "-o", tmp_path / "out") == 1
+    fails(capsys, 1, word, "frozen TensorFlow graph (.pb)")
+
+
+def test_progress_is_for_terminals(graph, tmp_path, capsys, monkeypatch):
+    from lucid_port.cli import console
+
+    monkeypatch.setattr(console, "PROGRESS_AFTER", 0.0)
+    assert run("convert", graph, "-o", tmp_path / "out") == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    with console.progress_bar() as report:
+        report("reading", 0.5)
+        time.sleep(0.3)
+    captured = capsys.readouterr()
+    assert "reading" in captured.err
+    assert captured.out == ""
 
 
 def test_check_compares_with_the_committed_references(tmp_path, capsys):
