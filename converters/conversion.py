@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 
 import numpy as np
 import torch
@@ -80,10 +81,19 @@ def _weights(value: np.ndarray, taken: set[int]) -> Tensor:
         value: the values, of any type.
         taken: arrays that are tensors already; an array that this conversion made becomes one without a copy, once.
     """
-    if value.ndim == 4:
-        return torch.from_numpy(np.array(value.transpose(0, 2, 3, 1), np.float32, order="C")).permute(0, 3, 1, 2)
     own = value.dtype == np.float32 and value.flags.owndata and value.flags.carray and id(value) not in taken
-    if not own:
-        value = np.array(value, np.float32, order="C")
-    taken.add(id(value))
-    return torch.from_numpy(value)
+    if own and value.ndim != 4:
+        taken.add(id(value))
+        return torch.from_numpy(value)
+    copied = _readable(np.asarray(value, np.float32))
+    layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+    return torch.empty(value.shape, memory_format=layout).copy_(copied)
+
+
+def _readable(value: np.ndarray) -> Tensor:
+    """An array's values as a tensor that is only read: torch turns matrices round in blocks, which numpy does not."""
+    if any(stride < 0 for stride in value.strides):  # which torch does not have
+        value = value.copy()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(value)

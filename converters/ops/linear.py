@@ -12,11 +12,10 @@ from converters.ops.registry import Call, Operation, Read, Value, image, registe
 from converters.ops.window import padding, spatial
 
 
-def _convolution(op: Operation, kernel: np.ndarray, in_channels: int, groups: int) -> Call:
+def _convolution(op: Operation, weight: np.ndarray, in_channels: int, groups: int) -> Call:
     known = op.image_channels(0)
     if known is not None and known != in_channels:
         raise op.error(f"reads {known} channels, but its weights take {in_channels}")
-    weight = np.ascontiguousarray(kernel)
     arguments = {
         "in_channels": in_channels,
         "out_channels": weight.shape[0],
@@ -77,7 +76,7 @@ def conv2d_transpose(op: Operation) -> Call:
     dilation = spatial(op, "dilations", (1, 1, 1, 1))
     if dilation != (1, 1):
         arguments["dilation"] = dilation
-    weight = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
+    weight = kernel.transpose(3, 2, 0, 1)
     shape = image(channels, layout)
     return Call("ConvTranspose2d", shape, arguments, {"weight": weight}, inputs=(Read(2, layout),), layout=layout)
 
@@ -103,7 +102,7 @@ def matmul(op: Operation) -> Call:
     if second.constant is None or first.constant is not None or op.flag("transpose_a"):
         return _products(op, op.flag("transpose_a"), op.flag("transpose_b"))
     matrix = op.constant(1, rank=2)  # in, out
-    weight = np.ascontiguousarray(matrix if op.flag("transpose_b") else matrix.T)
+    weight = matrix if op.flag("transpose_b") else matrix.T
     features, inputs = weight.shape
     if first.channels not in (None, inputs):
         raise op.error(f"multiplies rows of {first.channels} by a matrix of {inputs} rows")
