@@ -18,9 +18,9 @@ from converters.errors import (
     TensorFlowMissingError,
     UnsupportedOpsError,
 )
+from converters.lower import supported_ops
 from converters.model import ConvertedModel, LayerInfo
 from converters.onnx import from_onnx
-from converters.ops import supported_ops
 from converters.program import Metadata
 from converters.sources import open_source
 from converters.storage import load, save

@@ -23,6 +23,7 @@ def convert(
     *,
     input_name: str | None = None,
     metadata: Metadata | None = None,
+    fold: bool = False,
     progress: Progress = silent,
 ) -> ConvertedModel:
     """Converts a frozen TensorFlow graph.
@@ -32,6 +33,8 @@ def convert(
         input_name: the input, where the graph has several or its input is not a placeholder.
         metadata: what the model wants to be fed, where the caller knows it; otherwise the graph's own
             `lucid_metadata_json` node says, where it has one.
+        fold: whether evaluations fold batch norms into the convolutions before them, where nobody asks for what lies
+            between. Values then differ by rounding.
         progress: told how far it has come.
 
     Returns:
@@ -51,7 +54,8 @@ def convert(
     graph = data if isinstance(data, Graph) else read_graph(data, name)
     program, state = _lower(graph, input_name, metadata, progress)
     del data
-    return ConvertedModel(program.from_source(sha256) if sha256 else program, state)
+    program = program.from_source(sha256) if sha256 else program
+    return ConvertedModel(program.folded() if fold else program, state)
 
 
 def _lower(

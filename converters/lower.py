@@ -14,10 +14,10 @@ from converters.errors import GraphError, UnsupportedOpsError
 from converters.evaluate import EVALUATORS, NotKnownError, evaluate
 from converters.graph import NCHW, NHWC, Graph, Node, Output
 from converters.intervals import Interval
-from converters.ops import Call, Operation, Read, Value, lookup
+from converters.ops import Call, Operation, Read, Value, lookup, registered_ops
 from converters.ops.registry import image
 from converters.program import Metadata, Program, Step, module_names
-from converters.simplify import simplify
+from converters.simplify import OPS, require_decided, simplify
 from converters.sizes import Size, shape_of
 
 # Lucid writes a model's metadata into its graph as JSON, in a constant of this name.
@@ -36,6 +36,12 @@ LAYOUT_OPS = frozenset(
     | {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
 )
 TURNS = {(0, 3, 1, 2): NHWC, (0, 2, 3, 1): NCHW}  # how the value lies that is turned so
+
+
+def supported_ops() -> list[str]:
+    """Every op that converts, sorted: what a layer computes, what is computed at conversion, and what goes before."""
+    return sorted({*registered_ops(), *EVALUATORS, *SHAPE_OPS, *OPS})
+
 
 Tensors = dict[str, Mapping[str, np.ndarray]]
 
@@ -176,6 +182,7 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
     graph = simplify(graph, graph[metadata.input_name].name)
     entry = graph[metadata.input_name]
     reached = list(_reached(graph, entry.name))
+    require_decided(graph, reached)
     _require_supported(graph, reached)
     layout = _input_layout(graph, reached)
     value = Value(_input_shape(entry, layout), layout=layout)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from converters.errors import InputSizeError, LayerNotFoundError
+from converters.folding import folded_convolutions
 from converters.fusion import (
     Function,
     Functions,
@@ -188,12 +189,14 @@ class ConvertedModel(nn.Module):
     def _subgraph_to_run(self, names: Sequence[str], functions: Functions) -> tuple[fx.GraphModule, bool]:
         """As `subgraph`, with other layers in the place of some, unless somebody watches those; and whether it is so.
 
-        Each convolution and its bias are one layer, and some ops are the functions given.
+        Each convolution and its bias are one layer, or with all else behind it that works channel by channel where the
+        program wants that folded, and some ops are the functions given.
         """
         key = self._key(names), functions
         if key not in self._lean_graphs:
-            substitutes = {
-                **biased_convolutions(self.program, key[0], self),
+            together = folded_convolutions if self.program.fold else biased_convolutions
+            substitutes: dict[str, Substitute] = {
+                **together(self.program, key[0], self),
                 **other_functions(self.program, key[0], self, functions),
             }
             replaced = tuple(layer for substitute in substitutes.values() for layer in substitute.replaced)

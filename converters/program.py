@@ -154,6 +154,7 @@ class Program:
         fingerprint: the source graph's `Graph.fingerprint()`.
         source_sha256: SHA-256 of the source's bytes; None where the source was no file.
         input_layout: how the input's axes lie in its tensor, which is (N, C, H, W): NHWC or NCHW in TensorFlow.
+        fold: whether an evaluation may fold batch norms and the like into the convolutions before them.
     """
 
     metadata: Metadata
@@ -163,6 +164,7 @@ class Program:
     fingerprint: str
     source_sha256: str | None = None
     input_layout: str = NHWC
+    fold: bool = False
 
     def __post_init__(self) -> None:
         made = {self.metadata.input_name: 1}  # and how many outputs it has
@@ -203,6 +205,10 @@ class Program:
         """The same program, saying which file it came from."""
         return replace(self, source_sha256=sha256)
 
+    def folded(self) -> Program:
+        """The same program, evaluated with batch norms folded into convolutions."""
+        return replace(self, fold=True)
+
     def to_json(self) -> dict[str, Any]:
         data = {f.name: getattr(self, f.name) for f in fields(self)}
         return data | {"metadata": self.metadata.to_json(), "steps": [step.to_json() for step in self.steps]}
@@ -218,6 +224,7 @@ class Program:
                 fingerprint=data["fingerprint"],
                 source_sha256=data["source_sha256"],
                 input_layout=data.get("input_layout", NHWC),
+                fold=bool(data.get("fold", False)),
             )
         except (KeyError, TypeError) as error:
             raise GraphError(f"The saved model's description is damaged: it lacks or garbles {error}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from converters.constants import Constants
 from converters.errors import GraphError
 from converters.graph import Graph, Node, Output
 
+OPS = frozenset({"Switch", "Merge", "PlaceholderWithDefault", "IdentityN"})
 SWITCH, MERGE = "Switch", "Merge"
 DEFAULTS = "PlaceholderWithDefault"
 SEVERAL = "IdentityN"
@@ -30,6 +32,20 @@ def simplify(graph: Graph, entry: str) -> Graph:
     if not any(node.op == SWITCH or node.op in (DEFAULTS, SEVERAL) for node in graph.nodes.values()):
         return graph
     return Graph(_Simplifier(graph, entry).nodes())
+
+
+def require_decided(graph: Graph, names: Iterable[str]) -> None:
+    """Refuses conditions that are left.
+
+    Raises:
+        GraphError: one of the named nodes is a Switch or a Merge.
+    """
+    for node in (graph.nodes[name] for name in names):
+        if node.op in (SWITCH, MERGE):
+            raise GraphError(
+                f"Node {node.name!r} ({node.op}) depends on {node.inputs[-1]}, which is no constant: only branches "
+                "that a constant decides convert, so freeze the graph with it set (such as is_training to false)."
+            )
 
 
 class _Simplifier:

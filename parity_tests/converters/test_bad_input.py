@@ -337,3 +337,127 @@ def test_sizes_that_do_not_fit_name_the_layer():
     for name in ("joined", "sum"):
         with pytest.raises(converters.InputSizeError, match=f"'{name}' cannot be computed for images of 8x8"):
             model.activations(torch.zeros(1, 3, 8, 8), [name])
+
+
+def small_op(op: str, *constants, inputs=("relu",), **attrs) -> GraphDef:
+    """The small graph with one more op, some of whose inputs are constants."""
+    graph = small_graph()
+    given = [graph.const(f"c{number}", value) for number, value in enumerate(constants)]
+    graph.op("bad", op, [*inputs, *given], **attrs)
+    return graph.graph_def()
+
+
+INTS = np.int32
+
+
+@pytest.mark.parametrize(
+    ("graph", "word"),
+    [
+        (lambda: small_op("SplitV", np.array([1, 2], INTS), INTS(3), num_split=2), "splits"),
+        (lambda: small_op("SplitV", np.array([-1, -1], INTS), INTS(3), num_split=2), "splits"),
+        (lambda: small_op("Unpack", num=5, axis=3), "apart"),
+        (lambda: small_op("Unpack", num=10**6, axis=1), "gives"),
+        (lambda: small_op("Pack", axis=9, N=1), "axis 9"),
+        (lambda: small_op("ExpandDims", INTS(9)), "axis 9"),
+        (lambda: small_op("Transpose", np.array([0, 1, 1, 2], INTS)), "order"),
+        (lambda: small_op("Tile", np.array([2], INTS)), "repeats"),
+        (lambda: small_op("Tile", np.array([2**30, 1, 1, 1], INTS)), "times"),
+        (lambda: small_op("Reshape", np.array([-1, -1], INTS)), "no shape"),
+        (lambda: small_op("Reshape", np.full(9, 1, INTS)), "no shape"),
+        (lambda: small_op("Reshape", np.array([2**30, 2**30], INTS)), "more than"),
+        (lambda: small_op("ResizeBilinear", np.array([0, 5], INTS)), "resizes"),
+        (lambda: small_op("ResizeBilinear", np.array([2**20, 5], INTS)), "resizes"),
+        (
+            lambda: small_op(
+                "ResizeBilinear", np.array([4, 5], INTS), align_corners=True, half_pixel_centers=True
+            ),
+            "both",
+        ),
+        (lambda: small_op("MirrorPad", np.zeros((4, 2), INTS), mode="WRAP"), "mode"),
+        (lambda: small_op("Pad", np.full((4, 2), -1, INTS)), "pads"),
+        (lambda: small_op("Pad", np.full((4, 2), 10**6, INTS)), "padding"),
+        (lambda: small_op("SpaceToBatchND", np.array([0, 2], INTS), np.zeros((2, 2), INTS)), "blocks"),
+        (lambda: small_op("SpaceToBatchND", np.array([2, 2], INTS), np.zeros((1, 2), INTS)), "blocks"),
+        (lambda: small_op("DepthToSpace", block_size=3), "channels"),
+        (lambda: small_op("StridedSlice", *(np.array([n], INTS) for n in (0, 1, 0))), "stride"),
+        (lambda: small_op("StridedSlice", *(np.zeros(n, INTS) for n in (1, 2, 1))), "length"),
+        (lambda: small_op("GatherV2", np.array([7], INTS), INTS(3)), "positions"),
+        (lambda: small_op("Sum", np.array([4], INTS)), "axis 4"),
+        (lambda: small_op("ArgMax", np.array([0, 1], INTS)), "axes"),
+        (lambda: small_op("BatchMatMul", np.ones((5, 5), np.float32)), "multiplies"),
+        (lambda: small_op("MatMul", np.ones((5, 5), np.float32)), "rank 2"),
+        (lambda: small_op("AddV2", np.ones((3,), np.float32)), "do not fit"),
+        (lambda: small_op("Select", inputs=("relu", "relu", "input")), "do not fit"),
+        (lambda: small_op("Cast", SrcT=np.float32, DstT="DT_STRING"), "type"),
+        (lambda: small_op("Conv2D", np.ones((1, 1, 4, 2), np.float32), data_format="NCHW", padding="SAME",
+                          strides=[1, 2, 2, 1]), "strides"),
+    ],
+)  # fmt: skip
+def test_ops_that_make_no_sense(graph, word):
+    refuses(graph(), "'bad'", word)
+
+
+def computed_size(w: GraphWriter) -> str:
+    """The images' height."""
+    shape = w.op("shape", "Shape", ["relu"], out_type=INTS)
+    bounds = [w.const(f"s/{name}", np.array([value], INTS)) for name, value in (("at", 1), ("end", 2), ("step", 1))]
+    return w.op("size", "StridedSlice", [shape, *bounds], T=INTS, Index=INTS, shrink_axis_mask=1)
+
+
+def test_a_size_that_takes_too_many_steps():
+    """Doubled 100 times, an expression has more parts than any memory."""
+    graph = small_graph()
+    x = computed_size(graph)
+    for number in range(100):
+        x = graph.op(f"twice{number}", "Add", [x, x], T=INTS)
+    graph.op("bad", "Reshape", ["relu", graph.op("target", "Pack", [x], T=INTS, N=1, axis=0)], Tshape=INTS)
+    refuses(graph.graph_def(), "too many steps")
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"), [("Fill", [2**15, 2**15]), ("Tile", [2**20, 2**10]), ("BroadcastTo", [2**15, 2**15])]
+)
+def test_constants_that_would_be_huge(op, shape):
+    graph = small_graph()
+    value = graph.const("value", np.float32(1) if op == "Fill" else np.ones((1, 1), np.float32))
+    target = graph.const("target", np.array(shape, INTS))
+    huge = graph.op("huge", op, [target, value] if op == "Fill" else [value, target])
+    graph.op("y", "AddV2", ["relu", huge])
+    tracemalloc.start()
+    refuses(graph.graph_def(), "'huge'", "values")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_live_dropout_says_what_to_do():
+    graph = small_graph()
+    shape = graph.op("shape", "Shape", ["relu"], out_type=INTS)
+    uniform = graph.op("uniform", "RandomUniform", [shape], T=INTS, dtype=np.float32)
+    mask = graph.op("mask", "Floor", [graph.op("add", "Add", [uniform, graph.const("keep", 0.5)])])
+    graph.op("dropped", "Mul", ["relu", mask])
+    refuses(graph.graph_def(), "'dropped'", "dropout", "inference mode")
+
+
+def test_a_condition_that_nothing_decides():
+    graph = small_graph()
+    training = graph.placeholder("is_training", [], np.bool_)
+    graph.op("switch", "Switch", ["relu", training])
+    graph.op("merge", "Merge", ["switch", "switch:1"], N=2)
+    refuses(graph.graph_def(), "'switch'", "is_training", "freeze")
+
+
+def test_a_matrix_of_a_constant_that_cannot_be_computed():
+    graph = small_graph()
+    value = graph.op(
+        "value", "Sub", [graph.const("a", np.ones(3, np.float32)), graph.const("b", np.ones(2, np.float32))]
+    )
+    graph.op("y", "AddV2", ["relu", value])
+    refuses(graph.graph_def(), "'value'", "cannot be")
+
+
+def test_computed_nan():
+    graph = small_graph()
+    root = graph.op("root", "Sqrt", [graph.const("negative", np.full(4, -1.0, np.float32))])
+    graph.op("y", "AddV2", ["relu", root])
+    refuses(graph.graph_def(), "'root'", "NaN")

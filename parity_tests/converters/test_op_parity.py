@@ -11,7 +11,7 @@ import torch
 
 import converters
 from converters.check import check_activations, check_gradients, check_refusals, model_input
-from converters.ops import supported_ops
+from converters.lower import supported_ops
 from converters.references import References, read_references
 from parity_tests.cases import CASES, Case
 from parity_tests.reference import OUTPUTS
