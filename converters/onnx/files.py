@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,27 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise GraphError(f"{file} is no ONNX model, or is cut short: {error}.") from error
     if not model.HasField("graph") or not model.graph.node or not model.opset_import:
         raise GraphError(f"{file} is no ONNX model, or is cut short: it has no graph.")
+    _check_names(model)
     fill_tensors(model, file.parent)
     return model
+
+
+def _check_names(model: onnx.ModelProto) -> None:
+    """Refuses names that are no text, which protobuf hands out as bytes, or as an error, when they are read."""
+    graph = model.graph
+    for node in graph.node:
+        own = (node.name, node.op_type, node.domain, *(attribute.name for attribute in node.attribute))
+        _check_text(own, node.input, node.output)
+    _check_text((tensor.name for tensor in graph.initializer), (value.name for value in graph.value_info))
+    _check_text((value.name for value in graph.input), (value.name for value in graph.output))
+    _check_text((model.producer_name,), (entry.domain for entry in model.opset_import))
+    _check_text(text for entry in model.metadata_props for text in (entry.key, entry.value))
+
+
+def _check_text(*texts: Iterable[str | bytes]) -> None:
+    for text in itertools.chain(*texts):
+        if isinstance(text, bytes):
+            raise GraphError(f"The file is damaged: it has a name that is no text, {text[:40]!r}.")
 
 
 def import_decode_error() -> type[Exception]:

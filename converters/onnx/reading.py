@@ -15,11 +15,20 @@ from torch import fx, nn
 
 from converters.errors import GraphError
 from converters.layers import LocalResponseNorm
-from converters.onnx.checks import check_control_flow, check_model, check_ops, check_opsets, check_windows
+from converters.onnx.checks import (
+    attributes,
+    check_control_flow,
+    check_model,
+    check_ops,
+    check_opsets,
+    check_windows,
+    node_error,
+)
 from converters.onnx.export import PROPERTY
 from converters.onnx.files import read_model
 from converters.onnx.packages import import_onnx, import_onnx2torch
 from converters.onnx.padding import PADDED, AutoPad
+from converters.onnx.resizing import Resize, convention_of
 from converters.onnx.rewriting import (
     choose_input,
     constants_to_initializers,
@@ -82,7 +91,7 @@ def from_onnx(
     try:
         prepared = prepare(read_model(path), input_name, layout)
     except UnicodeDecodeError as error:  # protobuf looks at text when it is asked for
-        raise GraphError(f"{path} is damaged: it has names that are no text ({error.object[:40]!r}).") from error
+        raise GraphError(f"The file is damaged: it has a name that is no text, {error.object[:40]!r}.") from error
     module = _converted(prepared)
     for parameter in module.parameters():
         if parameter.dim() == 4:
@@ -227,21 +236,31 @@ def _converted(prepared: Prepared) -> fx.GraphModule:
     Raises:
         GraphError: onnx2torch refuses a node, or computes it only about.
     """
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a Resize that is only about right, and is seen to below
         try:
             module: fx.GraphModule = import_onnx2torch().convert(prepared.model)
         except REFUSALS as error:
             raise GraphError(f"onnx2torch cannot convert the graph: {_one_line(error)}.") from error
-    inexact = [str(warning.message) for warning in said if "might differ" in str(warning.message)]
-    if inexact:
-        raise GraphError(f"onnx2torch converts a Resize only about: {inexact[0]}")
+    opset = next(entry.version for entry in prepared.model.opset_import if entry.domain == "")
     for node in prepared.model.graph.node:
         layer = module.get_submodule(node.name)
-        exact = _exact(layer, prepared.padding.get(node.output[0]), prepared.channels.get(node.output[0]))
+        if node.op_type == "Resize":
+            exact = _exact_resize(node, opset)
+        else:
+            exact = _exact(layer, prepared.padding.get(node.output[0]), prepared.channels.get(node.output[0]))
         if exact is not layer:
             module.add_submodule(node.name, exact)
     return module
+
+
+def _exact_resize(node: onnx.NodeProto, opset: int) -> nn.Module:
+    stated = attributes(node)
+    convention = convention_of(stated)
+    if convention is None or stated.get("exclude_outside") or opset < 11:  # before 11, it had no conventions
+        shown = {key: value for key, value in stated.items() if isinstance(value, str)}
+        raise node_error(node, f"resizes in a way that is not computed exactly: {shown}")
+    return Resize(*convention)
 
 
 def _exact(layer: nn.Module, padding: AutoPad | None, channels: int | None) -> nn.Module:

@@ -266,6 +266,28 @@ def test_lrn(size, runtime, tmp_path):
     )
 
 
+@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"mode": "linear", "coordinate_transformation_mode": "asymmetric"},
+        {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"},
+    ],
+)
+def test_resize(attributes, runtime, tmp_path):
+    x = values(2, 4, 5, 6)
+    for inputs, constant in (
+        (["x", "", "", "to"], np.int64([2, 4, 10, 18])),
+        (["x", "", "to"], np.float32([1, 1, 2, 3])),
+    ):
+        model = small_model([window("Resize", inputs, **attributes)], {"to": constant})
+        found = read(tmp_path, model).activations(torch.from_numpy(x), ["y"])["y"]
+        assert_close(found, run(runtime, model, {"x": x})["y:0"])
+
+
 # -- names, outputs, constants ----------------------------------------------------------------------------------------
 
 
@@ -559,9 +581,9 @@ def test_sizes_that_make_no_sense(change, words, tmp_path):
     refuses(tmp_path, model, *words)
 
 
-def test_resizes_that_onnx2torch_only_approximates(tmp_path):
+def test_resizes_that_are_only_approximated(tmp_path):
     node = helper.make_node("Resize", ["x", "", "s"], ["y"], mode="nearest", nearest_mode="ceil")
-    refuses(tmp_path, small_model([node], {"s": np.float32([1, 1, 2, 2])}), "Resize")
+    refuses(tmp_path, small_model([node], {"s": np.float32([1, 1, 2, 2])}), "not computed exactly", "'ceil'")
 
 
 def external_model(location: str, **more: str) -> onnx.ModelProto:
