@@ -18,6 +18,7 @@ from converters.ops import Call, Operation, Read, Value, lookup, registered_ops
 from converters.ops.registry import image
 from converters.program import Metadata, Program, Step, module_names
 from converters.simplify import OPS, require_decided, simplify
+from converters.single_image import with_batch
 from converters.sizes import Size, shape_of
 
 # Lucid writes a model's metadata into its graph as JSON, in a constant of this name.
@@ -179,7 +180,7 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
         GraphError: the input is not an image, or an op's inputs or attributes make no sense.
     """
     fingerprint = graph.fingerprint()
-    graph = simplify(graph, graph[metadata.input_name].name)
+    graph = with_batch(simplify(graph, graph[metadata.input_name].name), metadata.input_name)
     entry = graph[metadata.input_name]
     reached = list(_reached(graph, entry.name))
     require_decided(graph, reached)

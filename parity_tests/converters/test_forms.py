@@ -145,3 +145,37 @@ def test_a_model_with_every_form_can_be_sent_to_another_process():
     buffer.seek(0)
     twin = torch.load(buffer, weights_only=False)
     assert twin.activations(torch.randn(1, 4, 5, 6), ["tokens"])["tokens"].shape == (1, 30, 4)
+
+
+def preprocessed(shape: list[int | None], dtype: type, expands: bool) -> converters.ConvertedModel:
+    """Preprocessing as exported graphs begin with it, and a convolution."""
+    graph = GraphWriter()
+    x = graph.placeholder("input", shape, dtype)
+    if dtype is not np.float32:
+        x = graph.op("cast", "Cast", [x], T=None, SrcT=dtype, DstT=np.float32)
+    x = graph.op("centred", "Sub", [x, graph.const("mean", np.array([120, 110, 100], np.float32))])
+    if expands:
+        x = graph.op("batched", "ExpandDims", [x, graph.const("axis", np.int32(0))], Tdim=np.int32)
+    graph.conv2d("y", x, graph.const("w", np.random.RandomState(0).randn(3, 3, 3, 4).astype(np.float32)))
+    return converters.convert(graph.graph_def())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_a_graph_of_one_image_takes_a_batch(dtype):
+    x = torch.rand(2, 3, 6, 5) * 255
+    model = preprocessed([None, None, 3], dtype, expands=True)
+    expected = preprocessed([None, None, None, 3], np.float32, expands=False).activations(x, ["y"])["y"]
+    torch.testing.assert_close(model.activations(x, ["y"])["y"], expected, rtol=0, atol=0)
+    torch.testing.assert_close(model.activations(x, ["batched", "centred"])["batched"][1, 2], x[1, 2] - 100)
+
+
+def test_a_graph_of_one_image_that_never_becomes_a_batch():
+    with pytest.raises(converters.GraphError, match="'input' has shape"):
+        preprocessed([None, None, 3], np.float32, expands=False)
+
+
+def test_whole_numbers_are_cast_for_an_image_that_is_float_already():
+    x = (torch.rand(1, 3, 4, 5) * 255).requires_grad_()
+    value = preprocessed([None, None, None, 3], np.int32, expands=False).activations(x, ["cast"])["cast"]
+    torch.testing.assert_close(value, x, rtol=0, atol=0)
+    assert value.requires_grad
