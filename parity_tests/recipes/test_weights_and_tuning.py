@@ -1,0 +1,194 @@
+"""Weights and tuning curves, on networks whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from converters import convert
+from converters.writer import GraphWriter
+from lucid_port.modelzoo.vision_base import Model
+from lucid_port.recipes.tuning import STIMULI, curve, line, polar_picture, tuning
+from lucid_port.recipes.weights import (
+    expanded_weights,
+    factored_weights,
+    first_layer_kernels,
+    kernels_of,
+    signed_picture,
+)
+
+RANDOM = np.random.RandomState(5)
+FIRST = RANDOM.randn(3, 3, 3, 4).astype(np.float32)
+SECOND = RANDOM.randn(3, 3, 4, 5).astype(np.float32)
+
+
+def chain(between="Relu", bgr=False):
+    writer = GraphWriter()
+    x = writer.placeholder("input", [None, None, None, 3])
+    x = writer.conv2d("first", x, writer.const("first_w", FIRST), 1, "SAME")
+    x = writer.op("first_relu", between, [x])
+    x = writer.conv2d("second", x, writer.const("second_w", SECOND), 1, "SAME")
+    writer.op("second_relu", "Relu", [x])
+    return Model(network=convert(writer.graph_def()), image_value_range=(-1, 1), image_shape=(32, 32, 3), is_BGR=bgr)
+
+
+def test_kernels_behind_their_activation():
+    expected = FIRST.transpose(3, 0, 1, 2)
+    for name in ("first", "first_relu"):
+        np.testing.assert_array_equal(kernels_of(chain(), name), expected)
+
+
+def test_first_kernels_are_pictures_in_rgb():
+    found, turned = first_layer_kernels(chain(), "first_relu"), first_layer_kernels(chain(bgr=True), "first_relu")
+    kernels = FIRST.transpose(3, 0, 1, 2)
+    assert found.shape == (4, 3, 3, 3)
+    assert found.min((1, 2, 3)).tolist() == [0] * 4
+    assert found.max((1, 2, 3)).tolist() == [1] * 4
+    for unit in range(4):
+        scaled = (kernels[unit] - kernels[unit].min()) / np.ptp(kernels[unit])
+        np.testing.assert_allclose(found[unit], scaled, atol=1e-6)
+        np.testing.assert_allclose(turned[unit], scaled[..., ::-1], atol=1e-6)
+
+
+def test_weights_between_neighbours_are_the_kernel():
+    found = expanded_weights(chain(), "first_relu", "second", [1, 4])
+    np.testing.assert_allclose(found.values, SECOND[..., [1, 4]].transpose(3, 2, 0, 1), atol=1e-6)
+
+
+def test_weights_across_a_relu_are_the_kernels_convolved():
+    found = expanded_weights(chain(), "input", "second_relu", [2], [0, 1, 2])
+    expected = np.zeros((3, 5, 5))
+    for row in range(3):
+        for column in range(3):
+            for channel in range(3):
+                expected[channel, row : row + 3, column : column + 3] += np.einsum(
+                    "m,hwm->hw", SECOND[row, column, :, 2], FIRST[:, :, channel, :]
+                )
+    np.testing.assert_allclose(found.values[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pools_average_and_norms_pass(model):
+    """On a linear network, an input moved by a millionth moves the unit by what its expanded weights say."""
+    found = expanded_weights(model, "conv2d2", "mixed3a_pre_relu", [1])
+    assert found.values.shape[1] == model.network.layers["conv2d2"].channels
+    assert np.abs(found.values).max() > 0
+    size = found.values.shape[-1]
+    assert size % 2 == 1
+    cut = expanded_weights(model, "conv2d2", "mixed3a_pre_relu", [1], [0, 2], size=3).values
+    middle = slice(size // 2 - 1, size // 2 + 2)
+    np.testing.assert_allclose(cut, found.values[:, [0, 2], middle, middle], atol=1e-6)
+
+
+def test_the_network_is_as_before(model):
+    image = torch.rand(1, 3, 48, 48)
+    before = model.activations(image, ["mixed3a"])["mixed3a"]
+    expanded_weights(model, "conv2d2", "mixed3a", [1])
+    torch.testing.assert_close(model.activations(image, ["mixed3a"])["mixed3a"], before, rtol=0, atol=0)
+
+
+def test_factors_make_up_weights_that_have_them():
+    """Weights of two factors are found again, signs and all."""
+    channels = np.array([[1, 1, 0, 0], [0, 0, 1, 2]], np.float32)
+    maps = RANDOM.randn(3, 3, 2, 5).astype(np.float32)
+    network = chain()
+    weights = np.einsum("hwfu,fc->hwcu", maps, channels)
+    module = network.network.get_submodule("second")
+    module.weight.data = torch.from_numpy(weights.transpose(3, 2, 0, 1).copy())
+    found = factored_weights(network, "second", 2)
+    lengths = np.linalg.norm(found.channels, axis=1, keepdims=True)
+    rebuilt = found.maps @ (found.channels / lengths)
+    np.testing.assert_allclose(rebuilt, weights.transpose(3, 0, 1, 2), atol=0.05 * np.abs(weights).max())
+    assert found.pictures.shape == (5, 3, 3, 3)
+    assert 0 <= found.pictures.min() <= found.pictures.max() == 1
+
+
+def test_signs_are_colours():
+    picture = signed_picture(np.array([1.0, -1.0, 0.0]))
+    assert picture[0, 0] > picture[0, 2]
+    assert picture[1, 2] > picture[1, 0]
+    np.testing.assert_array_equal(picture[2], [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: kernels_of(m, "maxpool1"), "no convolution"),
+        (lambda m: first_layer_kernels(m, "conv2d2"), "not an image's three"),
+        (lambda m: expanded_weights(m, "mixed3a", "conv2d2", [0]), "does not depend"),
+        (lambda m: expanded_weights(m, "conv2d2", "mixed3a", [999]), "no unit 999"),
+        (lambda m: expanded_weights(m, "conv2d2", "mixed3a", [0], size=4), "odd"),
+        (lambda m: factored_weights(m, "conv2d1", 999), "do not make 999"),
+    ],
+)
+def test_weights_that_there_are_not(model, call, words):
+    with pytest.raises(ValueError, match=words):
+        call(model)
+
+
+# Tuning ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("draw", STIMULI.values(), ids=STIMULI)
+def test_stimuli_turn(draw):
+    upright, turned = draw(31, 0), draw(31, 90)
+    assert upright.shape == (31, 31, 3)
+    assert 0 <= upright.min() < upright.max() <= 1
+    np.testing.assert_allclose(np.rot90(upright), turned, atol=1e-5)
+
+
+def test_a_line_is_upright_and_a_curve_bends_to_the_right():
+    dark = line(31, 0)[..., 0] < 0.25
+    assert dark[:, 15].all()
+    assert not dark[:, :12].any()
+    arc = curve(61, 0, radius=20)[..., 0] < 0.25
+    assert arc[30, 30]
+    assert arc[10:51].any()
+    assert not arc[:, :28].any()
+    assert not arc[30, 40:].any()
+
+
+def edge_detector():
+    """A unit that answers to dark upright lines, and one to level ones."""
+    kernel = np.zeros((7, 7, 3, 2), np.float32)
+    kernel[:, 3, :, 0] = kernel[3, :, :, 1] = -1
+    kernel += 1 / 7
+    writer = GraphWriter()
+    x = writer.placeholder("input", [None, None, None, 3])
+    x = writer.conv2d("lines_pre_relu", x, writer.const("w", kernel), 1, "SAME")
+    writer.op("lines", "Relu", [x])
+    return Model(network=convert(writer.graph_def()), image_value_range=(-1, 1), image_shape=(31, 31, 3))
+
+
+def test_a_unit_answers_to_its_orientation():
+    found = tuning(edge_detector(), "lines", [0, 1], "line", orientations=8, size=31, width=1)
+    assert found.values.shape == (2, 8)
+    assert found.peaks.tolist() == [0, 90]
+    np.testing.assert_allclose(found.values[0, [0, 4]], found.values[0].max(), rtol=1e-4)
+
+
+def test_batches_do_not_matter(model):
+    one, many = (tuning(model, "mixed3a", [0, 2], orientations=7, size=40, batch_size=b).values for b in (1, 7))
+    np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-4)
+
+
+def test_a_polar_picture_reaches_where_the_unit_answers():
+    angles = np.arange(0, 360, 5.0)
+    picture = polar_picture(angles, np.maximum(np.cos(np.deg2rad(angles - 90)), 0), 101)
+    inked = np.abs(picture - np.array([0.90, 0.48, 0.20])).max(-1) < 0.05
+    assert inked[10, 50]
+    assert not inked[90, 50]
+    assert not inked[50, 90]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stimulus": "spiral"}, "stimulus is one of"),
+        ({"units": [999]}, "no unit 999"),
+        ({"orientations": 0}, "orientations"),
+    ],
+)
+def test_what_cannot_be_tuned(model, options, words):
+    with pytest.raises(ValueError, match=words):
+        tuning(model, **{"layer": "mixed3a", "units": [0], **options})
