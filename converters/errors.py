@@ -66,6 +66,12 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
     return f" Did you mean {_some(offered, limit)}?" if offered else ""
 
 
+def one_line(text: str, length: int = 500) -> str:
+    """A sentence fit for one line, whatever a file put into it."""
+    plain = "".join(character if character.isprintable() else "?" for character in text)
+    return plain if len(plain) <= length else plain[: length - 4] + " ..."
+
+
 def _line(name: str) -> str:
     """A name fit for one line of text."""
     return name if name.isprintable() else repr(name)

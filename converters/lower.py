@@ -38,6 +38,9 @@ LAYOUT_OPS = frozenset(
 )
 TURNS = {(0, 3, 1, 2): NHWC, (0, 2, 3, 1): NCHW}  # how the value lies that is turned so
 
+# Layers whose result has as many channels as what they read.
+KEEPS_CHANNELS = frozenset({"AvgPool2d", "Cast", "Identity", "MaxPool2d", "Relu", "Relu6", "Resize"})
+
 
 def supported_ops() -> list[str]:
     """Every op that converts, sorted: what a layer computes, what is computed at conversion, and what goes before."""
@@ -197,8 +200,22 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
     _add_pre_relu_concats(lowering)
     names = module_names(lowering.steps)
     steps = tuple(replace(step, module=names[step.name]) for step in lowering.steps.values())
-    program = Program(metadata, value.channels, steps, outputs, fingerprint, input_layout=layout)
+    channels = value.channels or _wanted_channels(steps, entry.name)
+    program = Program(metadata, channels, steps, outputs, fingerprint, input_layout=layout)
     return program, lowering.tensors
+
+
+def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
+    """The input's channels where the graph does not state them: those that the first layers want."""
+    keep = {entry}
+    for step in steps:
+        if step.inputs and step.inputs[0].node in keep:
+            wanted = step.arguments.get("in_channels", step.arguments.get("channels"))
+            if isinstance(wanted, int):
+                return wanted
+            if step.layer in KEEPS_CHANNELS:
+                keep.add(step.name)
+    return None
 
 
 def _reached(graph: Graph, entry: str) -> Iterator[str]:
