@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters.errors import GraphError, one_line
+from converters.errors import GraphError
 from converters.evaluate import EVALUATORS, NotKnownError, evaluate
 from converters.graph import Graph, Node, Output
 
@@ -54,7 +54,7 @@ class Constants:
             return (_without_nan(node, node.constant()),)
         if node.op not in EVALUATORS or (not node.inputs):
             raise GraphError(
-                f"Node {node.name!r} ({one_line(node.op, 50)}) is neither reached by the input nor a constant: "
+                f"Node {node.name!r} ({node.op}) is neither reached by the input nor a constant: "
                 "the graph has another input, or was not frozen."
             )
         try:

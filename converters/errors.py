@@ -11,7 +11,10 @@ class ConverterError(Exception):
 
 
 class GraphError(ConverterError, ValueError):
-    """The source is not a usable frozen graph."""
+    """The source is not a usable frozen graph; the sentence is one line, whatever the source put into it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class UnsupportedOpsError(GraphError):
@@ -66,7 +69,7 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
     return f" Did you mean {_some(offered, limit)}?" if offered else ""
 
 
-def one_line(text: str, length: int = 500) -> str:
+def one_line(text: str, length: int = 1500) -> str:
     """A sentence fit for one line, whatever a file put into it."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return plain if len(plain) <= length else plain[: length - 4] + " ..."

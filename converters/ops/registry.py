@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import GraphError, one_line
+from converters.errors import GraphError
 from converters.graph import LAYOUTS, NCHW, NHWC, Node
 from converters.intervals import Interval
 from converters.sizes import Number, Size
@@ -236,7 +236,7 @@ class Operation:
         return value.shape[1 if layout == NCHW else 3]
 
     def error(self, what: str) -> GraphError:
-        return GraphError(one_line(f"Node {self.node.name!r} ({self.node.op}) {what}."))
+        return GraphError(f"Node {self.node.name!r} ({self.node.op}) {what}.")
 
 
 Function = Callable[[Operation], Call]
