@@ -34,15 +34,21 @@ def make_zoo(python: str | Path, outputs: Path, only: str = "") -> None:
         outputs: folder of the references.
         only: text that a network's name must contain.
     """
-    writer = ReferenceWriter(outputs, AMOUNTS)
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names():
-            if only in name:
+    for name in names():
+        if only in name:
+            writer = ReferenceWriter(outputs, AMOUNTS)
+            with tempfile.TemporaryDirectory() as folder:
                 record(python, network(name), Path(folder), writer)
-    old = read_manifest(outputs) if (outputs / MANIFEST).is_file() else {}
+            save(writer)
+
+
+def save(writer: ReferenceWriter) -> None:
+    """Writes the references of one network and keeps those of the others that there are."""
+    folder = writer.folder
+    old = read_manifest(folder) if (folder / MANIFEST).is_file() else {}
     writer.save()
-    fresh = read_manifest(outputs)
-    write_manifest(outputs, {name: fresh.get(name, old.get(name)) for name in sorted({*old, *fresh} & {*names()})})
+    entries = {**old, **read_manifest(folder)}
+    write_manifest(folder, {name: entries[name] for name in sorted(entries) if name in names()})
 
 
 def record(python: str | Path, zoo: Zoo, folder: Path, writer: ReferenceWriter) -> None:
@@ -59,4 +65,3 @@ def record(python: str | Path, zoo: Zoo, folder: Path, writer: ReferenceWriter) 
         writer.add(zoo.name, fingerprint, source, label, zoo.recipe, dict(result), f"{zoo.name}.npz")
         refused = json.loads(str(result["report"]))["refused"]
     print(f"  {zoo.name} at {label}: {len(refused)} layers refused", flush=True)
-    out.unlink()
