@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import timing
 
@@ -31,8 +32,22 @@ VGG19 = "vgg19"
 BOUNDS = {"seconds": 20.0, "sizes_of_the_file": 3.0}  # that the conversion of VGG19 has to keep
 
 
-def measure(*command: str) -> tuple[float, float]:
-    """(seconds, MiB at the peak) of one process.
+class Cost(NamedTuple):
+    """What one process took.
+
+    Attributes:
+        seconds: by the clock.
+        processor_seconds: of all its threads together, which say more where others use the machine, too.
+        peak: MiB.
+    """
+
+    seconds: float
+    processor_seconds: float
+    peak: float
+
+
+def measure(*command: str) -> Cost:
+    """Runs one process.
 
     This process stays small, as Linux counts its memory among that of the processes that it starts.
     """
@@ -42,7 +57,7 @@ def measure(*command: str) -> tuple[float, float]:
     if status:
         raise SystemExit(f"this failed: {' '.join(command)}")
     unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
-    return time.perf_counter() - start, usage.ru_maxrss * unit / 2**20
+    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20)
 
 
 def load(folder: Path) -> float:
@@ -64,24 +79,23 @@ def figures(source: str, runs: int, folder: Path) -> dict[str, object]:
         runs: how often each process is started.
         folder: where converted models may be written.
     """
-    seconds, peaks, torch_peaks, loading = [], [], [], []
+    costs, torch_peaks, loading = [], [], []
     for run in range(runs):
-        torch_peaks.append(measure("-c", "import torch")[1])
+        torch_peaks.append(measure("-c", "import torch").peak)
         target = folder / str(run)
-        one = measure("-m", "lucid_port", "convert", source, "-o", str(target))
-        seconds.append(one[0])
-        peaks.append(one[1])
+        costs.append(measure("-m", "lucid_port", "convert", source, "-o", str(target)))
         loading.append(load(target))
     found: dict[str, object] = {
-        "convert_seconds": summary(seconds),
-        "convert_peak_MiB": summary(peaks),
+        "convert_seconds": summary([cost.seconds for cost in costs]),
+        "convert_processor_seconds": summary([cost.processor_seconds for cost in costs]),
+        "convert_peak_MiB": summary([cost.peak for cost in costs]),
         "import_torch_peak_MiB": summary(torch_peaks),
         "load_seconds": summary(loading),
     }
     if Path(source).is_file():
         size = Path(source).stat().st_size / 2**20
         found["file_MiB"] = round(size, 1)
-        beyond = [(peak - torch_peak) / size for peak, torch_peak in zip(peaks, torch_peaks, strict=True)]
+        beyond = [(cost.peak - torch_peak) / size for cost, torch_peak in zip(costs, torch_peaks, strict=True)]
         found["convert_peak_beyond_torch_in_sizes_of_the_file"] = summary(beyond)
     return found
 

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 
 
 class ConverterError(Exception):
-    """Base of every error that the converters raise about their input."""
+    """Base of every error that the converters raise about their input. It is one line, whatever names it quotes."""
+
+    def __str__(self) -> str:
+        return _line(super().__str__())
 
 
 class GraphError(ConverterError, ValueError):
@@ -26,8 +29,7 @@ class UnsupportedOpsError(GraphError):
 
     def __init__(self, ops: dict[str, list[str]]) -> None:
         self.ops = ops
-        named = {_line(op): [_line(name) for name in names] for op, names in sorted(ops.items())}
-        listing = "; ".join(f"{op} ({_some(names)})" for op, names in named.items())
+        listing = "; ".join(f"{op} ({_some(names)})" for op, names in sorted(ops.items()))
         super().__init__(f"The graph has ops that cannot be converted: {listing}.")
 
 
@@ -38,7 +40,7 @@ class LayerNotFoundError(ConverterError, KeyError):
         super().__init__(f"No layer is called {name!r}.{nearest_names(name, known)}")
 
     def __str__(self) -> str:  # KeyError shows the repr of its argument
-        return str(self.args[0])
+        return _line(str(self.args[0]))
 
 
 class InputSizeError(ConverterError, ValueError):
@@ -75,9 +77,9 @@ def one_line(text: str, length: int = 1500) -> str:
     return plain if len(plain) <= length else plain[: length - 4] + " ..."
 
 
-def _line(name: str) -> str:
-    """A name fit for one line of text."""
-    return name if name.isprintable() else repr(name)
+def _line(text: str) -> str:
+    """A text fit for one line: what cannot be printed is written as in Python."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _some(names: Sequence[str], limit: int = 5) -> str:

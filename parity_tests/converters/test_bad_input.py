@@ -187,6 +187,24 @@ def test_names_are_data_and_never_code():
     assert evil in model.activations(torch.from_numpy(x), [evil])
 
 
+@pytest.mark.parametrize("name", ["relu\nTraceback", "relu\x1b[31m", "relu\u2028"])
+def test_errors_are_one_line_whatever_they_quote(name):
+    graph = small_graph().graph_def()
+    node(graph, "relu").name = name
+    node(graph, "conv").op = f"Conv2D{name}"
+    with pytest.raises(converters.UnsupportedOpsError) as unsupported:
+        converters.convert(graph)
+    node(graph, "conv").op = "Conv2D"
+    with pytest.raises(converters.LayerNotFoundError) as not_found:
+        converters.convert(graph).activations(torch.zeros(1, 3, 5, 5), [name + "x"])
+    node(graph, name).input[0] = name
+    with pytest.raises(converters.GraphError) as cycle:
+        converters.convert(graph)
+    for error in (unsupported, not_found, cycle):
+        assert str(error.value).isprintable()
+        assert "relu" in str(error.value)
+
+
 def test_module_names_avoid_what_a_module_has_and_each_other():
     graph = GraphWriter()
     x = graph.placeholder("input", [None, None, None, 3])
