@@ -213,7 +213,7 @@ def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
             wanted = step.arguments.get("in_channels", step.arguments.get("channels"))
             if isinstance(wanted, int):
                 return wanted
-            if step.layer in KEEPS_CHANNELS:
+            if step.layer in KEEPS_CHANNELS or (step.layer == "Pad" and not any(step.arguments["padding"][4:])):
                 keep.add(step.name)
     return None
 

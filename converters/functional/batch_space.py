@@ -90,7 +90,13 @@ def space_to_depth(x: Tensor, block: int) -> Tensor:
 
 
 def depth_to_space(x: Tensor, block: int) -> Tensor:
-    """DepthToSpace of (N, C, H, W), whose channels are a multiple of block * block."""
+    """DepthToSpace of (N, C, H, W).
+
+    Raises:
+        InputSizeError: the channels are no multiple of block * block.
+    """
     count, channels, height, width = x.shape
+    if channels % (block * block):
+        raise InputSizeError(f"it makes blocks of {block}x{block} of {channels} channels")
     x = x.reshape(count, block, block, channels // (block * block), height, width)
     return x.permute(0, 3, 4, 1, 5, 2).reshape(count, -1, height * block, width * block)

@@ -69,14 +69,18 @@ def resize_twice(w: CaseWriter) -> None:
     w.op("y", "ResizeNearestNeighbor", [w.x, twice], align_corners=False, half_pixel_centers=False)
 
 
-def resize_by_fraction(w: CaseWriter) -> None:
-    """Sizes through float32: int(float(size) * 0.7)."""
-    inputs = [shape_of(w, w.x), w.const("begin", [1]), w.const("end", [3]), w.const("step", [1])]
-    size = w.op("size", "StridedSlice", inputs, T=np.int32, Index=np.int32)
-    numbers = w.op("numbers", "Cast", [size], T=None, SrcT=np.int32, DstT=np.float32)
-    scaled = w.op("scaled", "Mul", [numbers, w.const("factor", 0.7)])
-    whole = w.op("whole", "Cast", [w.op("up", "Ceil", [scaled])], T=None, SrcT=np.float32, DstT=np.int32)
-    w.op("y", "ResizeBilinear", [w.x, whole], align_corners=False, half_pixel_centers=False)
+def resize_by_fraction(rounding: str) -> Build:
+    """Sizes through float32, in which 10 * 0.7 is 7 (and less than 7 in float64)."""
+
+    def build(w: CaseWriter) -> None:
+        inputs = [shape_of(w, w.x), w.const("begin", [1]), w.const("end", [3]), w.const("step", [1])]
+        size = w.op("size", "StridedSlice", inputs, T=np.int32, Index=np.int32)
+        numbers = w.op("numbers", "Cast", [size], T=None, SrcT=np.int32, DstT=np.float32)
+        scaled = w.op("scaled", "Mul", [numbers, w.const("factor", 0.7)])
+        whole = w.op("whole", "Cast", [w.op("round", rounding, [scaled])], T=None, SrcT=np.float32, DstT=np.int32)
+        w.op("y", "ResizeBilinear", [w.x, whole], align_corners=False, half_pixel_centers=False)
+
+    return build
 
 
 def resize_to_another(w: CaseWriter) -> None:
@@ -351,7 +355,8 @@ def add() -> None:
     }.items():
         case(f"sizes-{name}", build, **FEW)
     fraction = {**FEW, "sizes": (*SIZES, (10, 20)), "channels": 1, "batch": 1}
-    case("sizes-resize-by-fraction", resize_by_fraction, fetches=["y"], **fraction)
+    for rounding in ("Floor", "Ceil", "Round"):
+        case(f"sizes-resize-by-fraction-{rounding}", resize_by_fraction(rounding), fetches=["y"], **fraction)
     case("sizes-crop-and-count", global_pool, **FEW)
     case("constants-weights", computed_weights, **FEW)
     case("constants-arithmetic", computed_constants, **FEW)

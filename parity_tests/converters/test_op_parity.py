@@ -55,6 +55,8 @@ def numbers_of(model: converters.ConvertedModel, image: np.ndarray, refused: Col
 def test_values(name):
     for reference in references_of(CASES[name]).inputs.values():
         image, model = reference.make_input(), converted(CASES[name])
+        if CASES[name].layout == "NCHW":
+            assert model.program.input_layout == "NCHW"
         compared = {"x", *reference.shapes, *reference.refused}
         if CASES[name].fetches is None:
             assert numbers_of(model, image, reference.refused) == compared

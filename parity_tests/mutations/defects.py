@@ -681,6 +681,46 @@ def torchs_batch_norm_epsilon(p: Patches) -> None:
     p.attribute(layers.BatchNorm, "forward", forward)
 
 
+@mutation(OPS, "ResizeBilinear")
+def resized_by_half_pixels(p: Patches) -> None:
+    """Bilinear resizing has half-pixel centres in every convention, as in torch."""
+    original = functional.resize
+    p.everywhere(original, lambda x, size, method, convention: original(x, size, method, "half_pixel"))
+
+
+@mutation(OPS, "DepthToSpace or SpaceToDepth")
+def depth_in_torchs_order(p: Patches) -> None:
+    """Blocks of positions are laid out within each channel, as torch's pixel shuffle does."""
+    p.everywhere(functional.depth_to_space, F.pixel_shuffle)
+    p.everywhere(functional.space_to_depth, F.pixel_unshuffle)
+
+
+@mutation(OPS, "NCHW")
+def layout_is_not_looked_at(p: Patches) -> None:
+    """Every graph is taken for NHWC at its input."""
+    p.everywhere(lower._input_layout, lambda graph, reached: "NHWC")
+
+
+@mutation(OPS, "transposed")
+def transposed_convolution_cut_at_the_end(p: Patches) -> None:
+    """All rows of SAME padding are cut off a transposed convolution's end."""
+    original = functional.conv2d_transpose
+
+    def transpose(x: torch.Tensor, weight: torch.Tensor, size: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+        if padding == "SAME":
+            full = F.conv_transpose2d(x, weight, stride=tuple(stride), dilation=tuple(dilation))
+            return F.pad(full, (0, size[1] - full.shape[-1], 0, size[0] - full.shape[-2]))
+        return original(x, weight, size, stride, padding, dilation)
+
+    p.everywhere(original, transpose)
+
+
+@mutation(OPS, "sizes-resize-by-fraction")
+def sizes_in_double_precision(p: Patches) -> None:
+    """Sizes that a graph scales are computed in float64, where 10 * 0.7 is less than 7."""
+    p.everywhere(functional.float32, lambda number: number)
+
+
 @mutation(OPS, "ties-M")
 def ties_share_the_gradient(p: Patches) -> None:
     """Where two values are equal, both get half of the maximum's gradient, as in torch."""
