@@ -61,6 +61,12 @@ Functions = tuple[tuple[str, Function], ...]  # by name of an op of `REPLACEABLE
 REPLACEABLE: Mapping[str, tuple[type[nn.Module], Function]] = {"Relu": (Relu, F.relu), "Relu6": (Relu6, F.relu6)}
 
 
+def replacements(functions: Functions) -> dict[type[nn.Module], Function]:
+    """Kind of layer -> what computes it: the functions given, and the layers' own."""
+    own = dict(REPLACEABLE.values())
+    return own | {REPLACEABLE[op][0]: function for op, function in functions}
+
+
 def other_functions(
     program: Program, names: Sequence[str], model: nn.Module, functions: Functions
 ) -> dict[str, OtherFunction]:

@@ -26,7 +26,9 @@ from converters.fusion import (
 from converters.graph import NHWC, Output
 from converters.layers import LocalResponseNorm
 from converters.program import Metadata, Program, Step
+from converters.selection import Selected, selected_channels, take
 
+Lean = tuple[fx.GraphModule, tuple[nn.Module, ...], frozenset[str]]  # what it replaces; whose channels it selects
 State = Mapping[str, Tensor]  # keys of `nn.Module.state_dict()`
 
 
@@ -119,7 +121,7 @@ class ConvertedModel(nn.Module):
         self.layers = Layers([entry, *(_info(step) for step in steps)], further)
         self.outputs = program.outputs
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
-        self._lean_graphs: dict[tuple[tuple[str, ...], Functions], tuple[fx.GraphModule, tuple[nn.Module, ...]]] = {}
+        self._lean_graphs: dict[tuple[tuple[str, ...], Functions, Selected], Lean] = {}
 
     @property
     def metadata(self) -> Metadata:
@@ -141,7 +143,11 @@ class ConvertedModel(nn.Module):
         return found if len(found) > 1 else next(iter(found.values()))
 
     def activations(
-        self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
+        self,
+        x: Tensor,
+        names: Sequence[str],
+        instead: Mapping[str, Function] | None = None,
+        channels: Mapping[str, Sequence[int]] | None = None,
     ) -> dict[str, Tensor]:
         """Some layers' values; nothing is computed that they do not need.
 
@@ -149,6 +155,8 @@ class ConvertedModel(nn.Module):
             x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
             names: TensorFlow's names, in any order; `name:0` is accepted for `name`, `name:1` is a second output.
             instead: functions in the place of every "Relu" or "Relu6", for their gradient's sake.
+            channels: of some of the names, the channels that are wanted: the others are not computed where they need
+                not be, and are not returned.
 
         Returns:
             name -> its value: images are (N, C, H, W), all else is as in TensorFlow, such as (rows, features) behind a
@@ -163,7 +171,9 @@ class ConvertedModel(nn.Module):
         names = [names] if isinstance(names, str) else list(names)
         self._check_input(x)
         functions = tuple((instead or {}).items())
-        graph, is_lean = self._subgraph_to_run(names, functions)
+        selected = tuple((self.layers[name].name, tuple(wanted)) for name, wanted in (channels or {}).items())
+        graph, alone = self._subgraph_to_run(names, functions, selected)
+        is_lean = alone is not None
         try:
             with contextlib.nullcontext() if is_lean or not functions else Instead(functions):
                 # Not __call__: an outer tracer should see the layers, which are this module's own.
@@ -171,7 +181,11 @@ class ConvertedModel(nn.Module):
         except InputSizeError:
             _locate_failure(self.subgraph(names), x)
             raise
-        return dict(zip(names, values, strict=True))
+        found = dict(zip(names, values, strict=True))
+        for name, wanted in (channels or {}).items():
+            if self.layers[name].name not in (alone or ()):
+                found[name] = take(found[name], tuple(wanted))
+        return found
 
     def subgraph(self, names: Sequence[str]) -> fx.GraphModule:
         """The part of the graph that computes some layers, as a module that returns a tuple of them.
@@ -186,23 +200,29 @@ class ConvertedModel(nn.Module):
             self._graphs[key] = self._build_graph(key, {})
         return self._graphs[key]
 
-    def _subgraph_to_run(self, names: Sequence[str], functions: Functions) -> tuple[fx.GraphModule, bool]:
-        """As `subgraph`, with other layers in the place of some, unless somebody watches those; and whether it is so.
+    def _subgraph_to_run(
+        self, names: Sequence[str], functions: Functions, selected: Selected
+    ) -> tuple[fx.GraphModule, frozenset[str] | None]:
+        """As `subgraph`, with other layers in the place of some, unless somebody watches those; None if it is not so.
+
+        Besides it, the names of the layers of which only the selected channels are computed.
 
         Each convolution and its bias are one layer, or with all else behind it that works channel by channel where the
         program wants that folded, and some ops are the functions given.
         """
-        key = self._key(names), functions
+        key = self._key(names), functions, selected
         if key not in self._lean_graphs:
+            alone = {} if self.program.fold else selected_channels(self.program, key[0], selected, self, functions)
             together = folded_convolutions if self.program.fold else biased_convolutions
             substitutes: dict[str, Substitute] = {
                 **together(self.program, key[0], self),
                 **other_functions(self.program, key[0], self, functions),
+                **alone,
             }
             replaced = tuple(layer for substitute in substitutes.values() for layer in substitute.replaced)
-            self._lean_graphs[key] = self._build_graph(key[0], substitutes), replaced
-        graph, replaced = self._lean_graphs[key]
-        return (self.subgraph(names), False) if are_watched(replaced) else (graph, True)
+            self._lean_graphs[key] = self._build_graph(key[0], substitutes), replaced, frozenset(alone)
+        graph, replaced, selections = self._lean_graphs[key]
+        return (self.subgraph(names), None) if are_watched(replaced) else (graph, selections)
 
     def _key(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))

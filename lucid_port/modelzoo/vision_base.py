@@ -256,8 +256,17 @@ class Model(nn.Module):
         """Whether `activations` takes `instead`: converted networks do, traced ones say it."""
         return getattr(self.network, "can_replace", isinstance(self.network, converters.ConvertedModel))
 
+    @property
+    def can_select(self) -> bool:
+        """Whether `activations` takes `channels`: converted networks do."""
+        return isinstance(self.network, converters.ConvertedModel)
+
     def activations(
-        self, image: Tensor, names: Sequence[str], instead: Mapping[str, Callable[[Tensor], Tensor]] | None = None
+        self,
+        image: Tensor,
+        names: Sequence[str],
+        instead: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+        channels: Mapping[str, Sequence[int]] | None = None,
     ) -> dict[str, Tensor]:
         """Some layers' values for images in [0, 1]; nothing is computed that they do not need.
 
@@ -265,6 +274,7 @@ class Model(nn.Module):
             image: (N, 3, H, W) or (3, H, W), values in [0, 1], RGB.
             names: TensorFlow's layer names.
             instead: functions in the place of every "Relu" or "Relu6" (see `can_replace`).
+            channels: of some of the names, the channels that are wanted (see `can_select`).
 
         Returns:
             name -> (N, C, H, W), or (rows, features) for fully connected layers.
@@ -273,7 +283,8 @@ class Model(nn.Module):
             converters.LayerNotFoundError: a name is no layer's.
             converters.InputSizeError: a layer cannot be computed at this image size.
         """
-        extra = {} if instead is None else {"instead": instead}
+        extra: dict[str, Any] = {"instead": instead, "channels": channels}
+        extra = {name: value for name, value in extra.items() if value is not None}
         return self.network.activations(self.create_input(image), names, **extra)
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:

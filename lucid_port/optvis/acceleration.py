@@ -28,6 +28,7 @@ MOST_SIZES = 16
 """Image sizes that one render compiles for; `standard_transforms` give 11."""
 
 Values = Mapping[str, torch.Tensor]
+Selected = Mapping[str, Sequence[int]] | None  # channels that are wanted of some layers
 Compiled = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
@@ -153,11 +154,20 @@ class _Compilation:
         self._functions: dict[tuple[Any, ...], Compiled | None] = {}
         self._warned = False
 
-    def function(self, image: torch.Tensor, names: Sequence[str], overridden: bool) -> Compiled | None:
+    def function(
+        self, image: torch.Tensor, names: Sequence[str], overridden: bool, channels: Selected = None
+    ) -> Compiled | None:
         """What computes layers for images of this shape; None for one shape too many."""
-        key = (tuple(image.shape), tuple(names), overridden, torch.is_autocast_enabled(image.device.type))
+        autocast = torch.is_autocast_enabled(image.device.type)
+        key = (
+            tuple(image.shape),
+            tuple(names),
+            overridden,
+            autocast,
+            tuple((n, tuple(c)) for n, c in (channels or {}).items()),
+        )
         if key not in self._functions:
-            self._functions[key] = None if self._is_full(key) else self._compiled(tuple(names), overridden)
+            self._functions[key] = None if self._is_full(key) else self._compiled(tuple(names), overridden, channels)
         return self._functions[key]
 
     def _is_full(self, key: tuple[Any, ...]) -> bool:
@@ -171,12 +181,12 @@ class _Compilation:
             )
         return full
 
-    def _compiled(self, names: tuple[str, ...], overridden: bool) -> Compiled:
+    def _compiled(self, names: tuple[str, ...], overridden: bool, channels: Selected) -> Compiled:
         model, update = self._model, REDIRECTED_UPDATES if overridden else None
 
         def compute(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
             # The override is entered inside: from outside, it would not see the calls of a compiled function.
-            return tuple(overridden_activations(model, image, names, update).values())
+            return tuple(overridden_activations(model, image, names, update, channels).values())
 
         compiled: Compiled = torch.compile(compute, dynamic=False, mode=self._mode)
         return _prepared(compute, compiled, recompile_limit=8 * MOST_SIZES)
@@ -212,19 +222,25 @@ def is_redirected(update: int | None) -> bool:
 
 
 def overridden_activations(
-    model: ActivationsModel, image: torch.Tensor, names: Sequence[str], update: int | None
+    model: ActivationsModel,
+    image: torch.Tensor,
+    names: Sequence[str],
+    update: int | None,
+    channels: Selected = None,
 ) -> Values:
     """Layers' values under the gradient override of an update, or under none (None).
 
     Converted networks compute the later rule's formulas themselves; for others, a mode looks at every call.
+    `channels` are for models that have `can_select`.
     """
+    extra: dict[str, Any] = {} if channels is None else {"channels": channels}
+    able: Any = model
     if update is None:
-        return model.activations(image, names)
+        return able.activations(image, names, **extra)
     if not is_redirected(update) and getattr(model, "can_replace", False):
-        replacing: Any = model
-        return replacing.activations(image, names, instead=PASSING_AT_LIMITS)
+        return able.activations(image, names, instead=PASSING_AT_LIMITS, **extra)
     with redirection(update):
-        return model.activations(image, names)
+        return able.activations(image, names, **extra)
 
 
 # Both -----------------------------------------------------------------------------------------
@@ -275,7 +291,12 @@ class Acceleration:
         return tf32(self.precision == "tf32") if self._device.type == "cuda" else contextlib.nullcontext()
 
     def activations(
-        self, image: torch.Tensor, names: Sequence[str], update: int | None = None, compilable: bool = False
+        self,
+        image: torch.Tensor,
+        names: Sequence[str],
+        update: int | None = None,
+        compilable: bool = False,
+        channels: Selected = None,
     ) -> Values:
         """Layers' values for a transformed image, in the image's precision.
 
@@ -284,15 +305,16 @@ class Acceleration:
             names: of the layers.
             update: number of updates made, which the gradient override depends on; None for no override.
             compilable: whether this is one of many calls with these layers.
+            channels: of some of the layers, the channels that are wanted, for models that have `can_select`.
         """
         compilation = self._compilation if compilable and not is_redirected(update) else None
         with self._autocast():
-            function = None if compilation is None else compilation.function(image, names, update is not None)
+            function = None if compilation is None else compilation.function(image, names, update is not None, channels)
             if function is not None:
                 torch.compiler.cudagraph_mark_step_begin()
                 values: Values = dict(zip(names, function(image), strict=True))
             else:
-                values = overridden_activations(self._model, image, names, update)
+                values = overridden_activations(self._model, image, names, update, channels)
         if self.precision != "bf16":
             return values
         return {name: _as_precise(value, image.dtype) for name, value in values.items()}

@@ -246,8 +246,22 @@ def _to_nhwc(tensor: Any) -> Any:
     return tensor
 
 
+class _Nhwc:
+    """`T` in Lucid's axis order."""
+
+    def __init__(self, T: Activations) -> None:
+        self._T = T
+
+    def __call__(self, name: str, /) -> Any:
+        return _to_nhwc(self._T(name))
+
+    @property
+    def channel(self) -> Any:
+        return getattr(self._T, "channel", None)
+
+
 def _in_format(T: Activations, require_format: str | None) -> Activations:
-    return T if require_format is None else lambda name: _to_nhwc(T(name))
+    return T if require_format is None else _Nhwc(T)
 
 
 def _check_format(require_format: Any) -> None:
@@ -378,6 +392,22 @@ def _place(at: Any, what: str) -> int | None:
 def _check_index(index: int, count: int, layer: str, kind: str, kinds: str) -> None:
     if not -count <= index < count:
         raise IndexError(f"Layer {layer!r} has no {kind} {index}: its {kinds} are 0 to {count - 1}.")
+
+
+def channel_of(value: torch.Tensor, number: int, layer: str) -> torch.Tensor:
+    """A channel of a layer's value, (N, C, ...), without its channel axis.
+
+    Raises:
+        IndexError: the layer has no such channel.
+    """
+    _check_index(number, value.shape[1], layer, "channel", "channels")
+    return value[:, number]
+
+
+def _read_channel(T: Activations, layer: str, number: int) -> torch.Tensor:
+    """One channel by itself, where `T` can give that; else from the layer in NHWC."""
+    read = getattr(T, "channel", None)
+    return _channel(T(layer), number, layer) if read is None else read(layer, number)
 
 
 def _channel(tensor: torch.Tensor, number: int, layer: str) -> torch.Tensor:
@@ -517,7 +547,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        return _channel(T(layer), number, layer).mean()
+        return _read_channel(T, layer, number).mean()
 
     return inner
 

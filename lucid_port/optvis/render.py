@@ -19,9 +19,9 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import param
-from lucid_port.optvis.acceleration import Acceleration, find_device
+from lucid_port.optvis.acceleration import Acceleration, Selected, find_device
 from lucid_port.optvis.diagnostics import Watch, warn_if_training
-from lucid_port.optvis.objectives import Objective, as_objective
+from lucid_port.optvis.objectives import Objective, as_objective, channel_of
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
 from lucid_port.optvis.progress import ProgressBar, TensorBoardLog
@@ -58,6 +58,7 @@ ParamLike = Any
 TransformsLike = Any
 OptimizerLike = Any
 Callback = Callable[["VisT"], None]
+Read = str | tuple[str, int]  # a layer, or one channel of it
 ReluOverride = bool | Literal["always"]
 
 
@@ -212,17 +213,17 @@ class _Evaluation:
     Args:
         vis: the render.
         source: draws of the transforms.
-        layers: names known to be read; names that turn up are added.
+        layers: names known to be read, and pairs of a name and its only channel that is; what turns up is added.
         repeated: whether this is a step, which many others like it follow.
     """
 
-    def __init__(self, vis: VisT, source: RandomSource, layers: dict[str, None], repeated: bool = False) -> None:
+    def __init__(self, vis: VisT, source: RandomSource, layers: dict[Read, None], repeated: bool = False) -> None:
         self._vis = vis
         self._repeated = repeated
         self._layers = layers
         self.image = vis.param()
         self.transformed = vis.transform(self.image, source)
-        self._values: Mapping[str, torch.Tensor] = {}
+        self._values: Mapping[Read, torch.Tensor] = {}
         if layers:
             self._compute()
 
@@ -233,6 +234,21 @@ class _Evaluation:
                 return objective(self)
             except _NewLayer as new:
                 self._compute(*new.args)
+
+    def channel(self, name: str, number: int) -> torch.Tensor:
+        """One channel of a layer, without its channel axis; from the second step on, no other is computed.
+
+        Raises:
+            IndexError: the layer has no such channel.
+        """
+        if name in self._values or name in self._layers:
+            return channel_of(self(name), number, name)
+        key = (name, number)
+        if key not in self._values:
+            if self._values:
+                raise _NewLayer(key)
+            self._compute(key)
+        return self._values[key]
 
     def __call__(self, name: str) -> Any:
         if name == "input":
@@ -245,10 +261,29 @@ class _Evaluation:
             self._compute(name)
         return self._values[name]
 
-    def _compute(self, *new: str) -> None:
+    def _compute(self, *new: Read) -> None:
         # What an objective reads shows when it reads it, so layers that are new are not compiled for.
-        self._values = self._vis.activations(self.transformed, [*self._layers, *new], self._repeated and not new)
+        self._values = self._read([*self._layers, *new], self._repeated and not new)
         self._layers.update(dict.fromkeys(new))  # only now: a name that is no layer's is not kept
+
+    def _read(self, wanted: Sequence[Read], repeated: bool) -> Mapping[Read, torch.Tensor]:
+        """Layers, and single channels of others: of these, the whole layer the first time, to see that they exist."""
+        whole = [one for one in wanted if isinstance(one, str)]
+        pairs = [one for one in wanted if not isinstance(one, str)]
+        channels: dict[str, list[int]] = {}
+        for name, number in pairs:
+            if name not in whole:
+                channels.setdefault(name, []).append(number)
+        can_select = getattr(self._vis.model, "can_select", False) and all(pair in self._layers for pair in pairs)
+        selected = channels if can_select and all(number >= 0 for _, number in pairs) else None
+        found = self._vis.activations(self.transformed, [*whole, *channels], repeated, selected or None)
+        values: dict[Read, torch.Tensor] = {name: found[name] for name in whole}
+        for name, number in pairs:
+            own = selected is not None and name in selected
+            values[name, number] = (
+                found[name][:, channels[name].index(number)] if own else channel_of(found[name], number, name)
+            )
+        return values
 
 
 class VisT:
@@ -314,20 +349,23 @@ class VisT:
         self.steps = 0
         self.loss: torch.Tensor | None = None
         self.stopped = False
-        self.layers_read: dict[str, None] = {}
+        self.layers_read: dict[Read, None] = {}
         self._seen: torch.Tensor | None = None  # what the model was given last
         self.watch = Watch()
 
-    def activations(self, image: torch.Tensor, names: Sequence[str], repeated: bool = False) -> Mapping[str, Any]:
+    def activations(
+        self, image: torch.Tensor, names: Sequence[str], repeated: bool = False, channels: Selected = None
+    ) -> Mapping[str, Any]:
         """Layers' values for a transformed image, under the gradient override in force, in the render's precision.
 
         Args:
             image: (N, C, H, W) in [0, 1].
             names: of the layers.
             repeated: whether many steps with these layers follow, so that compiling may pay.
+            channels: of some of the layers, the channels that are wanted; for models that have `can_select`.
         """
         update = (0 if self.relu_gradient_override == "always" else self.steps) if self.relu_gradient_override else None
-        return self.acceleration.activations(image, names, update, repeated)
+        return self.acceleration.activations(image, names, update, repeated, channels)
 
     def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Evaluate the objective under new draws, without an update.
@@ -389,7 +427,7 @@ class VisT:
         """Present values of other objectives, all under the same fresh transforms."""
         return self._read([as_objective(objective) for objective in objectives], dict(self.layers_read))
 
-    def _read(self, functions: Sequence[Callable[[Any], Any]], layers: dict[str, None]) -> list[Any]:
+    def _read(self, functions: Sequence[Callable[[Any], Any]], layers: dict[Read, None]) -> list[Any]:
         """Values of functions of `T`, under draws of their own; `layers` are those likely to be read."""
         # With gradients, as an objective may take some between layers; what is returned has none.
         with torch.enable_grad(), self.acceleration.settings():
