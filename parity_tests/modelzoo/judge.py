@@ -7,7 +7,6 @@ It has nothing in common with TinyInceptionV1 but the drawings, so what it recog
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +16,9 @@ from torch import Tensor, nn
 
 from lucid_port.modelzoo.tiny.drawings import CLASSES
 from lucid_port.modelzoo.tiny.evaluate import confusion, report
-from lucid_port.modelzoo.tiny.train import Settings, add_settings, settings_of, train
+from lucid_port.modelzoo.tiny.train import parse_settings, train
 
 FIXTURE = Path(__file__).with_name("judge.safetensors")
-SETTINGS = Settings(seed=1)
 
 
 class Judge(nn.Module):
@@ -53,13 +51,10 @@ def read_judge(path: Path = FIXTURE) -> Judge:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains the judge and writes it; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_settings(parser, SETTINGS)
-    options = parser.parse_args(arguments)
-    settings = settings_of(options)
+    settings, folder = parse_settings(arguments, __doc__, seed=1)
     torch.manual_seed(settings.seed)
-    judge = train(Judge(), settings, options.output)
-    save_file(judge.state_dict(), options.output / FIXTURE.name)
+    judge = train(Judge(), settings, folder)
+    save_file(judge.state_dict(), folder / FIXTURE.name)
     print(report(confusion(lambda x: judge(x)[-1])))
     return 0
 

@@ -90,7 +90,8 @@ def test_there_are_enough_classes():
 
 # -- training ---------------------------------------------------------------------------------------------------------
 
-SHORT = train.Settings(steps=6, batch=8, size=96, first=2, small=64, replays=2, warmup=2)
+PHASES = (train.Phase(2, 64, 1e-3, 0, 6), train.Phase(4, 96, 1e-3, 0, 6, replays=2, perturbation=0.02))
+SHORT = train.Settings(phases=PHASES, batch=8, warmup=2)
 
 
 def short_run(folder, settings=SHORT):
@@ -126,7 +127,7 @@ def stop_after(function, calls):
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
-    short_run(tmp_path, dataclasses.replace(SHORT, steps=2))
+    short_run(tmp_path, dataclasses.replace(SHORT, phases=PHASES[:1]))
     with pytest.raises(ValueError, match="other settings"):
         short_run(tmp_path)
 

@@ -34,52 +34,90 @@ SAVE_EVERY = 100  # batches
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Some updates in a row.
+
+    Attributes:
+        steps: updates.
+        size: height and width of the pictures.
+        rate, since, until: the learning rate, which falls from `rate` at update `since` to zero at update `until` as a
+            cosine; these may lie outside of the phase.
+        replays: updates on each batch; from one to the next the perturbation follows the gradient.
+        perturbation: greatest root mean square of what is added to a picture against the network.
+    """
+
+    steps: int
+    size: int
+    rate: float
+    since: int
+    until: int
+    replays: int = 1
+    perturbation: float = 0.0
+
+    @property
+    def batches(self) -> int:
+        """How many batches are drawn."""
+        return -(-self.steps // self.replays)
+
+
+# Small pictures are quick to learn from; then come pictures of full size, perturbed against the network a little, and
+# at a rate that starts anew, more.
+PHASES = (
+    Phase(3024, 64, 3e-3, 0, 4200),
+    Phase(1176, SIZE, 3e-3, 0, 4200, replays=2, perturbation=0.02),
+    Phase(1344, SIZE, 1.5e-3, 4200, 5544, replays=3, perturbation=0.03),
+)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that decides the result.
 
     Attributes:
         seed: of the initial weights and of all drawings.
-        steps: number of updates.
+        phases: what is done, in order.
         batch: pictures of an update.
-        size: height and width of the pictures.
-        first: updates of the first phase, on small pictures as they are; the rest are of the second phase, on pictures
-            of full size that are perturbed against the network.
-        small: height and width of the pictures of the first phase, which is quicker for it.
-        replays: updates on each batch of the second phase; from one to the next the perturbation follows the gradient.
-        perturbation: greatest root mean square of what is added to a picture.
-        rate: greatest learning rate; it rises over `warmup` updates and falls as a cosine to zero.
-        warmup: updates.
+        warmup: updates over which the learning rate rises at first.
         decay: weight decay of all weights, not of biases and normalisations.
         auxiliary: weight of the auxiliary heads' losses.
         threads: of torch; another number rounds differently.
     """
 
     seed: int = 0
-    steps: int = 4200
+    phases: tuple[Phase, ...] = PHASES
     batch: int = 32
-    size: int = SIZE
-    first: int = 3024
-    small: int = 64
-    replays: int = 2
-    perturbation: float = 0.02
-    rate: float = 3e-3
     warmup: int = 300
     decay: float = 0.05
     auxiliary: float = 0.3
     threads: int = 1
 
     @property
-    def block(self) -> int:
-        """Pictures that are drawn at a time."""
-        return BATCHES_OF_A_BLOCK * self.batch
+    def steps(self) -> int:
+        """All updates."""
+        return sum(phase.steps for phase in self.phases)
 
-    def updates(self, step: int) -> int:
-        """How many updates the batch gets that comes at a step."""
-        return 1 if step < self.first else min(self.replays, self.steps - step)
+    def as_data(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**vars(self), "phases": [asdict(phase) for phase in self.phases]}
 
-    def batch_index(self, step: int) -> int:
-        """How many batches came before a step."""
-        return min(step, self.first) + max(0, step - self.first) // self.replays
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures, and what is done with them.
+
+    Attributes:
+        step: the first update on them.
+        updates: how many there are.
+        phase: to which they belong.
+        pictures: (N, 3, H, W) in [0, 1].
+        labels: (N,).
+    """
+
+    step: int
+    updates: int
+    phase: Phase
+    pictures: Tensor
+    labels: Tensor
 
 
 def train(network: nn.Module, settings: Settings, folder: Path, quiet: bool = False) -> nn.Module:
@@ -104,11 +142,11 @@ def train(network: nn.Module, settings: Settings, folder: Path, quiet: bool = Fa
     start = _resume(network, optimizer, settings, folder / CHECKPOINT)
     bar = tqdm(total=settings.steps, initial=start, unit="step", disable=quiet, mininterval=5)
     logged, correct, since = 0.0, 0.0, 0
-    for step, (pictures, labels) in _batches(settings, start):
-        loss, hits = _replay(network, optimizer, settings, step, pictures, labels)
+    for batch in _batches(settings, start):
+        loss, hits = _replay(network, optimizer, settings, batch)
         logged, correct, since = logged + loss, correct + hits, since + 1
-        done = step + settings.updates(step)
-        bar.update(done - step)
+        done = batch.step + batch.updates
+        bar.update(batch.updates)
         if since >= SAVE_EVERY or done >= settings.steps:
             bar.set_postfix(loss=f"{logged / since:.3f}", accuracy=f"{correct / since:.3f}")
             line = {"step": done, "loss": logged / since, "accuracy": correct / since, "time": time.time()}
@@ -117,30 +155,25 @@ def train(network: nn.Module, settings: Settings, folder: Path, quiet: bool = Fa
             _save(folder / CHECKPOINT, network, optimizer, settings, done)
             logged, correct, since = 0.0, 0.0, 0
     bar.close()
-    _write(folder / WEIGHTS, {"network": network.state_dict(), "settings": asdict(settings), "classes": CLASSES})
+    _write(folder / WEIGHTS, {"network": network.state_dict(), "settings": settings.as_data(), "classes": CLASSES})
     return network.eval()
 
 
 def _replay(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    settings: Settings,
-    step: int,
-    pictures: Tensor,
-    labels: Tensor,
+    network: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings, batch: Batch
 ) -> tuple[float, float]:
     """The updates on one batch, from the second on with a perturbation against the network.
 
     One backward pass gives both the weights' gradient and the next perturbation ("free" adversarial training, Shafahi
     et al. 2019). Networks trained so have gradients that show the shapes they know, not specks.
     """
-    greatest = settings.perturbation * math.sqrt(pictures[0].numel())
+    pictures, labels = batch.pictures, batch.labels
+    greatest = batch.phase.perturbation * math.sqrt(pictures[0].numel())
     size = greatest * torch.linspace(0, 1, len(pictures)).reshape(-1, 1, 1, 1)
     perturbation, loss, hits = torch.zeros_like(pictures), 0.0, 0.0
-    updates = settings.updates(step)
-    for replay in range(updates):
-        _set_rate(optimizer, settings, step + replay)
-        x = (pictures + perturbation).clamp_(0, 1).requires_grad_(replay + 1 < updates)
+    for replay in range(batch.updates):
+        _set_rate(optimizer, settings, batch.phase, batch.step + replay)
+        x = (pictures + perturbation).clamp_(0, 1).requires_grad_(replay + 1 < batch.updates)
         *others, logits = network(x)
         total = F.cross_entropy(logits, labels)
         for other in others:
@@ -164,37 +197,45 @@ def _unit(x: Tensor) -> Tensor:
     return x / _norm(x)
 
 
-def _batches(settings: Settings, start: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    """(step, (pictures, labels)) for every batch from a step on."""
-    drawn: tuple[int, Any] = (-1, None)
-    step = start
-    while step < settings.steps:
-        block, part = divmod(settings.batch_index(step), BATCHES_OF_A_BLOCK)
-        if drawn[0] != block:
-            size = settings.small if block * BATCHES_OF_A_BLOCK < settings.first else settings.size
-            drawn = block, draw_block(settings.block, (size, size), settings.seed * BLOCKS_OF_A_SEED + block)
-        chosen = slice(part * settings.batch, (part + 1) * settings.batch)
-        yield step, (drawn[1][0][chosen], drawn[1][1][chosen])
-        step += settings.updates(step)
+def _batches(settings: Settings, start: int) -> Iterator[Batch]:
+    """All batches from an update on, which has to be the first on a batch."""
+    first_step, first_block = 0, 0
+    for phase in settings.phases:
+        drawn, pictures, labels = -1, torch.empty(0), torch.empty(0)
+        for index in range(phase.batches):
+            step = first_step + index * phase.replays
+            if step < start:
+                continue
+            block, part = divmod(index, BATCHES_OF_A_BLOCK)
+            if drawn != block:
+                seed = settings.seed * BLOCKS_OF_A_SEED + first_block + block
+                drawn = block
+                count = BATCHES_OF_A_BLOCK * settings.batch
+                pictures, labels = draw_block(count, (phase.size, phase.size), seed)
+            chosen = slice(part * settings.batch, (part + 1) * settings.batch)
+            updates = min(phase.replays, phase.steps - index * phase.replays)
+            yield Batch(step, updates, phase, pictures[chosen], labels[chosen])
+        first_step += phase.steps
+        first_block += -(-phase.batches // BATCHES_OF_A_BLOCK)
 
 
 def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": settings.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.rate, fused=True)
+    return torch.optim.AdamW(groups, fused=True)  # the rate is set at every update
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, settings: Settings, step: int) -> None:
+def _set_rate(optimizer: torch.optim.Optimizer, settings: Settings, phase: Phase, step: int) -> None:
     rising = min(1.0, (step + 1) / settings.warmup)
-    falling = 0.5 + 0.5 * math.cos(math.pi * min(1.0, step / settings.steps))
+    falling = 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - phase.since) / (phase.until - phase.since)))
     for group in optimizer.param_groups:
-        group["lr"] = settings.rate * rising * falling
+        group["lr"] = phase.rate * rising * falling
 
 
 def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings, step: int) -> None:
     state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    _write(path, {**state, "settings": asdict(settings), "step": step})
+    _write(path, {**state, "settings": settings.as_data(), "step": step})
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
@@ -209,33 +250,30 @@ def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, settings: Sett
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)
-    if state["settings"] != asdict(settings):
+    if state["settings"] != settings.as_data():
         raise ValueError(f"{path} is of a run with other settings: {state['settings']}. Name another folder.")
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
 
 
-def add_settings(parser: argparse.ArgumentParser, defaults: Settings) -> None:
-    """Adds an option for every setting, and the folder."""
-    for name, default in asdict(defaults).items():
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"(default {default})")
+def parse_settings(arguments: Sequence[str] | None, description: str | None, seed: int) -> tuple[Settings, Path]:
+    """The settings and the folder that a command line says."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=seed, help=f"of weights and drawings (default {seed})")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch (default 1; another number rounds differently)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-
-
-def settings_of(options: argparse.Namespace) -> Settings:
-    """The settings that options say."""
-    return Settings(**{name: getattr(options, name) for name in asdict(Settings())})
+    options = parser.parse_args(arguments)
+    return Settings(seed=options.seed, threads=options.threads), options.output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_settings(parser, Settings())
-    options = parser.parse_args(arguments)
-    settings = settings_of(options)
+    settings, folder = parse_settings(arguments, __doc__, seed=0)
     torch.manual_seed(settings.seed)
-    train(TinyInception(len(CLASSES)), settings, options.output)
+    train(TinyInception(len(CLASSES)), settings, folder)
     return 0
 
 
