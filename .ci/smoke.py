@@ -1,0 +1,62 @@
+"""What an installed lucid_port has to do: run outside of the checkout, with the package's wheel installed.
+
+    python .ci/smoke.py [SITE]
+
+SITE is the folder that the package has to be imported from, where it matters.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+EXTRAS = ("onnx", "onnx2torch", "torchvision", "nltk", "sklearn", "skimage", "scipy", "IPython", "matplotlib", "captum")
+MOST_SECONDS = 1.5
+
+
+def main() -> None:
+    check_import(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None)
+    with tempfile.TemporaryDirectory() as folder:
+        for command in (
+            ["--version"],
+            ["doctor"],
+            ["models"],
+            ["layers", "TinyInceptionV1"],
+            ["convert", "TinyInceptionV1", "-o", "tiny", "--standalone"],
+            ["render", "tiny", "mixed3a:1", "-o", "a.png", "--size", "32", "--steps", "2"],
+            ["rerender", "a.png"],
+        ):
+            subprocess.run(
+                [sys.executable, "-m", "lucid_port", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL
+            )
+    print("smoke test passed")
+
+
+def check_import(site: Path | None) -> None:
+    """Imports the package: from where it should be, soon, and without any extra's package."""
+    import torch  # noqa: F401
+
+    before, started = set(sys.modules), time.perf_counter()
+    import lucid_port
+    import lucid_port.modelzoo.vision_models
+    import lucid_port.optvis.render
+
+    seconds = time.perf_counter() - started
+    found = Path(lucid_port.__file__).resolve()
+    if site is not None and site not in found.parents:
+        raise SystemExit(f"lucid_port was imported from {found}, not from {site}")
+    loaded = sorted(name for name in EXTRAS if name in sys.modules and name not in before)
+    if loaded:
+        raise SystemExit(f"importing lucid_port imports {', '.join(loaded)}")
+    if not (found.parent / "py.typed").is_file():
+        raise SystemExit("py.typed is missing")
+    print(
+        f"imported in {seconds:.2f} s beyond torch" + ("" if seconds < MOST_SECONDS else f" (more than {MOST_SECONDS})")
+    )
+
+
+if __name__ == "__main__":
+    main()
