@@ -117,6 +117,10 @@ def _order(value: Any) -> bool:
     return isinstance(value, tuple) and sorted(map(repr, value)) == sorted(map(repr, range(len(value))))
 
 
+def _axes(value: Any) -> bool:
+    return _integers(0, MAX_AXIS)(value) and len(set(value)) == len(value)
+
+
 def _axis_or_none(value: Any) -> bool:
     return value is None or _integer(0, MAX_AXIS)(value)
 
@@ -126,6 +130,9 @@ is_count = _integer(1, MAX_FEATURES)
 is_outputs = _integer(1, MAX_OUTPUTS)
 _pair = _integers(1, MAX_WINDOW, range(2, 3))
 _sides = _integers(0, MAX_WINDOW, range(4, 5))
+
+# Layers that take a value apart.
+PARTS = frozenset({"Chunk", "Split", "Unbind"})
 
 # By argument, or by layer and argument where one name stands for different things.
 CHECKS: Mapping[str, tuple[Check, str]] = {
@@ -173,7 +180,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "beta": (_number, "a finite number"),
     "epsilon": (lambda value: _number(value) and value >= 0, "a finite number from 0 on"),
     "dim": (_integer(0, MAX_AXIS), "an axis"),
-    "dims": (_integers(0, MAX_AXIS), "axes"),
+    "dims": (_axes, "different axes"),
     "Arrange.dims": (_order, "an order of axes"),
     "lead": (_integer(0, MAX_AXIS), "a number of axes"),
     "sizes": (_parts, "sizes of parts"),
@@ -203,6 +210,18 @@ INPUTS: Mapping[str, int | range] = {
     "Sum": range(1, MAX_INPUTS),
     "Numbers": range(1, MAX_INPUTS),
 }
+
+
+def check_outputs(name: str, layer: str, arguments: Mapping[str, Any], outputs: int) -> None:
+    """Refuses a number of outputs that a layer does not give.
+
+    Raises:
+        GraphError: layers that take a value apart give as many values as their arguments say, and more than one; all
+            others give one.
+    """
+    parts = arguments.get("count", len(arguments.get("sizes", ()))) if layer in PARTS else 1
+    if outputs != parts or (layer in PARTS and parts < 2):
+        raise GraphError(f"Layer {name!r} ({layer}) has {outputs} outputs where its arguments make {parts}.")
 
 
 def check_arguments(name: str, layer: str, arguments: Mapping[str, Any], inputs: int) -> None:

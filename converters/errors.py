@@ -7,17 +7,14 @@ from collections.abc import Iterable, Sequence
 
 
 class ConverterError(Exception):
-    """Base of every error that the converters raise about their input. It is one line, whatever names it quotes."""
+    """Base of every error that the converters raise about their input: one line, whatever a file put into it."""
 
     def __str__(self) -> str:
-        return _line(super().__str__())
+        return one_line(super().__str__())
 
 
 class GraphError(ConverterError, ValueError):
-    """The source is not a usable frozen graph; the sentence is one line, whatever the source put into it."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+    """The source is not a usable frozen graph."""
 
 
 class UnsupportedOpsError(GraphError):
@@ -40,7 +37,7 @@ class LayerNotFoundError(ConverterError, KeyError):
         super().__init__(f"No layer is called {name!r}.{nearest_names(name, known)}")
 
     def __str__(self) -> str:  # KeyError shows the repr of its argument
-        return _line(str(self.args[0]))
+        return one_line(str(self.args[0]))
 
 
 class InputSizeError(ConverterError, ValueError):
@@ -73,13 +70,8 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
 
 def one_line(text: str, length: int = 1500) -> str:
     """A sentence fit for one line, whatever a file put into it."""
-    plain = "".join(character if character.isprintable() else "?" for character in text)
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)  # as Python writes them
     return plain if len(plain) <= length else plain[: length - 4] + " ..."
-
-
-def _line(text: str) -> str:
-    """A text fit for one line: what cannot be printed is written as in Python."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _some(names: Sequence[str], limit: int = 5) -> str:

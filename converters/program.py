@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from converters.arguments import check_arguments, is_count, is_outputs
+from converters.arguments import check_arguments, check_outputs, is_count, is_outputs
 from converters.errors import GraphError
 from converters.graph import LAYOUTS, NHWC, Output
 from converters.layers import LAYERS
@@ -111,6 +111,7 @@ class Step:
             raise GraphError(f"Layer {self.name!r} has {self.channels!r} channels, more than any image network.")
         if self.layout not in LAYOUTS or not isinstance(self.hidden, bool) or not is_outputs(self.outputs):
             raise GraphError(f"Layer {self.name!r} has a layout, outputs or a mark that no layer has.")
+        check_outputs(self.name, self.layer, self.arguments, self.outputs)
 
     def build(self) -> nn.Module:
         """The step's layer, its tensors not yet filled in."""

@@ -43,6 +43,7 @@ from converters.functional.shapes import (
     squeeze_all,
     stack,
     take,
+    tile,
     to_tensorflow_order,
     unbind,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "stack",
     "strided_input_gradient",
     "take",
+    "tile",
     "to_tensorflow_order",
     "unbind",
 ]

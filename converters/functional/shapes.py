@@ -188,6 +188,17 @@ def take(x: Tensor, positions: Sequence[int], dim: int) -> Tensor:
     return x.index_select(dim, torch.tensor(positions, dtype=torch.long, device=x.device))
 
 
+def tile(x: Tensor, times: Sequence[int]) -> Tensor:
+    """Tile: each axis repeated.
+
+    Raises:
+        InputSizeError: the value has more axes than there are numbers of times.
+    """
+    if x.dim() != len(times):
+        raise InputSizeError(f"it repeats {len(times)} axes of a value that has {x.dim()}")
+    return x.repeat(*times)
+
+
 def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tensor:
     """TensorFlow's MirrorPad.
 

@@ -125,7 +125,7 @@ class Tile(nn.Module):
         self.times = tuple(times)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return inputs[0].repeat(functional.evaluate_sizes(self.times, inputs))
+        return functional.tile(inputs[0], functional.evaluate_sizes(self.times, inputs))
 
 
 class Fill(nn.Module):

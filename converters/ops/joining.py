@@ -61,6 +61,8 @@ def _split(op: Operation, index: int, axis_input: int, sizes: tuple[int, ...] | 
         raise op.error(f"splits along axes {list(axes)}")
     axis = op.axis(axes[0], value.rank)
     length = value.shape[axis]
+    if sizes in (1, (-1,), (length,)):  # one part is the whole
+        return Call("Identity", value.shape, inputs=(index,), layout=value.layout)
     if isinstance(sizes, int):
         if length is None:
             return _call(op, "Chunk", index, axis, {"count": sizes}, [None] * sizes)
@@ -108,6 +110,8 @@ def unpack(op: Operation) -> Call:
     if length not in (None, count):
         raise op.error(f"takes an axis of length {length} apart into {count}")
     left = reduced(op, [axis])
+    if count == 1:
+        return Call("Squeeze", left.shape, {"dims": left.dims}, inputs=(left.read,), layout=left.layout)
     more: list[Shape] = [left.shape] * (count - 1)
     arguments = {"count": count, "dim": left.dims[0]}
     return Call("Unbind", left.shape, arguments, inputs=(left.read,), layout=left.layout, more=more)

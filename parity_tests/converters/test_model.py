@@ -228,3 +228,23 @@ def test_fingerprint_does_not_depend_on_the_order_of_the_nodes():
 def test_fingerprint_depends_on_the_constants():
     first, second = seeded_inceptionv1(seed=0), seeded_inceptionv1(seed=1)
     assert converters.convert(first).program.fingerprint != converters.convert(second).program.fingerprint
+
+
+@pytest.mark.parametrize("op", ["Split", "SplitV", "Unpack"])
+def test_a_value_taken_apart_into_one(op):
+    """TensorFlow gives one value then, and so does the layer, not a tuple."""
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    if op == "Split":
+        part = graph.op("part", op, [graph.const("axis", np.int32(3)), x], num_split=1)
+    elif op == "SplitV":
+        sizes, axis = graph.const("sizes", np.array([3], np.int32)), graph.const("axis", np.int32(3))
+        part = graph.op("part", op, [x, sizes, axis], num_split=1, Tlen=np.int32)
+    else:
+        part = graph.op(
+            "part", op, [graph.op("mean", "Mean", [x, graph.const("axes", [3])], keep_dims=True)], num=1, axis=3
+        )
+    graph.op("y", "Tanh", [part])
+    image = torch.randn(2, 3, 5, 7)
+    expected = image.tanh() if op != "Unpack" else image.mean(1).tanh()
+    assert torch.equal(converters.convert(graph.graph_def()).activations(image, ["y"])["y"], expected)
