@@ -14,17 +14,23 @@ from PIL import Image
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.serialize_array import to_array
+from lucid_port.optvis.objectives import Objective, as_objective, parse_unit
 from lucid_port.optvis.render import Model
 from lucid_port.optvis.unit_batches import own_device
+from lucid_port.optvis.units import name_of
 
 __all__ = [
     "PICTURES",
     "activations_of",
     "as_batch",
+    "before_relu",
+    "channels_of",
     "check_units",
     "load_folder",
     "load_image",
     "model_size",
+    "named_objectives",
+    "named_unit",
     "spatial_activations",
 ]
 
@@ -195,6 +201,19 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
     return found
 
 
+def channels_of(model: Model, layer: str) -> int:
+    """How many channels a layer has.
+
+    Raises:
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    known = getattr(model.network, "layers", None)
+    count = None if known is None else known[layer].channels
+    if count is None:  # only running the model tells
+        count = activations_of(model, np.zeros((*model_size(model), 3), np.float32), [layer])[layer].shape[-1]
+    return int(count)
+
+
 def check_units(model: Model, layer: str, units: Iterable[Any]) -> list[int]:
     """Channels of a layer, checked to exist.
 
@@ -210,3 +229,46 @@ def check_units(model: Model, layer: str, units: Iterable[Any]) -> list[int]:
     if count is not None and max(numbers) >= count:
         raise ValueError(f"There is no unit {max(numbers)}: layer {layer!r} has channels 0..{count - 1}.")
     return numbers
+
+
+def named_unit(model: Model, unit: Any) -> tuple[str, int]:
+    """Layer and channel of a unit, checked to exist.
+
+    Args:
+        model: the model.
+        unit: `"layer:channel"`, or (layer, channel).
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: the text is not of that form, or the layer has no such channel.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    is_pair = isinstance(unit, (tuple, list)) and len(unit) == 2 and isinstance(unit[0], str)
+    if not is_pair and not isinstance(unit, str):
+        raise TypeError(f"A unit is 'layer:channel' or (layer, channel), not {checks.shown(unit)}.")
+    layer, channel = unit if is_pair else parse_unit(unit)
+    return layer, check_units(model, layer, [channel])[0]
+
+
+def named_objectives(wanted: Any) -> list[tuple[str, Objective]]:
+    """What pictures maximise, and what to call it.
+
+    Args:
+        wanted: a list of objectives, of `"layer:channel"`, or of functions of `T`.
+
+    Raises:
+        TypeError: it is none, or an item is nothing of these.
+        ValueError: it is empty, or a text is not of that form.
+    """
+    given = checks.items(wanted, "wanted", "a list of objectives, as in ['mixed4a:476']")
+    if not given:
+        raise ValueError("wanted has no objectives.")
+    made = [as_objective(one) for one in given]
+    return [(one if isinstance(one, str) else name_of(own), own) for one, own in zip(given, made, strict=True)]
+
+
+def before_relu(model: Model, layer: str) -> str:
+    """A layer before its ReLU, where the model has it under Lucid's name (`..._pre_relu`); else the layer itself."""
+    name = f"{layer}_pre_relu"
+    known = getattr(model.network, "layers", None)
+    return name if known is not None and name in known else layer

@@ -1,0 +1,296 @@
+"""Paintings: images as small networks from coordinates to colours, which can be shown at any size.
+
+Mordvintsev, Pezzotti, Schubert, Olah: Differentiable Image Parameterizations (Distill, 2018),
+https://distill.pub/2018/differentiable-parameterizations, section "Compositional pattern producing networks"; Lucid's
+notebook differentiable-parameterizations/xy2rgb.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.misc import checks
+from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.optimizer import TFAdam
+from lucid_port.optvis.param.base import Memo, Parameterization
+from lucid_port.optvis.param.cppn import (
+    composite_activation,
+    coordinate_grid,
+    relu_normalized_activation,
+    unbiased_composite_activation,
+)
+from lucid_port.optvis.render import Model, VisT
+from lucid_port.optvis.sampling import RandomSource
+from lucid_port.optvis.unit_batches import each_for_itself
+from lucid_port.recipes.inputs import named_objectives
+from lucid_port.recipes.steps import alike, batches, run_through, update_counts
+
+__all__ = ["ACTIVATIONS", "Networks", "Paintings", "between", "loop", "paint"]
+
+HIDDEN, LAYERS = 24, 8
+STRIPE = 1 << 16  # pixels that are computed at a time
+
+
+def abs_normalized(x: torch.Tensor) -> torch.Tensor:
+    """The absolute value with mean 0 and deviation 1 for normal input."""
+    return (x.abs() - 0.79) / 0.6
+
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "composite": composite_activation,
+    "unbiased_composite": unbiased_composite_activation,
+    "relu_normalized": relu_normalized_activation,
+    "abs_normalized": abs_normalized,
+}
+"""The notebook's activations."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Networks from (x, y) to a colour, one for each picture.
+
+    Attributes:
+        weights: for each layer [N, outputs, inputs].
+        biases: for each layer [N, outputs].
+        activation: a name of `ACTIVATIONS`.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
+    activation: str
+
+    def __getitem__(self, index: Any) -> Networks:
+        """Some of the networks: by number, or as in `networks[2:4]`."""
+        chosen = index if isinstance(index, slice) else [index]
+        return Networks(tuple(w[chosen] for w in self.weights), tuple(b[chosen] for b in self.biases), self.activation)
+
+    def __len__(self) -> int:
+        return len(self.biases[0])
+
+    def paint(self, size: int | Sequence[int] = 224) -> np.ndarray:
+        """The pictures at any size, [N, H, W, 3] in [0, 1], a stripe at a time.
+
+        Args:
+            size: height and width, or (height, width): the shorter side shows what a square would.
+        """
+        height, width = checks.sizes((size, size) if np.ndim(size) == 0 else size, "size", 2)
+        grid = _coordinates(height, width)
+        weights, biases = ([torch.from_numpy(one) for one in group] for group in (self.weights, self.biases))
+        with torch.no_grad():
+            stripes = [_evaluate(weights, biases, ACTIVATIONS[self.activation], part) for part in grid.split(STRIPE, 1)]
+        pixels = torch.cat(stripes, 2).reshape(len(self), 3, height, width)
+        return pixels.permute(0, 2, 3, 1).numpy().copy()
+
+
+def _coordinates(height: int, width: int) -> torch.Tensor:
+    """[2, H * W]: x and y, of deviation 1 along the shorter side."""
+    if height == width:
+        return coordinate_grid(width)[0].reshape(2, -1)
+    unit = math.sqrt(3) / (max(min(height, width) - 1, 1) / 2)
+    lines = [(torch.arange(side, dtype=torch.float32) - (side - 1) / 2) * unit for side in (height, width)]
+    y, x = torch.meshgrid(*lines, indexing="ij")
+    return torch.stack([x, y]).reshape(2, -1)
+
+
+def _evaluate(
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+    activation: Callable[[torch.Tensor], torch.Tensor],
+    grid: torch.Tensor,
+) -> torch.Tensor:
+    """[N, 3, pixels], of coordinates [2, pixels]."""
+    x = grid.expand(len(weights[0]), -1, -1)
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        x = activation(torch.baddbmm(bias[..., None], weight, x))
+    return torch.sigmoid(torch.baddbmm(biases[-1][..., None], weights[-1], x))
+
+
+class _Paintings(Parameterization):
+    """A batch of networks, each with weights of its own.
+
+    The notebook's start: weights of the deviation that keeps the signal's, no biases, a flat grey picture.
+    """
+
+    def __init__(self, count: int, size: int, activation: str) -> None:
+        super().__init__()
+        self._size, self.name = size, activation
+        self._activation = ACTIVATIONS[activation]
+        grown = self._activation(torch.zeros(1, HIDDEN, 1)).shape[1]
+        sizes = [(2, HIDDEN), *[(grown, HIDDEN)] * (LAYERS - 1), (grown, 3)]
+        self.weights = torch.nn.ParameterList(torch.zeros(count, outputs, inputs) for inputs, outputs in sizes)
+        self.biases = torch.nn.ParameterList(torch.zeros(count, outputs) for _, outputs in sizes)
+        self.register_buffer("grid", _coordinates(size, size), persistent=False)
+
+    def draw(self, source: RandomSource) -> None:
+        with torch.no_grad():
+            for number, weight in enumerate(self.weights[:-1]):
+                count, outputs, inputs = weight.shape
+                noise = source.normal(f"{number}/weight", (outputs, inputs), images=count)
+                weight.copy_(torch.from_numpy(noise / math.sqrt(inputs)))
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        grid = self.grid
+        assert isinstance(grid, torch.Tensor)
+        pixels = _evaluate(list(self.weights), list(self.biases), self._activation, grid)
+        return pixels.reshape(-1, 3, self._size, self._size)
+
+    def networks(self) -> Networks:
+        """A copy of the networks as they are."""
+
+        def copied(parameters: Iterable[torch.Tensor]) -> tuple[np.ndarray, ...]:
+            return tuple(parameter.detach().cpu().numpy().copy() for parameter in parameters)
+
+        return Networks(copied(self.weights), copied(self.biases), self.name)
+
+
+# Painting ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Paintings:
+    """Pictures and the networks that they are, on the way to the end.
+
+    Attributes:
+        names: what each maximises.
+        thresholds: after how many updates these are, T numbers.
+        pictures: [T, N, H, W, 3].
+        networks: T groups of N networks.
+        losses: objective values before each update, [N, steps].
+    """
+
+    names: tuple[str, ...]
+    thresholds: tuple[int, ...]
+    pictures: np.ndarray
+    networks: tuple[Networks, ...]
+    losses: np.ndarray
+
+
+def paint(
+    model: Model,
+    wanted: Iterable[Any],
+    *,
+    size: int = 224,
+    steps: int = 512,
+    thresholds: Iterable[int] | None = None,
+    lr: float = 0.004,
+    activation: str = "composite",
+    seed: int = 0,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> Paintings:
+    """Trains a network for each objective, as the notebook does: no transforms, Adam.
+
+    Args:
+        model: the model.
+        wanted: objectives, or `"layer:channel"`.
+        size: height and width of the pictures in training; show them at others with `Networks.paint`.
+        steps: number of updates.
+        thresholds: after how many updates pictures and networks are kept; the last is always.
+        lr: learning rate; the article's 0.004 to 0.005.
+        activation: a name of `ACTIVATIONS`.
+        seed: of all random draws.
+        batch_size: pictures of a batch; by default what fits into memory.
+        verbose: show progress.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    names, asked = zip(*named_objectives(wanted), strict=True)
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation is one of {', '.join(map(repr, ACTIVATIONS))}, not {checks.shown(activation)}.")
+    size, steps = checks.whole(size, "size", 1), checks.whole(steps, "steps", 1)
+    counts = update_counts([steps, *(() if thresholds is None else thresholds)])
+    if counts[-1] > steps:
+        raise ValueError(f"A threshold of {counts[-1]} is not reached in {steps} steps.")
+
+    def make(chosen: Sequence[Objective]) -> VisT:
+        return VisT(
+            model,
+            each_for_itself(chosen),
+            _Paintings(len(chosen), size, activation),
+            lambda parameters: TFAdam(parameters, lr=lr),
+            [],
+            relu_gradient_override=True,
+            seed=alike(seed, len(chosen)),
+        )
+
+    pictures, trained, losses = [], [], []
+    for chosen in batches(asked, make, batch_size):
+        vis = make(chosen)
+        paintings = vis.param
+        assert isinstance(paintings, _Paintings)
+        seen, values = run_through(vis, counts, _look(vis, paintings), verbose)
+        pictures.append(np.stack([one for one, _ in seen]))
+        trained.append([one for _, one in seen])
+        losses.append(values.T)
+    together = tuple(_joined(groups) for groups in zip(*trained, strict=True))
+    return Paintings(names, tuple(counts), np.concatenate(pictures, 1), together, np.concatenate(losses))
+
+
+def _look(vis: VisT, paintings: _Paintings) -> Callable[[], tuple[np.ndarray, Networks]]:
+    return lambda: (vis.image(), paintings.networks())
+
+
+def _joined(groups: Sequence[Networks]) -> Networks:
+    weights, biases = (
+        tuple(np.concatenate(parts) for parts in zip(*(getattr(group, kind) for group in groups), strict=True))
+        for kind in ("weights", "biases")
+    )
+    return Networks(weights, biases, groups[0].activation)
+
+
+# Between paintings -------------------------------------------------------------------------------
+
+
+def between(first: Networks, second: Networks, t: float) -> Networks:
+    """Networks on the way from some to others: mixed weights, a little larger half way, times 1 + t (1 - t).
+
+    Args:
+        first: where t is 0.
+        second: where t is 1.
+        t: from 0 to 1.
+
+    Raises:
+        ValueError: the networks have different activations or sizes.
+    """
+    shapes = [[w.shape for w in group.weights] for group in (first, second)]
+    if first.activation != second.activation or shapes[0] != shapes[1]:
+        raise ValueError("Only networks of one activation and size can be mixed.")
+    share = checks.number(t, "t", 0)
+
+    def mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return ((a * (1 - share) + b * share) * (1 + share * (1 - share))).astype(np.float32)
+
+    weights, biases = (
+        tuple(mixed(a, b) for a, b in zip(getattr(first, kind), getattr(second, kind), strict=True))
+        for kind in ("weights", "biases")
+    )
+    return Networks(weights, biases, first.activation)
+
+
+def loop(first: Networks, second: Networks, frames: int = 60, size: int | Sequence[int] = 224) -> np.ndarray:
+    """From one picture to another and back, slower at both: the article's figure 9.
+
+    Args:
+        first: one network.
+        second: another.
+        frames: number of frames; the last comes just before the first again.
+        size: see `Networks.paint`.
+
+    Returns:
+        [frames, H, W, 3].
+
+    Raises:
+        ValueError: the networks have different activations or sizes, or are several.
+    """
+    if len(first) != 1 or len(second) != 1:
+        raise ValueError("A loop goes from one network to another: choose one, as in networks[0].")
+    times = [(1 - math.cos(2 * math.pi * k / checks.whole(frames, "frames", 1))) / 2 for k in range(frames)]
+    return np.concatenate([between(first, second, t).paint(size) for t in times])

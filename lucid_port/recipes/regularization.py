@@ -1,0 +1,309 @@
+"""The enemy of feature visualization: what keeps an optimised picture from being noise.
+
+Olah, Mordvintsev, Schubert: Feature Visualization (Distill, 2017), https://distill.pub/2017/feature-visualization,
+section "The enemy of feature visualization"; Lucid's notebook feature-visualization/regularization. Each study renders
+some units under all combinations of some settings, and keeps pictures on the way.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.misc import checks
+from lucid_port.optvis import objectives, param, transform
+from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.optimizer import TFAdam
+from lucid_port.optvis.param.base import Memo, Parameterization
+from lucid_port.optvis.render import Model, VisT
+from lucid_port.optvis.sampling import RandomSource
+from lucid_port.optvis.transform import Transform
+from lucid_port.optvis.unit_batches import each_for_itself
+from lucid_port.recipes.inputs import named_unit
+from lucid_port.recipes.steps import alike, batches, run_through, update_counts
+
+__all__ = [
+    "ARTICLE_PENALTIES",
+    "ARTICLE_TRANSFORMS",
+    "PENALTIES",
+    "TRANSFORMS",
+    "Study",
+    "frequency_penalties",
+    "preconditioning",
+    "transformation_robustness",
+]
+
+RATE = 0.05
+RATES = (0.01, 0.025, 0.05, 0.1, 0.25)
+THRESHOLDS = (1, 32, 128, 256, 2048)
+
+PENALTIES: dict[str, Callable[[], Objective]] = {
+    "L1": lambda: objectives.L1(constant=0.5),
+    "total_variation": objectives.total_variation,
+    "blur": objectives.blur_input_each_step,
+}
+"""What a picture costs for its high frequencies."""
+
+NOTEBOOK_PENALTIES = {"L1": (0, 0.05), "total_variation": (0, 0.25), "blur": (0, 1.0)}
+ARTICLE_PENALTIES = {
+    "L1": (0, 0.05, 0.5, 2.5),
+    "total_variation": (0, 0.05, 0.25, 1.5, 3),
+    "blur": (0, 0.1, 1, 5, 10),
+}
+"""The article's weights."""
+
+TRANSFORMS: dict[str, Callable[[Any], list[Transform]]] = {
+    "jitter": lambda d: [transform.pad(2 * d), transform.jitter(d)] if d else [],
+    "scale": lambda s: [transform.random_scale([s ** (n / 10) for n in range(-10, 11)])] if s != 1 else [],
+    "rotate": lambda degrees: [transform.random_rotate(range(-degrees, degrees + 1))] if degrees else [],
+}
+"""What a picture has to stand: shifts by up to so many pixels (with padding of twice that), scales by up to a
+factor, and rotations by up to so many degrees, applied in this order."""
+
+NOTEBOOK_TRANSFORMS = {"jitter": (0, 1), "rotate": (0, 5), "scale": (1, 1.1)}
+ARTICLE_TRANSFORMS = {"jitter": (0, 1, 2, 8), "rotate": (0, 5, 15, 45, 180), "scale": (1, 1.1, 1.2)}
+"""The article's settings."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Pictures of units under all combinations of settings.
+
+    Attributes:
+        axes: for each setting its name and its values.
+        units: names of the units, U.
+        thresholds: after how many updates pictures were taken, T.
+        pictures: [values of the first setting, ..., of the last, U, T, H, W, 3].
+        losses: objective values before each update, [values of the first, ..., of the last, U, steps].
+    """
+
+    axes: tuple[tuple[str, tuple[Any, ...]], ...]
+    units: tuple[str, ...]
+    thresholds: tuple[int, ...]
+    pictures: np.ndarray
+    losses: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One combination: what is optimised how, beside the unit."""
+
+    rate: float = RATE
+    decorrelate: bool = True
+    penalties: tuple[tuple[str, float], ...] = ()
+    transforms: tuple[Transform, ...] = ()
+
+
+def preconditioning(
+    model: Model,
+    units: Iterable[Any],
+    *,
+    rates: Iterable[float] = RATES,
+    thresholds: Iterable[int] = THRESHOLDS,
+    size: int = 64,
+    seed: int = 0,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> Study:
+    """Learning rates, with and without decorrelation, with and without transforms.
+
+    Without both it is naive optimisation: pixels, nothing else.
+
+    Args:
+        model: the model.
+        units: channels, `"layer:channel"` or (layer, channel).
+        rates: learning rates.
+        thresholds: after how many updates to take pictures; the last is the number of updates.
+        size: height and width in pixels.
+        seed: of all random draws, the same for all combinations.
+        batch_size: pictures of a batch; by default what fits into memory.
+        verbose: show progress.
+
+    Returns:
+        The settings `decorrelate`, `transforms` (both False, True) and `rate`.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    numbers = [checks.number(rate, "Each of rates", 0) for rate in checks.items(rates, "rates", "a list of numbers")]
+    axes = {"decorrelate": (False, True), "transforms": (False, True), "rate": tuple(numbers)}
+
+    def setting(decorrelate: bool, transforms: bool, rate: float) -> _Setting:
+        return _Setting(rate, decorrelate, transforms=tuple(transform.standard_transforms) if transforms else ())
+
+    return _study(model, units, axes, setting, thresholds, size, seed, batch_size, verbose)
+
+
+def frequency_penalties(
+    model: Model,
+    units: Iterable[Any],
+    weights: Mapping[str, Iterable[float]] = NOTEBOOK_PENALTIES,
+    *,
+    thresholds: Iterable[int] = THRESHOLDS,
+    size: int = 64,
+    seed: int = 0,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> Study:
+    """Penalties on high frequencies, for pixels without transforms.
+
+    Args:
+        weights: for each of some `PENALTIES`, how much it costs: one axis each. The article's are `ARTICLE_PENALTIES`.
+        model, units, thresholds, size, seed, batch_size, verbose: as for `preconditioning`.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    axes = _axes(weights, PENALTIES, "weights")
+
+    def setting(*values: float) -> _Setting:
+        penalties = tuple((name, float(value)) for name, value in zip(axes, values, strict=True) if value)
+        return _Setting(decorrelate=False, penalties=penalties)
+
+    return _study(model, units, axes, setting, thresholds, size, seed, batch_size, verbose)
+
+
+def transformation_robustness(
+    model: Model,
+    units: Iterable[Any],
+    strengths: Mapping[str, Iterable[float]] = NOTEBOOK_TRANSFORMS,
+    *,
+    decorrelate: bool = True,
+    thresholds: Iterable[int] = THRESHOLDS,
+    size: int = 64,
+    seed: int = 0,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> Study:
+    """Random shifts, rotations and scales that a picture has to stand.
+
+    Args:
+        strengths: for each of some `TRANSFORMS`, how strong: one axis each. The article's are `ARTICLE_TRANSFORMS`.
+        decorrelate: optimise decorrelated frequencies, as the notebook does; else pixels.
+        model, units, thresholds, size, seed, batch_size, verbose: as for `preconditioning`.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    axes = _axes(strengths, TRANSFORMS, "strengths")
+
+    def setting(*values: Any) -> _Setting:
+        chosen = dict(zip(axes, values, strict=True))
+        made = [one for name, make in TRANSFORMS.items() if name in chosen for one in make(chosen[name])]
+        return _Setting(decorrelate=decorrelate, transforms=tuple(made))
+
+    return _study(model, units, axes, setting, thresholds, size, seed, batch_size, verbose)
+
+
+def _axes(given: Any, known: Mapping[str, Any], what: str) -> dict[str, tuple[Any, ...]]:
+    if not isinstance(given, Mapping) or not given:
+        raise TypeError(f"{what} says what {', '.join(known)} are to be, as in {{'{next(iter(known))}': (0, 1)}}.")
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ValueError(f"{what} knows {', '.join(known)}, not {checks.shown(unknown[0])}.")
+    axes = {}
+    for name, values in given.items():
+        numbers = checks.items(values, f"{what}[{name!r}]", "a list of numbers")
+        axes[name] = tuple(checks.number(value, f"Each of {what}[{name!r}]", 0) for value in numbers)
+    return axes
+
+
+# The run -----------------------------------------------------------------------------------------
+
+_Item = tuple[_Setting, tuple[str, int]]
+
+
+def _study(
+    model: Model,
+    units: Iterable[Any],
+    axes: Mapping[str, tuple[Any, ...]],
+    setting: Callable[..., _Setting],
+    thresholds: Iterable[int],
+    size: int,
+    seed: int,
+    batch_size: int | None,
+    verbose: bool,
+) -> Study:
+    chosen = [named_unit(model, unit) for unit in checks.items(units, "units", "a list of units")]
+    empty = [name for name, values in (("units", chosen), *axes.items()) if not values]
+    if empty:
+        raise ValueError(f"{empty[0]} is empty: there is nothing to render.")
+    counts, pixels = update_counts(thresholds), checks.whole(size, "size", 2)
+    items = [(setting(*values), unit) for values in itertools.product(*axes.values()) for unit in chosen]
+    made: dict[_Item, tuple[np.ndarray, np.ndarray]] = {}
+    for group in _alike(items):
+        for batch in batches(group, lambda some: _vis(model, some, pixels, seed), batch_size):
+            vis = _vis(model, batch, pixels, seed)
+            seen, losses = run_through(vis, counts, vis.image, verbose)
+            made |= zip(batch, zip(np.stack(seen, 1), losses.T, strict=True), strict=True)
+    shape = (*(len(values) for values in axes.values()), len(chosen))
+    pictures, losses = (np.stack([made[item][which] for item in items]) for which in (0, 1))
+    return Study(
+        tuple(axes.items()),
+        tuple(f"{layer}:{channel}" for layer, channel in chosen),
+        tuple(counts),
+        pictures.reshape(*shape, *pictures.shape[1:]),
+        losses.reshape(*shape, -1),
+    )
+
+
+def _alike(items: Sequence[_Item]) -> list[list[_Item]]:
+    """Those that can share a batch: the same transforms, the same kind of image, and a layer; by learning rate."""
+    groups: dict[Any, list[_Item]] = {}
+    for item in dict.fromkeys(items):
+        key = (item[0].transforms, item[0].decorrelate, item[1][0])
+        groups.setdefault(key, []).append(item)
+    return [sorted(group, key=lambda item: item[0].rate) for group in groups.values()]
+
+
+def _vis(model: Model, items: Sequence[_Item], size: int, seed: int) -> VisT:
+    first = items[0][0]
+    rates = [(rate, len(list(some))) for rate, some in itertools.groupby(items, lambda item: item[0].rate)]
+    precondition = {"decorrelate": first.decorrelate, "fft": first.decorrelate}
+    parts = [param.image(size, batch=count, **precondition) for _, count in rates]
+
+    def adam(_: Any) -> TFAdam:
+        return TFAdam(
+            [{"params": list(part.parameters()), "lr": rate} for part, (rate, _) in zip(parts, rates, strict=True)]
+        )
+
+    return VisT(
+        model,
+        each_for_itself([_objective(*item) for item in items]),
+        parts[0] if len(parts) == 1 else _SideBySide(parts, [count for _, count in rates]),
+        adam,
+        list(first.transforms),
+        relu_gradient_override=True,
+        seed=alike(seed, len(items)),
+    )
+
+
+def _objective(setting: _Setting, unit: tuple[str, int]) -> Objective:
+    wanted = objectives.channel(*unit)
+    for name, weight in setting.penalties:
+        wanted = wanted - weight * PENALTIES[name]()
+    return wanted
+
+
+class _SideBySide(Parameterization):
+    """Groups of images with parameters of their own, all of which begin as one with the render's seed."""
+
+    def __init__(self, parts: Sequence[Parameterization], counts: Sequence[int]) -> None:
+        super().__init__()
+        self.parts, self._counts = torch.nn.ModuleList(parts), tuple(counts)
+
+    def reset(self, source: RandomSource) -> Parameterization:
+        for part, count in zip(self.parts, self._counts, strict=True):
+            part.reset(alike(source.seed, count).scope("param"))  # type: ignore[operator]
+        return self
+
+    def compute(self, memo: Memo) -> torch.Tensor:
+        return torch.cat([part.evaluate(memo) for part in self.parts])  # type: ignore[operator]
