@@ -96,7 +96,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Any:
             progress: told how far it has come (`converters.progress`).
 
     Returns:
-        A `ConvertedModel`; for ONNX a `TracedNetwork`, which is used in the same way (`Network`).
+        A `ConvertedModel`; for ONNX an `OnnxNetwork`, which is used in the same way (`Network`).
 
     Raises:
         FileNotFoundError: there is nothing at this path.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Far beyond any image network, as in the arguments of TensorFlow's layers.
 MAX_WINDOW = 4096
+MAX_OPSET = 2**31
 
 WINDOWS = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
 
@@ -26,19 +27,41 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def check_opsets(model: onnx.ModelProto) -> None:
-    """Refuses a model of a standard that is newer than the package `onnx`.
+    """Refuses a model of a standard that is newer than the package `onnx`, or of none.
 
     Raises:
-        GraphError: it is newer.
+        GraphError: it is.
     """
     onnx = import_onnx()
     known = onnx.defs.onnx_opset_version()
     for entry in model.opset_import:
+        if not 0 < entry.version < MAX_OPSET:
+            raise GraphError(
+                f"The model states opset {entry.version} of {entry.domain or 'ai.onnx'!r}, which there is not."
+            )
         if entry.domain in ("", "ai.onnx") and entry.version > known:
             raise GraphError(
                 f"The model is of opset {entry.version}; onnx {onnx.__version__} knows opsets up to {known}. Export it "
                 "with an older opset, or upgrade onnx."
             )
+
+
+def check_attributes(graph: onnx.GraphProto) -> None:
+    """Refuses attributes that state no value: onnx2torch takes the attribute itself for it.
+
+    Raises:
+        GraphError: names the node and the attribute.
+    """
+    for node in graph.node:
+        for attribute in node.attribute:
+            stated = {field.name for field, _ in attribute.ListFields()} - {
+                "name",
+                "type",
+                "doc_string",
+                "ref_attr_name",
+            }
+            if not stated:
+                raise node_error(node, f"has an attribute {attribute.name!r} without a value")
 
 
 def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:

@@ -17,6 +17,7 @@ from converters.errors import GraphError
 from converters.layers import LocalResponseNorm
 from converters.onnx.checks import (
     attributes,
+    check_attributes,
     check_control_flow,
     check_model,
     check_ops,
@@ -26,6 +27,7 @@ from converters.onnx.checks import (
 )
 from converters.onnx.export import PROPERTY
 from converters.onnx.files import read_model
+from converters.onnx.network import OnnxNetwork
 from converters.onnx.packages import import_onnx, import_onnx2torch
 from converters.onnx.padding import PADDED, AutoPad
 from converters.onnx.resizing import Resize, convention_of
@@ -40,7 +42,6 @@ from converters.onnx.rewriting import (
     take_padding,
 )
 from converters.program import Metadata, module_names
-from converters.traced import TracedNetwork
 
 if TYPE_CHECKING:
     import onnx
@@ -60,7 +61,7 @@ def from_onnx(
     *,
     layout: str | None = None,
     metadata: Metadata | None = None,
-) -> TracedNetwork:
+) -> OnnxNetwork:
     """Reads an ONNX file as a PyTorch network, through onnx2torch.
 
     Its layers answer to the names of the file's values, with or without TensorFlow's `:0`, and to the names of its
@@ -99,7 +100,14 @@ def from_onnx(
     nodes = _nodes(prepared, module)
     names = {layer: nodes[value] for layer, value in prepared.layers.items()}
     ops = {layer: prepared.ops[value] for layer, value in prepared.layers.items()}
-    return TracedNetwork(module, names, metadata or prepared.metadata, ops)
+    return OnnxNetwork(
+        module,
+        names,
+        metadata or prepared.metadata,
+        ops,
+        channels=prepared.input_channels(),
+        outputs=prepared.outputs(),
+    )
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,17 @@ class Prepared:
     channels: Mapping[str, int]
     metadata: Metadata
 
+    def input_channels(self) -> int | None:
+        """Of the image, where the file states them."""
+        sizes = sizes_of(self.model.graph.input[0])
+        return sizes[1] if len(sizes) == 4 else None
+
+    def outputs(self) -> list[str]:
+        """The layers that the file gives, or the last one where it gives only what is no layer."""
+        first = {value: layer for layer, value in reversed(list(self.layers.items()))}
+        found = [first[value.name] for value in self.model.graph.output if value.name in first]
+        return found or [list(self.layers)[-1]]
+
 
 def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str | None = None) -> Prepared:
     """Checks a model, and rewrites what onnx2torch refuses or gets wrong.
@@ -132,6 +151,7 @@ def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str |
     """
     model, reached = _one_image(model, input_name)
     graph = model.graph
+    check_attributes(graph)
     check_windows(graph)
     drop_unused_outputs(graph)
     gone = lay_out_input(graph, layout)

@@ -142,7 +142,7 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
             graph.initializer.add().CopyFrom(value)
             graph.initializer[-1].name = node.output[0]
             constants.add(node.output[0])
-        elif node.op_type == "Identity" and node.input[0] in constants:
+        elif node.op_type == "Identity" and node.input and node.input[0] in constants:
             same[node.output[0]] = node.input[0]
         else:
             nodes.append(node)

@@ -59,16 +59,15 @@ def open_files(kind: str, files: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _run(network: Any) -> str:
-    """One small forward pass, of the outputs or the last layer."""
+    """One small forward pass."""
     channels = network.layers[network.metadata.input_name].channels or 3
     if channels > MAX_CHANNELS:
         return "converted"
     height, width, _ = network.metadata.image_shape or (None, None, None)
     small = all(size is not None and 0 < size <= max(SIZE) for size in (height, width))
     size = (height, width) if small else SIZE
-    outputs = getattr(network, "outputs", None) or [list(network.layers)[-1]]
     with torch.no_grad():
-        network.activations(torch.rand(1, channels, *size), list(outputs))
+        network.activations(torch.rand(1, channels, *size), list(network.outputs))
     return "converted and ran"
 
 
