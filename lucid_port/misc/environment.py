@@ -14,8 +14,8 @@ def is_notebook_environment() -> bool:
         from IPython import get_ipython
     except ImportError:
         return False
-    shell = get_ipython()
-    return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")
+    kinds = [kind.__name__ for kind in type(get_ipython()).__mro__]
+    return "ZMQInteractiveShell" in kinds  # Colab's and others' are made from it
 
 
 def processor() -> str:

@@ -1,4 +1,4 @@
-"""Watching a render: progress bar and TensorBoard log, as callbacks.
+"""Watching a render: progress bar, live view in a notebook and TensorBoard log, as callbacks.
 
 A callback is a function of the render, called after every update. Reading the loss waits for the
 device, so these do it rarely.
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from lucid_port.optvis.live import LiveSheet, LiveView
+
 if TYPE_CHECKING:
     from lucid_port.optvis.render import VisT
 
-__all__ = ["ManyProgress", "ProgressBar", "TensorBoardLog"]
+__all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardLog"]
 
 
 class ProgressBar:
@@ -111,6 +113,9 @@ class ManyProgress:
         speed = self._progress.tasks[0].speed
         rate = "" if not speed else f"{60 * speed / self.steps:.1f} units/min"
         self._progress.update(self._task, description=self._text(), rate=rate)
+
+    def add(self, label: str, picture: np.ndarray) -> None:
+        """A picture is finished, which a terminal cannot show."""
 
 
 class TensorBoardLog:

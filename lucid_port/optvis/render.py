@@ -24,7 +24,7 @@ from lucid_port.optvis.diagnostics import Watch, warn_if_training
 from lucid_port.optvis.objectives import Objective, as_objective, channel_of
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
-from lucid_port.optvis.progress import ProgressBar, TensorBoardLog
+from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.transform import Transform, as_transform, compose, standard_transforms
 
@@ -545,6 +545,7 @@ def render_vis(
     log_dir: str | None = None,
     precision: str = "float32",
     compile: bool = False,
+    live: bool = False,
 ) -> Renders:
     """Optimise an image for an objective; the port of Lucid's `render_vis`.
 
@@ -570,6 +571,8 @@ def render_vis(
         compile: compile the network's part of the steps, once for each of the sizes that the transforms give (11 by
             default), from the 18th update on. The numbers stay the same up to rounding. It takes minutes before it
             begins to pay, if it does: see docs/speed.md.
+        live: show the present picture while it renders, at most once a second, in a notebook; nothing elsewhere.
+            `callbacks=[LiveView(...)]` of `lucid_port.optvis.progress` has settings.
 
     Returns:
         A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct
@@ -598,6 +601,8 @@ def render_vis(
     hooks: list[Any] = list(callbacks)
     if verbose:
         hooks.append(ProgressBar(wanted[-1] + 1))
+    if live:
+        hooks.append(LiveView(keep=not verbose))  # when verbose, the last picture is shown below
     if log_dir is not None:
         hooks.append(TensorBoardLog(log_dir))
     return _run(vis, wanted, hooks, printed, verbose)
@@ -622,7 +627,7 @@ def _listed(objectives: Any) -> list[Any]:
 def _said(callbacks: Sequence[Callback]) -> list[str]:
     """What a recipe says of callbacks, which may do anything with a render."""
     names = [getattr(callback, "__name__", type(callback).__name__) for callback in callbacks]
-    ours = ("ProgressBar", "TensorBoardLog")
+    ours = ("LiveView", "ProgressBar", "TensorBoardLog")
     return [f"The callback {name} was called after each update." for name in names if name not in ours]
 
 
@@ -631,6 +636,9 @@ def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any],
     taken_after: list[int] = []
     pictures.vis, pictures.callbacks, pictures.taken_after = vis, tuple(hooks), taken_after
     due = set(wanted)
+    for hook in hooks:
+        if hasattr(hook, "begin"):
+            hook.begin(vis, wanted[-1] + 1)
     try:
         for index in range(wanted[-1] + 1):
             vis.step()

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.optvis import batching, plain
 from lucid_port.optvis.acceleration import tf32
 from lucid_port.optvis.diagnostics import PATIENCE, still
 from lucid_port.optvis.fingerprints import fingerprint
-from lucid_port.optvis.progress import ManyProgress
+from lucid_port.optvis.progress import LiveSheet, ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.render import Model, OptimizerLike, ReluOverride, TransformsLike, VisT
 from lucid_port.optvis.sampling import DEFAULT_SEED
@@ -33,6 +34,8 @@ from lucid_port.optvis.unit_batches import Setup, make_many_T, own_device, prepa
 from lucid_port.optvis.units import Unit, identity
 
 __all__ = ["ManyRenders", "UnitRender", "make_many_T", "render_many"]
+
+Progress = LiveSheet | ManyProgress
 
 STEPS = 513
 """Updates of each image, as Lucid's default makes."""
@@ -80,6 +83,16 @@ class ManyRenders(list[UnitRender]):
     interrupted: bool
     folder: Path | None
 
+    @property
+    def names(self) -> list[str]:
+        """Of the pictures."""
+        return [one.name for one in self if one.image is not None]
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        """Those that were kept, [H, W, C] each; `show` shows them with their names."""
+        return [one.image for one in self if one.image is not None]
+
 
 # The run ---------------------------------------------------------------------------------------
 
@@ -105,6 +118,7 @@ def render_many(
     overwrite: bool = False,
     keep: bool | None = None,
     verbose: bool = True,
+    live: bool = False,
 ) -> ManyRenders:
     """Render many units in batches; each picture is, up to rounding, that of `render_vis` for the unit alone.
 
@@ -142,6 +156,7 @@ def render_many(
         overwrite: make everything again, whatever the folder holds.
         keep: whether the pictures are returned, too; by default if there is no `output`.
         verbose: show progress where standard error is a terminal.
+        live: show progress and pictures, as they are finished, in a notebook; nothing elsewhere.
 
     Returns:
         A `UnitRender` for each unit. Ctrl-C ends the run early and returns what is finished.
@@ -167,7 +182,7 @@ def render_many(
         folder = PictureFolder(output, _settings(setup, probe, steps), sheet, overwrite)
     run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)
     with contextlib.nullcontext() if folder is None else contextlib.closing(folder):
-        return run.all(model, chosen, most, verbose)
+        return run.all(model, chosen, most, verbose, live)
 
 
 class _Run:
@@ -188,7 +203,9 @@ class _Run:
         self._model: Mapping[str, Any] | None = None
         self._lock = threading.Lock()
 
-    def all(self, model: Model, devices: Sequence[torch.device], most: int | None, verbose: bool) -> ManyRenders:
+    def all(
+        self, model: Model, devices: Sequence[torch.device], most: int | None, verbose: bool, live: bool
+    ) -> ManyRenders:
         """Render what is not there yet."""
         there = {} if self.folder is None else self.folder.entries
         pending = [key for key in self.units if key not in there]
@@ -196,7 +213,8 @@ class _Run:
         if self.folder is not None:
             self.folder.begin(self.units)
         copies = self._copies(model, devices, len(pending))
-        progress = ManyProgress(len(pending), self.steps, verbose)
+        size = (len(pending), self.steps)
+        progress = LiveSheet(*size) if live and is_notebook_environment() else ManyProgress(*size, verbose)
         interrupted = False
         try:
             with progress, self._precision(devices):
@@ -248,7 +266,7 @@ class _Run:
             return batching.cuda_batch_size(lambda count: vis(count).step(), device, len(group))
         return batching.host_batch_size(lambda: vis(1)("loss"))
 
-    def _worker(self, work: batching.Shared[str], model: Model, device: torch.device, progress: ManyProgress) -> Any:
+    def _worker(self, work: batching.Shared[str], model: Model, device: torch.device, progress: Progress) -> Any:
         def render(batch: list[str]) -> None:
             made = 0
             vis = self.setup.vis(model, [self.units[key] for key in batch], device)
@@ -265,6 +283,8 @@ class _Run:
                 progress.stepped(-made * len(batch))
                 raise
             self._deliver(batch, pictures, values, vis)
+            for key, picture in zip(batch, pictures, strict=True):
+                progress.add(self.units[key].name, picture)
             progress.done(len(batch))
 
         return lambda: work.work(device, render)

@@ -1,10 +1,11 @@
-"""The model of all notebooks."""
+"""The model of all notebooks, and a notebook to look into."""
 
 from __future__ import annotations
 
 import pytest
 
 from lucid_port.modelzoo import vision_models
+from parity_tests.notebooks.display import Screen, open_notebook
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +14,9 @@ def model() -> vision_models.Model:
     made = vision_models.InceptionV1_seeded()
     made.load_graphdef()
     return made
+
+
+@pytest.fixture
+def screen(monkeypatch) -> Screen:
+    """What is displayed, as if this were a notebook."""
+    return open_notebook(monkeypatch)
