@@ -128,7 +128,8 @@ def transparent(
 
     Each update puts the picture on a random background, in linear light, at a random scale, and shows the network a
     random part. What is maximised is the objective times how transparent the part is, plus half of the objective times
-    how transparent the whole is.
+    how transparent the whole is. Name layers before their ReLU where the model has them (`..._pre_relu`), as the
+    notebook does: after it, parts in which a unit does not fire give no gradient.
 
     Args:
         model: the model.

@@ -1,4 +1,4 @@
-"""Studies of what keeps pictures from being noise, and sheets of one unit."""
+"""Studies of what keeps pictures from being noise."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import pytest
 
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.optimizer import TFAdam
-from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes import feature_visualization
-from lucid_port.recipes.facets import unit_sheet
 from lucid_port.recipes.regularization import (
     ARTICLE_PENALTIES,
     ARTICLE_TRANSFORMS,
@@ -19,7 +16,7 @@ from lucid_port.recipes.regularization import (
     preconditioning,
     transformation_robustness,
 )
-from parity_tests.recipes.by_hand import by_hand, likeness, values
+from parity_tests.recipes.by_hand import by_hand
 
 LAYER = "mixed3b_pre_relu"
 UNITS = [f"{LAYER}:3", ("mixed4a_pre_relu", 2)]
@@ -144,56 +141,8 @@ def test_the_articles_settings_are_known():
         (lambda model: frequency_penalties(model, UNITS, {}), "weights says"),
         (lambda model: transformation_robustness(model, UNITS, {"jitter": ()}), "jitter is empty"),
         (lambda model: transformation_robustness(model, UNITS, {"jitter": "much"}), "list of numbers"),
-        (lambda model: unit_sheet(model, LAYER, 10**6), "There is no unit"),
-        (lambda model: unit_sheet(model, LAYER, 1, diverse=1), "diverse"),
-        (lambda model: unit_sheet(model, LAYER, 1, seeds=-1), "seeds"),
     ],
 )
 def test_arguments_that_make_no_sense(model, call, words):
     with pytest.raises((TypeError, ValueError), match=words):
         call(model)
-
-
-# Sheets ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def sheet(model):
-    return unit_sheet(model, "mixed3b", 3, diverse=3, seeds=2, size=32, steps=12)
-
-
-def test_a_sheet_has_all_views(sheet):
-    assert sheet.name == "mixed3b:3"
-    assert {view.shape for view in (sheet.neuron, sheet.channel, sheet.negative)} == {(32, 32, 3)}
-    assert (sheet.diverse.shape, sheet.seeds.shape) == ((3, 32, 32, 3), (2, 32, 32, 3))
-    assert sheet.transparent.shape == (32, 32, 4)
-    assert sheet.losses.shape == (12,)
-
-
-def test_each_view_is_its_own_render(model, sheet):
-    channel = objectives.channel("mixed3b", 3)
-    for wanted, view, seed in (
-        (channel, sheet.channel, 0),
-        (objectives.neuron("mixed3b", 3), sheet.neuron, 0),
-        (-objectives.channel(LAYER, 3), sheet.negative, 0),
-        (channel, sheet.seeds[0], 1),
-        (channel, sheet.seeds[1], 2),
-    ):
-        source = RandomSource(seeds=[seed], shared=0)
-        expected, _ = by_hand(model, wanted, param.image(32), 12, relu_gradient_override=True, seed=source)
-        # In a batch, rounding differs in places, and 12 updates amplify it.
-        np.testing.assert_allclose(view, expected[0], atol=2e-3)
-
-
-def test_views_differ_as_they_should(model, sheet):
-    pictures = np.stack([sheet.channel, sheet.negative])
-    most, least = values(model, LAYER, pictures)[:, 3].mean((1, 2))
-    assert most > least
-    assert likeness(np.concatenate([sheet.diverse, sheet.seeds])) < 0.9
-    clear = feature_visualization.channel(model, "mixed3b", 3, alpha=True, n_steps=12, size=(32, 32))
-    np.testing.assert_array_equal(sheet.transparent, clear.pictures[0])
-
-
-def test_the_diverse_part_is_the_recipe_for_diversity(model, sheet):
-    made = feature_visualization.diversity(model, "mixed3b", 3, 3, size=32, steps=12)
-    np.testing.assert_allclose(sheet.diverse, made.pictures, atol=2e-3)

@@ -72,7 +72,7 @@ def test_a_picture_comes_nearer_to_each_style_and_stays_near_the_content(model, 
 
     faithful = style_transfer(model, picture, paintings[0], style_layers=STYLE, content_weight=1e4, steps=60)
     distances = [
-        np.abs(values(model, "mixed3b", p) - values(model, "mixed3b", picture[None])).mean()
+        (values(model, "mixed3b", p) - values(model, "mixed3b", picture[None])).abs().mean()
         for p in (made.pictures[:1], faithful.pictures)
     ]
     assert distances[1] < distances[0]
