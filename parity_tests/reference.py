@@ -355,7 +355,7 @@ def gradient_differences(
 ) -> Iterator[tuple[str, float, float]]:
     """The same for every image's gradients, as far as this TensorFlow computes them."""
     flips = max((moved for gradient in before.gradients for moved in gradient.moved), default=0.0)
-    smooth = graph not in NETWORKS or NETWORKS[graph].smooth
+    smooth = NETWORKS[graph].smooth if graph in NETWORKS else graph.startswith("op:")
     bound = SMOOTH_GRADIENT_BOUND if smooth else max(SMOOTH_GRADIENT_BOUND, FLIPS * flips)
     found = {(gradient.layer, gradient.channel): gradient for gradient in after.gradients}
     for gradient in before.gradients:

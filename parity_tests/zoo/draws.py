@@ -16,26 +16,27 @@ WIDTH_OF_DEVIATION = math.sqrt(12.0)
 _CHUNK = 2**20  # draws at a time: the stream is the same, and memory stays small
 
 
-def draw(shape, seed: int, width: float, centre: float = 0.0, balanced: bool = False) -> np.ndarray:
+def draw(shape, seed: int, width: float, centre: float = 0.0, balance: float = 0.0) -> np.ndarray:
     """Uniform draws.
 
     Args:
         shape: of the constant.
         seed: of the draws.
-        width: between the least and the greatest value (of each of two draws, if balanced).
+        width: between the least and the greatest value of a draw.
         centre: half-way between them.
-        balanced: every value is the difference of two neighbouring draws along the last axis but one (a weight's
-            inputs), so that a filter's weights sum up to zero and images that are the same everywhere give nothing.
-            Filters of trained networks are nearly so. With weights that are not, every layer would add its own
-            constant to all positions alike, and a deep network's last layers would be the same everywhere.
+        balance: how much of the draw before it, along the last axis but one (a weight's inputs), is subtracted from
+            each. With 1, a filter's weights sum up to zero and images that are the same everywhere give nothing, which
+            filters of trained networks nearly do. With 0, every layer adds its own constant to all positions alike,
+            and a deep network's last layers are almost the same everywhere.
 
     Returns:
         float32.
     """
     random = np.random.RandomState(seed)
-    if balanced:
+    if balance:
         draws = random.random_sample(tuple(shape))
-        draws = draws - np.roll(draws, 1, axis=-2)
+        draws -= 0.5
+        draws = draws - balance * np.roll(draws, 1, axis=-2)
         draws *= width
         return draws.astype(np.float32)
     values = np.empty(int(np.prod(shape, dtype=np.int64)), np.float32)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import converters
@@ -47,9 +48,18 @@ class Comparison:
         """Every layer compared."""
         return check_activations(self.model, self.reference, self.reference.make_input())
 
-    def gradients(self) -> list[LayerCheck]:
-        """The recorded gradients compared, image by image."""
-        return check_gradients(self.model, self.reference, self.reference.make_input())
+    def gradients(self, draw: int = 0) -> list[LayerCheck]:
+        """The recorded gradients compared, image by image.
+
+        Args:
+            draw: 0 for the very input; others move every value of it by one unit in the last place, each up or down.
+                Decisions of ReLUs and maxima that only rounding made are then made anew.
+        """
+        image = self.reference.make_input()
+        if draw:
+            up = np.random.RandomState(draw).randint(0, 2, image.shape).astype(bool)
+            image = np.nextafter(image, np.where(up, np.float32(np.inf), np.float32(-np.inf)))
+        return check_gradients(self.model, self.reference, image)
 
 
 def compare(name: str) -> Comparison:

@@ -146,10 +146,10 @@ def rounded(value):
     return float("%.4g" % value)
 
 
-def uniform(deviation, centre=0.0, balanced=False):
+def uniform(deviation, centre=0.0, balance=0.0):
     """Arguments of `draw` for a standard deviation."""
-    width = deviation * draws.WIDTH_OF_DEVIATION / (math.sqrt(2.0) if balanced else 1.0)
-    return {"width": rounded(width), "centre": rounded(centre), "balanced": balanced}
+    width = deviation * draws.WIDTH_OF_DEVIATION / math.sqrt(1.0 + balance**2)
+    return {"width": rounded(width), "centre": rounded(centre), "balance": balance}
 
 
 def describe(network, variables, first_seed):
@@ -167,8 +167,8 @@ def variable(kind, shape, gain, network):
         return uniform(gain / math.sqrt(shape[0] * shape[1]))
     if kind.endswith("weights"):
         inputs = int(np.prod(shape[:-1]))
-        balanced = len(shape) == 4 and shape[2] >= BALANCED_FROM
-        return uniform(gain * math.sqrt(2.0 / inputs), balanced=balanced)
+        balance = network.balance if len(shape) == 4 and shape[2] >= BALANCED_FROM else 0.0
+        return uniform(gain * math.sqrt(2.0 / inputs), balance=balance)
     if kind == "gamma":
         return uniform(0.2 * gain, gain)
     if kind == "beta":
