@@ -41,9 +41,10 @@ def command(
 
     if name == "list":
         rows = [
-            (one.name, ARTICLES[one.article].title, one.title, ", ".join(one.options)) for one in catalogue().values()
+            (one.name, ARTICLES[one.article].title, one.title, one.takes, ", ".join(one.options))
+            for one in catalogue().values()
         ]
-        print_table(("name", "article", "shows", "units named for"), rows, json)
+        print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)
         return
     find_figure(name)  # a wrong name fails before the model is opened
     own = None if units is None else {"units": [unit.strip() for unit in units.split(",") if unit.strip()]}

@@ -156,6 +156,7 @@ class Settings:
 
 
 Make = Callable[[Settings], Result]
+UNITS = "units, layer:channel"
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ class Figure:
         options: model's name -> what the figure shows for it.
         fast_options: what a draft has instead.
         see: what to see in it.
+        takes: what `units` of the options are, for who wants others.
     """
 
     name: str
@@ -185,6 +187,7 @@ class Figure:
     options: Mapping[str, Mapping[str, Any]]
     fast_options: Mapping[str, Any]
     see: str
+    takes: str = UNITS
 
     def options_for(self, model: str | None, fast: bool = False) -> dict[str, Any]:
         """What the figure shows for a model.
@@ -213,6 +216,7 @@ def figure(
     see: str,
     fast_steps: int = 64,
     fast_options: Mapping[str, Any] | None = None,
+    takes: str = UNITS,
 ) -> Callable[[Make], Make]:
     """Adds a function to the catalogue.
 
@@ -224,6 +228,7 @@ def figure(
         options: model's name -> units, layers and classes.
         see: what to see in it.
         fast_steps, fast_options: of a draft that takes less than a minute on two cores.
+        takes: what `units` of the options are, for who wants others.
     """
     if name in _FIGURES:
         raise ValueError(f"Two figures are called {name!r}.")
@@ -231,7 +236,7 @@ def figure(
     def decorate(make: Make) -> Make:
         article = name.split("-")[0]
         _FIGURES[name] = Figure(
-            name, title, article, of, make, steps, fast_steps, options, dict(fast_options or {}), see
+            name, title, article, of, make, steps, fast_steps, options, dict(fast_options or {}), see, takes
         )
         return make
 

@@ -117,7 +117,8 @@ def _settings(figure: Figure, request: Request, model: Any, verbose: bool) -> Se
     own = dict(request.options or {})
     own_name = request.model if request.model in figure.options else getattr(model, "name", request.model)
     named = request.like or own_name
-    known = figure.options_for(named, request.fast) if named in figure.options or not own else {}
+    drafted = figure.fast_options if request.fast else {}
+    known = figure.options_for(named, request.fast) if named in figure.options or not own else drafted
     steps = request.steps
     if steps is None:
         steps = figure.fast_steps if request.fast else figure.steps

@@ -32,6 +32,7 @@ __all__ = [
     "channel_attribution",
     "class_attribution",
     "class_number",
+    "gradient_magnitudes",
     "input_attribution",
     "logits_layer",
     "spatial_attribution",
@@ -210,6 +211,53 @@ def input_attribution(
         value = score(model.activations(pixels, [logits])[logits]).sum()
         (gradient,) = torch.autograd.grad(value, pixels)
     return _nhwc(pixels * gradient)
+
+
+def gradient_magnitudes(
+    model: Model,
+    image: Any,
+    layers: Sequence[str],
+    toward: Any,
+    against: Any = None,
+    *,
+    logits: str | None = None,
+    pools: str = "native",
+) -> dict[str, np.ndarray]:
+    """How much each position of the input and of some layers would change a class: the length of its gradient.
+
+    Strided convolutions and max pools leave their grid in these maps, more of it the nearer they are to the input:
+    Feature Visualization (Distill, 2017), "The enemy of feature visualization".
+
+    Args:
+        model: the model.
+        image: a path, or an array [H, W, C] in [0, 1]; resized to the model's own size.
+        layers: convolutional layers, in any order; `"input"` is the picture itself.
+        toward, against, logits, pools: as for `channel_attribution`.
+
+    Returns:
+        layer -> [h, w], in the order of `layers`.
+
+    Raises:
+        ValueError: a layer is fully connected, or the classes do not depend on it; a class does not exist.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    names = checks.items(layers, "layers", "a list of layers")
+    pixels = as_batch(model, load_image(image, model_size(model))).requires_grad_()
+    score, logits = _score(model, toward, against), logits_layer(model) if logits is None else logits
+    with torch.enable_grad(), _pools(pools):
+        values = dict(model.activations(pixels, [*(name for name in names if name != "input"), logits]))
+        total = score(values[logits]).sum()
+        values["input"] = pixels
+        for name in names:
+            if values[name].dim() != 4:
+                raise ValueError(f"Layer {name!r} is fully connected: it has no positions. Name a convolutional layer.")
+        gradients = torch.autograd.grad(total, [values[name] for name in names], allow_unused=True)
+    found = {}
+    for name, gradient in zip(names, gradients, strict=True):
+        if gradient is None:
+            raise ValueError(f"Layer {logits!r} does not depend on layer {name!r}: name one that comes before it.")
+        found[name] = np.linalg.norm(_nhwc(gradient), axis=-1)
+    return found
 
 
 def _gradient(

@@ -13,6 +13,7 @@ from lucid_port.recipes.attribution import (
     channel_attribution,
     class_attribution,
     class_number,
+    gradient_magnitudes,
     input_attribution,
     logits_layer,
     spatial_attribution,
@@ -175,3 +176,49 @@ def test_classes_by_their_labels(full, label, number):
 def test_what_cannot_be_attributed(full, call, error, words):
     with pytest.raises(error, match=words):
         call(full)
+
+
+# Magnitudes of gradients -------------------------------------------------------------------------
+
+
+def test_a_gradient_is_an_attribution_over_what_it_is_of(smooth):
+    found = gradient_magnitudes(smooth, PICTURE, ["mixed4d", "input"], 3, 5)
+    assert list(found) == ["mixed4d", "input"]
+    attributed = channel_attribution(smooth, PICTURE, "mixed4d", 3, 5)
+    gradient = attributed.field.astype(np.float64) / attributed.activations
+    # Dividing by what was multiplied costs two roundings of float32.
+    np.testing.assert_allclose(found["mixed4d"], np.linalg.norm(gradient, axis=-1), rtol=1e-5)
+    pixels = input_attribution(smooth, PICTURE, 3, 5).astype(np.float64) / PICTURE
+    np.testing.assert_allclose(found["input"], np.linalg.norm(pixels, axis=-1), rtol=1e-5)
+
+
+def test_before_the_mean_over_positions_all_have_the_classifiers_weights(full):
+    found = gradient_magnitudes(full, PICTURE, ["mixed5b"], 3)["mixed5b"]
+    with torch.no_grad():
+        one = full.activations(as_batch(full, PICTURE), ["avgpool0/reshape"])["avgpool0/reshape"]
+    weights = rest_of(full, "avgpool0/reshape", torch.eye(one.shape[1]))[:, 3]
+    bias = rest_of(full, "avgpool0/reshape", torch.zeros_like(one))[0, 3]
+    assert found.shape == (7, 7)
+    np.testing.assert_allclose(found, (weights - bias).norm().item() / 49, rtol=1e-5)
+
+
+def test_smoother_pools_change_what_comes_through_them_alone(full):
+    plain, smoother = (
+        gradient_magnitudes(full, PICTURE, ["mixed3b", "mixed5a"], 3, pools=p) for p in ("native", "smooth")
+    )
+    np.testing.assert_array_equal(plain["mixed5a"] > 0, smoother["mixed5a"] > 0)
+    assert not np.allclose(plain["mixed3b"], smoother["mixed3b"], rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "words"),
+    [
+        (["mixed9"], LayerNotFoundError, "mixed9"),
+        ([LOGITS], ValueError, "fully connected"),
+        (["mixed4d_pre_relu"], ValueError, "does not depend"),
+        ("mixed4d", TypeError, "a list of layers"),
+    ],
+)
+def test_gradients_that_are_none(full, layers, error, words):
+    with pytest.raises(error, match=words):
+        gradient_magnitudes(full, PICTURE, layers, 3)

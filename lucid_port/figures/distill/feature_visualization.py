@@ -2,37 +2,456 @@
 
 from __future__ import annotations
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.optvis import objectives
-from lucid_port.recipes.feature_visualization import visualize
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-FAMOUS = {
-    "InceptionV1": {"units": ["mixed4a_pre_relu:476"]},
-    "InceptionV1_caffe": {"units": ["inception_4a_output:300"]},
-    "InceptionV1_seeded": {"units": ["mixed4a_pre_relu:476"]},
-}
+import numpy as np
+
+from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.common import (
+    INCEPTION,
+    channels_given,
+    class_of,
+    given,
+    likeliest,
+    name_of,
+    render_options,
+    short,
+    tile,
+)
+from lucid_port.figures.photographs import photograph
+from lucid_port.optvis import objectives, transform
+from lucid_port.recipes.attribution import POOLS, class_number, gradient_magnitudes, logits_layer
+from lucid_port.recipes.feature_visualization import FeatureVisualization, diversity, visualize
+from lucid_port.recipes.inputs import load_image, model_size, named_unit
+from lucid_port.recipes.interaction import sums
+from lucid_port.recipes.interpolation import interpolations
+from lucid_port.recipes.regularization import (
+    Study,
+    frequency_penalties,
+    preconditioning,
+    transformation_robustness,
+)
+
+ARTICLE_STEPS = 2560
+NOTEBOOK_STEPS = 512
+
+
+def _of(lucid: str, caffe: str) -> dict[str, dict[str, Any]]:
+    """What each model that a figure knows is asked for, `"4a:476"` for channel 476 of mixed4a before its ReLU."""
+    ours = [f"mixed{unit.replace(':', '_pre_relu:')}" for unit in lucid.split()]
+    theirs = [f"inception_{unit.replace(':', '_output_pre_relu:')}" for unit in caffe.split()]
+    return {**{name: {"units": ours} for name in INCEPTION}, "InceptionV1_caffe": {"units": theirs}}
+
+
+def article_transforms(size: int) -> list[transform.Transform]:
+    """The transforms that a footnote of the article states: shifts, scales and rotations, less than Lucid's default."""
+    return [
+        transform.pad(16, mode="constant", constant_value=0.5),
+        transform.jitter(16),
+        transform.random_scale([1, 0.975, 1.025, 0.95, 1.05]),
+        transform.random_rotate(range(-5, 6)),
+        transform.jitter(8),
+        transform.crop_or_pad_to(size, size),
+    ]
+
+
+def _as_the_article(settings: Settings, wanted: Sequence[Any], size: int) -> FeatureVisualization:
+    options = render_options(settings, size)
+    return visualize(settings.model, wanted, transforms=article_transforms(options["size"]), **options)
+
+
+# Units -------------------------------------------------------------------------------------------
 
 
 @figure(
     "fv-channel",
     "What a channel looks for",
     of="the tutorial's first picture, and of any unit",
-    steps=512,
-    options=FAMOUS,
+    steps=NOTEBOOK_STEPS,
+    options={
+        "InceptionV1": {"units": ["mixed4a_pre_relu:476"]},
+        "InceptionV1_caffe": {"units": ["inception_4a_output:300"]},
+        "InceptionV1_seeded": {"units": ["mixed4a_pre_relu:476"]},
+    },
     see="One channel's favourite picture: for a trained network, a texture or an object that comes again and again.",
 )
 def channel(settings: Settings) -> Result:
     """Any units, each as Lucid renders it by default."""
-    units = list(settings.options["units"])
-    made = visualize(
-        settings.model,
-        [objectives.as_objective(unit) for unit in units],
-        size=settings.options.get("size", 128),
-        steps=settings.steps,
-        seed=settings.seed,
-        verbose=settings.verbose,
-    )
+    units = channels_given(settings)
+    made = visualize(settings.model, units, **render_options(settings))
     values = made.losses[:, -1]
     captions = [f"{unit} ({value:.4g})" for unit, value in zip(units, values, strict=True)]
     panel = Panel(made.pictures, captions, columns=min(len(units), 6))
     return Result([panel], {"units": units, "values": values})
+
+
+@figure(
+    "fv-objectives",
+    "What can be asked for: a neuron, a channel, a layer, a class",
+    of="the optimization objectives",
+    steps=ARTICLE_STEPS,
+    options={
+        **{name: {"units": ["mixed4a_pre_relu:476", "tiger cat"]} for name in INCEPTION},
+        "InceptionV1_caffe": {"units": ["inception_4a_output_pre_relu:194", "tiger cat"]},
+    },
+    takes="a unit, a class",
+    see="The neuron stands once, in the middle; its channel everywhere; the whole layer, squared, is a mixture of all "
+    "it knows. A class before the softmax shows evidence for it; its probability can as well be raised by lowering "
+    "the other classes, and looks less like it.",
+    fast_steps=24,
+    fast_options={"size": 96},
+)
+def what_to_ask_for(settings: Settings) -> Result:
+    """Neuron, channel, layer, logit and probability; classes at the size that the model's classifier needs."""
+    unit, label = given(settings, "a unit and a class", 2, 2)
+    model = settings.model
+    layer, number = named_unit(model, unit)
+    one = class_number(model, class_of(label))
+    before = logits_layer(model)
+    local = [objectives.neuron(layer, number), objectives.channel(layer, number), objectives.deepdream(layer)]
+    classes = [objectives.class_logit(before, one), objectives.class_logit(_after(model, before), one)]
+    first = _as_the_article(settings, local, 224)
+    height, width = model_size(model)
+    crop = [*article_transforms(width)[:-1], transform.crop_or_pad_to(height, width)]
+    second = visualize(model, classes, transforms=crop, **{**render_options(settings), "size": max(height, width)})
+    size = first.pictures.shape[1]
+    pictures = [*first.pictures, *(load_image(picture, size) for picture in second.pictures)]
+    values = [*first.losses[:, -1], *second.losses[:, -1]]
+    label = name_of(model, one)
+    captions = [f"neuron {short(unit)}", f"channel {short(unit)}", f"layer {short(layer)}"]
+    captions += [f"logit of {label}", f"probability of {label}"]
+    data = {"unit": unit, "class": label, "objectives": captions, "values": values}
+    return Result([Panel(pictures, captions)], data)
+
+
+def _after(model: Any, logits: str) -> str:
+    """The softmax of a layer of logits."""
+    softmaxes = [step for step in model.network.program.steps if step.op == "Softmax"]
+    return next(step.name for step in softmaxes if logits in map(str, step.inputs))
+
+
+HERO: dict[str, list[list[str]]] = {
+    "InceptionV1": [
+        [f"conv2d0_pre_relu:{unit}" for unit in (9, 53, 15, 22, 3, 49)],
+        [f"mixed3a_pre_relu:{unit}" for unit in (19, 33, 66, 155, 200, 6)],
+        [f"mixed4a_pre_relu:{unit}" for unit in (476, 6, 453, 97, 41, 11)],
+        [f"mixed4{unit}" for unit in ("b_pre_relu:464", "b_pre_relu:237", "b_pre_relu:373")]
+        + [f"mixed4{unit}" for unit in ("c_pre_relu:449", "c_pre_relu:450", "b_pre_relu:462")],
+        [f"mixed4{unit}" for unit in ("d_pre_relu:479", "d_pre_relu:503", "d_pre_relu:417")]
+        + [f"mixed4{unit}" for unit in ("e_pre_relu:55", "e_pre_relu:815", "d_pre_relu:241")],
+    ],
+    "InceptionV1_caffe": [
+        [f"conv1_7x7_s2/conv1_7x7_s2:{unit}" for unit in (6, 35, 58, 22, 46, 29)],
+        [f"inception_3b_output_pre_relu:{unit}" for unit in (122, 142, 242, 402, 462, 2)],
+        [f"inception_4a_output_pre_relu:{unit}" for unit in (173, 467, 47, 341, 236, 26)],
+        [f"inception_4{unit}" for unit in ("c_output_pre_relu:507", "c_output_pre_relu:276", "a_output_pre_relu:299")]
+        + [f"inception_4c_output_pre_relu:{unit}" for unit in (45, 108, 402)],
+        [f"inception_4d_output_pre_relu:{unit}" for unit in (73, 293, 161, 447, 513)]
+        + ["inception_4c_output_pre_relu:423"],
+    ],
+}
+HERO["InceptionV1_seeded"] = HERO["InceptionV1"]
+FAMILIES = ("Edges", "Textures", "Patterns", "Parts", "Objects")
+
+
+def _rows(families: list[list[str]]) -> dict[str, list[str]]:
+    """Rows of one unit of each family."""
+    return {"units": [unit for row in zip(*families, strict=True) for unit in row]}
+
+
+@figure(
+    "fv-hero",
+    "From edges to objects",
+    of="the opening figure",
+    steps=ARTICLE_STEPS,
+    options={model: _rows(families) for model, families in HERO.items()},
+    takes="units, five to a row",
+    see="From left to right, units of later and later layers: edges, textures, patterns, parts, and objects.",
+    fast_steps=48,
+    fast_options={"size": 80, "rows": 3},
+)
+def hero(settings: Settings) -> Result:
+    """Units of five depths of the network, each with the article's transforms."""
+    columns = len(FAMILIES)
+    rows = settings.options.get("rows")
+    units = channels_given(settings)[: None if rows is None else columns * rows]
+    made = _as_the_article(settings, units, 200)
+    tiles = [tile(picture) for picture in made.pictures]
+    panel = Panel(tiles, [short(unit) for unit in units], ", ".join(FAMILIES), columns=columns)
+    return Result([panel], {"units": units, "values": made.losses[:, -1]})
+
+
+# Several pictures of a unit ----------------------------------------------------------------------
+
+
+@figure(
+    "fv-diversity",
+    "Several pictures of one unit",
+    of="the diversity figures",
+    steps=NOTEBOOK_STEPS,
+    options=_of(
+        "5a:9 4a:97 4a:143 4e:55",
+        "4a:194 4c:444 4a:299 4d:513",
+    ),
+    see="One picture does not show all that a unit responds to. Pictures that have to differ in style show other "
+    "facets of it; some, of units that respond to several things, show different things.",
+    fast_steps=40,
+    fast_options={"size": 72, "most": 2},
+)
+def facets(settings: Settings) -> Result:
+    """Each unit alone, and in four pictures made to differ."""
+    units = channels_given(settings)[: settings.options.get("most")]
+    options = render_options(settings)
+    alone = visualize(settings.model, units, **options)
+    panels, values = [], []
+    for unit, simple in zip(units, alone.pictures, strict=True):
+        layer, number = named_unit(settings.model, unit)
+        found = diversity(settings.model, layer, number, settings.options.get("count", 4), **options)
+        captions = ["alone", *["to differ"] * len(found.pictures)]
+        panels.append(Panel([tile(one) for one in (simple, *found.pictures)], captions, title=short(unit)))
+        values.append(found.losses[-1])
+    return Result(panels, {"units": units, "alone": alone.losses[:, -1], "values": values})
+
+
+@figure(
+    "fv-negative",
+    "What a unit responds to most, and least",
+    of="the spectrum of examples, its two optimised ends",
+    steps=NOTEBOOK_STEPS,
+    options=_of(
+        "4a:492 4a:6 4a:240 4b:482 4d:479 4e:718",
+        "4a:194 4a:299 4a:173 4b:482 4d:293 4c:507",
+    ),
+    see="Above, what makes a channel fire as much as possible; below, what makes it most negative before its ReLU: "
+    "often something that it is important not to confuse it with.",
+    fast_steps=48,
+    fast_options={"size": 72, "most": 4},
+)
+def both_ends(settings: Settings) -> Result:
+    """Each channel, and its negative."""
+    units = channels_given(settings)[: settings.options.get("most")]
+    wanted = [objectives.as_objective(unit) for unit in units]
+    made = visualize(settings.model, [*wanted, *(-one for one in wanted)], **render_options(settings))
+    values = made.losses[:, -1]
+    positive, negative = values[: len(units)], -values[len(units) :]
+    captions = [short(unit) for unit in units] + [f"-{short(unit)}" for unit in units]
+    captions = [f"{name} ({value:.3g})" for name, value in zip(captions, [*positive, *negative], strict=True)]
+    data = {"units": units, "positive": positive, "negative": negative, "differences": positive - negative}
+    return Result([Panel([tile(one) for one in made.pictures], captions, columns=len(units))], data)
+
+
+# Units together ----------------------------------------------------------------------------------
+
+
+@figure(
+    "fv-neuron-addition",
+    "Units added to each other",
+    of="neuron addition",
+    steps=NOTEBOOK_STEPS,
+    options=_of(
+        "4b:111 3a:139 3b:81 4a:97 4a:41 4a:479 4a:476 4b:360 4b:482 4c:440 4d:479 4e:718",
+        "4a:173 3a:1 3b:2 4a:47 4a:299 4a:68 4a:194 4b:9 4b:30 4c:444 4d:293 4c:507",
+    ),
+    takes="units: the first half above, the second to the left",
+    see="The optimum for the sum of two channels is a mixture of both: the one's texture in the other's shape. The "
+    "channels alone are above and to the left.",
+    fast_steps=40,
+    fast_options={"size": 64, "most": 2},
+)
+def addition(settings: Settings) -> Result:
+    """All sums of one of some units with one of others."""
+    units = _even(settings, "units to add, as many above as to the left")
+    half, most = len(units) // 2, settings.options.get("most")
+    found = sums(settings.model, units[:half][:most], units[half:][:most], **render_options(settings))
+    above, left, values = len(found.columns), len(found.rows), found.losses[:, -1]
+    blank = np.ones_like(found.of_columns[0])
+    pictures = [blank, *found.of_columns]
+    captions = ["", *(f"{short(unit)} ({value:.4g})" for unit, value in zip(found.columns, values, strict=False))]
+    for row, unit in enumerate(found.rows):
+        pictures += [found.of_rows[row], *found.pictures[row]]
+        own = values[above + left + row * above :][:above]
+        captions += [f"{short(unit)} ({values[above + row]:.4g})", *(f"{value:.4g}" for value in own)]
+    data = {
+        "above": found.columns,
+        "left": found.rows,
+        "alone": values[: above + left],
+        "sums": values[above + left :].reshape(left, above),
+    }
+    return Result([Panel([tile(one) for one in pictures], captions, columns=above + 1)], data)
+
+
+@figure(
+    "fv-interpolation",
+    "From one unit to another",
+    of="neuron interpolation",
+    steps=NOTEBOOK_STEPS,
+    options=_of(
+        "4a:476 4a:455 4a:476 4a:460 4a:460 4a:501 4b:475 4a:476 4c:369 4a:476 "
+        "4d:503 5a:791 5a:810 5a:200 4d:503 5a:810 5a:810 5a:791",
+        "4a:194 4a:299 4a:173 4a:236 4c:444 4c:423 4a:467 4a:341 4c:507 4c:45 4d:73 4d:513 4d:293 4d:161",
+    ),
+    takes="units, in pairs",
+    see="Pictures that share most of what they are made of, from one channel's optimum to another's: shapes stay where "
+    "they are and change what they are.",
+    fast_steps=40,
+    fast_options={"size": 64, "most": 2, "frames": 4},
+)
+def interpolation(settings: Settings) -> Result:
+    """A row of aligned pictures for each pair of units."""
+    units = _even(settings, "pairs of units")
+    pairs = list(zip(units[::2], units[1::2], strict=True))[: settings.options.get("most")]
+    found = interpolations(settings.model, pairs, settings.options.get("frames", 6), **render_options(settings))
+    panels = [Panel([tile(one) for one in row.pictures], title=" to ".join(map(short, row.names))) for row in found]
+    return Result(panels, {"pairs": pairs, "values": [row.losses[-1] for row in found]})
+
+
+def _even(settings: Settings, what: str) -> list[str]:
+    units = given(settings, what, 2)
+    if len(units) % 2:
+        raise ValueError(f"The figure takes {what}; {len(units)} given: {', '.join(units)}.")
+    return units
+
+
+# The enemy of feature visualization --------------------------------------------------------------
+
+STUDIED = _of("4b:452", "4b:450")
+SMALL = {"size": 48}
+
+
+def _thresholds(settings: Settings, article: Sequence[int]) -> list[int]:
+    """After how many updates pictures are shown: the article's numbers up to the last."""
+    return [*(count for count in article if count < settings.steps), settings.steps]
+
+
+def _studied(settings: Settings, article: Sequence[int]) -> dict[str, Any]:
+    options = render_options(settings, 64)
+    return {"thresholds": _thresholds(settings, article), **{key: options[key] for key in ("size", "seed", "verbose")}}
+
+
+def _panels(study: Study, words: Mapping[str, str]) -> Result:
+    """A panel for each unit: a row for each combination of settings, a picture for each number of updates."""
+    names = [name for name, _ in study.axes]
+    combinations = list(itertools.product(*(values for _, values in study.axes)))
+    pictures = study.pictures.reshape(len(combinations), len(study.units), *study.pictures.shape[-4:])
+    panels = []
+    for number, unit in enumerate(study.units):
+        for index, values in enumerate(combinations):
+            title = ", ".join(
+                words[name].format(value)
+                for name, value in zip(names, values, strict=True)
+                if value and (name, value) != ("scale", 1)
+            )
+            rows = pictures[index, number]
+            captions = [f"step {count}" for count in study.thresholds]
+            panels.append(Panel(rows, captions, title=f"{short(unit)}: {title or 'nothing'}", scale=2))
+    data = {
+        "units": study.units,
+        "settings": {name: list(values) for name, values in study.axes},
+        "thresholds": study.thresholds,
+        "values": study.losses[..., -1],
+    }
+    return Result(panels, data)
+
+
+@figure(
+    "fv-preconditioning",
+    "Pixels or decorrelated frequencies, with and without transforms",
+    of="the preconditioning figure",
+    steps=2048,
+    options=STUDIED,
+    see="Naive optimisation ends in noise of high frequency. Transforms or decorrelation alone tame much of it; "
+    "together they give a clear picture, and early.",
+    fast_steps=96,
+    fast_options=SMALL,
+)
+def conditioned(settings: Settings) -> Result:
+    """Both choices of the space and of the transforms, on the way to the last update."""
+    rates = settings.options.get("rates", (0.05,))
+    study = preconditioning(
+        settings.model, settings.options["units"], rates=rates, **_studied(settings, (1, 32, 128, 256))
+    )
+    return _panels(study, {"decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"})
+
+
+@figure(
+    "fv-robustness",
+    "Pictures that have to stand being shifted, turned and scaled",
+    of="the transformation robustness figure",
+    steps=2048,
+    options=STUDIED,
+    see="Without transforms, high frequencies win. Each kind of transform tames them a little, all of them together "
+    "much more.",
+    fast_steps=64,
+    fast_options=SMALL,
+)
+def robust(settings: Settings) -> Result:
+    """All combinations of a little jitter, rotation and scaling."""
+    study = transformation_robustness(
+        settings.model, settings.options["units"], **_studied(settings, (8, 32, 128, 512))
+    )
+    return _panels(study, {"rotate": "rotate up to {}°", "jitter": "jitter {} px", "scale": "scale up to {}"})
+
+
+@figure(
+    "fv-frequency-penalty",
+    "Pictures that pay for high frequencies",
+    of="the frequency penalization figure",
+    steps=2048,
+    options=STUDIED,
+    see="Penalties on noise (L1 from grey, total variation, and blurring at each step) leave larger shapes, but also "
+    "take away fine detail that belongs to the picture.",
+    fast_steps=64,
+    fast_options=SMALL,
+)
+def penalised(settings: Settings) -> Result:
+    """All combinations of three penalties, on pixels without transforms."""
+    study = frequency_penalties(settings.model, settings.options["units"], **_studied(settings, (1, 32, 128, 256)))
+    return _panels(study, {"L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"})
+
+
+@figure(
+    "fv-gradient-artefacts",
+    "Where high frequencies come from: gradients, layer by layer",
+    of="the figure of gradient magnitudes",
+    steps=0,
+    options={
+        **{
+            name: {
+                "units": ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed4e", "mixed5a"],
+            }
+            for name in INCEPTION
+        },
+        "InceptionV1_caffe": {
+            "units": ["input", "conv1_7x7_s2/conv1_7x7_s2", "conv2_3x3/conv2_3x3"]
+            + [f"inception_{layer}_output" for layer in ("3b", "4a", "4c", "4e", "5a")]
+        },
+    },
+    takes="layers, or 'input'",
+    see="The length of a class's gradient at each position, from the input to the last layers. Each strided "
+    "convolution and each max pool adds a grid to what comes back through it. With a smoother gradient of the max "
+    "pools less of it is left.",
+    fast_steps=0,
+)
+def gradients(settings: Settings) -> Result:
+    """Magnitudes of the likeliest class's gradient, with the max pools' own gradient and with smoother ones."""
+    layers = given(settings, "layers")
+    model, picture = settings.model, photograph(settings, "cat")
+    (toward,) = likeliest(model, picture, 1)
+    panels = [Panel([picture], [name_of(model, toward)])]
+    titles = {"native": "The gradient itself", "smooth": "Max pools with a smoother gradient"}
+    maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
+    for pools, found in maps.items():
+        pictures = [_grey(values, model_size(model)) for values in found.values()]
+        captions = [short(layer) for layer in found]
+        panels.append(Panel(pictures, captions, title=titles[pools], columns=4))
+    data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
+    return Result(panels, {"class": name_of(model, toward), "mean_magnitudes": data})
+
+
+def _grey(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """A map in squares, from black to white at its 99th percentile."""
+    scaled = (values / max(float(np.percentile(values, 99)), 1e-30)).clip(0, 1)
+    scale = max(1, size[0] // values.shape[0])
+    return np.repeat(np.repeat(scaled, scale, 0), scale, 1)[..., None].repeat(3, -1).astype(np.float32)

@@ -1,0 +1,104 @@
+"""What figures share: what they are asked for, what they render with, how units and classes are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lucid_port.figures.base import Settings
+from lucid_port.optvis.render import Model
+from lucid_port.recipes.attribution import logits_layer
+from lucid_port.recipes.inputs import activations_of, load_image, named_unit
+
+__all__ = [
+    "INCEPTION",
+    "TILE",
+    "channels_given",
+    "class_of",
+    "given",
+    "likeliest",
+    "name_of",
+    "render_options",
+    "short",
+    "tile",
+]
+
+INCEPTION = ("InceptionV1", "InceptionV1_seeded")
+"""Models with the same names of layers."""
+
+TILE = 112  # pixels that a caption needs
+
+
+def given(settings: Settings, wanted: str, least: int = 1, most: int | None = None) -> list[str]:
+    """The figure's units, as many as it has a use for.
+
+    Args:
+        settings: of the figure.
+        wanted: what they are, in words.
+        least, most: how many.
+
+    Raises:
+        ValueError: it is given fewer, or more.
+    """
+    units = [str(unit) for unit in settings.options["units"]]
+    if len(units) < least or (most is not None and len(units) > most):
+        raise ValueError(f"The figure takes {wanted}; {len(units)} given: {', '.join(units) or 'none'}.")
+    return units
+
+
+def channels_given(settings: Settings) -> list[str]:
+    """The figure's units where each is a channel, checked to exist before anything is rendered.
+
+    Raises:
+        ValueError: none is given, or one is not `layer:channel` or out of its layer's range.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    units = given(settings, "units")
+    for unit in units:
+        named_unit(settings.model, unit)
+    return units
+
+
+def render_options(settings: Settings, size: int = 128) -> dict[str, Any]:
+    """What recipes that render are called with, at the figure's own size unless the options have another."""
+    return {
+        "size": settings.options.get("size", size),
+        "steps": settings.steps,
+        "seed": settings.seed,
+        "verbose": settings.verbose,
+    }
+
+
+def short(unit: str) -> str:
+    """A unit or layer as the articles write it, without what models add to its name."""
+    layer, colon, number = unit.partition(":")
+    layer = layer.split("/")[0].removesuffix("_pre_relu").removesuffix("_output")
+    layer = layer.removeprefix("inception_").removeprefix("mixed")
+    return f"{layer}{colon}{number}"
+
+
+def tile(picture: np.ndarray) -> np.ndarray:
+    """A picture, enlarged if it is too small for its caption."""
+    return picture if picture.shape[0] >= TILE else load_image(picture, TILE)
+
+
+def class_of(one: Any) -> Any:
+    """A class of the command line: a number if it is one, else a label."""
+    return int(one) if isinstance(one, str) and one.isdigit() else one
+
+
+def name_of(model: Model, one: Any) -> str:
+    """A class's label without its synonyms; its number where the model has no labels."""
+    if isinstance(one, str):
+        return one
+    try:
+        return str(model.labels[one]).split(",")[0]
+    except (RuntimeError, IndexError):
+        return f"class {one}"
+
+
+def likeliest(model: Model, picture: np.ndarray, count: int) -> list[int]:
+    """Classes of a picture, the likeliest first."""
+    layer = logits_layer(model)
+    return [int(number) for number in np.argsort(-activations_of(model, picture, [layer])[layer].ravel())[:count]]

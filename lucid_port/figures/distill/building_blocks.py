@@ -1,0 +1,269 @@
+"""Figures of The Building Blocks of Interpretability (2018).
+
+They start from a photograph: the user's (`--image`), or one that comes with scikit-image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.common import INCEPTION, TILE, class_of, given, likeliest, name_of, render_options, tile
+from lucid_port.figures.drawing import AGAINST, COLOURS, FOR, heat, outlined, part, two_sided
+from lucid_port.figures.photographs import photograph
+from lucid_port.misc import checks
+from lucid_port.recipes.activation_grid import activation_grid, factored_activation_grid
+from lucid_port.recipes.attribution import (
+    POOLS,
+    channel_attribution,
+    class_attribution,
+    class_number,
+    spatial_attribution,
+)
+from lucid_port.recipes.inputs import load_image, spatial_activations
+from lucid_port.recipes.neuron_groups import neuron_groups
+from lucid_port.recipes.semantic_dictionary import channel_icons, semantic_dictionary
+
+CLASSES = ("Egyptian cat", "espresso")
+POOL_TITLES = {
+    "native": "The gradient itself",
+    "smooth": "Max pools with a smoother gradient",
+    "smooth_blurred": "Max pools with a smoother gradient, blurred",
+}
+
+
+def _units(lucid: Sequence[str], caffe: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """What each model that a figure knows is asked for."""
+    named = dict.fromkeys(INCEPTION, lucid) | {"InceptionV1_caffe": caffe}
+    return {name: {"units": list(units)} for name, units in named.items()}
+
+
+def _layer_first(classes: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    return _units(["mixed4d", *classes], ["inception_4d_output", *classes])
+
+
+def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """(row, column) where there is most, then where there is most at a distance from those, ...; not at the border."""
+    left = strength.astype(np.float64).copy()
+    rows, columns = np.indices(left.shape)
+    apart = max(left.shape) / 3.5
+    if min(left.shape) > 4:  # the border sees more padding than picture
+        left[[0, -1]], left[:, [0, -1]] = -np.inf, -np.inf
+    found: list[tuple[int, int]] = []
+    while len(found) < count and np.isfinite(left).any():
+        row, column = (int(at) for at in np.unravel_index(left.argmax(), left.shape))
+        found.append((row, column))
+        left[np.hypot(rows - row, columns - column) < apart] = -np.inf
+    return found
+
+
+# The figures -------------------------------------------------------------------------------------
+
+
+@figure(
+    "bb-semantic-dictionary",
+    "A picture in the words of a layer",
+    of="the semantic dictionary",
+    steps=512,
+    options=_units(["mixed4d"], ["inception_4d_output"]),
+    takes="a layer",
+    see="At each marked place, the channels that fire most there, as pictures of what they look for: not numbers, but "
+    "what the network sees. An eye is eyes and snouts, the rim of a cup is rims and bowls.",
+    fast_steps=64,
+    fast_options={"size": 64, "places": 2},
+)
+def dictionary(settings: Settings) -> Result:
+    """A layer's strongest four channels at the places of a picture where it fires most."""
+    (layer,) = given(settings, "a layer", 1, 1)
+    picture = photograph(settings)
+    found = semantic_dictionary(settings.model, picture, layer)
+    grid = found.values.shape[:2]
+    places = _peaks(found.values[..., 0], settings.options.get("places", 3))
+    options = render_options(settings, 80)
+    channels = list(dict.fromkeys(int(channel) for place in places for channel in found.channels[place]))
+    icons = channel_icons(settings.model, layer, channels, **options)
+    panels = [Panel([outlined(picture, places, grid)], [f"where {layer} fires most"])]
+    for number, place in enumerate(places, 1):
+        captions = [f"{c}: {value:.4g}" for c, value in zip(found.channels[place], found.values[place], strict=True)]
+        seen = outlined(part(picture, place, grid, max(options["size"], TILE)), [(0, 0)], (1, 1), [COLOURS[number - 1]])
+        pictures = [seen, *(tile(icons[int(channel)]) for channel in found.channels[place])]
+        panels.append(Panel(pictures, [f"row {place[0]}, column {place[1]}", *captions]))
+    data = {
+        "layer": layer,
+        "places": places,
+        "channels": [found.channels[place] for place in places],
+        "values": [found.values[place] for place in places],
+    }
+    return Result(panels, data)
+
+
+@figure(
+    "bb-channel-attribution",
+    "Which channels argue for one class against another",
+    of="the opening figure",
+    steps=512,
+    options=_layer_first(CLASSES),
+    takes="a layer, a class, another class",
+    see="Attribution of the difference of two classes' logits to the channels of a layer: those that argue most for "
+    "either class are detectors of its parts, and what they contribute lies on the thing itself.",
+    fast_steps=64,
+    fast_options={"size": 64, "channels": 4},
+)
+def attribution(settings: Settings) -> Result:
+    """The channels that tell two classes apart, most decisive first, and where they do."""
+    layer, *classes = given(settings, "a layer, a class and another class", 3, 3)
+    model, picture, (toward, against) = settings.model, photograph(settings), map(class_of, classes)
+    spatial_activations(model, picture, layer)  # refuses layers without positions
+    found = channel_attribution(model, picture, layer, toward, against)
+    count = checks.whole(settings.options.get("channels", 6), "channels", 1)
+    best, worst = found.order[:count].tolist(), found.order[::-1][:count].tolist()
+    options = render_options(settings, 110)
+    icons = channel_icons(model, layer, list(dict.fromkeys([*best, *worst])), **options)
+    small = load_image(picture, max(options["size"], TILE))
+    names = name_of(model, toward), name_of(model, against)
+    panels = [
+        Panel(
+            [picture, two_sided(picture, found.field.sum(-1))],
+            ["the picture", f"orange: {names[0]}, blue: {names[1]}"],
+            title=f"{layer}: {names[0]} against {names[1]}",
+        )
+    ]
+    for name, channels, colour in ((names[0], best, FOR), (names[1], worst, AGAINST)):
+        captions = [f"{channel}: {found.values[channel]:+.3f}" for channel in channels]
+        panels.append(
+            Panel([tile(icons[channel]) for channel in channels], captions, title=f"Channels that argue for {name}")
+        )
+        panels.append(Panel([_where(small, found.field[..., channel], colour) for channel in channels], columns=count))
+    data = {"layer": layer, "toward": names[0], "against": names[1], "order": found.order, "values": found.values}
+    return Result(panels, data)
+
+
+def _where(picture: np.ndarray, values: np.ndarray, colour: Any) -> np.ndarray:
+    """Where a channel contributes, on the picture."""
+    scaled = np.abs(values) / max(float(np.abs(values).max()), 1e-12)
+    return heat(picture, [scaled], [colour])
+
+
+@figure(
+    "bb-activation-grid",
+    "A picture as a layer sees it",
+    of="the activation grid",
+    steps=1024,
+    options=_units(["mixed4d"], ["inception_4d_output"]),
+    takes="a layer",
+    see="For each position of the layer, a picture of its whole activation vector: eyes where eyes are, rims where "
+    "rims are. Below, each is as large as its vector is long, so that what excites the network stands out.",
+    fast_steps=96,
+    fast_options={"size": 32, "batch_size": 32},
+)
+def grid(settings: Settings) -> Result:
+    """An icon for each position, which shares most of its look with its neighbours; then scaled by magnitude."""
+    (layer,) = given(settings, "a layer", 1, 1)
+    options = render_options(settings, 48)
+    if settings.options.get("naive", False):
+        found = activation_grid(settings.model, photograph(settings), layer, **options)
+    else:
+        batch = settings.options.get("batch_size", 64)
+        found = factored_activation_grid(settings.model, photograph(settings), layer, batch_size=batch, **options)
+    panels = [
+        Panel([found.image], title="The picture"),
+        Panel([found.mosaic], title=f"{layer}: an icon for each position"),
+        Panel([found.scaled_mosaic()], title="Scaled by how much there is to see"),
+    ]
+    return Result(panels, {"layer": layer, "magnitudes": found.magnitudes})
+
+
+@figure(
+    "bb-spatial-attribution",
+    "What a place in a layer owes to the places before it",
+    of="spatial attribution",
+    steps=0,
+    options=_units(["mixed4d", "mixed5a"], ["inception_4d_output", "inception_5a_output"]),
+    takes="a layer, a later layer",
+    see="How much each place of the earlier layer (orange) contributes to a marked place of the later: mostly what "
+    "lies under it. Max pools make the plain gradient ragged; smoother gradients show the same things with less noise. "
+    "Below, what each place contributes to the likeliest classes.",
+    fast_steps=0,
+)
+def spatial(settings: Settings) -> Result:
+    """From the strongest places of a later layer, and from classes, back to an earlier layer, by three gradients."""
+    layer, later = given(settings, "two layers, the earlier first", 2, 2)
+    model, picture = settings.model, photograph(settings)
+    strength = np.linalg.norm(spatial_activations(model, picture, later), axis=-1)
+    places = _peaks(strength, settings.options.get("places", 4))
+    classes = likeliest(model, picture, settings.options.get("classes", 4))
+    named = [f"row {row}, column {column} of {later}" for row, column in places]
+    marked = [outlined(picture, [place], strength.shape) for place in places]
+    panels = [Panel(marked, named, title=f"Places of {later}")]
+    toward, per_class = {}, {}
+    for pools in POOLS:
+        found = spatial_attribution(model, picture, layer, later, pools=pools, positions=places).normalised
+        shown = [heat(picture, [found[place] / max(float(found[place].max()), 1e-12)]) for place in places]
+        shown = [outlined(one, [place], strength.shape) for one, place in zip(shown, places, strict=True)]
+        panels.append(Panel(shown, title=f"{POOL_TITLES[pools]}: from {layer}"))
+        toward[pools] = [found[place] for place in places]
+    for pools in (POOLS[0], POOLS[-1]):
+        values = [class_attribution(model, picture, layer, one, pools=pools) for one in classes]
+        names = [f"for {name_of(model, one)} (orange), against (blue)" for one in classes]
+        panels.append(
+            Panel([two_sided(picture, one) for one in values], names, title=f"{POOL_TITLES[pools]}: to classes")
+        )
+        per_class[pools] = values
+    labels = [name_of(model, one) for one in classes]
+    data = {
+        "layers": [layer, later],
+        "places": places,
+        "attributions": toward,
+        "classes": classes,
+        "labels": labels,
+        "to_classes": per_class,
+    }
+    return Result(panels, data)
+
+
+@figure(
+    "bb-neuron-groups",
+    "A picture's neurons in six groups",
+    of="the neuron groups",
+    steps=512,
+    options=_layer_first(CLASSES),
+    takes="a layer, classes",
+    see="Thousands of activations as six groups: where each is (its colour), what it looks for, and how much it argues "
+    "for each class. Groups are things: eyes, fur, the rim, the inside of the cup, the background.",
+    fast_steps=64,
+    fast_options={"size": 72},
+)
+def groups(settings: Settings) -> Result:
+    """Non-negative factors of a layer's activations, their icons, and their effects on classes."""
+    layer, *labels = given(settings, "a layer, and classes", 1, 11)
+    model, picture = settings.model, photograph(settings)
+    classes = [class_number(model, class_of(one)) for one in labels] or likeliest(model, picture, 2)
+    found = neuron_groups(
+        model, picture, layer, settings.options.get("groups", 6), classes=classes, **render_options(settings, 80)
+    )
+    maps = np.moveaxis(found.spatial, -1, 0)
+    maps = maps / np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
+    count = len(maps)
+    effects = {name_of(model, one): found.effects[one] for one in classes}
+    captions = [
+        ", ".join(f"{name} {values[number]:+.2f}" for name, values in effects.items()) for number in range(count)
+    ]
+    panels = [
+        Panel([picture, heat(picture, maps, COLOURS)], ["the picture", "its groups"], title=f"{layer}: {count} groups"),
+        Panel(
+            [heat(picture, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)],
+            captions,
+            title="Where each group is, and what it contributes to classes",
+        ),
+        Panel(
+            [tile(icon) for icon in found.icons],
+            [f"group {number}" for number in range(1, count + 1)],
+            title="What each looks for",
+        ),
+    ]
+    strongest = [np.argsort(-row)[:5] for row in found.channels]
+    data = {"layer": layer, "effects": effects, "error": found.error, "strongest_channels": strongest}
+    return Result(panels, {**data, "spatial": found.spatial})
