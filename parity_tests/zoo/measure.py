@@ -79,7 +79,7 @@ def compare(name: str) -> Comparison:
 def main(wanted: Sequence[str]) -> None:
     """Prints a row for each of the named networks, or for all."""
     torch.set_num_threads(1)
-    print("| network | values | layers | input | worst layer | gradient | TensorFlow's gradient moves | seconds |")
+    print("| network | values | layers | input | worst layer | gradient | TensorFlow's gradient moves | CPU seconds |")
     print("|---|---|---|---|---|---|---|---|")
     for name in wanted or names():
         print(row(name), flush=True)
@@ -87,10 +87,10 @@ def main(wanted: Sequence[str]) -> None:
 
 def row(name: str) -> str:
     """One network's row of the table."""
-    start = time.perf_counter()
+    start = time.process_time()
     comparison = compare(name)
     layers, gradients = comparison.layers(), comparison.gradients()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     values = sum(tensor.numel() for tensor in comparison.model.state_dict().values())
     error, moved = max((check.error, check.moved) for check in gradients) if gradients else (None, None)
     cells = [
