@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 INCEPTION = ("InceptionV1", "InceptionV1_seeded")
-"""Models with the same names of layers."""
+"""Models with the same names of layers and numbers of units; one of other units goes into each figure's options."""
 
 TILE = 112  # pixels that a caption needs
 

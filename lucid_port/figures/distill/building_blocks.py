@@ -27,6 +27,8 @@ from lucid_port.recipes.inputs import load_image, spatial_activations
 from lucid_port.recipes.neuron_groups import neuron_groups
 from lucid_port.recipes.semantic_dictionary import channel_icons, semantic_dictionary
 
+# Of the photograph that comes with scikit-image. The article's picture of a dog and a cat has "Labrador retriever"
+# against "tiger cat": give it with --image, and these with --units.
 CLASSES = ("Egyptian cat", "espresso")
 POOL_TITLES = {
     "native": "The gradient itself",

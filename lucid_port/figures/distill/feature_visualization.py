@@ -391,7 +391,7 @@ def robust(settings: Settings) -> Result:
     study = transformation_robustness(
         settings.model, settings.options["units"], **_studied(settings, (8, 32, 128, 512))
     )
-    return _panels(study, {"rotate": "rotate up to {}°", "jitter": "jitter {} px", "scale": "scale up to {}"})
+    return _panels(study, {"rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"})
 
 
 @figure(
