@@ -1,0 +1,53 @@
+"""Networks in the official one's place, and the official one where it can be had."""
+
+from __future__ import annotations
+
+import pytest
+
+from converters import convert
+from lucid_port.modelzoo.catalogue import label_lists
+from lucid_port.modelzoo.nets_factory import get_model
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
+from lucid_port.modelzoo.vision_base import Model
+from parity_tests.published import CHECKS
+from parity_tests.published.activations import record_inputs
+from parity_tests.published.files import Recorder
+
+
+def narrow(seed: int) -> Model:
+    """InceptionV1's layers at a twentieth of their width, random weights."""
+    return Model(
+        network=convert(seeded_inceptionv1(seed, width=0.05)),
+        image_value_range=(-117, 138),
+        image_shape=(224, 224, 3),
+        labels=label_lists()["ImageNet_alternate"].read(),
+    )
+
+
+@pytest.fixture(scope="session")
+def stand_in():
+    return narrow(0)
+
+
+@pytest.fixture(scope="session")
+def another():
+    return narrow(1)
+
+
+@pytest.fixture(scope="session")
+def recorded(stand_in, tmp_path_factory):
+    """The published files as they would be if the stand-in had been the articles' network."""
+    recorder = Recorder(tmp_path_factory.mktemp("published"))
+    record_inputs(stand_in, recorder)
+    for check in CHECKS.values():
+        check.record(stand_in, recorder)
+    return recorder.published
+
+
+@pytest.fixture(scope="session")
+def official():
+    """Google's InceptionV1."""
+    try:
+        return get_model("InceptionV1")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))

@@ -1,0 +1,229 @@
+"""Finds the published files: in a folder that a user names, in the cache, or at their public address.
+
+`files.json` says of each file what it is called here, its SHA-256, and where it comes from. Nothing that was published
+is part of this project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+import requests
+from PIL import Image
+
+from lucid_port.modelzoo.files import cache_folder
+from parity_tests.published import rebuild
+
+SEARCH_PATH = "LUCID_PORT_PUBLISHED"
+TABLE = Path(__file__).with_name("files.json")
+RAW = "https://raw.githubusercontent.com"
+
+
+class NotHere(Exception):
+    """A published file that is not on this machine and cannot be fetched; says what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file at its public address, as `repository` has it at `commit`; `sha256` is of what lies there, if known."""
+
+    repository: str
+    commit: str
+    path: str
+    sha256: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{RAW}/{self.repository}/{self.commit}/{self.path}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published file.
+
+    Attributes:
+        name: what it is called in the folder.
+        sha256: of the file in the folder.
+        kind: `verbatim` (the bytes at the address), `rebuilt` (made from the address by `rebuild`), or `folder` (has to
+            be put into the folder by hand).
+        source: where it comes from.
+        how: for `rebuilt` files, the function of `rebuild`.
+        members: for archives, name -> source of what is in it.
+        origin: for files of the folder, what they were taken from.
+    """
+
+    name: str
+    sha256: str | None
+    kind: str
+    source: Source | None = None
+    how: str = ""
+    members: Mapping[str, Source] = field(default_factory=dict)
+    origin: str = ""
+
+
+@cache
+def table() -> Mapping[str, Known]:
+    """Name -> what is known of each published file."""
+    rows = json.loads(TABLE.read_text())
+    return {row["name"]: _known(row) for row in rows}
+
+
+def _known(row: Mapping[str, Any]) -> Known:
+    source = Source(**row["source"]) if "source" in row else None
+    members = {name: Source(**one) for name, one in row.get("members", {}).items()}
+    how, origin = row.get("how", ""), row.get("origin", "")
+    return Known(row["name"], row.get("sha256"), row["kind"], source, how, members, origin)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def folders() -> list[Path]:
+    """The folders of the environment variable LUCID_PORT_PUBLISHED, in order, and the cache."""
+    named = [Path(one).expanduser() for one in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if one]
+    return [*named, cache_folder() / "published"]
+
+
+class Published:
+    """The published files, read by their names.
+
+    Args:
+        folder: a folder that has them all, whatever their hashes: recomputed ones, for the tests of the tests. By
+            default the official ones, wherever they are found; their hashes are checked.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+
+    def path(self, name: str) -> Path:
+        """A file.
+
+        Raises:
+            NotHere: it is not in the folder, or cannot be had.
+            ValueError: it is not the file that was published.
+        """
+        if self.folder is None:
+            return _official(table()[name])
+        path = self.folder / name
+        if not path.is_file():
+            raise NotHere(f"{name} was not recomputed in {self.folder}.")
+        return path
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.path(name).read_text())
+
+    def array(self, name: str) -> np.ndarray:
+        return np.load(self.path(name))
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.path(name)) as opened:
+            return dict(opened)
+
+    def picture(self, name: str, member: str | None = None) -> np.ndarray:
+        """Bytes of a picture, [H, W] or [H, W, C]; of an archive's member, where one is named."""
+        with Image.open(self.path(name) if member is None else io.BytesIO(self.member(name, member))) as opened:
+            return np.asarray(opened)
+
+    def member(self, name: str, member: str) -> bytes:
+        """A file of an archive.
+
+        Raises:
+            NotHere: neither the archive nor the file at its own address can be had.
+        """
+        try:
+            archive = self.path(name)
+        except NotHere:
+            source = None if self.folder is not None else table()[name].members.get(member)
+            if source is None:
+                raise
+            return _fetched(source).read_bytes()
+        with tarfile.open(archive) as opened:
+            found = opened.extractfile(member) if member in opened.getnames() else None
+            if found is None:
+                raise NotHere(f"{archive} holds no {member}.")
+            return found.read()
+
+
+def _official(known: Known) -> Path:
+    for folder in folders():
+        path = folder / known.name
+        if path.is_file():
+            return _checked(path, known)
+    if known.source is None or known.kind not in ("verbatim", "rebuilt"):
+        made_from = f": it was made from {known.origin}" if known.origin else ""
+        raise NotHere(f"{known.name} is not in a folder named in {SEARCH_PATH}, and cannot be fetched{made_from}.")
+    if known.kind == "verbatim":
+        return _fetched(Source(known.source.repository, known.source.commit, known.source.path, known.sha256))
+    made = rebuild.REBUILDERS[known.how](_fetched(known.source).read_bytes(), known.sha256)
+    path = cache_folder() / "published" / known.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(made)
+    return path
+
+
+def _checked(path: Path, known: Known) -> Path:
+    rebuilt = known.kind == "rebuilt" and path.parent == cache_folder() / "published"
+    if known.sha256 is not None and not rebuilt and sha256(path.read_bytes()) != known.sha256:
+        raise ValueError(f"{path} is not the published file: its SHA-256 is not {known.sha256}.")
+    return path
+
+
+_UNREACHED: list[str] = []  # said of the first address that could not be reached: nobody waits for every other one
+
+
+def _fetched(source: Source) -> Path:
+    if _UNREACHED:
+        raise NotHere(f"{_name(source)} is not in a folder named in {SEARCH_PATH}, and {_UNREACHED[0]}.")
+    expected = None if source.sha256 is None else f"sha256:{source.sha256}"  # a commit's path is one file for ever
+    try:
+        found = pooch.retrieve(source.url, expected, path=cache_folder() / "published" / "sources")
+    except requests.ConnectionError as error:
+        _UNREACHED.append(f"{source.url} could not be reached")
+        raise NotHere(f"{_name(source)} is not in a folder named in {SEARCH_PATH}, and {_UNREACHED[0]}.") from error
+    return Path(found)
+
+
+def _name(source: Source) -> str:
+    return source.path.rsplit("/", 1)[-1]
+
+
+class Recorder:
+    """Writes files with the published files' names and formats, computed from another network."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.published = Published(folder)
+
+    def json(self, name: str, value: Any) -> None:
+        (self.folder / name).write_text(json.dumps(value))
+
+    def array(self, name: str, value: np.ndarray) -> None:
+        np.save(self.folder / name, value)
+
+    def arrays(self, name: str, values: Mapping[str, np.ndarray]) -> None:
+        np.savez(self.folder / name, **values)  # type: ignore[arg-type]
+
+    def picture(self, name: str, value: np.ndarray) -> None:
+        Image.fromarray(value).save(self.folder / name)
+
+    def archive(self, name: str, pictures: Mapping[str, np.ndarray]) -> None:
+        """A tar of PNGs."""
+        with tarfile.open(self.folder / name, "w") as opened:
+            for member, value in pictures.items():
+                handle = io.BytesIO()
+                Image.fromarray(value).save(handle, "PNG")
+                info = tarfile.TarInfo(member)
+                info.size = handle.tell()
+                opened.addfile(info, io.BytesIO(handle.getvalue()))
