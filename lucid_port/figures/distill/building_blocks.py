@@ -109,8 +109,8 @@ def dictionary(settings: Settings) -> Result:
     steps=512,
     options=_layer_first(CLASSES),
     takes="a layer, a class, another class",
-    see="Attribution of the difference of two classes' logits to the channels of a layer: those that argue most for "
-    "either class are detectors of its parts, and what they contribute lies on the thing itself.",
+    see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of a class's parts "
+    "argue for it, and mostly on the thing itself; some of what argues for it only argues against the other.",
     fast_steps=64,
     fast_options={"size": 64, "channels": 4},
 )
