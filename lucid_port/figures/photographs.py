@@ -30,7 +30,13 @@ def _cat(data: Any) -> np.ndarray:
     return load_image(data.chelsea()[:, 60:360])
 
 
-PHOTOGRAPHS: Mapping[str, Callable[[Any], np.ndarray]] = {"cat and cup": _cat_and_cup, "cat": _cat}
+def _gravel(data: Any) -> np.ndarray:
+    """Stones, coloured: the photograph has brightness only."""
+    grey = load_image(data.gravel()[:256, :256])[..., :1]
+    return np.clip(np.concatenate([grey * 1.1, grey**1.4, grey**2 + 0.1], -1), 0, 1).astype(np.float32)
+
+
+PHOTOGRAPHS: Mapping[str, Callable[[Any], np.ndarray]] = {"cat and cup": _cat_and_cup, "cat": _cat, "gravel": _gravel}
 
 
 def photograph(settings: Settings, name: str = "cat and cup") -> np.ndarray:

@@ -1,0 +1,166 @@
+"""Figures of Differentiable Image Parameterizations (2018)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.common import INCEPTION, channels_given, given, render_options, short
+from lucid_port.figures.photographs import photograph
+from lucid_port.misc import checks
+from lucid_port.recipes import cppn
+from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.interpolation import interpolations
+from lucid_port.recipes.style_transfer import CONTENT_LAYERS, STYLE_LAYERS, style_transfer
+from lucid_port.recipes.transparency import checkerboard, over, transparent
+
+
+def _options(lucid: list[str], caffe: list[str], **more: Any) -> dict[str, dict[str, Any]]:
+    named = {**dict.fromkeys(INCEPTION, lucid), "InceptionV1_caffe": caffe}
+    return {model: {"units": units, **more} for model, units in named.items()}
+
+
+@figure(
+    "dp-aligned-interpolation",
+    "From one unit to another, aligned and not",
+    of="figures 2 and 3",
+    steps=512,
+    options=_options(
+        ["mixed4a_pre_relu:476", "mixed4a_pre_relu:460"],
+        ["inception_4a_output_pre_relu:300", "inception_4a_output_pre_relu:41"],
+        frames=5,
+    ),
+    fast_options={"frames": 4, "size": 64},
+    see="Rendered one by one, pictures of a row put what they show anywhere. With parameters that they share, the "
+    "same thing stays in its place and changes from the one unit's into the other's.",
+)
+def aligned_interpolation(settings: Settings) -> Result:
+    """One row without sharing; one with, taken apart into what is each picture's own and what is shared."""
+    first, second = _pair(settings)
+    frames = settings.options["frames"]
+    options = render_options(settings)
+    alone, together = (
+        interpolations(settings.model, [(first, second)], frames, sharing=sharing, **options)[0]
+        for sharing in ("none", "pyramid")
+    )
+    names = [short(first), *[""] * (frames - 2), short(second)]
+    panels = [
+        Panel(alone.pictures, names, "Each picture by itself"),
+        Panel(together.pictures, names, "With shared parameters"),
+        Panel(together.unique, [], "Of these, what is each picture's own"),
+        Panel(together.shared, [], "Of these, what is shared"),
+    ]
+    values = {"alone": alone.losses[-1], "together": together.losses[-1]}
+    return Result(panels, {"units": [first, second], "values": values})
+
+
+def _pair(settings: Settings) -> tuple[str, str]:
+    given(settings, "two units, layer:channel each", 2, 2)
+    first, second = channels_given(settings)
+    return first, second
+
+
+CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in ("3a", "4a", "4b", "4c"))]
+
+
+@figure(
+    "dp-style-transfer",
+    "Style transfer with GoogLeNet, in pixels and in a decorrelated Fourier basis",
+    of="figure 4",
+    steps=512,
+    options={
+        **{name: {"units": CONTENT_LAYERS, "style_layers": STYLE_LAYERS} for name in INCEPTION},
+        "InceptionV1_caffe": {"units": ["inception_3b_output"], "style_layers": CAFFE_STYLE},
+    },
+    fast_options={"size": 112},
+    see="In pixels the network is fooled by noise, and the style hardly shows. In a decorrelated Fourier basis the "
+    "same objective paints.",
+)
+def style(settings: Settings) -> Result:
+    """A photograph in the style of another, by both parameterizations; the content's layers are the units."""
+    content = photograph(settings, "cat")
+    painting = photograph_of_style(settings)
+    options = {
+        **render_options(settings, max(content.shape[:2])),
+        "content_layers": given(settings, "layers that the content is compared in"),
+        "style_layers": list(settings.options["style_layers"]),
+    }
+    made = {
+        kind: style_transfer(settings.model, content, painting, parameterization=kind, **options)
+        for kind in ("pixel", "decorrelated")
+    }
+    shown = made["decorrelated"]
+    seen = load_image(shown.styles[0], shown.content.shape[:2])
+    pictures = [shown.content, seen, *(one.pictures[0] for one in made.values())]
+    captions = ["content", "style", "pixels", "decorrelated Fourier basis"]
+    return Result([Panel(pictures, captions)], {"distances": {kind: one.losses[0, -1] for kind, one in made.items()}})
+
+
+def photograph_of_style(settings: Settings) -> Any:
+    """The picture whose style is taken: the option `style`, or a photograph of stones that comes with scikit-image."""
+    own = settings.options.get("style")
+    return photograph(settings, "gravel") if own is None else own
+
+
+@figure(
+    "dp-cppn",
+    "Pictures that a small network paints",
+    of="figures 7 and 8",
+    steps=512,
+    options=_options(
+        ["mixed4b_3x3_pre_relu:77", "mixed4d_3x3_bottleneck_pre_relu:139", "mixed4a_pool_reduce_pre_relu:52"],
+        ["inception_4b_3x3/BiasAdd:77", "inception_4d_3x3_reduce/BiasAdd:10", "inception_4a_pool_proj/BiasAdd:52"],
+    ),
+    fast_options={"size": 96, "shown": 128},
+    see="A network of coordinates has no pixels: it paints smooth shapes with sharp edges, light coming out of dark, "
+    "and the same picture at any size.",
+)
+def paintings(settings: Settings) -> Result:
+    """Each unit's painting at growing numbers of updates, the last one larger than it was trained."""
+    units = channels_given(settings)
+    counts = sorted({max(1, settings.steps * part // 16) for part in (1, 4, 16)})
+    options = {**render_options(settings, 224), "thresholds": counts}
+    made = cppn.paint(settings.model, units, **options)
+    side = checks.whole(settings.options.get("shown", 400), "shown", 1)
+    large = made.networks[-1].paint(side)
+    rows = [
+        Panel(made.pictures[:, number], [f"{count} steps" for count in made.thresholds], short(unit))
+        for number, unit in enumerate(units)
+    ]
+    final = Panel(large, [short(unit) for unit in units], "The same networks, painted larger")
+    return Result([*rows, final], {"units": units, "values": made.losses[:, -1]})
+
+
+@figure(
+    "dp-transparency",
+    "Pictures that cover no more than they need",
+    of="figure 11",
+    steps=1000,
+    options=_options(
+        [
+            "mixed4d_3x3_bottleneck_pre_relu:139",
+            "mixed4b_pool_reduce_pre_relu:16",
+            "mixed4b_pool_reduce_pre_relu:27",
+            "mixed4a_pool_reduce_pre_relu:15",
+        ],
+        [
+            "inception_4a_output_pre_relu:300",
+            "inception_4b_output_pre_relu:100",
+            "inception_4c_output_pre_relu:55",
+        ],
+    ),
+    fast_options={"size": 96},
+    see="With transparency, a unit's picture is only what the unit needs: the rest is left out, which shows the "
+    "checkerboard behind.",
+)
+def transparency(settings: Settings) -> Result:
+    """Each unit's picture over a checkerboard, and how much of it is covered."""
+    units = channels_given(settings)
+    made = transparent(settings.model, units, **render_options(settings, 320))
+    side = made.pictures.shape[1]
+    board = checkerboard(side)
+    shown = [over(picture[None], board)[0] for picture in made.pictures]
+    covered = made.pictures[..., 3]
+    names = [short(unit) for unit in units]
+    panels = [Panel(shown, names, "Over a checkerboard"), Panel(list(covered[..., None]), names, "How much it covers")]
+    return Result(panels, {"units": units, "covered": covered.mean((1, 2))})
