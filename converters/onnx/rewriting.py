@@ -65,8 +65,8 @@ def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
 
 
 def sizes_of(value: onnx.ValueInfoProto) -> list[int | None]:
-    """What is known of a value's shape."""
-    return [dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim]
+    """What is known of a value's shape; what is not positive, such as the -1 of some exporters, is not known."""
+    return [dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim]
 
 
 def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
@@ -56,6 +58,13 @@ def names(kind: str) -> Sequence[str]:
 def base(kind: str, name: str) -> Base:
     """One of them."""
     return Base(kind, name, _BUILDERS[kind]()[name]())
+
+
+def draw(kind: str, random: Random) -> Base:
+    """One of them; some graphs cannot be written as ONNX, so others are drawn for those."""
+    while True:
+        with contextlib.suppress(converters.GraphError):
+            return base(kind, random.choice(names(kind)))
 
 
 Files = Callable[[], Mapping[str, bytes]]

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from parity_tests.fuzzing import runner, worker
-from parity_tests.fuzzing.bases import KINDS, MAIN, base, is_available, names
+from parity_tests.fuzzing.bases import KINDS, MAIN, base, draw, is_available, names
 from parity_tests.fuzzing.mutations import mutate
 from parity_tests.fuzzing.runner import Case, cases, keep, run
 
@@ -29,10 +29,15 @@ def test_every_file_ends_in_a_conversion_or_a_clear_error():
 def test_files_that_are_not_changed_convert_and_run(kind):
     if not is_available(kind):
         pytest.skip("needs packages of its own")
-    random = Random(0)
-    for name in random.sample(names(kind), 4):
-        answer = worker.open_files(kind, base(kind, name).files)
-        assert answer == {"outcome": "converted and ran", "message": ""}, name
+    # Some graphs take images of some sizes only.
+    allowed = {"converted and ran", "refused to run: InputSizeError"}
+    random, ran = Random(0), 0
+    for _ in range(6):
+        drawn = draw(kind, random)
+        outcome = worker.open_files(kind, drawn.files)["outcome"]
+        assert outcome in allowed, drawn.name
+        ran += outcome == "converted and ran"
+    assert ran >= 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +69,7 @@ def test_mutations_change_files():
 
 DEFECTS = {
     "an unclear error": ("raise KeyError('x')", "refused with KeyError"),
-    "an error of two lines": ("raise converters.GraphError('a\\nb')", "refused with GraphError"),
+    "an error of two lines": ("raise ValueError('a\\nb')", "refused with ValueError"),
     "a crash": ("os.kill(os.getpid(), 11)", "crashed: SIGSEGV"),
     "a hang": ("time.sleep(60)", "hung"),
     "a blow-up": ("bytearray(4 * 2**30)", "refused with MemoryError"),
@@ -80,7 +85,7 @@ def test_defects_are_noticed(defect, tmp_path, monkeypatch):
     module.write_text(
         "import os, time\nimport converters\nfrom parity_tests.fuzzing import worker\n"
         f"def open_source(path, **options):\n    {code}\n"
-        "converters.open_source = open_source\nworker.main()\n"
+        "converters.open_source = open_source\nworker.warm_up = lambda: None\nworker.main()\n"
     )
     monkeypatch.setattr(runner, "WORKER", [str(module)])
     monkeypatch.setattr(runner, "SECONDS", 2.0)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import converters
-from parity_tests.fuzzing.bases import MAIN, base, names
+from parity_tests.fuzzing.bases import KINDS, MAIN, base, draw, is_available, names
 from parity_tests.fuzzing.mutations import mutate
 
 # What may be raised: an error about the input, in one sentence. A ValueError is one, as documented; its subclasses that
@@ -30,14 +30,11 @@ MAX_CHANNELS = 1024  # of that image
 def make_files(kind: str, seed: str) -> tuple[str, Mapping[str, bytes]]:
     """The base's name and the mutated files of a seed."""
     random = Random(seed)
-    while True:
-        name = random.choice(names(kind))
-        with contextlib.suppress(converters.GraphError):  # some graphs cannot be written as ONNX
-            files = dict(base(kind, name).files)
-            break
+    drawn = draw(kind, random)
+    files = dict(drawn.files)
     changed = random.choice(sorted(files))
     files[changed] = mutate(kind, changed, files[changed], random)
-    return name, files
+    return drawn.name, files
 
 
 def open_files(kind: str, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -89,13 +86,19 @@ def limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def warm_up() -> None:
+    """Loads what is loaded when it is first needed, so that it takes none of a case's time and memory."""
+    for kind in filter(is_available, KINDS):
+        open_files(kind, base(kind, names(kind)[0]).files)
+
+
 def main() -> None:
     """Answers requests `{"kind", "seed"}` until there are no more."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever is printed goes to standard error
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    torch.nn.functional.conv2d(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 3, 3))  # what is loaded when first needed
+    warm_up()
     limit_memory(int(sys.argv[1]))
     answers.write("ready\n")
     answers.flush()
