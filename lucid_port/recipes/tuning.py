@@ -6,6 +6,7 @@ Detectors (2021). Stimuli are anti-aliased by their distance functions; the unit
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,21 @@ from lucid_port.misc import checks
 from lucid_port.optvis.render import Model
 from lucid_port.recipes.inputs import as_batch, check_units
 
-__all__ = ["STIMULI", "Tuning", "curve", "high_low_frequency", "line", "polar_picture", "tuning"]
+__all__ = [
+    "STIMULI",
+    "Tuning",
+    "TuningMap",
+    "curve",
+    "grating",
+    "heat_picture",
+    "high_low_frequency",
+    "line",
+    "middle_activations",
+    "polar_family_picture",
+    "polar_picture",
+    "tuning",
+    "tuning_map",
+]
 
 BACKGROUND, INK = 0.5, 0.0
 
@@ -94,8 +109,15 @@ def high_low_frequency(
     return np.repeat(grey[..., None], 3, -1).astype(np.float32)
 
 
+def grating(size: int, orientation: float, *, period: float = 4.0) -> np.ndarray:
+    """Stripes of one period in pixels, upright at 0 degrees, mid-grey in the middle; as `curve`."""
+    u, _ = _coordinates(size, orientation)
+    return np.repeat((0.5 + 0.5 * np.sin(2 * np.pi * u / period))[..., None], 3, -1).astype(np.float32)
+
+
 STIMULI: dict[str, Callable[..., np.ndarray]] = {
     "curve": curve,
+    "grating": grating,
     "line": line,
     "high_low_frequency": high_low_frequency,
 }
@@ -187,6 +209,103 @@ def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_siz
     return np.concatenate(found)
 
 
+# Two parameters at once --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TuningMap:
+    """How units answer to a stimulus at all orientations and at several values of another of its parameters.
+
+    Attributes:
+        layer: the layer.
+        units: its channels.
+        orientations: degrees, [n].
+        parameter: the other parameter's name, such as `radius`.
+        settings: its values, [m].
+        values: activations of the units in the middle, [units, m, n].
+        stimuli: one for each value, at orientation 0, [m, size, size, 3].
+    """
+
+    layer: str
+    units: tuple[int, ...]
+    orientations: np.ndarray
+    parameter: str
+    settings: np.ndarray
+    values: np.ndarray
+    stimuli: np.ndarray
+
+    @property
+    def best(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each unit answers most: (values of the parameter, orientations in degrees), [units] each."""
+        rows, columns = np.divmod(self.values.reshape(len(self.units), -1).argmax(1), len(self.orientations))
+        return self.settings[rows], self.orientations[columns]
+
+
+def tuning_map(
+    model: Model,
+    layer: str,
+    units: Sequence[int],
+    stimulus: str | Callable[..., np.ndarray],
+    parameter: str,
+    settings: Sequence[float],
+    **options: Any,
+) -> TuningMap:
+    """Activations of units by orientation and by another parameter of a stimulus.
+
+    The heat maps of Curve Detectors (`"curve"` by `"radius"`) and of High-Low Frequency Detectors
+    (`"high_low_frequency"` by `"ratio"`).
+
+    Args:
+        model: the model.
+        layer: a convolutional layer.
+        units: its channels.
+        stimulus: as for `tuning`.
+        parameter: one of the stimulus's own parameters.
+        settings: its values.
+        options: as for `tuning`.
+
+    Raises:
+        ValueError: no value is given, or as `tuning`.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    given = [checks.number(value, parameter) for value in checks.items(settings, "settings", "a list of numbers")]
+    if not given:
+        raise ValueError(f"No value of {parameter!r} is given.")
+    rows = [tuning(model, layer, units, stimulus, **{**options, parameter: value}) for value in given]
+    return TuningMap(
+        layer,
+        rows[0].units,
+        rows[0].orientations,
+        parameter,
+        np.array(given),
+        np.stack([row.values for row in rows], 1),
+        np.stack([row.stimuli[0] for row in rows]),
+    )
+
+
+# Pictures of them --------------------------------------------------------------------------------
+
+_HEAT = np.array(
+    [[0.27, 0.00, 0.33], [0.23, 0.32, 0.55], [0.13, 0.57, 0.55], [0.37, 0.79, 0.38], [0.99, 0.91, 0.14]], np.float32
+)
+
+
+def heat_picture(values: np.ndarray, largest: float | None = None) -> np.ndarray:
+    """Activations as colours, from dark violet for none over green to yellow for the largest.
+
+    Args:
+        values: [...]; negative ones are shown as 0.
+        largest: what is yellow; the largest value by default.
+
+    Returns:
+        [..., 3] in [0, 1].
+    """
+    scale = float(np.max(values)) if largest is None else largest
+    share = np.clip(values / max(scale, 1e-12), 0, 1)
+    steps = np.linspace(0, 1, len(_HEAT))
+    return np.stack([np.interp(share, steps, channel) for channel in _HEAT.T], -1).astype(np.float32)
+
+
 def polar_picture(orientations: np.ndarray, values: np.ndarray, size: int = 160) -> np.ndarray:
     """One unit's tuning as the articles draw it: a shape whose radius is the activation, 0 degrees to the right.
 
@@ -198,6 +317,32 @@ def polar_picture(orientations: np.ndarray, values: np.ndarray, size: int = 160)
     Returns:
         [size, size, 3] in [0, 1].
     """
+    inside, ground = _polar(orientations, values, size)
+    return (ground * (1 - inside) + inside * np.array([0.90, 0.48, 0.20])).astype(np.float32)
+
+
+def polar_family_picture(orientations: np.ndarray, values: np.ndarray, size: int = 320) -> np.ndarray:
+    """A family of units in one polar plot, each in a hue of its own: whether they cover all orientations among them.
+
+    Args:
+        orientations: degrees, [n].
+        values: [units, n]; the largest of each reaches the rim.
+        size: height and width in pixels.
+
+    Returns:
+        [size, size, 3] in [0, 1].
+    """
+    _, ground = _polar(orientations, values[0], size)
+    picture = np.broadcast_to(ground, (size, size, 3))
+    for number, one in enumerate(values):
+        inside, _ = _polar(orientations, one, size)
+        hue = np.array(colorsys.hsv_to_rgb(number / len(values), 0.75, 0.9))
+        picture = picture * (1 - 0.6 * inside) + 0.6 * inside * hue
+    return picture.astype(np.float32)
+
+
+def _polar(orientations: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """How far each pixel is covered by a polar plot, and the ground with its rim; [size, size, 1] each."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     angle = np.rad2deg(np.arctan2(-y, x)) % 360
     order = np.argsort(orientations)
@@ -206,5 +351,4 @@ def polar_picture(orientations: np.ndarray, values: np.ndarray, size: int = 160)
     share = reach / max(float(np.maximum(values, 0).max()), 1e-12)
     inside = np.clip((share - radius) * size / 2 + 0.5, 0, 1)[..., None]
     rim = np.clip(1.5 - np.abs(radius - 1) * size / 2, 0, 1)[..., None]
-    ground = 1 - 0.25 * rim
-    return (ground * (1 - inside) + inside * np.array([0.90, 0.48, 0.20])).astype(np.float32)
+    return inside, 1 - 0.25 * rim

@@ -8,9 +8,10 @@ earlier one if all between them were linear: the gradient with the non-lineariti
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,12 +28,16 @@ from lucid_port.recipes.inputs import check_units, model_size
 __all__ = [
     "ExpandedWeights",
     "FactoredWeights",
+    "edited_copy",
     "expanded_weights",
+    "factored_connections",
     "factored_weights",
     "first_layer_kernels",
     "kernels_of",
     "signed_picture",
 ]
+
+ModelT = TypeVar("ModelT", bound=Model)
 
 PASSED = {"Relu", "Relu6", "BiasAdd", "BiasAddV1", "Identity", "Elu", "Selu", "FusedBatchNorm", "FusedBatchNormV3"}
 """Ops behind a convolution that belong to its layer."""
@@ -55,6 +60,17 @@ def kernels_of(model: Model, layer: str) -> np.ndarray:
         ValueError: the layer is not computed by one convolution.
         converters.LayerNotFoundError: there is no such layer.
     """
+    weight = _convolution(model, layer).weight
+    return np.ascontiguousarray(weight.detach().float().cpu().numpy().transpose(0, 2, 3, 1))
+
+
+def _convolution(model: Model, layer: str) -> Any:
+    """The module that holds a layer's kernels.
+
+    Raises:
+        ValueError: the layer is not computed by one convolution.
+        converters.LayerNotFoundError: there is no such layer.
+    """
     network: Any = model.network
     module = network.get_submodule(network.layers[layer].module)
     steps = {step.name: step for step in network.program.steps} if hasattr(network, "program") else {}
@@ -68,7 +84,32 @@ def kernels_of(model: Model, layer: str) -> np.ndarray:
         raise ValueError(
             f"Layer {layer!r} is no convolution ({type(module).__name__}): name one, or what stands behind it."
         )
-    return np.ascontiguousarray(weight.detach().float().cpu().numpy().transpose(0, 2, 3, 1))
+    return module
+
+
+def edited_copy(model: ModelT, edits: Mapping[str, Callable[[np.ndarray], np.ndarray]]) -> ModelT:
+    """A copy of a model with other weights in some convolutions; the model itself stays as it is.
+
+    Curve Circuits takes connections away in this manner, to see what they did.
+
+    Args:
+        model: a converted network, or one whose layers are modules.
+        edits: convolution, or what stands behind it -> function from its kernels [units, kh, kw, channels] to new
+            ones of the same shape.
+
+    Raises:
+        ValueError: a layer is not computed by one convolution, or an edit changes the kernels' shape.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    copied = copy.deepcopy(model)
+    for layer, edit in edits.items():
+        kernels = kernels_of(copied, layer)
+        changed = np.asarray(edit(kernels.copy()), np.float32)
+        if changed.shape != kernels.shape:
+            raise ValueError(f"The edit of {layer!r} makes kernels {changed.shape} of kernels {kernels.shape}.")
+        with torch.no_grad():
+            _convolution(copied, layer).weight.copy_(torch.from_numpy(changed.transpose(0, 3, 1, 2).copy()))
+    return copied
 
 
 def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
@@ -292,11 +333,42 @@ def factored_weights(model: Model, layer: str, factors: int = 3, *, seed: int = 
         ValueError: the layer is no convolution, or has fewer channels than factors.
     """
     kernels = kernels_of(model, layer)
-    count = checks.whole(factors, "factors", 1)
-    if count > kernels.shape[-1]:
-        raise ValueError(f"Layer {layer!r} reads {kernels.shape[-1]} channels, which do not make {count} factors.")
-    reducer = ChannelReducer(count, "NMF", random_state=seed, max_iter=1000)
-    reducer.fit(np.abs(kernels))
+    _check_factors(layer, kernels.shape[-1], factors)
+    return _factored(layer, kernels, np.abs(kernels), factors, seed)
+
+
+def factored_connections(weights: ExpandedWeights, factors: int = 2, *, seed: int = 0) -> FactoredWeights:
+    """One-sided non-negative factorisation of expanded weights by their earlier channels.
+
+    Channels come together that excite the later units in the same places and inhibit them in the same places: so
+    High-Low Frequency Detectors finds the two groups of units that those detectors are made of. What excites and what
+    inhibits are factorised as cases of their own, and a factor's maps are signed.
+
+    Args:
+        weights: between the layers.
+        factors: how many.
+        seed: of the factorisation's start.
+
+    Returns:
+        Its maps are [units, size, size, factors]; its channels are `weights.sources`.
+
+    Raises:
+        ValueError: there are fewer sources than factors.
+    """
+    values = weights.values.transpose(0, 2, 3, 1)
+    _check_factors(weights.layers[0], values.shape[-1], factors)
+    return _factored(weights.layers[0], values, np.concatenate([values.clip(0), (-values).clip(0)]), factors, seed)
+
+
+def _check_factors(layer: str, channels: int, factors: int) -> None:
+    if checks.whole(factors, "factors", 1) > channels:
+        raise ValueError(f"{channels} channels of {layer!r} do not make {factors} factors.")
+
+
+def _factored(layer: str, values: np.ndarray, cases: np.ndarray, factors: int, seed: int) -> FactoredWeights:
+    """Factors of non-negative cases [..., channels], and signed values [units, kh, kw, channels] projected on them."""
+    reducer = ChannelReducer(factors, "NMF", random_state=seed, max_iter=1000)
+    reducer.fit(cases)
     channels = np.asarray(reducer.components, np.float32)
     lengths = np.maximum(np.linalg.norm(channels, axis=1, keepdims=True), 1e-12)
-    return FactoredWeights(layer, kernels @ np.linalg.pinv(channels / lengths).astype(np.float32), channels)
+    return FactoredWeights(layer, values @ np.linalg.pinv(channels / lengths).astype(np.float32), channels)

@@ -9,9 +9,21 @@ import torch
 from converters import convert
 from converters.writer import GraphWriter
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.recipes.tuning import STIMULI, curve, line, polar_picture, tuning
+from lucid_port.recipes.tuning import (
+    STIMULI,
+    curve,
+    heat_picture,
+    line,
+    polar_family_picture,
+    polar_picture,
+    tuning,
+    tuning_map,
+)
 from lucid_port.recipes.weights import (
+    ExpandedWeights,
+    edited_copy,
     expanded_weights,
+    factored_connections,
     factored_weights,
     first_layer_kernels,
     kernels_of,
@@ -192,3 +204,71 @@ def test_a_polar_picture_reaches_where_the_unit_answers():
 def test_what_cannot_be_tuned(model, options, words):
     with pytest.raises(ValueError, match=words):
         tuning(model, **{"layer": "mixed3a", "units": [0], **options})
+
+
+# Edits and factors between layers ----------------------------------------------------------------
+
+
+def test_an_edited_copy_and_the_model_as_it_was():
+    network = chain()
+    image = torch.rand(1, 3, 9, 7)
+    before = network.activations(image, ["second"])["second"]
+    edited = edited_copy(
+        network, {"second": lambda kernels: kernels.clip(0), "first_relu": lambda kernels: 2 * kernels}
+    )
+    np.testing.assert_array_equal(kernels_of(edited, "second"), kernels_of(network, "second").clip(0))
+    np.testing.assert_array_equal(kernels_of(edited, "first"), 2 * FIRST.transpose(3, 0, 1, 2))
+    np.testing.assert_array_equal(kernels_of(network, "second"), SECOND.transpose(3, 0, 1, 2))
+    torch.testing.assert_close(network.activations(image, ["second"])["second"], before, rtol=0, atol=0)
+    assert (edited.activations(image, ["second"])["second"] > before).any()
+
+
+def test_edits_that_are_none():
+    with pytest.raises(ValueError, match=r"kernels \(5, 3, 3, 2\) of kernels \(5, 3, 3, 4\)"):
+        edited_copy(chain(), {"second": lambda kernels: kernels[..., :2]})
+    with pytest.raises(ValueError, match="do not make 5"):
+        factored_connections(expanded_weights(chain(), "first", "second", [0]), 5)
+
+
+def test_channels_that_excite_in_the_same_places_are_one_factor():
+    """Two groups of channels, of which one excites where the other inhibits: magnitudes alone could not tell them."""
+    side = np.repeat([[1.0, 0.0, -1.0]], 3, 0)
+    shares = np.array([1.0, 2.0, -1.0, -3.0])
+    values = np.stack([np.stack([share * turned for share in shares]) for turned in (side, side.T, -side)])
+    weights = ExpandedWeights(("a", "b"), (0, 1, 2), (0, 1, 2, 3), values.astype(np.float32))
+    found = factored_connections(weights)
+    groups = found.channels > 0.05 * found.channels.max()
+    assert sorted(map(tuple, groups.tolist())) == [(False, False, True, True), (True, True, False, False)]
+    first = int(groups[0, 2])  # which factor has channels 0 and 1
+    np.testing.assert_allclose(found.maps[..., first] * found.maps[..., 1 - first] <= 1e-6, True)
+    assert found.maps[0, 1, 0, first] > 0 > found.maps[0, 1, 2, first]
+
+
+def test_a_map_has_a_row_for_each_value(model):
+    found = tuning_map(model, "mixed3a", [0, 2], "curve", "radius", [6.0, 12.0, 18.0], orientations=7, size=40)
+    row = tuning(model, "mixed3a", [0, 2], "curve", radius=12.0, orientations=7, size=40)
+    assert found.values.shape == (2, 3, 7)
+    np.testing.assert_array_equal(found.values[:, 1], row.values)
+    for number, (radius, angle) in enumerate(zip(*found.best, strict=True)):
+        at = found.values[number, list(found.settings).index(radius), list(found.orientations).index(angle)]
+        assert at == found.values[number].max()
+    with pytest.raises(ValueError, match="No value of 'radius'"):
+        tuning_map(model, "mixed3a", [0], "curve", "radius", [])
+
+
+def test_heat_grows_lighter():
+    picture = heat_picture(np.array([-1.0, 0.0, 0.5, 1.0, 2.0]), largest=1.0)
+    np.testing.assert_array_equal(picture[0], picture[1])
+    np.testing.assert_array_equal(picture[3], picture[4])
+    assert (np.diff(picture[1:4].sum(-1)) > 0).all()
+
+
+def test_a_family_covers_what_its_units_cover():
+    angles = np.arange(0, 360, 5.0)
+    lobes = np.stack([np.maximum(np.cos(np.deg2rad(angles - peak)), 0) ** 8 for peak in (0, 90)])
+    picture = polar_family_picture(angles, lobes, 101)
+    assert np.ptp(picture[50, 80]) > 0.2  # coloured to the right and above
+    assert np.ptp(picture[20, 50]) > 0.2
+    assert np.ptp(picture[50, 20]) < 1e-3
+    assert np.ptp(picture[80, 50]) < 1e-3
+    assert np.abs(picture[50, 80] - picture[20, 50]).max() > 0.2  # each in a hue of its own

@@ -1,0 +1,403 @@
+"""Figures of Zoom In, Early Vision (2020), High-Low Frequency Detectors and Visualizing Weights (2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.named import grouped, layer_and_units, neuron_pictures
+from lucid_port.optvis import objectives
+from lucid_port.recipes.feature_visualization import diversity, visualize
+from lucid_port.recipes.tuning import heat_picture, tuning, tuning_map
+from lucid_port.recipes.weights import (
+    FactoredWeights,
+    expanded_weights,
+    factored_connections,
+    factored_weights,
+    first_layer_kernels,
+    signed_picture,
+)
+
+
+def _names(layer: str, units: Sequence[int]) -> list[str]:
+    return [f"{layer}:{unit}" for unit in units]
+
+
+# Early vision ------------------------------------------------------------------------------------
+
+GABORS = [9, 53, 54, 15, 22, 39, 30, 1, 3, 49, 14, 17, 62, 20, 27, 0, 10, 28, 21, 63, 45, 18, 6, 57, 41, 43, 46, 8]
+CONTRASTS = [59, 23, 5, 7, 48, 29, 12, 24, 55, 13, 32, 50, 36, 37, 16, 11, 33, 34, 47, 38, 58, 2, 60, 61, 4, 51, 25]
+# By the share of a kernel's energy that is colour: below 0.12 a Gabor filter. The others have nearly no pattern.
+CAFFE_GABORS = [
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    13,
+    14,
+    17,
+    19,
+    21,
+    22,
+    23,
+    27,
+    28,
+    29,
+    30,
+    31,
+    32,
+    33,
+    35,
+    38,
+    39,
+    43,
+    44,
+    45,
+    57,
+    58,
+]
+CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
+
+
+@figure(
+    "ev-conv1-weights",
+    "The weights of the first layer",
+    of="the units of conv2d0",
+    steps=0,
+    fast_steps=0,
+    options={
+        "InceptionV1": {
+            "layer": "conv2d0",
+            "groups": {
+                "Gabor filters": GABORS,
+                "Color contrast": CONTRASTS,
+                "Other units": [19, 26, 31, 35, 40, 42, 44, 52, 56],
+            },
+        },
+        "InceptionV1_caffe": {
+            "layer": "conv1_7x7_s2/conv1_7x7_s2",
+            "groups": {
+                "Gabor filters": CAFFE_GABORS,
+                "Color contrast": [unit for unit in range(64) if unit not in (*CAFFE_GABORS, *CAFFE_OTHERS)],
+                "Other units": CAFFE_OTHERS,
+            },
+        },
+    },
+    see="Each picture is one kernel, from its least weight to its greatest. Most are Gabor filters, edges of every "
+    "orientation without colour; the others set one colour against its opposite.",
+)
+def first_layer(settings: Settings) -> Result:
+    """The kernels that see the image, as pictures, by group."""
+    options = settings.options
+    if options.get("units"):
+        layer, units = layer_and_units(options["units"])
+        groups: Mapping[str, Sequence[int]] = {"Kernels": units}
+    else:
+        layer, groups = options["layer"], options["groups"]
+    kernels = first_layer_kernels(settings.model, layer)
+    panels = []
+    for name, group in groups.items():
+        _check(group, len(kernels), layer)
+        pictures = [kernels[unit] for unit in group]
+        panels.append(Panel(pictures, [str(unit) for unit in group], f"{name} ({len(group)})", columns=10, scale=9))
+    return Result(panels, {"layer": layer, "groups": groups, "kernels": kernels})
+
+
+def _check(units: Sequence[int], count: int, layer: str) -> None:
+    if max(units) >= count:
+        raise ValueError(f"There is no unit {max(units)}: layer {layer!r} has channels 0..{count - 1}.")
+
+
+@figure(
+    "ev-neuron-families",
+    "Families of early units",
+    of="the groups of conv2d2, mixed3a and mixed3b",
+    steps=512,
+    fast_steps=24,
+    options={
+        "InceptionV1": {
+            "families": {
+                "Lines (conv2d2)": _names("conv2d2", [107, 31, 9, 112, 133, 103]),
+                "Gabor textures (conv2d2)": _names("conv2d2", [89, 91, 110, 114, 123, 135]),
+                "Lines (mixed3a)": _names("mixed3a", [227, 75, 146, 69, 169, 57]),
+                "Curves (mixed3a)": _names("mixed3a", [81, 104, 92, 145, 95, 163]),
+                "Color center-surround (mixed3a)": _names("mixed3a", [119, 34, 167, 76, 19, 30]),
+                "High-low frequency (mixed3a)": _names("mixed3a", [110, 180, 153, 106, 112, 186]),
+                "Eyes and small circles (mixed3a)": _names("mixed3a", [174, 168, 79, 125, 175]),
+                "Curves (mixed3b)": _names("mixed3b", [379, 406, 385, 343, 342, 388]),
+                "Boundaries (mixed3b)": _names("mixed3b", [220, 402, 364, 293, 356, 151]),
+                "Circles and loops (mixed3b)": _names("mixed3b", [389, 384, 346, 323]),
+            },
+        },
+        "InceptionV1_caffe": {
+            "families": {
+                "Lines (conv2)": _names("conv2_3x3/conv2_3x3", [46, 16, 187, 129, 42, 44]),
+                "Color center-surround (conv2)": _names("conv2_3x3/conv2_3x3", [124, 13, 160, 33, 85, 161]),
+                "Lines (3a)": _names("inception_3a_output", [191, 58, 206, 145, 198, 66]),
+                "Curves (3a)": _names("inception_3a_output", [84, 92, 173, 83, 64, 130]),
+                "High-low frequency (3a)": _names("inception_3a_output", [148, 121, 106, 123, 100, 97]),
+                "Curves (3b)": _names("inception_3b_output", [324, 394, 358, 335, 326, 408]),
+                "Eyes and circles (3b)": _names("inception_3b_output", [287, 466, 464, 311, 79]),
+            },
+        },
+    },
+    fast_options={"size": 40},
+    see="Units of one row look for the same thing, turned or in other colours: lines, then curves made of lines, edges "
+    "between fine and coarse texture, spots of colour, circles.",
+)
+def families(settings: Settings) -> Result:
+    """Small pictures of the neurons of each family."""
+    groups = grouped(settings, "families", "Units")
+    names = [name for group in groups.values() for name in group]
+    pictures = iter(neuron_pictures(settings, names))
+    panels = [
+        Panel([next(pictures) for _ in group], [name.rpartition(":")[2] for name in group], title, columns=6, scale=2)
+        for title, group in groups.items()
+    ]
+    return Result(panels, {"families": groups})
+
+
+# The car circuit ---------------------------------------------------------------------------------
+
+
+@figure(
+    "zi-car-circuit",
+    "A car is windows above wheels",
+    of="the car circuit and superposition",
+    steps=512,
+    fast_steps=32,
+    options={
+        "InceptionV1": {
+            "units": _names("mixed4b", [237, 491, 373]),
+            "parts": ["windows", "car body", "wheels"],
+            "whole": "mixed4c:447",
+            "next": _names("mixed4d", [417, 277, 241]),
+        },
+        "InceptionV1_caffe": {
+            "units": _names("inception_4b_output", [166, 48, 138]),
+            "parts": ["windows", "car body", "wheels"],
+            "whole": "inception_4c_output:176",
+            "next": _names("inception_4d_output", [383, 233, 277]),
+        },
+    },
+    fast_options={"size": 80},
+    see="Windows excite the car detector above and inhibit it below; wheels, the other way round (red excites, blue "
+    "inhibits). In the next layer the car goes mostly to units that look for other things, too.",
+)
+def car(settings: Settings) -> Result:
+    """Parts, the weights by which they make a whole, and the units that the whole feeds."""
+    options = settings.options
+    layer, units = layer_and_units(options["units"])
+    later, (whole,) = layer_and_units([options["whole"]])
+    last, following = layer_and_units(options["next"])
+    parts = options["parts"] if len(options.get("parts", ())) == len(units) else [""] * len(units)
+    found = expanded_weights(settings.model, layer, later, [whole], units, size=options.get("reach", 5)).values[0]
+    onward = expanded_weights(settings.model, later, last, following, [whole], size=options.get("reach", 5)).values[
+        :, 0
+    ]
+    pictures = neuron_pictures(settings, [*_names(layer, units), options["whole"], *options["next"]], 128)
+    named = [f"{part} {unit}".strip() for part, unit in zip(parts, units, strict=True)]
+    shown = max(1, 224 // pictures.shape[1])
+    scale = max(1, shown * pictures.shape[1] // found.shape[-1])
+    count = len(units)
+    panels = [
+        Panel(pictures[:count], named, f"Parts: units of {layer}", scale=shown),
+        Panel(signed_picture(found), [f"{name} to {whole}" for name in named], "Their weights", scale=scale),
+        Panel(pictures[count : count + 1], [options["whole"]], "The whole", scale=shown),
+        Panel(signed_picture(onward), [f"{whole} to {unit}" for unit in following], "Its weights", scale=scale),
+        Panel(pictures[count + 1 :], [str(unit) for unit in following], f"Units of {last}", scale=shown),
+    ]
+    data = {"weights": found, "onward": onward, "height": [_height(one) for one in found]}
+    return Result(panels, {"units": list(options["units"]), "whole": options["whole"], **data})
+
+
+def _height(weights: np.ndarray) -> float:
+    """How far above the middle weights excite more than below: from -1 (below) to 1 (above)."""
+    middle = weights.shape[0] // 2
+    above, below = weights[:middle].sum(), weights[middle + 1 :].sum()
+    return float((above - below) / max(float(np.abs(weights).sum()), 1e-12))
+
+
+# High-low frequency ------------------------------------------------------------------------------
+
+HIGH_LOW = _names("mixed3a", [136, 108, 132, 88, 110, 180, 153, 186, 86, 117, 112, 70, 106, 113])
+CAFFE_HIGH_LOW = _names("inception_3a_output", [148, 121, 106, 123, 100, 97, 108, 188, 190])
+
+
+@figure(
+    "fe-high-low",
+    "High-low frequency detectors",
+    of="figures 1 to 3",
+    steps=512,
+    fast_steps=24,
+    options={
+        "InceptionV1": {"units": HIGH_LOW, "tuned": 6},
+        "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "tuned": 6},
+    },
+    fast_options={"size": 56, "orientations": 36, "facets": 2},
+    see="Fine texture on one side, smooth on the other, at one orientation each. The heat maps: orientation through "
+    "360 degrees from left to right, the ratio of the two frequencies from 1 to 10 from top to bottom; to stripes that "
+    "are all alike, at the top, hardly any unit answers.",
+)
+def high_low(settings: Settings) -> Result:
+    """Pictures of the units, facets of the first, and activations by orientation and ratio of frequencies."""
+    options = settings.options
+    layer, units = layer_and_units(options["units"])
+    names, numbers = _names(layer, units), [str(unit) for unit in units]
+    facets = diversity(
+        settings.model,
+        layer,
+        units[0],
+        options.get("facets", 4),
+        size=options.get("size", 128),
+        steps=settings.steps,
+        seed=settings.seed,
+        verbose=settings.verbose,
+    )
+    found = tuning_map(
+        settings.model,
+        layer,
+        units[: options.get("tuned", 6)],
+        "high_low_frequency",
+        "ratio",
+        [float(ratio) for ratio in range(1, 11)],
+        orientations=options.get("orientations", 72),
+        period=options.get("period", 4.0),
+    )
+    ratios, angles = found.best
+    best = [
+        f"{name}: {value:.3g} at {angle:.0f}°, 1:{ratio:g}"
+        for name, value, angle, ratio in zip(numbers, found.values.max((1, 2)), angles, ratios, strict=False)
+    ]
+    maps = [np.repeat(heat_picture(one), max(1, one.shape[1] // 36), 0) for one in found.values]
+    panels = [
+        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} look for", columns=5),
+        Panel(facets.pictures, (), f"{units[0]} from several sides"),
+        Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "What is shown", columns=10),
+        Panel(maps, best, "How each unit answers", columns=2, scale=max(1, 288 // len(found.orientations))),
+    ]
+    data = {"units": names, "tuned": _names(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
+    return Result(
+        panels, {**data, "orientations": found.orientations, "ratios": found.settings, "values": found.values}
+    )
+
+
+@figure(
+    "fe-nmf-factors",
+    "What high-low frequency detectors are made of",
+    of="figures 6 and 8",
+    steps=512,
+    fast_steps=32,
+    options={
+        "InceptionV1": {"units": HIGH_LOW, "layer": "conv2d2"},
+        "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "layer": "conv2_3x3/conv2_3x3"},
+    },
+    fast_options={"size": 64},
+    see="Two groups of units feed these detectors, one of fine texture and one of coarse. Each detector is excited "
+    "(red) by one on one side and by the other on the other, and inhibited (blue) where they change places.",
+)
+def nmf_factors(settings: Settings) -> Result:
+    """Two factors of the expanded weights: their pictures, members, maps, and answers to gratings."""
+    options = settings.options
+    later, units = layer_and_units(options["units"])
+    layer = options["layer"]
+    factors = factored_connections(expanded_weights(settings.model, layer, later, units), 2, seed=settings.seed)
+    periods = [3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0]
+    answers = _answers(settings, layer, factors, periods)
+    order = np.argsort([one[0] / max(one.sum(), 1e-12) for one in answers])[::-1]  # the finest first
+    made = visualize(
+        settings.model,
+        [objectives.direction(layer, factors.channels[number]) for number in order],
+        size=options.get("size", 128),
+        steps=settings.steps,
+        seed=settings.seed,
+        verbose=settings.verbose,
+    )
+    members = {FACTORS[place]: _members(factors, number) for place, number in enumerate(order)}
+    captions = [f"{name}: {', '.join(str(unit) for unit in list(found)[:5])}" for name, found in members.items()]
+    panels = [Panel(made.pictures, captions, f"Factors of {layer}", scale=max(1, 224 // made.pictures.shape[1]))]
+    for place, number in enumerate(order):
+        maps = factors.maps[..., number]
+        pictures = [signed_picture(one) for one in maps]
+        title = f"Where {FACTORS[place].lower()} excites and inhibits units of {later}"
+        panels.append(
+            Panel(pictures, [str(unit) for unit in units], title, columns=7, scale=max(1, 84 // maps.shape[1]))
+        )
+    data = {"units": list(options["units"]), "members": members, "maps": factors.maps[..., order], "periods": periods}
+    return Result(panels, {**data, "answers": {FACTORS[place]: answers[number] for place, number in enumerate(order)}})
+
+
+FACTORS = ("High frequency", "Low frequency")
+
+
+def _members(factors: FactoredWeights, number: int, count: int = 8) -> dict[int, float]:
+    """The channels that make up most of a factor: channel -> its share, the largest first."""
+    shares = factors.channels[number] / max(float(np.linalg.norm(factors.channels[number])), 1e-12)
+    return {int(channel): float(shares[channel]) for channel in np.argsort(-shares)[:count]}
+
+
+def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: Sequence[float]) -> np.ndarray:
+    """Mean activation of each factor's channels to gratings of each period, over orientations; [factors, periods]."""
+    channels = range(factors.channels.shape[1])
+    rows = [
+        tuning(settings.model, layer, channels, "grating", orientations=12, period=period).values.mean(1)
+        for period in periods
+    ]
+    weights = factors.channels / np.maximum(factors.channels.sum(1, keepdims=True), 1e-12)
+    return weights @ np.stack(rows, 1)
+
+
+# Weights by factors ------------------------------------------------------------------------------
+
+
+@figure(
+    "vw-weight-nmf",
+    "Weights in three factors, and their banding",
+    of="figures 1 and 2",
+    steps=0,
+    fast_steps=0,
+    options={
+        "InceptionV1": {"layers": {"mixed4d_5x5": 20, "mixed5b_5x5": 128}},
+        "InceptionV1_caffe": {
+            "layers": {"inception_4d_5x5/inception_4d_5x5": 20, "inception_5b_5x5/inception_5b_5x5": 128}
+        },
+    },
+    see="Each picture is one unit's kernel, its input channels in three factors as red, green and blue. In earlier "
+    "layers they are patterns of every kind; in the last layer before the global average they lie in horizontal bands.",
+)
+def weight_factors(settings: Settings) -> Result:
+    """Kernels by non-negative factors of their input channels."""
+    own = settings.options.get("units")
+    if own:
+        layer, units = layer_and_units(own)
+        chosen: dict[str, Any] = {layer: units}
+    else:
+        chosen = dict(settings.options["layers"])
+    panels, data = [], {}
+    for layer, which in chosen.items():
+        found = factored_weights(settings.model, layer, settings.options.get("factors", 3), seed=settings.seed)
+        units = list(range(min(which, len(found.maps)))) if isinstance(which, int) else which
+        _check(units, len(found.maps), layer)
+        pictures = [_own_scale(found.pictures[unit]) for unit in units]
+        panels.append(Panel(pictures, [str(unit) for unit in units], layer, columns=16, scale=9))
+        data[layer] = {"units": units, "maps": found.maps[units], "banding": _banding(found.maps)}
+    return Result(panels, data)
+
+
+def _own_scale(picture: np.ndarray) -> np.ndarray:
+    return picture / max(float(picture.max()), 1e-12)
+
+
+def _banding(maps: np.ndarray) -> dict[str, float]:
+    """Shares of the maps' variance that lie between rows and between columns, means over units."""
+    centred = maps - maps.mean((1, 2), keepdims=True)
+    total = max(float((centred**2).mean()), 1e-12)
+    return {
+        "between_rows": float((centred.mean(2) ** 2).mean() / total),
+        "between_columns": float((centred.mean(1) ** 2).mean() / total),
+    }

@@ -1,0 +1,317 @@
+"""Figures of Curve Detectors (2020) and Curve Circuits (2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.named import layer_and_units, neuron_pictures
+from lucid_port.recipes.tuning import (
+    Tuning,
+    heat_picture,
+    polar_family_picture,
+    polar_picture,
+    tuning,
+    tuning_map,
+)
+from lucid_port.recipes.weights import ExpandedWeights, edited_copy, expanded_weights, signed_picture
+
+CURVES = [f"mixed3b:{unit}" for unit in (379, 406, 385, 343, 342, 388, 324, 340, 330, 349)]
+EARLY_CURVES = [147, 189, 81, 104, 92, 145, 95, 163, 171, 71, 137]
+LINES = [107, 31, 9, 112, 133, 103, 97, 125, 20, 33]
+CAFFE_CURVES = [f"inception_3b_output:{unit}" for unit in (324, 386, 394, 330, 358, 335, 326, 321, 408, 383)]
+CAFFE_EARLY_CURVES = [130, 84, 92, 173, 109, 83, 81, 107, 64, 127, 171]
+CAFFE_LINES = [46, 16, 187, 129, 42, 44, 139, 151, 1, 72]
+
+
+def _names(tuned: Tuning) -> list[str]:
+    return [f"{tuned.layer}:{unit}" for unit in tuned.units]
+
+
+def _by_peak(tuned: Tuning, turn: float = 360.0) -> np.ndarray:
+    """The units' order by the orientation that they answer to most."""
+    return np.argsort(tuned.peaks % turn, kind="stable")
+
+
+def _numbers(tuned: Tuning) -> dict[str, Any]:
+    return {
+        "units": _names(tuned),
+        "peaks": tuned.peaks,
+        "largest": tuned.values.max(1),
+        "orientations": tuned.orientations,
+        "values": tuned.values,
+    }
+
+
+# Tuning ------------------------------------------------------------------------------------------
+
+
+@figure(
+    "cd-radial-tuning",
+    "Curve detectors answer to curves of one orientation",
+    of="the radial tuning curves",
+    steps=512,
+    fast_steps=32,
+    options={
+        "InceptionV1": {
+            "units": CURVES,
+            "radius": 20.0,
+            "others": {
+                "conv2d2": {"units": [32, 171, 111, 80, 140, 180, 39, 130, 63, 182, 117], "radius": 6.0},
+                "mixed3a": {"units": EARLY_CURVES, "radius": 12.0},
+                "mixed4a": {"units": [26, 50, 58, 62, 95, 168, 403, 406, 407, 415, 424, 428, 436, 437], "radius": 30.0},
+            },
+        },
+        "InceptionV1_caffe": {
+            "units": CAFFE_CURVES,
+            "radius": 20.0,
+            "others": {
+                "inception_3a_output": {"units": CAFFE_EARLY_CURVES, "radius": 12.0},
+                "inception_4a_output": {
+                    "units": [361, 277, 217, 328, 315, 206, 255, 281, 233, 283],
+                    "radius": 20.0,
+                },
+            },
+        },
+    },
+    fast_options={"size": 56, "orientations": 72},
+    see="Each unit answers to arcs of one orientation and to no others, and among them they cover the circle. "
+    "0 degrees: the arc's centre lies to the right; angles grow counter-clockwise.",
+)
+def radial(settings: Settings) -> Result:
+    """Polar plots of synthetic arcs, of one layer's curve detectors and of the layers around it."""
+    options = settings.options
+    layer, units = layer_and_units(options["units"])
+    tuned = _tuned(settings, layer, units, options.get("radius", 20.0))
+    order = _by_peak(tuned)
+    names = [_names(tuned)[number] for number in order]
+    numbers = [str(tuned.units[number]) for number in order]
+    panels = [
+        Panel(tuned.stimuli, [f"{angle:.0f}°" for angle in _shown_angles(tuned)], "What is shown"),
+        Panel(neuron_pictures(settings, names), numbers, f"What units of {layer} look for", columns=6, scale=2),
+        _polar_panel(tuned, order, "How they answer to arcs of all orientations"),
+        Panel([polar_family_picture(tuned.orientations, tuned.values[order])], ["The family"]),
+    ]
+    data = {layer: _numbers(tuned)}
+    for other, what in options.get("others", {}).items():
+        there = _tuned(settings, other, what["units"], what["radius"])
+        panels.append(_polar_panel(there, _by_peak(there), f"{other}, arcs of radius {what['radius']:g}", 96))
+        data[other] = _numbers(there)
+    return Result(panels, data)
+
+
+def _tuned(settings: Settings, layer: str, units: Sequence[int], radius: float) -> Tuning:
+    return tuning(
+        settings.model, layer, units, "curve", orientations=settings.options.get("orientations", 180), radius=radius
+    )
+
+
+def _shown_angles(tuned: Tuning) -> np.ndarray:
+    return tuned.orientations[:: max(1, len(tuned.orientations) // 8)]
+
+
+def _polar_panel(tuned: Tuning, order: Sequence[int] | np.ndarray, title: str, size: int = 128) -> Panel:
+    pictures = [polar_picture(tuned.orientations, tuned.values[number], size) for number in order]
+    captions = [
+        f"{tuned.units[number]}: {tuned.peaks[number]:.0f}°, {tuned.values[number].max():.3g}" for number in order
+    ]
+    return Panel(pictures, captions, title, columns=6 if size > 100 else 7)
+
+
+@figure(
+    "cd-synthetic-curves",
+    "Curve detectors by orientation and by radius",
+    of="the heat maps of synthetic curves",
+    steps=0,
+    fast_steps=0,
+    options={
+        "InceptionV1": {"units": CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
+        "InceptionV1_caffe": {"units": CAFFE_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
+    },
+    fast_options={"orientations": 45, "radii": [6.0, 10.0, 16.0, 24.0, 40.0, 64.0]},
+    see="One bright streak a unit: arcs of one orientation, over a range of radii. From left to right the arc turns "
+    "through 360 degrees; from top to bottom its radius grows. The article counts in standard deviations over "
+    "ImageNet; here each map is scaled to its own largest activation, which the caption states.",
+)
+def synthetic(settings: Settings) -> Result:
+    """Activations by orientation and radius of an arc, one heat map a unit."""
+    layer, units = layer_and_units(settings.options["units"])
+    found = tuning_map(
+        settings.model,
+        layer,
+        units,
+        "curve",
+        "radius",
+        settings.options["radii"],
+        orientations=settings.options.get("orientations", 120),
+        size=settings.options.get("stimulus_size", 128),
+    )
+    radii, angles = found.best
+    order = np.argsort(angles, kind="stable")
+    rows = max(1, 80 // len(found.settings))
+    pictures = [np.repeat(heat_picture(found.values[number]), rows, 0) for number in order]
+    captions = [
+        f"{layer}:{units[number]}: {found.values[number].max():.3g} at {angles[number]:.0f}°, radius {radii[number]:g}"
+        for number in order
+    ]
+    panels = [
+        Panel(found.stimuli, [f"radius {radius:g}" for radius in found.settings], "What is shown", columns=7),
+        Panel(pictures, captions, "How each unit answers", columns=2, scale=3),
+    ]
+    data = {"units": list(settings.options["units"]), "best_radius": radii, "best_orientation": angles}
+    return Result(panels, {**data, "radii": found.settings, "values": found.values})
+
+
+# Circuits ----------------------------------------------------------------------------------------
+
+
+@figure(
+    "cc-curve-weights",
+    "Curve detectors are built from earlier curves and lines",
+    of="the weights between early curves, lines and curve detectors",
+    steps=0,
+    fast_steps=0,
+    options={
+        "InceptionV1": {
+            "units": CURVES,
+            "sources": {
+                "mixed3a": {"units": EARLY_CURVES, "stimulus": "curve", "size": 5},
+                "conv2d2": {"units": LINES, "stimulus": "line", "size": 9},
+            },
+        },
+        "InceptionV1_caffe": {
+            "units": CAFFE_CURVES,
+            "sources": {
+                "inception_3a_output": {"units": CAFFE_EARLY_CURVES, "stimulus": "curve", "size": 5},
+                "conv2_3x3/conv2_3x3": {"units": CAFFE_LINES, "stimulus": "line", "size": 15},
+            },
+        },
+    },
+    fast_options={"orientations": 48},
+    see="Rows are curve detectors and columns the units that feed them, both in order of orientation. Along the "
+    "diagonal, where orientations agree, weights excite (red) in the shape of the arc; elsewhere they cancel or "
+    "inhibit (blue). Lines excite where they would touch the curve.",
+)
+def weights(settings: Settings) -> Result:
+    """Expanded weights as small multiples, ordered by orientation."""
+    layer, units = layer_and_units(settings.options["units"])
+    count = settings.options.get("orientations", 120)
+    later = tuning(settings.model, layer, units, "curve", orientations=count)
+    rows = _by_peak(later)
+    panels, data = [], {"units": [_names(later)[row] for row in rows], "orientations": later.peaks[rows]}
+    for earlier, what in settings.options["sources"].items():
+        shape: dict[str, Any] = {"radius": 12.0} if what["stimulus"] == "curve" else {}
+        turn = 360.0 if shape else 180.0
+        tuned = tuning(settings.model, earlier, what["units"], what["stimulus"], orientations=count, **shape)
+        columns = _by_peak(tuned, turn)
+        found = expanded_weights(
+            settings.model,
+            earlier,
+            layer,
+            [units[row] for row in rows],
+            [tuned.units[column] for column in columns],
+            size=what["size"],
+        )
+        angles = tuned.peaks[columns] % turn
+        panels.append(_weights_panel(found, later.peaks[rows], angles))
+        data[earlier] = {
+            "units": found.sources,
+            "orientations": angles,
+            "values": found.values,
+            "by_difference": _by_difference(found, later.peaks[rows], angles) if shape else None,
+        }
+    return Result(panels, data)
+
+
+def _weights_panel(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray) -> Panel:
+    size = found.values.shape[-1]
+    captions = [f"{source} to {unit}" for unit in found.units for source in found.sources]
+    pictures = [signed_picture(one, float(np.abs(row).max())) for row in found.values for one in row]
+    title = f"{found.layers[0]} ({_range(columns)}) to {found.layers[1]} ({_range(rows)})"
+    return Panel(pictures, captions, title, columns=len(columns), scale=max(1, 70 // size))
+
+
+def _range(angles: np.ndarray) -> str:
+    return f"{angles.min():.0f}° to {angles.max():.0f}°"
+
+
+def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray) -> dict[str, float | None]:
+    """Mean weight between units whose orientations agree (within 45 degrees), and whose are opposed (135 and more)."""
+    apart = np.abs((rows[:, None] - columns[None] + 180) % 360 - 180)
+    total = found.values.sum((2, 3))
+    chosen = {"agree": apart <= 45, "across": (apart > 45) & (apart < 135), "opposed": apart >= 135}
+    return {name: float(total[mask].mean()) if mask.any() else None for name, mask in chosen.items()}
+
+
+@figure(
+    "cc-circuit-editing",
+    "Curve detectors without their negative weights",
+    of="the circuit edits and their echoes",
+    steps=0,
+    fast_steps=0,
+    options={
+        "InceptionV1": {
+            "units": CURVES,
+            "kernels": "mixed3b_5x5",
+            "bottleneck": "mixed3b_5x5_bottleneck",
+            "early_curves": EARLY_CURVES,
+        },
+        "InceptionV1_caffe": {
+            "units": CAFFE_CURVES,
+            "kernels": "inception_3b_5x5/inception_3b_5x5",
+            "bottleneck": "inception_3b_5x5_reduce/inception_3b_5x5_reduce",
+            "early_curves": CAFFE_EARLY_CURVES,
+        },
+    },
+    fast_options={"orientations": 72},
+    see="With all its weights a curve detector answers to one orientation. Without the negative ones it answers to "
+    "others, too, with an echo where the arc runs along the same line but bends the other way: inhibition is what "
+    "makes it selective. Fed by early curves alone, those that still answer are as selective; without inhibition, "
+    "again, they are not. Numbers: unit, peak, largest activation.",
+)
+def editing(settings: Settings) -> Result:
+    """Tuning curves of copies of the network in which weights are taken away."""
+    layer, units = layer_and_units(settings.options["units"])
+    count = settings.options.get("orientations", 180)
+    rows = {
+        name: tuning(edited_copy(settings.model, edits), layer, units, "curve", orientations=count)
+        for name, edits in _edits(settings.options).items()
+    }
+    whole = rows[WHOLE]
+    order = _by_peak(whole)
+    panels = [_polar_panel(tuned, order, name, 96) for name, tuned in rows.items()]
+    data = {name: {**_numbers(tuned), "echo": _echo(tuned, whole)} for name, tuned in rows.items()}
+    return Result(panels, data)
+
+
+WHOLE = "All weights"
+Edits = Mapping[str, Callable[[np.ndarray], np.ndarray]]
+
+
+def _edits(options: Mapping[str, Any]) -> dict[str, Edits]:
+    kernels, bottleneck, kept = options["kernels"], options["bottleneck"], options["early_curves"]
+
+    def only_kept(weights: np.ndarray) -> np.ndarray:
+        result = np.zeros_like(weights)
+        result[..., kept] = weights[..., kept]
+        return result
+
+    def positive(weights: np.ndarray) -> np.ndarray:
+        return weights.clip(0)
+
+    return {
+        WHOLE: {},
+        "No negative weights": {kernels: positive},
+        "Early curves alone": {bottleneck: only_kept},
+        "Early curves alone, no negative weights": {bottleneck: only_kept, kernels: positive},
+    }
+
+
+def _echo(tuned: Tuning, whole: Tuning) -> np.ndarray:
+    """Of each unit's largest activation, the share that arcs bending the other way (150 degrees and more) get."""
+    apart = np.abs((whole.orientations[None] - whole.peaks[:, None] + 180) % 360 - 180)
+    opposed = np.where(apart >= 150, tuned.values, 0).max(1)
+    return opposed / np.maximum(tuned.values.max(1), 1e-12)
