@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.recipes.attribution import channel_attribution
+from lucid_port.recipes.attribution import POOLS, channel_attribution, spatial_attribution
 from parity_tests.published.activations import DOG_CAT, FLOWERS, TUX
-from parity_tests.published.checks import absolute, check
+from parity_tests.published.checks import Record, Run, absolute, check, eight_bit, require
 from parity_tests.published.files import Published, Recorder
 
 NOTEBOOK = "nb_channel_attribution_mixed4d.json"
@@ -168,3 +168,82 @@ def channel_to_class(model: Model, published: Published) -> None:
             if theirs:
                 what = f"{layer}: channels toward class {number}"
                 absolute(what, values[list(theirs)], [*theirs.values()], DECIMALS)
+
+
+# Positions ---------------------------------------------------------------------------------------
+
+CELLS = {
+    "native": {
+        "cell16_out00": (DOG_CAT, "mixed4d", "mixed5a"),
+        "cell17_out00": (DOG_CAT, "mixed4a", "mixed4d"),
+        "cell21_out01": (DOG_CAT, "mixed4d", "mixed5a"),
+        "cell22_out01": (FLOWERS, "mixed4d", "mixed5a"),
+    },
+    "smooth": {
+        "cell21_out03": (DOG_CAT, "mixed4d", "mixed5a"),
+        "cell22_out03": (FLOWERS, "mixed4d", "mixed5a"),
+    },
+    "smooth_blurred": {
+        "cell21_out05": (DOG_CAT, "mixed4d", "mixed5a"),
+        "cell22_out05": (FLOWERS, "mixed4d", "mixed5a"),
+    },
+}
+"""Gradient of max pools -> cell of the notebook -> picture, earlier layer, later layer."""
+
+
+def _map(model: Model, published: Published, cell: tuple[str, str, str], pools: str) -> np.ndarray:
+    """[h2, w2, h1, w1]: the positive part over the greatest value, in bytes cut off as the notebook's pictures."""
+    image, layer, later = cell
+    found = spatial_attribution(model, published.path(image), layer, later, pools=pools)
+    return (found.normalised * 255).astype(np.uint8)
+
+
+def _record_maps(pools: str) -> Record:
+    def record(model: Model, recorder: Recorder) -> None:
+        path = recorder.folder / MAPS
+        known = recorder.published.arrays(MAPS) if path.exists() else {}
+        found = {f"{name}_map": _map(model, recorder.published, cell, pools) for name, cell in CELLS[pools].items()}
+        recorder.arrays(MAPS, {**known, **found})
+
+    return record
+
+
+def _check_maps(pools: str) -> Run:
+    def run(model: Model, published: Published) -> None:
+        maps = published.arrays(MAPS)
+        for name, cell in CELLS[pools].items():
+            image, layer, later = cell
+            what = f"{image}: {later} from {layer}, pools {pools}"
+            eight_bit(what, _map(model, published, cell, pools), maps[f"{name}_map"])
+
+    return run
+
+
+for _pools in POOLS:
+    check(f"spatial_attribution_{_pools}", DOG_CAT, FLOWERS, MAPS, record=_record_maps(_pools))(_check_maps(_pools))
+
+
+def _fields(model: Model, published: Published, rows: Mapping[str, Any], pools: str) -> np.ndarray:
+    """[classes, 14, 14, channels], as the teaser shows where channels argue."""
+    found = [
+        channel_attribution(model, published.path(DOG_CAT), "mixed4d", number, pools=pools).field[..., rows["channels"]]
+        for number in rows["classes"]
+    ]
+    return np.stack(found)
+
+
+def _record_field(model: Model, recorder: Recorder) -> None:
+    rows = recorder.published.json(TEASER)["dog_cat"]
+    recorder.array(TEASER_FIELD, _fields(model, recorder.published, rows, "smooth"))
+
+
+@check("teaser_field", DOG_CAT, TEASER, TEASER_FIELD, record=_record_field)
+def teaser_field(model: Model, published: Published) -> None:
+    """Where channels argue for each class in the teaser, with one of the smoother pools: it does not say which."""
+    rows, theirs = published.json(TEASER)["dog_cat"], published.array(TEASER_FIELD)
+    off = {}
+    for pools in POOLS[1:]:
+        found = _fields(model, published, rows, pools)
+        off[pools] = float(np.abs(found - theirs).max() / np.abs(theirs).max())
+    said = ", ".join(f"{share:.2g} with pools {pools}" for pools, share in off.items())
+    require(min(off.values()) <= DECIMALS, f"The teaser's fields: off by {said} of the greatest value.")

@@ -14,12 +14,13 @@ from parity_tests.published.activations import record_inputs
 from parity_tests.published.files import Recorder
 
 
-def narrow(seed: int) -> Model:
+def narrow(seed: int, is_BGR: bool = False) -> Model:
     """InceptionV1's layers at a twentieth of their width, random weights."""
     return Model(
         network=convert(seeded_inceptionv1(seed, width=0.05)),
         image_value_range=(-117, 138),
         image_shape=(224, 224, 3),
+        is_BGR=is_BGR,
         labels=label_lists()["ImageNet_alternate"].read(),
     )
 
@@ -31,7 +32,13 @@ def stand_in():
 
 @pytest.fixture(scope="session")
 def another():
-    return narrow(1)
+    return narrow(4)
+
+
+@pytest.fixture(scope="session")
+def mixed_up():
+    """The stand-in, given pictures with red and blue exchanged."""
+    return narrow(0, is_BGR=True)
 
 
 @pytest.fixture(scope="session")

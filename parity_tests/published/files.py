@@ -189,9 +189,11 @@ def _fetched(source: Source) -> Path:
     expected = None if source.sha256 is None else f"sha256:{source.sha256}"  # a commit's path is one file for ever
     try:
         found = pooch.retrieve(source.url, expected, path=cache_folder() / "published" / "sources")
-    except requests.ConnectionError as error:
-        _UNREACHED.append(f"{source.url} could not be reached")
-        raise NotHere(f"{_name(source)} is not in a folder named in {SEARCH_PATH}, and {_UNREACHED[0]}.") from error
+    except requests.RequestException as error:
+        reason = f"{source.url} could not be had ({type(error).__name__})"
+        if isinstance(error, requests.ConnectionError):
+            _UNREACHED.append(reason)
+        raise NotHere(f"{_name(source)} is not in a folder named in {SEARCH_PATH}, and {reason}.") from error
     return Path(found)
 
 

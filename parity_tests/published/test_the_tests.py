@@ -24,6 +24,15 @@ def test_fails_with_another_networks_weights(name, another, recorded):
         CHECKS[name].run(another, recorded)
 
 
+OF_COLOURS = [name for name, check in CHECKS.items() if any(file.endswith(".png") for file in check.files)]
+
+
+@pytest.mark.parametrize("name", [*OF_COLOURS, "adversarial_probabilities", "first_kernels"])
+def test_fails_with_red_and_blue_exchanged(name, mixed_up, recorded):
+    with pytest.raises(Mismatch, match=WRONG):
+        CHECKS[name].run(mixed_up, recorded)
+
+
 @pytest.fixture(scope="module")
 def seeded():
     return open_model("InceptionV1_seeded", labels=label_lists()["ImageNet_alternate"].read())
