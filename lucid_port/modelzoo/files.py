@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pooch
 import requests
 
 from converters.atomic import write_bytes
 from converters.storage import MODEL_FILE
 from lucid_port.modelzoo.catalogue import Download, Entry
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets, its progress bar warns that it will be plain text.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import pooch
 
 SEARCH_PATH = "LUCID_PORT_MODELZOO"
 PACKAGE_DATA = Path(__file__).with_name("data")

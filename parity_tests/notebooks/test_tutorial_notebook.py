@@ -1,0 +1,128 @@
+"""docs/notebooks/tutorial.ipynb, run in a kernel of its own from the first cell to the last."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+
+from parity_tests.notebooks.display import pictures_in
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "docs" / "notebooks" / "tutorial.ipynb"
+KERNEL = {
+    "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+    "display_name": "Python 3",
+    "language": "python",
+}
+
+PICTURES = {
+    "by-name": 1,
+    "by-objective": 1,
+    "sum": 1,
+    "own-objective": 1,
+    "strong": 3,
+    "parameterizations": 3,
+    "many": 12,
+    "show-many": 3,
+    "rerender": 2,
+    "own-loop": 1,
+    "draw": 28,
+    "favourites": 6,
+    "map": 3,
+}
+"""How many pictures are below each cell; no other has any."""
+
+
+@pytest.fixture(scope="module")
+def written() -> Any:
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory) -> dict[str, Any]:
+    """The cells after they ran, by name."""
+    folder = tmp_path_factory.mktemp("notebook")
+    kernel = folder / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps(KERNEL))
+    # This Python and this checkout, whatever kernels, profiles and packages there are besides.
+    settings = {
+        "JUPYTER_PATH": str(folder),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "OMP_NUM_THREADS": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        resources = {"metadata": {"path": str(folder)}}
+        nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    return {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def printed(cell: Any, stream: str = "stdout") -> str:
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == stream)
+
+
+def html(cell: Any) -> str:
+    return "".join(output.data.get("text/html", "") for output in cell.outputs if "data" in output)
+
+
+def test_it_is_kept_without_outputs(written):
+    code = [cell for cell in written.cells if cell.cell_type == "code"]
+    assert len(code) > 15
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+
+
+def test_every_cell_runs_and_none_complains(executed):
+    assert [cell.execution_count for cell in executed.values()] == list(range(1, len(executed) + 1))
+    assert {name: printed(cell, "stderr") for name, cell in executed.items() if printed(cell, "stderr")} == {}
+
+
+def test_the_cells_show_their_pictures(executed):
+    counts = {name: len(pictures_in(html(cell))) for name, cell in executed.items()}
+    assert {name: count for name, count in counts.items() if count} == PICTURES
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_pictures_show_something(executed, name):
+    for picture in pictures_in(html(executed[name])):
+        assert picture.std() > 12.75  # a twentieth of the range; the noise from which renders start has 0.7
+
+
+def test_the_live_view_ends_with_the_last_update(executed):
+    assert "64 of 64 updates" in html(executed["by-name"])
+    assert "128 of 128 updates" in html(executed["own-loop"])
+    assert "12 of 12 units" in html(executed["many"])
+
+
+def test_transforms_take_away_the_finest_detail(executed):
+    """What the section on transforms says: less of the picture changes from a pixel to the next."""
+    none, jitter, strong = (roughness(picture) for picture in pictures_in(html(executed["strong"])))
+    assert none > jitter > strong
+
+
+def roughness(picture: np.ndarray) -> float:
+    """The share of neighbouring pixels' differences in a picture's variation."""
+    values = picture.astype(float)
+    return float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean()) / values.std()
+
+
+def test_a_saved_picture_is_made_again(executed):
+    assert printed(executed["rerender"]) == "the same, bit for bit\n"
+    first, again = pictures_in(html(executed["rerender"]))
+    assert np.array_equal(first, again)
+
+
+def test_the_network_recognises_what_it_rendered_and_what_was_drawn(executed):
+    assert "The network says: spiral" in printed(executed["own-loop"])
+    assert int(printed(executed["activations-of"]).partition("%")[0]) >= 90
