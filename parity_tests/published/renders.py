@@ -38,7 +38,7 @@ class Render:
     """
 
     notebook: str
-    cell: str
+    cell: int
     objective: Callable[[Unit], Objective]
     index: int = 0
     param: Mapping[str, Any] = field(default_factory=dict)
@@ -86,25 +86,25 @@ _ALL_STOPS = [
 ]
 
 RENDERS: dict[str, Render] = {
-    "4a476": Render("notebooks/tutorial.ipynb", "9", _one(_4A, 476)),
-    "4a465": Render("notebooks/tutorial.ipynb", "12", _one(_4A, 465)),
-    "4a476_and_465": Render("notebooks/tutorial.ipynb", "13", _sum((_4A, 476), (_4A, 465))),
-    "no_transforms": Render("notebooks/tutorial.ipynb", "15", _one(_4A, 476), transforms=[]),
-    "jitter": Render("notebooks/tutorial.ipynb", "16", _one(_4A, 476), transforms=[transform.jitter(2)]),
-    "all_stops": Render("notebooks/tutorial.ipynb", "17", _one(_4A, 476), transforms=_ALL_STOPS),
-    "4a2_pixels": Render("notebooks/tutorial.ipynb", "19", _one(_4A, 2), param={"fft": False, "decorrelate": False}),
-    "4a2": Render("notebooks/tutorial.ipynb", "20", _one(_4A, 2)),
-    "diversity": Render(f"{FV}/neuron_diversity.ipynb", "8", _diverse, param={"batch": 4}),
-    "4b111": Render(f"{FV}/neuron_interaction.ipynb", "10", _one(_4B, 111)),
-    "4a476_again": Render(f"{FV}/neuron_interaction.ipynb", "10", _one(_4A, 476), index=1),
-    "4b111_and_4a476": Render(f"{FV}/neuron_interaction.ipynb", "10", _sum((_4B, 111), (_4A, 476)), index=2),
-    "negative_and_positive": Render(f"{FV}/negative_neurons.ipynb", "9", _opposite, param={"batch": 2}),
-    "4a476_aligned": Render(f"{DP}/aligned_interpolation.ipynb", "11", _one(_4A, 476)),
-    "4a460_aligned": Render(f"{DP}/aligned_interpolation.ipynb", "11", _one(_4A, 460), index=1),
-    "side_by_side": Render(f"{DP}/aligned_interpolation.ipynb", "14", _side_by_side, param={"batch": 2}),
-    "between": Render(f"{DP}/aligned_interpolation.ipynb", "16", _between, param={"batch": 5}),
-    "4a476_default": Render(f"{DP}/aligned_interpolation.ipynb", "28", _one(_4A, 476)),
-    "3b470": Render("notebooks/local_development.ipynb", "19", _one("mixed3b_pre_relu", 470), index=-1),
+    "4a476": Render("notebooks/tutorial.ipynb", 9, _one(_4A, 476)),
+    "4a465": Render("notebooks/tutorial.ipynb", 12, _one(_4A, 465)),
+    "4a476_and_465": Render("notebooks/tutorial.ipynb", 13, _sum((_4A, 476), (_4A, 465))),
+    "no_transforms": Render("notebooks/tutorial.ipynb", 15, _one(_4A, 476), transforms=[]),
+    "jitter": Render("notebooks/tutorial.ipynb", 16, _one(_4A, 476), transforms=[transform.jitter(2)]),
+    "all_stops": Render("notebooks/tutorial.ipynb", 17, _one(_4A, 476), transforms=_ALL_STOPS),
+    "4a2_pixels": Render("notebooks/tutorial.ipynb", 19, _one(_4A, 2), param={"fft": False, "decorrelate": False}),
+    "4a2": Render("notebooks/tutorial.ipynb", 20, _one(_4A, 2)),
+    "diversity": Render(f"{FV}/neuron_diversity.ipynb", 8, _diverse, param={"batch": 4}),
+    "4b111": Render(f"{FV}/neuron_interaction.ipynb", 10, _one(_4B, 111)),
+    "4a476_again": Render(f"{FV}/neuron_interaction.ipynb", 10, _one(_4A, 476), index=1),
+    "4b111_and_4a476": Render(f"{FV}/neuron_interaction.ipynb", 10, _sum((_4B, 111), (_4A, 476)), index=2),
+    "negative_and_positive": Render(f"{FV}/negative_neurons.ipynb", 9, _opposite, param={"batch": 2}),
+    "4a476_aligned": Render(f"{DP}/aligned_interpolation.ipynb", 11, _one(_4A, 476)),
+    "4a460_aligned": Render(f"{DP}/aligned_interpolation.ipynb", 11, _one(_4A, 460), index=1),
+    "side_by_side": Render(f"{DP}/aligned_interpolation.ipynb", 14, _side_by_side, param={"batch": 2}),
+    "between": Render(f"{DP}/aligned_interpolation.ipynb", 16, _between, param={"batch": 5}),
+    "4a476_default": Render(f"{DP}/aligned_interpolation.ipynb", 28, _one(_4A, 476)),
+    "3b470": Render("notebooks/local_development.ipynb", 19, _one("mixed3b_pre_relu", 470), index=-1),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity_tests.published import activations, attributions, weights
+from parity_tests.published import activations, attributions, renders, weights
 from parity_tests.published.checks import absolute, eight_bit, relative
 from parity_tests.published.files import NotHere, Published
 
@@ -82,3 +82,26 @@ def test_two_figures_say_the_same_of_the_likeliest_classes(published):
     one = [(row["n"], row["v"]) for row in published.json(activations.SPATIAL)["output"]]
     other = published.json(attributions.CHANNELS)["output"]["l"]
     assert one == [(row["c"], row["v"]) for row in other if isinstance(row, dict)]
+
+
+@pytest.mark.parametrize("name", renders.RENDERS)
+def test_every_render_has_a_published_value(name, published):
+    render = renders.RENDERS[name]
+    row = renders._row(published.json(renders.VALUES), render)
+    assert row is not None
+    steps, value = row["values_step_objective"][render.index]
+    assert steps in (512, 1024)
+    assert 700 < value < 6000
+
+
+def test_one_render_was_published_four_times_within_the_spread_that_is_allowed(published):
+    """`mixed4a_pre_relu:476` with everything as it is by default."""
+    rows = published.json(renders.VALUES)
+    named = [renders.RENDERS[name] for name in ("4a476", "4a476_again", "4a476_aligned", "4a476_default")]
+    values = np.asarray([renders._row(rows, one)["values_step_objective"][one.index][1] for one in named])
+    assert 0.05 < np.abs(values / values.mean() - 1).max() < renders.SPREAD
+
+
+def test_the_path_is_as_long_as_the_notebook_says(published):
+    rows = published.json(attributions.NOTEBOOK)
+    assert [attributions._steps(rows[name]) for name in attributions.PATHS] == [100, 100]
