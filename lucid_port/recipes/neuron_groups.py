@@ -1,7 +1,7 @@
 """A picture's activations in a handful of groups of neurons: where each is, what it looks for, what it does.
 
 Olah et al.: The Building Blocks of Interpretability (Distill, 2018), "Making things human-scale"; notebook
-building-blocks/NeuronGroups. Activations are factored into non-negative parts, [h w, C] = [h w, groups] [groups, C]
+building-blocks/NeuronGroups. Activations are factored into non-negative parts, `[h w, C] = [h w, groups] [groups, C]`
 (Lee and Seung, 1999; scikit-learn's NMF).
 """
 

@@ -1,0 +1,191 @@
+"""Writes what pages show of the code: the code of their pictures, and the command line's help.
+
+    python docs/make_pages.py            # writes
+    python docs/make_pages.py --check    # only says which pages are not as they would be written
+
+Between `<!-- picture: NAME -->` and `<!-- end -->` come a picture and its code from `make_pictures.py`; between
+`<!-- preface -->` and `<!-- end -->` what comes before the code of all pictures. `command_line.md` is written from the
+commands themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from make_pictures import FOLDER, PICTURES, PREFACE, Picture
+from PIL import Image
+
+from lucid_port.cli.app import app
+
+DOCS = Path(__file__).parent
+BLOCK = re.compile(r"<!-- (?P<kind>picture|preface)(?:: (?P<name>\S+))? -->\n(?:.*?<!-- end -->\n)?", re.DOTALL)
+UNIT_WIDTH = 240  # pixels; what is narrower stands beside its code
+
+# Pages with pictures -----------------------------------------------------------------------------
+
+
+def with_pictures(text: str) -> str:
+    """A page with its blocks written anew."""
+    return BLOCK.sub(lambda found: _block(found["kind"], found["name"]), text)
+
+
+def _block(kind: str, name: str | None) -> str:
+    if kind == "preface":
+        return f"<!-- preface -->\n\n```python\n{PREFACE.strip()}\n```\n\n<!-- end -->\n"
+    picture = next((one for one in PICTURES if one.name == name), None)
+    if picture is None:
+        raise SystemExit(f"There is no picture {name}: docs/make_pictures.py --list shows all.")
+    return f"<!-- picture: {name} -->\n\n{_shown(picture)}\n\n```python\n{picture.code}\n```\n\n<!-- end -->\n"
+
+
+def _shown(picture: Picture) -> str:
+    place = picture.file.relative_to(FOLDER.parent).as_posix()
+    width = Image.open(picture.file).width if picture.file.exists() else UNIT_WIDTH
+    # The style sheet puts pictures of single units beside their code.
+    return f"![{picture.name.split('/')[1]}]({place}{'#unit' if width < UNIT_WIDTH else ''})"
+
+
+# The command line --------------------------------------------------------------------------------
+
+INTRODUCTION = """# Command line
+
+<!-- Written by docs/make_pages.py from the commands themselves. -->
+
+`lucid-port COMMAND --help` shows what stands here.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | success |
+| 1 | the command failed; standard error has one line, `error: ...`, that says why |
+| 2 | wrong usage: an unknown command or option, or a value that an option does not take |
+| 130 | interrupted (Ctrl-C or SIGTERM); what is finished is kept |
+
+`--debug`, anywhere on the line, shows the traceback of an error.
+
+## In scripts
+
+- `--json` prints JSON, for commands that list something. Without it, a table that goes to a pipe has one line a row,
+  with tabs between, so that `cut` and `grep` work.
+- Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
+- `NO_COLOR=1` switches colours off.
+- Nothing is asked: every command ends by itself.
+
+```bash
+lucid-port layers InceptionV1 --json | jq -r '.[] | select(.op == "Conv2D") | .name'
+lucid-port models | cut -f2,5
+```
+
+## Completion
+
+```bash
+lucid-port --install-completion
+```
+
+completes commands and options in the shell that it is called from (bash, zsh, fish, PowerShell), after a new start of
+it. `lucid-port --show-completion` prints the code instead.
+"""
+
+
+def command_line() -> str:
+    """The page of all commands."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("lucid-port", [], resilient_parsing=True)
+    sections = [INTRODUCTION, f"## lucid-port\n\n{_rows(group, context)}\n"]
+    for name in group.list_commands(context):
+        sections.append(_command(name, group.get_command(context, name), context))
+    return "\n".join(sections)
+
+
+def _command(name: str, command: Any, parent: Any) -> str:
+    context = command.make_context(name, [], parent=parent, resilient_parsing=True)
+    arguments = [one for one in command.get_params(context) if _is_argument(one)]
+    wanted = [_named(one) if one.required else f"[{_named(one)}]" for one in arguments]
+    usage = " ".join(["lucid-port", name, "[OPTIONS]", *wanted])
+    return f"## {name}\n\n```text\n{usage}\n```\n\n{_prose(command.help or '')}\n\n{_rows(command, context)}\n"
+
+
+def _prose(text: str) -> str:
+    """A docstring as a page shows it: examples as code."""
+    parts: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        words = " ".join(paragraph.split())
+        found = re.fullmatch(r"(?:Examples?: )?((?:\w+=\S+ )?lucid-port .*)", words)
+        if found is None:
+            parts.append(words)
+            continue
+        code = found[1].replace("; ", "\n")
+        if parts and parts[-1].endswith("\n```"):
+            parts[-1] = f"{parts[-1][:-4]}\n{code}\n```"
+        else:
+            parts.append(f"```bash\n{code}\n```")
+    return "\n\n".join(parts)
+
+
+def _rows(command: Any, context: Any) -> str:
+    rows = [_row(f"`{_named(one)}`", _said(one)) for one in command.get_params(context) if not _is_hidden(one)]
+    return "\n".join(["| argument or option | what it says |", "|---|---|", *rows])
+
+
+def _is_hidden(parameter: Any) -> bool:
+    return bool(getattr(parameter, "hidden", False))
+
+
+def _is_argument(parameter: Any) -> bool:
+    return parameter.param_type_name == "argument"
+
+
+def _named(parameter: Any) -> str:
+    """An argument's or option's name, the same in all versions of typer, which show types in different ways."""
+    value = (parameter.metavar or parameter.name.upper()).strip("[]{}")
+    if _is_argument(parameter):
+        return value
+    names = " / ".join([", ".join(sorted(parameter.opts, key=len)), *parameter.secondary_opts])  # -h comes in any order
+    return names if parameter.is_flag else f"{names} {value}"
+
+
+def _said(parameter: Any) -> str:
+    words = " ".join((parameter.help or "").split())
+    if parameter.required:
+        return f"{words} Required." if not _is_argument(parameter) else words
+    default = parameter.default
+    if parameter.secondary_opts and default is not None:
+        return f"{words} Default: `{parameter.opts[0] if default else parameter.secondary_opts[0]}`."
+    shown = isinstance(default, (int, float, str, Path)) and not isinstance(default, bool)
+    return f"{words} Default: `{default}`." if shown else words
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+def pages() -> dict[Path, str]:
+    """What every page that shows code should be."""
+    found = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
+    written = {page: with_pictures(text) for page, text in found.items() if BLOCK.search(text)}
+    return {**written, DOCS / "command_line.md": command_line()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not up to date")
+    options = parser.parse_args()
+    old = [page for page, text in pages().items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    for page in old:
+        print(f"{page.name} is not up to date: python docs/make_pages.py" if options.check else f"{page.name} written")
+        if not options.check:
+            page.write_text(pages()[page], encoding="utf-8")
+    return 1 if options.check and old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

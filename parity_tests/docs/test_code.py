@@ -1,0 +1,114 @@
+"""The code on the pages that people begin with runs, and gives what its comments say; with one step for many."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import converters
+from lucid_port.cli import main
+from lucid_port.modelzoo import vision_models
+from lucid_port.modelzoo.catalogue import entry
+from lucid_port.modelzoo.files import local_graph
+from lucid_port.optvis import render
+from parity_tests.docs import DOCS, ROOT, blocks
+
+START, README, LUCENT, LAYERS = DOCS / "start.md", ROOT / "README.md", DOCS / "from_lucent.md", DOCS / "layer_names.md"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Renders of one step, or two pictures where several are asked for, in a folder of their own."""
+    render_vis, render_many = render.render_vis, render.render_many
+
+    def one_step(*args: Any, thresholds: Any = (512,), **options: Any) -> Any:
+        return render_vis(*args, **{**options, "verbose": False, "thresholds": tuple(range(len(thresholds)))})
+
+    def one_step_each(model: Any, units: str, *args: Any, **options: Any) -> Any:
+        return render_many(model, units.replace("*", "0,1"), *args, **options, steps=1, size=64, verbose=False)
+
+    monkeypatch.setattr(render, "render_vis", one_step)
+    monkeypatch.setattr(render, "render_many", one_step_each, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(code: str, namespace: dict[str, Any]) -> None:
+    """Runs code; a line `expression  # value` is checked."""
+    exec(compile(code, "<page>", "exec"), namespace)
+    for line in code.splitlines():
+        expression, _, stated = line.partition("  # ")
+        if re.match(r"[(\['\d]", stated) and not re.match(r"(\w+ = |from |import )", expression):
+            value = stated.split(": ")[0] if stated.startswith("(") else stated
+            assert repr(eval(expression, namespace)) == value or eval(expression, namespace) == eval(value), line
+
+
+def as_command(line: str) -> list[str]:
+    import shlex
+
+    words = shlex.split(line.split(" #")[0])[1:]
+    return [*words, "--steps", "1", "--size", "64"] if words[0] == "render" else words
+
+
+def test_the_start_page_runs(quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(START, "bash"):
+        for line in block.splitlines():
+            if line.startswith("lucid-port "):
+                assert main(as_command(line)) == 0, f"{line}: {capsys.readouterr().err}"
+    assert "the same, bit for bit" in capsys.readouterr().out
+    namespace: dict[str, Any] = {}
+    for block in blocks(START, "python"):
+        run(block, namespace)
+
+
+def test_the_readme_runs(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vision_models, "InceptionV1", vision_models.InceptionV1_seeded)
+    from lucid_port.modelzoo.seeded import seeded_inceptionv1
+
+    Path("mine.pb").write_bytes(seeded_inceptionv1().SerializeToString())
+    namespace: dict[str, Any] = {"photo": torch.full((1, 3, 224, 224), 0.5)}
+    (code,) = blocks(README, "python")
+    run(code, namespace)
+    assert [one.unit for one in namespace["layer"]] == [0, 1]
+    assert sorted(namespace["acts"]) == ["mixed4a_pre_relu", "softmax2"]
+    assert isinstance(converters.load("mine"), converters.ConvertedModel)
+    assert main(["rerender", "unit.png"]) == 0
+
+
+def test_the_readmes_first_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = README.read_text(encoding="utf-8")
+    found = re.search(r"<!-- command: start -->\n```bash\n(?:.*&& )?(lucid-port .*)\n```", text)
+    assert found is not None
+    monkeypatch.chdir(tmp_path)
+    assert main(found[1].split()[1:]) == 0
+
+
+def test_a_notebook_for_lucent_begins_so(quick: None) -> None:
+    for block in blocks(LUCENT, "python"):
+        run(block, {})
+
+
+def test_layer_names_are_those_of_the_page(quick: None) -> None:
+    namespace: dict[str, Any] = {"model": vision_models.InceptionV1_seeded()}
+    for block in blocks(LAYERS, "python"):
+        run(block, namespace)
+
+
+@pytest.mark.skipif(local_graph(entry("InceptionV1_caffe")) is None, reason="needs InceptionV1_caffe.pb")
+def test_the_pictures_code_still_runs(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them, with one step."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    import make_pictures
+
+    names = make_pictures.namespace()
+    names["render_vis"] = lambda *args, **options: render.render_vis(names["model"], *args, **options)
+    names["render"] = SimpleNamespace(**vars(render))
+    for picture in make_pictures.PICTURES:
+        if not picture.code.startswith("lucid-port "):
+            made = make_pictures._batches(make_pictures.run(picture.code, names))
+            assert all(np.isfinite(batch).all() for batch in made), picture.name

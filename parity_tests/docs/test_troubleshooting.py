@@ -1,0 +1,175 @@
+"""Every message in docs/troubleshooting.md is what its mistake really says."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lucid_port import modelzoo
+from lucid_port.modelzoo import nets_factory, vision_models
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
+from lucid_port.modelzoo.vision_base import Model
+from lucid_port.optvis import param, render
+from lucid_port.optvis.render_many import render_many
+from parity_tests.docs import DOCS
+
+TEXT = DOCS.joinpath("troubleshooting.md").read_text(encoding="utf-8")
+MESSAGES = dict(re.findall(r"<!-- message: (\w+) -->\n```text\n(.*?)\n```", TEXT, re.DOTALL))
+
+Mistake = Callable[[pytest.MonkeyPatch], object]
+MISTAKES: dict[str, Mistake] = {}
+
+
+def mistake(function: Mistake) -> Mistake:
+    MISTAKES[function.__name__] = function
+    return function
+
+
+def show(model: Model, objective: object, image: Callable[[], object] | None = None, steps: int = 1) -> None:
+    render.render_vis(model, objective, image or (lambda: param.image(64)), thresholds=(steps - 1,), verbose=False)
+
+
+def inception() -> Model:
+    return vision_models.InceptionV1_seeded()
+
+
+def never_fires() -> Model:
+    network = nn.Sequential()
+    network.add_module("conv", nn.Conv2d(3, 4, 3))
+    network.add_module("relu", nn.ReLU())
+    nn.init.constant_(network.conv.bias, -100.0)
+    return modelzoo.from_torch(network, image_value_range=(0, 1), image_shape=(32, 32, 3))
+
+
+@mistake
+def dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    show(never_fires(), "relu:0", lambda: param.image(32), steps=50)
+
+
+@mistake
+def dead_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    render_many(never_fires(), "relu:0", size=32, steps=40, verbose=False)
+
+
+@mistake
+def no_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("network.pb").write_bytes(seeded_inceptionv1().SerializeToString())
+    Model("network.pb")
+
+
+@mistake
+def from_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    modelzoo.from_torch(nn.Conv2d(3, 4, 3))
+
+
+@mistake
+def range(monkeypatch: pytest.MonkeyPatch) -> None:
+    show(inception(), "conv2d0_pre_relu:0", lambda: param.fft_image([1, 64, 64, 3]))
+
+
+@mistake
+def bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    param.image(64, init=np.full((64, 64, 3), 200, np.uint8))
+
+
+@mistake
+def training(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = modelzoo.from_torch(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()), image_value_range=(0, 1))
+    model.network.train()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which says so as well
+        show(model, "0:0")
+
+
+@mistake
+def nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    show(inception(), lambda T: -(-T("conv2d0") - 1).sqrt().sum())
+
+
+@mistake
+def layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    show(inception(), "mixed4a_prerelu:5")
+
+
+@mistake
+def unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    show(inception(), "mixed4a:9999")
+
+
+@mistake
+def fully_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    show(inception(), "softmax2_pre_activation:5", lambda: param.image(128))
+
+
+@mistake
+def halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_beyond(monkeypatch, 1)
+    render_many(never_fires(), "relu:0,1", size=32, steps=1, batch_size=2, verbose=False)
+
+
+@mistake
+def memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_beyond(monkeypatch, 0)
+    render_many(never_fires(), "relu:0", size=32, steps=1, batch_size=1, verbose=False)
+
+
+def fails_beyond(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
+    """Memory for so many images."""
+    step = render.VisT.step
+
+    def limited(vis: render.VisT) -> torch.Tensor:
+        if vis.param.shape[0] > images:
+            raise torch.OutOfMemoryError("not enough")
+        return step(vis)
+
+    monkeypatch.setattr(render.VisT, "step", limited)
+
+
+@mistake
+def missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    nets_factory.get_model("InceptionV1_adv_finetuned")
+
+
+@mistake
+def model(monkeypatch: pytest.MonkeyPatch) -> None:
+    nets_factory.get_model("InceptionV2")
+
+
+@mistake
+def network(monkeypatch: pytest.MonkeyPatch) -> None:
+    show(nn.Sequential(nn.Conv2d(3, 4, 3)), "0:0")  # type: ignore[arg-type]
+
+
+@mistake
+def device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    inception_on_gpu = inception()
+    render.render_vis(inception_on_gpu, "conv2d0:1", thresholds=(0,), verbose=False, device="cuda")
+
+
+def test_every_message_has_a_mistake_that_provokes_it() -> None:
+    assert set(MESSAGES) == set(MISTAKES)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_message_is_what_the_mistake_says(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUCID_PORT_MODELZOO", raising=False)
+    monkeypatch.setenv("LUCID_PORT_CACHE", "cache")
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            MISTAKES[name](monkeypatch)
+        except Exception as error:  # which one it is, its name in the message says
+            said.append(f"{type(error).__name__}: {error}")
+    said += [f"{one.category.__name__}: {one.message}" for one in caught]
+    assert MESSAGES[name] in said
