@@ -12,7 +12,7 @@ import json
 import os
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pooch
 import requests
 from PIL import Image
 
+from converters.atomic import write_bytes
 from lucid_port.modelzoo.files import cache_folder
 from parity_tests.published import rebuild
 
@@ -59,7 +60,8 @@ class Known:
             be put into the folder by hand).
         source: where it comes from.
         how: for `rebuilt` files, the function of `rebuild`.
-        members: for archives, name -> source of what is in it.
+        members: name -> source, of archives and of what is rebuilt from several files.
+        digest: of what is in a rebuilt file (`rebuild.digest`).
         origin: for files of the folder, what they were taken from.
     """
 
@@ -70,6 +72,7 @@ class Known:
     how: str = ""
     members: Mapping[str, Source] = field(default_factory=dict)
     origin: str = ""
+    digest: str = ""
 
 
 @cache
@@ -82,8 +85,13 @@ def table() -> Mapping[str, Known]:
 def _known(row: Mapping[str, Any]) -> Known:
     source = Source(**row["source"]) if "source" in row else None
     members = {name: Source(**one) for name, one in row.get("members", {}).items()}
-    how, origin = row.get("how", ""), row.get("origin", "")
-    return Known(row["name"], row.get("sha256"), row["kind"], source, how, members, origin)
+    members.update(_numbered(**row["numbered"]) if "numbered" in row else {})
+    said = {name: row[name] for name in ("how", "origin", "digest") if name in row}
+    return Known(row["name"], row.get("sha256"), row["kind"], source, members=members, **said)
+
+
+def _numbered(count: int, path: str, **place: str) -> dict[str, Source]:
+    return {str(number): Source(**place, path=path.format(number=number)) for number in range(count)}
 
 
 def sha256(data: bytes) -> str:
@@ -161,21 +169,32 @@ def _official(known: Known) -> Path:
         path = folder / known.name
         if path.is_file():
             return _checked(path, known)
-    if known.source is None or known.kind not in ("verbatim", "rebuilt"):
+    if known.kind == "rebuilt":
+        return _rebuilt(known)
+    if known.kind == "folder" or known.source is None:
         made_from = f": it was made from {known.origin}" if known.origin else ""
         raise NotHere(f"{known.name} is not in a folder named in {SEARCH_PATH}, and cannot be fetched{made_from}.")
-    if known.kind == "verbatim":
-        return _fetched(Source(known.source.repository, known.source.commit, known.source.path, known.sha256))
-    made = rebuild.REBUILDERS[known.how](_fetched(known.source).read_bytes(), known.sha256)
+    return _fetched(replace(known.source, sha256=known.sha256))
+
+
+def _rebuilt(known: Known) -> Path:
+    """Makes a file, checks that it says what the published one says, and keeps it in the cache."""
+    sources = dict(known.members) or {known.name: known.source}
+    data = {name: _fetched(source).read_bytes() for name, source in sources.items() if source is not None}
+    made = rebuild.REBUILDERS[known.how](data, known.digest)
+    if rebuild.digest(known.name, made) != known.digest:
+        raise ValueError(f"{known.name}, rebuilt by {known.how}, does not say what the published file says.")
     path = cache_folder() / "published" / known.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(made)
-    return path
+    return write_bytes(path, made)
 
 
 def _checked(path: Path, known: Known) -> Path:
-    rebuilt = known.kind == "rebuilt" and path.parent == cache_folder() / "published"
-    if known.sha256 is not None and not rebuilt and sha256(path.read_bytes()) != known.sha256:
+    data = path.read_bytes()
+    same = known.sha256 is None or sha256(data) == known.sha256
+    if not same and known.kind == "rebuilt":
+        same = rebuild.digest(known.name, data) == known.digest
+    if not same:
         raise ValueError(f"{path} is not the published file: its SHA-256 is not {known.sha256}.")
     return path
 

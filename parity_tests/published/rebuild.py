@@ -1,57 +1,100 @@
 """Makes the files that are derived from what was published, from what was published.
 
-Each function takes the bytes at the public address and the SHA-256 that the result is to have, None where it depends on
-who writes the file.
+Each function takes what lies at the public addresses, by name, and the digest that the result is to have (`digest`),
+and returns the bytes of a file. Files that say the same are written differently by different programs, so a digest is of
+what a file says, where it is not of its bytes.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-REBUILDERS: dict[str, Callable[[bytes, str | None], bytes]] = {}
+import numpy as np
+from PIL import Image
+
+Sources = Mapping[str, bytes]
+Rebuild = Callable[[Sources, str], bytes]
+
+REBUILDERS: dict[str, Rebuild] = {}
 
 _PICTURE = re.compile(rb"data:image/(?:png|PNG);base64,([A-Za-z0-9+/=]+)")
+_TRAILING_COMMA = re.compile(r",(?=\s*[\]}])")  # JavaScript allows it, JSON does not
 _ENTRY = re.compile(r"[\"']?(\d+-\d+)[\"']?\s*:\s*(\[\s*\[.*?\]\s*\])", re.DOTALL)
 
 
-def _rebuilder(function: Callable[[bytes, str | None], bytes]) -> Callable[[bytes, str | None], bytes]:
+def digest(name: str, data: bytes) -> str:
+    """SHA-256 of what a file says: JSON with sorted names and no spaces, of an npz conv2d0 alone, else its bytes."""
+    if name.endswith(".json"):
+        data = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
+    elif name.endswith(".npz"):
+        with np.load(io.BytesIO(data)) as opened:
+            data = np.ascontiguousarray(opened["conv2d0"]).tobytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _rebuilder(function: Rebuild) -> Rebuild:
     REBUILDERS[function.__name__] = function
     return function
 
 
+def _only(sources: Sources) -> bytes:
+    (source,) = sources.values()
+    return source
+
+
 @_rebuilder
-def embedded_picture(source: bytes, sha256: str | None) -> bytes:
-    """The one picture with this hash, of those that a notebook embeds as data addresses.
+def embedded_picture(sources: Sources, expected: str) -> bytes:
+    """The one picture with this digest, of those that a notebook embeds as data addresses.
 
     Raises:
         ValueError: there is none.
     """
-    for match in _PICTURE.finditer(source):
+    for match in _PICTURE.finditer(_only(sources)):
         data = base64.b64decode(match[1])
-        if hashlib.sha256(data).hexdigest() == sha256:
+        if hashlib.sha256(data).hexdigest() == expected:
             return data
-    raise ValueError(f"No picture in the notebook has the SHA-256 {sha256}.")
+    raise ValueError(f"No picture in the notebook has the SHA-256 {expected}.")
 
 
 @_rebuilder
-def circuit_without_pictures(source: bytes, sha256: str | None) -> bytes:
+def circuit_without_pictures(sources: Sources, expected: str) -> bytes:
     """The weights and units of Curve Circuits' artificial network, without the pictures between them."""
-    whole = json.loads(source)
+    whole = json.loads(_only(sources))
     return json.dumps({name: whole[name] for name in ("weights", "naturalWeights", "naturalNeurons")}).encode()
 
 
 @_rebuilder
-def matrices_of_script(source: bytes, sha256: str | None) -> bytes:
+def matrices_of_script(sources: Sources, expected: str) -> bytes:
     """The matrices that a JavaScript file assigns by `"from-to"`, as JSON.
 
     Raises:
         ValueError: there is none.
     """
-    found = {name: json.loads(values) for name, values in _ENTRY.findall(source.decode())}
+    script = _TRAILING_COMMA.sub("", _only(sources).decode())
+    found = {name: json.loads(values) for name, values in _ENTRY.findall(script)}
     if not found:
         raise ValueError("The script has no matrix by the name of two units.")
     return json.dumps(found).encode()
+
+
+@_rebuilder
+def joined_objects(sources: Sources, expected: str) -> bytes:
+    """Several JSON files as one object, by name."""
+    return json.dumps({name: json.loads(data) for name, data in sources.items()}).encode()
+
+
+@_rebuilder
+def kernels_of_pictures(sources: Sources, expected: str) -> bytes:
+    """The pictures of conv2d0's kernels in one array [64, 7, 7, 3]."""
+    kernels = []
+    for number in range(len(sources)):
+        with Image.open(io.BytesIO(sources[str(number)])) as opened:
+            kernels.append(np.asarray(opened.convert("RGB")))
+    handle = io.BytesIO()
+    np.savez(handle, conv2d0=np.stack(kernels))
+    return handle.getvalue()
