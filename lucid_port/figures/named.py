@@ -11,7 +11,7 @@ from lucid_port.figures.base import Settings
 from lucid_port.optvis import objectives
 from lucid_port.recipes.feature_visualization import visualize
 
-__all__ = ["grouped", "layer_and_units", "neuron_pictures", "split"]
+__all__ = ["enlarged", "grouped", "layer_and_units", "neuron_pictures", "split"]
 
 
 def split(name: str) -> tuple[str, int]:
@@ -56,3 +56,9 @@ def neuron_pictures(settings: Settings, names: Sequence[str], size: int = 64) ->
         settings.model, wanted, size=size, steps=settings.steps, seed=settings.seed, verbose=settings.verbose
     )
     return made.pictures
+
+
+def enlarged(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture of few pixels, each repeated so often that it comes near a size (never beyond it, but for one each)."""
+    rows, columns = max(1, height // picture.shape[0]), max(1, width // picture.shape[1])
+    return np.repeat(np.repeat(picture, rows, 0), columns, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from converters.writer import write_graph_def
 from lucid_port.figures.base import catalogue, find_figure
-from lucid_port.figures.named import layer_and_units, split
+from lucid_port.figures.named import enlarged, layer_and_units, split
 from lucid_port.figures.run import Request, make
 from lucid_port.figures.sheet import compose
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
@@ -176,6 +176,14 @@ def test_no_more_kernels_than_there_are(result):
     assert [len(panel.pictures) for panel in found.panels] == [3, 7]
     for data in found.data.values():
         assert 0 <= sum(data["banding"].values()) <= 1 + 1e-6
+
+
+def test_pixels_are_repeated():
+    picture = np.arange(12.0).reshape(2, 2, 3)
+    large = enlarged(picture, 5, 6)
+    assert large.shape == (4, 6, 3)
+    np.testing.assert_array_equal(large[::2, ::3], picture)
+    assert enlarged(picture, 1, 1).shape == picture.shape
 
 
 def test_names_of_units():

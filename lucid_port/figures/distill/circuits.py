@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.named import grouped, layer_and_units, neuron_pictures
+from lucid_port.figures.named import enlarged, grouped, layer_and_units, neuron_pictures
 from lucid_port.optvis import objectives
 from lucid_port.recipes.feature_visualization import diversity, visualize
 from lucid_port.recipes.tuning import heat_picture, tuning, tuning_map
@@ -145,6 +145,15 @@ def _check(units: Sequence[int], count: int, layer: str) -> None:
                 "Eyes and circles (3b)": _names("inception_3b_output", [287, 466, 464, 311, 79]),
             },
         },
+        "TinyInceptionV1": {
+            "families": {
+                "Lines (conv2d2)": _names("conv2d2", [32, 7, 34, 22, 24, 4]),
+                "Lines (mixed3a)": _names("mixed3a", [47, 23, 38, 11, 26, 3]),
+                "Curves (mixed3a)": _names("mixed3a", [31, 30, 22, 21, 43, 39]),
+                "High-low frequency (mixed3a)": _names("mixed3a", [49, 48, 13, 18]),
+                "Curves (mixed3b)": _names("mixed3b", [70, 65, 48, 78, 61, 42]),
+            },
+        },
     },
     fast_options={"size": 40},
     see="Units of one row look for the same thing, turned or in other colours: lines, then curves made of lines, edges "
@@ -179,7 +188,7 @@ def families(settings: Settings) -> Result:
             "next": _names("mixed4d", [417, 277, 241]),
         },
         "InceptionV1_caffe": {
-            "units": _names("inception_4b_output", [166, 48, 138]),
+            "units": _names("inception_4b_output", [166, 48, 454]),
             "parts": ["windows", "car body", "wheels"],
             "whole": "inception_4c_output:176",
             "next": _names("inception_4d_output", [383, 233, 277]),
@@ -227,6 +236,7 @@ def _height(weights: np.ndarray) -> float:
 
 HIGH_LOW = _names("mixed3a", [136, 108, 132, 88, 110, 180, 153, 186, 86, 117, 112, 70, 106, 113])
 CAFFE_HIGH_LOW = _names("inception_3a_output", [148, 121, 106, 123, 100, 97, 108, 188, 190])
+TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
 
 
 @figure(
@@ -238,6 +248,7 @@ CAFFE_HIGH_LOW = _names("inception_3a_output", [148, 121, 106, 123, 100, 97, 108
     options={
         "InceptionV1": {"units": HIGH_LOW, "tuned": 6},
         "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "tuned": 6},
+        "TinyInceptionV1": {"units": TINY_HIGH_LOW, "tuned": 4},
     },
     fast_options={"size": 56, "orientations": 36, "facets": 2},
     see="Fine texture on one side, smooth on the other, at one orientation each. The heat maps: orientation through "
@@ -274,12 +285,12 @@ def high_low(settings: Settings) -> Result:
         f"{name}: {value:.3g} at {angle:.0f}°, 1:{ratio:g}"
         for name, value, angle, ratio in zip(numbers, found.values.max((1, 2)), angles, ratios, strict=False)
     ]
-    maps = [np.repeat(heat_picture(one), max(1, one.shape[1] // 36), 0) for one in found.values]
+    maps = [enlarged(heat_picture(one), 80, 288) for one in found.values]
     panels = [
-        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} look for", columns=5),
-        Panel(facets.pictures, (), f"{units[0]} from several sides"),
+        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} look for", columns=5, scale=2),
+        Panel(facets.pictures, [f"{units[0]}, facet {one}" for one in range(len(facets.pictures))], "Facets", scale=2),
         Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "What is shown", columns=10),
-        Panel(maps, best, "How each unit answers", columns=2, scale=max(1, 288 // len(found.orientations))),
+        Panel(maps, best, "How each unit answers", columns=3),
     ]
     data = {"units": names, "tuned": _names(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
     return Result(
@@ -296,6 +307,7 @@ def high_low(settings: Settings) -> Result:
     options={
         "InceptionV1": {"units": HIGH_LOW, "layer": "conv2d2"},
         "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "layer": "conv2_3x3/conv2_3x3"},
+        "TinyInceptionV1": {"units": TINY_HIGH_LOW[:2], "layer": "conv2d2"},
     },
     fast_options={"size": 64},
     see="Two groups of units feed these detectors, one of fine texture and one of coarse. Each detector is excited "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.named import layer_and_units, neuron_pictures
+from lucid_port.figures.named import enlarged, layer_and_units, neuron_pictures
 from lucid_port.recipes.tuning import (
     Tuning,
     heat_picture,
@@ -24,6 +24,8 @@ EARLY_CURVES = [147, 189, 81, 104, 92, 145, 95, 163, 171, 71, 137]
 LINES = [107, 31, 9, 112, 133, 103, 97, 125, 20, 33]
 CAFFE_CURVES = [f"inception_3b_output:{unit}" for unit in (324, 386, 394, 330, 358, 335, 326, 321, 408, 383)]
 CAFFE_EARLY_CURVES = [130, 84, 92, 173, 109, 83, 81, 107, 64, 127, 171]
+TINY_CURVES = [f"mixed3b:{unit}" for unit in (70, 65, 40, 48, 46, 78, 61, 42, 37)]
+TINY_EARLY_CURVES = [31, 30, 22, 21, 43, 39, 18, 37, 29, 25]
 CAFFE_LINES = [46, 16, 187, 129, 42, 44, 139, 151, 1, 72]
 
 
@@ -74,6 +76,14 @@ def _numbers(tuned: Tuning) -> dict[str, Any]:
                     "units": [361, 277, 217, 328, 315, 206, 255, 281, 233, 283],
                     "radius": 20.0,
                 },
+            },
+        },
+        "TinyInceptionV1": {
+            "units": TINY_CURVES,
+            "radius": 16.0,
+            "others": {
+                "mixed3a": {"units": TINY_EARLY_CURVES, "radius": 12.0},
+                "mixed4a": {"units": [4, 2, 43, 42, 104, 54, 37, 3], "radius": 20.0},
             },
         },
     },
@@ -130,6 +140,7 @@ def _polar_panel(tuned: Tuning, order: Sequence[int] | np.ndarray, title: str, s
     options={
         "InceptionV1": {"units": CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
         "InceptionV1_caffe": {"units": CAFFE_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
+        "TinyInceptionV1": {"units": TINY_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
     },
     fast_options={"orientations": 45, "radii": [6.0, 10.0, 16.0, 24.0, 40.0, 64.0]},
     see="One bright streak a unit: arcs of one orientation, over a range of radii. From left to right the arc turns "
@@ -151,15 +162,14 @@ def synthetic(settings: Settings) -> Result:
     )
     radii, angles = found.best
     order = np.argsort(angles, kind="stable")
-    rows = max(1, 80 // len(found.settings))
-    pictures = [np.repeat(heat_picture(found.values[number]), rows, 0) for number in order]
+    pictures = [enlarged(heat_picture(found.values[number]), 120, 360) for number in order]
     captions = [
         f"{layer}:{units[number]}: {found.values[number].max():.3g} at {angles[number]:.0f}°, radius {radii[number]:g}"
         for number in order
     ]
     panels = [
         Panel(found.stimuli, [f"radius {radius:g}" for radius in found.settings], "What is shown", columns=7),
-        Panel(pictures, captions, "How each unit answers", columns=2, scale=3),
+        Panel(pictures, captions, "How each unit answers", columns=2),
     ]
     data = {"units": list(settings.options["units"]), "best_radius": radii, "best_orientation": angles}
     return Result(panels, {**data, "radii": found.settings, "values": found.values})
@@ -187,6 +197,13 @@ def synthetic(settings: Settings) -> Result:
             "sources": {
                 "inception_3a_output": {"units": CAFFE_EARLY_CURVES, "stimulus": "curve", "size": 5},
                 "conv2_3x3/conv2_3x3": {"units": CAFFE_LINES, "stimulus": "line", "size": 15},
+            },
+        },
+        "TinyInceptionV1": {
+            "units": TINY_CURVES,
+            "sources": {
+                "mixed3a": {"units": TINY_EARLY_CURVES, "stimulus": "curve", "size": 3},
+                "conv2d2": {"units": [32, 7, 34, 22, 24, 19, 25, 4], "stimulus": "line", "size": 9},
             },
         },
     },
@@ -265,12 +282,18 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
             "bottleneck": "inception_3b_5x5_reduce/inception_3b_5x5_reduce",
             "early_curves": CAFFE_EARLY_CURVES,
         },
+        "TinyInceptionV1": {
+            "units": TINY_CURVES,
+            "kernels": "mixed3b_3x3",
+            "bottleneck": "mixed3b_3x3_bottleneck",
+            "early_curves": TINY_EARLY_CURVES,
+        },
     },
     fast_options={"orientations": 72},
     see="With all its weights a curve detector answers to one orientation. Without the negative ones it answers to "
     "others, too, with an echo where the arc runs along the same line but bends the other way: inhibition is what "
-    "makes it selective. Fed by early curves alone, those that still answer are as selective; without inhibition, "
-    "again, they are not. Numbers: unit, peak, largest activation.",
+    "makes it selective. Fed by early curves alone it is weaker or silent; without inhibition it answers to most arcs. "
+    "Numbers: unit, peak, largest activation.",
 )
 def editing(settings: Settings) -> Result:
     """Tuning curves of copies of the network in which weights are taken away."""
