@@ -1,8 +1,8 @@
 """Makes the files that are derived from what was published, from what was published.
 
 Each function takes what lies at the public addresses, by name, and the digest that the result is to have, and returns
-the bytes of a file. Files that say the same are written differently by different programs, so a digest is of what a file
-says, where it is not of its bytes.
+the bytes of a file. Files that say the same are written differently by different programs, so a digest is of what a
+file says, where it is not of its bytes.
 """
 
 from __future__ import annotations
