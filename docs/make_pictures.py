@@ -116,23 +116,15 @@ render_vis(objectives.direction("inception_4a_output", both))
 shown(
     "direction_cossim",
     """
-seen = model.get_activations("inception_4c_output", cat)
-render_vis(
-    objectives.direction_cossim(
-        "inception_4c_output", seen.mean((0, 1)), cossim_pow=2
-    )
-)
+seen = model.get_activations("inception_4c_output", cat).mean((0, 1))
+render_vis(objectives.direction_cossim("inception_4c_output", seen, cossim_pow=2))
 """,
 )
 shown(
     "direction_neuron",
     """
-seen = model.get_activations("inception_4c_output", cat)
-render_vis(
-    objectives.direction_neuron(
-        "inception_4c_output", seen[3, 3], cossim_pow=1
-    )
-)
+eye = model.get_activations("inception_4c_output", cat)[3, 3]
+render_vis(objectives.direction_neuron("inception_4c_output", eye, cossim_pow=1))
 """,
 )
 shown(
@@ -140,9 +132,7 @@ shown(
     """
 seen = model.get_activations("inception_4c_output", cat)
 render_vis(
-    objectives.tensor_direction(
-        "inception_4c_output", seen, cossim_pow=1
-    ),
+    objectives.tensor_direction("inception_4c_output", seen, cossim_pow=1),
     transforms=[],
 )
 """,
@@ -159,25 +149,20 @@ render_vis(
 shown(
     "class_logit",
     """
+robust = [*transform.standard_transforms, transform.crop_or_pad_to(224, 224)]
 render_vis(
-    objectives.class_logit(
-        "loss3_classifier/loss3_classifier", "goldfish"
-    ),
+    objectives.class_logit("loss3_classifier/loss3_classifier", "goldfish"),
     param_f=lambda: param.image(224),
-    transforms=[
-        *transform.standard_transforms,
-        transform.crop_or_pad_to(224, 224),
-    ],
+    transforms=robust,
 )
 """,
 )
 shown(
     "channel_interpolate",
     """
+eyes, flowers = ("inception_4a_output", 300), ("inception_4b_output", 100)
 render_vis(
-    objectives.channel_interpolate(
-        "inception_4a_output", 300, "inception_4b_output", 100
-    ),
+    objectives.channel_interpolate(*eyes, *flowers),
     param_f=lambda: param.image(96, batch=4),
 )
 """,
@@ -185,9 +170,8 @@ render_vis(
 shown(
     "alignment",
     """
-between = objectives.channel_interpolate(
-    "inception_4a_output", 300, "inception_4b_output", 100
-)
+eyes, flowers = ("inception_4a_output", 300), ("inception_4b_output", 100)
+between = objectives.channel_interpolate(*eyes, *flowers)
 render_vis(
     between + 0.1 * objectives.alignment("inception_3b_output"),
     param_f=lambda: param.image(96, batch=4),
@@ -197,9 +181,9 @@ render_vis(
 shown(
     "diversity",
     """
+flowers = objectives.channel("inception_4b_output", 100)
 render_vis(
-    objectives.channel("inception_4b_output", 100)
-    - 100 * objectives.diversity("inception_3b_output"),
+    flowers - 100 * objectives.diversity("inception_3b_output"),
     param_f=lambda: param.image(96, batch=4),
 )
 """,
@@ -207,36 +191,30 @@ render_vis(
 shown(
     "total_variation",
     """
-render_vis(
-    objectives.channel("inception_4a_output", 300)
-    - 0.02 * objectives.total_variation()
-)
+eyes = objectives.channel("inception_4a_output", 300)
+render_vis(eyes - 0.02 * objectives.total_variation())
 """,
 )
 shown(
     "L1",
     """
-render_vis(
-    objectives.channel("inception_4a_output", 300)
-    - 0.05 * objectives.L1(constant=0.5)
-)
+eyes = objectives.channel("inception_4a_output", 300)
+render_vis(eyes - 0.05 * objectives.L1(constant=0.5))
 """,
 )
 shown(
     "L2",
     """
-render_vis(
-    objectives.channel("inception_4a_output", 300)
-    - 20 * objectives.L2(constant=0.5)
-)
+eyes = objectives.channel("inception_4a_output", 300)
+render_vis(eyes - 20 * objectives.L2(constant=0.5))
 """,
 )
 shown(
     "blur_input_each_step",
     """
+eyes = objectives.channel("inception_4a_output", 300)
 render_vis(
-    objectives.channel("inception_4a_output", 300)
-    - 10 * objectives.blur_input_each_step(),
+    eyes - 10 * objectives.blur_input_each_step(),
     param_f=lambda: param.image(128, fft=False),
 )
 """,
@@ -244,37 +222,29 @@ render_vis(
 shown(
     "blur_alpha_each_step",
     """
-alpha = objectives.as_objective(
-    lambda T: T("input")[:, 3].mean()
-)
+eyes = objectives.channel("inception_4a_output", 300)
+alpha = objectives.as_objective(lambda T: T("input")[:, 3].mean())
 render_vis(
-    objectives.channel("inception_4a_output", 300) * (1 - alpha)
-    - 100 * objectives.blur_alpha_each_step(),
+    eyes * (1 - alpha) - 100 * objectives.blur_alpha_each_step(),
     param_f=lambda: param.image(128, alpha=True),
-    transforms=[
-        transform.collapse_alpha_random(),
-        *transform.standard_transforms,
-    ],
+    transforms=[transform.collapse_alpha_random(), *transform.standard_transforms],
 )
 """,
 )
 shown(
     "penalize_boundary_complexity",
     """
-border = objectives.penalize_boundary_complexity(
-    [1, 128, 128, 3], w=24, C=1.0
-)
-render_vis(
-    objectives.neuron("inception_4d_output", 200) + 0.1 * border
-)
+shape = [1, 128, 128, 3]
+border = objectives.penalize_boundary_complexity(shape, w=24, C=1.0)
+render_vis(objectives.neuron("inception_4d_output", 200) + 0.1 * border)
 """,
 )
 shown(
     "input_diff",
     """
+eyes = objectives.channel("inception_4a_output", 300)
 render_vis(
-    objectives.channel("inception_4a_output", 300)
-    - 2000 * objectives.input_diff(cat),
+    eyes - 2000 * objectives.input_diff(cat),
     param_f=lambda: param.image(128, init=cat),
 )
 """,
@@ -282,10 +252,9 @@ render_vis(
 shown(
     "sum",
     """
-render_vis(
-    objectives.channel("inception_4a_output", 300)
-    + objectives.channel("inception_4b_output", 100)
-)
+eyes = objectives.channel("inception_4a_output", 300)
+flowers = objectives.channel("inception_4b_output", 100)
+render_vis(eyes + flowers)
 """,
 )
 shown(
@@ -293,9 +262,7 @@ shown(
     """
 @objectives.wrap_objective
 def upper_half(layer, channel):
-    return lambda T: T(layer)[
-        :, channel, : T(layer).shape[2] // 2
-    ].mean()
+    return lambda T: T(layer)[:, channel, : T(layer).shape[2] // 2].mean()
 
 
 render_vis(upper_half("inception_4a_output", 300))
@@ -329,9 +296,7 @@ shown(
     """
 render_vis(
     "inception_4a_output:300",
-    param_f=lambda: param.image(
-        128, fft=False, decorrelate=False
-    ),
+    param_f=lambda: param.image(128, fft=False, decorrelate=False),
 )
 """,
 )
@@ -348,22 +313,16 @@ shown(
     "smooth",
     """
 spectrum = param.fft_image([1, 128, 128, 3], decay_power=1.25)
-render_vis(
-    "inception_4a_output:300",
-    param_f=param.to_valid_rgb(spectrum, decorrelate=True),
-)
+image = param.to_valid_rgb(spectrum, decorrelate=True)
+render_vis("inception_4a_output:300", param_f=image)
 """,
 )
 shown(
     "pyramid",
     """
-pyramid = param.laplacian_pyramid_image(
-    [1, 128, 128, 3], n_levels=5
-)
-render_vis(
-    "inception_4a_output:300",
-    param_f=param.to_valid_rgb(pyramid, decorrelate=True),
-)
+pyramid = param.laplacian_pyramid_image([1, 128, 128, 3], n_levels=5)
+image = param.to_valid_rgb(pyramid, decorrelate=True)
+render_vis("inception_4a_output:300", param_f=image)
 """,
 )
 shown(
@@ -382,10 +341,9 @@ shown(
     """
 shared = param.lowres_tensor([4, 96, 96, 3], [1, 12, 12, 3])
 own = param.fft_image([4, 96, 96, 3])
+eyes, flowers = ("inception_4a_output", 300), ("inception_4b_output", 100)
 render_vis(
-    objectives.channel_interpolate(
-        "inception_4a_output", 300, "inception_4b_output", 100
-    ),
+    objectives.channel_interpolate(*eyes, *flowers),
     param_f=param.to_valid_rgb(shared + own, decorrelate=True),
 )
 """,
@@ -402,9 +360,7 @@ places = np.stack(
 
 def tiled(image):
     texture = image[0].permute(1, 2, 0)
-    return param.bilinearly_sampled_image(
-        texture, places
-    ).permute(2, 0, 1)[None]
+    return param.bilinearly_sampled_image(texture, places).permute(2, 0, 1)[None]
 
 
 render_vis(
@@ -417,10 +373,9 @@ shown(
     "interpolation",
     """
 basis = param.multi_interpolation_basis(2, 5, 64)
+eyes, flowers = ("inception_4a_output", 300), ("inception_4b_output", 100)
 render_vis(
-    objectives.channel_interpolate(
-        "inception_4a_output", 300, "inception_4b_output", 100
-    ),
+    objectives.channel_interpolate(*eyes, *flowers),
     param_f=param.to_valid_rgb(basis[0, 1], decorrelate=True),
 )
 """,
@@ -428,15 +383,9 @@ render_vis(
 shown(
     "ball",
     """
-change = param.unit_ball_L_inf(
-    [1, 128, 128, 3], direction="descent"
-)
-render_vis(
-    "inception_4a_output:300",
-    param_f=(cat + 0.08 * change).map(
-        lambda image: image.clamp(0, 1)
-    ),
-)
+change = param.unit_ball_L_inf([1, 128, 128, 3], direction="descent")
+near = (cat + 0.08 * change).map(lambda image: image.clamp(0, 1))
+render_vis("inception_4a_output:300", param_f=near)
 """,
 )
 
@@ -448,52 +397,37 @@ shown("jitter", "transform.jitter(32)(cats, source)")
 shown(
     "pad",
     """
-[
-    transform.pad(24, mode)(cats[:1])
-    for mode in ("reflect", "symmetric", "constant")
-]
+[transform.pad(24, mode)(cats[:1]) for mode in ("reflect", "symmetric", "constant")]
 """,
 )
 shown(
     "random_scale",
     """
-[
-    transform.random_scale([scale])(cats[:1])
-    for scale in (0.8, 0.9, 1, 1.1)
-]
+[transform.random_scale([scale])(cats[:1]) for scale in (0.8, 0.9, 1, 1.1)]
 """,
 )
 shown("random_rotate", "transform.random_rotate(range(-45, 46))(cats, source)")
 shown(
     "crop_or_pad_to",
     """
-[
-    transform.crop_or_pad_to(*size)(cats[:1])
-    for size in ((96, 96), (128, 160))
-]
+[transform.crop_or_pad_to(*size)(cats[:1]) for size in ((96, 96), (128, 160))]
 """,
 )
 shown(
     "collapse_alpha_random",
     """
 rows, columns = np.indices((128, 128)) - 64
-disc = torch.as_tensor(rows**2 + columns**2 < 50**2).expand(
-    4, 1, 128, 128
-)
-transform.collapse_alpha_random()(
-    torch.cat([cats, disc], 1), source
-)
+disc = torch.as_tensor(rows**2 + columns**2 < 50**2).expand(4, 1, 128, 128)
+transform.collapse_alpha_random()(torch.cat([cats, disc], 1), source)
 """,
 )
 shown("standard", "transform.compose(transform.standard_transforms)(cats, source)")
 shown(
     "none_jitter_standard",
     """
-pictures = [
-    render_vis("inception_4a_output:300", transforms=these)
-    for these in ([], [transform.jitter(8)], None)
-]
-np.concatenate([one[-1] for one in pictures])
+robust = [], [transform.jitter(8)], transform.standard_transforms
+made = [render_vis("inception_4a_output:300", transforms=these) for these in robust]
+np.concatenate([pictures[-1] for pictures in made])
 """,
 )
 
@@ -523,7 +457,7 @@ def make(picture: Picture, names: dict[str, Any]) -> None:
         _make_by_command(picture)
         return
     made = run(picture.code, names)
-    if isinstance(made, Renders) and len(made[-1]) == 1 and made[-1].shape[-1] == 3:
+    if carries_recipe(made):
         made.save(picture.file)
         picture.file.with_name(f"{picture.file.name}.json").unlink()  # the file itself carries the recipe
         return
@@ -540,6 +474,11 @@ def _batches(made: Any) -> list[np.ndarray]:
     if isinstance(made, list):
         return [batch for one in made for batch in _batches(one)]
     return [made]
+
+
+def carries_recipe(made: Any) -> bool:
+    """Whether it is one picture, which is saved as it is, rather than several side by side."""
+    return isinstance(made, Renders) and len(made[-1]) == 1 and made[-1].shape[-1] == 3
 
 
 def _make_by_command(picture: Picture) -> None:

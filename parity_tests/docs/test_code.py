@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import local_graph
 from lucid_port.optvis import render
+from lucid_port.optvis.recipe_files import read_recipe
 from parity_tests.docs import DOCS, ROOT, blocks
 
 START, README, LUCENT, LAYERS = DOCS / "start.md", ROOT / "README.md", DOCS / "from_lucent.md", DOCS / "layer_names.md"
@@ -99,16 +100,28 @@ def test_layer_names_are_those_of_the_page(quick: None) -> None:
         run(block, namespace)
 
 
+LONGEST_COMMENT = 65533  # bytes, in a JPEG
+SAME = ("model", "objective", "image", "transforms", "optimizer", "seeds", "relu_gradient_override", "precision")
+
+
 @pytest.mark.skipif(local_graph(entry("InceptionV1_caffe")) is None, reason="needs InceptionV1_caffe.pb")
-def test_the_pictures_code_still_runs(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them, with one step."""
+def test_the_pictures_code_runs_and_is_what_they_were_made_with(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them, with one step; a picture of one unit says itself how it was made."""
     monkeypatch.syspath_prepend(str(DOCS))
     import make_pictures
 
     names = make_pictures.namespace()
     names["render_vis"] = lambda *args, **options: render.render_vis(names["model"], *args, **options)
-    names["render"] = SimpleNamespace(**vars(render))
     for picture in make_pictures.PICTURES:
-        if not picture.code.startswith("lucid-port "):
-            made = make_pictures._batches(make_pictures.run(picture.code, names))
-            assert all(np.isfinite(batch).all() for batch in made), picture.name
+        if picture.code.startswith("lucid-port "):
+            continue
+        made = make_pictures.run(picture.code, names)
+        assert all(np.isfinite(batch).all() for batch in make_pictures._batches(made)), picture.name
+        if make_pictures.carries_recipe(made):
+            here = made.recipe().to_data()
+            if len(json.dumps(here, indent=1)) > LONGEST_COMMENT:
+                continue
+            there = read_recipe(picture.file).to_data()
+            here["model"] = {**here["model"], "source": there["model"]["source"]}
+            assert [here[key] for key in SAME] == [there[key] for key in SAME], picture.name
+            assert there["steps"] == 256
