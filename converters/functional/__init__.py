@@ -45,6 +45,7 @@ from converters.functional.shapes import (
     take,
     tile,
     to_tensorflow_order,
+    transpose,
     unbind,
 )
 from converters.functional.sizes import (
@@ -128,5 +129,6 @@ __all__ = [
     "take",
     "tile",
     "to_tensorflow_order",
+    "transpose",
     "unbind",
 ]

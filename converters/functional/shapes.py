@@ -199,6 +199,17 @@ def tile(x: Tensor, times: Sequence[int]) -> Tensor:
     return x.repeat(*times)
 
 
+def transpose(x: Tensor, order: Sequence[int]) -> Tensor:
+    """A value whose axes are put in another order.
+
+    Raises:
+        InputSizeError: the value has another number of axes.
+    """
+    if x.dim() != len(order):
+        raise InputSizeError(f"it puts {len(order)} axes in order, of a value that has {x.dim()}")
+    return x.permute(tuple(order))
+
+
 def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tensor:
     """TensorFlow's MirrorPad.
 

@@ -80,7 +80,7 @@ class Unsqueeze(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.unsqueeze(self.dim)
-        return x if self.order is None else x.permute(tuple(self.order))
+        return x if self.order is None else functional.transpose(x, self.order)
 
 
 class Mean(nn.Module):
@@ -326,7 +326,7 @@ class Arrange(nn.Module):
         self.dims, self.lead = tuple(dims), lead
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.reshape((1,) * self.lead + tuple(x.shape)).permute(self.dims)
+        return functional.transpose(x.reshape((1,) * self.lead + tuple(x.shape)), self.dims)
 
 
 class Constant(nn.Module):

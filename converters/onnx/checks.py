@@ -92,6 +92,10 @@ def check_windows(graph: onnx.GraphProto) -> None:
             sizes = stated.get(key, ())
             if any(not 0 <= size <= MAX_WINDOW for size in ((sizes,) if isinstance(sizes, int) else sizes)):
                 raise node_error(node, f"has {key} {sizes!r}; sizes up to {MAX_WINDOW} are read")
+        axes = len(stated.get("kernel_shape", ()))
+        for key, count in (("strides", axes), ("dilations", axes), ("pads", 2 * axes)):
+            if axes and len(stated.get(key, range(count))) != count:
+                raise node_error(node, f"has {key} {stated[key]!r} for a window of {axes} axes")
         if node.op_type in ("Conv", "ConvTranspose"):
             weights = shapes.get(node.input[1])
             if weights is None:

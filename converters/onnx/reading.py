@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
+from converters.arguments import MAX_BAND
 from converters.errors import GraphError
 from converters.layers import LocalResponseNorm
 from converters.onnx.checks import (
@@ -290,7 +291,7 @@ def _exact(layer: nn.Module, padding: AutoPad | None, channels: int | None) -> n
     if isinstance(layer, nn.LocalResponseNorm):
         if layer.size % 2 == 0:
             raise GraphError(f"The graph has an LRN over {layer.size} channels; windows around a channel are odd.")
-        if channels is not None:  # the same sum, several times as fast
+        if channels is not None and channels <= MAX_BAND:  # the same sum, several times as fast
             radius = layer.size // 2
             return LocalResponseNorm(channels, radius, float(layer.k), layer.alpha / layer.size, layer.beta)
     return layer

@@ -116,7 +116,7 @@ class _Worker:
         command = [sys.executable, *WORKER, str(MEMORY)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
+            command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
         )
         self.ending = ""
         self._ready = self._line(START_SECONDS) is not None
@@ -136,7 +136,8 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # it has ended; its silence says so
             self.process.stdin.write((json.dumps(asdict(case)) + "\n").encode())
             self.process.stdin.flush()
-        line = self._line(SECONDS)
+        # Making the file takes what it takes; opening it is what is watched.
+        line = None if self._line(START_SECONDS) is None else self._line(SECONDS)
         return None if line is None else json.loads(line)
 
     def _line(self, seconds: float) -> bytes | None:
@@ -147,7 +148,7 @@ class _Worker:
             if not selector.select(seconds):
                 self.ending = f"hung: it took more than {seconds:.0f} seconds"
                 return None
-        line = self.process.stdout.readline()
+        line: bytes = self.process.stdout.readline()
         if not line:
             code = self.process.wait()
             self.ending = f"crashed: {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
