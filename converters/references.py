@@ -559,13 +559,14 @@ def reference_folders() -> list[Path]:
     return [*folders, Path(__file__).resolve().parent.parent / "reference_outputs"]
 
 
-def find_references(fingerprint: str) -> References | None:
+def find_references(fingerprint: str, folders: Sequence[Path] = ()) -> References | None:
     """The references of a graph, or None where no folder has any.
 
     Args:
         fingerprint: `Graph.fingerprint()`, which is also `ConvertedModel.program.fingerprint`.
+        folders: where else to look, last.
     """
-    for folder in reference_folders():
+    for folder in (*reference_folders(), *folders):
         if (folder / MANIFEST).is_file():
             for references in read_references(folder).values():
                 if references.fingerprint == fingerprint:

@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from lucid_port import __version__
-from lucid_port.cli import convert, doctor, export, figure, layers, models, parity, render, rerender, run
+from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run
 
 # The base of all of typer's usage errors. Newer typers carry a click of their own, which has no public name.
 ClickException: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("convert")(convert.command)
+app.command("demo")(demo.command)
 app.command("doctor")(doctor.command)
 app.command("export")(export.command)
 app.command("figure")(figure.command)

@@ -89,16 +89,32 @@ def page(
     """
     versions = ", ".join(sorted({reference.tensorflow for reference in references.inputs.values()}))
     title = f"Parity of {html.escape(source)}"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1>"
+    return document(
+        title,
         f"<p>lucid_port {__version__}, against TensorFlow {html.escape(versions)}: "
         f"{html.escape(references.source)}.</p>"
-        f"<h2>Layers and gradients</h2>{_summary(layers)}{_table(layers)}"
-        + (f"<h2>Functions, against Lucid 0.3.10</h2>{_summary(functions)}{_table(functions)}" if functions else "")
-        + pictures
-        + "</html>\n"
+        f"<h2>Layers and gradients</h2>{comparisons(layers)}"
+        + (f"<h2>Functions, against Lucid 0.3.10</h2>{comparisons(functions)}" if functions else "")
+        + pictures,
     )
+
+
+def document(title: str, body: str) -> str:
+    """A page of its own, with this module's style.
+
+    Args:
+        title: HTML.
+        body: HTML.
+    """
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f"<h1>{title}</h1>{body}</html>\n"
+    )
+
+
+def comparisons(rows: Sequence[Comparison]) -> str:
+    """What was compared, in one sentence and a table, the worst first."""
+    return _summary(rows) + _table(rows)
 
 
 def _summary(rows: Sequence[Comparison]) -> str:

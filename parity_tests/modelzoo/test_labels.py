@@ -17,7 +17,8 @@ def read(name: str) -> list[str]:
 
 def test_the_lists_are_lucids():
     imagenet = ["ImageNet_standard", "ImageNet_standard_with_dummy", "ImageNet_alternate"]
-    assert set(label_lists()) == {*imagenet, *(f"{name}_synsets" for name in imagenet), "Places205", "Places365"}
+    places, own = ["Places205", "Places365"], ["TinyInceptionV1"]
+    assert set(label_lists()) == {*imagenet, *(f"{name}_synsets" for name in imagenet), *places, *own}
 
 
 def test_the_alternate_labels_are_the_file_of_tensorflows_release():
