@@ -1,0 +1,101 @@
+"""The public names: what users may build on, and what a change has to ask itself about.
+
+    python -m parity_tests.public_api > parity_tests/public_api.txt
+
+Public is what a listed module names in `__all__`, with its arguments; all else may change without notice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+PACKAGES = ("lucid_port.optvis.param", "lucid_port.optvis.overrides", "lucid_port.misc.io")
+"""Packages whose own `__all__` counts, not their modules'."""
+
+MODULES = (
+    "converters",
+    "lucid_port.figures.base",
+    "lucid_port.misc.channel_reducer",
+    "lucid_port.misc.gradient_override",
+    "lucid_port.misc.ndimage_utils",
+    "lucid_port.misc.redirected_relu_grad",
+    "lucid_port.misc.stimuli",
+    "lucid_port.modelzoo",
+    "lucid_port.modelzoo.aligned_activations",
+    "lucid_port.modelzoo.get_activations",
+    "lucid_port.modelzoo.names",
+    "lucid_port.modelzoo.nets_factory",
+    "lucid_port.modelzoo.peers",
+    "lucid_port.modelzoo.vision_base",
+    "lucid_port.modelzoo.vision_models",
+    "lucid_port.modelzoo.wordnet",
+    "lucid_port.optvis.objectives",
+    "lucid_port.optvis.optimizer",
+    "lucid_port.optvis.progress",
+    "lucid_port.optvis.recipe",
+    "lucid_port.optvis.recipe_files",
+    "lucid_port.optvis.recipe_plan",
+    "lucid_port.optvis.render",
+    "lucid_port.optvis.render_many",
+    "lucid_port.optvis.sampling",
+    "lucid_port.optvis.style",
+    "lucid_port.optvis.transform",
+    *PACKAGES,
+)
+RECIPES = "lucid_port.recipes"
+
+
+def modules() -> Iterator[str]:
+    """Names of the public modules, sorted."""
+    recipes = importlib.import_module(RECIPES)
+    yield from sorted([*MODULES, *(f"{RECIPES}.{one.name}" for one in pkgutil.iter_modules(recipes.__path__))])
+
+
+def names_of(module: ModuleType) -> list[str]:
+    """The module's public names: its `__all__`, or what it defines itself."""
+    stated = getattr(module, "__all__", None)
+    if stated is not None:
+        return sorted(stated)
+    own = vars(module).items()
+    return sorted(n for n, thing in own if n[0] != "_" and getattr(thing, "__module__", "") == module.__name__)
+
+
+def described(thing: Any) -> str:
+    """Arguments of what can be called; else its kind."""
+    if inspect.ismodule(thing):
+        return " (module)"
+    if not callable(thing):
+        return f": {type(thing).__name__}"
+    try:
+        parameters = inspect.signature(thing).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    return f"({', '.join(map(argument, parameters))})"
+
+
+def argument(parameter: inspect.Parameter) -> str:
+    """Name, and default where there is one; no type, which versions of Python write differently."""
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    if parameter.default is parameter.empty:
+        return f"{stars}{parameter.name}" + (" [by name]" if parameter.kind is parameter.KEYWORD_ONLY else "")
+    default = re.sub(r" at 0x[0-9a-f]+", "", repr(parameter.default))
+    return f"{parameter.name}={default}"
+
+
+def lines() -> Iterator[str]:
+    """One line for each public name."""
+    for name in modules():
+        module = importlib.import_module(name)
+        for public in names_of(module):
+            yield f"{name}.{public}{described(getattr(module, public))}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write("".join(f"{line}\n" for line in lines()))
