@@ -11,11 +11,13 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from converters.graphdef import parse_graphdef
 from converters.references import Recipe
+from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.seeded import seeded_inceptionv1, smooth_twin
 
 CAFFE_FILE = "InceptionV1_caffe.pb"
+TINY_FILE = "TinyInceptionV1.pb"
 BATCH = 3
-SIZES = {"224": (224, 224), "225": (225, 225), "137": (137, 137), "97x161": (97, 161)}
+SIZES = {"224": (224, 224), "225": (225, 225), "137": (137, 137), "97x161": (97, 161), "96": (96, 96)}
 GRADIENT_DRAWS = 8
 
 
@@ -72,9 +74,15 @@ def caffe_twin() -> GraphDef | None:
     return None if graph is None else smooth_twin(graph)
 
 
+def tiny_graph() -> GraphDef:
+    """The network that comes with the package."""
+    return parse_graphdef(PACKAGE_DATA / TINY_FILE)
+
+
 SEEDED_RANGE = ((-117.0,), (138.0,))
 CAFFE_RANGE = ((-103.939, -116.779, -123.68), (151.061, 138.221, 131.32))
-ALL_INPUTS = (*SIZES, "photo")
+ALL_INPUTS = ("224", "225", "137", "97x161", "photo")
+TINY_INPUTS = ("96", "225", "97x161")
 TWIN_INPUTS = ("225", "97x161", "photo")
 # From the first layer to the last, channels of which about half the positions fire in every image.
 SEEDED_GRADIENTS = (
@@ -92,6 +100,14 @@ CAFFE_GRADIENTS = (
     ("inception_4a_output", 48),
     ("inception_4d_output_pre_relu", 17),
     ("inception_5b_output", 858),
+)
+TINY_GRADIENTS = (
+    ("conv2d0", 11),
+    ("localresponsenorm1", 33),
+    ("mixed3b_pre_relu", 83),
+    ("mixed4a", 79),
+    ("mixed4d_pre_relu", 84),
+    ("mixed5b", 131),
 )
 
 NETWORKS: dict[str, Network] = {
@@ -114,6 +130,14 @@ NETWORKS: dict[str, Network] = {
             recipes(*SEEDED_RANGE, bgr=False, names=TWIN_INPUTS),
             SEEDED_GRADIENTS,
             smooth=True,
+        ),
+        Network(
+            "tinyinceptionv1",
+            f"lucid_port/modelzoo/data/{TINY_FILE}, which comes with the package",
+            tiny_graph,
+            "input",
+            recipes(*SEEDED_RANGE, bgr=False, names=TINY_INPUTS),
+            TINY_GRADIENTS,
         ),
         Network(
             "inceptionv1-caffe",

@@ -61,11 +61,12 @@ class Phase:
 
 
 # Small pictures are quick to learn from; then come pictures of full size, perturbed against the network a little, and
-# at a rate that starts anew, more.
+# at a rate that starts anew, twice, more.
 PHASES = (
     Phase(3024, 64, 3e-3, 0, 4200),
     Phase(1176, SIZE, 3e-3, 0, 4200, replays=2, perturbation=0.02),
     Phase(1344, SIZE, 1.5e-3, 4200, 5544, replays=3, perturbation=0.03),
+    Phase(1344, SIZE, 1.2e-3, 5544, 6888, replays=2, perturbation=0.03),
 )
 
 
