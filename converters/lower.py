@@ -368,9 +368,11 @@ def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
     if len(placeholders) == 1:
         return Metadata(placeholders[0])
     if not placeholders:
-        raise GraphError("The graph has no input: no node of it is a Placeholder. Name the input with input_name.")
+        raise GraphError(
+            "The graph has no input: no node of it is a Placeholder. Name the input with input_name (--input-name)."
+        )
     raise GraphError(
-        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name one with input_name."
+        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name one with input_name (--input-name)."
     )
 
 

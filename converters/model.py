@@ -201,7 +201,7 @@ class ConvertedModel(nn.Module):
         return self._graphs[key]
 
     def _subgraph_to_run(
-        self, names: Sequence[str], functions: Functions, selected: Selected
+        self, names: Sequence[str], functions: Functions, selected: Selected = ()
     ) -> tuple[fx.GraphModule, frozenset[str] | None]:
         """As `subgraph`, with other layers in the place of some, unless somebody watches those; None if it is not so.
 

@@ -56,6 +56,11 @@ class TorchNetwork(nn.Module):
 
     def __init__(self, module: nn.Module, trace: bool = True) -> None:
         super().__init__()
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(
+                "A scripted or traced (TorchScript) network hides its layers: give from_torch the network that it was "
+                "made from."
+            )
         self.module = module.eval().requires_grad_(False)
         self._traces = trace
         self._lock = threading.Lock()

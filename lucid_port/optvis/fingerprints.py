@@ -17,5 +17,6 @@ def fingerprint(module: torch.nn.Module) -> str:
         digest.update(f"{name} {type(part).__qualname__} {part.extra_repr()} {hooks};".encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        plain = tensor.detach().cpu().flatten().clone(memory_format=torch.contiguous_format)
+        digest.update(plain.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -489,3 +489,9 @@ def test_a_network_with_layers_of_its_own_keeps_them(classifier):
     network = from_torch(classifier, (-1, 1)).network
     model = from_torch(network, (0, 1))
     assert model.network is network
+
+
+@pytest.mark.parametrize("hide", [torch.jit.script, lambda module: torch.jit.trace(module, torch.zeros(1, 3, 8, 8))])
+def test_networks_that_hide_their_layers_are_refused(hide):
+    with pytest.raises(TypeError, match="TorchScript.*hides its layers"):
+        from_torch(hide(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())), (0, 1))

@@ -15,6 +15,7 @@ from lucid_port.cli import main
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, param, render, transform
+from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import NotReproducible, Recipe
 from lucid_port.optvis.recipe_files import read_recipe, save_picture, sidecar
 from lucid_port.optvis.recipe_plan import Plan
@@ -320,3 +321,13 @@ def test_files_that_cannot_be_run(tmp_path, capsys, name, content, words):
     (tmp_path / name).write_bytes(content)
     assert run("run", tmp_path / name, "-o", tmp_path / "out.png") == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_network_with_a_number_that_has_no_stride_has_a_fingerprint():
+    """As networks from ONNX have them; it is that of the same number laid out as usual."""
+    found = []
+    for number in (torch.ones(1), torch.ones(()).expand(1)):
+        network = torch.nn.Module()
+        network.register_buffer("number", number)
+        found.append(fingerprint(network))
+    assert found[0] == found[1]
