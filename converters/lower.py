@@ -372,7 +372,8 @@ def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
             "The graph has no input: no node of it is a Placeholder. Name the input with input_name (--input-name)."
         )
     raise GraphError(
-        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name one with input_name (--input-name)."
+        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name one with input_name "
+        "(--input-name)."
     )
 
 

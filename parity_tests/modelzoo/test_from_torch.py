@@ -493,5 +493,5 @@ def test_a_network_with_layers_of_its_own_keeps_them(classifier):
 
 @pytest.mark.parametrize("hide", [torch.jit.script, lambda module: torch.jit.trace(module, torch.zeros(1, 3, 8, 8))])
 def test_networks_that_hide_their_layers_are_refused(hide):
-    with pytest.raises(TypeError, match="TorchScript.*hides its layers"):
+    with pytest.raises(TypeError, match=r"TorchScript.*hides its layers"):
         from_torch(hide(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())), (0, 1))
