@@ -53,7 +53,7 @@ def _sizes(low: int, lengths: range = range(9), high: int = MAX_VALUES) -> Check
     return lambda value: (
         isinstance(value, tuple)
         and len(value) in lengths
-        and all(number(item) if isinstance(item, int) else _is_expression(item) for item in value)
+        and all(_is_expression(item) if isinstance(item, tuple) else number(item) for item in value)
     )
 
 
@@ -106,7 +106,7 @@ def _item(value: Any) -> bool:
 
 
 def _bound(value: Any) -> bool:
-    return _integer(-MAX_VALUES, MAX_VALUES)(value) if isinstance(value, int) else _is_expression(value)
+    return _is_expression(value) if isinstance(value, tuple) else _integer(-MAX_VALUES, MAX_VALUES)(value)
 
 
 def _one_of(*values: Any) -> Check:

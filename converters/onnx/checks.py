@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Far beyond any image network, as in the arguments of TensorFlow's layers.
 MAX_WINDOW = 4096
 MAX_OPSET = 2**31
+MAX_RANK = 32
 
 WINDOWS = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
 
@@ -47,7 +48,7 @@ def check_opsets(model: onnx.ModelProto) -> None:
 
 
 def check_attributes(graph: onnx.GraphProto) -> None:
-    """Refuses attributes that state no value: onnx2torch takes the attribute itself for it.
+    """Refuses attributes that state no value, which onnx2torch takes for one, and axes for which it takes all memory.
 
     Raises:
         GraphError: names the node and the attribute.
@@ -62,6 +63,9 @@ def check_attributes(graph: onnx.GraphProto) -> None:
             }
             if not stated:
                 raise node_error(node, f"has an attribute {attribute.name!r} without a value")
+            axes = [attribute.i, *attribute.ints] if attribute.name in ("axis", "axes") else []
+            if any(abs(axis) > MAX_RANK for axis in axes):
+                raise node_error(node, f"has {attribute.name} {max(axes, key=abs)}, which no value has")
 
 
 def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:

@@ -84,13 +84,23 @@ def far_opset(model) -> None:
     model.opset_import[0].version = 2**40
 
 
+def far_axis(model) -> None:
+    model.graph.node.add(op_type="Softmax", input=["x"], output=["far"]).attribute.add(name="axis", type=2, i=2**40)
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+    model.graph.output[-1].name = "far"
+
+
 def identity_of_nothing(model) -> None:
     model.graph.node.add(op_type="Identity", name="odd", output=["odd"])
 
 
 @pytest.mark.parametrize(
     ("edit", "words"),
-    [(clear_strides, "'strides' without a value"), (far_opset, "opset 1099511627776")],
+    [
+        (clear_strides, "'strides' without a value"),
+        (far_opset, "opset 1099511627776"),
+        (far_axis, "axis 1099511627776"),
+    ],
 )
 def test_damaged_files(path, edit, words):
     change(path, edit)

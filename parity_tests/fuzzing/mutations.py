@@ -5,6 +5,7 @@ Every change draws from a `random.Random` that the case's seed fixes, so that a 
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -232,11 +233,9 @@ def change_json(data: bytes, random: Random) -> bytes:
             holder.append(holder[key])
         elif change == 2:
             other, other_key = random.choice(places)
-            holder[key] = other[other_key]
+            holder[key] = copy.deepcopy(other[other_key])  # a tree stays a tree
         else:
             holder[key] = random.choice((*NUMBERS, *REALS, "", "x", "relu:1", None, True, [], {}, [[]], "SAME"))
-        if _depth(tree) > 100:  # a list put into itself
-            return change_bytes(data, random)
     return json.dumps(tree).encode()
 
 
@@ -246,11 +245,6 @@ def _json_places(tree: Any) -> Iterator[tuple[Any, Any]]:
     for key in keys:
         yield tree, key
         yield from _json_places(tree[key])
-
-
-def _depth(tree: Any, level: int = 0) -> int:
-    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
-    return level if level > 100 else max((_depth(part, level + 1) for part in parts), default=level)
 
 
 # -- text and weights ------------------------------------------------------------------------------------------------
