@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 
 import pytest
@@ -23,7 +24,7 @@ def found(capsys):
 def test_versions_and_devices(found):
     rows = found()
     assert rows["version", "lucid_port"] == __version__
-    assert rows["version", "torch"] == str(torch.__version__)
+    assert rows["version", "torch"] == importlib.metadata.version("torch")
     assert rows["device", "cpu"] == f"{torch.get_num_threads()} threads"
     assert ("device", "cuda") in rows or ("device", "cuda:0") in rows
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -67,6 +68,8 @@ def test_mutations_change_files():
 
 # -- the watch itself: deliberate defects are noticed -----------------------------------------------------------------
 
+ROOT = str(Path(__file__).resolve().parents[2])  # the defective workers are not started from there
+
 DEFECTS = {
     "an unclear error": ("raise KeyError('x')", "refused with KeyError"),
     "an error of two lines": ("raise ValueError('a\\nb')", "refused with ValueError"),
@@ -83,7 +86,8 @@ def test_defects_are_noticed(defect, tmp_path, monkeypatch):
     code, words = DEFECTS[defect]
     module = tmp_path / "defective_worker.py"
     module.write_text(
-        "import os, time\nimport converters\nfrom parity_tests.fuzzing import worker\n"
+        f"import os, sys, time\nsys.path.insert(0, {ROOT!r})\nimport converters\n"
+        "from parity_tests.fuzzing import worker\n"
         f"def open_source(path, **options):\n    {code}\n"
         "converters.open_source = open_source\nworker.warm_up = lambda: None\nworker.main()\n"
     )
