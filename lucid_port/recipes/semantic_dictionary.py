@@ -43,7 +43,7 @@ class SemanticDictionary:
     @property
     def strongest(self) -> tuple[int, int]:
         """Row and column of the position where any channel fires most, with which the notebook begins."""
-        row, column = np.unravel_index(self.values[..., 0].argmax(), self.values.shape[:2])
+        row, column = np.unravel_index(np.argmax(self.values[..., 0]), self.values.shape[:2])
         return int(row), int(column)
 
 
