@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import GraphError, UnsupportedOpsError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 MAX_WINDOW = 4096
 MAX_OPSET = 2**31
 MAX_RANK = 32
+AXES_INPUTS = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "Reduce": 1, "Pad": 3}  # by how the op's name begins
 
 WINDOWS = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
 
@@ -53,6 +55,7 @@ def check_attributes(graph: onnx.GraphProto) -> None:
     Raises:
         GraphError: names the node and the attribute.
     """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
             stated = {field.name for field, _ in attribute.ListFields()} - {
@@ -63,9 +66,21 @@ def check_attributes(graph: onnx.GraphProto) -> None:
             }
             if not stated:
                 raise node_error(node, f"has an attribute {attribute.name!r} without a value")
-            axes = [attribute.i, *attribute.ints] if attribute.name in ("axis", "axes") else []
-            if any(abs(axis) > MAX_RANK for axis in axes):
-                raise node_error(node, f"has {attribute.name} {max(axes, key=abs)}, which no value has")
+        axes = [axis for a in node.attribute if a.name in ("axis", "axes") for axis in (a.i, *a.ints)] + _constant_axes(
+            node, constants
+        )
+        if any(abs(axis) > MAX_RANK for axis in axes):
+            raise node_error(node, f"has axis {max(axes, key=abs)}, which no value has")
+
+
+def _constant_axes(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int]:
+    """Axes that a node has as a constant input."""
+    place = next((index for prefix, index in AXES_INPUTS.items() if node.op_type.startswith(prefix)), None)
+    tensor = None if place is None or len(node.input) <= place else constants.get(node.input[place])
+    kinds = import_onnx().TensorProto
+    if tensor is None or tensor.data_type not in (kinds.INT32, kinds.INT64) or math.prod(tensor.dims) > MAX_RANK:
+        return []
+    return [int(axis) for axis in import_onnx().numpy_helper.to_array(tensor).ravel()]
 
 
 def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:
@@ -77,7 +92,7 @@ def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:
     kinds = import_onnx().AttributeProto
     held = [node for node in nodes if any(a.type in (kinds.GRAPH, kinds.GRAPHS) for a in node.attribute)]
     if held:
-        shown = ", ".join(f"{node.op_type} ({node.name or node.output[0]})" for node in held[:5])
+        shown = ", ".join(f"{node.op_type} ({_label(node)})" for node in held[:5])
         raise GraphError(f"The graph has control flow, which does not convert: {shown}.")
 
 
@@ -108,9 +123,14 @@ def check_windows(graph: onnx.GraphProto) -> None:
                 raise node_error(node, f"has kernel_shape {stated['kernel_shape']} and weights of shape {weights}")
 
 
+def _label(node: onnx.NodeProto) -> str:
+    """What a node is called in an error."""
+    return node.name or next(iter(node.output), "")
+
+
 def node_error(node: onnx.NodeProto, what: str) -> GraphError:
     """An error about a node."""
-    return GraphError(f"Node {node.name or node.output[0]!r} ({node.op_type}) {what}.")
+    return GraphError(f"Node {_label(node)!r} ({node.op_type}) {what}.")
 
 
 def check_ops(model: onnx.ModelProto) -> None:
@@ -128,7 +148,7 @@ def check_ops(model: onnx.ModelProto) -> None:
                 raise NotImplementedError
             find(operation_type=node.op_type, version=versions[node.domain], domain=node.domain)
         except NotImplementedError:
-            missing[_op_name(node, versions.get(node.domain, 0))].append(node.name or node.output[0])
+            missing[_op_name(node, versions.get(node.domain, 0))].append(_label(node))
     if missing:
         raise UnsupportedOpsError(dict(missing))
 

@@ -90,6 +90,18 @@ def far_axis(model) -> None:
     model.graph.output[-1].name = "far"
 
 
+def far_axes(model) -> None:
+    for name, value in (("starts", 0), ("ends", 1), ("axes", 2**40)):
+        model.graph.initializer.add().CopyFrom(onnx.numpy_helper.from_array(np.array([value]), name))
+    model.graph.node.add(op_type="Slice", input=["x", "starts", "ends", "axes"], output=["far"])
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+    model.graph.output[-1].name = "far"
+
+
+def node_without_outputs(model) -> None:
+    model.graph.node.add(op_type="Relu", input=["nowhere"])
+
+
 def identity_of_nothing(model) -> None:
     model.graph.node.add(op_type="Identity", name="odd", output=["odd"])
 
