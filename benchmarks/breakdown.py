@@ -24,7 +24,7 @@ import timing
 import torch
 import typer
 
-from lucid_port.optvis.render import VisT
+from lucid_port.optvis.render import Evaluation, VisT
 from lucid_port.optvis.sampling import RandomSource
 
 Cut = Callable[[VisT, RandomSource], Any]
@@ -35,29 +35,27 @@ def _image(vis: VisT, source: RandomSource) -> torch.Tensor:
     return vis.param()
 
 
-def _transformed(vis: VisT, source: RandomSource) -> tuple[torch.Tensor, torch.Tensor]:
-    image = _image(vis, source)
-    return image, vis.transform(image, source.scope("transforms"))
+def _transformed(vis: VisT, source: RandomSource) -> torch.Tensor:
+    return vis.transform(_image(vis, source), source.scope("transforms"))
 
 
-def _value(vis: VisT, source: RandomSource) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    image, transformed = _transformed(vis, source)
-    values = vis.activations(transformed, list(vis.layers_read), True)
-    return image, transformed, vis.objective(values.__getitem__)
+def _value(vis: VisT, source: RandomSource) -> tuple[Evaluation, torch.Tensor]:
+    evaluation = Evaluation(vis, source.scope("transforms"), vis.layers_read, True)
+    return evaluation, evaluation.value(vis.objective)
 
 
 def _network_gradient(vis: VisT, source: RandomSource) -> Any:
-    _, transformed, value = _value(vis, source)
-    return torch.autograd.grad(-value.sum(), transformed)
+    evaluation, value = _value(vis, source)
+    return torch.autograd.grad(-value.sum(), evaluation.transformed)
 
 
 def _image_gradient(vis: VisT, source: RandomSource) -> Any:
-    image, _, value = _value(vis, source)
-    return torch.autograd.grad(-value.sum(), image)
+    evaluation, value = _value(vis, source)
+    return torch.autograd.grad(-value.sum(), evaluation.image)
 
 
 def _gradients(vis: VisT, source: RandomSource) -> Sequence[torch.Tensor]:
-    value = _value(vis, source)[-1]
+    _, value = _value(vis, source)
     return torch.autograd.grad(-value.sum(), vis.parameters)
 
 

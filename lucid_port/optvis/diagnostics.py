@@ -52,7 +52,7 @@ class Watch:
         if transformed is not None and len(self.losses) % EVERY == 0:
             self._extremes.append(torch.aminmax(transformed.detach()))
         self.losses.append(loss.sum())
-        some = [gradient.any() for gradient in gradients if gradient is not None]
+        some = [torch.count_nonzero(gradient) for gradient in gradients if gradient is not None]
         self._reached.append(torch.stack(some).any() if len(some) > 1 else some[0] if some else loss.new_zeros(()))
         if len(self.losses) % EVERY == 0:
             self.check()

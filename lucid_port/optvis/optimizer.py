@@ -79,7 +79,7 @@ class TFAdam(torch.optim.Optimizer):
         rate = np.float32(group["lr"]) * np.sqrt(one - power2) / (one - power1)
         state["exp_avg"].lerp_(gradient, float(one - beta1))
         square = state["exp_avg_sq"]
-        square.add_((gradient * gradient).sub_(square), alpha=float(one - beta2))
+        square.lerp_(gradient * gradient, float(one - beta2))
         denominator = square.sqrt().add_(group["eps"])
         parameter.addcdiv_(state["exp_avg"], denominator, value=-float(rate))
         state["beta1_power"], state["beta2_power"] = float(power1 * beta1), float(power2 * beta2)

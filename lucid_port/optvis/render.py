@@ -203,7 +203,7 @@ class _NewLayer(Exception):
     """A layer was read that the forward pass of this evaluation left out."""
 
 
-class _Evaluation:
+class Evaluation:
     """`T` of one step: activations of one transformed image.
 
     All layers come from one forward pass, cut off after the last of them, so that an objective may
@@ -379,7 +379,7 @@ class VisT:
             ValueError: the objective does not depend on the image.
         """
         with torch.enable_grad(), self.acceleration.settings():  # also where the caller has switched gradients off
-            evaluation = _Evaluation(self, self.source.scope("transforms"), self.layers_read, True)
+            evaluation = Evaluation(self, self.source.scope("transforms"), self.layers_read, True)
             value = evaluation.value(self.objective)
             check_value(value, self.objective.description or self.objective.name)
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
@@ -431,7 +431,7 @@ class VisT:
         """Values of functions of `T`, under draws of their own; `layers` are those likely to be read."""
         # With gradients, as an objective may take some between layers; what is returned has none.
         with torch.enable_grad(), self.acceleration.settings():
-            evaluation = _Evaluation(self, self.source.scope("read"), layers)
+            evaluation = Evaluation(self, self.source.scope("read"), layers)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
 

@@ -90,7 +90,7 @@ class _ResizeAxis(torch.autograd.Function):
         low, high, share = _bilinear_tensors(*sizes, tensor.device, tensor.dtype)
         share = share.reshape(-1, *[1] * (tensor.ndim - 1 - axis))
         lower = tensor.index_select(axis, low)
-        return torch.addcmul(lower, tensor.index_select(axis, high) - lower, share)
+        return lower.addcmul_(tensor.index_select(axis, high).sub_(lower), share)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:

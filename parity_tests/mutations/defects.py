@@ -540,13 +540,13 @@ def one_update_too_few(p: Patches) -> None:
 @mutation(NOTEBOOKS, "regularization")
 def input_is_transformed(p: Patches) -> None:
     """T("input") is the image after the transforms."""
-    original = render._Evaluation.__init__
+    original = render.Evaluation.__init__
 
     def init(self: Any, *args: Any) -> None:
         original(self, *args)
         self.image = self.transformed
 
-    p.attribute(render._Evaluation, "__init__", init)
+    p.attribute(render.Evaluation, "__init__", init)
 
 
 @mutation(RENDER, "lucid")
