@@ -144,10 +144,30 @@ def strided_input_gradient(grad: Tensor, weight: Tensor, stride: int, size: Pair
     """
     missing = [-length % stride for length in weight.shape[-2:]]
     blocks = F.pixel_unshuffle(F.pad(weight, (0, missing[1], 0, missing[0])), stride)
-    blocks = blocks.contiguous(memory_format=torch.channels_last)
-    x = F.pixel_shuffle(F.conv_transpose2d(grad, blocks), stride)
+    x = F.pixel_shuffle(_transposed_convolution(grad, blocks), stride)
     # Behind the last window there may be rows that none reads, and what the kernel was rounded up by is cut off.
     return F.pad(x, (0, size[1] - x.shape[-1], 0, size[0] - x.shape[-2]))
+
+
+def _transposed_convolution(x: Tensor, weight: Tensor) -> Tensor:
+    """`F.conv_transpose2d` where it has few channels to compute, in two thirds of the time on a CPU.
+
+    What comes of each of the kernel's rows is computed as channels of their own, which fills the processor's registers,
+    and then added up.
+
+    Args:
+        x: (N, in, H, W).
+        weight: (in, out, kernel height, kernel width).
+    """
+    _, channels, rows, columns = weight.shape
+    of_rows = weight.permute(2, 1, 0, 3).flatten(0, 1)[:, :, None].flip(3)
+    of_rows = of_rows.contiguous(memory_format=torch.channels_last)
+    shares = F.conv2d(x, of_rows, padding=(rows - 1, columns - 1)).split(channels, 1)
+    height = x.shape[-2] + rows - 1
+    result = shares[0].narrow(2, rows - 1, height).clone()
+    for row, share in enumerate(shares[1:], 1):
+        result.add_(share.narrow(2, rows - 1 - row, height))
+    return result
 
 
 def pool_arguments(x: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> tuple[bool, bool, tuple[int, ...]]:
