@@ -168,19 +168,23 @@ Two aims are missed by a little: one unit beside TensorFlow 2, and the share of 
 of 16 reaches all of its aims, at half the time for an image and step: one image alone is too small to keep two cores
 busy in most of a step's operations.
 
-Of the network's forward pass at 142 pixels (12.3 ms where it was measured), convolutions take 5.0 ms, the matrix
-products of 1x1 convolutions and local response norms 2.9 ms, max pools 1.1 ms, ReLUs 0.6 ms. The share of the rest grew
-as the network became faster: before, the same 3 ms were 12 % of a step.
+Of a step to `mixed4a_pre_relu` at 142 pixels, about half are convolutions, matrix products of 1x1 convolutions and
+local response norms, which run near what the processor can do. The rest are some 300 small operations (max pools,
+ReLUs, sums and products of a response norm, transforms, update), each limited by memory or by the cost of a call. What
+is not the network takes 2.9 ms; that was 12 % of a step before the network became faster, and is 13 to 14 % now. Measured by
+itself, with warm caches, it takes 2.5 ms.
 
 What helped, each measured alone on two cores: max pools of channels_last tensors (a tenth of the time), a threshold
 instead of a filled mask for the ReLU whose gradient passes at 0 (a thirtieth), 1x1 convolutions as matrix products
-(half), the first convolution's gradient in blocks of pixels (a third), the local response norm's gradient written out
-(two thirds), and no Python mode around every call after the first 17 updates (1.6 ms a step). A convolution and its
-bias are one call, too, which was not measured alone.
+(half), the first convolution's gradient in blocks of pixels (a third) with each of the kernel's rows as channels of its
+own (two thirds of that, 2 % of a step), only the channels that the objective reads (5 % of a step), the local response
+norm's gradient written out (two thirds), and no Python mode around every call after the first 17 updates (1.6 ms a
+step). A convolution and its bias are one call, too, which was not measured alone.
 
 What did not: computing an inception module's three 1x1 convolutions at once (0.1 ms of a step), the response norm's
 sums in blocks of channels (no difference beyond noise), larger malloc thresholds (there are no page faults left to
-save), `torch.compile` (see [speed.md](speed.md)).
+save), the gradient of the Fourier parameterization and of resizing written out (no difference), the first
+convolution's gradient as a matrix product and `fold` (slower), `torch.compile` (see [speed.md](speed.md)).
 """
 
 

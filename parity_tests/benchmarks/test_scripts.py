@@ -1,0 +1,28 @@
+"""The benchmarks follow the code they measure: each runs, in the smallest way it can."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+SMALLEST = {
+    "breakdown.py": ["--steps", "1", "--rounds", "2", "--warm-up", "17", "--size", "48"],
+    "scaling.py": ["--steps", "1", "--rounds", "2", "--warm-up", "17", "--only", "units", "--most", "2"],
+    "peers.py": ["--steps", "1", "--rounds", "2", "--warm-up", "17", "--size", "48", "--units", "2"],
+}
+"""Arguments of each script. No peer takes part: they need environments of their own."""
+
+
+@pytest.mark.parametrize("script", SMALLEST)
+def test_a_script_runs_and_writes_its_results(script: str, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    command = [sys.executable, str(BENCHMARKS / script), *SMALLEST[script], "--output", str(output)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert json.loads(output.read_text())
