@@ -171,8 +171,8 @@ busy in most of a step's operations.
 Of a step to `mixed4a_pre_relu` at 142 pixels, about half are convolutions, matrix products of 1x1 convolutions and
 local response norms, which run near what the processor can do. The rest are some 300 small operations (max pools,
 ReLUs, sums and products of a response norm, transforms, update), each limited by memory or by the cost of a call. What
-is not the network takes 2.9 ms; that was 12 % of a step before the network became faster, and is 13 to 14 % now. Measured by
-itself, with warm caches, it takes 2.5 ms.
+is not the network takes 2.9 ms; that was 12 % of a step before the network became faster, and is 13 to 14 % now.
+Measured by itself, with warm caches, it takes 2.5 ms.
 
 What helped, each measured alone on two cores: max pools of channels_last tensors (a tenth of the time), a threshold
 instead of a filled mask for the ReLU whose gradient passes at 0 (a thirtieth), 1x1 convolutions as matrix products
