@@ -5,7 +5,7 @@
 
 Between `<!-- picture: NAME -->` and `<!-- end -->` come a picture and its code from `make_pictures.py`; between
 `<!-- preface -->` and `<!-- end -->` what comes before the code of all pictures. `command_line.md` is written from the
-commands themselves.
+commands themselves, `gallery.md` from what `make_gallery.py` put there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import make_gallery
 import typer.main
 from make_pictures import FOLDER, PICTURES, PREFACE, Picture
 from PIL import Image
@@ -172,7 +173,7 @@ def pages() -> dict[Path, str]:
     """What every page that shows code should be."""
     found = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
     written = {page: with_pictures(text) for page, text in found.items() if BLOCK.search(text)}
-    return {**written, DOCS / "command_line.md": command_line()}
+    return {**written, DOCS / "command_line.md": command_line(), DOCS / "gallery.md": make_gallery.page()}
 
 
 def main() -> int:
