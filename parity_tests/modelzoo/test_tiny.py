@@ -15,10 +15,13 @@ import torch
 
 import converters
 from converters.graphdef import parse_graphdef, read_graph
+from converters.writer import write_graph_def
 from lucid_port.modelzoo import vision_models
-from lucid_port.modelzoo.files import local_graph
+from lucid_port.modelzoo.files import PACKAGE_DATA, local_graph
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
+from lucid_port.modelzoo.tiny import __main__ as whole
 from lucid_port.modelzoo.tiny import evaluate, train, tuning
+from lucid_port.modelzoo.tiny.card import with_measurements
 from lucid_port.modelzoo.tiny.drawings import CLASSES, draw, draw_block
 from lucid_port.modelzoo.tiny.export import export
 from lucid_port.modelzoo.tiny.network import TinyInception
@@ -134,6 +137,45 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
 
 def test_no_training_draws_what_is_held_out():
     assert evaluate.HELD_OUT > 100 * train.BLOCKS_OF_A_SEED
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A graph and its card, from a training far too short."""
+    return whole.make(SHORT, tmp_path_factory.mktemp("made"), pictures=evaluate.BLOCK, quiet=True)
+
+
+def test_one_command_writes_a_graph_and_its_card(made):
+    card = made.with_suffix(".md").read_text()
+    assert "of 560 held-out drawings" in card
+    assert "20 held-out drawings of each" in card
+    assert card.count("|\n") == (PACKAGE_DATA / "TinyInceptionV1.md").read_text().count("|\n")
+    names = {name for name, node in read_graph(made).nodes.items() if node.op == "Conv2D"}
+    assert "mixed4a_3x3_pre_relu/conv" in names
+
+
+def test_what_was_made_is_not_made_again(made, monkeypatch):
+    graph = made.read_bytes()
+    monkeypatch.setattr(train, "_replay", stop_after(train._replay, 0))
+    whole.make(SHORT, made.parent, pictures=evaluate.BLOCK, quiet=True)
+    assert made.read_bytes() == graph
+
+
+def test_how_a_graph_compares_with_the_packages(made, graph_file, tmp_path):
+    assert whole.beside(graph_file) == "the same as the package's, bit for bit"
+    assert "weights differ from the package's by up to" in whole.beside(made)
+    other = write_graph_def(seeded_inceptionv1(width=0.125), tmp_path / "other.pb")
+    assert whole.beside(other) == "another network than the package's"
+
+
+def test_the_cards_numbers_are_those_of_its_network():
+    counts = torch.eye(len(CLASSES), dtype=torch.int64) * 20
+    counts[0, :2] = torch.tensor([15, 5])
+    card = with_measurements((PACKAGE_DATA / "TinyInceptionV1.md").read_text(), counts)
+    assert f"| {CLASSES[0]} | 75.0 % | {CLASSES[1]} 5 |" in card
+    assert "| accuracy | 99.11 % of 560 held-out" in card
+    with pytest.raises(ValueError, match="no row of the accuracy"):
+        with_measurements("# Another card\n", counts)
 
 
 # -- the graph --------------------------------------------------------------------------------------------------------

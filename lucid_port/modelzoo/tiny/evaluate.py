@@ -48,14 +48,19 @@ def accuracy(counts: Tensor) -> float:
     return float(counts.diagonal().sum() / counts.sum())
 
 
+def taken_for(counts: Tensor, index: int) -> str:
+    """What the pictures of a class are taken for where they are not recognised: up to three classes, with numbers."""
+    row = counts[index]
+    others = [other for other in row.argsort(descending=True).tolist() if row[other] and other != index]
+    return ", ".join(f"{CLASSES[other]} {int(row[other])}" for other in others[:3])
+
+
 def report(counts: Tensor) -> str:
     """A line for every class: how many of its pictures are recognised, and what the others are taken for."""
     lines = []
-    for name, row, right in zip(CLASSES, counts, counts.diagonal(), strict=True):
-        wrong = {CLASSES[index]: int(row[index]) for index in row.argsort(descending=True).tolist() if row[index]}
-        wrong.pop(name, None)
-        others = ", ".join(f"{other} {count}" for other, count in list(wrong.items())[:3])
-        lines.append(f"{name:20s} {int(right) / max(1, int(row.sum())):7.1%}  {others}")
+    for index, (name, row) in enumerate(zip(CLASSES, counts, strict=True)):
+        share = int(row[index]) / max(1, int(row.sum()))
+        lines.append(f"{name:20s} {share:7.1%}  {taken_for(counts, index)}")
     return "\n".join([*lines, f"{'all':20s} {accuracy(counts):7.2%}  of {int(counts.sum())}"])
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,8 @@ WEIGHTS = "weights.pt"
 BLOCKS_OF_A_SEED = 10_000_000
 BATCHES_OF_A_BLOCK = 28
 SAVE_EVERY = 100  # batches
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Batch:
     labels: Tensor
 
 
-def train(network: nn.Module, settings: Settings, folder: Path, quiet: bool = False) -> nn.Module:
+def train(network: Network, settings: Settings, folder: Path, quiet: bool = False) -> Network:
     """Trains a network that gives a list of logits, the last of which count fully.
 
     Args:

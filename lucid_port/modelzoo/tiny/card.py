@@ -1,0 +1,47 @@
+"""The measured parts of TinyInceptionV1's model card."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from lucid_port.modelzoo.tiny.drawings import CLASSES
+from lucid_port.modelzoo.tiny.evaluate import accuracy, taken_for
+from lucid_port.modelzoo.tiny.network import SIZE
+
+_ROW = re.compile(r"^\| accuracy \|.*$", re.MULTILINE)
+_TABLE = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->\n)", re.DOTALL)
+
+
+def with_measurements(card: str, counts: Tensor) -> str:
+    """The card with what was measured of a network in place of what stood there.
+
+    Args:
+        card: Markdown with a row `| accuracy | ... |` and a block `<!-- measured --> ... <!-- end -->`.
+        counts: (classes drawn, classes taken for), from `evaluate.confusion`.
+
+    Raises:
+        ValueError: the card has no such row or block.
+    """
+    for pattern, what in ((_ROW, "row of the accuracy"), (_TABLE, "block of what was measured")):
+        if not pattern.search(card):
+            raise ValueError(f"The card has no {what}.")
+    share = f"{100 * accuracy(counts):.2f} % of {int(counts.sum())}"
+    row = f"| accuracy | {share} held-out drawings of {SIZE} x {SIZE} pixels (`softmax2`) |"
+    card = _ROW.sub(lambda _: row, card)
+    return _TABLE.sub(lambda found: f"{found[1]}{_measured(counts)}{found[2]}", card)
+
+
+def _measured(counts: Tensor) -> str:
+    drawn = int(counts[0].sum())
+    lines = [
+        f"{drawn} held-out drawings of each, as `python -m lucid_port.modelzoo.tiny.evaluate` prints:",
+        "",
+        "| class | recognised | else taken for |",
+        "|---|---|---|",
+    ]
+    for index, name in enumerate(CLASSES):
+        share = 100 * int(counts[index, index]) / max(1, int(counts[index].sum()))
+        lines.append(f"| {name} | {share:.1f} % | {taken_for(counts, index)} |")
+    return "\n".join(lines) + "\n"
