@@ -56,7 +56,9 @@ def references_of(network: ConvertedModel, graph: Path | None, python: str | Non
     Raises:
         ValueError: there are none, and none can be made.
     """
-    found = find_references(network.program.fingerprint)
+    from lucid_port.modelzoo.files import PACKAGE_REFERENCES
+
+    found = find_references(network.program.fingerprint, [PACKAGE_REFERENCES])
     if found is not None:
         return found
     tensorflow = find_tensorflow(python)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +25,7 @@ Source = Annotated[
 ]
 PROGRESS_AFTER = 1.0  # seconds; what takes less needs no bar
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
 
 
@@ -45,6 +46,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: 
     for row in texts:
         table.add_row(*row)
     console.print(table, markup=False)
+
+
+def print_result(sentence: str, facts: Mapping[str, Any], as_json: bool = False) -> None:
+    """What a command has done: a sentence for people, or the facts behind it for scripts."""
+    typer.echo(json.dumps(facts, indent=1, default=str) if as_json else sentence)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ with warnings.catch_warnings():
 
 SEARCH_PATH = "LUCID_PORT_MODELZOO"
 PACKAGE_DATA = Path(__file__).with_name("data")
+PACKAGE_REFERENCES = PACKAGE_DATA / "references"
+"""TensorFlow's values of the models that come with the package."""
 
 # What opens as it is; of every other kind the user has to make one of these.
 READABLE = ("graph", "caffemodel")

@@ -139,6 +139,14 @@ def test_a_network_that_computes_something_else_fails_the_check(tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
+def test_check_of_the_packages_model_needs_no_checkout(tmp_path, capsys, monkeypatch):
+    from converters import references
+
+    monkeypatch.setattr(references, "reference_folders", list)
+    assert run("convert", "TinyInceptionV1", "-o", tmp_path / "out", "--check") == 0
+    assert "against TensorFlow 1.15.5" in capsys.readouterr().out
+
+
 def test_check_without_anything_to_compare_with(graph, tmp_path, capsys, monkeypatch):
     from lucid_port.cli import checking
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+import json
 import re
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from converters.references import read_references
 from lucid_port.cli import demo, main
@@ -13,16 +20,53 @@ from lucid_port.modelzoo.tiny.record import RECIPES
 from lucid_port.modelzoo.vision_models import MODELS
 
 
-def test_one_page_with_everything(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HTTPS_PROXY", "http://localhost:9")  # nothing is fetched
-    page = tmp_path / "demo.html"
-    assert main(["demo", "-o", str(page), "--steps", "2"]) == 0
-    assert re.search(r"\d{3} comparisons with TensorFlow, 0 beyond bounds", capsys.readouterr().out)
-    text = page.read_text()
-    assert text.count("data:image/png;base64,") == len(demo.UNITS) + len(demo.CLASSES) == 12
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    path = tmp_path_factory.mktemp("demo") / "demo.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HTTPS_PROXY", "http://localhost:9")  # nothing is fetched
+        assert main(["demo", "-o", str(path), "--steps", "2"]) == 0
+    return path.read_text()
+
+
+def test_one_page_with_everything(page):
+    assert len(pictures(page)) == len(demo.UNITS) + 2 * len(demo.CLASSES) == 18
     for name in (*demo.UNITS, *demo.CLASSES, "mixed4a", "TensorFlow 1.15.5", "lucid-port convert"):
-        assert name in text
-    assert "http" not in text
+        assert name in page
+    assert "http" not in page
+
+
+def test_what_it_says_to_scripts(tmp_path, capsys):
+    threads = torch.get_num_threads()
+    assert main(["demo", "-o", str(tmp_path / "demo.html"), "--steps", "1", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["output"] == str(tmp_path / "demo.html")
+    assert facts["comparisons"] > 400
+    assert facts["failed"] == 0
+    assert torch.get_num_threads() == threads
+
+
+def pictures(page):
+    """The page's pictures: those of drawings, then of classes, then of channels."""
+    return [base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+
+
+@pytest.mark.parametrize(("name", "first"), [("classes", 6), ("channels", 12)])
+def test_its_recipes_make_its_pictures(page, name, first, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = re.search(rf"<p>{name}.json:</p><pre>(.*?)</pre>", page, re.DOTALL)
+    (tmp_path / f"{name}.json").write_text(html.unescape(found[1]))
+    capsys.readouterr()
+    with demo.one_thread():
+        assert main(["run", f"{name}.json"]) == 0
+    made = [decoded((tmp_path / line).read_bytes()) for line in capsys.readouterr().out.splitlines()]
+    for one, shown in zip(made, pictures(page)[first : first + 6], strict=True):
+        np.testing.assert_array_equal(one, decoded(shown))
+
+
+def decoded(data):
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture)
 
 
 def test_the_package_has_tensorflows_values_of_its_graph():

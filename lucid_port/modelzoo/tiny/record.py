@@ -16,11 +16,10 @@ import numpy as np
 from converters.graphdef import read_graph
 from converters.references import Amounts, Recipe, ReferenceWriter
 from converters.tensorflow_process import find_tensorflow, oracle_job, run_oracle
-from lucid_port.modelzoo.files import PACKAGE_DATA
+from lucid_port.modelzoo.files import PACKAGE_DATA, PACKAGE_REFERENCES
 from lucid_port.modelzoo.tiny.network import BLACK, SIZE, WHITE
 
 GRAPH = PACKAGE_DATA / "TinyInceptionV1.pb"
-FOLDER = PACKAGE_DATA / "references"
 INPUT = "input"
 FILE = "TinyInceptionV1.npz"
 KEPT = Amounts(layer=128)
@@ -31,7 +30,7 @@ RECIPES = {
 """A batch at the size that it was trained on, and an odd, oblong image."""
 
 
-def record(python: Path, target: Path = FOLDER) -> None:
+def record(python: Path, target: Path = PACKAGE_REFERENCES) -> None:
     """Runs the bundled graph in TensorFlow and replaces the references of the package.
 
     Args:
@@ -61,7 +60,7 @@ def main() -> None:
     if python is None:
         parser.error("no Python with TensorFlow was found: name one with --python")
     record(python)
-    print(json.dumps({file.name: file.stat().st_size for file in sorted(FOLDER.iterdir())}))
+    print(json.dumps({file.name: file.stat().st_size for file in sorted(PACKAGE_REFERENCES.iterdir())}))
 
 
 if __name__ == "__main__":
