@@ -72,15 +72,20 @@ INTRODUCTION = """# Command line
 
 ## In scripts
 
-- `--json` prints JSON, for commands that list something. Without it, a table that goes to a pipe has one line a row,
-  with tabs between, so that `cut` and `grep` work.
+- `--json`, which every command takes, prints JSON and nothing else: rows for what lists something, otherwise what was
+  done and the files that were written. Errors go to standard error as ever, and the exit code says that there is one.
+- Without it, a table that goes to a pipe has one line a row, with tabs between, so that `cut` and `grep` work.
 - Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
 - `NO_COLOR=1` switches colours off.
 - Nothing is asked: every command ends by itself.
+- `--seed` is that of every random draw, in commands that draw (`demo`, `figure`, `render`); a recipe has its own.
+  `--device` names where the work is done, in commands that render. `convert` and `parity` compare on the CPU, where the
+  bounds hold.
 
 ```bash
-lucid-port layers InceptionV1 --json | jq -r '.[] | select(.op == "Conv2D") | .name'
+lucid-port layers TinyInceptionV1 --json | jq -r '.[] | select(.op == "Conv2D") | .name'
 lucid-port models | cut -f2,5
+lucid-port render TinyInceptionV1 mixed3a:1 -o a.png --json | jq .objective
 ```
 
 ## Completion
@@ -89,8 +94,8 @@ lucid-port models | cut -f2,5
 lucid-port --install-completion
 ```
 
-completes commands and options in the shell that it is called from (bash, zsh, fish, PowerShell), after a new start of
-it. `lucid-port --show-completion` prints the code instead.
+completes commands, options, and the names of models, their layers and figures, in the shell that it is called from
+(bash, zsh, fish, PowerShell), after a new start of it. `lucid-port --show-completion` prints the code instead.
 """
 
 

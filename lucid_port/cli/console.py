@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,10 +17,19 @@ from rich.table import Table
 if TYPE_CHECKING:
     from converters.progress import Progress as Report
 
+
+def model_names(incomplete: str) -> list[str]:
+    """Names of the catalogue that begin so, for completion by the shell, which completes files itself."""
+    from lucid_port.modelzoo.catalogue import catalogue
+
+    return [name for name in catalogue() if name.startswith(incomplete)]
+
+
 Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
+        autocompletion=model_names,
         help="A model's name, a converted folder, or a file: frozen graph, SavedModel, checkpoint, Caffe, ONNX.",
     ),
 ]
@@ -51,6 +61,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: 
 def print_result(sentence: str, facts: Mapping[str, Any], as_json: bool = False) -> None:
     """What a command has done: a sentence for people, or the facts behind it for scripts."""
     typer.echo(json.dumps(facts, indent=1, default=str) if as_json else sentence)
+
+
+def remarks(as_json: bool) -> AbstractContextManager[Any]:
+    """While it lasts, what is said on the way goes to standard error, where standard output is for JSON alone."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 @contextmanager

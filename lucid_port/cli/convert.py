@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Source, progress_bar
+from lucid_port.cli.console import Json, Source, print_result, progress_bar, remarks
 
 
 def command(
@@ -42,6 +42,7 @@ def command(
     geometry: Annotated[
         str | None, typer.Option(help="How a Caffe network's windows lie: as in tensorflow (the default) or in caffe.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Convert a network to PyTorch: a frozen TensorFlow graph, a SavedModel, a checkpoint, or a Caffe network.
 
@@ -64,14 +65,18 @@ def command(
         "geometry": geometry,
     }
     options = {key: value for key, value in told.items() if value is not None}
-    with progress_bar() as progress:
+    with remarks(json), progress_bar() as progress:
         network = _open(source, input_name, {**options, "progress": progress}, check)
         if not isinstance(network, ConvertedModel):
             raise ValueError(
                 f"{source} needs no conversion: the other commands take it as it is, lucid-port render too."
             )
         save(network, output, overwrite=overwrite, standalone=standalone, progress=progress)
-    typer.echo(f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}")
+    print_result(
+        f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}",
+        {"output": output, "layers": len(network.layers), "outputs": network.outputs, "checked": check},
+        json,
+    )
 
 
 def _open(source: str, input_name: str | None, options: dict[str, Any], check: bool) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Source
+from lucid_port.cli.console import Json, Source, print_result
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
     input_name: Annotated[str | None, typer.Option(help="The graph's input, where it has several.")] = None,
+    json: Json = False,
 ) -> None:
     """Write a model's layers as an ONNX file.
 
@@ -33,4 +34,5 @@ def command(
         raise typer.BadParameter(f"{source} is no TensorFlow graph: only those are written as ONNX.")
     names = None if layers is None else [name.strip() for name in layers.split(",") if name.strip()]
     to_onnx(network, output, names, properties={"name": Path(source).stem}, overwrite=overwrite)
-    typer.echo(f"{output}: {', '.join(network.outputs if names is None else names)}")
+    given = list(network.outputs if names is None else names)
+    print_result(f"{output}: {', '.join(given)}", {"output": output, "layers": given}, json)

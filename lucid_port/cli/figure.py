@@ -7,12 +7,25 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Device, Json, print_table
+from lucid_port.cli.console import Device, Json, Seed, model_names, print_result, print_table
+
+
+def figure_names(incomplete: str) -> list[str]:
+    """Names of figures that begin so, for completion by the shell."""
+    from lucid_port.figures.base import catalogue
+
+    return [name for name in ("list", *catalogue()) if name.startswith(incomplete)]
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The figure, or 'list' for all of them.")],
-    model: Annotated[str, typer.Option(help="A model's name, a frozen graph, or a converted folder.")] = "InceptionV1",
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="The figure, or 'list' for all of them.", autocompletion=figure_names),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(help="A model's name, a frozen graph, or a converted folder.", autocompletion=model_names),
+    ] = "InceptionV1",
     like: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Feed a model from a file as this one, and take its units.")
     ] = None,
@@ -21,7 +34,7 @@ def command(
     ] = None,
     image: Annotated[Path | None, typer.Option(help="Own picture, for figures that start from one.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates of each picture; the article's by default.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    seed: Seed = 0,
     fast: Annotated[bool, typer.Option("--fast", help="A draft, in less than a minute on two cores.")] = False,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to.")] = Path(
         "figures"
@@ -51,5 +64,5 @@ def command(
     request = Request(name, model, like, own, steps, seed, None if image is None else str(image), fast)
     place = None if device is None else find_device(device)
     opened = open_request(request)
-    for path in write(request, opened if place is None else opened.to(place), output, verbose=True):
-        typer.echo(path)
+    paths = write(request, opened if place is None else opened.to(place), output, verbose=True)
+    print_result("\n".join(map(str, paths)), {"figure": name, "files": list(paths)}, json)

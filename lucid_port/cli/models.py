@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Json, print_table
+from lucid_port.cli.console import Json, model_names, print_table
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.catalogue import Entry
@@ -17,7 +17,8 @@ COLUMNS = ("family", "name", "layers", "dataset", "here", "what to do")
 
 def command(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One model, with all that is known of it.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One model, with all that is known of it.", autocompletion=model_names),
     ] = None,
     json: Json = False,
 ) -> None:

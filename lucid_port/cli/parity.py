@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lucid_port.cli.console import Json, model_names, print_result
+
 # The checkout that holds the tests; an installed package alone has none.
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("parity_tests/optvis", "parity_tests/converters/test_op_parity.py")
@@ -19,7 +21,12 @@ TESTS = ("parity_tests/optvis", "parity_tests/converters/test_op_parity.py")
 
 def command(
     source: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="A model's name, a frozen graph, or a converted folder.")
+        str,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A model's name, a frozen graph, or a converted folder.",
+            autocompletion=model_names,
+        ),
     ] = "InceptionV1_seeded",
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Page to write.")] = Path(
         "parity.html"
@@ -28,6 +35,7 @@ def command(
         str | None, typer.Option(help="A Python with TensorFlow, to make references that are lacking.")
     ] = None,
     functions: Annotated[bool, typer.Option(help="Also run the comparisons of every function with Lucid.")] = True,
+    json: Json = False,
 ) -> None:
     """Compare a model with TensorFlow and every function with Lucid, and write one page.
 
@@ -57,7 +65,11 @@ def command(
     text = page(source, references, layers, made, pictures_of(ROOT / "docs" / "images" / "finished.jpg"))
     write_bytes(output, text.encode())
     failed = [one for one in [*layers, *made] if not one.passed]
-    typer.echo(f"{output}: {len(layers)} comparisons of layers, {len(made)} of functions, {len(failed)} beyond bounds")
+    print_result(
+        f"{output}: {len(layers)} comparisons of layers, {len(made)} of functions, {len(failed)} beyond bounds",
+        {"output": output, "layers": len(layers), "functions": len(made), "failed": len(failed)},
+        json,
+    )
     if failed:
         raise ValueError(f"{len(failed)} comparisons are beyond their bounds; {output} has them first.")
 

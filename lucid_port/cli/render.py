@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Source
+from lucid_port.cli.console import Json, Seed, Source, print_result
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
+
+Result = tuple[str, dict[str, Any]]
+"""A sentence, and the facts behind it."""
+
+
+def layer_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Layers of a model that is known by name, for completion by the shell."""
+    from lucid_port.modelzoo.catalogue import catalogue
+
+    known = catalogue().get(str(context.params.get("source")))
+    names = [] if known is None else [layer for layer, _, _ in known.layers]
+    return [f"{name}:" for name in names if name.startswith(incomplete)]
 
 
 def command(
@@ -20,6 +32,7 @@ def command(
         str,
         typer.Argument(
             metavar="LAYER:UNITS",
+            autocompletion=layer_names,
             help="The layer's name and the channel's number; or 'LAYER:*' for all of them, 'LAYER:3,7,20-25' for some.",
         ),
     ],
@@ -32,7 +45,7 @@ def command(
     size: Annotated[int, typer.Option(min=1, help="Height and width of the picture, in pixels.")] = 128,
     steps: Annotated[int, typer.Option(min=1, help="Number of updates; Lucid's default makes 513.")] = 513,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    seed: Seed = 0,
     transforms: Annotated[
         bool, typer.Option(help="Jitter, scale and rotate the picture at each step, as Lucid does.")
     ] = True,
@@ -53,6 +66,7 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what a folder holds, instead of going on with it.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Render what maximises one channel, or each of many, as Lucid renders it by default.
 
@@ -80,7 +94,12 @@ def command(
         "seed": seed,
     }
     render = functools.partial(_render_many, sheet=sheet, batch_size=batch_size, overwrite=overwrite, device=device)
-    (render if many else _render_one)(model, units, output, size, steps, options)
+    sentence, facts = (render if many else _render_one)(model, units, output, size, steps, options)
+    print_result(
+        sentence, {"output": output, "units": units, "size": size, "steps": steps, "seed": seed, **facts}, json
+    )
+    if facts.get("unfinished"):
+        raise KeyboardInterrupt
 
 
 def _wants_folder(text: str, output: Path) -> bool:
@@ -104,7 +123,7 @@ def _refuse_folder_options(**options: Any) -> None:
         raise typer.BadParameter(f"--{name} is for folders: give a folder, or leave it out for a single picture.")
 
 
-def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> None:
+def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> Result:
     from lucid_port.optvis import param, render
     from lucid_port.optvis.objectives import parse_unit
     from lucid_port.optvis.progress import ProgressBar
@@ -125,7 +144,9 @@ def _render_one(model: Model, objective: str, output: Path, size: int, steps: in
     if not pictures:
         raise KeyboardInterrupt
     pictures.save(output)
-    typer.echo(f"{output}: {objective}, {size}x{size}, {pictures.steps} steps, objective {pictures.losses[-1]:.2f}")
+    reached = float(pictures.losses[-1])
+    sentence = f"{output}: {objective}, {size}x{size}, {pictures.steps} steps, objective {reached:.2f}"
+    return sentence, {"steps": pictures.steps, "objective": reached}
 
 
 def _render_many(
@@ -138,7 +159,7 @@ def _render_many(
     *,
     device: str | None,
     **folder_options: Any,
-) -> None:
+) -> Result:
     from lucid_port.optvis.render_many import render_many
 
     renders = render_many(
@@ -151,14 +172,17 @@ def _render_many(
         **folder_options,
         **options,
     )
+    done = {"pictures": [one.path for one in renders], "reused": renders.reused}
     if renders.interrupted:
-        typer.echo(f"{output}: {len(renders)} of {renders.asked} units; the same command goes on with the others")
-        raise KeyboardInterrupt
+        left = renders.asked - len(renders)
+        sentence = f"{output}: {len(renders)} of {renders.asked} units; the same command goes on with the others"
+        return sentence, {**done, "unfinished": left}
     place = renders[0].path if folder_options["sheet"] else output
     there = f", {renders.reused} of them were there" if renders.reused else ""
-    typer.echo(
+    sentence = (
         f"{place}: {renders.asked} unit{'s' * (renders.asked != 1)} of {units}, {size}x{size}, {steps} steps{there}"
     )
+    return sentence, {**done, "unfinished": 0}
 
 
 def _value_range(text: str | None) -> tuple[float, float] | None:

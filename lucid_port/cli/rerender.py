@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Device
+from lucid_port.cli.console import Device, Json, print_result
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
         Path | None, typer.Option("-o", "--output", metavar="PATH", help="Write it there; else it is only compared.")
     ] = None,
     device: Device = None,
+    json: Json = False,
 ) -> None:
     """Make a picture again from its recipe, and say how it compares.
 
@@ -41,10 +42,17 @@ def command(
     bar = ProgressBar(recipe.steps)
     again = recipe.render(device=place, callbacks=[bar])
     bar.close()
+    differences = list(recipe.differences(place))
+    compared = compare_pictures(picture, again) if picture.suffix.lower() == ".png" else None
+    lines = [] if compared is None else [f"{picture}: {compared}"]
     if output is not None:
         save_picture(again, output, recipe)
-        typer.echo(f"{output}: {recipe.steps} steps")
-    if picture.suffix.lower() == ".png":
-        typer.echo(f"{picture}: {compare_pictures(picture, again)}")
-    for difference in recipe.differences(place):
-        typer.echo(difference)
+        lines.insert(0, f"{output}: {recipe.steps} steps")
+    facts = {
+        "picture": picture,
+        "output": output,
+        "steps": recipe.steps,
+        "compared": compared,
+        "differences": differences,
+    }
+    print_result("\n".join([*lines, *differences]), facts, json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Device
+from lucid_port.cli.console import Device, Json, print_result
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
         Path | None, typer.Option("-o", "--output", metavar="PATH", help="The picture, or the folder for several.")
     ] = None,
     device: Device = None,
+    json: Json = False,
 ) -> None:
     """Render what a recipe file says, be it a render's or a figure's; docs/recipes.md lists its keys.
 
@@ -35,5 +36,4 @@ def command(
         paths = list(write(request, model if place is None else model.to(place), output or Path("out"), True))
     else:
         paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)])
-    for path in paths:
-        typer.echo(path)
+    print_result("\n".join(map(str, paths)), {"recipe": recipe, "files": paths}, json)

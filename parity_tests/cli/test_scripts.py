@@ -1,0 +1,202 @@
+"""What scripts and shells rely on: JSON alone on standard output, examples that parse, completion, narrow terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+import typer.main
+
+from lucid_port.cli import main
+from lucid_port.cli.app import app
+
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)
+MODEL = "TinyInceptionV1"
+SMALL = ["--size", "24", "--steps", "2"]
+RECIPE = f'model = "{MODEL}"\nunits = "mixed3a:1"\nsize = 24\nsteps = 2\noutput = "run.png"\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test works in a folder of its own, which has a recipe."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def told(capsys, *arguments):
+    """What a command writes to standard output with --json, which has to be JSON and nothing else."""
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_speaks_json(name):
+    assert "--json" in {option for one in GROUP.commands[name].params for option in one.opts}
+
+
+def test_convert(capsys, folder):
+    facts = told(capsys, "convert", MODEL, "-o", "tiny", "--check")
+    assert facts["output"] == "tiny"
+    assert facts["outputs"] == ["output", "output1", "output2"]
+    assert facts["checked"] is True
+    assert facts["layers"] > 150
+
+
+def test_export(capsys, folder):
+    pytest.importorskip("onnx")
+    assert told(capsys, "export", MODEL, "-o", "t.onnx", "--layers", "mixed3a") == {
+        "output": "t.onnx",
+        "layers": ["mixed3a"],
+    }
+
+
+def test_figure(capsys, folder):
+    facts = told(capsys, "figure", "fv-channel", "--model", MODEL, "--units", "mixed3a:1", "--steps", "2", "-o", "out")
+    assert facts["figure"] == "fv-channel"
+    assert facts["files"] == [os.path.join("out", f"fv-channel.{ending}") for ending in ("png", "html", "json")]
+
+
+@pytest.mark.parametrize("arguments", [["figure", "list"], ["layers", MODEL], ["models"], ["doctor"]])
+def test_lists(arguments, capsys):
+    rows = told(capsys, *arguments)
+    assert len(rows) > 10
+    assert len({tuple(row) for row in rows}) == 1  # every row has the same keys
+
+
+def test_parity(capsys, folder):
+    facts = told(capsys, "parity", MODEL, "--no-functions")
+    assert facts["failed"] == facts["functions"] == 0
+    assert facts["layers"] > 100
+    assert (folder / facts["output"]).is_file()
+
+
+def test_render_and_rerender(capsys, folder):
+    facts = told(capsys, "render", MODEL, "mixed3a:1", "-o", "a.png", *SMALL, "--seed", "7")
+    assert {name: facts[name] for name in ("output", "units", "size", "steps", "seed")} == {
+        "output": "a.png",
+        "units": "mixed3a:1",
+        "size": 24,
+        "steps": 2,
+        "seed": 7,
+    }
+    assert isinstance(facts["objective"], float)
+    again = told(capsys, "rerender", "a.png", "-o", "b.png")
+    assert again["compared"] == "the same, bit for bit"
+    assert again["differences"] == []
+    assert (folder / again["output"]).is_file()
+
+
+def test_render_of_many(capsys, folder):
+    facts = told(capsys, "render", MODEL, "mixed3a:1,4", "-o", "out", *SMALL)
+    assert (facts["unfinished"], facts["reused"], len(facts["pictures"])) == (0, 0, 2)
+    assert all((folder / path).is_file() for path in facts["pictures"])
+    assert told(capsys, "render", MODEL, "mixed3a:1,4", "-o", "out", *SMALL)["reused"] == 2
+
+
+def test_an_interrupted_render_says_how_much_is_left(capsys, monkeypatch):
+    from lucid_port.optvis.render_many import ManyRenders, render_many
+
+    def interrupted(*args, **kwargs):
+        found = render_many(*args, **kwargs)
+        part = ManyRenders(list(found)[:1])
+        part.asked, part.reused, part.interrupted, part.folder = 2, 0, True, found.folder
+        return part
+
+    monkeypatch.setattr("lucid_port.optvis.render_many.render_many", interrupted)
+    assert main(["render", MODEL, "mixed3a:1,4", "-o", "out", *SMALL, "--json"]) == 130
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["unfinished"] == 1
+    assert captured.err == "error: interrupted\n"
+
+
+def test_run(capsys, folder):
+    assert told(capsys, "run", "one.toml") == {"recipe": "one.toml", "files": ["run.png"]}
+    assert (folder / "run.png").is_file()
+
+
+def test_an_error_leaves_standard_output_empty(capsys):
+    assert main(["render", MODEL, "mixed9:1", "-o", "a.png", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+def examples(name):
+    text = " ".join(GROUP.commands[name].help.split())
+    return [line.strip() for line in re.split(r"(?=lucid-port )", text.partition("Example")[2])[1:]]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_command_lines(name, folder):
+    lines = examples(name)
+    assert lines
+    for line in lines:
+        program, command, *arguments = shlex.split(line.partition(";")[0].replace(" LUCID_PORT_MODELZOO=~/models", ""))
+        assert (program, command) == ("lucid-port", name)
+        (folder / "eyes.toml").touch()
+        GROUP.commands[name].make_context(name, arguments)  # raises for an option or argument that there is not
+
+
+# -- shells and terminals ---------------------------------------------------------------------------------------------
+
+
+def completed(line, word):
+    words = {"_LUCID_PORT_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(word)}
+    program = [sys.executable, "-c", "import sys; sys.argv[0] = 'lucid-port'; from lucid_port.cli import main; main()"]
+    return subprocess.run(program, env={**os.environ, **words}, capture_output=True, text=True).stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "expected"),
+    [
+        ("lucid-port re", 1, ["render", "rerender"]),
+        ("lucid-port render Tiny", 2, [MODEL]),
+        (f"lucid-port render {MODEL} mixed5", 3, ["mixed5a:", "mixed5b:"]),
+        ("lucid-port figure fv-ch", 2, ["fv-channel"]),
+        ("lucid-port render --see", 2, ["--seed"]),
+        ("lucid-port layers ./no-such-model", 2, []),
+    ],
+)
+def test_completion(line, word, expected):
+    assert completed(line, word) == expected
+
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-8]|9[0-7])[0-9;]*m")
+
+
+def test_narrow_terminals_wrap(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["layers", MODEL, "--grep", "mixed3a_3x3"]) == 0
+    shown = STYLE.sub("", capsys.readouterr().out)
+    assert max(map(len, shown.splitlines())) <= 40
+    assert "k_pre_relu" in shown  # the end of a long name, folded rather than cut
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("NO_COLOR", False), ("LUCID_PORT_NOTHING", True)])
+def test_no_color(variable, coloured, capsys, monkeypatch):
+    from lucid_port.cli import console
+
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm-256color", variable: "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(console, "PROGRESS_AFTER", 0.0)
+    with console.progress_bar() as report:
+        report("reading", 0.5)
+        time.sleep(0.3)
+    assert bool(COLOUR.search(capsys.readouterr().err)) is coloured
