@@ -9,15 +9,18 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor
 
 from converters.errors import InputSizeError
 from converters.functional import from_tensorflow_order, to_tensorflow_order
 from converters.graphdef import Source, parse_graphdef, read_graph
 from converters.model import ConvertedModel
+from converters.placeholders import placeholder_values
 from converters.references import (
     GradientReference,
     InputReference,
@@ -27,7 +30,7 @@ from converters.references import (
     read_references,
 )
 from converters.tensorflow_process import oracle_job, run_oracle
-from converters.writer import write_graph_def
+from converters.writer import GraphWriter, write_graph_def
 
 # Float32 on a CPU: the two libraries add the same numbers in different orders, which measures up to 2e-6 of a layer's
 # maximum in these networks; a wrong formula, padding or order shows at 1e-3 and more.
@@ -203,7 +206,11 @@ def model_input(model: ConvertedModel, image: np.ndarray) -> Tensor:
 
 
 def make_references(
-    source: Source, input_name: str, recipes: Mapping[str, Recipe], python: str | Path = sys.executable
+    source: Source,
+    input_name: str,
+    recipes: Mapping[str, Recipe],
+    python: str | Path = sys.executable,
+    constants: Mapping[str, Any] | None = None,
 ) -> References:
     """Makes references of any graph on the fly, by running it in TensorFlow in a process of its own.
 
@@ -212,15 +219,18 @@ def make_references(
         input_name: its placeholder.
         recipes: inputs by name, such as `default_recipes` gives.
         python: a Python that has TensorFlow.
+        constants: values for other placeholders, as for `converters.convert`.
 
     Returns:
         The references, in memory.
 
     Raises:
         OracleError: TensorFlow's process failed.
-        GraphError: the source is not a frozen graph.
+        GraphError: the source is not a frozen graph, or has no such placeholders.
     """
-    graph_def = parse_graphdef(source)
+    graph_def = _with_constants(parse_graphdef(source), constants or {}, input_name)
+    fingerprint = read_graph(graph_def).fingerprint()
+    graph_def = _of_any_size(graph_def, input_name)
     title = str(source) if isinstance(source, (str, os.PathLike)) else "a graph"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -229,7 +239,6 @@ def make_references(
         jobs = [oracle_job(path, inputs, (input_name, key), folder / f"{key}.npz") for key in recipes]
         run_oracle(python, jobs, folder)
         writer = ReferenceWriter(folder / "references")
-        fingerprint = read_graph(graph_def).fingerprint()
         for key, recipe in recipes.items():
             with np.load(folder / f"{key}.npz") as result:
                 writer.add("graph", fingerprint, title, key, recipe, result, f"{key}.npz")
@@ -240,15 +249,48 @@ def make_references(
     return references
 
 
-def default_recipes(low: Sequence[float], high: Sequence[float], channels: int = 3) -> dict[str, Recipe]:
+def _with_constants(graph_def: GraphDef, constants: Mapping[str, Any], image: str) -> GraphDef:
+    """A graph with constants in the place of some placeholders: the one that `converters.convert` makes of it, too."""
+    values = placeholder_values(read_graph(graph_def), constants, image)
+    if not values:
+        return graph_def
+    writer = GraphWriter()
+    for name, value in values.items():
+        writer.const(name, value, value.dtype)
+    made = writer.graph_def()
+    made.node.extend(node for node in graph_def.node if node.name not in values)
+    made.library.CopyFrom(graph_def.library)
+    made.versions.CopyFrom(graph_def.versions)
+    return made
+
+
+def _of_any_size(graph_def: GraphDef, image: str) -> GraphDef:
+    """A graph whose image may have any height and width, as in a converted model."""
+    opened = GraphDef()
+    opened.CopyFrom(graph_def)
+    for node in opened.node:
+        shape = node.attr["shape"].shape if node.name == image and "shape" in node.attr else None
+        if shape is not None and len(shape.dim) == 4:
+            for dim in shape.dim:
+                dim.size = -1
+        node.attr.pop("_output_shapes", None)  # what was known of a fixed size
+    return opened
+
+
+def default_recipes(
+    low: Sequence[float], high: Sequence[float], channels: int = 3, stated: tuple[int, int] | None = None
+) -> dict[str, Recipe]:
     """Inputs that between them meet every kind of padding: even, odd and non-square.
 
     Args:
         low: least value of the input, or of each of its channels.
         high: greatest value.
         channels: how many channels the input has.
+        stated: height and width that the model says it was trained on: those, too.
     """
     sizes = {"224": (1, 224, 224), "225": (1, 225, 225), "97x161": (2, 97, 161)}
+    if stated is not None and (1, *stated) not in sizes.values():
+        sizes[f"{stated[0]}x{stated[1]}"] = (1, *stated)
     return {
         name: Recipe("texture", (*size, channels), tuple(low), tuple(high), seed=index)
         for index, (name, size) in enumerate(sizes.items())

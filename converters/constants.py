@@ -7,6 +7,7 @@ import numpy as np
 from converters.errors import GraphError
 from converters.evaluate import EVALUATORS, NotKnownError, evaluate
 from converters.graph import Graph, Node, Output
+from converters.placeholders import PLACEHOLDER, how_to_set
 
 # What evaluating may make in all, beside the file's own constants: enough for the largest network's weights.
 MAX_MADE_BYTES = 2**30
@@ -52,6 +53,11 @@ class Constants:
     def _outputs(self, node: Node) -> tuple[np.ndarray, ...]:
         if node.constant is not None:
             return (_without_nan(node, node.constant()),)
+        if node.op == PLACEHOLDER:
+            raise GraphError(
+                f"Placeholder {node.name!r} ({node.attrs.get('dtype')}) is a second input of the graph, and a model "
+                f"takes one image: {how_to_set([node.name])}."
+            )
         if node.op not in EVALUATORS or (not node.inputs):
             raise GraphError(
                 f"Node {node.name!r} ({node.op}) is neither reached by the input nor a constant: "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from converters.graph import Graph
 from converters.graphdef import Source, read_file, read_graph
 from converters.lower import Tensors, infer_metadata, lower
 from converters.model import ConvertedModel, State
+from converters.placeholders import set_placeholders
 from converters.program import Metadata, Program
 from converters.progress import Progress, silent
 
@@ -24,6 +27,7 @@ def convert(
     input_name: str | None = None,
     metadata: Metadata | None = None,
     fold: bool = False,
+    constants: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> ConvertedModel:
     """Converts a frozen TensorFlow graph.
@@ -35,6 +39,7 @@ def convert(
             `lucid_metadata_json` node says, where it has one.
         fold: whether evaluations fold batch norms into the convolutions before them, where nobody asks for what lies
             between. Values then differ by rounding.
+        constants: name of a placeholder that is not the image -> its value, such as {"is_training": False}.
         progress: told how far it has come.
 
     Returns:
@@ -52,6 +57,8 @@ def convert(
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else "The data"
     sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else None
     graph = data if isinstance(data, Graph) else read_graph(data, name)
+    if constants is not None:
+        graph = set_placeholders(graph, constants, input_name if metadata is None else metadata.input_name)
     program, state = _lower(graph, input_name, metadata, progress)
     del data
     program = program.from_source(sha256) if sha256 else program

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ def freeze_checkpoint(
     *,
     input_name: str | None = None,
     outputs: Sequence[str] | None = None,
+    constants: Iterable[str] = (),
     tensorflow_python: str | os.PathLike[str] | None = None,
 ) -> Frozen:
     """Freezes a checkpoint of TensorFlow 1 with its meta graph.
@@ -106,6 +107,7 @@ def freeze_checkpoint(
         input_name: the image placeholder, where the graph has several that may be it.
         outputs: the nodes to keep, with all that they need. Otherwise all that nobody reads and that depend on the
             image, and on no labels and no loss.
+        constants: names of placeholders that are to have a constant value: they are neither images nor labels.
         tensorflow_python: a Python that has TensorFlow; otherwise the one that `LUCID_PORT_TENSORFLOW` names, the kept
             reference environment, or this Python.
 
@@ -123,7 +125,9 @@ def freeze_checkpoint(
             f"{meta} has no weights: the checkpoint ({prefix.name}.index, {prefix.name}.data-...) has to lie beside it."
         )
     job = {"kind": "checkpoint", "checkpoint": str(prefix.absolute())}
-    return _freeze(meta, job, input_name=input_name, outputs=outputs, tensorflow_python=tensorflow_python)
+    return _freeze(
+        meta, job, input_name=input_name, outputs=outputs, constants=constants, tensorflow_python=tensorflow_python
+    )
 
 
 def _freeze(
@@ -134,6 +138,7 @@ def _freeze(
     outputs: Sequence[str] | None = None,
     signature: str | None = None,
     tags: Sequence[str] | None = None,
+    constants: Iterable[str] = (),
     tensorflow_python: str | os.PathLike[str] | None = None,
 ) -> Frozen:
     python = _require_tensorflow(path, tensorflow_python)
@@ -141,6 +146,7 @@ def _freeze(
         files = {key: Path(name) / key for key in ("graph", "reply", "job")}
         job |= {"path": str(path.absolute()), "input": input_name, "signature": signature}
         job |= {"outputs": list(outputs or []), "tags": list(tags or [])}
+        job |= {"constants": [name.removesuffix(":0") for name in constants]}
         job |= {"graph": str(files["graph"]), "reply": str(files["reply"])}
         files["job"].write_text(json.dumps(job), encoding="utf-8")
         run = run_script(python, SCRIPT, files["job"])

@@ -125,7 +125,8 @@ def read_graph(source: Source, name: str = "The data") -> Graph:
     if variables:
         raise GraphError(
             f"The graph has {len(variables)} unfrozen variables ({variables[0]!r} is one): its weights are in a "
-            "checkpoint. Freeze it first, with TensorFlow's graph_util.convert_variables_to_constants."
+            "checkpoint. Give the checkpoint's .meta file or the SavedModel's folder instead, which are frozen here, "
+            "or freeze it with TensorFlow's graph_util.convert_variables_to_constants."
         )
     graph = Graph(_node(node_def, contents.get(node_def.name)) for node_def in graph_def.node)
     apart = (node_def for node_def in graph_def.node if node_def.name not in contents)

@@ -16,6 +16,8 @@ from converters.graph import NCHW, NHWC, Graph, Node, Output
 from converters.intervals import Interval
 from converters.ops import Call, Operation, Read, Value, lookup, registered_ops
 from converters.ops.registry import image
+from converters.placeholders import OPS as PLACEHOLDERS
+from converters.placeholders import image_placeholders, stated_shape
 from converters.program import Metadata, Program, Step, module_names
 from converters.simplify import OPS, require_decided, simplify
 from converters.single_image import with_batch
@@ -182,7 +184,7 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
         UnsupportedOpsError: names every op that the registry lacks, and its nodes.
         GraphError: the input is not an image, or an op's inputs or attributes make no sense.
     """
-    fingerprint = graph.fingerprint()
+    fingerprint, whole = graph.fingerprint(), graph
     graph = with_batch(simplify(graph, graph[metadata.input_name].name), metadata.input_name)
     entry = graph[metadata.input_name]
     reached = list(_reached(graph, entry.name))
@@ -196,11 +198,14 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
     if not lowering.steps:
         raise GraphError(f"Nothing in the graph reads its input {entry.name!r}.")
     read = {source.node for step in lowering.steps.values() for source in step.inputs}
-    outputs = tuple(name for name in lowering.steps if name not in read)
+    unread = tuple(name for name in lowering.steps if name not in read)
+    by_dead = {source.node for name, node in whole.nodes.items() if name not in graph.nodes for source in node.inputs}
+    outputs = tuple(name for name in unread if name not in by_dead) or unread
     _add_pre_relu_concats(lowering)
     names = module_names(lowering.steps)
     steps = tuple(replace(step, module=names[step.name]) for step in lowering.steps.values())
     channels = value.channels or _wanted_channels(steps, entry.name)
+    metadata = _with_image_shape(metadata, channels, entry, layout)
     program = Program(metadata, channels, steps, outputs, fingerprint, input_layout=layout)
     return program, lowering.tensors
 
@@ -252,7 +257,7 @@ def _input_layout(graph: Graph, reached: Sequence[str]) -> str:
 
 def _input_shape(entry: Node, layout: str) -> tuple[int | None, ...]:
     """The input's shape with height and width left open, as Lucid leaves them."""
-    shape = entry.attrs.get("shape") if entry.op.startswith("Placeholder") else None
+    shape = entry.attrs.get("shape") if entry.op in PLACEHOLDERS else None
     if not shape:  # absent, unknown, or the empty shape that old versions wrote for "unknown"
         return (None, None, None, None)
     if not isinstance(shape, tuple) or len(shape) != 4 or any(isinstance(size, (str, float)) for size in shape):
@@ -261,6 +266,15 @@ def _input_shape(entry: Node, layout: str) -> tuple[int | None, ...]:
             " or (batch, channels, height, width)."
         )
     return image(shape[1] if layout == NCHW else shape[3], layout)
+
+
+def _with_image_shape(metadata: Metadata, channels: int | None, entry: Node, layout: str) -> Metadata:
+    """Metadata with the size of image that the input's placeholder states, where nothing else says it."""
+    shape = (stated_shape(entry) or ()) if entry.op in PLACEHOLDERS else ()
+    height, width = (shape[2:] if layout == NCHW else shape[1:3]) if len(shape) == 4 else (None, None)
+    if metadata.image_shape is not None or not (height and width):
+        return metadata
+    return replace(metadata, image_shape=(height, width, channels))
 
 
 def _lower_node(lowering: _Lowering, node: Node) -> None:
@@ -364,7 +378,7 @@ def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
         raise GraphError(f"The input's name is text, not {input_name!r}.")
     if input_name is not None:
         return Metadata(graph[input_name].name)
-    placeholders = _image_placeholders(graph)
+    placeholders = image_placeholders(graph)
     if len(placeholders) == 1:
         return Metadata(placeholders[0])
     if not placeholders:
@@ -372,20 +386,10 @@ def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
             "The graph has no input: no node of it is a Placeholder. Name the input with input_name (--input-name)."
         )
     raise GraphError(
-        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name one with input_name "
-        "(--input-name)."
+        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name the image's with input_name "
+        "(--input-name); where another one is a number that is always the same, give it with constants "
+        "(--set NAME=VALUE)."
     )
-
-
-def _image_placeholders(graph: Graph) -> list[str]:
-    """Names of the placeholders that may be the image: those of numbers, or, where there are none, with a default."""
-    for op in ("Placeholder", "PlaceholderWithDefault"):
-        found = [node for node in graph.nodes.values() if node.op == op and node.attrs.get("dtype") != "bool"]
-        if op != "Placeholder":
-            found = [node for node in found if len(node.attrs.get("shape") or ()) == 4]
-        if found:
-            return [node.name for node in found]
-    return []
 
 
 def _lucid_metadata(graph: Graph) -> Metadata | None:

@@ -24,6 +24,7 @@ from converters.fusion import (
     other_functions,
 )
 from converters.graph import NHWC, Output
+from converters.inputs import check_images
 from converters.layers import LocalResponseNorm
 from converters.program import Metadata, Program, Step
 from converters.selection import Selected, selected_channels, take
@@ -169,7 +170,7 @@ class ConvertedModel(nn.Module):
             ValueError: `x` is not a batch of images with the input's number of channels.
         """
         names = [names] if isinstance(names, str) else list(names)
-        self._check_input(x)
+        check_images(x, self.program.input_channels)
         functions = tuple((instead or {}).items())
         selected = tuple((self.layers[name].name, tuple(wanted)) for name, wanted in (channels or {}).items())
         graph, alone = self._subgraph_to_run(names, functions, selected)
@@ -250,17 +251,6 @@ class ConvertedModel(nn.Module):
                 values.update((Output(step.name, index), part) for index, part in enumerate(parts))
         graph.output(tuple(values.get(Output(name)) or values[Output.parse(name)] for name in names))
         return fx.GraphModule(modules, graph, "ConvertedGraph")
-
-    def _check_input(self, x: Tensor) -> None:
-        channels = self.program.input_channels
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"The input is {kind}; the model reads a tensor of floating point numbers.")
-        if x.dim() != 4 or (channels is not None and x.shape[1] != channels):
-            wanted = channels if channels is not None else "channels"
-            raise ValueError(
-                f"The input has shape {list(x.shape)}; the model reads a batch of images, (N, {wanted}, H, W)."
-            )
 
     def save(self, folder: Any, *, overwrite: bool = False, standalone: bool = False) -> None:
         """Writes the model as safetensors and JSON; see `storage.save`."""

@@ -9,7 +9,7 @@ jobs.json holds `{"jobs": [job, ...]}`, each job an object with
     graph       path of a frozen GraphDef
     input       path of an .npz file
     feeds       {placeholder's name: key in that file}; arrays are in TensorFlow's order (NHWC)
-    fetches     "all" (every node that depends on a placeholder), or a list of node names
+    fetches     "all" (every node that depends on what is fed and that runs), or a list of node names
     pre_relu    true: also the concatenations `<module>_pre_relu` that Lucid adds after import
     gradients   [[layer, channel], ...]: d mean(layer[..., channel]) / d (the only placeholder)
     draws       how many times to recompute every gradient with the input moved by one unit in the last place
@@ -66,7 +66,7 @@ def run_job(job):
     with graph.as_default(), new_session(graph) as session:
         tf.import_graph_def(read_graph_def(job["graph"]), name="")
         added = add_pre_relu_concats(graph) if job.get("pre_relu") else {}
-        names = computed_names(graph) if job["fetches"] == "all" else list(job["fetches"])
+        names = computed_names(session, feeds) if job["fetches"] == "all" else list(job["fetches"])
         names = list(dict.fromkeys(names + list(added)))
         tensors = {name: added[name] if name in added else first_output(graph, name) for name in names}
         tensors = {name: tensor for name, tensor in tensors.items() if tensor.dtype == tf.float32}
@@ -106,17 +106,32 @@ def first_output(graph, name):
     return graph.get_operation_by_name(name).outputs[0]
 
 
-def computed_names(graph):
-    """Names of all nodes that depend on a placeholder, other than placeholders."""
-    dependent = set()
+def computed_names(session, feeds):
+    """Names of all nodes that depend on what is fed, and whose first output has a value."""
+    dependent, dead = set(feeds), dead_outputs(session)
     names = []
-    for op in graph.get_operations():  # always in an order in which inputs come first
-        if op.type == "Placeholder":
+    for op in session.graph.get_operations():  # always in an order in which inputs come first
+        if op.name not in feeds and any(tensor.op.name in dependent for tensor in op.inputs):
             dependent.add(op.name)
-        elif any(tensor.op.name in dependent for tensor in op.inputs):
-            dependent.add(op.name)
-            names.append(op.name)
+            if op.outputs and op.outputs[0].name not in dead:
+                names.append(op.name)
     return names
+
+
+def dead_outputs(session):
+    """Names of the outputs that have no value: they lie behind the side of a Switch that is not taken."""
+    dead = set()
+    for op in session.graph.get_operations():
+        inputs = [tensor.name in dead for tensor in op.inputs]
+        if any(inputs) and (op.type != "Merge" or all(inputs)):
+            dead.update(tensor.name for tensor in op.outputs)
+        elif op.type == "Switch":
+            try:
+                taken = session.run(op.inputs[1])
+            except tf.errors.InvalidArgumentError:  # it depends on what is fed
+                continue
+            dead.add(op.outputs[0 if taken else 1].name)
+    return dead
 
 
 def add_pre_relu_concats(graph):

@@ -10,10 +10,10 @@ import numpy as np
 from converters.constants import Constants
 from converters.errors import GraphError
 from converters.graph import Graph, Node, Output
+from converters.placeholders import WITH_DEFAULT, how_to_set, placeholders_behind
 
-OPS = frozenset({"Switch", "Merge", "PlaceholderWithDefault", "IdentityN"})
+OPS = frozenset({"Switch", "Merge", WITH_DEFAULT, "IdentityN"})
 SWITCH, MERGE = "Switch", "Merge"
-DEFAULTS = "PlaceholderWithDefault"
 SEVERAL = "IdentityN"
 
 
@@ -29,7 +29,7 @@ def simplify(graph: Graph, entry: str) -> Graph:
         graph: a frozen graph.
         entry: name of the input.
     """
-    if not any(node.op == SWITCH or node.op in (DEFAULTS, SEVERAL) for node in graph.nodes.values()):
+    if not any(node.op == SWITCH or node.op in (WITH_DEFAULT, SEVERAL) for node in graph.nodes.values()):
         return graph
     return Graph(_Simplifier(graph, entry).nodes())
 
@@ -42,9 +42,11 @@ def require_decided(graph: Graph, names: Iterable[str]) -> None:
     """
     for node in (graph.nodes[name] for name in names):
         if node.op in (SWITCH, MERGE):
+            behind = placeholders_behind(graph, node.inputs[-1].node) if node.op == SWITCH else []
+            what_to_do = f"{how_to_set(behind)}, or freeze" if behind else "freeze"
             raise GraphError(
-                f"Node {node.name!r} ({node.op}) depends on {node.inputs[-1]}, which is no constant: only branches "
-                "that a constant decides convert, so freeze the graph with it set (such as is_training to false)."
+                f"Node {node.name!r} ({node.op}) depends on {node.inputs[-1]}, which is no constant, and only branches "
+                f"that a constant decides convert: {what_to_do} the graph with it set (such as is_training to false)."
             )
 
 
@@ -71,7 +73,7 @@ class _Simplifier:
             return None
         if node.op == MERGE and len(live) == 1:
             return replace(node, op="Identity", inputs=live)
-        if node.op == DEFAULTS:
+        if node.op == WITH_DEFAULT:
             return replace(node, op="Identity", inputs=inputs)
         if node.op == SEVERAL:
             self.instead.update((Output(node.name, index), source) for index, source in enumerate(inputs) if index)

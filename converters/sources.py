@@ -12,7 +12,7 @@ from torch import Tensor
 
 from converters import freeze, storage
 from converters.conversion import convert
-from converters.errors import GraphError
+from converters.errors import GraphError, nearest_names
 from converters.model import LayerInfo
 from converters.program import Metadata
 from converters.progress import Progress, silent
@@ -41,6 +41,7 @@ class Options:
     input_name: str | None = None
     metadata: Metadata | None = None
     fold: bool | None = None
+    constants: Mapping[str, Any] | None = None
     outputs: Sequence[str] | None = None
     signature: str | None = None
     tags: Sequence[str] | None = None
@@ -87,6 +88,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Any:
             input_name: the input, where there are several;
             metadata: what the model wants to be fed (`Metadata`), unless a saved folder says so;
             fold: of a graph of TensorFlow, whether evaluations fold batch norms into convolutions (see `convert`);
+            constants: of a graph of TensorFlow, values for placeholders that are not the image (see `convert`);
             outputs: of a checkpoint or a SavedModel, the nodes to keep, with all that they need;
             signature, tags: which of a SavedModel's signatures and graphs;
             tensorflow_python: a Python that has TensorFlow, for the freezing of checkpoints and SavedModels;
@@ -105,13 +107,36 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Any:
         GraphError: the path holds nothing that can be read; the sentence says what can, or what is wrong.
         TensorFlowMissingError: the weights lie apart from the graph, and there is no TensorFlow to freeze them.
     """
-    told = Options(**options)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"A source is a path, not {type(path).__name__}.")
     place = Path(path)
     kind = kind_of(place)
-    refused = sorted(set(told.given()) - kind.options - {"metadata", "progress"})
-    if refused:
-        raise ValueError(f"{path} is {kind.name}, which takes no {refused[0]}.")
+    told = take_options(f"{path} is {kind.name}, which", kind.options, options)
     return kind.read(place, told)
+
+
+def take_options(subject: str, taken: frozenset[str], options: Mapping[str, Any]) -> Options:
+    """Options, checked to be some that a source takes.
+
+    Args:
+        subject: the source, as the beginning of a sentence that goes on with "takes no ...".
+        taken: names of those that it takes, besides the metadata and the progress.
+        options: as for `open_source`.
+
+    Raises:
+        ValueError: one is given that the source does not take.
+        TypeError: there is no such option.
+    """
+    known = {f.name for f in fields(Options)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        hint = nearest_names(unknown[0], known)
+        raise TypeError(f"There is no option {unknown[0]!r} for the reading of a network.{hint}")
+    told = Options(**options)
+    refused = sorted(set(told.given()) - taken - {"metadata", "progress"})
+    if refused:
+        raise ValueError(f"{subject} takes no {refused[0]}.")
+    return told
 
 
 def kind_of(path: Path) -> Kind:
@@ -157,7 +182,7 @@ def _exists(path: Path) -> bool:
 
 
 def _read_frozen(path: Path, options: Options) -> Any:
-    return convert(path, **options.some("input_name", "metadata", "fold", "progress"))
+    return convert(path, **options.some(*CONVERTING, "metadata", "progress"))
 
 
 def _read_saved(path: Path, options: Options) -> Any:
@@ -166,21 +191,21 @@ def _read_saved(path: Path, options: Options) -> Any:
 
 def _read_saved_model(path: Path, options: Options) -> Any:
     (options.progress or silent)("freezing in TensorFlow", None)
-    told = options.some("input_name", "outputs", "signature", "tags", "tensorflow_python")
+    told = options.some("input_name", "outputs", "signature", "tags", "constants", "tensorflow_python")
     return _convert_frozen(freeze.freeze_saved_model(path, **told), options)
 
 
 def _read_checkpoint(path: Path, options: Options) -> Any:
     (options.progress or silent)("freezing in TensorFlow", None)
     path = _meta_file(path) or path
-    told = options.some("input_name", "outputs", "tensorflow_python")
+    told = options.some("input_name", "outputs", "constants", "tensorflow_python")
     return _convert_frozen(freeze.freeze_checkpoint(path, **told), options)
 
 
 def _convert_frozen(frozen: freeze.Frozen, options: Options) -> Any:
     if options.keep_pb is not None:
         freeze.keep(frozen, options.keep_pb)
-    told = options.some("input_name", "metadata", "fold", "progress")
+    told = options.some(*CONVERTING, "metadata", "progress")
     return convert(frozen.data, **{"input_name": frozen.input_name, **told})
 
 
@@ -205,9 +230,13 @@ def _read_onnx(path: Path, options: Options) -> Any:
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
 
-FREEZING = frozenset({"input_name", "fold", "outputs", "tensorflow_python", "keep_pb"})
+CONVERTING = frozenset({"input_name", "fold", "constants"})
+FREEZING = CONVERTING | {"outputs", "tensorflow_python", "keep_pb"}
 FROZEN_SUFFIXES = (".pb", ".graphdef", "")
-NODE_TAG = b"\x0a"  # how a GraphDef begins that has a node
+# How files begin, whatever they are called.
+NODE_TAG = b"\x0a"  # a GraphDef that has a node; no ONNX file
+ONNX_TAG = b"\x08"  # an ONNX file: the version of its form; no GraphDef
+SAVED_MODEL_START = b"\x08\x01\x12"  # a SavedModel's file: version 1, and a graph
 
 
 def _is_saved(path: Path) -> bool:
@@ -226,12 +255,30 @@ def _is_checkpoint(path: Path) -> bool:
 
 def _is_frozen(path: Path) -> bool:
     """Whether a file may be a GraphDef: by its name, or, where that says nothing, by its first byte."""
-    if not path.is_file() or path.suffix.lower() in FROZEN_SUFFIXES:
-        return path.is_file()
-    if _known_suffix(path) is not None:
+    if not path.is_file() or _is_saved_model_file(path):
         return False
+    if path.suffix.lower() in FROZEN_SUFFIXES:
+        return True
+    return _known_suffix(path) is None and _start(path).startswith(NODE_TAG)
+
+
+def _is_onnx(path: Path) -> bool:
+    """Whether a file may be ONNX: by its first byte, where its name is that of an ONNX file or of a frozen graph."""
+    if not path.is_file():
+        return False
+    if path.suffix.lower() == ".onnx":
+        return not _start(path).startswith(NODE_TAG)
+    begins_so = _start(path).startswith(ONNX_TAG) and not _is_saved_model_file(path)
+    return begins_so and path.suffix.lower() in FROZEN_SUFFIXES
+
+
+def _is_saved_model_file(path: Path) -> bool:
+    return path.is_file() and _start(path) == SAVED_MODEL_START
+
+
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(1) == NODE_TAG
+        return file.read(len(SAVED_MODEL_START))
 
 
 KINDS: tuple[Kind, ...] = (
@@ -251,11 +298,11 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "an ONNX file (.onnx)",
-        lambda path: path.suffix.lower() == ".onnx",
+        _is_onnx,
         _read_onnx,
         frozenset({"input_name", "layout"}),
     ),
-    Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, frozenset({"input_name", "fold"})),
+    Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, CONVERTING),
 )
 
 SUFFIXES = (".pb", freeze.META, ".onnx", ".caffemodel", ".prototxt", ".json")
@@ -299,5 +346,7 @@ def _advice(path: Path) -> str:
     """What a path is that no reader takes, and what to do with it."""
     if path.is_dir():
         return "a folder that holds no model."
+    if _is_saved_model_file(path):
+        return "a SavedModel's file under another name: call it saved_model.pb, beside its folder variables."
     suffix = _known_suffix(path)
     return "no file that is known here." if suffix is None else ADVICE[suffix]

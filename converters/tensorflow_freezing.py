@@ -13,6 +13,7 @@ The job is an object with
     outputs     optional: names of the nodes to keep, with all that they need
     signature   optional: of a SavedModel
     tags        optional: of a SavedModel
+    constants   optional: names of placeholders that will have a constant value
     graph       file to write the frozen graph to
     reply       file to write the answer to
 
@@ -99,9 +100,9 @@ def saved_model(job):
     graph = tf.Graph()
     with graph.as_default(), tf.Session(graph=graph) as session:
         tf.saved_model.load(session, list(meta.meta_info_def.tags), job["path"])
-        entry = job.get("input") or signature_input(signature)
+        entry = job.get("input") or signature_input(signature, job)
         stated = signature_outputs(signature) if signature is not None else []
-        outputs = job.get("outputs") or stated or guess_outputs(graph, entry)
+        outputs = job.get("outputs") or stated or guess_outputs(graph, entry, job)
         return freeze_session(session, job, entry, outputs)
 
 
@@ -143,7 +144,8 @@ def choose_signature(meta, name):
         name = next(iter(found)) if len(found) == 1 else SERVING_SIGNATURE
     if name not in found:
         there = ", ".join(found) or "(none)"
-        raise Refusal("The SavedModel has the signatures %s: name one with signature (--signature)." % there)
+        lacks = "" if name == SERVING_SIGNATURE else " and none called %r" % str(name)
+        raise Refusal("The SavedModel has the signatures %s%s: name one with signature (--signature)." % (there, lacks))
     return name, found[name]
 
 
@@ -155,12 +157,14 @@ def calls_functions(meta, signature):
     return any(ops.get(node_of(info.name)) in CALLS for info in signature.outputs.values())
 
 
-def signature_input(signature):
+def signature_input(signature, job):
     """Name of a signature's image: its only input that can be one."""
     if signature is None:
         return None
-    images = [info for info in signature.inputs.values() if is_image(tf.as_dtype(info.dtype), info.tensor_shape)]
-    return node_of(images[0].name) if len(images) == 1 else None
+    infos = [info for info in signature.inputs.values() if node_of(info.name) not in job.get("constants", ())]
+    images = [info for info in infos if is_image(tf.as_dtype(info.dtype), info.tensor_shape)]
+    sure = [info for info in images if len(info.tensor_shape.dim) == 4] or images
+    return node_of(sure[0].name) if len(sure) == 1 else None
 
 
 def is_image(dtype, shape):
@@ -220,10 +224,11 @@ def checkpoint(job):
     graph = tf.Graph()
     with graph.as_default(), tf.Session(graph=graph) as session:
         saver = tf.train.import_meta_graph(job["path"], clear_devices=True)
-        outputs = job.get("outputs") or guess_outputs(graph, job.get("input"))
+        entry = job.get("input") or image_placeholder(graph, job)
+        outputs = job.get("outputs") or guess_outputs(graph, entry, job)
         check_nodes(outputs, {op.name for op in graph.get_operations()})
         restore(session, job["checkpoint"], outputs, saver)
-        return freeze_session(session, job, job.get("input") or image_placeholder(graph), outputs)
+        return freeze_session(session, job, entry, outputs)
 
 
 def restore(session, prefix, outputs, saver):
@@ -268,9 +273,10 @@ def check_nodes(names, there):
         raise Refusal("The graph has no node called %r, which was named as an output." % str(missing[0]))
 
 
-def image_placeholder(graph):
+def image_placeholder(graph, job):
     """Name of the only placeholder that may take images."""
     placeholders = [op for op in graph.get_operations() if op.type in ("Placeholder", "PlaceholderWithDefault")]
+    placeholders = [op for op in placeholders if op.name not in job.get("constants", ())]
     images = [op for op in placeholders if is_image(op.outputs[0].dtype, op.outputs[0].shape.as_proto())]
     sure = [op for op in images if op.outputs[0].shape.ndims == 4] or images
     if len(sure) != 1:
@@ -279,20 +285,20 @@ def image_placeholder(graph):
     return sure[0].name
 
 
-def guess_outputs(graph, entry):
+def guess_outputs(graph, entry, job):
     """The results of a network: what nobody reads that depends on the image, and on no label and no loss.
 
     What the training adds is left out: gradients, updates of variables and what only they read, and all that is no
     real number, such as summaries and the numbers of classes.
     """
-    entry = entry or image_placeholder(graph)
+    entry = entry or image_placeholder(graph, job)
     check_nodes([entry], {op.name for op in graph.get_operations()})
     image, loss, update = {entry}, set(), set()
     for op in graph.get_operations():  # always in an order in which inputs come first, loops apart
         sources = {tensor.op.name for tensor in op.inputs}
         if is_update(op) or sources & update:
             update.add(op.name)
-        if is_label(op, entry) or op.type in LOSSES or sources & loss:
+        if is_label(op, [entry] + job.get("constants", [])) or op.type in LOSSES or sources & loss:
             loss.add(op.name)
         if sources & image:
             image.add(op.name)
@@ -315,9 +321,9 @@ def is_update(op):
     return bool(UPDATES.match(op.type)) or "gradients" in op.name.split("/")
 
 
-def is_label(op, entry):
-    """Whether an op is a placeholder of labels: not the image, and more than one number, or a whole one."""
-    if op.type != "Placeholder" or op.name == entry:
+def is_label(op, known):
+    """Whether an op is a placeholder of labels: not the image, no constant, and more than one number, or a whole one."""
+    if op.type != "Placeholder" or op.name in known:
         return False
     tensor = op.outputs[0]
     return tensor.dtype.is_integer or (tensor.shape.ndims or 0) > 0

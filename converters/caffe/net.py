@@ -250,11 +250,17 @@ def _connect(message: Any, layers: Sequence[Layer]) -> tuple[list[Entry], list[N
     return entries, nodes, losses
 
 
+_STATE_INPUT = (
+    "Where that is the image, give a prototxt (--prototxt) that begins with it, as in "
+    'input: "data" input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }.'
+)
+
+
 def _made(made: Mapping[str, Output], layer: Layer, bottom: str) -> Output:
     if bottom not in made:
         raise GraphError(
             f"Layer {layer.name!r} ({layer.type}) reads {bottom!r}, which no layer before it makes: the definition is "
-            f"cut short, or out of order.{nearest_names(bottom, made)}"
+            f"cut short, out of order, or leaves its input out.{nearest_names(bottom, made) or ' ' + _STATE_INPUT}"
         )
     return made[bottom]
 
@@ -316,7 +322,9 @@ def _one_entry(read: Sequence[Entry], entries: Sequence[Entry], input_name: str 
     if len(read) == 1:
         return read[0]
     if not read:
-        raise GraphError("The network has no input that a layer reads: its definition is cut short.")
+        raise GraphError(
+            f"The network has no input that a layer reads: its definition is cut short or leaves it out. {_STATE_INPUT}"
+        )
     names = ", ".join(entry.name for entry in read[:5])
     raise GraphError(f"The network has {len(read)} inputs ({names}): name one with input_name.")
 

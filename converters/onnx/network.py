@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from converters.errors import InputSizeError
 from converters.fusion import Function
+from converters.inputs import check_images
 from converters.model import Layers
 from converters.program import Metadata
 from converters.traced import TracedNetwork
@@ -55,7 +56,7 @@ class OnnxNetwork(TracedNetwork):
             InputSizeError: a layer cannot be computed at this input size; the error names it.
             ValueError: `x` is not a batch of images with the input's number of channels.
         """
-        self._check_input(x)
+        check_images(x, next(iter(self.layers.values())).channels)
         if torch.compiler.is_compiling():
             return super().activations(x, names, instead)
         try:
@@ -82,17 +83,6 @@ class OnnxNetwork(TracedNetwork):
             size = "x".join(str(length) for length in x.shape[-2:])
             reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
             raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {size}: {reason}.") from error
-
-    def _check_input(self, x: Tensor) -> None:
-        channels = next(iter(self.layers.values())).channels
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"The input is {kind}; the network reads a tensor of floating point numbers.")
-        if x.dim() != 4 or (channels is not None and x.shape[1] != channels):
-            wanted = channels if channels is not None else "channels"
-            raise ValueError(
-                f"The input has shape {list(x.shape)}; the network reads a batch of images, (N, {wanted}, H, W)."
-            )
 
 
 class _Locator(fx.Interpreter):

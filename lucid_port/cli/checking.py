@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from converters import ConvertedModel, Metadata
 from converters.check import LayerCheck, check_model, default_recipes, make_references
+from converters.freeze import HOW_TO_INSTALL
 from converters.references import References, find_references
-from converters.tensorflow_process import find_tensorflow
+from converters.tensorflow_process import ENVIRONMENT, find_tensorflow
 
 
-def check_network(network: ConvertedModel, graph: Path | None) -> None:
+def check_network(network: ConvertedModel, graph: Path | None, **options: Any) -> None:
     """Compares every layer with TensorFlow's, prints the worst, and refuses a network beyond the bound.
 
     Args:
         network: the converted network.
         graph: file of its graph, to be run in TensorFlow where there are no references of it.
+        **options: further ones of `references_of`.
 
     Raises:
         ValueError: there is nothing to compare with, or a layer is beyond its bound.
     """
-    references = references_of(network, graph)
+    references = references_of(network, graph, **options)
     rows = check_model(network, references)
     failed = [row for row in rows if not row.passed]
     if failed:
@@ -45,13 +49,20 @@ def _summary(rows: Sequence[LayerCheck], references: References) -> str:
     )
 
 
-def references_of(network: ConvertedModel, graph: Path | None, python: str | None = None) -> References:
+def references_of(
+    network: ConvertedModel,
+    graph: Path | None,
+    python: str | Path | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> References:
     """The references of a network, made now in TensorFlow where there are none.
 
     Args:
         network: the converted network.
         graph: file of its graph.
-        python: a Python that has TensorFlow; the reference environment's or this one where not given.
+        python: a Python that has TensorFlow; otherwise the one that LUCID_PORT_TENSORFLOW names, the reference
+            environment's, or this one.
+        constants: what the network was converted with.
 
     Raises:
         ValueError: there are none, and none can be made.
@@ -61,16 +72,24 @@ def references_of(network: ConvertedModel, graph: Path | None, python: str | Non
     found = find_references(network.program.fingerprint, [PACKAGE_REFERENCES])
     if found is not None:
         return found
-    tensorflow = find_tensorflow(python)
-    if graph is None or tensorflow is None:
+    if graph is None:
         raise ValueError(
-            "There is nothing to check against: no references of this graph in reference_outputs/, and no Python here "
-            "that has TensorFlow. Install tensorflow, or make the reference environment with tox -e reference."
+            "There is nothing to check against: no references of this network in reference_outputs/, and it comes from "
+            "no TensorFlow graph that could be run."
+        )
+    tensorflow = find_tensorflow(python)
+    if tensorflow is None:
+        named = python or os.environ.get(ENVIRONMENT)
+        raise ValueError(
+            "There is nothing to check against: no references of this graph in reference_outputs/, and no TensorFlow "
+            f"{f'in {named}' if named else 'here'}. {HOW_TO_INSTALL} In a checkout, tox -e reference makes one."
         )
     metadata: Metadata = network.metadata
     low, high = metadata.image_value_range or (-1.0, 1.0)
-    recipes = default_recipes(_numbers(low), _numbers(high), network.program.input_channels or 3)
-    return make_references(graph, metadata.input_name, recipes, tensorflow)
+    height, width, _ = metadata.image_shape or (None, None, None)
+    stated = None if height is None or width is None else (height, width)
+    recipes = default_recipes(_numbers(low), _numbers(high), network.program.input_channels or 3, stated)
+    return make_references(graph, metadata.input_name, recipes, tensorflow, constants)
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

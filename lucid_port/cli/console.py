@@ -36,6 +36,18 @@ Source = Annotated[
 PROGRESS_AFTER = 1.0  # seconds; what takes less needs no bar
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
+InputName = Annotated[str | None, typer.Option(help="The graph's input, where it has several.")]
+Layout = Annotated[
+    str | None, typer.Option(help="How an ONNX file has its image, where that does not show: NCHW or NHWC.")
+]
+Constants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A value for a graph's placeholder that is not the image, as in is_training=false; may be repeated.",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
 
 
@@ -66,6 +78,27 @@ def print_result(sentence: str, facts: Mapping[str, Any], as_json: bool = False)
 def remarks(as_json: bool) -> AbstractContextManager[Any]:
     """While it lasts, what is said on the way goes to standard error, where standard output is for JSON alone."""
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
+
+
+def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
+    """The values that NAME=VALUE texts set: true, false, numbers, or lists of them.
+
+    Raises:
+        typer.BadParameter: a text is not of this form, or a name comes twice.
+    """
+    found: dict[str, Any] = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not (name and equals) or name in found:
+            reason = "is given twice" if name in found else "is not of this form"
+            raise typer.BadParameter(f"--set takes NAME=VALUE, as in is_training=false; {setting!r} {reason}.")
+        try:
+            found[name] = json.loads(value.lower())
+        except ValueError:
+            raise typer.BadParameter(
+                f"--set takes true, false, a number or a list such as [224,224] for {name!r}, not {value!r}."
+            ) from None
+    return found or None
 
 
 @contextmanager

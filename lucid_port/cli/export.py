@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Json, Source, print_result
+from lucid_port.cli.console import Constants, InputName, Json, Source, constants_of, print_result
 
 
 def command(
@@ -17,7 +17,8 @@ def command(
         str | None, typer.Option(help="Layers to give, with commas between; the graph's outputs if left out.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
-    input_name: Annotated[str | None, typer.Option(help="The graph's input, where it has several.")] = None,
+    input_name: InputName = None,
+    constants: Constants = None,
     json: Json = False,
 ) -> None:
     """Write a model's layers as an ONNX file.
@@ -29,7 +30,7 @@ def command(
     from lucid_port.modelzoo.nets_factory import open_network
 
     check_file(output, overwrite)
-    network = open_network(source, input_name)
+    network = open_network(source, input_name, constants=constants_of(constants))
     if not isinstance(network, ConvertedModel):
         raise typer.BadParameter(f"{source} is no TensorFlow graph: only those are written as ONNX.")
     names = None if layers is None else [name.strip() for name in layers.split(",") if name.strip()]

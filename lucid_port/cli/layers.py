@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Json, Source, print_table
+from lucid_port.cli.console import Constants, InputName, Json, Layout, Source, constants_of, print_table
 
 
 def command(
     source: Source,
     grep: Annotated[str | None, typer.Option(help="Show only names that contain this text.")] = None,
     json: Json = False,
+    input_name: InputName = None,
+    constants: Constants = None,
+    layout: Layout = None,
 ) -> None:
     """List a model's layers: TensorFlow name, op, channels.
 
@@ -20,7 +23,7 @@ def command(
     """
     from lucid_port.modelzoo.nets_factory import open_network
 
-    network = open_network(source)
+    network = open_network(source, input_name, constants=constants_of(constants), layout=layout)
     rows = [
         (info.name, info.op, info.channels)
         for info in network.layers.values()

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Json, Seed, Source, print_result
+from lucid_port.cli.console import (
+    Constants,
+    InputName,
+    Json,
+    Layout,
+    Seed,
+    Source,
+    constants_of,
+    print_result,
+)
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -59,6 +68,9 @@ def command(
     bgr: Annotated[
         bool | None, typer.Option("--bgr/--rgb", help="Order of the channels, for a graph that does not say.")
     ] = None,
+    input_name: InputName = None,
+    constants: Constants = None,
+    layout: Layout = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Put all pictures into one, sheet.png in the folder.")] = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures made at a time; what fits into the free memory by default.")
@@ -86,7 +98,14 @@ def command(
         check_picture_path(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = None if device is None else find_device(device)
-    model = open_model(source, image_value_range=_value_range(value_range), is_BGR=bgr)
+    model = open_model(
+        source,
+        image_value_range=_value_range(value_range),
+        is_BGR=bgr,
+        input_name=input_name,
+        constants=constants_of(constants),
+        layout=layout,
+    )
     model = model.to(place or model.device)
     options: dict[str, Any] = {
         "optimizer": lambda parameters: TFAdam(parameters, lr=lr),

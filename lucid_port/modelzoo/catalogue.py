@@ -180,7 +180,10 @@ def entry(name: str) -> Entry:
 
     Raises:
         ValueError: there is no such model; the error offers the nearest names.
+        TypeError: the name is no text.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"A model's name is text, such as {next(iter(catalogue()))!r}, not {name!r}.")
     try:
         return catalogue()[name]
     except KeyError:

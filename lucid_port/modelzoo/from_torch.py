@@ -7,13 +7,13 @@ also what its code computes between them (`layer4.2.add`), and every further run
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
@@ -25,7 +25,7 @@ from converters.fusion import Function, are_watched
 from converters.model import Layers
 from converters.traced import CANNOT_REPLACE, LayerGraph, TracedNetwork, same_objects, tensors
 from lucid_port.misc import checks
-from lucid_port.modelzoo.vision_base import Model
+from lucid_port.modelzoo.vision_base import Model, check_value_range
 
 _ROOT = "module"  # what `TorchNetwork` calls the network
 
@@ -61,6 +61,7 @@ class TorchNetwork(nn.Module):
                 "A scripted or traced (TorchScript) network hides its layers: give from_torch the network that it was "
                 "made from."
             )
+        _check_takes_an_image(module)
         self.module = module.eval().requires_grad_(False)
         self._traces = trace
         self._lock = threading.Lock()
@@ -342,9 +343,12 @@ def from_torch(
 ) -> Model:
     """A PyTorch network as a model to render.
 
+    The network itself is put into evaluation mode, and its weights are frozen (`requires_grad_(False)`); copy it before
+    (`copy.deepcopy`) where it is to be trained on. Its layers' names are `list(model.network.layers)`.
+
     Args:
-        module: the network; put into evaluation mode, its weights frozen. A network that knows its layers already
-            (a `converters.ConvertedModel` or `TracedNetwork`) keeps them.
+        module: the network. One that knows its layers already (a `converters.ConvertedModel` or `TracedNetwork`) keeps
+            them.
         image_value_range: (lo, hi), the network's values for black and white; numbers, or one for each channel.
         mean, std: instead, what torchvision's `Normalize` takes for images in [0, 1].
         is_BGR: whether the network's channels are blue, green, red.
@@ -356,7 +360,7 @@ def from_torch(
     Raises:
         TypeError: the network is none, or an argument is not of the kind that is wanted.
         ValueError: neither, or both, of the range and mean with std are given, they do not fit the channels, the
-            network reads another number of channels, or its weights have no shape yet.
+            network reads another number of channels, wants more than an image, or its weights have no shape yet.
     """
     if not isinstance(module, nn.Module):
         made = " (a class: call it first)" if isinstance(module, type) else ""
@@ -368,7 +372,7 @@ def from_torch(
         raise ValueError("Say which values the network takes: either image_value_range, or mean and std.")
     if image_value_range is None:
         image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
-    value_range = _value_range(image_value_range, shape[-1])
+    value_range = check_value_range(image_value_range, shape[-1])
     _check_shapes_are_known(module)
     network = module if isinstance(module, _NETWORKS) else TorchNetwork(module, trace)
     if isinstance(network, TorchNetwork):
@@ -400,6 +404,25 @@ def _check_shapes_are_known(module: nn.Module) -> None:
             )
 
 
+def _check_takes_an_image(module: nn.Module) -> None:
+    """Refuses networks that are not called with one value, the image.
+
+    Raises:
+        ValueError: the network's forward takes no value, or wants more than one.
+    """
+    parameters = inspect.signature(module.forward).parameters.values()
+    places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
+    others = [name for name in needed if name != places[0]] if places else needed
+    if others or not places:
+        takes = f"takes {', '.join(needed)}" if needed else "takes no value"
+        raise ValueError(
+            f"{type(module).__name__}.forward {takes}, and a model takes one image: wrap the network in a module whose "
+            "forward(self, image) gives it the rest, and give from_torch that one."
+        )
+
+
 def _image_shape(shape: Any) -> tuple[Any, ...]:
     wanted = "(height, width, channels)"
     given = checks.items(shape, "image_shape", wanted)
@@ -421,25 +444,3 @@ def _range_of_normalised(mean: list[int | float], std: list[int | float]) -> tup
         raise ValueError(f"std has numbers above 0 only, because the image is divided by them; it is {tuple(std)}.")
     pairs = list(zip(mean, std, strict=True))
     return tuple(-m / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs)
-
-
-def _value_range(value_range: Any, channels: int | None) -> tuple[Any, Any]:
-    """The range for black and white, checked to be numbers, or one for each channel.
-
-    Raises:
-        TypeError: it holds something else than numbers.
-        ValueError: it has not two ends, one that does not fit the channels, or no difference between them.
-    """
-    ends = checks.items(value_range, "image_value_range", "(lo, hi), the network's values for black and white")
-    if len(ends) != 2:
-        raise ValueError(f"image_value_range is (lo, hi), two numbers or two rows, not {checks.shown(value_range)}.")
-    for end in ends:
-        checks.finite_values(end, "image_value_range")
-        if np.ndim(end) > 1 or (channels is not None and np.size(end) not in (1, channels)):
-            raise ValueError(
-                f"The values for black and white are one number each, or {channels} as image_shape has {channels} "
-                f"channels, not {checks.shown(end)}."
-            )
-    if np.any(np.equal(*ends)):
-        raise ValueError(f"Black and white have the same value in image_value_range, {checks.shown(value_range)}.")
-    return ends[0], ends[1]

@@ -22,6 +22,7 @@ def get_model(name: str) -> Model:
 
     Raises:
         ValueError: there is no such model; the error offers the nearest names.
+        TypeError: the name is no text.
         FileNotFoundError: its file could be found nowhere.
     """
     return MODELS[entry(name).name]()
@@ -36,8 +37,10 @@ def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
 
     Raises:
         ValueError: the source is neither a file nor a model's name, or does not say its value range.
+        TypeError: the source is no text and no path.
         FileNotFoundError: a model of the catalogue whose file could be found nowhere.
     """
+    _check_source(source)
     if looks_like_source(source):
         return Model(source, **overrides)
     return MODELS[entry(str(source)).name](**overrides)
@@ -55,6 +58,7 @@ def open_network(source: str | os.PathLike[str], input_name: str | None = None, 
         ValueError: the source is neither a path nor a model's name, or the file is nothing that converts.
         FileNotFoundError: the file is not there, or could be found nowhere.
     """
+    _check_source(source)
     found = None if looks_like_source(source) else entry(str(source))
     return read_network(source if found is None else None, found, input_name, **options)
 
@@ -63,6 +67,11 @@ def graph_file(source: str | os.PathLike[str]) -> Path | None:
     """The frozen graph that a source stands for; None for a network from something else, or one that is made."""
     path = Path(source) if looks_like_source(source) else _found(str(source))
     return path if path is not None and path.is_file() and path.suffix not in NOT_GRAPHS else None
+
+
+def _check_source(source: Any) -> None:
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f"A model is opened by its name or by a path, not by {source!r}.")
 
 
 def _found(name: str) -> Path | None:

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 import converters
 from converters.graphdef import Source
-from converters.sources import open_source
+from converters.sources import CONVERTING, open_source, take_options
 from converters.storage import MODEL_FILE
+from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.catalogue import Entry, catalogue, label_lists
+from lucid_port.modelzoo.image_sizes import run_at_size
 
 # Means that Caffe's models subtract, in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
@@ -108,9 +110,10 @@ class Model(nn.Module):
         path: the frozen graph (.pb) or a folder written by `converters.save`. A model of the catalogue finds its
             own file where this is left out.
         input_name, image_shape, image_value_range, is_BGR: override what the catalogue or the graph's own metadata
-            say.
+            say. The range is (value of black, value of white): the first is the greater for a network of negatives.
         labels: names of the classes, where the catalogue has none.
         network: a network that is there already, instead of a file.
+        **options: further ones of `converters.open_source`, for a file that takes them, such as `constants`.
 
     Attributes:
         network: the network itself, in its own value range: a `converters.ConvertedModel`, or whatever else has
@@ -123,7 +126,8 @@ class Model(nn.Module):
 
     Raises:
         FileNotFoundError: the file is missing, or could be found nowhere.
-        ValueError: nothing says what range of values the network wants.
+        ValueError: nothing says what range of values the network wants, or it is no range.
+        TypeError: there is no such option, or nothing that could take it.
         converters.GraphError: the file is not a graph that converts.
     """
 
@@ -142,10 +146,13 @@ class Model(nn.Module):
         is_BGR: bool | None = None,
         labels: Sequence[str] | None = None,
         network: Network | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         entry = self.catalogue_entry
-        self.network: Network = read_network(path, entry, input_name) if network is None else network
+        if network is not None and options:
+            raise TypeError(f"A network that is there already takes no {next(iter(options))}: files do.")
+        self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
         self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
@@ -156,11 +163,9 @@ class Model(nn.Module):
                 f"Nothing says which values {path} wants for black and white: give image_value_range (--value-range), "
                 "for example (-117, 138) for InceptionV1 and (-1, 1) for TF-Slim's models."
             )
-        if len(value_range) != 2 or isinstance(value_range, str):
-            raise ValueError(f"image_value_range is two numbers, or two rows of numbers, not {value_range!r}.")
-        self.image_value_range = value_range
+        self.image_value_range = check_value_range(value_range, self.image_shape[-1])
         dtype = _dtype(self.network)
-        lo, hi = (torch.as_tensor(value, dtype=dtype).reshape(1, -1, 1, 1) for value in value_range)
+        lo, hi = (torch.as_tensor(value, dtype=dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
         self._labels = None if labels is None else list(labels)
@@ -285,11 +290,16 @@ class Model(nn.Module):
         """
         extra: dict[str, Any] = {"instead": instead, "channels": channels}
         extra = {name: value for name, value in extra.items() if value is not None}
-        return self.network.activations(self.create_input(image), names, **extra)
+        run = functools.partial(self.network.activations, names=names, **extra)
+        return run_at_size(run, self.create_input(image), self.image_shape)
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
-        """The network's outputs for images in [0, 1]."""
-        return self.network(self.create_input(image))
+        """The network's outputs for images in [0, 1].
+
+        Raises:
+            converters.InputSizeError: they cannot be computed at this image size.
+        """
+        return run_at_size(self.network, self.create_input(image), self.image_shape)
 
     def get_layer(self, name: str) -> Layer:
         """One of `layers`: the one of that name, else the first whose name contains it (with a warning), as in Lucid.
@@ -436,7 +446,9 @@ def read_network(
     if path is None and entry is None:
         raise ValueError("A model that is not in the catalogue needs the path of its graph.")
     if path is None and entry is not None and entry.generator is not None:
-        return converters.convert(GENERATORS[entry.generator](), metadata=_metadata(entry))
+        told = take_options(f"{entry.name}, which is made here,", CONVERTING, options).given()
+        stated = replace(_metadata(entry), input_name=input_name or entry.input_name)
+        return converters.convert(GENERATORS[entry.generator](), metadata=stated, **told)
     if path is None and entry is not None:
         path = files.find_graph(entry)
     if entry is not None and input_name is None:
@@ -468,6 +480,28 @@ def _recognised(network: Any, input_name: str | None) -> Any:
             stated = replace(_metadata(entry), input_name=program.metadata.input_name)
             network.program = replace(program, metadata=stated)
     return network
+
+
+def check_value_range(value_range: Any, channels: int | None) -> tuple[Any, Any]:
+    """The values for black and white, checked to be numbers, or one for each channel.
+
+    Raises:
+        TypeError: it holds something else than numbers.
+        ValueError: it has not two ends, one that does not fit the channels, or no difference between them.
+    """
+    ends = checks.items(value_range, "image_value_range", "(lo, hi), the network's values for black and white")
+    if len(ends) != 2:
+        raise ValueError(f"image_value_range is (lo, hi), two numbers or two rows, not {checks.shown(value_range)}.")
+    for end in ends:
+        checks.finite_values(end, "image_value_range")
+        if np.ndim(end) > 1 or (channels is not None and np.size(end) not in (1, channels)):
+            raise ValueError(
+                f"The values for black and white are one number each, or {channels} as image_shape has {channels} "
+                f"channels, not {checks.shown(end)}."
+            )
+    if np.any(np.equal(*ends)):
+        raise ValueError(f"Black and white have the same value in image_value_range, {checks.shown(value_range)}.")
+    return ends[0], ends[1]
 
 
 def _metadata(entry: Entry) -> converters.Metadata:

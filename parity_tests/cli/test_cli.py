@@ -152,7 +152,65 @@ def test_check_without_anything_to_compare_with(graph, tmp_path, capsys, monkeyp
 
     monkeypatch.setattr(checking, "find_tensorflow", lambda python: None)
     assert run("convert", graph, "-o", tmp_path / "out", "--check") == 1
-    fails(capsys, 1, "nothing to check against", "Install tensorflow", "tox -e reference")
+    words = ("pip install tensorflow", "--tensorflow-python", "LUCID_PORT_TENSORFLOW", "tox -e reference")
+    fails(capsys, 1, "nothing to check against", *words)
+
+
+def test_check_asks_the_python_that_is_named(graph, tmp_path, capsys, monkeypatch):
+    from lucid_port.cli import checking
+
+    asked = []
+    monkeypatch.setattr(checking, "find_tensorflow", asked.append)
+    assert run("convert", graph, "-o", tmp_path / "out", "--check", "--tensorflow-python", "tf/bin/python") == 1
+    fails(capsys, 1, "no TensorFlow in tf/bin/python")
+    assert [str(python) for python in asked] == ["tf/bin/python"]
+
+
+@pytest.fixture
+def scaled(tmp_path):
+    """A graph with a second placeholder, as a file."""
+    writer = GraphWriter()
+    image, keep = writer.placeholder("input", [None, None, None, 3]), writer.placeholder("keep_prob", [])
+    writer.op("scaled", "Mul", [image, keep])
+    return writer.write(tmp_path / "scaled.pb")
+
+
+def test_placeholders_are_set(scaled, tmp_path, capsys):
+    for command in (["convert", scaled, "-o", tmp_path / "out"], ["layers", scaled]):
+        assert run(*command) == 1
+        fails(capsys, 1, "second input", "--set keep_prob=VALUE")
+        assert run(*command, "--set", "keep_prob=0.5") == 0
+        assert "scaled" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["keep_prob"], ["NAME=VALUE", "'keep_prob'"]),
+        (["=1"], ["NAME=VALUE"]),
+        (["keep_prob=half"], ["true, false, a number or a list", "'half'"]),
+        (["keep_prob=1", "keep_prob=2"], ["'keep_prob=2' is given twice"]),
+    ],
+)
+def test_settings_that_cannot_be_read(settings, words, scaled, capsys):
+    assert run("layers", scaled, *(f"--set={setting}" for setting in settings)) == 2
+    fails(capsys, 2, *words)
+
+
+def test_render_takes_what_the_file_leaves_open(scaled, tmp_path, capsys):
+    arguments = ["--steps", 1, "--size", 8, "--value-range=0,1", "--input-name", "input", "--set", "keep_prob=0.5"]
+    assert run("render", scaled, "scaled:1", "-o", tmp_path / "unit.png", *arguments) == 0
+    assert run("render", scaled, "scaled:1", "-o", tmp_path / "unit.png", *arguments, "--layout", "NCHW") == 1
+    fails(capsys, 1, "a frozen TensorFlow graph (.pb), which takes no layout")
+
+
+def test_an_onnx_file_needs_no_conversion(graph, tmp_path, capsys):
+    pytest.importorskip("onnx2torch")
+    assert run("export", graph, "-o", tmp_path / "small.onnx") == 0
+    for options in ([], ["--check"]):
+        capsys.readouterr()
+        assert run("convert", tmp_path / "small.onnx", "-o", tmp_path / "out", *options) == 1
+        fails(capsys, 1, "needs no conversion")
 
 
 def test_models_are_listed(capsys):

@@ -68,7 +68,7 @@ def test_something_that_is_no_source():
 def test_unfrozen_variables():
     graph = small_graph().graph_def()
     node(graph, "w").op = "VariableV2"
-    refuses(graph, "unfrozen", "'w'", "Freeze")
+    refuses(graph, "unfrozen", "'w'", ".meta", "SavedModel", "freeze")
 
 
 def test_every_unknown_op_and_node_is_named_at_once():

@@ -652,7 +652,8 @@ def test_two_inputs_are_named_and_the_one_that_is_read_is_taken():
 
 
 def test_no_input():
-    refused(caffemodel(SMALL), prototxt(SMALL), "'conv'", "'data'", "no layer before it makes")
+    words = "--prototxt", 'input: "data" input_shape {'
+    refused(caffemodel(SMALL), prototxt(SMALL), "'conv'", "'data'", "no layer before it makes", *words)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8), (1, 3, 2**40, 2**40), (1, -3, 8, 8)])

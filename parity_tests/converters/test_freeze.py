@@ -105,6 +105,13 @@ def test_every_file_of_a_checkpoint_stands_for_it(name, checkpoint, tmp_path, mo
     assert python.job()["path"] == str(checkpoint)
 
 
+def test_placeholders_that_get_a_constant_are_told(checkpoint, saved_model, tmp_path):
+    python = StandIn(tmp_path)
+    for source in (checkpoint, saved_model):
+        converters.open_source(source, tensorflow_python=python.path, constants={"labels:0": [0.5]})
+        assert python.job()["constants"] == ["labels"]
+
+
 @pytest.mark.parametrize("name", ["", "saved_model.pb"])
 def test_a_saved_model_is_its_folder_or_its_file(name, saved_model, tmp_path):
     python = StandIn(tmp_path)
@@ -263,7 +270,7 @@ def test_a_checkpoint_of_another_graph(saved, tensorflow):
 
 def test_several_signatures(saved, tensorflow):
     refuses(saved / "signatures", tensorflow, "first, second", "--signature")
-    refuses(saved / "signatures", tensorflow, "first, second", signature="third")
+    refuses(saved / "signatures", tensorflow, "first, second and none called 'third'", signature="third")
     network = converters.open_source(saved / "signatures", tensorflow_python=tensorflow, signature="first")
     assert network.outputs == ("conv/Relu",)
 

@@ -59,6 +59,29 @@ def test_the_input_can_be_named(tmp_path):
     assert "other/relu" in converters.open_source(path, input_name="other").layers
 
 
+def test_a_graph_is_recognised_under_the_name_of_another_kind(graph):
+    assert list(converters.open_source(graph.rename(graph.with_name("small.onnx"))).layers) == ["input", "relu"]
+
+
+@pytest.mark.parametrize("name", ["model.pb", "model"])
+def test_an_onnx_file_is_recognised_under_the_name_of_another_kind(graph, name, tmp_path):
+    pytest.importorskip("onnx2torch")
+    path = converters.convert(graph).to_onnx(tmp_path / "small.onnx").rename(tmp_path / name)
+    assert list(converters.open_source(path).layers) == ["input", "relu"]
+
+
+def test_a_saved_models_file_under_another_name(tmp_path):
+    path = tmp_path / "exported.pb"
+    path.write_bytes(b"\x08\x01\x12\x04\x12\x02\x0a\x00")
+    refuses(path, "a SavedModel's file under another name: call it saved_model.pb")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"small.pb"])
+def test_what_is_no_path(path):
+    with pytest.raises(TypeError, match="A source is a path, not"):
+        converters.open_source(path)
+
+
 def test_nothing_there(tmp_path):
     for name in ("nothing.pb", "nothing.onnx", "nothing"):
         with pytest.raises(FileNotFoundError, match="There is no file"):

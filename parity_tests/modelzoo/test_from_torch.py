@@ -127,6 +127,71 @@ def test_only_networks_are_wrapped(module, words):
         from_torch(module, (0, 1))
 
 
+class Masked(nn.Module):
+    def forward(self, image, mask):
+        return image * mask
+
+
+class Keyword(nn.Module):
+    def forward(self, image, *, mask):
+        return image * mask
+
+
+class Nothing(nn.Module):
+    def forward(self):
+        return torch.zeros(1)
+
+
+@pytest.mark.parametrize(("kind", "takes"), [(Masked, "image, mask"), (Keyword, "image, mask"), (Nothing, "no value")])
+def test_networks_that_take_more_or_less_than_an_image_are_refused(kind, takes):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}\.forward takes {takes}, and a model takes one image: wrap"):
+        from_torch(kind(), (0, 1))
+
+
+class Optional(nn.Module):
+    def forward(self, image=None, mask=None, *more, scale=2, **options):
+        return image * scale
+
+
+def test_further_values_with_defaults_are_no_hindrance():
+    assert from_torch(Optional(), (0, 1))(torch.ones(1, 3, 1, 1)).sum() == 6
+
+
+@pytest.fixture
+def perceptron():
+    """For 8x6 pixels."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(8 * 6 * 3, 2))
+
+
+@pytest.mark.parametrize("trace", [True, False])
+def test_another_size_than_a_network_takes(perceptron, trace):
+    model = from_torch(perceptron, (0, 1), image_shape=(8, 6, 3), trace=trace)
+    with pytest.raises(
+        converters.InputSizeError, match=r"images of 134x134 \(mat1 and .*At 8x6 it can: make"
+    ) as caught:
+        render.render_vis(model, "1:0", thresholds=(1,), verbose=False)
+    assert "\n" not in str(caught.value)
+    assert model(torch.zeros(1, 3, 8, 6)).shape == (1, 2)
+
+
+def test_a_size_that_is_not_the_networks_own(perceptron):
+    with pytest.raises(
+        converters.InputSizeError, match=r"fails at 224x224, too, .* image_shape=\(height, width, chann"
+    ):
+        from_torch(perceptron, (0, 1)).activations(torch.zeros(1, 3, 9, 9), ["1"])
+
+
+class Broken(nn.Module):
+    def forward(self, image):
+        raise RuntimeError("No weights were loaded.")
+
+
+def test_failures_that_are_not_the_sizes_stay_as_they_are():
+    for model in (from_torch(Broken(), (0, 1)), from_torch(nn.Sequential(Broken()), (0, 1), trace=False)):
+        with pytest.raises(RuntimeError, match=r"\ANo weights were loaded\.\Z"):
+            model(torch.zeros(1, 3, 9, 9))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_image_follows_the_networks_precision(network, dtype):
     model = from_torch(network.to(dtype), mean=COLOURS, std=COLOURS)

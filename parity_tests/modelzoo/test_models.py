@@ -13,6 +13,7 @@ import converters
 from converters.writer import GraphWriter
 from lucid_port.modelzoo import nets_factory, vision_base, vision_models
 from lucid_port.modelzoo.vision_base import Model
+from lucid_port.optvis import param, render, transform
 from parity_tests.converters.caffe_files import CaffeLayer, caffemodel
 
 
@@ -177,6 +178,87 @@ def test_a_model_opens_from_a_path_and_from_a_saved_folder(seeded, tmp_path):
 def test_an_unknown_name_offers_the_nearest():
     with pytest.raises(ValueError, match="Did you mean InceptionV1"):
         nets_factory.get_model("InceptonV1")
+
+
+@pytest.mark.parametrize("name", [None, 3, vision_models.InceptionV1])
+def test_a_name_that_is_no_text(name):
+    with pytest.raises(TypeError, match="A model's name is text"):
+        nets_factory.get_model(name)
+    for function in (nets_factory.open_model, nets_factory.open_network):
+        with pytest.raises(TypeError, match="by its name or by a path"):
+            function(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ((1, 1), ValueError, "the same value"),
+        ((0, 1, 2), ValueError, r"\(lo, hi\)"),
+        ("01", TypeError, r"\(lo, hi\)"),
+        ((0, float("nan")), ValueError, "image_value_range"),
+        (((0, 0), (1, 1)), ValueError, "3 channels"),
+    ],
+)
+def test_a_range_that_is_none(identity, given, error, words):
+    with pytest.raises(error, match=words):
+        Model(identity, image_value_range=given)
+
+
+def test_a_reversed_range_is_a_network_of_negatives(identity):
+    model = Model(identity, image_value_range=(1, -1))
+    assert model(torch.tensor([0.0, 0.5, 1.0]).reshape(1, 3, 1, 1)).flatten().tolist() == [1, 0, -1]
+
+
+def test_options_for_the_reading_of_a_file(tmp_path):
+    graph = GraphWriter()
+    graph.op("scaled", "Mul", [graph.placeholder("input", [None, None, None, 3]), graph.placeholder("keep_prob", [])])
+    path = graph.write(tmp_path / "scaled.pb")
+    model = Model(path, image_value_range=(0, 1), constants={"keep_prob": 0.5})
+    assert model(torch.ones(1, 3, 1, 1)).flatten().tolist() == [0.5] * 3
+    with pytest.raises(ValueError, match="takes no layout"):
+        Model(path, image_value_range=(0, 1), layout="NCHW")
+    with pytest.raises(TypeError, match=r"no option 'constant' .*Did you mean constants\?"):
+        Model(path, image_value_range=(0, 1), constant={})
+    with pytest.raises(TypeError, match="takes no constants"):
+        Model(network=model.network, image_value_range=(0, 1), constants={"keep_prob": 0.5})
+
+
+def test_a_graph_that_is_made_takes_what_graphs_take():
+    assert nets_factory.open_network("InceptionV1_seeded", fold=True).program.fold
+    with pytest.raises(ValueError, match="takes no signature"):
+        nets_factory.open_network("InceptionV1_seeded", signature="x")
+
+
+@pytest.fixture
+def flattening(tmp_path):
+    """A graph for 8x6 pixels as a file: its classifier reads all of them."""
+    graph = GraphWriter()
+    flat = graph.reshape("flat", graph.placeholder("input", [None, 8, 6, 3]), [-1, 8 * 6 * 3])
+    graph.matmul("logits", flat, graph.const("matrix", np.ones((8 * 6 * 3, 2), np.float32)))
+    return graph.write(tmp_path / "flattening.pb")
+
+
+def test_another_size_than_a_graph_takes(flattening):
+    model = Model(flattening, image_value_range=(0, 1))
+    assert model(torch.zeros(1, 3, 8, 6)).shape == (1, 2)
+    for run in (model, lambda image: model.activations(image, ["logits"])):
+        with pytest.raises(converters.InputSizeError) as caught:
+            run(torch.zeros(1, 3, 9, 7))
+        words = ["'flat' cannot be computed for images of 9x7", "At 8x6 it can", "param.image(6, 8)", "--no-transforms"]
+        for word in words:
+            assert word in str(caught.value)
+
+
+def test_a_render_says_which_size_a_graph_takes(flattening):
+    model = Model(flattening, image_value_range=(0, 1))
+    with pytest.raises(converters.InputSizeError, match=r"At 8x6 it can: .*crop_or_pad_to\(8, 6\)"):
+        render.render_vis(model, "logits:1", thresholds=(1,), verbose=False)
+    keeping = [*transform.standard_transforms, transform.crop_or_pad_to(8, 6)]
+    for transforms in ([], keeping):
+        picture = render.render_vis(
+            model, "logits:1", lambda: param.image(6, 8), transforms=transforms, thresholds=(1,), verbose=False
+        )
+        assert picture[0].shape == (1, 8, 6, 3)
 
 
 def test_a_path_that_is_not_there():

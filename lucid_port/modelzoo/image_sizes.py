@@ -1,0 +1,84 @@
+"""What is said where a network of one size (a ViT, an MLP, a flatten of known length) gets images of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from converters import InputSizeError
+
+Result = TypeVar("Result")
+
+# What networks and torch raise where sizes do not fit: views, matrix products, the assertions of vision transformers.
+MISFITS = (RuntimeError, ValueError, IndexError, AssertionError)
+
+
+def run_at_size(run: Callable[[Tensor], Result], x: Tensor, image_shape: Sequence[int | None]) -> Result:
+    """What a network computes of its input.
+
+    Where it fails, it is tried at the size that it was trained on; what it does there tells whether the size is to
+    blame. Other failures stay as they are.
+
+    Args:
+        run: gives what is wanted of the network for (N, C, H, W).
+        x: (N, C, H, W), in the network's own value range.
+        image_shape: (height, width, channels) that the network was trained on; None for what nobody states.
+
+    Raises:
+        converters.InputSizeError: the network cannot be computed at this size; it says what size the network takes,
+            and what to do.
+    """
+    if torch.compiler.is_compiling():
+        return run(x)
+    try:
+        return run(x)
+    except torch.OutOfMemoryError:
+        raise
+    except MISFITS as error:
+        sentence = _blame(run, x, image_shape, error)
+        if sentence is None:
+            raise
+        raise InputSizeError(sentence) from error
+
+
+def _blame(run: Callable[[Tensor], Any], x: Tensor, image_shape: Sequence[int | None], error: Exception) -> str | None:
+    """The sentence about a failure that the size of the image explains; None for any other."""
+    height, width = image_shape[:2]
+    given = tuple(x.shape[-2:])
+    if height is None or width is None or given == (height, width):
+        return None
+    second = _failure(run, x.new_zeros((*x.shape[:2], height, width)))
+    what = str(error).rstrip(".") if isinstance(error, InputSizeError) else _what_failed(given, error)
+    if second is None:
+        return f"{what}. At {height}x{width} it can: {_advice(height, width)}."
+    if str(second) == str(error):
+        return None
+    return (
+        f"{what}. It fails at {height}x{width}, too, which image_shape states: if it takes another size, say so with "
+        "image_shape=(height, width, channels)."
+    )
+
+
+def _failure(run: Callable[[Tensor], Any], x: Tensor) -> Exception | None:
+    try:
+        with torch.no_grad():
+            run(x)
+    except MISFITS as error:
+        return error
+    return None
+
+
+def _what_failed(size: tuple[int, ...], error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return f"The network cannot be computed for images of {size[0]}x{size[1]} ({reason})"
+
+
+def _advice(height: int, width: int) -> str:
+    image, option = (f"{width}", f" (--size {width})") if height == width else (f"{width}, {height}", "")
+    return (
+        f"make pictures of that size, param.image({image}){option}, and where it takes no other, with transforms that "
+        f"keep it: transforms=[] (--no-transforms), or transform.crop_or_pad_to({height}, {width}) behind the others"
+    )
