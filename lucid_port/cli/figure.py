@@ -60,8 +60,11 @@ def command(
         print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)
         return
     find_figure(name)  # a wrong name fails before the model is opened
-    own = None if units is None else {"units": [unit.strip() for unit in units.split(",") if unit.strip()]}
-    request = Request(name, model, like, own, steps, seed, None if image is None else str(image), fast)
+    own = None if units is None else [unit.strip() for unit in units.split(",") if unit.strip()]
+    if own == []:
+        raise typer.BadParameter("it names no unit", param_hint="'--units'")
+    options = None if own is None else {"units": own}
+    request = Request(name, model, like, options, steps, seed, None if image is None else str(image), fast)
     place = None if device is None else find_device(device)
     opened = open_request(request)
     paths = write(request, opened if place is None else opened.to(place), output, verbose=True)

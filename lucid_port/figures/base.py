@@ -14,7 +14,18 @@ import numpy as np
 from converters.errors import nearest_names
 from lucid_port.optvis.render import Model
 
-__all__ = ["ARTICLES", "Article", "Figure", "Panel", "Result", "Settings", "catalogue", "figure", "find_figure"]
+__all__ = [
+    "ARTICLES",
+    "Article",
+    "Figure",
+    "Options",
+    "Panel",
+    "Result",
+    "Settings",
+    "catalogue",
+    "figure",
+    "find_figure",
+]
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,16 @@ class Result:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Options(dict[str, Any]):
+    """What a figure shows by name. One that is asked for and not there is the user's to say, or of a model it knows."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(
+            f"The figure needs more than --units for this model: nothing says its {name!r}. Take a model that it "
+            "names units for, by --model or --like; 'lucid-port figure list' prints which."
+        )
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a figure is made with.
@@ -175,6 +196,7 @@ class Figure:
         fast_options: what a draft has instead.
         see: what to see in it.
         takes: what `units` of the options are, for who wants others.
+        without: model's name -> a sentence that says why it cannot make the figure's point.
     """
 
     name: str
@@ -188,18 +210,19 @@ class Figure:
     fast_options: Mapping[str, Any]
     see: str
     takes: str = UNITS
+    without: Mapping[str, str] = field(default_factory=dict)
 
     def options_for(self, model: str | None, fast: bool = False) -> dict[str, Any]:
         """What the figure shows for a model.
 
         Raises:
-            ValueError: nothing is known for it; the error says for which it is.
+            ValueError: nothing is known for it; the error says for which it is, and why it is not for this one.
         """
         if model is None or model not in self.options:
-            known = ", ".join(self.options)
-            raise ValueError(
-                f"The figure {self.name} names no units for {model}: choose one of {known}, or give --units."
-            )
+            missing = f"The figure {self.name} names no units for {model}."
+            why = self.without.get(model or "", "")
+            choice = f"Choose one of {', '.join(self.options)}, or give --units."
+            raise ValueError(" ".join(part for part in (missing, why, choice) if part))
         return {**self.options[model], **(self.fast_options if fast else {})}
 
 
@@ -217,6 +240,7 @@ def figure(
     fast_steps: int = 64,
     fast_options: Mapping[str, Any] | None = None,
     takes: str = UNITS,
+    without: Mapping[str, str] | None = None,
 ) -> Callable[[Make], Make]:
     """Adds a function to the catalogue.
 
@@ -229,6 +253,7 @@ def figure(
         see: what to see in it.
         fast_steps, fast_options: of a draft that takes less than a minute on two cores.
         takes: what `units` of the options are, for who wants others.
+        without: model's name -> a sentence that says why it cannot make the figure's point.
     """
     if name in _FIGURES:
         raise ValueError(f"Two figures are called {name!r}.")
@@ -236,7 +261,18 @@ def figure(
     def decorate(make: Make) -> Make:
         article = name.split("-")[0]
         _FIGURES[name] = Figure(
-            name, title, article, of, make, steps, fast_steps, options, dict(fast_options or {}), see, takes
+            name=name,
+            title=title,
+            article=article,
+            figure=of,
+            make=make,
+            steps=steps,
+            fast_steps=fast_steps,
+            options=options,
+            fast_options=dict(fast_options or {}),
+            see=see,
+            takes=takes,
+            without=dict(without or {}),
         )
         return make
 

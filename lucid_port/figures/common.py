@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,19 @@ from lucid_port.recipes.attribution import logits_layer
 from lucid_port.recipes.inputs import activations_of, load_image, named_unit
 
 __all__ = [
+    "CAFFE",
     "INCEPTION",
     "TILE",
+    "TINY",
+    "caffe_units",
     "channels_given",
     "class_of",
+    "each_once",
+    "enlargement",
+    "for_models",
     "given",
     "likeliest",
+    "lucid_units",
     "name_of",
     "render_options",
     "short",
@@ -27,7 +35,37 @@ __all__ = [
 INCEPTION = ("InceptionV1", "InceptionV1_seeded")
 """Models with the same names of layers and numbers of units; one of other units goes into each figure's options."""
 
+CAFFE, TINY = "InceptionV1_caffe", "TinyInceptionV1"
+"""InceptionV1 as trained with Caffe, with other units; and the network that comes with this package: InceptionV1's
+layers at a quarter of their width, trained on drawings. Their units were found by looking."""
+
 TILE = 112  # pixels that a caption needs
+SHOWN = 224  # pixels that a long caption needs
+
+
+def for_models(
+    lucid: Iterable[str], caffe: Iterable[str], tiny: Iterable[str] = (), **more: Any
+) -> dict[str, dict[str, Any]]:
+    """What each model that a figure knows is asked for.
+
+    Args:
+        lucid: units of InceptionV1, by Lucid's names.
+        caffe: of `CAFFE`.
+        tiny: of `TINY`; none where it cannot make the figure's point.
+        **more: other options, the same for all.
+    """
+    units = {**dict.fromkeys(INCEPTION, lucid), CAFFE: caffe, TINY: tiny}
+    return {model: {"units": list(names), **more} for model, names in units.items() if names}
+
+
+def lucid_units(numbers: str) -> list[str]:
+    """Channels before their ReLU by Lucid's names: `"4a:476 4b:1"` for `mixed4a_pre_relu:476` and another."""
+    return [f"mixed{unit.replace(':', '_pre_relu:')}" for unit in numbers.split()]
+
+
+def caffe_units(numbers: str) -> list[str]:
+    """Channels before their ReLU by the names of Caffe's InceptionV1: `"4a:476"` for `inception_4a_output_pre_relu`."""
+    return [f"inception_{unit.replace(':', '_output_pre_relu:')}" for unit in numbers.split()]
 
 
 def given(settings: Settings, wanted: str, least: int = 1, most: int | None = None) -> list[str]:
@@ -47,14 +85,26 @@ def given(settings: Settings, wanted: str, least: int = 1, most: int | None = No
     return units
 
 
+def each_once(units: Sequence[str]) -> list[str]:
+    """Units of a figure that has one picture for each.
+
+    Raises:
+        ValueError: one is named twice.
+    """
+    twice = [unit for number, unit in enumerate(units) if unit in units[:number]]
+    if twice:
+        raise ValueError(f"The figure takes each unit once: {twice[0]} is given twice.")
+    return list(units)
+
+
 def channels_given(settings: Settings) -> list[str]:
     """The figure's units where each is a channel, checked to exist before anything is rendered.
 
     Raises:
-        ValueError: none is given, or one is not `layer:channel` or out of its layer's range.
+        ValueError: none is given, one is given twice, or one is not `layer:channel` or out of its layer's range.
         converters.LayerNotFoundError: there is no such layer.
     """
-    units = given(settings, "units")
+    units = each_once(given(settings, "units"))
     for unit in units:
         named_unit(settings.model, unit)
     return units
@@ -81,6 +131,11 @@ def short(unit: str) -> str:
 def tile(picture: np.ndarray) -> np.ndarray:
     """A picture, enlarged if it is too small for its caption."""
     return picture if picture.shape[0] >= TILE else load_image(picture, TILE)
+
+
+def enlargement(picture: np.ndarray) -> int:
+    """How many times larger a picture of a model's size is shown: one of few pixels is too narrow for its caption."""
+    return max(1, SHOWN // picture.shape[1])
 
 
 def class_of(one: Any) -> Any:

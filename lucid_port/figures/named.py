@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Settings
+from lucid_port.figures.common import each_once
 from lucid_port.optvis import objectives
 from lucid_port.recipes.feature_visualization import visualize
 
@@ -49,8 +50,11 @@ def neuron_pictures(settings: Settings, names: Sequence[str], size: int = 64) ->
     """The favourite picture of the neuron in the middle of each channel, [N, size, size, 3].
 
     The objective of Curve Detectors, Zoom In, and the articles around them: one neuron's picture shows one curve.
+
+    Raises:
+        ValueError: a name is none, or comes twice.
     """
-    wanted = [objectives.neuron(*split(name)) for name in names]
+    wanted = [objectives.neuron(*split(name)) for name in each_once(names)]
     size = settings.options.get("size", size)
     made = visualize(
         settings.model, wanted, size=size, steps=settings.steps, seed=settings.seed, verbose=settings.verbose

@@ -1,57 +1,40 @@
-"""Pictures that figures start from: the user's own, or photographs that come with scikit-image.
+"""Pictures that figures start from: the user's own, photographs that come with scikit-image, or drawings.
 
 The articles' photographs are others' and are not shipped. scikit-image is an optional dependency:
-`pip install 'lucid_port[figures]'`.
+`pip install 'lucid_port[figures]'`. The network that comes with this package knows drawings only, and is shown some of
+those that it was trained on: they need nothing but the package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
+import torch
 
 from lucid_port.figures.base import Settings
+from lucid_port.modelzoo.tiny.drawings import CLASSES, draw
 from lucid_port.recipes.inputs import load_image, model_size
 
-__all__ = ["PHOTOGRAPHS", "photograph"]
+__all__ = ["DRAWINGS", "PHOTOGRAPHS", "SUBJECTS", "photograph"]
+
+SUBJECTS = ("two things", "one thing", "a texture")
+"""What figures ask for."""
 
 SIDE, CAT_ROWS = 224, 128
 
-
-def _cat_and_cup(data: Any) -> np.ndarray:
-    """Two things in one picture, as in the article's of a dog and a cat: a cat above a cup of coffee."""
-    cat = load_image(data.chelsea()[9:265], (CAT_ROWS, SIDE))
-    cup = load_image(data.coffee()[10:250, 20:580], (SIDE - CAT_ROWS, SIDE))
-    return np.concatenate([cat, cup])
+Pictures = Mapping[str, Callable[[], np.ndarray]]
 
 
-def _cat(data: Any) -> np.ndarray:
-    return load_image(data.chelsea()[:, 60:360])
+# Photographs -------------------------------------------------------------------------------------
 
 
-def _gravel(data: Any) -> np.ndarray:
-    """Stones, coloured: the photograph has brightness only."""
-    grey = load_image(data.gravel()[:256, :256])[..., :1]
-    return np.clip(np.concatenate([grey * 1.1, grey**1.4, grey**2 + 0.1], -1), 0, 1).astype(np.float32)
-
-
-PHOTOGRAPHS: Mapping[str, Callable[[Any], np.ndarray]] = {"cat and cup": _cat_and_cup, "cat": _cat, "gravel": _gravel}
-
-
-def photograph(settings: Settings, name: str = "cat and cup") -> np.ndarray:
-    """The user's picture if one was named, else one of `PHOTOGRAPHS`, in the model's size.
-
-    Returns:
-        float32 [H, W, 3] in [0, 1].
+def _photograph(name: str) -> np.ndarray:
+    """One of scikit-image's photographs, uint8 [H, W, 3], or [H, W] without colour.
 
     Raises:
-        FileNotFoundError, ValueError: the user's file is missing, or no picture.
-        ImportError: none was named, and scikit-image is not installed.
+        ImportError: scikit-image is not installed.
     """
-    size = model_size(settings.model)
-    if settings.image is not None:
-        return load_image(settings.image, size)
     try:
         from skimage import data
     except ModuleNotFoundError as error:
@@ -59,4 +42,71 @@ def photograph(settings: Settings, name: str = "cat and cup") -> np.ndarray:
             "This figure starts from a photograph: give your own with --image, or install scikit-image, which has "
             "some: pip install 'lucid_port[figures]'."
         ) from error
-    return load_image(PHOTOGRAPHS[name](data), size)
+    return getattr(data, name)()
+
+
+def _cat_and_cup() -> np.ndarray:
+    """As in the article's picture of a dog and a cat: a cat above a cup of coffee."""
+    cat = load_image(_photograph("chelsea")[9:265], (CAT_ROWS, SIDE))
+    cup = load_image(_photograph("coffee")[10:250, 20:580], (SIDE - CAT_ROWS, SIDE))
+    return np.concatenate([cat, cup])
+
+
+def _cat() -> np.ndarray:
+    return load_image(_photograph("chelsea")[:, 60:360])
+
+
+def _gravel() -> np.ndarray:
+    """Stones, coloured: the photograph has brightness only."""
+    grey = load_image(_photograph("gravel")[:256, :256])[..., :1]
+    return np.clip(np.concatenate([grey * 1.1, grey**1.4, grey**2 + 0.1], -1), 0, 1).astype(np.float32)
+
+
+PHOTOGRAPHS: Pictures = dict(zip(SUBJECTS, (_cat_and_cup, _cat, _gravel), strict=True))
+
+
+# Drawings ----------------------------------------------------------------------------------------
+
+DRAWN_SIDE, HEART_ROWS = 96, 56
+NOISE = 0.02
+
+
+def _drawing(name: str, seed: int, rows: int = DRAWN_SIDE) -> np.ndarray:
+    """A drawing of a class, [rows, DRAWN_SIDE, 3] in [0, 1]; the seed is of one that was looked at."""
+    random = torch.Generator().manual_seed(seed)
+    drawn = draw(torch.tensor([CLASSES.index(name)]), (rows, DRAWN_SIDE), random, NOISE)
+    return np.ascontiguousarray(drawn[0].permute(1, 2, 0).numpy())
+
+
+def _hearts_and_bricks() -> np.ndarray:
+    """Hearts above a wall: TinyInceptionV1 gives 0.38 to the one class and 0.43 to the other."""
+    return np.concatenate([_drawing("heart", 1, HEART_ROWS), _drawing("bricks", 3, DRAWN_SIDE - HEART_ROWS)])
+
+
+DRAWINGS: Pictures = dict(
+    zip(SUBJECTS, (_hearts_and_bricks, lambda: _drawing("face", 1), lambda: _drawing("spiral", 3)), strict=True)
+)
+
+DEFAULTS: Mapping[str, Pictures] = {"TinyInceptionV1": DRAWINGS}
+"""By the model's name; others are shown photographs."""
+
+
+def photograph(settings: Settings, subject: str = SUBJECTS[0]) -> np.ndarray:
+    """The user's picture if one was named, else the model's picture of a subject, in the model's size.
+
+    Args:
+        settings: of the figure.
+        subject: one of `SUBJECTS`.
+
+    Returns:
+        float32 [H, W, 3] in [0, 1].
+
+    Raises:
+        FileNotFoundError, ValueError: the user's file is missing, or no picture.
+        ImportError: none was named, the model's is a photograph, and scikit-image is not installed.
+    """
+    size = model_size(settings.model)
+    if settings.image is not None:
+        return load_image(settings.image, size)
+    pictures = DEFAULTS.get(getattr(settings.model, "name", ""), PHOTOGRAPHS)
+    return load_image(pictures[subject](), size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from converters.atomic import write_bytes
-from lucid_port.figures.base import Figure, Result, Settings, find_figure
+from lucid_port.figures.base import Figure, Options, Result, Settings, find_figure
 from lucid_port.figures.page import page
 from lucid_port.figures.sheet import compose
 from lucid_port.misc.io.saving import save
@@ -122,7 +123,7 @@ def _settings(figure: Figure, request: Request, model: Any, verbose: bool) -> Se
     steps = request.steps
     if steps is None:
         steps = figure.fast_steps if request.fast else figure.steps
-    return Settings(model, {**known, **own}, steps, request.seed, request.image, request.fast, verbose)
+    return Settings(model, Options({**known, **own}), steps, request.seed, request.image, request.fast, verbose)
 
 
 def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose: bool = False) -> Sequence[Path]:
@@ -135,20 +136,34 @@ def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose:
         ValueError: as `make`.
         OSError: the folder cannot be written to.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _ready(Path(folder))
     started = time.monotonic()
     result = make(request, model, verbose)
     figure = find_figure(request.figure)
     data = _recipe(request, model, result)
     steps = _settings(figure, request, model, verbose).steps
     facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": round(time.monotonic() - started)}
+    picture, html, text = (
+        compose(result.panels),
+        page(figure, result, facts, request.command()),
+        json.dumps(data, indent=1),
+    )
     paths = [folder / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
-    text = json.dumps(data, indent=1)
-    save(compose(result.panels), paths[0], domain=None, metadata=text)
-    write_bytes(paths[1], page(figure, result, facts, request.command()).encode())
+    save(picture, paths[0], domain=None, metadata=text)
+    write_bytes(paths[1], html.encode())
     write_bytes(paths[2], text.encode())
     return paths
+
+
+def _ready(folder: Path) -> Path:
+    """A folder that can be written to, which is to be known before hours of work.
+
+    Raises:
+        OSError: it cannot be made, or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return folder
 
 
 def _recipe(request: Request, model: Any, result: Result) -> dict[str, Any]:

@@ -1,17 +1,26 @@
 """Figures of The Building Blocks of Interpretability (2018).
 
-They start from a photograph: the user's (`--image`), or one that comes with scikit-image.
+They start from a picture: the user's (`--image`), or the model's own (`lucid_port.figures.photographs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import INCEPTION, TILE, class_of, given, likeliest, name_of, render_options, tile
+from lucid_port.figures.common import (
+    TILE,
+    class_of,
+    enlargement,
+    for_models,
+    given,
+    likeliest,
+    name_of,
+    render_options,
+    tile,
+)
 from lucid_port.figures.drawing import AGAINST, COLOURS, FOR, heat, outlined, part, two_sided
 from lucid_port.figures.photographs import photograph
 from lucid_port.misc import checks
@@ -30,21 +39,14 @@ from lucid_port.recipes.semantic_dictionary import channel_icons, semantic_dicti
 # Of the photograph that comes with scikit-image. The article's picture of a dog and a cat has "Labrador retriever"
 # against "tiger cat": give it with --image, and these with --units.
 CLASSES = ("Egyptian cat", "espresso")
+DRAWN = ("heart", "bricks")  # what the picture for the network of drawings shows
+LAYER = for_models(["mixed4d"], ["inception_4d_output"], ["mixed4a"])
+LAYER_AND_CLASSES = for_models(["mixed4d", *CLASSES], ["inception_4d_output", *CLASSES], ["mixed4a", *DRAWN])
 POOL_TITLES = {
     "native": "The gradient itself",
     "smooth": "Max pools with a smoother gradient",
     "smooth_blurred": "Max pools with a smoother gradient, blurred",
 }
-
-
-def _units(lucid: Sequence[str], caffe: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """What each model that a figure knows is asked for."""
-    named = dict.fromkeys(INCEPTION, lucid) | {"InceptionV1_caffe": caffe}
-    return {name: {"units": list(units)} for name, units in named.items()}
-
-
-def _layer_first(classes: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    return _units(["mixed4d", *classes], ["inception_4d_output", *classes])
 
 
 def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
@@ -70,10 +72,11 @@ def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
     "A picture in the words of a layer",
     of="the semantic dictionary",
     steps=512,
-    options=_units(["mixed4d"], ["inception_4d_output"]),
+    options=LAYER,
     takes="a layer",
     see="At each marked place, the channels that fire most there, as pictures of what they look for: not numbers, but "
-    "what the network sees. An eye is eyes and snouts, the rim of a cup is rims and bowls.",
+    "what the network sees. In the photograph, an eye is eyes and snouts, the rim of a cup is rims and "
+    "bowls; in the drawing, a heart is corners and round edges, bricks are lines and lattices.",
     fast_steps=64,
     fast_options={"size": 64, "places": 2},
 )
@@ -87,7 +90,7 @@ def dictionary(settings: Settings) -> Result:
     options = render_options(settings, 80)
     channels = list(dict.fromkeys(int(channel) for place in places for channel in found.channels[place]))
     icons = channel_icons(settings.model, layer, channels, **options)
-    panels = [Panel([outlined(picture, places, grid)], [f"where {layer} fires most"])]
+    panels = [Panel([outlined(picture, places, grid)], [f"where {layer} fires most"], scale=enlargement(picture))]
     for number, place in enumerate(places, 1):
         captions = [f"{c}: {value:.4g}" for c, value in zip(found.channels[place], found.values[place], strict=True)]
         seen = outlined(part(picture, place, grid, max(options["size"], TILE)), [(0, 0)], (1, 1), [COLOURS[number - 1]])
@@ -107,7 +110,7 @@ def dictionary(settings: Settings) -> Result:
     "Which channels argue for one class against another",
     of="the opening figure",
     steps=512,
-    options=_layer_first(CLASSES),
+    options=LAYER_AND_CLASSES,
     takes="a layer, a class, another class",
     see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of a class's parts "
     "argue for it, and mostly on the thing itself; some of what argues for it only argues against the other.",
@@ -131,6 +134,7 @@ def attribution(settings: Settings) -> Result:
             [picture, two_sided(picture, found.field.sum(-1))],
             ["the picture", f"orange: {names[0]}, blue: {names[1]}"],
             title=f"{layer}: {names[0]} against {names[1]}",
+            scale=enlargement(picture),
         )
     ]
     for name, channels, colour in ((names[0], best, FOR), (names[1], worst, AGAINST)):
@@ -154,10 +158,11 @@ def _where(picture: np.ndarray, values: np.ndarray, colour: Any) -> np.ndarray:
     "A picture as a layer sees it",
     of="the activation grid",
     steps=1024,
-    options=_units(["mixed4d"], ["inception_4d_output"]),
+    options=LAYER,
     takes="a layer",
     see="For each position of the layer, a picture of its whole activation vector: eyes where eyes are, rims where "
-    "rims are. Below, each is as large as its vector is long, so that what excites the network stands out.",
+    "rims are; or hearts where hearts are, bricks where bricks are. Below, each is as large as its vector is "
+    "long, so that what excites the network stands out.",
     fast_steps=96,
     fast_options={"size": 32, "batch_size": 32},
 )
@@ -171,9 +176,9 @@ def grid(settings: Settings) -> Result:
         batch = settings.options.get("batch_size", 64)
         found = factored_activation_grid(settings.model, photograph(settings), layer, batch_size=batch, **options)
     panels = [
-        Panel([found.image], title="The picture"),
-        Panel([found.mosaic], title=f"{layer}: an icon for each position"),
-        Panel([found.scaled_mosaic()], title="Scaled by how much there is to see"),
+        Panel([found.image], title="The picture", scale=enlargement(found.image)),
+        Panel([found.mosaic], title=f"{layer}: an icon for each position", scale=enlargement(found.mosaic)),
+        Panel([found.scaled_mosaic()], title="Scaled by how much there is to see", scale=enlargement(found.mosaic)),
     ]
     return Result(panels, {"layer": layer, "magnitudes": found.magnitudes})
 
@@ -183,7 +188,7 @@ def grid(settings: Settings) -> Result:
     "What a place in a layer owes to the places before it",
     of="spatial attribution",
     steps=0,
-    options=_units(["mixed4d", "mixed5a"], ["inception_4d_output", "inception_5a_output"]),
+    options=for_models(["mixed4d", "mixed5a"], ["inception_4d_output", "inception_5a_output"], ["mixed3b", "mixed4d"]),
     takes="a layer, a later layer",
     see="How much each place of the earlier layer (orange) contributes to a marked place of the later: mostly what "
     "lies under it. Max pools make the plain gradient ragged; smoother gradients show the same things with less noise. "
@@ -199,20 +204,20 @@ def spatial(settings: Settings) -> Result:
     classes = likeliest(model, picture, settings.options.get("classes", 4))
     named = [f"row {row}, column {column} of {later}" for row, column in places]
     marked = [outlined(picture, [place], strength.shape) for place in places]
-    panels = [Panel(marked, named, title=f"Places of {later}")]
+    scale = enlargement(picture)
+    panels = [Panel(marked, named, title=f"Places of {later}", scale=scale)]
     toward, per_class = {}, {}
     for pools in POOLS:
         found = spatial_attribution(model, picture, layer, later, pools=pools, positions=places).normalised
         shown = [heat(picture, [found[place] / max(float(found[place].max()), 1e-12)]) for place in places]
         shown = [outlined(one, [place], strength.shape) for one, place in zip(shown, places, strict=True)]
-        panels.append(Panel(shown, title=f"{POOL_TITLES[pools]}: from {layer}"))
+        panels.append(Panel(shown, title=f"{POOL_TITLES[pools]}: from {layer}", scale=scale))
         toward[pools] = [found[place] for place in places]
     for pools in (POOLS[0], POOLS[-1]):
         values = [class_attribution(model, picture, layer, one, pools=pools) for one in classes]
         names = [f"for {name_of(model, one)} (orange), against (blue)" for one in classes]
-        panels.append(
-            Panel([two_sided(picture, one) for one in values], names, title=f"{POOL_TITLES[pools]}: to classes")
-        )
+        shown = [two_sided(picture, one) for one in values]
+        panels.append(Panel(shown, names, title=f"{POOL_TITLES[pools]}: to classes", scale=scale))
         per_class[pools] = values
     labels = [name_of(model, one) for one in classes]
     data = {
@@ -231,10 +236,11 @@ def spatial(settings: Settings) -> Result:
     "A picture's neurons in six groups",
     of="the neuron groups",
     steps=512,
-    options=_layer_first(CLASSES),
+    options=LAYER_AND_CLASSES,
     takes="a layer, classes",
     see="Thousands of activations as six groups: where each is (its colour), what it looks for, and how much it argues "
-    "for each class. Groups are things: eyes, fur, the rim, the inside of the cup, the background.",
+    "for each class. Groups are things: eyes, fur, the rim, the inside of the cup, the "
+    "background; or hearts, bricks, the edge between the two, the background.",
     fast_steps=64,
     fast_options={"size": 72},
 )
@@ -253,12 +259,19 @@ def groups(settings: Settings) -> Result:
     captions = [
         ", ".join(f"{name} {values[number]:+.2f}" for name, values in effects.items()) for number in range(count)
     ]
+    scale = enlargement(picture)
     panels = [
-        Panel([picture, heat(picture, maps, COLOURS)], ["the picture", "its groups"], title=f"{layer}: {count} groups"),
+        Panel(
+            [picture, heat(picture, maps, COLOURS)],
+            ["the picture", "its groups"],
+            title=f"{layer}: {count} groups",
+            scale=scale,
+        ),
         Panel(
             [heat(picture, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)],
             captions,
             title="Where each group is, and what it contributes to classes",
+            scale=scale,
         ),
         Panel(
             [tile(icon) for icon in found.icons],

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.common import CAFFE, TINY, short
 from lucid_port.figures.named import enlarged, grouped, layer_and_units, neuron_pictures
 from lucid_port.optvis import objectives
 from lucid_port.recipes.feature_visualization import diversity, visualize
@@ -31,36 +32,7 @@ def _names(layer: str, units: Sequence[int]) -> list[str]:
 GABORS = [9, 53, 54, 15, 22, 39, 30, 1, 3, 49, 14, 17, 62, 20, 27, 0, 10, 28, 21, 63, 45, 18, 6, 57, 41, 43, 46, 8]
 CONTRASTS = [59, 23, 5, 7, 48, 29, 12, 24, 55, 13, 32, 50, 36, 37, 16, 11, 33, 34, 47, 38, 58, 2, 60, 61, 4, 51, 25]
 # By the share of a kernel's energy that is colour: below 0.12 a Gabor filter. The others have nearly no pattern.
-CAFFE_GABORS = [
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    13,
-    14,
-    17,
-    19,
-    21,
-    22,
-    23,
-    27,
-    28,
-    29,
-    30,
-    31,
-    32,
-    33,
-    35,
-    38,
-    39,
-    43,
-    44,
-    45,
-    57,
-    58,
-]
+CAFFE_GABORS = [*range(2, 8), 13, 14, 17, 19, *range(21, 24), *range(27, 34), 35, 38, 39, *range(43, 46), 57, 58]
 CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
 
 
@@ -88,6 +60,10 @@ CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
             },
         },
     },
+    without={
+        TINY: "It knows its drawings by edges between two colours, whichever those are: none of its 16 kernels is a "
+        "Gabor filter without colour."
+    },
     see="Each picture is one kernel, from its least weight to its greatest. Most are Gabor filters, edges of every "
     "orientation without colour; the others set one colour against its opposite.",
 )
@@ -113,48 +89,66 @@ def _check(units: Sequence[int], count: int, layer: str) -> None:
         raise ValueError(f"There is no unit {max(units)}: layer {layer!r} has channels 0..{count - 1}.")
 
 
+# Layer -> family -> channels.
+FAMILIES: dict[str, dict[str, dict[str, list[int]]]] = {
+    "InceptionV1": {
+        "conv2d2": {"Lines": [107, 31, 9, 112, 133, 103], "Gabor textures": [89, 91, 110, 114, 123, 135]},
+        "mixed3a": {
+            "Lines": [227, 75, 146, 69, 169, 57],
+            "Curves": [81, 104, 92, 145, 95, 163],
+            "Color center-surround": [119, 34, 167, 76, 19, 30],
+            "High-low frequency": [110, 180, 153, 106, 112, 186],
+            "Eyes and small circles": [174, 168, 79, 125, 175],
+        },
+        "mixed3b": {
+            "Curves": [379, 406, 385, 343, 342, 388],
+            "Boundaries": [220, 402, 364, 293, 356, 151],
+            "Circles and loops": [389, 384, 346, 323],
+        },
+    },
+    CAFFE: {
+        "conv2_3x3/conv2_3x3": {
+            "Lines": [46, 16, 187, 129, 42, 44],
+            "Color center-surround": [124, 13, 160, 33, 85, 161],
+        },
+        "inception_3a_output": {
+            "Lines": [191, 58, 206, 145, 198, 66],
+            "Curves": [84, 92, 173, 83, 64, 130],
+            "High-low frequency": [148, 121, 106, 123, 100, 97],
+        },
+        "inception_3b_output": {
+            "Curves": [324, 394, 358, 335, 326, 408],
+            "Eyes and circles": [287, 466, 464, 311, 79],
+        },
+    },
+    TINY: {
+        "conv2d2": {"Lines": [32, 7, 34, 22, 24, 4]},
+        "mixed3a": {
+            "Lines": [47, 23, 38, 11, 26, 3],
+            "Curves": [31, 30, 22, 21, 43, 39],
+            "High-low frequency": [49, 48, 13, 18],
+        },
+        "mixed3b": {"Curves": [70, 65, 48, 78, 61, 42]},
+    },
+}
+
+
+def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, list[str]]:
+    """Title of each family -> its units."""
+    return {
+        f"{family} ({short(layer)})": _names(layer, units)
+        for layer, of_layer in layers.items()
+        for family, units in of_layer.items()
+    }
+
+
 @figure(
     "ev-neuron-families",
     "Families of early units",
     of="the groups of conv2d2, mixed3a and mixed3b",
     steps=512,
     fast_steps=24,
-    options={
-        "InceptionV1": {
-            "families": {
-                "Lines (conv2d2)": _names("conv2d2", [107, 31, 9, 112, 133, 103]),
-                "Gabor textures (conv2d2)": _names("conv2d2", [89, 91, 110, 114, 123, 135]),
-                "Lines (mixed3a)": _names("mixed3a", [227, 75, 146, 69, 169, 57]),
-                "Curves (mixed3a)": _names("mixed3a", [81, 104, 92, 145, 95, 163]),
-                "Color center-surround (mixed3a)": _names("mixed3a", [119, 34, 167, 76, 19, 30]),
-                "High-low frequency (mixed3a)": _names("mixed3a", [110, 180, 153, 106, 112, 186]),
-                "Eyes and small circles (mixed3a)": _names("mixed3a", [174, 168, 79, 125, 175]),
-                "Curves (mixed3b)": _names("mixed3b", [379, 406, 385, 343, 342, 388]),
-                "Boundaries (mixed3b)": _names("mixed3b", [220, 402, 364, 293, 356, 151]),
-                "Circles and loops (mixed3b)": _names("mixed3b", [389, 384, 346, 323]),
-            },
-        },
-        "InceptionV1_caffe": {
-            "families": {
-                "Lines (conv2)": _names("conv2_3x3/conv2_3x3", [46, 16, 187, 129, 42, 44]),
-                "Color center-surround (conv2)": _names("conv2_3x3/conv2_3x3", [124, 13, 160, 33, 85, 161]),
-                "Lines (3a)": _names("inception_3a_output", [191, 58, 206, 145, 198, 66]),
-                "Curves (3a)": _names("inception_3a_output", [84, 92, 173, 83, 64, 130]),
-                "High-low frequency (3a)": _names("inception_3a_output", [148, 121, 106, 123, 100, 97]),
-                "Curves (3b)": _names("inception_3b_output", [324, 394, 358, 335, 326, 408]),
-                "Eyes and circles (3b)": _names("inception_3b_output", [287, 466, 464, 311, 79]),
-            },
-        },
-        "TinyInceptionV1": {
-            "families": {
-                "Lines (conv2d2)": _names("conv2d2", [32, 7, 34, 22, 24, 4]),
-                "Lines (mixed3a)": _names("mixed3a", [47, 23, 38, 11, 26, 3]),
-                "Curves (mixed3a)": _names("mixed3a", [31, 30, 22, 21, 43, 39]),
-                "High-low frequency (mixed3a)": _names("mixed3a", [49, 48, 13, 18]),
-                "Curves (mixed3b)": _names("mixed3b", [70, 65, 48, 78, 61, 42]),
-            },
-        },
-    },
+    options={model: {"families": _families(layers)} for model, layers in FAMILIES.items()},
     fast_options={"size": 40},
     see="Units of one row look for the same thing, turned or in other colours: lines, then curves made of lines, edges "
     "between fine and coarse texture, spots of colour, circles.",
@@ -194,9 +188,12 @@ def families(settings: Settings) -> Result:
             "next": _names("inception_4d_output", [383, 233, 277]),
         },
     },
+    without={TINY: "It was trained on drawings, and knows no cars."},
     fast_options={"size": 80},
     see="Windows excite the car detector above and inhibit it below; wheels, the other way round (red excites, blue "
-    "inhibits). In the next layer the car goes mostly to units that look for other things, too.",
+    "inhibits). In the next layer the car goes mostly to units that look for other things, too. Of InceptionV1_caffe, "
+    "the unit for wheels (4b:454) was picked by eye, since its picture has wheels, and is weak: its weights to the car "
+    "are smaller than the others', and inhibit above more than they excite below.",
 )
 def car(settings: Settings) -> Result:
     """Parts, the weights by which they make a whole, and the units that the whole feeds."""
@@ -378,6 +375,10 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
         "InceptionV1_caffe": {
             "layers": {"inception_4d_5x5/inception_4d_5x5": 20, "inception_5b_5x5/inception_5b_5x5": 128}
         },
+    },
+    without={
+        TINY: "The kernels of its last layers lie in no bands: rows differ as much as columns (0.32 and 0.34 of the "
+        "variance in mixed5b_5x5)."
     },
     see="Each picture is one unit's kernel, its input channels in three factors as red, green and blue. In earlier "
     "layers they are patterns of every kind; in the last layer before the global average they lie in horizontal bands.",

@@ -125,10 +125,13 @@ def _shown_angles(tuned: Tuning) -> np.ndarray:
 
 def _polar_panel(tuned: Tuning, order: Sequence[int] | np.ndarray, title: str, size: int = 128) -> Panel:
     pictures = [polar_picture(tuned.orientations, tuned.values[number], size) for number in order]
-    captions = [
-        f"{tuned.units[number]}: {tuned.peaks[number]:.0f}°, {tuned.values[number].max():.3g}" for number in order
-    ]
-    return Panel(pictures, captions, title, columns=6 if size > 100 else 7)
+    return Panel(pictures, [_peak(tuned, number) for number in order], title, columns=6 if size > 100 else 7)
+
+
+def _peak(tuned: Tuning, number: int) -> str:
+    """A unit, the orientation that it answers to most, and its answer; a unit that answers to none has no peak."""
+    largest = tuned.values[number].max()
+    return f"{tuned.units[number]}: " + (f"{tuned.peaks[number]:.0f}°, {largest:.3g}" if largest > 0 else "silent")
 
 
 @figure(
@@ -293,7 +296,10 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
     see="With all its weights a curve detector answers to one orientation. Without the negative ones it answers to "
     "others, too, with an echo where the arc runs along the same line but bends the other way: inhibition is what "
     "makes it selective. Fed by early curves alone it is weaker or silent; without inhibition it answers to most arcs. "
-    "Numbers: unit, peak, largest activation.",
+    "Numbers: unit, peak, largest activation. This is not the article's exact edit. What is edited here is one branch "
+    "of the block (5x5, in TinyInceptionV1 3x3): 'no negative weights' sets those of its last convolution that are "
+    "below 0 to 0, and 'early curves alone' takes every other input from the 1x1 convolution before it, which keeps "
+    "weights of either sign.",
 )
 def editing(settings: Settings) -> Result:
     """Tuning curves of copies of the network in which weights are taken away."""

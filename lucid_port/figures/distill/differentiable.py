@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import INCEPTION, channels_given, given, render_options, short
+from lucid_port.figures.common import (
+    CAFFE,
+    INCEPTION,
+    TINY,
+    caffe_units,
+    channels_given,
+    for_models,
+    given,
+    lucid_units,
+    render_options,
+    short,
+)
 from lucid_port.figures.photographs import photograph
 from lucid_port.misc import checks
 from lucid_port.recipes import cppn
 from lucid_port.recipes.inputs import load_image
 from lucid_port.recipes.interpolation import interpolations
-from lucid_port.recipes.style_transfer import CONTENT_LAYERS, STYLE_LAYERS, style_transfer
+from lucid_port.recipes.style_transfer import CONTENT_LAYERS, CONTENT_WEIGHT, STYLE_LAYERS, style_transfer
 from lucid_port.recipes.transparency import checkerboard, over, transparent
-
-
-def _options(lucid: list[str], caffe: list[str], **more: Any) -> dict[str, dict[str, Any]]:
-    named = {**dict.fromkeys(INCEPTION, lucid), "InceptionV1_caffe": caffe}
-    return {model: {"units": units, **more} for model, units in named.items()}
 
 
 @figure(
@@ -25,11 +31,7 @@ def _options(lucid: list[str], caffe: list[str], **more: Any) -> dict[str, dict[
     "From one unit to another, aligned and not",
     of="figures 2 and 3",
     steps=512,
-    options=_options(
-        ["mixed4a_pre_relu:476", "mixed4a_pre_relu:460"],
-        ["inception_4a_output_pre_relu:300", "inception_4a_output_pre_relu:41"],
-        frames=5,
-    ),
+    options=for_models(lucid_units("4a:476 4a:460"), caffe_units("4a:300 4a:41"), lucid_units("4a:73 4a:48"), frames=5),
     fast_options={"frames": 4, "size": 64},
     see="Rendered one by one, pictures of a row put what they show anywhere. With parameters that they share, the "
     "same thing stays in its place and changes from the one unit's into the other's.",
@@ -70,20 +72,22 @@ CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in
     steps=512,
     options={
         **{name: {"units": CONTENT_LAYERS, "style_layers": STYLE_LAYERS} for name in INCEPTION},
-        "InceptionV1_caffe": {"units": ["inception_3b_output"], "style_layers": CAFFE_STYLE},
+        CAFFE: {"units": ["inception_3b_output"], "style_layers": CAFFE_STYLE},
+        TINY: {"units": CONTENT_LAYERS, "style_layers": STYLE_LAYERS, "content_weight": 30.0},
     },
     fast_options={"size": 112},
     see="In pixels the network is fooled by noise, and the style hardly shows. In a decorrelated Fourier basis the "
-    "same objective paints.",
+    "same objective paints. TinyInceptionV1 knows drawings in any colours: of a style it takes shapes, not colours.",
 )
 def style(settings: Settings) -> Result:
-    """A photograph in the style of another, by both parameterizations; the content's layers are the units."""
-    content = photograph(settings, "cat")
+    """A picture in the style of another, by both parameterizations; the content's layers are the units."""
+    content = photograph(settings, "one thing")
     painting = photograph_of_style(settings)
     options = {
         **render_options(settings, max(content.shape[:2])),
         "content_layers": given(settings, "layers that the content is compared in"),
         "style_layers": list(settings.options["style_layers"]),
+        "content_weight": settings.options.get("content_weight", CONTENT_WEIGHT),
     }
     made = {
         kind: style_transfer(settings.model, content, painting, parameterization=kind, **options)
@@ -97,9 +101,9 @@ def style(settings: Settings) -> Result:
 
 
 def photograph_of_style(settings: Settings) -> Any:
-    """The picture whose style is taken: the option `style`, or a photograph of stones that comes with scikit-image."""
+    """The picture whose style is taken: the option `style`, or the model's picture of a texture."""
     own = settings.options.get("style")
-    return photograph(settings, "gravel") if own is None else own
+    return photograph(settings, "a texture") if own is None else own
 
 
 @figure(
@@ -107,9 +111,10 @@ def photograph_of_style(settings: Settings) -> Any:
     "Pictures that a small network paints",
     of="figures 7 and 8",
     steps=512,
-    options=_options(
-        ["mixed4b_3x3_pre_relu:77", "mixed4d_3x3_bottleneck_pre_relu:139", "mixed4a_pool_reduce_pre_relu:52"],
+    options=for_models(
+        lucid_units("4b_3x3:77 4d_3x3_bottleneck:139 4a_pool_reduce:52"),
         ["inception_4b_3x3/BiasAdd:77", "inception_4d_3x3_reduce/BiasAdd:10", "inception_4a_pool_proj/BiasAdd:52"],
+        lucid_units("4a:40 4a:111 4a:97"),
     ),
     fast_options={"size": 96, "shown": 128},
     see="A network of coordinates has no pixels: it paints smooth shapes with sharp edges, light coming out of dark, "
@@ -136,19 +141,12 @@ def paintings(settings: Settings) -> Result:
     "Pictures that cover no more than they need",
     of="figure 11",
     steps=1000,
-    options=_options(
-        [
-            "mixed4d_3x3_bottleneck_pre_relu:139",
-            "mixed4b_pool_reduce_pre_relu:16",
-            "mixed4b_pool_reduce_pre_relu:27",
-            "mixed4a_pool_reduce_pre_relu:15",
-        ],
-        [
-            "inception_4a_output_pre_relu:300",
-            "inception_4b_output_pre_relu:100",
-            "inception_4c_output_pre_relu:55",
-        ],
+    options=for_models(
+        lucid_units("4d_3x3_bottleneck:139 4b_pool_reduce:16 4b_pool_reduce:27 4a_pool_reduce:15"),
+        caffe_units("4a:300 4b:100 4c:55"),
+        lucid_units("5a:19 5a:45 4a:97 4b:34"),
     ),
+    fast_steps=256,
     fast_options={"size": 96},
     see="With transparency, a unit's picture is only what the unit needs: the rest is left out, which shows the "
     "checkerboard behind.",

@@ -10,11 +10,16 @@ import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
 from lucid_port.figures.common import (
-    INCEPTION,
+    CAFFE,
+    TINY,
+    caffe_units,
     channels_given,
     class_of,
+    enlargement,
+    for_models,
     given,
     likeliest,
+    lucid_units,
     name_of,
     render_options,
     short,
@@ -38,11 +43,9 @@ ARTICLE_STEPS = 2560
 NOTEBOOK_STEPS = 512
 
 
-def _of(lucid: str, caffe: str) -> dict[str, dict[str, Any]]:
+def _of(lucid: str, caffe: str, tiny: str) -> dict[str, dict[str, Any]]:
     """What each model that a figure knows is asked for, `"4a:476"` for channel 476 of mixed4a before its ReLU."""
-    ours = [f"mixed{unit.replace(':', '_pre_relu:')}" for unit in lucid.split()]
-    theirs = [f"inception_{unit.replace(':', '_output_pre_relu:')}" for unit in caffe.split()]
-    return {**{name: {"units": ours} for name in INCEPTION}, "InceptionV1_caffe": {"units": theirs}}
+    return for_models(lucid_units(lucid), caffe_units(caffe), lucid_units(tiny))
 
 
 def article_transforms(size: int) -> list[transform.Transform]:
@@ -70,11 +73,7 @@ def _as_the_article(settings: Settings, wanted: Sequence[Any], size: int) -> Fea
     "What a channel looks for",
     of="the tutorial's first picture, and of any unit",
     steps=NOTEBOOK_STEPS,
-    options={
-        "InceptionV1": {"units": ["mixed4a_pre_relu:476"]},
-        "InceptionV1_caffe": {"units": ["inception_4a_output:300"]},
-        "InceptionV1_seeded": {"units": ["mixed4a_pre_relu:476"]},
-    },
+    options=for_models(["mixed4a_pre_relu:476"], ["inception_4a_output:300"], ["mixed4a_pre_relu:48"]),
     see="One channel's favourite picture: for a trained network, a texture or an object that comes again and again.",
 )
 def channel(settings: Settings) -> Result:
@@ -92,10 +91,9 @@ def channel(settings: Settings) -> Result:
     "What can be asked for: a neuron, a channel, a layer, a class",
     of="the optimization objectives",
     steps=ARTICLE_STEPS,
-    options={
-        **{name: {"units": ["mixed4a_pre_relu:476", "tiger cat"]} for name in INCEPTION},
-        "InceptionV1_caffe": {"units": ["inception_4a_output_pre_relu:194", "tiger cat"]},
-    },
+    options=for_models(
+        [*lucid_units("4a:476"), "tiger cat"], [*caffe_units("4a:194"), "tiger cat"], [*lucid_units("4a:95"), "spiral"]
+    ),
     takes="a unit, a class",
     see="The neuron stands once, in the middle; its channel everywhere; the whole layer, squared, is a mixture of all "
     "it knows. A class before the softmax shows evidence for it; its probability can as well be raised by lowering "
@@ -132,28 +130,31 @@ def _after(model: Any, logits: str) -> str:
     return next(step.name for step in softmaxes if logits in map(str, step.inputs))
 
 
-HERO: dict[str, list[list[str]]] = {
+FAMILIES = ("Edges", "Textures", "Patterns", "Parts", "Objects")
+HERO = {
     "InceptionV1": [
         [f"conv2d0_pre_relu:{unit}" for unit in (9, 53, 15, 22, 3, 49)],
-        [f"mixed3a_pre_relu:{unit}" for unit in (19, 33, 66, 155, 200, 6)],
-        [f"mixed4a_pre_relu:{unit}" for unit in (476, 6, 453, 97, 41, 11)],
-        [f"mixed4{unit}" for unit in ("b_pre_relu:464", "b_pre_relu:237", "b_pre_relu:373")]
-        + [f"mixed4{unit}" for unit in ("c_pre_relu:449", "c_pre_relu:450", "b_pre_relu:462")],
-        [f"mixed4{unit}" for unit in ("d_pre_relu:479", "d_pre_relu:503", "d_pre_relu:417")]
-        + [f"mixed4{unit}" for unit in ("e_pre_relu:55", "e_pre_relu:815", "d_pre_relu:241")],
+        lucid_units("3a:19 3a:33 3a:66 3a:155 3a:200 3a:6"),
+        lucid_units("4a:476 4a:6 4a:453 4a:97 4a:41 4a:11"),
+        lucid_units("4b:464 4b:237 4b:373 4c:449 4c:450 4b:462"),
+        lucid_units("4d:479 4d:503 4d:417 4e:55 4e:815 4d:241"),
     ],
-    "InceptionV1_caffe": [
+    CAFFE: [
         [f"conv1_7x7_s2/conv1_7x7_s2:{unit}" for unit in (6, 35, 58, 22, 46, 29)],
-        [f"inception_3b_output_pre_relu:{unit}" for unit in (122, 142, 242, 402, 462, 2)],
-        [f"inception_4a_output_pre_relu:{unit}" for unit in (173, 467, 47, 341, 236, 26)],
-        [f"inception_4{unit}" for unit in ("c_output_pre_relu:507", "c_output_pre_relu:276", "a_output_pre_relu:299")]
-        + [f"inception_4c_output_pre_relu:{unit}" for unit in (45, 108, 402)],
-        [f"inception_4d_output_pre_relu:{unit}" for unit in (73, 293, 161, 447, 513)]
-        + ["inception_4c_output_pre_relu:423"],
+        caffe_units("3b:122 3b:142 3b:242 3b:402 3b:462 3b:2"),
+        caffe_units("4a:173 4a:467 4a:47 4a:341 4a:236 4a:26"),
+        caffe_units("4c:507 4c:276 4a:299 4c:45 4c:108 4c:402"),
+        caffe_units("4d:73 4d:293 4d:161 4d:447 4d:513 4c:423"),
+    ],
+    TINY: [
+        [f"conv2d2_pre_relu:{unit}" for unit in (32, 7, 34, 22, 24, 4)],  # conv2d0's are flat colours
+        lucid_units("3a:13 3a:3 3a:7 3a:36 3a:40 3a:11"),
+        lucid_units("4a:48 4a:36 4a:16 4a:3 4a:111 4a:73"),
+        lucid_units("4b:34 4d:72 4b:77 4d:24 4b:116 4d:20"),
+        lucid_units("5a:45 5a:19 5a:3 5a:182 5a:53 5a:27"),
     ],
 }
 HERO["InceptionV1_seeded"] = HERO["InceptionV1"]
-FAMILIES = ("Edges", "Textures", "Patterns", "Parts", "Objects")
 
 
 def _rows(families: list[list[str]]) -> dict[str, list[str]]:
@@ -194,6 +195,7 @@ def hero(settings: Settings) -> Result:
     options=_of(
         "5a:9 4a:97 4a:143 4e:55",
         "4a:194 4c:444 4a:299 4d:513",
+        "4a:43 4a:39 4a:71 4a:112",
     ),
     see="One picture does not show all that a unit responds to. Pictures that have to differ in style show other "
     "facets of it; some, of units that respond to several things, show different things.",
@@ -223,6 +225,7 @@ def facets(settings: Settings) -> Result:
     options=_of(
         "4a:492 4a:6 4a:240 4b:482 4d:479 4e:718",
         "4a:194 4a:299 4a:173 4b:482 4d:293 4c:507",
+        "4a:48 4a:36 4a:35 4a:111 4a:23 4a:16",
     ),
     see="Above, what makes a channel fire as much as possible; below, what makes it most negative before its ReLU: "
     "often something that it is important not to confuse it with.",
@@ -253,6 +256,7 @@ def both_ends(settings: Settings) -> Result:
     options=_of(
         "4b:111 3a:139 3b:81 4a:97 4a:41 4a:479 4a:476 4b:360 4b:482 4c:440 4d:479 4e:718",
         "4a:173 3a:1 3b:2 4a:47 4a:299 4a:68 4a:194 4b:9 4b:30 4c:444 4d:293 4c:507",
+        "3a:7 3a:3 4a:72 4a:36 3a:13 4a:50 4a:48 4a:16 4a:73 4a:111 4a:81 4a:97",
     ),
     takes="units: the first half above, the second to the left",
     see="The optimum for the sum of two channels is a mixture of both: the one's texture in the other's shape. The "
@@ -291,6 +295,7 @@ def addition(settings: Settings) -> Result:
         "4a:476 4a:455 4a:476 4a:460 4a:460 4a:501 4b:475 4a:476 4c:369 4a:476 "
         "4d:503 5a:791 5a:810 5a:200 4d:503 5a:810 5a:810 5a:791",
         "4a:194 4a:299 4a:173 4a:236 4c:444 4c:423 4a:467 4a:341 4c:507 4c:45 4d:73 4d:513 4d:293 4d:161",
+        "4a:48 4a:73 4a:16 4a:39 4a:95 4a:40 4a:111 4a:3 4a:23 4a:81",
     ),
     takes="units, in pairs",
     see="Pictures that share most of what they are made of, from one channel's optimum to another's: shapes stay where "
@@ -316,7 +321,7 @@ def _even(settings: Settings, what: str) -> list[str]:
 
 # The enemy of feature visualization --------------------------------------------------------------
 
-STUDIED = _of("4b:452", "4b:450")
+STUDIED = _of("4b:452", "4b:450", "4a:16")
 SMALL = {"size": 48}
 
 
@@ -411,23 +416,20 @@ def penalised(settings: Settings) -> Result:
     return _panels(study, {"L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"})
 
 
+DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed4e", "mixed5a"]
+
+
 @figure(
     "fv-gradient-artefacts",
     "Where high frequencies come from: gradients, layer by layer",
     of="the figure of gradient magnitudes",
     steps=0,
-    options={
-        **{
-            name: {
-                "units": ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed4e", "mixed5a"],
-            }
-            for name in INCEPTION
-        },
-        "InceptionV1_caffe": {
-            "units": ["input", "conv1_7x7_s2/conv1_7x7_s2", "conv2_3x3/conv2_3x3"]
-            + [f"inception_{layer}_output" for layer in ("3b", "4a", "4c", "4e", "5a")]
-        },
-    },
+    options=for_models(
+        DEPTHS,
+        ["input", "conv1_7x7_s2/conv1_7x7_s2", "conv2_3x3/conv2_3x3"]
+        + [f"inception_{layer}_output" for layer in ("3b", "4a", "4c", "4e", "5a")],
+        DEPTHS,
+    ),
     takes="layers, or 'input'",
     see="The length of a class's gradient at each position, from the input to the last layers. Each strided "
     "convolution and each max pool adds a grid to what comes back through it. With a smoother gradient of the max "
@@ -437,15 +439,15 @@ def penalised(settings: Settings) -> Result:
 def gradients(settings: Settings) -> Result:
     """Magnitudes of the likeliest class's gradient, with the max pools' own gradient and with smoother ones."""
     layers = given(settings, "layers")
-    model, picture = settings.model, photograph(settings, "cat")
+    model, picture = settings.model, photograph(settings, "one thing")
     (toward,) = likeliest(model, picture, 1)
-    panels = [Panel([picture], [name_of(model, toward)])]
+    panels = [Panel([picture], [name_of(model, toward)], scale=enlargement(picture))]
     titles = {"native": "The gradient itself", "smooth": "Max pools with a smoother gradient"}
     maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
     for pools, found in maps.items():
         pictures = [_grey(values, model_size(model)) for values in found.values()]
         captions = [short(layer) for layer in found]
-        panels.append(Panel(pictures, captions, title=titles[pools], columns=4))
+        panels.append(Panel(pictures, captions, title=titles[pools], columns=4, scale=enlargement(picture)))
     data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
     return Result(panels, {"class": name_of(model, toward), "mean_magnitudes": data})
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import check_options, file_name, path_name
@@ -81,6 +81,8 @@ def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -
     check_options(loader, kwargs, extension)
     try:
         return loader(handle, **kwargs)
+    except UnidentifiedImageError:  # its own words name an object in memory
+        raise ValueError(f"{name} cannot be read as {extension}: its content is no picture.") from None
     except _BROKEN as error:
         raise ValueError(f"{name} cannot be read as {extension}: {error}") from error
 

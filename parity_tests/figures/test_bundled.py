@@ -1,0 +1,119 @@
+"""Figures of the network that comes with the package: they need nothing else, and show what they say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lucid_port.cli import main
+from lucid_port.figures import run
+from lucid_port.figures.base import Settings, catalogue, find_figure
+from lucid_port.figures.common import TINY, class_of, likeliest, name_of
+from lucid_port.figures.photographs import DRAWINGS, SUBJECTS, photograph
+from lucid_port.modelzoo.nets_factory import open_model
+from lucid_port.recipes.attribution import class_number
+from lucid_port.recipes.inputs import channels_of, named_unit
+
+BUNDLED = [name for name, figure in catalogue().items() if TINY in figure.options]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return open_model(TINY)
+
+
+def draft(*arguments) -> int:
+    return main(["figure", *map(str, arguments), "--model", TINY, "--fast"])
+
+
+@pytest.mark.parametrize("name", [name for name in catalogue() if not name.startswith("aa-")])
+def test_a_figure_names_units_or_says_why_not(name):
+    figure = find_figure(name)
+    assert (TINY in figure.options) != (TINY in figure.without)
+    assert all(why.endswith(".") for why in figure.without.values())
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_what_is_named_exists(name, model):
+    for named in find_figure(name).options[TINY].get("units", ()):
+        if ":" in named:
+            named_unit(model, named)
+        elif named in model.labels:
+            class_number(model, class_of(named))
+        elif named != "input":
+            assert channels_of(model, named) > 0
+
+
+def test_the_hearts_and_the_bricks_are_what_the_network_sees(model):
+    picture = photograph(Settings(model, {}, 0), SUBJECTS[0])
+    assert {name_of(model, one) for one in likeliest(model, picture, 2)} == {"heart", "bricks"}
+
+
+def test_the_face_is_a_face(model):
+    (first,) = likeliest(model, photograph(Settings(model, {}, 0), "one thing"), 1)
+    assert name_of(model, first) == "face"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_drawings_are_the_same_each_time(subject):
+    first, second = DRAWINGS[subject](), DRAWINGS[subject]()
+    assert (first == second).all()
+    assert first.shape == (96, 96, 3)
+
+
+def test_drawings_need_no_scikit_image(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    assert draft("fv-gradient-artefacts", "-o", tmp_path) == 0
+    assert "face" in (tmp_path / "fv-gradient-artefacts.html").read_text()
+
+
+def test_why_it_is_not_there(tmp_path, capsys):
+    assert draft("zi-car-circuit", "-o", tmp_path) == 1
+    assert "knows no cars. Choose one of InceptionV1" in capsys.readouterr().err
+
+
+# Bad input ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"a text", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_is_no_picture(tmp_path, capsys, content):
+    (tmp_path / "mine.png").write_bytes(content)
+    assert draft("fv-gradient-artefacts", "--image", tmp_path / "mine.png", "-o", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "mine.png cannot be read as .png" in said
+    assert "BytesIO" not in said
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_known_before_the_work(tmp_path, monkeypatch, capsys):
+    def not_reached(*_):
+        raise AssertionError("the figure was made")
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr(run, "make", not_reached)
+    monkeypatch.setattr(run.tempfile, "TemporaryFile", refuse)
+    assert draft("fv-channel", "-o", tmp_path) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path}: Permission denied\n"
+    assert not list(Path(tmp_path).iterdir())
+
+
+@pytest.mark.parametrize("name", ["fv-channel", "ev-neuron-families", "cd-radial-tuning", "dp-aligned-interpolation"])
+def test_a_unit_that_is_named_twice(tmp_path, capsys, name):
+    assert draft(name, "--units", "mixed3a:1,mixed3a:1", "--steps", 1, "-o", tmp_path) == 1
+    assert capsys.readouterr().err == "error: The figure takes each unit once: mixed3a:1 is given twice.\n"
+
+
+def test_units_alone_are_not_enough_for_a_circuit(tmp_path, capsys):
+    assert draft("zi-car-circuit", "--units", "mixed4b:1", "-o", tmp_path) == 1
+    assert "needs more than --units for this model: nothing says its 'whole'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("units", ["", " , "])
+def test_units_that_name_none_are_wrong_usage(tmp_path, capsys, units):
+    assert draft("ev-conv1-weights", "--units", units, "-o", tmp_path) == 2
+    assert "'--units': it names no unit" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
