@@ -191,8 +191,8 @@ def grid(settings: Settings) -> Result:
     options=for_models(["mixed4d", "mixed5a"], ["inception_4d_output", "inception_5a_output"], ["mixed3b", "mixed4d"]),
     takes="a layer, a later layer",
     see="How much each place of the earlier layer (orange) contributes to a marked place of the later: mostly what "
-    "lies under it. Max pools make the plain gradient ragged; smoother gradients show the same things with less noise. "
-    "Below, what each place contributes to the likeliest classes.",
+    "lies under it. Max pools make the plain gradient ragged; a smoother one shows the same things with less noise, "
+    "and blurred it shows broader ones. Below, what each place contributes to the likeliest classes.",
     fast_steps=0,
 )
 def spatial(settings: Settings) -> Result:
@@ -213,7 +213,8 @@ def spatial(settings: Settings) -> Result:
         shown = [outlined(one, [place], strength.shape) for one, place in zip(shown, places, strict=True)]
         panels.append(Panel(shown, title=f"{POOL_TITLES[pools]}: from {layer}", scale=scale))
         toward[pools] = [found[place] for place in places]
-    for pools in (POOLS[0], POOLS[-1]):
+    # Not blurred: over several pools the blur grows, until little is left of what argues for a class and what against.
+    for pools in POOLS[:2]:
         values = [class_attribution(model, picture, layer, one, pools=pools) for one in classes]
         names = [f"for {name_of(model, one)} (orange), against (blue)" for one in classes]
         shown = [two_sided(picture, one) for one in values]
