@@ -4,7 +4,8 @@
     python docs/make_pages.py --check    # only says which pages are not as they would be written
 
 Between `<!-- picture: NAME -->` and `<!-- end -->` come a picture and its code from `make_pictures.py`; between
-`<!-- preface -->` and `<!-- end -->` what comes before the code of all pictures. `command_line.md` is written from the
+`<!-- preface -->` and `<!-- end -->` what comes before the code of all pictures; between `<!-- figures -->` and
+`<!-- end -->` the catalogue of figures. `command_line.md` is written from the
 commands themselves, `gallery.md` from what `make_gallery.py` put there.
 """
 
@@ -22,9 +23,10 @@ from make_pictures import FOLDER, PICTURES, PREFACE, Picture
 from PIL import Image
 
 from lucid_port.cli.app import app
+from lucid_port.figures.base import ARTICLES, catalogue
 
 DOCS = Path(__file__).parent
-BLOCK = re.compile(r"<!-- (?P<kind>picture|preface)(?:: (?P<name>\S+))? -->\n(?:.*?<!-- end -->\n)?", re.DOTALL)
+BLOCK = re.compile(r"<!-- (?P<kind>picture|preface|figures)(?:: (?P<name>\S+))? -->\n(?:.*?<!-- end -->\n)?", re.DOTALL)
 UNIT_WIDTH = 240  # pixels; what is narrower stands beside its code
 
 # Pages with pictures -----------------------------------------------------------------------------
@@ -38,10 +40,28 @@ def with_pictures(text: str) -> str:
 def _block(kind: str, name: str | None) -> str:
     if kind == "preface":
         return f"<!-- preface -->\n\n```python\n{PREFACE.strip()}\n```\n\n<!-- end -->\n"
+    if kind == "figures":
+        return f"<!-- figures -->\n\n{_figures()}\n\n<!-- end -->\n"
     picture = next((one for one in PICTURES if one.name == name), None)
     if picture is None:
         raise SystemExit(f"There is no picture {name}: docs/make_pictures.py --list shows all.")
     return f"<!-- picture: {name} -->\n\n{_shown(picture)}\n\n```python\n{picture.code}\n```\n\n<!-- end -->\n"
+
+
+def _figures() -> str:
+    """The catalogue of figures, article by article."""
+    parts = []
+    for key, article in ARTICLES.items():
+        figures = [one for one in catalogue().values() if one.article == key]
+        if not figures:
+            continue
+        rows = [
+            _row(f"`{one.name}`", one.title, one.takes, ", ".join(f"`{name}`" for name in one.options))
+            for one in figures
+        ]
+        head = ["| figure | shows | `--units` takes | has units for |", "|---|---|---|---|"]
+        parts += [f"### [{article.title}]({article.url}), {article.year}", "\n".join([*head, *rows])]
+    return "\n\n".join(parts)
 
 
 def _shown(picture: Picture) -> str:
