@@ -117,7 +117,7 @@ class _Lowering:
         if any(isinstance(number, Interval) for number in numbers.ravel()):
             raise GraphError(
                 f"Node {node.name!r} ({node.op}) reads random numbers: dropout, or other noise, is left in the graph. "
-                "Freeze it in inference mode."
+                "Freeze it in inference mode, or set what decides it (such as --set keep_prob=1)."
             )
         made = self.arranged.get((source, "", 0))
         if made is None:

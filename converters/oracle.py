@@ -45,6 +45,7 @@ if not tensorflow.__version__.startswith("1."):
     tf.disable_v2_behavior()
 
 MESSAGE_LENGTH = 200
+RANDOM = {"RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal"}
 
 
 def main(path):
@@ -107,11 +108,16 @@ def first_output(graph, name):
 
 
 def computed_names(session, feeds):
-    """Names of all nodes that depend on what is fed, and whose first output has a value."""
+    """Names of all nodes that depend on what is fed, and whose first output has a value.
+
+    Random numbers, which follow a value in nothing but its size, do not.
+    """
     dependent, dead = set(feeds), dead_outputs(session)
     names = []
     for op in session.graph.get_operations():  # always in an order in which inputs come first
-        if op.name not in feeds and any(tensor.op.name in dependent for tensor in op.inputs):
+        if op.name in feeds or op.type in RANDOM:
+            continue
+        if any(tensor.op.name in dependent for tensor in op.inputs):
             dependent.add(op.name)
             if op.outputs and op.outputs[0].name not in dead:
                 names.append(op.name)

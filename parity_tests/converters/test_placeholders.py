@@ -143,6 +143,34 @@ def test_the_placeholders_size_is_the_images_shape():
         assert converters.convert(network(sizes).graph_def(), constants=constants).metadata.image_shape == shape
 
 
+@pytest.fixture
+def dropout() -> GraphWriter:
+    """y = image * floor(keep_prob + random): TensorFlow 1's dropout without its division."""
+    graph = GraphWriter()
+    x, keep = graph.placeholder("image", IMAGE), graph.placeholder("keep_prob", [])
+    shape = graph.op("shape", "Shape", [x], out_type=np.int32)
+    uniform = graph.op("uniform", "RandomUniform", [shape], T=np.int32, dtype=np.float32, seed=1, seed2=2)
+    graph.op("y", "Mul", [x, graph.op("mask", "Floor", [graph.op("sum", "Add", [keep, uniform])])])
+    return graph
+
+
+def test_dropout_that_its_constant_turns_off(dropout):
+    model = converters.convert(dropout.graph_def(), constants={"keep_prob": 1})
+    torch.testing.assert_close(model(picture()), picture(), rtol=0, atol=0)
+    refuses(dropout, "'y'", "random numbers", "--set keep_prob=1", constants={"keep_prob": 0.5})
+
+
+def test_random_numbers_are_not_compared_with_tensorflow(dropout):
+    python = find_tensorflow()
+    if python is None:
+        pytest.skip("needs a Python with TensorFlow, named by LUCID_PORT_TENSORFLOW")
+    graph, constants = dropout.graph_def(), {"keep_prob": 1}
+    references = make_references(graph, "image", default_recipes((-1.0,), (1.0,)), python, constants)
+    rows = check_model(converters.convert(graph, constants=constants), references)
+    assert {row.layer for row in rows} == {"y"}
+    assert all(row.passed for row in rows), rows[0]
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("image", "default"), [(IMAGE, None), ([1, 32, 32, 3], None), (IMAGE, True)])
 def test_every_layer_that_runs_is_compared_with_tensorflow(training, image, default):
