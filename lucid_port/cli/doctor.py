@@ -17,6 +17,7 @@ OPTIONAL = {
     "onnxruntime": "checking what was written as ONNX",
     "scikit-image": "resizing pictures, and the tests",
     "scikit-learn": "groups of neurons",
+    "umap-learn": "activation atlases",
     "nltk": "WordNet",
     "ipython": "pictures in notebooks",
     "tensorflow": "freezing checkpoints and SavedModels",

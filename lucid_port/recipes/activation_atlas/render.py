@@ -1,0 +1,179 @@
+"""Icons of directions in a layer's activations: Lucid's `recipes.activation_atlas.render`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.misc import checks
+from lucid_port.optvis import objectives, param, transform
+from lucid_port.optvis.render import Model, TransformsLike, VisT
+from lucid_port.recipes.activation_atlas.samples import check_activations
+from lucid_port.recipes.inputs import channels_of
+from lucid_port.recipes.steps import alike, batches, run
+
+__all__ = ["article_transforms", "inverse_covariance", "render_icons"]
+
+BORDER = 5  # pixels whose complexity is penalised
+EPSILON, LEAST_COSSIM = 1e-4, 0.1
+TURNS = [*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5]
+
+
+def inverse_covariance(activations: Any, damping: float = 0.0) -> np.ndarray:
+    """What decorrelates directions: the inverse of the channels' mean products (nothing is subtracted before).
+
+    Args:
+        activations: [N, C].
+        damping: added to the diagonal, in parts of its mean. Lucid adds nothing, which takes many more vectors than
+            channels; few vectors leave directions open, which whitening would blow up.
+
+    Returns:
+        [C, C], float32.
+
+    Raises:
+        ValueError: the vectors leave directions open and there is no damping, or they are no vectors, or hold NaN.
+    """
+    vectors = check_activations(activations).astype(np.float64)
+    share = checks.number(damping, "damping", 0)
+    products = vectors.T @ vectors / len(vectors)
+    products += np.eye(len(products)) * share * np.diag(products).mean()
+    rank = np.linalg.matrix_rank(products, hermitian=True)
+    if rank < len(products):
+        raise ValueError(
+            f"{len(vectors)} activations of {len(products)} channels vary in {rank} directions only, so that their "
+            "covariance has no inverse: take more activations, a damping above 0, or do not whiten."
+        )
+    return np.linalg.inv(products).astype(np.float32)
+
+
+def lucids_transforms(size: int) -> list[transform.Transform]:
+    """Those of Lucid's `render_icons`."""
+    scales = [0.998**n for n in range(20, 40)]
+    return [transform.pad(16, "constant", 0.5), *_moved(scales), transform.crop_or_pad_to(size, size)]
+
+
+def article_transforms() -> list[transform.Transform]:
+    """Those of the notebook that made the article's icons: less padding, and smaller pictures among them."""
+    scales = [0.995**n for n in range(-5, 80)] + 2 * [0.998**n for n in range(20, 40)]
+    return [transform.pad(2, "constant", 1.0), *_moved(scales)]
+
+
+def _moved(scales: Sequence[float]) -> list[transform.Transform]:
+    jitters = [transform.jitter(pixels) for pixels in (4, 4, 8, 8, 8)]
+    return [*jitters, transform.random_scale(scales), transform.random_rotate(TURNS), transform.jitter(2)]
+
+
+def render_icons(
+    model: Model,
+    directions: Any,
+    layer: str,
+    *,
+    S: Any = None,
+    size: int = 80,
+    steps: int = 128,
+    attempts: int = 3,
+    cossim_pow: float = 2.0,
+    border: float = 1.0,
+    transforms: TransformsLike = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What excites the middle of a layer in given directions.
+
+    Each icon maximises `mean(a v') max(0.1, mean(a v') / |a|) ** cossim_pow` of the activation a in the middle and the
+    whitened direction v' = v S, and a plain border, as Lucid's `direction_neuron_cossim_S` does. ReLU gradients are not
+    redirected.
+
+    Args:
+        model: the model.
+        directions: [N, C].
+        layer: a convolutional layer.
+        S: [C, C], from `inverse_covariance`; directions as they are by default.
+        size: height and width in pixels.
+        steps: number of updates.
+        attempts: how often each icon is made, from other random starts; that of the largest objective is kept.
+        cossim_pow: 0 for the dot product alone.
+        border: how much the plain border weighs. Lucid's 1 drowns directions of small numbers, as whitened ones are;
+            the article's notebook has none, which is 0.
+        transforms: as for `render_vis`; Lucid's of this recipe by default.
+        seed: of all random draws, and that of further attempts the numbers after it.
+        batch_size: icons of a batch at most; by default what fits into memory.
+        verbose: show progress.
+
+    Returns:
+        Icons [N, size, size, 3] in [0, 1], and each one's objective before its last update [N].
+
+    Raises:
+        ValueError: directions or `S` do not fit the layer, or it is fully connected.
+        TypeError: the directions are no numbers.
+        converters.LayerNotFoundError: there is no such layer.
+    """
+    vectors = _whitened(check_activations(directions), S)
+    channels = channels_of(model, layer)
+    if vectors.shape[1] != channels:
+        raise ValueError(
+            f"The directions have {vectors.shape[1]} numbers each, but layer {layer!r} has {channels} channels."
+        )
+    side = checks.whole(size, "size", 2 * BORDER + 1)
+    power = checks.number(cossim_pow, "cossim_pow", 0)
+    weight = checks.number(border, "border", 0)
+    given = lucids_transforms(side) if transforms is None else transforms
+    tries = checks.whole(attempts, "attempts", 1)
+
+    def make(chosen: Sequence[np.ndarray], attempt: int = 0) -> VisT:
+        images, source = param.image(side, batch=len(chosen)), alike(seed + attempt, len(chosen))
+        wanted = _values(layer, np.stack(chosen), power, side, weight)
+        return VisT(model, wanted, images, transforms=given, seed=source)
+
+    icons, values = [], []
+    for chosen in batches(list(vectors), make, batch_size):
+        made = []
+        for attempt in range(tries):
+            vis = make(chosen, attempt)
+            made.append((run(vis, steps, verbose)[-1], vis.image()))
+        last = np.stack([one for one, _ in made])
+        best = last.argmax(0)
+        icons += [made[attempt][1][number] for number, attempt in enumerate(best)]
+        values += last.max(0).tolist()
+    return np.stack(icons), np.array(values, np.float32)
+
+
+def _whitened(vectors: np.ndarray, S: Any) -> np.ndarray:
+    if S is None:
+        return vectors
+    matrix = check_activations(S)
+    if matrix.shape != (vectors.shape[1],) * 2:
+        raise ValueError(
+            f"S has the shape {list(matrix.shape)}; directions of {vectors.shape[1]} numbers need a square."
+        )
+    return vectors @ matrix
+
+
+def _values(layer: str, vectors: np.ndarray, power: float, size: int, weight: float) -> Callable[[Any], torch.Tensor]:
+    """[N]: each icon's objective."""
+    edge = objectives.penalize_boundary_complexity((1, size, size, 3), w=BORDER)
+
+    @functools.cache
+    def wanted(device: torch.device) -> torch.Tensor:  # copied once: the loop is not to wait for it
+        return torch.from_numpy(vectors).to(device)
+
+    def values(T: Any) -> torch.Tensor:
+        activation = T(layer)
+        if activation.ndim != 4:
+            raise ValueError(f"Layer {layer!r} is fully connected: it has no positions. Name a convolutional layer.")
+        middle = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2]
+        dot = (middle * wanted(middle.device)).mean(1)
+        cosine = dot / (EPSILON + torch.linalg.vector_norm(middle, dim=1))
+        seen = dot * cosine.clamp(min=LEAST_COSSIM) ** power
+        if weight == 0:
+            return seen
+        images = T("input").split(1)
+        plain = torch.stack([edge(lambda name, image=image: image) for image in images])
+        return seen + weight * plain
+
+    return values
