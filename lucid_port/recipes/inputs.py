@@ -25,6 +25,7 @@ __all__ = [
     "as_batch",
     "before_relu",
     "channels_of",
+    "check_middle",
     "check_units",
     "load_folder",
     "load_image",
@@ -199,6 +200,16 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
             "convolutional layer."
         )
     return found
+
+
+def check_middle(value: torch.Tensor, layer: str) -> None:
+    """Refuses a layer whose value (N, C, ...) has no positions, of which one would be the middle.
+
+    Raises:
+        ValueError: the layer is fully connected.
+    """
+    if value.dim() != 4:
+        raise ValueError(f"Layer {layer!r} is fully connected: it has no middle. Name a convolutional layer.")
 
 
 def channels_of(model: Model, layer: str) -> int:

@@ -16,7 +16,7 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis.render import Model
-from lucid_port.recipes.inputs import as_batch, check_units
+from lucid_port.recipes.inputs import as_batch, check_middle, check_units
 
 __all__ = [
     "STIMULI",
@@ -203,8 +203,7 @@ def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_siz
     for start in range(0, len(pictures), checks.whole(batch_size, "batch_size", 1)):
         with torch.no_grad():
             value = model.activations(as_batch(model, pictures[start : start + batch_size]), [layer])[layer]
-        if value.dim() != 4:
-            raise ValueError(f"Layer {layer!r} is fully connected: it has no middle. Name a convolutional layer.")
+        check_middle(value, layer)
         found.append(value[:, :, value.shape[2] // 2, value.shape[3] // 2].float().cpu().numpy())
     return np.concatenate(found)
 

@@ -23,7 +23,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis.render import Model
 from lucid_port.optvis.unit_batches import own_device
-from lucid_port.recipes.inputs import check_units, model_size
+from lucid_port.recipes.inputs import check_middle, check_units, model_size
 
 __all__ = [
     "ExpandedWeights",
@@ -196,7 +196,8 @@ def expanded_weights(
         size: positions in each direction, an odd number; as many as are not zero by default.
 
     Raises:
-        ValueError: a channel does not exist, `size` is even, or the later layer does not depend on the earlier.
+        ValueError: a channel does not exist, `size` is even, a layer is fully connected, or the later layer does not
+            depend on the earlier.
         converters.LayerNotFoundError: a layer does not exist.
     """
     if size is not None and checks.whole(size, "size", 1) % 2 == 0:
@@ -206,6 +207,8 @@ def expanded_weights(
     image = torch.zeros(1, _channels(model), height, height, device=own_device(model))
     with torch.enable_grad(), _linear(model.network):
         values = model.activations(image.requires_grad_(), [layer, later])
+        for name in (layer, later):
+            check_middle(values[name], name)
         target = values[later][0, :, values[later].shape[2] // 2, values[later].shape[3] // 2]
         gradients = [_gradient(target[unit], values[layer], later, layer) for unit in wanted]
     stacked = np.stack([one[0].cpu().numpy() for one in gradients])

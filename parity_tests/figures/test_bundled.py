@@ -117,3 +117,8 @@ def test_units_that_name_none_are_wrong_usage(tmp_path, capsys, units):
     assert draft("ev-conv1-weights", "--units", units, "-o", tmp_path) == 2
     assert "'--units': it names no unit" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_without_a_middle(tmp_path, capsys):
+    assert draft("fe-nmf-factors", "--units", "softmax2:1", "-o", tmp_path) == 1
+    assert "Layer 'softmax2' is fully connected: it has no middle." in capsys.readouterr().err
