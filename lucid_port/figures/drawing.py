@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from lucid_port.recipes.inputs import load_image
 
-__all__ = ["AGAINST", "COLOURS", "FOR", "enlarged", "heat", "outlined", "part", "two_sided"]
+__all__ = ["AGAINST", "COLOURS", "FOR", "bars", "enlarged", "heat", "outlined", "part", "two_sided"]
 
 Colour = tuple[float, float, float]
 
@@ -104,6 +104,28 @@ def part(picture: np.ndarray, place: Sequence[int], grid: Sequence[int], size: i
         _span(at, n, side, around) for at, n, side in zip(place, grid, picture.shape, strict=False)
     )
     return load_image(picture[top:bottom, left:right], size)
+
+
+def bars(shares: Sequence[tuple[str, float]], width: int, marked: str = "") -> np.ndarray:
+    """A table of names and percentages, each on a bar as long as it is large, [16 * rows, width, 3].
+
+    Args:
+        shares: (name, part of 1) of each row.
+        width: in pixels.
+        marked: the name whose bar is coloured.
+    """
+    line, font = 16, ImageFont.load_default(11)
+    table = Image.new("RGB", (width, line * len(shares)), (255, 255, 255))
+    pen = ImageDraw.Draw(table)
+    for row, (name, share) in enumerate(shares):
+        colour = FOR if name == marked else (0.78, 0.78, 0.78)
+        long, top = round(width * min(max(share, 0), 1)), row * line
+        pale = tuple(round(255 * (0.5 + 0.5 * part)) for part in colour)
+        pen.rectangle((0, top + 1, max(long, 1), top + line - 2), fill=pale)
+        number = f"{100 * share:.1f} %"
+        pen.text((3, top + 1), name, (34, 34, 34), font)
+        pen.text((width - 3 - pen.textlength(number, font), top + 1), number, (34, 34, 34), font)
+    return np.asarray(table, np.float32) / 255
 
 
 def _span(at: int, count: int, side: int, around: float = 0.0) -> tuple[int, int]:

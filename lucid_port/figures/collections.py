@@ -1,0 +1,88 @@
+"""Collections of photographs that come with scikit-image: many for an atlas, and pairs for patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lucid_port.figures.photographs import _photograph as shipped
+from lucid_port.recipes.inputs import load_image
+
+__all__ = ["PATCHED", "Patched", "photographs"]
+
+MANY = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "rocket",
+    "stereo_motorcycle",
+)
+MOST_PIXELS = 600  # on the longer side
+
+
+def photographs() -> list[np.ndarray]:
+    """A dozen photographs that come with scikit-image, of different sizes, [H, W, 3] each.
+
+    Raises:
+        ImportError: scikit-image is not installed.
+    """
+    return [_no_larger(load_image(_named(name)), MOST_PIXELS) for name in MANY]
+
+
+def _named(name: str) -> np.ndarray:
+    found = shipped(name)
+    return found[0] if name == "stereo_motorcycle" else found
+
+
+def _no_larger(picture: np.ndarray, most: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    scale = min(1.0, most / max(height, width))
+    return load_image(picture, (round(scale * height), round(scale * width)))
+
+
+Part = tuple[str, int, int, int]
+
+
+@dataclass(frozen=True)
+class Patched:
+    """Parts of two photographs of scikit-image, and how one is put on the other.
+
+    Attributes:
+        picture, patch: name, top, left and side of a square of each.
+        ratios: sides of the patch in parts of the picture's.
+        place: (down, right), from 0 to 1.
+    """
+
+    picture: Part
+    patch: Part
+    ratios: tuple[float, ...]
+    place: tuple[float, float]
+
+    def pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        """The picture and the patch, [side, side, 3].
+
+        Raises:
+            ImportError: scikit-image is not installed.
+        """
+        first, second = (
+            load_image(np.ascontiguousarray(_named(name)[top : top + side, left : left + side]))
+            for name, top, left, side in (self.picture, self.patch)
+        )
+        return first, second
+
+
+PATCHED: Mapping[str, Patched] = {
+    "tripod+wheel": Patched(("camera", 0, 154, 358), ("stereo_motorcycle", 240, 0, 260), (0.4, 0.7), (1.0, 0.0)),
+    "coffee+coins": Patched(("coffee", 0, 200, 400), ("coins", 91, 172, 212), (0.45, 0.7), (0.0, 0.0)),
+}
+"""Pairs that show what the article's show with snorkel and train: found by trying photographs' parts on each other
+with InceptionV1_caffe."""

@@ -1,0 +1,163 @@
+"""Figures of Activation Atlas (2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.collections import PATCHED, photographs
+from lucid_port.figures.common import INCEPTION, TILE, given, name_of, render_options, short
+from lucid_port.figures.drawing import bars, part
+from lucid_port.misc import checks
+from lucid_port.modelzoo.tiny.drawings import draw_block
+from lucid_port.recipes.activation_atlas import (
+    ActivationAtlas,
+    Samples,
+    activation_atlas,
+    article_transforms,
+    sample_activations,
+)
+from lucid_port.recipes.inputs import load_folder, load_image, model_size
+from lucid_port.recipes.patches import PatchTable, patch_table
+
+TINY = "TinyInceptionV1"
+LAYER = {**dict.fromkeys(INCEPTION, "mixed4c"), "InceptionV1_caffe": "inception_4c_output"}
+SHOWN = 6  # classes of a table, as in the article
+DAMPING = 0.1  # some thousands of activations do not tell 512 channels apart
+NEAREST, AROUND = 5, 2.0  # how many activations are shown of a cell, and how many positions around each
+NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
+
+
+@figure(
+    "aa-mini-atlas",
+    "A small activation atlas",
+    of="the atlas of one layer",
+    steps=512,
+    options={
+        **{name: {"units": [layer], "per_image": 300} for name, layer in LAYER.items()},
+        TINY: {"units": ["mixed4c"], "drawings": 1200, "per_image": 4},
+    },
+    takes="a layer",
+    see="Each icon shows the mean of the activations in its cell of the map, where like things lie near each other. "
+    "Below, for the fullest cells, where in which pictures their activations come from: fur with fur, stars with "
+    "stars. The article's map has a million activations of as many photographs; this one has some thousands of a dozen "
+    "photographs (of drawings, for TinyInceptionV1), so that it has fewer regions, each of them the parts of one or "
+    "two pictures. A draft's icons are faint, and its map, by t-SNE, is small. --image names a folder of your own "
+    "pictures: the more, the better.",
+    fast_steps=64,
+    fast_options={"grid": 5, "size": 64, "per_image": 60, "drawings": 150, "layout": "tsne", "layout_options": {}},
+)
+def mini_atlas(settings: Settings) -> Result:
+    """The icons at their places, how many activations each is of, and what the fullest cells are made of."""
+    (layer,) = given(settings, "a layer", 1, 1)
+    pictures, skipped = _pictures(settings)
+    per_image = checks.whole(settings.options.get("per_image", 16), "per_image", 1)
+    found = sample_activations(settings.model, pictures, layer, per_image, seed=settings.seed)
+    options = render_options(settings, 80)
+    atlas = activation_atlas(
+        settings.model,
+        layer,
+        activations=found.activations,
+        layout=settings.options.get("layout", "umap"),
+        layout_options=settings.options.get("layout_options", NEIGHBOURS),
+        grid_size=settings.options.get("grid", 10),
+        threshold=settings.options.get("threshold", 5),
+        damping=settings.options.get("damping", DAMPING),
+        icon_size=options.pop("size"),
+        cossim_pow=4,
+        border=0,
+        transforms=article_transforms(),
+        **options,
+    )
+    title = f"{short(layer)}: {len(atlas.activations)} activations of {len(pictures)} pictures"
+    panels = [Panel([atlas.canvas], title=title), *_sources(settings, atlas, found, pictures)]
+    data = {
+        "layer": layer,
+        "pictures": len(pictures),
+        "activations": len(atlas.activations),
+        "cells": atlas.cells,
+        "counts": atlas.counts,
+        "values": atlas.values,
+        "skipped": skipped,
+    }
+    return Result(panels, data)
+
+
+def _pictures(settings: Settings) -> tuple[Sequence[np.ndarray], list[str]]:
+    """The user's folder; else drawings for the network that knows them, and photographs for all others."""
+    if settings.image is not None:
+        folder, skipped = load_folder(settings.image, model_size(settings.model))
+        return list(folder), skipped
+    if "drawings" in settings.options and getattr(settings.model, "name", "") == TINY:
+        count = checks.whole(settings.options["drawings"], "drawings", 1)
+        drawn, _ = draw_block(count, model_size(settings.model), settings.seed)
+        return list(drawn.permute(0, 2, 3, 1).numpy()), []
+    return photographs(), []
+
+
+def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, pictures: Sequence[np.ndarray]) -> list[Panel]:
+    """For the cells of most activations: the icon, and what is seen at the activations nearest to its mean."""
+    rows = checks.whole(settings.options.get("rows", 6), "rows", 1)
+    panels = []
+    for cell in np.argsort(-atlas.counts, kind="stable")[:rows]:
+        nearest = found.origins[atlas.origins_of(int(cell))][:NEAREST]
+        seen = [part(pictures[number], place, found.grids[number], TILE, AROUND) for number, *place in nearest]
+        x, y = atlas.cells[cell]
+        names = [f"column {x + 1}, row {atlas.grid_size - y}", f"nearest of {atlas.counts[cell]}"]
+        panels.append(Panel([load_image(atlas.icons[cell], TILE), *seen], names))
+    return panels
+
+
+# Patches -----------------------------------------------------------------------------------------
+
+
+@figure(
+    "aa-adversarial-table",
+    "A patch makes a picture another thing",
+    of="the tables of adversarial patches",
+    steps=0,
+    options={name: {"units": list(PATCHED)} for name in ("InceptionV1", "InceptionV1_caffe")},
+    takes=f"pairs of picture and patch, of {', '.join(PATCHED)}",
+    see="A patch in a corner makes a class likely that is among the likeliest of neither the picture nor the patch "
+    "(orange): a man with a tripod and a wheel are a tricycle or a unicycle, a cup and a dozen coins are a dial "
+    "telephone. The network adds up what it sees, wherever it is. In the article, a snorkel and a train are a scuba "
+    "diver. Its pictures are others'; these are photographs that come with scikit-image, and their pairs were found by "
+    "trying parts of them on each other with InceptionV1_caffe: another network may see another thing. --image puts "
+    "the patches on your own picture.",
+    fast_steps=0,
+)
+def adversarial_table(settings: Settings) -> Result:
+    """For each pair the picture, the patch, and both together in two sizes, with the six likeliest classes of each."""
+    pairs = given(settings, "pairs of picture and patch")
+    unknown = [pair for pair in pairs if pair not in PATCHED]
+    if unknown:
+        raise ValueError(f"The figure knows no pair {unknown[0]!r}; it knows {', '.join(PATCHED)}.")
+    panels, data = [], {}
+    for pair in pairs:
+        how = PATCHED[pair]
+        picture, patch = how.pictures()
+        base = picture if settings.image is None else load_image(settings.image, model_size(settings.model))
+        table = patch_table(settings.model, base, patch, how.ratios, how.place)
+        rows = {
+            title: _likeliest(settings, one)
+            for title, one in zip(_titles(table), [*table.probabilities, table.patch_probabilities], strict=True)
+        }
+        own = {name for title in ("the picture", "the patch alone") for name, _ in rows[title]}
+        pictures, width = [*table.pictures, table.patch], table.patch.shape[1]
+        tables = [bars(row, width, "" if row[0][0] in own else row[0][0]) for row in rows.values()]
+        panels += [Panel(pictures, list(rows), title=pair.replace("+", " and ")), Panel(tables)]
+        data[pair] = {title: [[name, 100 * share] for name, share in row] for title, row in rows.items()}
+    return Result(panels, {"percentages": data})
+
+
+def _titles(table: PatchTable) -> list[str]:
+    sizes = [f"with the patch, {100 * ratio:.0f} % of its side" for ratio in table.ratios[1:]]
+    return ["the picture", *sizes, "the patch alone"]
+
+
+def _likeliest(settings: Settings, probabilities: np.ndarray) -> list[tuple[str, float]]:
+    """Names and probabilities of the likeliest classes."""
+    order = np.argsort(-probabilities, kind="stable")[:SHOWN]
+    return [(name_of(settings.model, int(number)), float(probabilities[number])) for number in order]
