@@ -110,6 +110,12 @@ ARTICLES: Mapping[str, Article] = {
     ),
 }
 
+OMITTED: Mapping[str, str] = {
+    "dp-3d-texture": "textured models (Differentiable Image Parameterizations, figures 13 to 17) take meshes, which "
+    "are others', and a renderer of surfaces. For a renderer of your own there is param.bilinearly_sampled_image.",
+}
+"""Figures of the articles that the catalogue has not, and why."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -295,6 +301,8 @@ def find_figure(name: str) -> Figure:
     Raises:
         ValueError: there is none of this name; the error offers the nearest.
     """
+    if name in OMITTED:
+        raise ValueError(f"The figure {name} is left out: {OMITTED[name]}")
     found = catalogue().get(name)
     if found is None:
         hint = nearest_names(name, catalogue()) or " 'lucid-port figure list' prints their names."

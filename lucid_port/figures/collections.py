@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lucid_port.figures.photographs import _photograph as shipped
+from lucid_port.figures.photographs import shipped
 from lucid_port.recipes.inputs import load_image
 
 __all__ = ["PATCHED", "Patched", "photographs"]

@@ -16,7 +16,7 @@ from lucid_port.figures.base import Settings
 from lucid_port.modelzoo.tiny.drawings import CLASSES, draw
 from lucid_port.recipes.inputs import load_image, model_size
 
-__all__ = ["DRAWINGS", "PHOTOGRAPHS", "SUBJECTS", "photograph"]
+__all__ = ["DRAWINGS", "PHOTOGRAPHS", "SUBJECTS", "photograph", "shipped"]
 
 SUBJECTS = ("two things", "one thing", "a texture")
 """What figures ask for."""
@@ -29,7 +29,7 @@ Pictures = Mapping[str, Callable[[], np.ndarray]]
 # Photographs -------------------------------------------------------------------------------------
 
 
-def _photograph(name: str) -> np.ndarray:
+def shipped(name: str) -> np.ndarray:
     """One of scikit-image's photographs, uint8 [H, W, 3], or [H, W] without colour.
 
     Raises:
@@ -47,18 +47,18 @@ def _photograph(name: str) -> np.ndarray:
 
 def _cat_and_cup() -> np.ndarray:
     """As in the article's picture of a dog and a cat: a cat above a cup of coffee."""
-    cat = load_image(_photograph("chelsea")[9:265], (CAT_ROWS, SIDE))
-    cup = load_image(_photograph("coffee")[10:250, 20:580], (SIDE - CAT_ROWS, SIDE))
+    cat = load_image(shipped("chelsea")[9:265], (CAT_ROWS, SIDE))
+    cup = load_image(shipped("coffee")[10:250, 20:580], (SIDE - CAT_ROWS, SIDE))
     return np.concatenate([cat, cup])
 
 
 def _cat() -> np.ndarray:
-    return load_image(_photograph("chelsea")[:, 60:360])
+    return load_image(shipped("chelsea")[:, 60:360])
 
 
 def _gravel() -> np.ndarray:
     """Stones, coloured: the photograph has brightness only."""
-    grey = load_image(_photograph("gravel")[:256, :256])[..., :1]
+    grey = load_image(shipped("gravel")[:256, :256])[..., :1]
     return np.clip(np.concatenate([grey * 1.1, grey**1.4, grey**2 + 0.1], -1), 0, 1).astype(np.float32)
 
 
