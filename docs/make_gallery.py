@@ -24,7 +24,7 @@ from lucid_port.figures.run import Request
 
 FOLDER = Path(__file__).parent / "images" / "gallery"
 MADE = FOLDER / "made.json"
-QUALITY = 85
+QUALITY = 80
 MOST = 1100  # pixels of the width
 
 INTRODUCTION = """# Gallery
