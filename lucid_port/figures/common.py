@@ -15,6 +15,7 @@ from lucid_port.recipes.inputs import activations_of, load_image, named_unit
 __all__ = [
     "CAFFE",
     "INCEPTION",
+    "SHOWN",
     "TILE",
     "TINY",
     "caffe_units",

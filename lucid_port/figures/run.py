@@ -75,6 +75,11 @@ class Request:
         if data.get(MARK) != FORMAT or not isinstance(data.get("figure"), str):
             raise ValueError(f"The figure's recipe is damaged, or of another version than {FORMAT}.")
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        options = known.get("options") or {}
+        if not isinstance(options, Mapping) or not isinstance(options.get("units", []), list):
+            raise ValueError(
+                'The figure\'s recipe has options that are none: {"units": ["layer:channel", ...]} is one.'
+            )
         return cls(**known)
 
 

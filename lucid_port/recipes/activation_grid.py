@@ -125,12 +125,15 @@ def factored_activation_grid(
         model, image, layer, size, seed, verbose: as for `activation_grid`.
 
     Raises:
-        ValueError: the layer is fully connected or has negative values, or `size` is below 5.
+        ValueError: the layer is fully connected or has negative values, there are more groups than channels, or
+            `size` is below 5.
         converters.LayerNotFoundError: there is no such layer.
     """
     pixels, activations, size = _prepared(model, image, layer, size)
     if activations.min() < 0:
         raise ValueError(f"Layer {layer!r} has negative values, which groups are not made of: take it after its ReLU.")
+    if checks.whole(groups, "groups", 1) > activations.shape[-1]:
+        raise ValueError(f"Layer {layer!r} has {activations.shape[-1]} channels, which do not make {groups} groups.")
     vectors = activations.reshape(-1, activations.shape[-1])
     weights = ChannelReducer(groups, "NMF", random_state=seed, max_iter=2000).fit_transform(vectors)
     cells = _Cells(weights / max(float(weights.max()), 1e-12), size)

@@ -86,6 +86,8 @@ def _score(model: Model, toward: Any, against: Any) -> Score:
     """From logits (N, classes) to one number an image: a logit, or the difference of two."""
     first = class_number(model, toward)
     second = None if against is None else class_number(model, against)
+    if first == second:
+        raise ValueError(f"A class is compared with another, not with itself: {toward!r} and {against!r} are the same.")
 
     def score(logits: torch.Tensor) -> torch.Tensor:
         rows = logits.flatten(1) if logits.dim() > 2 else logits
@@ -171,7 +173,7 @@ def channel_attribution(
         seed: of the random factors.
 
     Raises:
-        ValueError: a class does not exist, or `pools` is unknown.
+        ValueError: a class does not exist or is compared with itself, or `pools` is unknown.
         converters.LayerNotFoundError: a layer does not exist.
         converters.InputSizeError: the classes cannot be computed at the model's size.
     """
@@ -238,10 +240,13 @@ def gradient_magnitudes(
         layer -> [h, w], in the order of `layers`.
 
     Raises:
-        ValueError: a layer is fully connected, or the classes do not depend on it; a class does not exist.
+        ValueError: a layer is fully connected, or the classes do not depend on it; a class does not exist; no layer is
+            named.
         converters.LayerNotFoundError: there is no such layer.
     """
     names = checks.items(layers, "layers", "a list of layers")
+    if not names:
+        raise ValueError("layers names no layer.")
     pixels = as_batch(model, load_image(image, model_size(model))).requires_grad_()
     score, logits = _score(model, toward, against), logits_layer(model) if logits is None else logits
     with torch.enable_grad(), _pools(pools):
@@ -373,10 +378,16 @@ def spatial_attribution(
     return PositionAttribution((layer, later), found)
 
 
+PAIRS = "a list of (row, column) pairs"
+
+
 def _positions(asked: Sequence[Any] | None, rows: int, columns: int) -> list[tuple[int, int]]:
     if asked is None:
         return [(row, column) for row in range(rows) for column in range(columns)]
-    found = [(checks.whole(row, "A row", 0), checks.whole(column, "A column", 0)) for row, column in asked]
+    pairs = [checks.items(one, "A position", "a pair (row, column)") for one in checks.items(asked, "positions", PAIRS)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"positions is {PAIRS}.")
+    found = [(checks.whole(row, "A row", 0), checks.whole(column, "A column", 0)) for row, column in pairs]
     for row, column in found:
         if row >= rows or column >= columns:
             raise ValueError(f"There is no position ({row}, {column}): the layer has {rows} x {columns}.")

@@ -93,11 +93,13 @@ def caricature(
 
     Raises:
         TypeError: `layer` is neither a name nor a list of names.
-        ValueError: the picture is none.
+        ValueError: the picture is none, or no layer is named.
         converters.LayerNotFoundError: a name is no layer's.
     """
     layers = [layer] if isinstance(layer, str) else checks.items(layer, "layer", "a layer's name, or a list of names")
     names = [checks.text(name, "A layer's name", "text, as in 'mixed4a'") for name in layers]
+    if not names:
+        raise ValueError("layer names no layer.")
     reference = load_image(img, model_size(model) if size is None else size)
     height, width = reference.shape[:2]
     compare = [dot_compare(name, batch=1 + number, cossim_pow=cossim_pow) for number, name in enumerate(names)]

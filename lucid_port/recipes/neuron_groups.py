@@ -91,6 +91,7 @@ def neuron_groups(
     """
     if factor not in FACTOR:
         raise ValueError(f"factor is one of {', '.join(map(repr, FACTOR))}, not {checks.shown(factor)}.")
+    classes = checks.items(classes, "classes", "a list of classes")
     if factor == "attributions" and not classes:
         raise ValueError("Attributions are those to a class: name it in classes.")
     pixels = load_image(image, model_size(model))

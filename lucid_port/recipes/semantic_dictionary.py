@@ -91,7 +91,10 @@ def semantic_dictionary(
 def _channels_at(channels: np.ndarray, positions: Any) -> list[int]:
     rows, columns = channels.shape[:2]
     found: dict[int, None] = {}
-    for row, column in checks.items(positions, "positions", "a list of (row, column) pairs"):
+    for position in checks.items(positions, "positions", "a list of (row, column) pairs"):
+        if np.shape(position) != (2,):
+            raise TypeError(f"positions is a list of (row, column) pairs, not of {checks.shown(position)}.")
+        row, column = position
         if not (0 <= row < rows and 0 <= column < columns):
             raise ValueError(f"There is no position ({row}, {column}): the layer has {rows} x {columns}.")
         found.update(dict.fromkeys(int(channel) for channel in channels[row, column]))

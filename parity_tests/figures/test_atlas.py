@@ -43,6 +43,8 @@ def test_an_atlas_of_a_folder(network, folder):
     assert "broken.png" in result.data["skipped"][0]
     assert "36 activations of 3 pictures" in canvas.title
     fullest = int(np.argmax(result.data["counts"]))
+    x, y = result.data["cells"][fullest]
+    assert row.captions[0] == f"row {SMALL['grid'] - 1 - y}, column {x}"  # from 0, as in the other figures
     assert row.captions[1] == f"nearest of {result.data['counts'][fullest]}"
 
 

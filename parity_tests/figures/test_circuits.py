@@ -7,6 +7,7 @@ import pytest
 
 from converters.writer import write_graph_def
 from lucid_port.figures.base import catalogue, find_figure
+from lucid_port.figures.common import SHOWN
 from lucid_port.figures.named import enlarged, layer_and_units, split
 from lucid_port.figures.run import Request, make
 from lucid_port.figures.sheet import compose
@@ -163,6 +164,11 @@ def test_stripes_of_one_frequency_are_the_first_row(result):
     data = result("fe-high-low").data
     assert data["values"].shape == (2, 10, 12)
     assert data["ratios"].tolist() == list(range(1, 11))
+
+
+def test_a_factors_caption_has_room(result):
+    panel = result("fe-nmf-factors").panels[0]
+    assert min(picture.shape[1] for picture in panel.pictures) * panel.scale >= SHOWN
 
 
 def test_the_finer_factor_comes_first(result):

@@ -7,6 +7,7 @@ import pytest
 
 from converters import LayerNotFoundError
 from lucid_port.figures.base import catalogue, find_figure
+from lucid_port.figures.common import short
 from lucid_port.figures.distill.feature_visualization import article_transforms
 from lucid_port.optvis import objectives
 from lucid_port.optvis.sampling import RandomSource
@@ -33,7 +34,7 @@ def test_channels(make, network):
     found = visualize(network, [A, B], size=24, steps=2)
     np.testing.assert_array_equal(result.panels[0].pictures, found.pictures)
     np.testing.assert_array_equal(result.data["values"], found.losses[:, -1])
-    assert result.panels[0].captions[0] == f"{A} ({found.losses[0, -1]:.4g})"
+    assert result.panels[0].captions[0] == f"{short(A)} ({found.losses[0, -1]:.4g})"
 
 
 @pytest.mark.parametrize("label", ["tiger cat", "55"])

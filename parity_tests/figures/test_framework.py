@@ -64,6 +64,14 @@ def test_its_recipe_makes_it_again(tmp_path):
     assert (tmp_path / "a/fv-channel.png").read_bytes() == (tmp_path / "b/fv-channel.png").read_bytes()
 
 
+@pytest.mark.parametrize("options", [{"units": "mixed3a:1"}, ["mixed3a:1"]])
+def test_a_recipe_whose_units_are_no_list(tmp_path, capsys, options):
+    recipe = tmp_path / "own.json"
+    recipe.write_text(json.dumps({"lucid_port_figure": 1, "figure": "fv-channel", "options": options}))
+    assert run("run", recipe, "-o", tmp_path) == 1
+    assert "has options that are none" in capsys.readouterr().err
+
+
 def test_a_path_takes_the_units_of_a_model_like_it(tmp_path, graph, capsys):
     other = ["--model", graph, "-o", tmp_path, "--steps", 1]
     assert run("figure", "fv-channel", *other) == 1

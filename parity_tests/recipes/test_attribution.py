@@ -171,6 +171,13 @@ def test_classes_by_their_labels(full, label, number):
             ValueError,
             "no position",
         ),
+        (
+            lambda m: spatial_attribution(m, PICTURE, "mixed4d", "mixed5a", positions=(0, 1)),
+            TypeError,
+            "a pair",
+        ),
+        (lambda m: channel_attribution(m, PICTURE, "mixed4d", 3, 3), ValueError, "not with itself"),
+        (lambda m: gradient_magnitudes(m, PICTURE, [], 3), ValueError, "names no layer"),
     ],
 )
 def test_what_cannot_be_attributed(full, call, error, words):

@@ -37,6 +37,11 @@ def test_positions_that_do_not_exist(model, picture, positions):
         semantic_dictionary(model, picture, "mixed4a", positions=positions, **QUICK)
 
 
+def test_one_position_is_no_list_of_them(model, picture):
+    with pytest.raises(TypeError, match="pairs, not of 0"):
+        semantic_dictionary(model, picture, "mixed4a", positions=(0, 1), **QUICK)
+
+
 def test_groups_make_up_the_activations(model, picture):
     few, many = (neuron_groups(model, picture, "mixed3b", groups, icons=False) for groups in (2, 6))
     assert few.spatial.shape == (6, 5, 2)
@@ -78,10 +83,11 @@ def test_effects_of_all_groups_are_that_of_the_layer(model):
         ({"groups": 1000}, "do not make 1000 groups"),
         ({"factor": "weights"}, "factor is one of"),
         ({"factor": "attributions"}, "name it in classes"),
+        ({"classes": "heart"}, "classes is a list of classes"),
     ],
 )
 def test_groups_that_cannot_be_made(model, picture, options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         neuron_groups(model, picture, **{"layer": "mixed3b", "groups": 2, "icons": False, **options})
 
 
@@ -104,6 +110,14 @@ def test_icons_go_in_the_direction_of_their_position(model, picture, make):
     dots = torch.einsum("nc,nc->n", acts.mean((2, 3)), wanted)
     assert (dots > wanted @ grey.mean((0, 2, 3))).float().mean() > 0.8
     assert found.losses.mean(0)[-1] > found.losses.mean(0)[0] if make is activation_grid else True
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"), [(0, "groups is a whole number from 1"), (1000, "do not make 1000 groups")]
+)
+def test_icons_share_as_many_groups_as_there_can_be(model, picture, groups, words):
+    with pytest.raises(ValueError, match=words):
+        factored_activation_grid(model, picture, "mixed3b", groups, **QUICK)
 
 
 def test_magnitudes_are_areas():

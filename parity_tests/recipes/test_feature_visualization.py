@@ -150,7 +150,7 @@ def test_the_reference_goes_through_the_same_transforms(model, picture):
     np.testing.assert_array_equal(made.pictures, expected[1:])
 
 
-@pytest.mark.parametrize("layer", [3, [3], []])
-def test_layers_are_names(model, picture, layer):
-    with pytest.raises((TypeError, ValueError)):
+@pytest.mark.parametrize(("layer", "words"), [(3, "a layer's name"), ([3], "A layer's name"), ([], "names no layer")])
+def test_layers_are_names(model, picture, layer, words):
+    with pytest.raises((TypeError, ValueError), match=words):
         caricature(picture, model, layer, n_steps=1)

@@ -105,7 +105,7 @@ def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, picture
         nearest = found.origins[atlas.origins_of(int(cell))][:NEAREST]
         seen = [part(pictures[number], place, found.grids[number], TILE, AROUND) for number, *place in nearest]
         x, y = atlas.cells[cell]
-        names = [f"column {x + 1}, row {atlas.grid_size - y}", f"nearest of {atlas.counts[cell]}"]
+        names = [f"row {atlas.grid_size - 1 - y}, column {x}", f"nearest of {atlas.counts[cell]}"]
         panels.append(Panel([load_image(atlas.icons[cell], TILE), *seen], names))
     return panels
 

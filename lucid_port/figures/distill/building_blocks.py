@@ -216,9 +216,10 @@ def spatial(settings: Settings) -> Result:
     # Not blurred: over several pools the blur grows, until little is left of what argues for a class and what against.
     for pools in POOLS[:2]:
         values = [class_attribution(model, picture, layer, one, pools=pools) for one in classes]
-        names = [f"for {name_of(model, one)} (orange), against (blue)" for one in classes]
+        names = [name_of(model, one) for one in classes]
         shown = [two_sided(picture, one) for one in values]
-        panels.append(Panel(shown, names, title=f"{POOL_TITLES[pools]}: to classes", scale=scale))
+        title = f"{POOL_TITLES[pools]}: for classes (orange), against them (blue)"
+        panels.append(Panel(shown, names, title, scale=scale))
         per_class[pools] = values
     labels = [name_of(model, one) for one in classes]
     data = {
@@ -272,6 +273,7 @@ def groups(settings: Settings) -> Result:
             [heat(picture, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)],
             captions,
             title="Where each group is, and what it contributes to classes",
+            columns=min(count, 3),
             scale=scale,
         ),
         Panel(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import CAFFE, TINY, short
+from lucid_port.figures.common import CAFFE, SHOWN, TINY, short
 from lucid_port.figures.named import enlarged, grouped, layer_and_units, neuron_pictures
 from lucid_port.optvis import objectives
 from lucid_port.recipes.feature_visualization import diversity, visualize
@@ -64,8 +64,8 @@ CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
         TINY: "It knows its drawings by edges between two colours, whichever those are: none of its 16 kernels is a "
         "Gabor filter without colour."
     },
-    see="Each picture is one kernel, from its least weight to its greatest. Most are Gabor filters, edges of every "
-    "orientation without colour; the others set one colour against its opposite.",
+    see="Each picture is one kernel, from its least weight to its greatest. About as many are Gabor filters, "
+    "edges of every orientation without colour, as set one colour against its opposite; a few do neither.",
 )
 def first_layer(settings: Settings) -> Result:
     """The kernels that see the image, as pictures, by group."""
@@ -329,7 +329,7 @@ def nmf_factors(settings: Settings) -> Result:
     )
     members = {FACTORS[place]: _members(factors, number) for place, number in enumerate(order)}
     captions = [f"{name}: {', '.join(str(unit) for unit in list(found)[:5])}" for name, found in members.items()]
-    panels = [Panel(made.pictures, captions, f"Factors of {layer}", scale=max(1, 224 // made.pictures.shape[1]))]
+    panels = [Panel(made.pictures, captions, f"Factors of {layer}", scale=-(-SHOWN // made.pictures.shape[2]))]
     for place, number in enumerate(order):
         maps = factors.maps[..., number]
         pictures = [signed_picture(one) for one in maps]

@@ -88,8 +88,9 @@ def _numbers(tuned: Tuning) -> dict[str, Any]:
         },
     },
     fast_options={"size": 56, "orientations": 72},
-    see="Each unit answers to arcs of one orientation and to no others, and among them they cover the circle. "
-    "0 degrees: the arc's centre lies to the right; angles grow counter-clockwise.",
+    see="Each unit answers to arcs of one orientation and to no others, and among them they cover the circle "
+    "(those of TinyInceptionV1 leave out arcs whose centre lies to the left). 0 degrees: the arc's centre lies to the "
+    "right; angles grow counter-clockwise.",
 )
 def radial(settings: Settings) -> Result:
     """Polar plots of synthetic arcs, of one layer's curve detectors and of the layers around it."""

@@ -81,7 +81,7 @@ def channel(settings: Settings) -> Result:
     units = channels_given(settings)
     made = visualize(settings.model, units, **render_options(settings))
     values = made.losses[:, -1]
-    captions = [f"{unit} ({value:.4g})" for unit, value in zip(units, values, strict=True)]
+    captions = [f"{short(unit)} ({value:.4g})" for unit, value in zip(units, values, strict=True)]
     panel = Panel(made.pictures, captions, columns=min(len(units), 6))
     return Result([panel], {"units": units, "values": values})
 
