@@ -87,7 +87,7 @@ def check_target(target: Path, overwrite: bool = False) -> None:
     if not (target.exists() or target.is_symlink()):
         return
     if not overwrite:
-        raise SaveError(f"{target} exists already: name another folder, or allow overwriting.")
+        raise SaveError(f"{target} exists already: name another folder, or pass overwrite=True (--overwrite).")
     if not _holds_model(target):
         raise SaveError(f"{target} exists and holds something else than a saved model; it is not overwritten.")
 

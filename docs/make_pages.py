@@ -142,7 +142,7 @@ def _prose(text: str) -> str:
     """A docstring as a page shows it: examples as code."""
     parts: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
-        words = " ".join(paragraph.split())
+        words = " ".join(paragraph.replace("\b", "").split())
         found = re.fullmatch(r"(?:Examples?: )?((?:\w+=\S+ )?lucid-port .*)", words)
         if found is None:
             parts.append(words)

@@ -92,7 +92,7 @@ def check_file(target: Path, overwrite: bool = False) -> None:
     if target.is_dir():
         raise SaveError(f"{target} is a folder: name a file.")
     if not overwrite and (target.exists() or target.is_symlink()):
-        raise SaveError(f"{target} exists already: name another file, or allow overwriting.")
+        raise SaveError(f"{target} exists already: name another file, or pass overwrite=True (--overwrite).")
 
 
 def onnx_model(

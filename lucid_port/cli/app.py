@@ -6,11 +6,12 @@ it runs, so that help and completion are quick.
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -29,17 +30,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("convert")(convert.command)
-app.command("demo")(demo.command)
-app.command("doctor")(doctor.command)
-app.command("export")(export.command)
-app.command("figure")(figure.command)
-app.command("layers")(layers.command)
-app.command("models")(models.command)
-app.command("parity")(parity.command)
-app.command("render")(render.command)
-app.command("rerender")(rerender.command)
-app.command("run")(run.command)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """A command's docstring, with its examples kept from being wrapped: a line is copied whole."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(f"\b\n{one}" if "lucid-port " in one else one for one in paragraphs)
+
+
+app.command("convert", help=_help(convert.command))(convert.command)
+app.command("demo", help=_help(demo.command))(demo.command)
+app.command("doctor", help=_help(doctor.command))(doctor.command)
+app.command("export", help=_help(export.command))(export.command)
+app.command("figure", help=_help(figure.command))(figure.command)
+app.command("layers", help=_help(layers.command))(layers.command)
+app.command("models", help=_help(models.command))(models.command)
+app.command("parity", help=_help(parity.command))(parity.command)
+app.command("render", help=_help(render.command))(render.command)
+app.command("rerender", help=_help(rerender.command))(rerender.command)
+app.command("run", help=_help(run.command))(run.command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -190,9 +190,10 @@ def _body(model: Model, log: _Log, checked: Sequence[Any], versions: str, pictur
         f"{pictures}"
         f"<h2>Against TensorFlow {html.escape(versions)}</h2>{comparisons(checked)}"
         f"<h2>Layers</h2><table><tr><th>name</th><th>channels</th></tr>{layers}</table>"
-        "<h2>Yours</h2><p>A frozen graph, a checkpoint, a Caffe or ONNX file, or a PyTorch network: "
+        "<h2>Yours</h2><p>A frozen graph, a checkpoint, or a Caffe network: "
         "<code>lucid-port convert FILE -o mymodel</code>, then <code>lucid-port layers mymodel</code> and "
-        "<code>lucid-port render mymodel LAYER:UNIT -o unit.png --value-range=-117,138</code>.</p>"
+        "<code>lucid-port render mymodel LAYER:UNIT -o unit.png --value-range=-117,138</code>. "
+        "The last two take an ONNX file as it is; for a PyTorch network there is <code>modelzoo.from_torch</code>.</p>"
     )
 
 

@@ -34,6 +34,7 @@ def test_one_page_with_everything(page):
     for name in (*demo.UNITS, *demo.CLASSES, "mixed4a", "TensorFlow 1.15.5", "lucid-port convert"):
         assert name in page
     assert "http" not in page
+    assert "take an ONNX file as it is" in page  # convert refuses it
 
 
 def test_what_it_says_to_scripts(tmp_path, capsys):

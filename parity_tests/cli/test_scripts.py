@@ -137,7 +137,7 @@ def test_an_error_leaves_standard_output_empty(capsys):
 
 
 def examples(name):
-    text = " ".join(GROUP.commands[name].help.split())
+    text = " ".join(GROUP.commands[name].help.replace("\b", "").split())
     return [line.strip() for line in re.split(r"(?=lucid-port )", text.partition("Example")[2])[1:]]
 
 
@@ -150,6 +150,14 @@ def test_examples_are_command_lines(name, folder):
         assert (program, command) == ("lucid-port", name)
         (folder / "eyes.toml").touch()
         GROUP.commands[name].make_context(name, arguments)  # raises for an option or argument that there is not
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_not_wrapped(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(line in shown for line in examples(name))
 
 
 # -- shells and terminals ---------------------------------------------------------------------------------------------
