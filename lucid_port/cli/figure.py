@@ -64,7 +64,7 @@ def command(
     if own == []:
         raise typer.BadParameter("it names no unit", param_hint="'--units'")
     options = None if own is None else {"units": own}
-    request = Request(name, model, like, options, steps, seed, None if image is None else str(image), fast)
+    request = Request(name, model, like, options, steps, seed, None if image is None else str(image.absolute()), fast)
     place = None if device is None else find_device(device)
     opened = open_request(request)
     paths = write(request, opened if place is None else opened.to(place), output, verbose=True)

@@ -203,6 +203,7 @@ class Figure:
         see: what to see in it.
         takes: what `units` of the options are, for who wants others.
         without: model's name -> a sentence that says why it cannot make the figure's point.
+        of_picture: whether it starts from a picture, in whose place the user's may be.
     """
 
     name: str
@@ -217,6 +218,7 @@ class Figure:
     see: str
     takes: str = UNITS
     without: Mapping[str, str] = field(default_factory=dict)
+    of_picture: bool = False
 
     def options_for(self, model: str | None, fast: bool = False) -> dict[str, Any]:
         """What the figure shows for a model.
@@ -247,6 +249,7 @@ def figure(
     fast_options: Mapping[str, Any] | None = None,
     takes: str = UNITS,
     without: Mapping[str, str] | None = None,
+    of_picture: bool = False,
 ) -> Callable[[Make], Make]:
     """Adds a function to the catalogue.
 
@@ -260,6 +263,7 @@ def figure(
         fast_steps, fast_options: of a draft that takes less than a minute on two cores.
         takes: what `units` of the options are, for who wants others.
         without: model's name -> a sentence that says why it cannot make the figure's point.
+        of_picture: whether it starts from a picture, in whose place the user's may be.
     """
     if name in _FIGURES:
         raise ValueError(f"Two figures are called {name!r}.")
@@ -279,6 +283,7 @@ def figure(
             see=see,
             takes=takes,
             without=dict(without or {}),
+            of_picture=of_picture,
         )
         return make
 

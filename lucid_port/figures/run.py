@@ -99,9 +99,15 @@ def open_request(request: Request) -> Any:
     from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.modelzoo.vision_models import MODELS
 
+    _check_picture(request)
     if request.like is None or request.model in MODELS:
         return open_model(request.model)
     return MODELS[entry(request.like).name](request.model)
+
+
+def _check_picture(request: Request) -> None:
+    if request.image is not None and not find_figure(request.figure).of_picture:
+        raise ValueError(f"The figure {request.figure} starts from no picture: leave --image out.")
 
 
 def make(request: Request, model: Any, verbose: bool = False) -> Result:
@@ -115,6 +121,7 @@ def make(request: Request, model: Any, verbose: bool = False) -> Result:
     Raises:
         ValueError: there is no such figure, or it names no units for this model.
     """
+    _check_picture(request)
     figure = find_figure(request.figure)
     return figure.make(_settings(figure, request, model, verbose))
 

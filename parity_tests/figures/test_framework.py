@@ -94,6 +94,7 @@ def test_the_command_line_that_a_page_names():
         (["dp-3d-texture"], "The figure dp-3d-texture is left out: textured models"),
         (["fv-channel", "--units", "mixed9:1", "--steps", "1"], "mixed9"),
         (["fv-channel", "--model", "InceptionV4_slim"], "InceptionV4_slim"),
+        (["fv-channel", "--image", "cat.png"], "The figure fv-channel starts from no picture: leave --image out."),
     ],
 )
 def test_what_cannot_be_made(tmp_path, capsys, arguments, words):

@@ -48,6 +48,7 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
     "pictures: the more, the better.",
     fast_steps=64,
     fast_options={"grid": 5, "size": 64, "per_image": 60, "drawings": 150, "layout": "tsne", "layout_options": {}},
+    of_picture=True,
 )
 def mini_atlas(settings: Settings) -> Result:
     """The icons at their places, how many activations each is of, and what the fullest cells are made of."""
@@ -127,6 +128,7 @@ def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, picture
     "trying parts of them on each other with InceptionV1_caffe: another network may see another thing. --image puts "
     "the patches on your own picture.",
     fast_steps=0,
+    of_picture=True,
 )
 def adversarial_table(settings: Settings) -> Result:
     """For each pair the picture, the patch, and both together in two sizes, with the six likeliest classes of each."""

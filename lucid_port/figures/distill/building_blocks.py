@@ -79,6 +79,7 @@ def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
     "bowls; in the drawing, a heart is corners and round edges, bricks are lines and lattices.",
     fast_steps=64,
     fast_options={"size": 64, "places": 2},
+    of_picture=True,
 )
 def dictionary(settings: Settings) -> Result:
     """A layer's strongest four channels at the places of a picture where it fires most."""
@@ -116,6 +117,7 @@ def dictionary(settings: Settings) -> Result:
     "argue for it, and mostly on the thing itself; some of what argues for it only argues against the other.",
     fast_steps=64,
     fast_options={"size": 64, "channels": 4},
+    of_picture=True,
 )
 def attribution(settings: Settings) -> Result:
     """The channels that tell two classes apart, most decisive first, and where they do."""
@@ -165,6 +167,7 @@ def _where(picture: np.ndarray, values: np.ndarray, colour: Any) -> np.ndarray:
     "long, so that what excites the network stands out.",
     fast_steps=96,
     fast_options={"size": 32, "batch_size": 32},
+    of_picture=True,
 )
 def grid(settings: Settings) -> Result:
     """An icon for each position, which shares most of its look with its neighbours; then scaled by magnitude."""
@@ -194,6 +197,7 @@ def grid(settings: Settings) -> Result:
     "lies under it. Max pools make the plain gradient ragged; a smoother one shows the same things with less noise, "
     "and blurred it shows broader ones. Below, what each place contributes to the likeliest classes.",
     fast_steps=0,
+    of_picture=True,
 )
 def spatial(settings: Settings) -> Result:
     """From the strongest places of a later layer, and from classes, back to an earlier layer, by three gradients."""
@@ -245,6 +249,7 @@ def spatial(settings: Settings) -> Result:
     "background; or hearts, bricks, the edge between the two, the background.",
     fast_steps=64,
     fast_options={"size": 72},
+    of_picture=True,
 )
 def groups(settings: Settings) -> Result:
     """Non-negative factors of a layer's activations, their icons, and their effects on classes."""

@@ -79,6 +79,7 @@ CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in
     see="The same objective in pixels and in a decorrelated Fourier basis. The article finds that pixels fail with "
     "InceptionV1; InceptionV1_caffe paints gravel in pixels, too, though with less contrast and spots of wrong colour "
     "(in the eye). TinyInceptionV1 knows drawings in any colours: of a style it takes shapes, not colours.",
+    of_picture=True,
 )
 def style(settings: Settings) -> Result:
     """A picture in the style of another, by both parameterizations; the content's layers are the units."""

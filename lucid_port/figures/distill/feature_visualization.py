@@ -435,6 +435,7 @@ DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed
     "convolution and each max pool adds a grid to what comes back through it. With a smoother gradient of the max "
     "pools less of it is left.",
     fast_steps=0,
+    of_picture=True,
 )
 def gradients(settings: Settings) -> Result:
     """Magnitudes of the likeliest class's gradient, with the max pools' own gradient and with smoother ones."""
