@@ -20,20 +20,37 @@ def command(
         str | None,
         typer.Argument(metavar="[NAME]", help="One model, with all that is known of it.", autocompletion=model_names),
     ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="With NAME: its classes, each with the number that units have.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List the models known by name, and where each is on this machine.
 
     Examples: LUCID_PORT_MODELZOO=~/models lucid-port models; lucid-port models ResnetV1_50_slim
+
+    lucid-port models TinyInceptionV1 --labels
     """
     from lucid_port.modelzoo.catalogue import catalogue, entry
 
-    if name is not None:
+    if labels:
+        if name is None:
+            raise typer.BadParameter("it needs the name of a model", param_hint="'--labels'")
+        print_table(("number", "class"), list(enumerate(_labels(entry(name)))), json)
+    elif name is not None:
         _print_details(entry(name), json)
     elif json:
         typer.echo(json_format.dumps([_details(entry) for entry in catalogue().values()], indent=1))
     else:
         print_table(COLUMNS, [_row(entry) for entry in catalogue().values()])
+
+
+def _labels(entry: Entry) -> list[str]:
+    from lucid_port.modelzoo.catalogue import label_lists
+
+    if entry.labels is None:
+        raise ValueError(f"{entry.name} has no list of classes.")
+    return label_lists()[entry.labels].read()
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

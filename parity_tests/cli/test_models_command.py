@@ -75,6 +75,16 @@ def test_one_model_as_json(printed):
     assert json.loads(printed("VGG16_caffe", "--json"))["description"].startswith("VGG with 16 layers")
 
 
+def test_the_classes_of_a_model(printed, capsys):
+    assert printed("TinyInceptionV1", "--labels").splitlines()[0] == "number\tclass"
+    rows = json.loads(printed("InceptionV1_caffe", "--labels", "--json"))
+    assert rows[281] == {"number": 281, "class": "tabby"}
+    assert main(["models", "--labels"]) == 2
+    assert "it needs the name of a model" in capsys.readouterr().err
+    assert main(["models", "Clip_ResNet50_4x", "--labels"]) == 1
+    assert "Clip_ResNet50_4x has no list of classes." in capsys.readouterr().err
+
+
 def test_an_unknown_model(capsys):
     assert main(["models", "VGG17"]) == 1
     assert "Did you mean VGG19_caffe, VGG16_caffe?" in capsys.readouterr().err
