@@ -44,8 +44,9 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
     "Below, for the fullest cells, where in which pictures their activations come from: fur with fur, stars with "
     "stars. The article's map has a million activations of as many photographs; this one has some thousands of a dozen "
     "photographs (of drawings, for TinyInceptionV1), so that it has fewer regions, each of them the parts of one or "
-    "two pictures. A draft's icons are faint, and its map, by t-SNE, is small. --image names a folder of your own "
-    "pictures: the more, the better.",
+    "two pictures. Their covariance would say more of the pictures than of the network, so icons are of the means as "
+    "they are, not whitened as in the article. A draft's icons are faint, and its map, by t-SNE, is small. --image "
+    "names a folder of your own pictures: the more, the better.",
     fast_steps=64,
     fast_options={"grid": 5, "size": 64, "per_image": 60, "drawings": 150, "layout": "tsne", "layout_options": {}},
     of_picture=True,
@@ -66,6 +67,7 @@ def mini_atlas(settings: Settings) -> Result:
         grid_size=settings.options.get("grid", 10),
         threshold=settings.options.get("threshold", 5),
         damping=settings.options.get("damping", DAMPING),
+        whiten=settings.options.get("whiten", False),
         icon_size=options.pop("size"),
         cossim_pow=4,
         border=0,
