@@ -41,8 +41,8 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
     },
     takes="a layer",
     see="Each icon shows the mean of the activations in its cell of the map, where like things lie near each other. "
-    "Below, for the fullest cells, where in which pictures their activations come from: coins with coins, stars "
-    "with stars. The article's map has a million activations of as many photographs; this one has some thousands of a dozen "
+    "Below, for the fullest cells, where in which pictures their activations come from: coins with coins, grass with "
+    "grass. The article's map has a million activations of as many photographs; this one has some thousands of a dozen "
     "photographs (of drawings, for TinyInceptionV1), so that it has fewer regions, each of them the parts of one or "
     "two pictures. Their covariance would say more of the pictures than of the network, so icons are of the means as "
     "they are, not whitened as in the article. A draft's icons are faint, and its map, by t-SNE, is small. --image "
