@@ -36,6 +36,7 @@ MODULES = (
     "lucid_port.modelzoo.vision_base",
     "lucid_port.modelzoo.vision_models",
     "lucid_port.modelzoo.wordnet",
+    "lucid_port.optvis.checkpoints",
     "lucid_port.optvis.objectives",
     "lucid_port.optvis.optimizer",
     "lucid_port.optvis.progress",

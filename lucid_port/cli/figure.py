@@ -60,12 +60,19 @@ def command(
         print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)
         return
     find_figure(name)  # a wrong name fails before the model is opened
-    own = None if units is None else [unit.strip() for unit in units.split(",") if unit.strip()]
-    if own == []:
-        raise typer.BadParameter("it names no unit", param_hint="'--units'")
-    options = None if own is None else {"units": own}
+    options = None if units is None else {"units": _split(units)}
     request = Request(name, model, like, options, steps, seed, None if image is None else str(image.absolute()), fast)
     place = None if device is None else find_device(device)
     opened = open_request(request)
     paths = write(request, opened if place is None else opened.to(place), output, verbose=True)
     print_result("\n".join(map(str, paths)), {"figure": name, "files": list(paths)}, json)
+
+
+def _split(units: str) -> list[str]:
+    own = [unit.strip() for unit in units.split(",") if unit.strip()]
+    if not own:
+        raise typer.BadParameter("it names no unit", param_hint="'--units'")
+    twice = next((unit for unit in own if own.count(unit) > 1), None)
+    if twice is not None:
+        raise typer.BadParameter(f"it names {twice} twice", param_hint="'--units'")
+    return own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from lucid_port.figures.base import Figure, Options, Result, Settings, find_figu
 from lucid_port.figures.page import page
 from lucid_port.figures.sheet import compose
 from lucid_port.misc.io.saving import save
+from lucid_port.optvis import checkpoints
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import made_here
 from lucid_port.optvis.unit_batches import own_device
@@ -141,6 +143,8 @@ def _settings(figure: Figure, request: Request, model: Any, verbose: bool) -> Se
 def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose: bool = False) -> Sequence[Path]:
     """Makes a figure and writes NAME.png, NAME.html and NAME.json into a folder.
 
+    While it is made, the folder holds `.NAME.unfinished`, from which the same request goes on if it was interrupted.
+
     Returns:
         Their paths.
 
@@ -150,8 +154,14 @@ def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose:
     """
     folder = _ready(Path(folder))
     started = time.monotonic()
-    result = make(request, model, verbose)
     figure = find_figure(request.figure)
+    with checkpoints.kept(folder / f".{figure.name}.unfinished", _asked_and_where(request, model)) as unfinished:
+        try:
+            result = make(request, model, verbose)
+        except KeyboardInterrupt:
+            if verbose and unfinished.holds_something:
+                sys.stderr.write(f"{unfinished.path} keeps what is rendered: the same command goes on from there.\n")
+            raise
     data = _recipe(request, model, result)
     steps = _settings(figure, request, model, verbose).steps
     facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": round(time.monotonic() - started)}
@@ -173,15 +183,22 @@ def _ready(folder: Path) -> Path:
     Raises:
         OSError: it cannot be made, or written to.
     """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, and a figure is written into a folder: name another.")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         return folder
 
 
 def _recipe(request: Request, model: Any, result: Result) -> dict[str, Any]:
+    return {MARK: FORMAT, **_asked_and_where(request, model), "data": _plain(result.data)}
+
+
+def _asked_and_where(request: Request, model: Any) -> dict[str, Any]:
+    """What decides a figure: the request, the model's weights, versions and machine."""
     asked = {name: getattr(request, name) for name in Request.__dataclass_fields__}
     made = {"fingerprint": fingerprint(model.network), **made_here(own_device(model))}
-    return {MARK: FORMAT, **asked, "made_with": made, "data": _plain(result.data)}
+    return {**asked, "made_with": made}
 
 
 def _plain(value: Any) -> Any:

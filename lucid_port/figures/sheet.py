@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -54,26 +56,25 @@ def _draw(panel: Panel) -> Image.Image:
     width, height = max(picture.width for picture in pictures), max(picture.height for picture in pictures)
     caption = LINE if any(panel.captions) else 0
     title = TITLE_SIZE + 8 if panel.title else 0
-    size = (columns * (width + GAP) - GAP, title + rows * (height + caption + GAP) - GAP)
-    result = Image.new("RGB", size, BACKGROUND)
+    heading = ImageFont.load_default(TITLE_SIZE)
+    wide = max(columns * (width + GAP) - GAP, math.ceil(heading.getlength(panel.title)))
+    result = Image.new("RGB", (wide, title + rows * (height + caption + GAP) - GAP), BACKGROUND)
     pen = ImageDraw.Draw(result)
-    if panel.title:
-        pen.text((0, 0), _cut(pen, panel.title, TITLE_SIZE, size[0]), INK, ImageFont.load_default(TITLE_SIZE))
+    small = ImageFont.load_default(CAPTION_SIZE)
+    pen.text((0, 0), panel.title, INK, heading)
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
         left, top = column * (width + GAP), title + row * (height + caption + GAP)
         result.paste(picture, (left, top))
         if number < len(panel.captions):
-            text = _cut(pen, panel.captions[number], CAPTION_SIZE, width)
-            pen.text((left, top + height + 1), text, FAINT, ImageFont.load_default(CAPTION_SIZE))
+            pen.text((left, top + height + 1), _cut(panel.captions[number], small, width), FAINT, small)
     return result
 
 
-def _cut(pen: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:
+def _cut(text: str, font: Any, width: int) -> str:
     """The text, or as much of it as fits."""
-    font = ImageFont.load_default(size)
-    if pen.textlength(text, font) <= width:
+    if font.getlength(text) <= width:
         return text
-    while text and pen.textlength(f"{text}…", font) > width:
+    while text and font.getlength(f"{text}…") > width:
         text = text[:-1]
     return f"{text}…" if text else ""

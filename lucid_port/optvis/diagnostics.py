@@ -57,6 +57,11 @@ class Watch:
         if len(self.losses) % EVERY == 0:
             self.check()
 
+    def restore(self, losses: Sequence[torch.Tensor]) -> None:
+        """Takes over the values of updates that were made, and watched, at another time."""
+        self.losses, self._read = list(losses), len(losses)
+        self._reached, self._extremes = [], []
+
     def check(self) -> None:
         """Read what was noted since the last time, and warn of what is new. Waits for the device."""
         if self._read == len(self.losses):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 import uuid
@@ -21,7 +22,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.serialize_array import as_picture
-from lucid_port.optvis import batching, plain
+from lucid_port.optvis import batching, checkpoints, plain
 from lucid_port.optvis.acceleration import tf32
 from lucid_port.optvis.diagnostics import PATIENCE, still
 from lucid_port.optvis.fingerprints import fingerprint
@@ -201,6 +202,7 @@ class _Run:
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
         self._model: Mapping[str, Any] | None = None
+        self._checkpoints = checkpoints.active()  # of this thread, not of those that render
         self._lock = threading.Lock()
 
     def all(
@@ -268,16 +270,21 @@ class _Run:
 
     def _worker(self, work: batching.Shared[str], model: Model, device: torch.device, progress: Progress) -> Any:
         def render(batch: list[str]) -> None:
-            made = 0
             vis = self.setup.vis(model, [self.units[key] for key in batch], device)
-            losses = []
+            name = hashlib.sha256("\n".join(batch).encode()).hexdigest()[:16]
+            checkpoint = checkpoints.begin(vis, self._checkpoints, name)
+            losses = checkpoint.values
+            made = len(losses)
+            progress.stepped(made * len(batch))
             try:
-                for _ in range(self.steps):
+                while made < self.steps:
                     if work.stopped.is_set():
+                        checkpoint.save(stopped=True)
                         return
                     losses.append(vis.step())
                     progress.stepped(len(batch))
                     made += 1
+                    checkpoint.save(finished=made == self.steps)
                 pictures, values = vis.image(), torch.stack(losses, 1).float().cpu().numpy()
             except (RuntimeError, MemoryError):
                 progress.stepped(-made * len(batch))

@@ -46,6 +46,13 @@ def _generator(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(sequence))
 
 
+def _plain(generator: np.random.Generator) -> dict[str, Any]:
+    """A generator's state, without arrays."""
+    state: Any = generator.bit_generator.state
+    inner = {name: value.tolist() for name, value in state["state"].items()}
+    return {**state, "state": inner, "buffer": state["buffer"].tolist()}
+
+
 class RandomSource:
     """The one place where random numbers come from.
 
@@ -90,6 +97,20 @@ class RandomSource:
     def replays(self) -> bool:
         """Whether its draws were given, not drawn from a seed."""
         return self._state.replay is not None
+
+    def state(self) -> dict[str, Any]:
+        """Where its streams of draws are, as plain data, for `restore`."""
+        return {
+            "streams": [[seed, name, _plain(one)] for (seed, name), one in self._state.generators.items()],
+            "position": dict(self._state.position),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on where a source with the same seeds was when `state` was asked for."""
+        for seed, name, stream in state["streams"]:
+            generator = self._state.generators[seed, name] = _generator(seed, name)
+            generator.bit_generator.state = stream
+        self._state.position.update(state["position"])
 
     def image_seed(self, index: int) -> int:
         """Seed of image `index` of the batch.

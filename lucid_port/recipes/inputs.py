@@ -230,9 +230,11 @@ def check_units(model: Model, layer: str, units: Iterable[Any]) -> list[int]:
 
     Raises:
         converters.LayerNotFoundError: there is no such layer.
+        TypeError: they are no list of numbers.
         ValueError: the layer has no such channel, or none is named.
     """
-    numbers = [checks.whole(unit, f"A unit of {layer!r}", 0) for unit in units]
+    named = checks.items(units, f"What names units of {layer!r}", "a list of channels")
+    numbers = [checks.whole(unit, f"A unit of {layer!r}", 0) for unit in named]
     if not numbers:
         raise ValueError(f"No units of {layer!r} are named.")
     known = getattr(model.network, "layers", None)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis import batching
+from lucid_port.optvis import batching, checkpoints
 from lucid_port.optvis.progress import ProgressBar
 from lucid_port.optvis.render import VisT
 from lucid_port.optvis.sampling import RandomSource
@@ -51,16 +51,19 @@ def run_through(vis: VisT, counts: Sequence[int], look: Callable[[], Any], verbo
         What `look` gave, a list, and the objective's values before each update, [steps, ...], float32.
 
     Raises:
-        KeyboardInterrupt: it was interrupted.
+        KeyboardInterrupt: it was interrupted; in a block of `checkpoints.kept` the next run goes on from there.
     """
     bar = ProgressBar(counts[-1]) if verbose else None
-    values, seen = [], []
     due = set(counts)
+    work = checkpoints.begin(vis, checkpoints.active())
+    values, seen = work.values, [look() for _ in work.looks()]
     try:
-        for number in range(1, counts[-1] + 1):
+        for number in range(len(values) + 1, counts[-1] + 1):
             values.append(vis.step())
             if number in due:
+                work.looked()
                 seen.append(look())
+            work.save(finished=number == counts[-1])
             if bar is not None:
                 bar(vis)
     finally:

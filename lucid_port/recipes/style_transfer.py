@@ -94,6 +94,8 @@ def style_transfer(
         known = ", ".join(map(repr, PARAMETERIZATIONS))
         raise ValueError(f"parameterization is one of {known}, not {checks.shown(parameterization)}.")
     of_content, of_style = _layers(content_layers, "content_layers"), _layers(style_layers, "style_layers")
+    if not of_content and not of_style:
+        raise ValueError("content_layers and style_layers are both empty: there is nothing to be like.")
     picture = load_image(content)
     if size is not None:
         longest = max(picture.shape[:2])

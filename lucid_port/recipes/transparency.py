@@ -295,7 +295,7 @@ def alpha_icons(
         TypeError, ValueError: the layer has no such channel.
         converters.LayerNotFoundError: there is no such layer.
     """
-    numbers = check_units(model, layer, checks.items(units, "units", "a list of channels"))
+    numbers = check_units(model, layer, units)
     steps = checks.whole(steps, "steps", 1)
     center = before_relu(model, layer)
 

@@ -14,6 +14,8 @@ from lucid_port.figures.base import ARTICLES, Panel, catalogue
 from lucid_port.figures.run import Request
 from lucid_port.figures.sheet import compose
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
+from lucid_port.optvis import checkpoints
+from lucid_port.optvis.render import VisT
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,29 @@ def test_its_recipe_makes_it_again(tmp_path):
     assert run("figure", "fv-channel", "--steps", 2, "--units", "mixed3a:1", "-o", tmp_path / "a") == 0
     assert run("run", tmp_path / "a/fv-channel.json", "-o", tmp_path / "b") == 0
     assert (tmp_path / "a/fv-channel.png").read_bytes() == (tmp_path / "b/fv-channel.png").read_bytes()
+
+
+def test_an_interrupted_figure_goes_on(tmp_path, monkeypatch, capsys):
+    figure = ["figure", "fv-channel", "--steps", 3, "--units", "mixed3a:1,mixed3b:2"]
+    assert run(*figure, "-o", tmp_path / "whole") == 0
+    original, made = VisT.step, []
+
+    def step(vis):
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        made.append(vis.steps)
+        return original(vis)
+
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(VisT, "step", step)
+        assert run(*figure, "-o", tmp_path / "parts") == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [".fv-channel.unfinished"]
+    assert run(*figure, "-o", tmp_path / "parts") == 0
+    whole, parts = ((tmp_path / folder / "fv-channel.png").read_bytes() for folder in ("whole", "parts"))
+    assert parts == whole
+    assert len(list((tmp_path / "parts").iterdir())) == 3
 
 
 @pytest.mark.parametrize("options", [{"units": "mixed3a:1"}, ["mixed3a:1"]])
@@ -117,3 +142,23 @@ def test_sheets_hold_pictures_of_any_size():
     assert sheet.shape[1] == 2 * 40 + 4 + 24
     with pytest.raises(ValueError, match="no pictures"):
         compose([Panel([])])
+
+
+def test_a_sheet_is_as_wide_as_its_titles():
+    def of(title: str) -> np.ndarray:
+        return compose([Panel([np.ones((10, 20, 3))], title=title)])
+
+    longest = of("what the panel shows " * 3)
+    assert longest.shape[1] > 300
+    assert (longest[:, -40:-12] < 128).any()  # the title's end
+
+
+def test_a_file_is_no_folder_for_figures(tmp_path, capsys):
+    (tmp_path / "taken").touch()
+    assert run("figure", "fv-channel", "--units", "mixed3a:1", "-o", tmp_path / "taken") == 1
+    assert "taken is a file" in capsys.readouterr().err
+
+
+def test_a_unit_named_twice(tmp_path, capsys):
+    assert run("figure", "fv-channel", "--units", "mixed3a:1, mixed3a:1", "-o", tmp_path) == 2
+    assert "names mixed3a:1 twice" in capsys.readouterr().err

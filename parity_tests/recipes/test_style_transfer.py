@@ -103,6 +103,7 @@ def test_each_update_sees_another_part_of_the_style(model, picture, paintings):
         ({"parameterization": "fft"}, "parameterization is one of"),
         ({"size": 0}, "size"),
         ({"content_layers": 3}, "content_layers"),
+        ({"content_layers": [], "style_layers": []}, "both empty"),
         ({"content_weight": -1}, "content_weight"),
         ({"style": np.full((4, 4, 3), 7.0)}, r"\[0, 1\]"),
     ],

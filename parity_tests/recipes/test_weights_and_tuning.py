@@ -198,11 +198,12 @@ def test_a_polar_picture_reaches_where_the_unit_answers():
     [
         ({"stimulus": "spiral"}, "stimulus is one of"),
         ({"units": [999]}, "no unit 999"),
+        ({"units": 3}, "units of 'mixed3a' is a list of channels, not 3"),
         ({"orientations": 0}, "orientations"),
     ],
 )
 def test_what_cannot_be_tuned(model, options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         tuning(model, **{"layer": "mixed3a", "units": [0], **options})
 
 
