@@ -53,7 +53,10 @@ def rest_of(model, layer, value):
 
 
 def test_the_plain_attribution_is_what_a_linear_model_says(smooth):
-    """Raising one channel by a millionth moves the score by a millionth of its attribution."""
+    """Raising one channel by a hundredth moves the score by a hundredth of its attribution.
+
+    The response norms bend the score over two hundredths: measured 9e-4 of it.
+    """
     found = channel_attribution(smooth, PICTURE, "mixed4d", 3, 5)
     value = torch.from_numpy(found.activations.transpose(2, 0, 1)[None].copy())
     for channel in (0, 7):
@@ -62,7 +65,7 @@ def test_the_plain_attribution_is_what_a_linear_model_says(smooth):
         moved[1][:, channel] *= 0.99
         high, low = (rest_of(smooth, "mixed4d", one)[0] for one in moved)
         slope = ((high[3] - high[5]) - (low[3] - low[5])) / 0.02
-        np.testing.assert_allclose(found.values[channel], slope, rtol=2e-2, atol=2e-3)
+        np.testing.assert_allclose(found.values[channel], slope, rtol=5e-3)
 
 
 def test_fields_and_sums(full):
@@ -83,7 +86,7 @@ def test_a_path_sums_up_to_the_whole_difference(smooth):
     whole = torch.from_numpy(found.activations.transpose(2, 0, 1)[None].copy())
     with_it, without = (rest_of(smooth, "mixed4d", value)[0] for value in (whole, torch.zeros_like(whole)))
     expected = (with_it[3] - with_it[5]) - (without[3] - without[5])
-    np.testing.assert_allclose(found.values.sum(), expected, rtol=0.02, atol=2e-3)
+    np.testing.assert_allclose(found.values.sum(), expected, rtol=5e-3)  # 200 steps: measured 1.2e-3
 
 
 def test_a_stochastic_path_has_its_seed(full):

@@ -71,7 +71,7 @@ def test_effects_of_all_groups_are_that_of_the_layer(model):
     full = Model(network=model.network, image_value_range=(-117, 138), image_shape=(224, 224, 3))
     found = neuron_groups(full, square, "mixed5a", 20, classes=[3], icons=False)
     whole = channel_attribution(full, square, "mixed5a", 3).values.sum()
-    np.testing.assert_allclose(found.effects[3].sum(), whole, rtol=0.05 + 2 * found.error)
+    np.testing.assert_allclose(found.effects[3].sum(), whole, rtol=0.01)  # measured 2e-3
     attributed = neuron_groups(full, square, "mixed5a", 3, classes=[3], factor="attributions", icons=False)
     assert attributed.error < 1
 

@@ -87,7 +87,7 @@ def test_networks_have_the_articles_size(made):
 
 def test_paintings_of_a_batch_are_those_made_alone(model, made):
     alone = paint(model, ["mixed4a_pre_relu:5"], size=33, steps=4)
-    np.testing.assert_allclose(alone.pictures[0, 0], made.pictures[0, 1], atol=1e-3)
+    np.testing.assert_allclose(alone.pictures[0, 0], made.pictures[0, 1], atol=1e-5)  # measured 1e-7
 
 
 def test_a_larger_painting_is_the_same_picture(made):
@@ -96,7 +96,7 @@ def test_a_larger_painting_is_the_same_picture(made):
     np.testing.assert_allclose(large[:, ::2, ::2], small, atol=1e-5)
     low = np.fft.rfft2(small, axes=(1, 2))[:, :4, :4] / 33**2
     high = np.fft.rfft2(large, axes=(1, 2))[:, :4, :4] / 65**2
-    np.testing.assert_allclose(np.abs(high), np.abs(low), atol=0.05 * np.abs(low).max())
+    np.testing.assert_allclose(np.abs(high), np.abs(low), atol=2e-3 * np.abs(low).max())  # measured 3e-4
 
 
 def test_a_wide_painting_goes_on_at_its_sides(made):

@@ -33,7 +33,7 @@ def test_sixteen_bits(tmp_path):
 
 def test_a_palette(tmp_path):
     found = saved(tmp_path, Image.fromarray(RGB).quantize(256))
-    np.testing.assert_allclose(found, RGB / 255, atol=0.05)
+    np.testing.assert_allclose(found, RGB / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize(("background", "expected"), [(1.0, 1.0), (0.0, 0.0)])
