@@ -72,7 +72,4 @@ def _split(units: str) -> list[str]:
     own = [unit.strip() for unit in units.split(",") if unit.strip()]
     if not own:
         raise typer.BadParameter("it names no unit", param_hint="'--units'")
-    twice = next((unit for unit in own if own.count(unit) > 1), None)
-    if twice is not None:
-        raise typer.BadParameter(f"it names {twice} twice", param_hint="'--units'")
     return own

@@ -144,7 +144,7 @@ def _refuse_folder_options(**options: Any) -> None:
 
 def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> Result:
     from lucid_port.optvis import param, render
-    from lucid_port.optvis.objectives import parse_unit
+    from lucid_port.optvis.objectives.units import parse_unit
     from lucid_port.optvis.progress import ProgressBar
 
     layer, unit = parse_unit(objective)

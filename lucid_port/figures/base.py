@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import nearest_names
-from lucid_port.optvis.render import Model
+from lucid_port.optvis.arguments import Model
 
 __all__ = [
     "ARTICLES",

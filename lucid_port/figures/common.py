@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Settings
-from lucid_port.optvis.render import Model
+from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.attribution import logits_layer
 from lucid_port.recipes.inputs import activations_of, load_image, named_unit
 
@@ -78,12 +78,12 @@ def given(settings: Settings, wanted: str, least: int = 1, most: int | None = No
         least, most: how many.
 
     Raises:
-        ValueError: it is given fewer, or more.
+        ValueError: it is given fewer, or more, or one of them twice.
     """
     units = [str(unit) for unit in settings.options["units"]]
     if len(units) < least or (most is not None and len(units) > most):
         raise ValueError(f"The figure takes {wanted}; {len(units)} given: {', '.join(units) or 'none'}.")
-    return units
+    return each_once(units)
 
 
 def each_once(units: Sequence[str]) -> list[str]:
@@ -105,7 +105,7 @@ def channels_given(settings: Settings) -> list[str]:
         ValueError: none is given, one is given twice, or one is not `layer:channel` or out of its layer's range.
         converters.LayerNotFoundError: there is no such layer.
     """
-    units = each_once(given(settings, "units"))
+    units = given(settings, "units")
     for unit in units:
         named_unit(settings.model, unit)
     return units

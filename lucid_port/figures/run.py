@@ -21,9 +21,9 @@ from lucid_port.figures.page import page
 from lucid_port.figures.sheet import compose
 from lucid_port.misc.io.saving import save
 from lucid_port.optvis import checkpoints
+from lucid_port.optvis.arguments import own_device
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import made_here
-from lucid_port.optvis.unit_batches import own_device
 
 __all__ = ["MARK", "Request", "is_request", "make", "open_request", "write"]
 

@@ -27,7 +27,7 @@ import torch
 from converters.atomic import write_bytes
 
 if TYPE_CHECKING:
-    from lucid_port.optvis.render import VisT
+    from lucid_port.optvis.vis import VisT
 
 __all__ = ["kept"]
 

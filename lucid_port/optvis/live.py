@@ -18,7 +18,7 @@ from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import cells_html, image_html
 
 if TYPE_CHECKING:
-    from lucid_port.optvis.render import VisT
+    from lucid_port.optvis.vis import VisT
 
 __all__ = ["LiveSheet", "LiveView"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from lucid_port.optvis.live import LiveSheet, LiveView
 
 if TYPE_CHECKING:
-    from lucid_port.optvis.render import VisT
+    from lucid_port.optvis.vis import VisT
 
 __all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardLog"]
 

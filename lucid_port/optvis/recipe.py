@@ -25,10 +25,12 @@ from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
 from lucid_port.optvis import plain
+from lucid_port.optvis.arguments import Model, ReluOverride
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.optimizer import TFAdam
-from lucid_port.optvis.render import Callback, Model, ReluOverride, VisT
+from lucid_port.optvis.render import Callback
 from lucid_port.optvis.sampling import RandomSource
+from lucid_port.optvis.vis import VisT
 
 __all__ = ["FORMAT", "NotReproducible", "Recipe", "describe_model", "is_recipe", "made_here", "make_optimizer"]
 

@@ -16,10 +16,11 @@ from typing import Any
 from converters.errors import nearest_names
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, plain
+from lucid_port.optvis.arguments import Model, ReluOverride
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
 from lucid_port.optvis.recipe_files import save_picture
-from lucid_port.optvis.render import Callback, Model, ReluOverride, render_vis
+from lucid_port.optvis.render import Callback, render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
 from lucid_port.optvis.units import names_several
 

@@ -24,15 +24,16 @@ from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.optvis import batching, checkpoints, plain
 from lucid_port.optvis.acceleration import tf32
+from lucid_port.optvis.arguments import Model, OptimizerLike, ReluOverride, TransformsLike, own_device
 from lucid_port.optvis.diagnostics import PATIENCE, still
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.progress import LiveSheet, ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
-from lucid_port.optvis.render import Model, OptimizerLike, ReluOverride, TransformsLike, VisT
 from lucid_port.optvis.sampling import DEFAULT_SEED
 from lucid_port.optvis.streaming import Finished, PictureFolder
-from lucid_port.optvis.unit_batches import Setup, make_many_T, own_device, prepare
+from lucid_port.optvis.unit_batches import Setup, make_many_T, prepare
 from lucid_port.optvis.units import Unit, identity
+from lucid_port.optvis.vis import VisT
 
 __all__ = ["ManyRenders", "UnitRender", "make_many_T", "render_many"]
 

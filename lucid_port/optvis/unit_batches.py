@@ -13,13 +13,23 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.optvis import param, plain
 from lucid_port.optvis import units as unit_lists
-from lucid_port.optvis.objectives import Activations, Objective
+from lucid_port.optvis.arguments import (
+    Model,
+    OptimizerLike,
+    ReluOverride,
+    TransformsLike,
+    check_value,
+    make_param,
+    own_device,
+)
+from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.param.base import Parameterization, parameterization
-from lucid_port.optvis.render import Model, OptimizerLike, ReluOverride, TransformsLike, VisT, check_value, make_param
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.units import Unit, name_of
+from lucid_port.optvis.vis import VisT
 
-__all__ = ["Setup", "make_many_T", "own_device", "prepare"]
+__all__ = ["Setup", "make_many_T", "prepare"]
 
 
 # Objectives of a batch ------------------------------------------------------------------------
@@ -234,13 +244,6 @@ class Setup:
     def probe(self, model: Model) -> VisT:
         """A render of one image, to ask what a layer has; its objective is of no account."""
         return self.render(model, lambda T: T("input").mean(), [self.seed], own_device(model))
-
-
-def own_device(model: Model) -> torch.device:
-    """Where a model's weights are."""
-    network = getattr(model, "network", None)
-    tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _find_units(asked: Sequence[Any], model: Model, vis: VisT, seeds: Callable[[int], Sequence[int]]) -> list[Unit]:

@@ -16,8 +16,9 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives, param
+from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.param.base import Memo, Parameterization
-from lucid_port.optvis.render import Model, VisT
+from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.feature_visualization import visualize
 from lucid_port.recipes.inputs import load_image, model_size, spatial_activations
 from lucid_port.recipes.steps import run

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
+from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.overrides.gradient_override import gradient_override_map
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import l2_smoothed_maxpool_grad
-from lucid_port.optvis.render import Model
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.inputs import as_batch, load_image, model_size
 

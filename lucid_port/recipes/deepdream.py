@@ -18,10 +18,10 @@ import torch.nn.functional as F
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives
+from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.color import color_correlation_normalized
 from lucid_port.optvis.progress import ManyProgress
-from lucid_port.optvis.render import Model
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.unit_batches import each_for_itself
 from lucid_port.recipes.inputs import as_batch, load_image, named_objectives

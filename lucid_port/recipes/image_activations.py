@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.optvis.render import Model
+from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.inputs import activations_of, load_image, model_size
 
 __all__ = ["image_activations"]

@@ -14,9 +14,9 @@ from PIL import Image
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.serialize_array import to_array
-from lucid_port.optvis.objectives import Objective, as_objective, parse_unit
-from lucid_port.optvis.render import Model
-from lucid_port.optvis.unit_batches import own_device
+from lucid_port.optvis.arguments import Model, own_device
+from lucid_port.optvis.objectives import Objective, as_objective
+from lucid_port.optvis.objectives.units import parse_unit
 from lucid_port.optvis.units import name_of
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis.render import Model
+from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.attribution import logits_layer
 from lucid_port.recipes.inputs import activations_of, load_image, model_size
 

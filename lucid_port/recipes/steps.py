@@ -11,8 +11,8 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.optvis import batching, checkpoints
 from lucid_port.optvis.progress import ProgressBar
-from lucid_port.optvis.render import VisT
 from lucid_port.optvis.sampling import RandomSource
+from lucid_port.optvis.vis import VisT
 
 __all__ = ["alike", "batches", "run", "run_through", "update_counts"]
 

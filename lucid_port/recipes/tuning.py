@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis.render import Model
+from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.inputs import as_batch, check_middle, check_units
 
 __all__ = [

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from converters.layers import LocalResponseNorm, MaxPool2d
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
-from lucid_port.optvis.render import Model
-from lucid_port.optvis.unit_batches import own_device
+from lucid_port.optvis.arguments import Model, own_device
 from lucid_port.recipes.inputs import check_middle, check_units, model_size
 
 __all__ = [

@@ -107,6 +107,11 @@ def test_a_unit_that_is_named_twice(tmp_path, capsys, name):
     assert capsys.readouterr().err == "error: The figure takes each unit once: mixed3a:1 is given twice.\n"
 
 
+def test_a_layer_that_is_named_twice(tmp_path, capsys):
+    assert draft("bb-spatial-attribution", "--units", "mixed4a,mixed4a", "-o", tmp_path) == 1
+    assert "takes each unit once: mixed4a is given twice" in capsys.readouterr().err
+
+
 def test_units_alone_are_not_enough_for_a_circuit(tmp_path, capsys):
     assert draft("zi-car-circuit", "--units", "mixed4b:1", "-o", tmp_path) == 1
     assert "needs more than --units for this model: nothing says its 'whole'" in capsys.readouterr().err

@@ -157,8 +157,3 @@ def test_a_file_is_no_folder_for_figures(tmp_path, capsys):
     (tmp_path / "taken").touch()
     assert run("figure", "fv-channel", "--units", "mixed3a:1", "-o", tmp_path / "taken") == 1
     assert "taken is a file" in capsys.readouterr().err
-
-
-def test_a_unit_named_twice(tmp_path, capsys):
-    assert run("figure", "fv-channel", "--units", "mixed3a:1, mixed3a:1", "-o", tmp_path) == 2
-    assert "names mixed3a:1 twice" in capsys.readouterr().err

@@ -25,6 +25,7 @@ from converters import functional, layers, lower
 from converters.ops import elementwise, linear  # noqa: F401 - so that patches reach them
 from lucid_port.modelzoo import vision_base, vision_models  # noqa: F401 - so that patches reach its classes
 from lucid_port.optvis import objectives, optimizer, render, resampling, sampling, style, transform
+from lucid_port.optvis.objectives import images, reading
 from lucid_port.optvis.overrides import smoothed_maxpool_grad
 from lucid_port.optvis.param import color, lowres, spatial
 from parity_tests.mutations.patching import Patches
@@ -311,7 +312,7 @@ def cppn_untruncated(p: Patches) -> None:
 @mutation(OBJECTIVES, "neuron")
 def x_and_y_swapped(p: Patches) -> None:
     """A neuron's x counts columns."""
-    original = objectives._position
+    original = reading.position_in
     p.everywhere(original, lambda tensor, x, y: original(tensor, y, x))
 
 
@@ -324,7 +325,7 @@ def centre_before_the_middle(p: Patches) -> None:
         column = (tensor.shape[2] - 1) // 2 if y is None else y
         return tensor[:, row : row + 1, column : column + 1]
 
-    p.everywhere(objectives._position, position)
+    p.everywhere(reading.position_in, position)
 
 
 @mutation(OBJECTIVES, "direction")
@@ -338,13 +339,13 @@ def cosine_without_floor(p: Patches) -> None:
         cosine = product / (1e-4 + x.norm(dim=-1)) / (1e-4 + y.norm(dim=-1))
         return product * cosine.clamp(min=0) ** cossim_pow
 
-    p.everywhere(objectives._dot, dot)
+    p.everywhere(reading.dot_product, dot)
 
 
 @mutation(OBJECTIVES, "direction")
 def direction_averages_channels(p: Patches) -> None:
     """A direction's dot product is a mean over the channels, as before Lucid 0.3.10."""
-    original = objectives._dot
+    original = reading.dot_product
     p.everywhere(original, lambda x, y, cossim_pow: original(x, y, cossim_pow) / x.shape[-1])
 
 
@@ -355,7 +356,7 @@ def blur_kernel_is_flat(p: Patches) -> None:
     def blur(image: torch.Tensor, w: int) -> torch.Tensor:
         return F.avg_pool2d(image, w, 1, w // 2, count_include_pad=False)
 
-    p.everywhere(objectives._blur, blur)
+    p.everywhere(images.blur, blur)
 
 
 @mutation(OBJECTIVES, "blur")
@@ -364,7 +365,7 @@ def blur_passes_gradient(p: Patches) -> None:
 
     def blur_input_each_step() -> Any:
         def value(T: Any) -> torch.Tensor:
-            return 0.5 * ((T("input") - objectives._blur(T("input"), 3)) ** 2).sum()
+            return 0.5 * ((T("input") - images.blur(T("input"), 3)) ** 2).sum()
 
         return objectives.Objective(value, "blur_input_each_step", "Blur_Input_Each_Step []")
 

@@ -1,0 +1,127 @@
+"""What objectives read of a layer: channels, positions, products with directions; and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.misc import checks
+from lucid_port.optvis.objectives.base import Activations
+
+__all__ = [
+    "as_place",
+    "as_vector",
+    "channel_in",
+    "channel_of",
+    "check_direction",
+    "check_fits_image",
+    "check_index",
+    "check_layer",
+    "direction_in",
+    "dot_product",
+    "position_in",
+    "read_channel",
+]
+
+
+def check_layer(layer: Any, objective: str) -> None:
+    checks.text(layer, f"{objective}'s layer", "the name of a layer, as in 'mixed4a'")
+
+
+def as_place(at: Any, what: str) -> int | None:
+    """A row or column; None is the centre."""
+    return None if at is None else checks.whole(at, what)
+
+
+def check_index(index: int, count: int, layer: str, kind: str, kinds: str) -> None:
+    if not -count <= index < count:
+        raise IndexError(f"Layer {layer!r} has no {kind} {index}: its {kinds} are 0 to {count - 1}.")
+
+
+def channel_of(value: torch.Tensor, number: int, layer: str) -> torch.Tensor:
+    """A channel of a layer's value, (N, C, ...), without its channel axis.
+
+    Raises:
+        IndexError: the layer has no such channel.
+    """
+    check_index(number, value.shape[1], layer, "channel", "channels")
+    return value[:, number]
+
+
+def read_channel(T: Activations, layer: str, number: int) -> torch.Tensor:
+    """One channel by itself, where `T` can give that; else from the layer in NHWC."""
+    read = getattr(T, "channel", None)
+    return channel_in(T(layer), number, layer) if read is None else read(layer, number)
+
+
+def channel_in(tensor: torch.Tensor, number: int, layer: str) -> torch.Tensor:
+    """A channel of NHWC."""
+    check_index(number, tensor.shape[-1], layer, "channel", "channels")
+    return tensor[..., number]
+
+
+def position_in(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Tensor:
+    """[N, 1, 1, C] at a position of NHWC; x counts rows. Even sizes: just past the centre."""
+    if tensor.ndim != 4:
+        raise ValueError(f"There is no position in a layer of shape {list(tensor.shape)}: it has no rows and columns.")
+    row = tensor.shape[1] // 2 if x is None else int(x)
+    column = tensor.shape[2] // 2 if y is None else int(y)
+    if not (0 <= row < tensor.shape[1] and 0 <= column < tensor.shape[2]):
+        raise IndexError(
+            f"Position x={row}, y={column} is outside the layer's {tensor.shape[1]} rows (x) and "
+            f"{tensor.shape[2]} columns (y)."
+        )
+    return tensor[:, row : row + 1, column : column + 1]
+
+
+def dot_product(x: torch.Tensor, y: torch.Tensor, cossim_pow: float) -> torch.Tensor:
+    """Dot product over the last axis, times a power of the cosine (at least 0.1)."""
+    dot = (x * y).sum(-1)
+    if cossim_pow == 0:
+        return dot
+    # vector_norm, because sqrt(sum(x * x)) has the gradient 0/0 for a vector of zeros.
+    length_x, length_y = (torch.linalg.vector_norm(v, dim=-1) for v in (x, y))
+    cosine = dot / (1e-4 + length_x) / (1e-4 + length_y)
+    # Filled rather than clamped: at the limit itself the gradient is TensorFlow's, 0, in all versions of torch.
+    return dot * cosine.masked_fill(cosine <= 0.1, 0.1) ** cossim_pow
+
+
+def as_vector(vec: Any, like: torch.Tensor) -> torch.Tensor:
+    if isinstance(vec, torch.Tensor):
+        return vec.to(like.device, like.dtype)
+    return torch.as_tensor(np.asarray(vec), dtype=like.dtype, device=like.device)
+
+
+def check_direction(vec: Any, cossim_pow: Any, objective: str) -> None:
+    """Refuses what can be no direction in any layer."""
+    checks.finite_values(vec, f"{objective}'s vec")
+    if np.ndim(vec) == 0:
+        raise TypeError(f"{objective}'s vec has one number for each channel; it is the number {checks.shown(vec)}.")
+    checks.number(cossim_pow, f"{objective}'s cossim_pow")
+
+
+def direction_in(vec: Any, activation: torch.Tensor, layer: str) -> torch.Tensor:
+    """`vec` as a tensor like an activation (NHWC), which it has to fit."""
+    vector = as_vector(vec, activation)
+    if vector.shape[-1] != activation.shape[-1]:
+        raise ValueError(
+            f"The direction has {vector.shape[-1]} numbers, but layer {layer!r} has {activation.shape[-1]} channels."
+        )
+    if any(a != b and 1 not in (a, b) for a, b in zip(vector.shape[::-1], activation.shape[::-1], strict=False)):
+        raise ValueError(
+            f"The direction of shape {list(vector.shape)} does not fit the activation of layer {layer!r}, which has "
+            f"the shape {list(activation.shape)} (images, rows, columns, channels)."
+        )
+    return vector
+
+
+def check_fits_image(what: str, shape: Sequence[int], image: torch.Tensor) -> None:
+    """Refuses a shape that cannot be broadcast to that of an NHWC image."""
+    if not checks.broadcasts(shape, image.shape):
+        raise ValueError(
+            f"{what} has the shape {list(shape)}, which does not fit the image's {list(image.shape)} "
+            "(images, rows, columns, channels)."
+        )
