@@ -83,7 +83,7 @@ def _function_comparisons() -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "comparisons.jsonl"
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *TESTS],
+            [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-n", "0", *TESTS],
             cwd=ROOT,
             env={**os.environ, "LUCID_PORT_PARITY_LOG": str(log)},
             stdout=subprocess.PIPE,

@@ -50,7 +50,7 @@ def run_selection(tests: tuple[str, ...], expression: str = "", mutation: str | 
         expression: what pytest's `-k` takes.
         mutation: a name of `MUTATIONS`.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", "-n", "0"]
     command += ["-p", "parity_tests.mutations.plugin", *(f"parity_tests/{test}" for test in tests)]
     if expression:
         command += ["-k", expression]
