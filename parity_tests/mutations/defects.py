@@ -28,6 +28,7 @@ from lucid_port.optvis import objectives, optimizer, render, resampling, samplin
 from lucid_port.optvis.objectives import images, reading
 from lucid_port.optvis.overrides import smoothed_maxpool_grad
 from lucid_port.optvis.param import color, lowres, spatial
+from lucid_port.optvis.vis import Evaluation, VisT
 from parity_tests.mutations.patching import Patches
 
 # Functions of these names hide the modules, as in Lucid.
@@ -541,25 +542,25 @@ def one_update_too_few(p: Patches) -> None:
 @mutation(NOTEBOOKS, "regularization")
 def input_is_transformed(p: Patches) -> None:
     """T("input") is the image after the transforms."""
-    original = render.Evaluation.__init__
+    original = Evaluation.__init__
 
     def init(self: Any, *args: Any) -> None:
         original(self, *args)
         self.image = self.transformed
 
-    p.attribute(render.Evaluation, "__init__", init)
+    p.attribute(Evaluation, "__init__", init)
 
 
 @mutation(RENDER, "lucid")
 def image_is_not_an_ascent(p: Patches) -> None:
     """The objective is minimised."""
-    original = render.VisT.value_and_gradients
+    original = VisT.value_and_gradients
 
     def wrong(self: Any) -> Any:
         value, gradients = original(self)
         return value, [-gradient for gradient in gradients]
 
-    p.attribute(render.VisT, "value_and_gradients", wrong)
+    p.attribute(VisT, "value_and_gradients", wrong)
 
 
 # Models ---------------------------------------------------------------------------------------
