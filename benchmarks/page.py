@@ -136,6 +136,38 @@ def scaling(result: Mapping[str, Any]) -> str:
     return text + f"\n{machine(result)} `python benchmarks/scaling.py`\n"
 
 
+def recipes(result: Mapping[str, Any]) -> str:
+    """The section on recipes."""
+    rows = [
+        [f"`{name}`", str(one["images"]), spread(one["milliseconds"]["recipe"]), spread(one["rate"], digits=2)]
+        for name, one in result["figures"].items()
+    ]
+    return (
+        "## Recipes beside render_many\n\nImages and updates in a second, over those of `render_many` with as many "
+        "images of the same size; 0.8 was aimed at.\n\n"
+        + table(["recipe", "images", "ms an image and update", "rate"], rows)
+        + f"\n{machine(result)} `python benchmarks/recipes.py`\n"
+    )
+
+
+def drafts(result: Mapping[str, Any]) -> str:
+    """The section on drafts of figures."""
+    rows = []
+    for model, found in result["figures"].items():
+        seconds = {name: one["processor_seconds"] for name, one in found.items()}
+        slowest = max(seconds, key=lambda name: seconds[name])
+        whole = [f"{sum(one['seconds'] for one in found.values()):.0f}", f"{sum(seconds.values()):.0f}"]
+        rows.append([f"`{model}`", str(len(found)), *whole, f"`{slowest}`, {seconds[slowest]:.0f}"])
+    columns = ["model", "figures", "seconds of all", "of the processor", "longest, of the processor"]
+    about, settings = result["machine"], result["settings"]
+    return (
+        "## Drafts of the figures\n\n`lucid-port figure NAME --fast`, one after the other.\n\n"
+        + table(columns, rows)
+        + f"\n{about['processor']}, {settings['threads']} thread, torch {about['torch']}, commit "
+        f"{about['commit'][:7]}, {about['date'][:10]}. `python benchmarks/figures.py --model TinyInceptionV1`\n"
+    )
+
+
 def plot(result: Mapping[str, Any]) -> None:
     """One panel for each series."""
     figures = result["figures"]
@@ -158,7 +190,14 @@ def plot(result: Mapping[str, Any]) -> None:
     made.savefig(PICTURE, dpi=80)
 
 
-SECTIONS = {"peers": peers, "breakdown": breakdown, "breakdown_16": breakdown, "scaling": scaling}
+SECTIONS = {
+    "peers": peers,
+    "breakdown": breakdown,
+    "breakdown_16": breakdown,
+    "scaling": scaling,
+    "recipes": recipes,
+    "figures": drafts,
+}
 
 
 LIMITS = """
