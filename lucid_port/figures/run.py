@@ -19,6 +19,7 @@ from converters.atomic import write_bytes
 from lucid_port.figures.base import Figure, Options, Result, Settings, find_figure
 from lucid_port.figures.page import page
 from lucid_port.figures.sheet import compose
+from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.arguments import own_device
@@ -45,6 +46,9 @@ class Request:
         seed: of all random draws.
         image: path of the user's picture.
         fast: whether a draft will do.
+
+    Raises:
+        TypeError, ValueError: a number is none, or too small.
     """
 
     figure: str
@@ -55,6 +59,12 @@ class Request:
     seed: int = 0
     image: str | None = None
     fast: bool = False
+
+    def __post_init__(self) -> None:
+        checks.text(self.model, "A figure's model", "a model's name, or a path")
+        checks.whole(self.seed, "A figure's seed", 0)
+        if self.steps is not None:
+            checks.whole(self.steps, "A figure's steps", 1)
 
     def command(self) -> str:
         """The command line that asks for the same."""
@@ -72,7 +82,7 @@ class Request:
         """The request in plain data.
 
         Raises:
-            ValueError: it is of another version, or lacks the figure's name.
+            TypeError, ValueError: it is of another version, lacks the figure's name, or holds what makes no sense.
         """
         if data.get(MARK) != FORMAT or not isinstance(data.get("figure"), str):
             raise ValueError(f"The figure's recipe is damaged, or of another version than {FORMAT}.")

@@ -97,6 +97,21 @@ def test_a_recipe_whose_units_are_no_list(tmp_path, capsys, options):
     assert "has options that are none" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"seed": -1}, "A figure's seed is a whole number from 0 on, not -1"),
+        ({"steps": 0}, "steps"),
+        ({"model": 3}, "model"),
+    ],
+)
+def test_a_recipe_whose_settings_make_no_sense(tmp_path, capsys, wrong, words):
+    recipe = tmp_path / "own.json"
+    recipe.write_text(json.dumps({"lucid_port_figure": 1, "figure": "fv-channel", **wrong}))
+    assert run("run", recipe, "-o", tmp_path) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_a_path_takes_the_units_of_a_model_like_it(tmp_path, graph, capsys):
     other = ["--model", graph, "-o", tmp_path, "--steps", 1]
     assert run("figure", "fv-channel", *other) == 1
