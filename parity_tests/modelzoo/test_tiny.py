@@ -12,8 +12,10 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import converters
+from converters import functional
 from converters.graphdef import parse_graphdef, read_graph
 from converters.writer import write_graph_def
 from lucid_port.modelzoo import vision_models
@@ -24,7 +26,7 @@ from lucid_port.modelzoo.tiny import evaluate, train, tuning
 from lucid_port.modelzoo.tiny.card import with_measurements
 from lucid_port.modelzoo.tiny.drawings import CLASSES, draw, draw_block
 from lucid_port.modelzoo.tiny.export import export
-from lucid_port.modelzoo.tiny.network import TinyInception
+from lucid_port.modelzoo.tiny.network import Convolution, TinyInception, _StridedConvolution
 from lucid_port.optvis import param, render
 from parity_tests.modelzoo.judge import read_judge
 
@@ -127,6 +129,24 @@ def stop_after(function, calls):
         return function(*args)
 
     return limited
+
+
+@pytest.mark.parametrize("size", [(9, 9), (12, 7), (65, 96)])
+def test_the_training_networks_strided_convolution(size):
+    """Values are those of the layer that the graph has, bit for bit; gradients those of torch in double precision."""
+    torch.manual_seed(0)
+    layer = Convolution("conv2d0", 3, 5, 7, stride=2)
+    x = torch.randn(2, 3, *size, requires_grad=True)
+    found = _StridedConvolution.apply(x, layer.weight, 2)
+    expected = functional.conv2d(x, layer.weight, (2, 2), "SAME")
+    np.testing.assert_array_equal(found.detach(), expected.detach())
+    weights = torch.randn_like(found)
+    gradients = torch.autograd.grad((found * weights).sum(), (x, layer.weight))
+    double, kernel = (one.detach().double().requires_grad_() for one in (x, layer.weight))
+    top, bottom, left, right = functional.spatial_padding(size, (7, 7), (2, 2), (1, 1), "SAME")
+    exact = F.conv2d(F.pad(double, (left, right, top, bottom)), kernel, stride=2)
+    for one, other in zip(gradients, torch.autograd.grad((exact * weights).sum(), (double, kernel)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * float(other.abs().max()))
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):

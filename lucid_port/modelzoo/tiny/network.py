@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 from converters import functional
 from lucid_port.modelzoo.seeded import MODULES, InceptionModule
@@ -55,7 +57,10 @@ class Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.conv2d(x, self.weight, (self.stride, self.stride), "SAME")
+        if self.stride == 1:
+            x = functional.conv2d(x, self.weight, (1, 1), "SAME")
+        else:
+            x = _StridedConvolution.apply(x, self.weight, self.stride)
         norm = self.norm
         x = F.batch_norm(
             x, norm.running_mean, norm.running_var, norm.weight * GAIN, norm.bias * GAIN, self.training, 0.05, norm.eps
@@ -71,6 +76,40 @@ class Convolution(nn.Module):
         weight = self.weight.double() * scale[:, None, None, None]
         bias = GAIN * self.norm.bias.double() - mean.double() * scale
         return weight.float(), bias.float()
+
+
+class _StridedConvolution(torch.autograd.Function):
+    """`functional.conv2d` with a stride and padding "SAME", its gradient always summed in the same order.
+
+    That of `functional.conv2d` is summed in whatever order is fastest. Training amplifies the last bit, so that every
+    time it became faster, the same command would make another network.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        kernel = weight.shape[-2:]
+        ctx.pads = top, bottom, left, right = functional.spatial_padding(
+            x.shape[-2:], kernel, (stride, stride), (1, 1), "SAME"
+        )
+        x = F.pad(x, (left, right, top, bottom)).contiguous(memory_format=torch.channels_last)
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return F.conv2d(x, weight, None, stride)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        (grad,), (x, weight), stride = grads, ctx.saved_tensors, ctx.stride
+        of_weight = conv2d_weight(x, weight.shape, grad, stride)
+        if not ctx.needs_input_grad[0]:
+            return None, of_weight, None
+        # Of blocks of stride x stride pixels, whose convolution has no stride.
+        missing = [-length % stride for length in weight.shape[-2:]]
+        blocks = F.pixel_unshuffle(F.pad(weight, (0, missing[1], 0, missing[0])), stride)
+        of_blocks = F.conv_transpose2d(grad, blocks.contiguous(memory_format=torch.channels_last))
+        of_x = F.pixel_shuffle(of_blocks, stride)
+        (height, width), (top, bottom, left, right) = x.shape[-2:], ctx.pads
+        of_x = F.pad(of_x, (0, width - of_x.shape[-1], 0, height - of_x.shape[-2]))
+        return of_x[..., top : height - bottom, left : width - right], of_weight, None
 
 
 class Dense(nn.Module):
