@@ -78,7 +78,8 @@ def neuron_groups(
         layer: a convolutional layer whose values are not negative (after its ReLU).
         groups: how many.
         classes: numbers or labels, for which each group's effect is computed.
-        factor: see `FACTOR`; "attributions" takes those to the first of `classes`.
+        factor: see `FACTOR`; "attributions" takes those to the first of `classes`. Its effects on that class are then
+            the groups' own sums; those on other classes are of the neurons that argue for it, by the groups' shares.
         logits: the layer of the classes' logits; that before the last softmax by default.
         icons: whether to render what each group looks for.
         size: height and width of the icons.
@@ -97,8 +98,16 @@ def neuron_groups(
     pixels = load_image(image, model_size(model))
     activations = spatial_activations(model, pixels, layer)
     attributed = {one: channel_attribution(model, pixels, layer, one, logits=logits) for one in classes}
-    parts = activations if factor == "activations" else next(iter(attributed.values())).field.clip(0)
+    fields = {one: found.field for one, found in attributed.items()}
+    parts = activations if factor == "activations" else next(iter(fields.values())).clip(0)
     spatial, channels = _factored(parts, layer, checks.whole(groups, "groups", 1), seed)
+    together = spatial @ channels
+    if factor == "activations":
+        effects = {one: _effects(field_, activations, spatial, channels) for one, field_ in fields.items()}
+    else:
+        first, *others = fields
+        effects = {first: np.einsum("hwg,gc->g", spatial, channels)}
+        effects |= {one: _effects(fields[one] * (parts > 0), together, spatial, channels) for one in others}
     whole = float(np.linalg.norm(parts)) or 1.0
     made = np.zeros((0, size, size, 3), np.float32)
     if icons:
@@ -110,8 +119,8 @@ def neuron_groups(
         spatial=spatial,
         channels=channels,
         icons=made,
-        effects={one: _effects(found.field, activations, spatial, channels) for one, found in attributed.items()},
-        error=float(np.linalg.norm(parts - spatial @ channels)) / whole,
+        effects=effects,
+        error=float(np.linalg.norm(parts - together)) / whole,
     )
 
 
@@ -140,7 +149,7 @@ def _icons(
     return visualize(model, wanted, size=size, **options).pictures
 
 
-def _effects(field_: np.ndarray, activations: np.ndarray, spatial: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """What each group contributes: its part of the activations times their gradient."""
-    gradient = np.divide(field_, activations, out=np.zeros_like(field_), where=activations != 0)
-    return np.einsum("hwg,gc,hwc->g", spatial, channels, gradient)
+def _effects(contributed: np.ndarray, parts: np.ndarray, spatial: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """What each group contributes: its share of each of the parts [h, w, C], times what that contributes."""
+    by_share = np.divide(contributed, parts, out=np.zeros_like(contributed), where=parts != 0)
+    return np.einsum("hwg,gc,hwc->g", spatial, channels, by_share)
