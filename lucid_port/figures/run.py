@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -26,7 +27,7 @@ from lucid_port.optvis.arguments import own_device
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import made_here
 
-__all__ = ["MARK", "Request", "is_request", "make", "open_request", "write"]
+__all__ = ["MARK", "Request", "is_request", "make", "named_files", "open_request", "write"]
 
 MARK = "lucid_port_figure"
 FORMAT = 1
@@ -165,25 +166,24 @@ def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose:
     folder = _ready(Path(folder))
     started = time.monotonic()
     figure = find_figure(request.figure)
-    with checkpoints.kept(folder / f".{figure.name}.unfinished", _asked_and_where(request, model)) as unfinished:
+    about = _asked_and_where(request, model)
+    key = {**about, "files": named_files(request)}
+    with checkpoints.kept(folder / f".{figure.name}.unfinished", key) as unfinished:
         try:
             result = make(request, model, verbose)
         except KeyboardInterrupt:
             if verbose and unfinished.holds_something:
                 sys.stderr.write(f"{unfinished.path} keeps what is rendered: the same command goes on from there.\n")
             raise
-    data = _recipe(request, model, result)
-    steps = _settings(figure, request, model, verbose).steps
-    facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": round(time.monotonic() - started)}
-    picture, html, text = (
-        compose(result.panels),
-        page(figure, result, facts, request.command()),
-        json.dumps(data, indent=1),
-    )
-    paths = [folder / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
-    save(picture, paths[0], domain=None, metadata=text)
-    write_bytes(paths[1], html.encode())
-    write_bytes(paths[2], text.encode())
+        seconds = round(time.monotonic() - started)
+        steps = _settings(figure, request, model, verbose).steps
+        facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": seconds}
+        picture, html = compose(result.panels), page(figure, result, facts, request.command())
+        text = json.dumps({MARK: FORMAT, **about, "data": _plain(result.data)}, indent=1)
+        paths = [folder / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
+        save(picture, paths[0], domain=None, metadata=text)
+        write_bytes(paths[1], html.encode())
+        write_bytes(paths[2], text.encode())
     return paths
 
 
@@ -200,15 +200,26 @@ def _ready(folder: Path) -> Path:
         return folder
 
 
-def _recipe(request: Request, model: Any, result: Result) -> dict[str, Any]:
-    return {MARK: FORMAT, **_asked_and_where(request, model), "data": _plain(result.data)}
-
-
 def _asked_and_where(request: Request, model: Any) -> dict[str, Any]:
     """What decides a figure: the request, the model's weights, versions and machine."""
     asked = {name: getattr(request, name) for name in Request.__dataclass_fields__}
     made = {"fingerprint": fingerprint(model.network), **made_here(own_device(model))}
     return {**asked, "made_with": made}
+
+
+def named_files(request: Request) -> dict[str, Any]:
+    """What the files are that a request names, so that others under the same names are told apart."""
+    named = [request.image, *(request.options or {}).values()]
+    paths = [Path(one) for one in named if isinstance(one, str)]
+    return {str(path): _stamp(path) for path in paths if path.exists()}
+
+
+def _stamp(path: Path) -> Any:
+    """A file's hash; of the files in a folder, which may be many, names, sizes and times."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    states = [(str(one), one.stat()) for one in sorted(path.rglob("*"))]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
 
 
 def _plain(value: Any) -> Any:

@@ -6,25 +6,30 @@
 While the block runs, the state of its renders is kept in the folder; when it ends without an error, the folder is
 removed. When it was interrupted, or the process killed, the next run of the same block takes up what is there, and
 gives the same pictures as one that was never stopped. Outside of such a block nothing is kept.
+
+A state is known by its place in the order of the block's renders. So whatever the order depends on is kept, too: how
+many images fitted into memory (`Folder.decided`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import hashlib
 import io
 import json
 import os
 import pickle
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from converters.atomic import write_bytes
+from lucid_port.misc.locking import FolderLock
 
 if TYPE_CHECKING:
     from lucid_port.optvis.vis import VisT
@@ -32,69 +37,82 @@ if TYPE_CHECKING:
 __all__ = ["kept"]
 
 EVERY = 15.0
-"""Seconds of work that are lost at most when a process is killed."""
-
-LEAST = 1.0
-"""Seconds that a finished render took at least, for its end to be kept; others are made again."""
+"""Seconds of a render that are lost at most when a process is killed. What is finished is kept at once."""
 
 KEY = "key.json"
+DECISIONS = "decisions.json"
 
 _active: contextvars.ContextVar[Folder | None] = contextvars.ContextVar("checkpoints", default=None)
 
 
 class Folder:
-    """Where the states of renders are.
+    """Where the states of renders are. No other process takes part until it is closed.
 
     Args:
-        path: of the folder.
+        path: of the folder, made if it is not there; states of another key are removed from it.
+        key: what the renders depend on.
+
+    Raises:
+        ValueError: the folder holds files of something else.
+        OSError: it cannot be written to, or another process works with it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: bytes) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._begun: dict[str, int] = {}
+        path.mkdir(parents=True, exist_ok=True)
+        file = path / KEY
+        if not file.is_file() and any(not one.name.startswith(".") for one in path.iterdir()):
+            raise ValueError(f"{path} holds other files, and no renders that were stopped: name another folder.")
+        self._held = FolderLock(path)
+        if not file.is_file() or file.read_bytes() != key:
+            self._forget()
+            write_bytes(file, key)
+        decisions = path / DECISIONS
+        self._decisions: dict[str, Any] = json.loads(decisions.read_bytes()) if decisions.is_file() else {}
+        self.key = hashlib.sha256(key).hexdigest()
 
     @property
     def holds_something(self) -> bool:
         """Whether a state is there."""
-        return any(self._states())
+        return any(self.path.glob("*.pt"))
 
-    def _states(self) -> Iterator[Path]:
-        return self.path.glob("*.pt")
+    def numbered(self, name: str) -> str:
+        """The name with a number: how often it was asked for in this run."""
+        with self._counting:
+            number = self._begun[name] = self._begun.get(name, 0) + 1
+        return f"{name}-{number:04d}"
 
-    def open(self, key: bytes) -> None:
-        """Makes the folder ready for a key, which its states are of.
+    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+        """What was decided, the first time that the block came here: plain data."""
+        place = self.numbered(name)
+        if place not in self._decisions:
+            self._decisions[place] = decide()
+            write_bytes(self.path / DECISIONS, json.dumps(self._decisions).encode())
+        return self._decisions[place]
 
-        Raises:
-            ValueError: the folder holds files of something else.
-            OSError: it cannot be written to.
-        """
-        file = self.path / KEY
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not file.is_file() and any(self.path.iterdir()):
-            raise ValueError(f"{self.path} holds other files, and no renders that were stopped: name another folder.")
-        if not file.is_file() or file.read_bytes() != key:
-            for state in self._states():
-                state.unlink()
-            write_bytes(file, key)
-
-    def remove(self) -> None:
-        """Removes what belongs to the renders, and the folder if nothing else is in it."""
-        for file in [*self._states(), self.path / KEY]:
-            file.unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
+    def close(self, finished: bool) -> None:
+        """Lets others in; removes the folder if it is of no more use and nothing of others is in it."""
+        if finished or not self.holds_something:
+            self._forget()
+            (self.path / KEY).unlink(missing_ok=True)
+        self._held.release()
+        with contextlib.suppress(OSError):  # something else is in it, or another process has begun
             self.path.rmdir()
 
-    def file(self, name: str) -> Path:
-        """That of the next render of a name: the n-th one is always the same one."""
-        with self._lock:
-            number = self._begun[name] = self._begun.get(name, 0) + 1
-        return self.path / f"{name}-{number:04d}.pt"
+    def _forget(self) -> None:
+        for pattern in ("*.pt", DECISIONS, ".*.partial"):
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def kept(path: str | os.PathLike[str], key: Mapping[str, Any]) -> Iterator[Folder]:
     """Keeps the states of the renders within in a folder, until all of them are finished.
+
+    What is kept is image, optimiser and streams of draws. An objective or transform of your own that remembers
+    something between updates begins anew.
 
     Args:
         path: the folder; states of a run with another key are removed from it.
@@ -102,26 +120,28 @@ def kept(path: str | os.PathLike[str], key: Mapping[str, Any]) -> Iterator[Folde
 
     Raises:
         ValueError: the folder holds files of something else.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or another process works with it.
     """
-    folder = Folder(Path(path))
-    folder.open(json.dumps(key, sort_keys=True).encode())
+    folder = Folder(Path(path), json.dumps(key, sort_keys=True).encode())
     token = _active.set(folder)
+    finished = False
     try:
         yield folder
-    except BaseException:
-        if not folder.holds_something:
-            folder.remove()
-        raise
-    else:
-        folder.remove()
+        finished = True
     finally:
         _active.reset(token)
+        folder.close(finished)
 
 
 def active() -> Folder | None:
     """The folder of the block that this code runs in."""
     return _active.get()
+
+
+def decided(name: str, decide: Callable[[], Any]) -> Any:
+    """What is decided here, or was when the block that this code runs in was stopped: plain data."""
+    folder = active()
+    return decide() if folder is None else folder.decided(name, decide)
 
 
 def begin(vis: VisT, folder: Folder | None, name: str = "render") -> Checkpoint:
@@ -132,7 +152,7 @@ def begin(vis: VisT, folder: Folder | None, name: str = "render") -> Checkpoint:
         folder: `active()`, asked for in the thread that entered the block; None keeps nothing.
         name: tells renders apart that run at the same time.
     """
-    return Checkpoint(vis, None if folder is None else folder.file(name))
+    return Checkpoint(vis, folder, name)
 
 
 class Checkpoint:
@@ -142,54 +162,51 @@ class Checkpoint:
         values: the objective's values before each update made so far, on the device; add to it.
     """
 
-    def __init__(self, vis: VisT, path: Path | None) -> None:
+    def __init__(self, vis: VisT, folder: Folder | None, name: str) -> None:
         self.values: list[torch.Tensor] = []
-        self._vis, self._path = vis, path
+        self._vis = vis
         self._looks: list[dict[str, Any]] = []
         self._saved = time.monotonic()
-        self._of = _description(vis)
-        state = None if path is None else _read(path, self._of)
+        self._path = None if folder is None else folder.path / f"{folder.numbered(name)}.pt"
+        self._of = {} if folder is None else {"key": folder.key, **_description(vis)}
+        state = None if self._path is None else _read(self._path, self._of)
         if state is not None:
             self._looks = state["looks"]
             self._restore(state)
 
     def looks(self) -> Iterator[None]:
         """Shows the image as it was at each of the `looked` of an earlier run, one after the other."""
-        now = self._vis.param.state_dict() if self._looks else {}
-        now = {name: value.clone() for name, value in now.items()}
+        if not self._looks:
+            return
+        now = _copied(self._vis.param.state_dict())
         for state in self._looks:
             self._vis.param.load_state_dict(state)
             yield
-        if now:
-            self._vis.param.load_state_dict(now)
+        self._vis.param.load_state_dict(now)
 
     def looked(self) -> None:
         """Notes that the image was looked at, which has to be done again when this render is taken up."""
         if self._path is not None:
-            self._looks.append({name: value.clone() for name, value in self._vis.param.state_dict().items()})
+            self._looks.append(_copied(self._vis.param.state_dict()))
 
-    def save(self, finished: bool = False, stopped: bool = False) -> None:
+    def save(self, stopped: bool = False) -> None:
         """Writes the state, if it is time to; to be called between two updates.
 
         Args:
-            finished: whether this was the last update.
-            stopped: whether there will be no other for now.
+            stopped: whether there will be no other update for now.
         """
-        if self._path is None or not self.values:
-            return
-        took = time.monotonic() - self._saved
-        if took >= EVERY or stopped or (finished and took >= LEAST):
-            self._write()
+        if self._path is not None and self.values and (stopped or time.monotonic() - self._saved >= EVERY):
+            self._write(self._path)
             self._saved = time.monotonic()
 
-    def _write(self) -> None:
-        assert self._path is not None
+    def _write(self, path: Path) -> None:
         vis = self._vis
         state = {
             "of": self._of,
             "steps": vis.steps,
             "values": torch.stack(self.values).cpu(),
             "losses": torch.stack(vis.watch.losses).cpu(),
+            "watch": vis.watch.state(),
             "param": vis.param.state_dict(),
             "optimizer": vis.optimizer.state_dict(),
             "draws": vis.source.state(),
@@ -197,7 +214,7 @@ class Checkpoint:
         }
         data = io.BytesIO()
         torch.save(state, data)
-        write_bytes(self._path, data.getvalue())
+        write_bytes(path, data.getvalue())
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         vis = self._vis
@@ -205,17 +222,23 @@ class Checkpoint:
         vis.param.load_state_dict(state["param"])
         vis.optimizer.load_state_dict(state["optimizer"])
         vis.source.restore(state["draws"])
-        vis.watch.restore(list(state["losses"].to(vis.device)))
+        vis.watch.restore(list(state["losses"].to(vis.device)), state["watch"])
         vis.steps, vis.loss = state["steps"], self.values[-1]
 
 
+def _copied(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in state.items()}
+
+
 def _description(vis: VisT) -> dict[str, Any]:
-    """What tells a render from another that the same block might make in its place."""
+    """What a render looks like from outside: a last guard against taking up another's state."""
+    group = vis.optimizer.param_groups[0]
     return {
         "objective": vis.objective.description or vis.objective.name,
         "steps": vis.steps,
+        "seeds": [vis.source.seed, *(vis.source.seeds or ())],
         "shapes": [list(parameter.shape) for parameter in vis.parameters],
-        "optimizer": type(vis.optimizer).__name__,
+        "optimizer": [type(vis.optimizer).__name__, str({key: group[key] for key in group if key != "params"})],
     }
 
 

@@ -6,7 +6,7 @@ Between two readings nothing waits for the device.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Watch:
         self._extremes: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._silent = 0  # updates without a gradient up to the last reading
         self._read = 0  # updates that were read
-        self._said: set[str] = set()
+        self._said: dict[str, str] = {}
 
     def record(
         self, loss: torch.Tensor, gradients: Sequence[torch.Tensor | None], transformed: torch.Tensor | None
@@ -57,10 +57,18 @@ class Watch:
         if len(self.losses) % EVERY == 0:
             self.check()
 
-    def restore(self, losses: Sequence[torch.Tensor]) -> None:
-        """Takes over the values of updates that were made, and watched, at another time."""
+    def state(self) -> dict[str, Any]:
+        """What was seen so far, beside the values, as plain data for `restore`. Waits for the device."""
+        self.check()
+        return {"silent": self._silent, "said": dict(self._said)}
+
+    def restore(self, losses: Sequence[torch.Tensor], state: Mapping[str, Any]) -> None:
+        """Takes over updates that were made, and watched, by another process; says again what it said."""
         self.losses, self._read = list(losses), len(losses)
         self._reached, self._extremes = [], []
+        self._silent = state["silent"]
+        for what, sentence in state["said"].items():
+            self._say(what, sentence)
 
     def check(self) -> None:
         """Read what was noted since the last time, and warn of what is new. Waits for the device."""
@@ -107,7 +115,7 @@ class Watch:
 
     def _say(self, what: str, sentence: str) -> None:
         if what not in self._said:
-            self._said.add(what)
+            self._said[what] = sentence
             warnings.warn(sentence, RuntimeWarning, stacklevel=6)
 
 

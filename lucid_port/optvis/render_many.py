@@ -204,6 +204,7 @@ class _Run:
         self.made: dict[str, UnitRender] = {}
         self._model: Mapping[str, Any] | None = None
         self._checkpoints = checkpoints.active()  # of this thread, not of those that render
+        self._number = "" if self._checkpoints is None else self._checkpoints.numbered("many")
         self._lock = threading.Lock()
 
     def all(
@@ -273,7 +274,7 @@ class _Run:
         def render(batch: list[str]) -> None:
             vis = self.setup.vis(model, [self.units[key] for key in batch], device)
             name = hashlib.sha256("\n".join(batch).encode()).hexdigest()[:16]
-            checkpoint = checkpoints.begin(vis, self._checkpoints, name)
+            checkpoint = checkpoints.begin(vis, self._checkpoints, f"{self._number}-{name}")
             losses = checkpoint.values
             made = len(losses)
             progress.stepped(made * len(batch))
@@ -285,7 +286,7 @@ class _Run:
                     losses.append(vis.step())
                     progress.stepped(len(batch))
                     made += 1
-                    checkpoint.save(finished=made == self.steps)
+                    checkpoint.save(stopped=made == self.steps)
                 pictures, values = vis.image(), torch.stack(losses, 1).float().cpu().numpy()
             except (RuntimeError, MemoryError):
                 progress.stepped(-made * len(batch))

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,20 +27,15 @@ from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import serialize_array
+from lucid_port.misc.locking import FolderLock
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.units import Unit, is_comparable
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder"]
 
 MANIFEST = "manifest.json"
 SHEET = "sheet.png"
 TILES = ".tiles"
-LOCK = ".lock"
 FORMAT = 1
 LONGEST_SETTING = 4000
 
@@ -99,10 +94,9 @@ class PictureFolder:
         self.recipes: dict[str, Entry] = {}
         self.grid = (0, 0)
         self._lock = threading.Lock()
-        self._locked: TextIO | None = None
         self._check()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock_folder()
+        self._held = FolderLock(self.path)
         try:
             old = self._read(overwrite)
             if overwrite:
@@ -157,24 +151,9 @@ class PictureFolder:
         file = self.path / entry["file"]
         return entry["comparable"] and file.is_file() and file.stat().st_size == entry["bytes"]
 
-    def _lock_folder(self) -> None:
-        """Keep other runs out until this one is closed, or its process is gone."""
-        if fcntl is None:
-            return
-        self._locked = (self.path / LOCK).open("a")
-        try:
-            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._locked.close()
-            raise BlockingIOError(
-                f"{self.path} is being written by another run: wait for it, or choose another folder."
-            ) from error
-
     def close(self) -> None:
         """Let other runs write to the folder."""
-        if self._locked is not None:
-            (self.path / LOCK).unlink(missing_ok=True)
-            self._locked.close()
+        self._held.release()
 
     def _forget(self, old: dict[str, Any] | None) -> None:
         """Removes the manifest first, then the pictures that it lists."""

@@ -78,6 +78,8 @@ class Evaluation:
         """
         if name in self._values or name in self._layers:
             return channel_of(self(name), number, name)
+        if name == "input":
+            return channel_of(self.image, number, name)
         key = (name, number)
         if key not in self._values:
             if self._values:

@@ -7,6 +7,7 @@ of its own and a mixture of the icons of a few groups of neurons, so that neighb
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives, param
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.arguments import Model, own_device
 from lucid_port.optvis.param.base import Memo, Parameterization
+from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.feature_visualization import visualize
 from lucid_port.recipes.inputs import load_image, model_size, spatial_activations
@@ -138,29 +140,31 @@ def factored_activation_grid(
     vectors = activations.reshape(-1, activations.shape[-1])
     weights = ChannelReducer(groups, "NMF", random_state=seed, max_iter=2000).fit_transform(vectors)
     cells = _Cells(weights / max(float(weights.max()), 1e-12), size)
-    directions = torch.from_numpy(vectors.astype(np.float32))
+    directions = torch.from_numpy(vectors.astype(np.float32)).to(own_device(model))
 
     def seen(T: Any) -> torch.Tensor:
         activation = T(layer)
-        wanted = directions[cells.chosen].to(activation)
+        wanted = directions[cells.chosen].to(activation.dtype)
         return (activation * wanted[:, :, None, None]).sum(1).flatten(1).mean(1)
 
     vis = VisT(model, seen, cells, relu_gradient_override=True, seed=seed)
-    source = vis.source.scope("positions")
     count = checks.whole(batch_size, "batch_size", 1)
-    losses = []
-    for _ in range(checks.whole(steps, "steps", 1)):
-        cells.chosen = torch.from_numpy(source.integers("chosen", len(vectors), count))
-        losses.append(run(vis, 1)[0].mean())
-    cells.chosen = torch.arange(len(vectors))
-    return ActivationGrid(layer, pixels, activations, _icons(vis.image(), activations.shape), np.array(losses))
+    cells.choose = _random_choice(vis.source.scope("positions"), len(vectors), count)
+    losses = run(vis, steps, verbose).mean(1)
+    cells.choose = None
+    return ActivationGrid(layer, pixels, activations, _icons(vis.image(), activations.shape), losses)
+
+
+def _random_choice(source: RandomSource, among: int, count: int) -> Callable[[], torch.Tensor]:
+    return lambda: torch.from_numpy(source.integers("chosen", among, count))
 
 
 class _Cells(Parameterization):
     """Icons made of a part of their own and a mixture of the groups' icons; some of them are computed at a time.
 
     Attributes:
-        chosen: which icons are computed.
+        choose: says which icons to compute, each time that the image is asked for; None for all.
+        chosen: which were computed last, on the device.
     """
 
     def __init__(self, weights: np.ndarray, size: int) -> None:
@@ -169,14 +173,16 @@ class _Cells(Parameterization):
         self.own = param.fft_image((count, size, size, 3))
         self.shared = param.fft_image((groups, size, size, 3))
         self.register_buffer("weights", torch.from_numpy(weights.astype(np.float32)), persistent=False)
+        self.choose: Callable[[], torch.Tensor] | None = None
         self.chosen = torch.arange(count)
 
     def compute(self, memo: Memo) -> torch.Tensor:
         weights = self.weights
         assert isinstance(weights, torch.Tensor)
-        chosen = self.chosen.to(weights.device)
-        mixture = torch.einsum("ng,gchw->nchw", weights[chosen], self.shared.evaluate(memo))
-        image = OWN * self.own.evaluate(memo)[chosen] + SHARED * mixture
+        chosen = torch.arange(len(weights)) if self.choose is None else self.choose()
+        self.chosen = chosen.to(weights.device)
+        mixture = torch.einsum("ng,gchw->nchw", weights[self.chosen], self.shared.evaluate(memo))
+        image = OWN * self.own.evaluate(memo)[self.chosen] + SHARED * mixture
         return param.color.to_valid_rgb_tensor(image, decorrelate=True)
 
 

@@ -152,29 +152,24 @@ def _lucid(
         relu_gradient_override="always" if override_gradients else False,
         seed=seed,
     )
-    run(vis, n_steps, verbose)
+    losses = run(vis, n_steps, verbose)[:, : len(units)].T
     names = tuple(f"{'-' if negative else ''}{name}:{unit}" for unit in units)
-    return FeatureVisualization(names, vis.image(), torch.stack(together.values, 1).float().cpu().numpy())
+    return FeatureVisualization(names, vis.image(), losses)
 
 
 class _Together:
-    """The sum of objectives, one for each image; with transparency, as Lucid's recipe weighs it.
-
-    Attributes:
-        values: the objectives' own values, [N], of each evaluation.
-    """
+    """Objectives, one for each image, [N]; with transparency, as Lucid's recipe weighs it, [N + 1]."""
 
     def __init__(self, wanted: Sequence[Objective], alpha: bool) -> None:
         self.wanted, self.alpha = wanted, alpha
-        self.values: list[torch.Tensor] = []
 
     def __call__(self, T: Any) -> torch.Tensor:
         values = torch.stack([one(T) for one in self.wanted])
-        self.values.append(values.detach())
         if not self.alpha:
-            return values.sum()
+            return values
         # Less of it the more the picture covers, and no fine grain in the transparency.
-        return values.sum() * (1 - T("input")[:, 3:].mean()) - ALPHA_BLUR * objectives.blur_alpha_each_step()(T)
+        blur = -ALPHA_BLUR * objectives.blur_alpha_each_step()(T)
+        return torch.cat([values * (1 - T("input")[:, 3:].mean()), blur[None]])
 
 
 # The article's objectives ------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def run_through(vis: VisT, counts: Sequence[int], look: Callable[[], Any], verbo
             if number in due:
                 work.looked()
                 seen.append(look())
-            work.save(finished=number == counts[-1])
+            work.save(stopped=number == counts[-1])
             if bar is not None:
                 bar(vis)
     finally:
@@ -109,7 +109,7 @@ def batches(
     """
     if batch_size is not None:
         return batching.split_evenly(items, checks.whole(batch_size, "batch_size", 1))
-    return batching.split_evenly(items, _fitting(items, make))
+    return batching.split_evenly(items, checkpoints.decided("batch", lambda: _fitting(items, make)))
 
 
 def _fitting(items: Sequence[Item], make: Callable[[Sequence[Item]], VisT]) -> int:

@@ -11,7 +11,7 @@ from PIL import Image
 from converters.writer import write_graph_def
 from lucid_port.cli import main
 from lucid_port.figures.base import ARTICLES, Panel, catalogue
-from lucid_port.figures.run import Request
+from lucid_port.figures.run import Request, named_files
 from lucid_port.figures.sheet import compose
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.optvis import checkpoints
@@ -87,6 +87,18 @@ def test_an_interrupted_figure_goes_on(tmp_path, monkeypatch, capsys):
     whole, parts = ((tmp_path / folder / "fv-channel.png").read_bytes() for folder in ("whole", "parts"))
     assert parts == whole
     assert len(list((tmp_path / "parts").iterdir())) == 3
+
+
+def test_another_picture_under_the_same_name_is_another_request(tmp_path):
+    for path in (tmp_path / "a.png", tmp_path / "folder" / "a.png"):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4), "red").save(path)
+    requests = [Request("aa-mini-atlas", image=str(path)) for path in (tmp_path / "a.png", tmp_path / "folder")]
+    before = [named_files(request) for request in requests]
+    assert [named_files(request) for request in requests] == before
+    for path in (tmp_path / "a.png", tmp_path / "folder" / "a.png"):
+        Image.new("RGB", (4, 4), "blue").save(path)
+    assert all(named_files(request) != old for request, old in zip(requests, before, strict=True))
 
 
 @pytest.mark.parametrize("options", [{"units": "mixed3a:1"}, ["mixed3a:1"]])

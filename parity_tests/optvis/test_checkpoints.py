@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
-from lucid_port.optvis import checkpoints, param
+from lucid_port.modelzoo.vision_models import TinyInceptionV1
+from lucid_port.optvis import batching, checkpoints, param
 from lucid_port.optvis.render import VisT
 from lucid_port.optvis.render_many import render_many
+from lucid_port.recipes.activation_atlas import render_icons
+from lucid_port.recipes.activation_grid import factored_activation_grid
+from lucid_port.recipes.feature_visualization import channel
 from lucid_port.recipes.steps import run, run_through
 from parity_tests.optvis.tiny import TinyModel
 
 KEY = {"what": "this"}
 COUNTS = [2, 5, 9]
+
+
+@functools.cache
+def tiny():
+    return TinyInceptionV1()
 
 
 class Stopped(Exception):
@@ -167,9 +178,93 @@ def test_a_damaged_state_starts_anew(tmp_path, updates, damage):
     np.testing.assert_array_equal(resumed[0], whole[0])
 
 
-def test_short_renders_are_not_kept(tmp_path, monkeypatch, updates):
+def test_states_are_written_now_and_then_and_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "EVERY", 1e9)
-    monkeypatch.setattr(checkpoints, "LEAST", 1e9)
+    written = []
+    original = checkpoints.Checkpoint._write
+    monkeypatch.setattr(checkpoints.Checkpoint, "_write", lambda self, path: written.append(original(self, path)))
+    with checkpoints.kept(tmp_path / "work", KEY):
+        render()
+        render()
+    assert len(written) == 2
+
+
+def test_another_split_into_batches_does_not_mix_them_up(tmp_path, updates, monkeypatch):
+    """Where less memory is free than when the work was begun."""
+    model = TinyModel()
+    directions = np.random.RandomState(0).standard_normal((5, 9)).astype(np.float32)
+
+    def icons():
+        return render_icons(model, directions, "mixed", size=24, steps=4, attempts=1, transforms=[])
+
+    whole, _ = icons()
+    monkeypatch.setattr(batching, "host_batch_size", lambda forward: 3)
+    stopped(updates, 5, icons, tmp_path / "work")
+    monkeypatch.setattr(batching, "host_batch_size", lambda forward: 2)
+    with checkpoints.kept(tmp_path / "work", KEY):
+        resumed, _ = icons()
+    np.testing.assert_allclose(resumed, whole, atol=1e-5)  # in batches of other sizes: measured 0
+
+
+def test_one_process_at_a_time(tmp_path):
     with checkpoints.kept(tmp_path / "work", KEY) as folder:
         render()
-        assert not folder.holds_something
+        with pytest.raises(BlockingIOError, match="another run"), checkpoints.kept(tmp_path / "work", {"other": 1}):
+            pytest.fail("the block ran")
+        assert folder.holds_something
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_process_killed_while_it_wrote(tmp_path, updates):
+    stopped(updates, 3, render, tmp_path / "work")
+    (tmp_path / "work" / ".render-0001.pt.0123abcd.partial").write_bytes(b"half")
+    with checkpoints.kept(tmp_path / "work", KEY):
+        render()
+    assert not (tmp_path / "work").exists()
+
+
+def test_warnings_are_said_again(tmp_path, updates):
+    """What one process was warned of, the one that goes on is, too."""
+
+    def work():
+        steps = iter(range(9))
+
+        def objective(T):
+            return T("mixed").mean() * (float("nan") if next(steps) > 2 else 1.0)
+
+        run(VisT(TinyModel(), objective, lambda: param.image(12), transforms=[], seed=3), 8)
+
+    with pytest.warns(RuntimeWarning, match="The objective was nan before update 4"):
+        stopped(updates, 6, work, tmp_path / "work")
+    with checkpoints.kept(tmp_path / "work", KEY), pytest.warns(RuntimeWarning, match="nan before update 4"):
+        work()
+
+
+def test_lucids_recipe_goes_on(tmp_path, updates):
+    """Its losses are of all updates, those of the run that was stopped as well."""
+
+    def work():
+        return channel(tiny(), "mixed3b", [1, 4], alpha=True, n_steps=5, size=(24, 24))
+
+    whole = work()
+    stopped(updates, 3, work, tmp_path / "work")
+    with checkpoints.kept(tmp_path / "work", KEY):
+        resumed = work()
+    np.testing.assert_array_equal(resumed.losses, whole.losses)
+    np.testing.assert_array_equal(resumed.pictures, whole.pictures)
+    assert whole.losses.shape == (2, 5)
+
+
+def test_a_factored_grid_goes_on(tmp_path, updates):
+    picture = np.random.RandomState(0).uniform(size=(64, 64, 3)).astype(np.float32)
+
+    def work():
+        return factored_activation_grid(tiny(), picture, "mixed4a", 2, size=24, steps=5, batch_size=3)
+
+    whole = work()
+    stopped(updates, 3, work, tmp_path / "work")
+    with checkpoints.kept(tmp_path / "work", KEY):
+        resumed = work()
+    assert updates.made == 2
+    np.testing.assert_array_equal(resumed.icons, whole.icons)
+    np.testing.assert_array_equal(resumed.losses, whole.losses)
