@@ -6,12 +6,13 @@ it runs, so that help and completion are quick.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer
@@ -71,9 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     # The option may stand anywhere, as people add it to the end of the line that failed.
     given = [argument for argument in given if argument != "--debug"]
-    _stop_on_termination()
     try:
-        result = app(given, standalone_mode=False)
+        with _stopping_on_termination():
+            result = app(given, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130, debug)
     except ClickException as error:
@@ -87,10 +88,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _fail("interrupted", 130, debug) if result == 130 else result if isinstance(result, int) else 0
 
 
-def _stop_on_termination() -> None:
+@contextlib.contextmanager
+def _stopping_on_termination() -> Iterator[None]:
     """Lets a request to end (SIGTERM) clean up as Ctrl-C does."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _one_line(error: Exception) -> str:

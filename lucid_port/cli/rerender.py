@@ -36,13 +36,16 @@ def command(
         check_picture_path(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
-    threads = recipe.made_with.get("threads")
-    if isinstance(threads, int) and threads > 0:
-        torch.set_num_threads(threads)  # sums are split among them, which decides their last bits
+    before, threads = torch.get_num_threads(), recipe.made_with.get("threads")
     bar = ProgressBar(recipe.steps)
-    again = recipe.render(device=place, callbacks=[bar])
-    bar.close()
-    differences = list(recipe.differences(place))
+    try:
+        if isinstance(threads, int) and threads > 0:
+            torch.set_num_threads(threads)  # sums are split among them, which decides their last bits
+        again = recipe.render(device=place, callbacks=[bar])
+        differences = list(recipe.differences(place))
+    finally:
+        bar.close()
+        torch.set_num_threads(before)
     compared = compare_pictures(picture, again) if picture.suffix.lower() == ".png" else None
     lines = [] if compared is None else [f"{picture}: {compared}"]
     if output is not None:

@@ -77,11 +77,11 @@ def tf32(allowed: bool) -> Iterator[None]:
     convolutions = torch.backends.cudnn
     precisions = _new_precisions()
     matmul, of_convolutions = _read(torch.get_float32_matmul_precision), _read(lambda: convolutions.allow_tf32)
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
-    convolutions.allow_tf32 = allowed
-    for owner, _ in precisions:  # where they are not set themselves, a setting for all of them counts
-        owner.fp32_precision = "tf32" if allowed else "ieee"
     try:
+        torch.set_float32_matmul_precision("high" if allowed else "highest")
+        convolutions.allow_tf32 = allowed
+        for owner, _ in precisions:  # where they are not set themselves, a setting for all of them counts
+            owner.fp32_precision = "tf32" if allowed else "ieee"
         yield
     finally:
         if matmul is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib
 import inspect
 import io
 import warnings
@@ -24,6 +25,15 @@ from lucid_port.misc import checks
 __all__ = ["NotSerialisable", "bind", "find_callables", "from_data", "register", "to_data"]
 
 _KINDS = ("objective", "param", "transform")
+_MODULES = (
+    "lucid_port.optvis.objectives",
+    "lucid_port.optvis.param",
+    "lucid_port.optvis.transform",
+    "lucid_port.optvis.unit_batches",
+    "lucid_port.recipes.caricature",
+)
+"""Whatever registers something."""
+
 _REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
@@ -109,7 +119,7 @@ def to_data(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if hasattr(value, "to_data"):
-        return value.to_data()
+        return _known(value.to_data(), value)
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         return _array_to_data((value.float() if value.dtype == torch.bfloat16 else value).numpy())
@@ -124,6 +134,18 @@ def to_data(value: Any) -> Any:
         f"{name!r} has no plain-data form: a recipe can only hold this package's own objectives, "
         "parameterizations and transforms, numbers, strings and arrays."
     )
+
+
+def _known(data: Any, value: Any) -> Any:
+    """Plain data that something made of itself, if it can be made again of them."""
+    of_kind = [(kind, data[kind]) for kind in _KINDS if isinstance(data, Mapping) and kind in data]
+    for kind, name in of_kind:
+        if (kind, name) not in _REGISTRY:
+            raise NotSerialisable(
+                f"The {kind} {name!r} ({type(value).__name__}) is a user's own and not registered, so that no recipe "
+                "can make it again."
+            )
+    return data
 
 
 def from_data(data: Any) -> Any:
@@ -159,9 +181,8 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
         raise ValueError(
             f"The args of {kind} {name!r} in the recipe are no arguments by name: {checks.shown(arguments)}."
         )
-    # The registries fill when their modules are imported; a recipe may be read before that.
-    from lucid_port.optvis import objectives, param, transform, unit_batches  # noqa: F401
-
+    for module in _MODULES:  # the registry fills when they are imported; a recipe may be read before that
+        importlib.import_module(module)
     factory = _REGISTRY.get((kind, name))
     if factory is None:
         known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))

@@ -227,8 +227,8 @@ class Recipe:
         """The render, ready for its first step.
 
         Args:
-            model: the model; by default the one that the recipe names is opened.
-            device: where to render.
+            model: the model, which is moved to the device; by default the one that the recipe names is opened.
+            device: where to render; where the model is by default.
 
         Raises:
             NotReproducible: a user's own code took part.

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import constant
 from lucid_port.optvis import plain
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
@@ -260,7 +261,7 @@ class NormalizeGradient(Transform):
                     f"normalize_gradient got {len(self.grad_scales)} grad_scales for a batch of {image.shape[0]} "
                     "images: give one for each."
                 )
-            scales = torch.tensor(self.grad_scales, dtype=image.dtype, device=image.device)
+            scales = constant(np.array, (self.grad_scales,), image.device, image.dtype)
         return _NormalizeGradient.apply(image, scales, self.zero_safe)
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import constant
 from lucid_port.optvis import objectives
 from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.objectives import Objective
@@ -236,8 +237,12 @@ def _unit(image: torch.Tensor) -> torch.Tensor:
 
 
 def _binomial(image: torch.Tensor) -> torch.Tensor:
-    line = image.new_tensor([1, 4, 6, 4, 1]) / 16
-    return torch.outer(line, line).expand(image.shape[1], 1, 5, 5)
+    return constant(_kernel, (), image.device, image.dtype).expand(image.shape[1], 1, 5, 5)
+
+
+def _kernel() -> np.ndarray:
+    line = np.array([1, 4, 6, 4, 1]) / 16
+    return np.outer(line, line)
 
 
 def _halved(image: torch.Tensor) -> torch.Tensor:

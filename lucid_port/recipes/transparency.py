@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import to_device
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.objectives import Objective
@@ -216,7 +217,7 @@ class _Backdrop(Transform):
         return source.normal("noise", size, images=count, axis=1).astype(np.float32)
 
     def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
-        noise = torch.from_numpy(params).to(image.device, image.dtype)
+        noise = to_device(params, image.device, image.dtype)
         smooth = fft_to_image(BACKGROUND_SD * noise, image.shape[2], image.shape[3], BACKGROUND_DECAY)
         colour, alpha = image[:, :3], image[:, 3:]
         return torch.cat([alpha * colour + (1 - alpha) * to_valid_rgb_tensor(smooth, decorrelate=True), alpha], 1)

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 import typer.main
 
 from lucid_port.cli import main
@@ -103,6 +105,15 @@ def test_render_of_many(capsys, folder):
     assert (facts["unfinished"], facts["reused"], len(facts["pictures"])) == (0, 0, 2)
     assert all((folder / path).is_file() for path in facts["pictures"])
     assert told(capsys, "render", MODEL, "mixed3a:1,4", "-o", "out", *SMALL)["reused"] == 2
+
+
+def test_the_process_is_left_as_it_was(tmp_path):
+    before = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    assert main(["render", MODEL, "mixed3a:1", "-o", str(tmp_path / "a.png"), "--size", "24", "--steps", "2"]) == 0
+    torch.set_num_threads(before[1] + 1)
+    assert main(["rerender", str(tmp_path / "a.png")]) == 0
+    assert (signal.getsignal(signal.SIGTERM), torch.get_num_threads() - 1) == before
+    torch.set_num_threads(before[1])
 
 
 def test_an_interrupted_render_says_how_much_is_left(capsys, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,11 +18,13 @@ from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, param, render, transform
 from lucid_port.optvis.fingerprints import fingerprint
+from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import NotReproducible, Recipe
 from lucid_port.optvis.recipe_files import read_recipe, save_picture, sidecar
 from lucid_port.optvis.recipe_plan import Plan
 from lucid_port.optvis.render_many import render_many
 from lucid_port.optvis.sampling import RandomSource
+from lucid_port.recipes.caricature import dot_compare
 from parity_tests.optvis.tiny import TinyModel
 
 RANGE = (-117, 138)
@@ -164,6 +168,28 @@ def test_own_code_is_named_and_refuses_to_be_rendered(model, tmp_path):
         recipe.render(model)
 
 
+@dataclasses.dataclass(frozen=True)
+class Darker(transform.Transform):
+    """A user's own."""
+
+    kind = "darker"
+
+    def apply(self, image, params):
+        return 0.5 * image
+
+
+def test_an_own_kind_of_transform_is_named(model):
+    renders = short(model, transforms=[Darker()])
+    assert "'darker' (Darker) is a user's own" in " ".join(renders.recipe().own_code)
+
+
+def test_an_objective_of_a_recipe_is_known_in_a_new_process():
+    data = dot_compare("mixed3a").to_data()
+    code = f"from lucid_port.optvis import plain; print(plain.from_data({data!r}).description)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.startswith("Dot_Compare [mixed3a"), run.stderr
+
+
 def test_what_did_not_start_from_draws_is_named(model):
     image = param.image(24)
     short(model, param_f=lambda: image)
@@ -248,7 +274,7 @@ def test_a_plan_renders_what_the_same_arguments_render(graph, model, tmp_path):
         model,
         "mixed3a:1",
         lambda: param.image(24),
-        lambda parameters: render.TFAdam(parameters, lr=0.02),
+        lambda parameters: TFAdam(parameters, lr=0.02),
         thresholds=(2,),
         verbose=False,
     )

@@ -57,6 +57,13 @@ def _render(model=None, objective="mixed:1", size=12, **kwargs):
     return render.render_vis(model or TinyModel(), objective, **options)
 
 
+@pytest.mark.parametrize("batch", [None, 0])
+def test_a_channel_of_the_input_is_the_images(batch):
+    """Not of what the network makes of the image."""
+    vis = render.make_vis_T(TinyModel(), objectives.channel("input", 2, batch=batch), lambda: param.image(12))
+    np.testing.assert_allclose(vis("loss").item(), vis.image()[..., 2].mean(), rtol=1e-5)
+
+
 def test_thresholds_count_as_in_lucid():
     pictures = _render(thresholds=(3, 1, 1))
     assert len(pictures) == 2

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from lucid_port.misc.tensors import constant
 from lucid_port.optvis.param.base import Derived, Parameterization, as_parameterization, parameterization
 from lucid_port.optvis.param.unit_balls import constrain_L_inf
 
@@ -51,9 +52,17 @@ def correlate_colors(image: torch.Tensor) -> torch.Tensor:
             f"Colour decorrelation needs 3 channels, which a shape of {list(image.shape)} (channels first) has not: "
             "pass decorrelate=False or slice the image."
         )
-    matrix = torch.from_numpy(color_correlation_normalized).to(image.device, image.dtype)
+    matrix = constant(_correlation, (), image.device, image.dtype)
     flat = image.reshape(*image.shape[:-2], -1)
     return (matrix @ flat).reshape(image.shape)
+
+
+def _correlation() -> np.ndarray:
+    return color_correlation_normalized
+
+
+def _mean() -> np.ndarray:
+    return np.array(color_mean, np.float32)
 
 
 def to_valid_rgb_tensor(image: torch.Tensor, decorrelate: bool = False, sigmoid: bool = True) -> torch.Tensor:
@@ -63,7 +72,7 @@ def to_valid_rgb_tensor(image: torch.Tensor, decorrelate: bool = False, sigmoid:
     if sigmoid:
         return torch.sigmoid(image)
     if decorrelate:
-        mean = torch.tensor(color_mean, dtype=image.dtype, device=image.device)
+        mean = constant(_mean, (), image.device, image.dtype)
         image = image + mean[:, None, None]
     return constrain_L_inf(2 * image - 1) / 2 + 0.5
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from lucid_port.misc.tensors import to_device
 from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
 from lucid_port.optvis.param.color import to_valid_rgb
 from lucid_port.optvis.param.spatial import deviation, fft_arguments, fft_to_image, rfft2d_freqs
@@ -32,7 +33,7 @@ class _RandomFFT(Parameterization):
         noise = self._source.normal("noise", size, images=batch, axis=1)
         place = self.place
         assert isinstance(place, torch.Tensor)
-        spectrum = torch.from_numpy(noise.astype(np.float32)).to(place.device, place.dtype)
+        spectrum = to_device(noise.astype(np.float32), place.device, place.dtype)
         return fft_to_image(self._sd * spectrum, height, width, self._decay_power)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import constant
 from lucid_port.optvis.param.base import (
     Memo,
     Parameterization,
@@ -65,8 +66,7 @@ def fft_to_image(spectrum: torch.Tensor, height: int, width: int, decay_power: f
     Returns:
         [..., height, width].
     """
-    scale = torch.from_numpy(fft_scale(height, width, decay_power))
-    scale = scale.to(spectrum.device, spectrum.dtype)
+    scale = constant(fft_scale, (height, width, decay_power), spectrum.device, spectrum.dtype)
     return _inverse(spectrum, scale, height, width)
 
 
@@ -83,7 +83,7 @@ def image_to_fft(image: torch.Tensor, decay_power: float = 1) -> torch.Tensor:
     if width % 2:
         # The odd width's extra column: any value will do, the neighbour's is smooth.
         image = torch.cat([image, image[..., -1:]], -1)
-    scale = torch.from_numpy(fft_scale(height, width, decay_power)).to(image.device, image.dtype)
+    scale = constant(fft_scale, (height, width, decay_power), image.device, image.dtype)
     spectrum = torch.fft.rfft2(image * 4.0) / scale
     return torch.stack([spectrum.real, spectrum.imag])
 
