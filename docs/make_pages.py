@@ -56,7 +56,7 @@ def _figures() -> str:
         if not figures:
             continue
         rows = [
-            _row(f"`{one.name}`", one.title, one.takes, ", ".join(f"`{name}`" for name in one.options))
+            _row(f"`{one.name}`", one.title, one.takes.words, ", ".join(f"`{name}`" for name in one.options))
             for one in figures
         ]
         head = ["| figure | shows | `--units` takes | has units for |", "|---|---|---|---|"]

@@ -54,7 +54,7 @@ def command(
 
     if name == "list":
         rows = [
-            (one.name, ARTICLES[one.article].title, one.title, one.takes, ", ".join(one.options))
+            (one.name, ARTICLES[one.article].title, one.title, one.takes.words, ", ".join(one.options))
             for one in catalogue().values()
         ]
         print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)

@@ -22,6 +22,7 @@ __all__ = [
     "Panel",
     "Result",
     "Settings",
+    "Takes",
     "catalogue",
     "figure",
     "find_figure",
@@ -181,9 +182,68 @@ class Settings:
     fast: bool = False
     verbose: bool = False
 
+    @property
+    def units(self) -> list[str]:
+        """What the figure shows, which its `Takes` has checked.
+
+        Raises:
+            ValueError: nothing says what it shows for this model.
+        """
+        return [str(unit) for unit in self.options["units"]]
+
 
 Make = Callable[[Settings], Result]
-UNITS = "units, layer:channel"
+Kind = Callable[[Model, str], Any]
+"""From the name of a unit, a layer or a class to what it means; raises where there is none of it."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What the units of a figure are: how many of what.
+
+    Attributes:
+        words: for the list of figures, and for who gave others.
+        kinds: what each is, in order; the last is of all that follow, too.
+        least, most: how many.
+        even: whether their number is.
+        pairs: whether they come in pairs, of which each is given once; else each unit is.
+    """
+
+    words: str
+    kinds: Sequence[Kind]
+    least: int = 1
+    most: int | None = None
+    even: bool = False
+    pairs: bool = False
+
+    def check(self, model: Model, units: Sequence[str]) -> None:
+        """Refuses units that the figure cannot be made of, before anything is rendered.
+
+        Raises:
+            ValueError: they are too few or too many, one is given twice, or one is no such thing as it should be.
+            converters.LayerNotFoundError: there is no such layer.
+        """
+        count = len(units)
+        uneven = (self.even or self.pairs) and count % 2
+        if count < self.least or (self.most is not None and count > self.most) or uneven:
+            raise ValueError(f"The figure takes {self.words}; {count} given: {', '.join(units) or 'none'}.")
+        kinds = [*self.kinds, *[self.kinds[-1]] * count]
+        meant = [kind(model, unit) for kind, unit in zip(kinds, units, strict=False)]
+        if not self.pairs:
+            _each_once(units, meant)
+            return
+        for start in range(0, count, 2):
+            _each_once(units[start : start + 2], meant[start : start + 2])
+        names = [f"the pair {first}, {second}" for first, second in zip(units[::2], units[1::2], strict=True)]
+        _each_once(names, list(zip(meant[::2], meant[1::2], strict=True)))
+
+
+def _each_once(names: Sequence[str], meant: Sequence[Any]) -> None:
+    for number, (name, one) in enumerate(zip(names, meant, strict=True)):
+        if one in meant[:number]:
+            first = names[meant.index(one)]
+            how = "is given twice" if name == first else f"is {first} again"
+            raise ValueError(f"The figure takes each unit once: {name} {how}.")
 
 
 @dataclass(frozen=True)
@@ -201,7 +261,7 @@ class Figure:
         options: model's name -> what the figure shows for it.
         fast_options: what a draft has instead.
         see: what to see in it.
-        takes: what `units` of the options are, for who wants others.
+        takes: what `units` of the options are; `make` refuses others.
         without: model's name -> a sentence that says why it cannot make the figure's point.
         of_picture: whether it starts from a picture, in whose place the user's may be.
     """
@@ -216,7 +276,7 @@ class Figure:
     options: Mapping[str, Mapping[str, Any]]
     fast_options: Mapping[str, Any]
     see: str
-    takes: str = UNITS
+    takes: Takes
     without: Mapping[str, str] = field(default_factory=dict)
     of_picture: bool = False
 
@@ -244,10 +304,10 @@ def figure(
     of: str,
     steps: int,
     options: Mapping[str, Mapping[str, Any]],
+    takes: Takes,
     see: str,
     fast_steps: int = 64,
     fast_options: Mapping[str, Any] | None = None,
-    takes: str = UNITS,
     without: Mapping[str, str] | None = None,
     of_picture: bool = False,
 ) -> Callable[[Make], Make]:
@@ -259,9 +319,9 @@ def figure(
         of: which figure of the article.
         steps: updates of each picture in the article.
         options: model's name -> units, layers and classes.
+        takes: what `units` of the options are. They are checked before the function is called.
         see: what to see in it.
         fast_steps, fast_options: of a draft that takes less than a minute on two cores.
-        takes: what `units` of the options are, for who wants others.
         without: model's name -> a sentence that says why it cannot make the figure's point.
         of_picture: whether it starts from a picture, in whose place the user's may be.
     """
@@ -270,12 +330,19 @@ def figure(
 
     def decorate(make: Make) -> Make:
         article = name.split("-")[0]
+
+        @functools.wraps(make)
+        def checked(settings: Settings) -> Result:
+            if "units" in settings.options:  # some figures show groups of their own where there are none
+                takes.check(settings.model, settings.units)
+            return make(settings)
+
         _FIGURES[name] = Figure(
             name=name,
             title=title,
             article=article,
             figure=of,
-            make=make,
+            make=checked,
             steps=steps,
             fast_steps=fast_steps,
             options=options,
@@ -285,7 +352,7 @@ def figure(
             without=dict(without or {}),
             of_picture=of_picture,
         )
-        return make
+        return checked
 
     return decorate
 

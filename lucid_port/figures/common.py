@@ -1,4 +1,4 @@
-"""What figures share: what they are asked for, what they render with, how units and classes are called."""
+"""What figures share: what they are asked for and take, what they render with, how units and classes are called."""
 
 from __future__ import annotations
 
@@ -7,27 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Settings
+from lucid_port.figures.base import Settings, Takes
+from lucid_port.optvis import objectives
 from lucid_port.optvis.arguments import Model
-from lucid_port.recipes.attribution import logits_layer
-from lucid_port.recipes.inputs import activations_of, load_image, named_unit
+from lucid_port.optvis.objectives.units import parse_unit
+from lucid_port.recipes.attribution import class_number, logits_layer
+from lucid_port.recipes.feature_visualization import visualize
+from lucid_port.recipes.inputs import activations_of, channels_of, load_image, named_unit
 
 __all__ = [
     "CAFFE",
+    "CHANNELS",
     "INCEPTION",
+    "OF_ONE_LAYER",
+    "ONE_LAYER",
     "SHOWN",
     "TILE",
     "TINY",
+    "a_class",
+    "a_layer",
     "caffe_units",
-    "channels_given",
     "class_of",
-    "each_once",
     "enlargement",
     "for_models",
-    "given",
+    "layer_and_units",
     "likeliest",
     "lucid_units",
     "name_of",
+    "neuron_pictures",
     "render_options",
     "short",
     "tile",
@@ -69,46 +76,50 @@ def caffe_units(numbers: str) -> list[str]:
     return [f"inception_{unit.replace(':', '_output_pre_relu:')}" for unit in numbers.split()]
 
 
-def given(settings: Settings, wanted: str, least: int = 1, most: int | None = None) -> list[str]:
-    """The figure's units, as many as it has a use for.
+# What units are ----------------------------------------------------------------------------------
 
-    Args:
-        settings: of the figure.
-        wanted: what they are, in words.
-        least, most: how many.
+
+def a_layer(model: Model, name: str) -> str:
+    """A layer's name.
 
     Raises:
-        ValueError: it is given fewer, or more, or one of them twice.
-    """
-    units = [str(unit) for unit in settings.options["units"]]
-    if len(units) < least or (most is not None and len(units) > most):
-        raise ValueError(f"The figure takes {wanted}; {len(units)} given: {', '.join(units) or 'none'}.")
-    return each_once(units)
-
-
-def each_once(units: Sequence[str]) -> list[str]:
-    """Units of a figure that has one picture for each.
-
-    Raises:
-        ValueError: one is named twice.
-    """
-    twice = [unit for number, unit in enumerate(units) if unit in units[:number]]
-    if twice:
-        raise ValueError(f"The figure takes each unit once: {twice[0]} is given twice.")
-    return list(units)
-
-
-def channels_given(settings: Settings) -> list[str]:
-    """The figure's units where each is a channel, checked to exist before anything is rendered.
-
-    Raises:
-        ValueError: none is given, one is given twice, or one is not `layer:channel` or out of its layer's range.
         converters.LayerNotFoundError: there is no such layer.
     """
-    units = given(settings, "units")
-    for unit in units:
-        named_unit(settings.model, unit)
-    return units
+    channels_of(model, name)
+    return name
+
+
+def a_class(model: Model, name: str) -> int:
+    """A class's number, from itself or from a label.
+
+    Raises:
+        ValueError: there is no such class, or the label names several.
+    """
+    number, count = class_number(model, class_of(name)), channels_of(model, logits_layer(model))
+    if number >= count:
+        raise ValueError(f"There is no class {number}: the model has classes 0..{count - 1}.")
+    return number
+
+
+CHANNELS = Takes("units, layer:channel", [named_unit])
+OF_ONE_LAYER = Takes("units of one layer, layer:channel", [named_unit])
+ONE_LAYER = Takes("a layer", [a_layer], most=1)
+
+
+def layer_and_units(names: Iterable[str]) -> tuple[str, list[int]]:
+    """The layer that units have in common, and their channels.
+
+    Raises:
+        ValueError: there are none, a name is none, or they are of several layers.
+    """
+    parts = [parse_unit(name) for name in names]
+    layers = sorted({layer for layer, _ in parts})
+    if len(layers) != 1:
+        raise ValueError(f"This figure shows units of one layer, not of {', '.join(layers) or 'none'}.")
+    return layers[0], [unit for _, unit in parts]
+
+
+# Renders -----------------------------------------------------------------------------------------
 
 
 def render_options(settings: Settings, size: int = 128) -> dict[str, Any]:
@@ -119,6 +130,21 @@ def render_options(settings: Settings, size: int = 128) -> dict[str, Any]:
         "seed": settings.seed,
         "verbose": settings.verbose,
     }
+
+
+def neuron_pictures(settings: Settings, names: Sequence[str], size: int = 64) -> np.ndarray:
+    """The favourite picture of the neuron in the middle of each channel, [N, size, size, 3].
+
+    The objective of Curve Detectors, Zoom In, and the articles around them: one neuron's picture shows one curve.
+
+    Raises:
+        ValueError: a name is none.
+    """
+    wanted = [objectives.neuron(*parse_unit(name)) for name in names]
+    return visualize(settings.model, wanted, **render_options(settings, size)).pictures
+
+
+# Captions ----------------------------------------------------------------------------------------
 
 
 def short(unit: str) -> str:
@@ -141,7 +167,7 @@ def enlargement(picture: np.ndarray) -> int:
 
 def class_of(one: Any) -> Any:
     """A class of the command line: a number if it is one, else a label."""
-    return int(one) if isinstance(one, str) and one.isdigit() else one
+    return int(one) if isinstance(one, str) and one.isdecimal() else one
 
 
 def name_of(model: Model, one: Any) -> str:

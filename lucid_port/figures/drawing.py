@@ -70,6 +70,12 @@ def enlarged(values: np.ndarray, size: Sequence[int], smooth: bool = True) -> np
     return np.asarray(image).clip(0, 1)
 
 
+def repeated(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture of few pixels, each repeated so often that it comes near a size (never beyond it, but for one each)."""
+    rows, columns = max(1, height // picture.shape[0]), max(1, width // picture.shape[1])
+    return np.repeat(np.repeat(picture, rows, 0), columns, 1)
+
+
 def outlined(
     picture: np.ndarray, places: Iterable[Sequence[int]], grid: Sequence[int], colours: Sequence[Colour] = COLOURS
 ) -> np.ndarray:

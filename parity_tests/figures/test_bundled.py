@@ -10,13 +10,9 @@ import pytest
 from lucid_port.cli import main
 from lucid_port.figures import run
 from lucid_port.figures.base import Settings, catalogue, find_figure
-from lucid_port.figures.common import TINY, class_of, likeliest, name_of
+from lucid_port.figures.common import TINY, likeliest, name_of
 from lucid_port.figures.photographs import DRAWINGS, SUBJECTS, photograph
 from lucid_port.modelzoo.nets_factory import open_model
-from lucid_port.recipes.attribution import class_number
-from lucid_port.recipes.inputs import channels_of, named_unit
-
-BUNDLED = [name for name, figure in catalogue().items() if TINY in figure.options]
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +29,6 @@ def test_a_figure_names_units_or_says_why_not(name):
     figure = find_figure(name)
     assert (TINY in figure.options) != (TINY in figure.without)
     assert all(why.endswith(".") for why in figure.without.values())
-
-
-@pytest.mark.parametrize("name", BUNDLED)
-def test_what_is_named_exists(name, model):
-    for named in find_figure(name).options[TINY].get("units", ()):
-        if ":" in named:
-            named_unit(model, named)
-        elif named in model.labels:
-            class_number(model, class_of(named))
-        elif named != "input":
-            assert channels_of(model, named) > 0
 
 
 def test_the_hearts_and_the_bricks_are_what_the_network_sees(model):
@@ -99,17 +84,6 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_the_work(tmp_path, m
     assert draft("fv-channel", "-o", tmp_path) == 1
     assert capsys.readouterr().err == f"error: {tmp_path}: Permission denied\n"
     assert not list(Path(tmp_path).iterdir())
-
-
-@pytest.mark.parametrize("name", ["fv-channel", "ev-neuron-families", "cd-radial-tuning", "dp-aligned-interpolation"])
-def test_a_unit_that_is_named_twice(tmp_path, capsys, name):
-    assert draft(name, "--units", "mixed3a:1,mixed3a:1", "--steps", 1, "-o", tmp_path) == 1
-    assert capsys.readouterr().err == "error: The figure takes each unit once: mixed3a:1 is given twice.\n"
-
-
-def test_a_layer_that_is_named_twice(tmp_path, capsys):
-    assert draft("bb-spatial-attribution", "--units", "mixed4a,mixed4a", "-o", tmp_path) == 1
-    assert "takes each unit once: mixed4a is given twice" in capsys.readouterr().err
 
 
 def test_units_alone_are_not_enough_for_a_circuit(tmp_path, capsys):

@@ -7,8 +7,8 @@ import pytest
 
 from converters.writer import write_graph_def
 from lucid_port.figures.base import catalogue, find_figure
-from lucid_port.figures.common import SHOWN
-from lucid_port.figures.named import enlarged, layer_and_units, split
+from lucid_port.figures.common import SHOWN, layer_and_units
+from lucid_port.figures.drawing import repeated
 from lucid_port.figures.run import Request, make
 from lucid_port.figures.sheet import compose
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
@@ -186,18 +186,14 @@ def test_no_more_kernels_than_there_are(result):
 
 def test_pixels_are_repeated():
     picture = np.arange(12.0).reshape(2, 2, 3)
-    large = enlarged(picture, 5, 6)
+    large = repeated(picture, 5, 6)
     assert large.shape == (4, 6, 3)
     np.testing.assert_array_equal(large[::2, ::3], picture)
-    assert enlarged(picture, 1, 1).shape == picture.shape
+    assert repeated(picture, 1, 1).shape == picture.shape
 
 
 def test_names_of_units():
-    assert split("inception_3b/output:7") == ("inception_3b/output", 7)
     assert layer_and_units(["a:1", "a:2"]) == ("a", [1, 2])
-    for wrong in ("mixed3a", "mixed3a:", ":3", "mixed3a:x", 3):
-        with pytest.raises(ValueError, match="layer:channel"):
-            split(wrong)
     with pytest.raises(ValueError, match="a, b"):
         layer_and_units(["a:1", "b:2"])
     with pytest.raises(ValueError, match="one layer"):

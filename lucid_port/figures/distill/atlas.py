@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.collections import PATCHED, photographs
-from lucid_port.figures.common import INCEPTION, TILE, given, name_of, render_options, short
+from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, name_of, render_options, short
 from lucid_port.figures.drawing import bars, part
 from lucid_port.misc import checks
 from lucid_port.modelzoo.tiny.drawings import draw_block
+from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.activation_atlas import (
     ActivationAtlas,
     Samples,
@@ -22,7 +23,6 @@ from lucid_port.recipes.activation_atlas import (
 from lucid_port.recipes.inputs import load_folder, load_image, model_size
 from lucid_port.recipes.patches import PatchTable, patch_table
 
-TINY = "TinyInceptionV1"
 LAYER = {**dict.fromkeys(INCEPTION, "mixed4c"), "InceptionV1_caffe": "inception_4c_output"}
 SHOWN = 6  # classes of a table, as in the article
 DAMPING = 0.1  # some thousands of activations do not tell 512 channels apart
@@ -39,7 +39,7 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
         **{name: {"units": [layer], "per_image": 300} for name, layer in LAYER.items()},
         TINY: {"units": ["mixed4c"], "drawings": 1200, "per_image": 4},
     },
-    takes="a layer",
+    takes=ONE_LAYER,
     see="Each icon shows the mean of the activations in its cell of the map, where like things lie near each other. "
     "Below, for the fullest cells, where in which pictures their activations come from: coins with coins, grass with "
     "grass. The article's map has a million activations of as many photographs; this one has some thousands of a dozen "
@@ -53,7 +53,7 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
 )
 def mini_atlas(settings: Settings) -> Result:
     """The icons at their places, how many activations each is of, and what the fullest cells are made of."""
-    (layer,) = given(settings, "a layer", 1, 1)
+    (layer,) = settings.units
     pictures, skipped = _pictures(settings)
     per_image = checks.whole(settings.options.get("per_image", 16), "per_image", 1)
     found = sample_activations(settings.model, pictures, layer, per_image, seed=settings.seed)
@@ -116,13 +116,19 @@ def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, picture
 # Patches -----------------------------------------------------------------------------------------
 
 
+def _pair(_: Model, name: str) -> str:
+    if name not in PATCHED:
+        raise ValueError(f"The figure knows no pair {name!r}; it knows {', '.join(PATCHED)}.")
+    return name
+
+
 @figure(
     "aa-adversarial-table",
     "A patch makes a picture another thing",
     of="the tables of adversarial patches",
     steps=0,
     options={name: {"units": list(PATCHED)} for name in ("InceptionV1", "InceptionV1_caffe")},
-    takes=f"pairs of picture and patch, of {', '.join(PATCHED)}",
+    takes=Takes(f"pairs of picture and patch, of {', '.join(PATCHED)}", [_pair]),
     see="A patch in a corner makes a class likely that is among the likeliest of neither the picture nor the patch "
     "(orange): a man with a tripod and a wheel are a tricycle or a unicycle, a cup and a dozen coins are a dial "
     "telephone. The network adds up what it sees, wherever it is. In the article, a snorkel and a train are a scuba "
@@ -134,12 +140,8 @@ def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, picture
 )
 def adversarial_table(settings: Settings) -> Result:
     """For each pair the picture, the patch, and both together in two sizes, with the six likeliest classes of each."""
-    pairs = given(settings, "pairs of picture and patch")
-    unknown = [pair for pair in pairs if pair not in PATCHED]
-    if unknown:
-        raise ValueError(f"The figure knows no pair {unknown[0]!r}; it knows {', '.join(PATCHED)}.")
     panels, data = [], {}
-    for pair in pairs:
+    for pair in settings.units:
         how = PATCHED[pair]
         picture, patch = how.pictures()
         base = picture if settings.image is None else load_image(settings.image, model_size(settings.model))

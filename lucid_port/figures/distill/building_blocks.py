@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.common import (
+    ONE_LAYER,
     TILE,
+    a_class,
+    a_layer,
     class_of,
     enlargement,
     for_models,
-    given,
     likeliest,
     name_of,
     render_options,
@@ -73,7 +75,7 @@ def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
     of="the semantic dictionary",
     steps=512,
     options=LAYER,
-    takes="a layer",
+    takes=ONE_LAYER,
     see="At each marked place, the channels that fire most there, as pictures of what they look for: not numbers, but "
     "what the network sees. In the photograph, an eye is eyes and snouts, the rim of a cup is rims and "
     "bowls; in the drawing, a heart is corners and round edges, bricks are lines and lattices.",
@@ -83,7 +85,7 @@ def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
 )
 def dictionary(settings: Settings) -> Result:
     """A layer's strongest four channels at the places of a picture where it fires most."""
-    (layer,) = given(settings, "a layer", 1, 1)
+    (layer,) = settings.units
     picture = photograph(settings)
     found = semantic_dictionary(settings.model, picture, layer)
     grid = found.values.shape[:2]
@@ -112,7 +114,7 @@ def dictionary(settings: Settings) -> Result:
     of="the opening figure",
     steps=512,
     options=LAYER_AND_CLASSES,
-    takes="a layer, a class, another class",
+    takes=Takes("a layer, a class and another class", [a_layer, a_class], least=3, most=3),
     see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of a class's parts "
     "argue for it, and mostly on the thing itself; some of what argues for it only argues against the other.",
     fast_steps=64,
@@ -121,7 +123,7 @@ def dictionary(settings: Settings) -> Result:
 )
 def attribution(settings: Settings) -> Result:
     """The channels that tell two classes apart, most decisive first, and where they do."""
-    layer, *classes = given(settings, "a layer, a class and another class", 3, 3)
+    layer, *classes = settings.units
     model, picture, (toward, against) = settings.model, photograph(settings), map(class_of, classes)
     spatial_activations(model, picture, layer)  # refuses layers without positions
     found = channel_attribution(model, picture, layer, toward, against)
@@ -161,7 +163,7 @@ def _where(picture: np.ndarray, values: np.ndarray, colour: Any) -> np.ndarray:
     of="the activation grid",
     steps=1024,
     options=LAYER,
-    takes="a layer",
+    takes=ONE_LAYER,
     see="For each position of the layer, a picture of its whole activation vector: eyes where eyes are, rims where "
     "rims are; or hearts where hearts are, bricks where bricks are. Below, each is as large as its vector is "
     "long, so that what excites the network stands out.",
@@ -171,7 +173,7 @@ def _where(picture: np.ndarray, values: np.ndarray, colour: Any) -> np.ndarray:
 )
 def grid(settings: Settings) -> Result:
     """An icon for each position, which shares most of its look with its neighbours; then scaled by magnitude."""
-    (layer,) = given(settings, "a layer", 1, 1)
+    (layer,) = settings.units
     options = render_options(settings, 48)
     if settings.options.get("naive", False):
         found = activation_grid(settings.model, photograph(settings), layer, **options)
@@ -192,7 +194,7 @@ def grid(settings: Settings) -> Result:
     of="spatial attribution",
     steps=0,
     options=for_models(["mixed4d", "mixed5a"], ["inception_4d_output", "inception_5a_output"], ["mixed3b", "mixed4d"]),
-    takes="a layer, a later layer",
+    takes=Takes("two layers, the earlier first", [a_layer], least=2, most=2),
     see="How much each place of the earlier layer (orange) contributes to a marked place of the later: mostly what "
     "lies under it. Max pools make the plain gradient ragged; a smoother one shows the same things with less noise, "
     "and blurred it shows broader ones. Below, what each place contributes to the likeliest classes.",
@@ -201,7 +203,7 @@ def grid(settings: Settings) -> Result:
 )
 def spatial(settings: Settings) -> Result:
     """From the strongest places of a later layer, and from classes, back to an earlier layer, by three gradients."""
-    layer, later = given(settings, "two layers, the earlier first", 2, 2)
+    layer, later = settings.units
     model, picture = settings.model, photograph(settings)
     strength = np.linalg.norm(spatial_activations(model, picture, later), axis=-1)
     places = _peaks(strength, settings.options.get("places", 4))
@@ -243,7 +245,7 @@ def spatial(settings: Settings) -> Result:
     of="the neuron groups",
     steps=512,
     options=LAYER_AND_CLASSES,
-    takes="a layer, classes",
+    takes=Takes("a layer, and classes", [a_layer, a_class], most=11),
     see="Thousands of activations as six groups: where each is (its colour), what it looks for, and how much it argues "
     "for each class. Groups are things: eyes, fur, the rim, the inside of the cup, the "
     "background; or hearts, bricks, the edge between the two, the background.",
@@ -253,7 +255,7 @@ def spatial(settings: Settings) -> Result:
 )
 def groups(settings: Settings) -> Result:
     """Non-negative factors of a layer's activations, their icons, and their effects on classes."""
-    layer, *labels = given(settings, "a layer, and classes", 1, 11)
+    layer, *labels = settings.units
     model, picture = settings.model, photograph(settings)
     classes = [class_number(model, class_of(one)) for one in labels] or likeliest(model, picture, 2)
     found = neuron_groups(

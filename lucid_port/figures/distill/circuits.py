@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import CAFFE, SHOWN, TINY, short
-from lucid_port.figures.named import enlarged, grouped, layer_and_units, neuron_pictures
+from lucid_port.figures.common import (
+    CAFFE,
+    CHANNELS,
+    OF_ONE_LAYER,
+    SHOWN,
+    TINY,
+    layer_and_units,
+    neuron_pictures,
+    render_options,
+    short,
+)
+from lucid_port.figures.drawing import repeated
 from lucid_port.optvis import objectives
 from lucid_port.recipes.feature_visualization import diversity, visualize
 from lucid_port.recipes.tuning import heat_picture, tuning, tuning_map
@@ -60,6 +70,7 @@ CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
             },
         },
     },
+    takes=OF_ONE_LAYER,
     without={
         TINY: "It knows its drawings by edges between two colours, whichever those are: none of its 16 kernels is a "
         "Gabor filter without colour."
@@ -70,8 +81,8 @@ CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
 def first_layer(settings: Settings) -> Result:
     """The kernels that see the image, as pictures, by group."""
     options = settings.options
-    if options.get("units"):
-        layer, units = layer_and_units(options["units"])
+    if "units" in options:
+        layer, units = layer_and_units(settings.units)
         groups: Mapping[str, Sequence[int]] = {"Kernels": units}
     else:
         layer, groups = options["layer"], options["groups"]
@@ -149,13 +160,14 @@ def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, li
     steps=512,
     fast_steps=24,
     options={model: {"families": _families(layers)} for model, layers in FAMILIES.items()},
+    takes=CHANNELS,
     fast_options={"size": 40},
     see="Units of one row look for the same thing, turned or in other colours: lines, then curves made of lines, edges "
     "between fine and coarse texture, spots of colour, circles.",
 )
 def families(settings: Settings) -> Result:
     """Small pictures of the neurons of each family."""
-    groups = grouped(settings, "families", "Units")
+    groups = {"Units": settings.units} if "units" in settings.options else settings.options["families"]
     names = [name for group in groups.values() for name in group]
     pictures = iter(neuron_pictures(settings, names))
     panels = [
@@ -188,6 +200,7 @@ def families(settings: Settings) -> Result:
             "next": _names("inception_4d_output", [383, 233, 277]),
         },
     },
+    takes=OF_ONE_LAYER,
     without={TINY: "It was trained on drawings, and knows no cars."},
     fast_options={"size": 80},
     see="Windows excite the car detector above and inhibit it below; wheels, the other way round (red excites, blue "
@@ -198,7 +211,7 @@ def families(settings: Settings) -> Result:
 def car(settings: Settings) -> Result:
     """Parts, the weights by which they make a whole, and the units that the whole feeds."""
     options = settings.options
-    layer, units = layer_and_units(options["units"])
+    layer, units = layer_and_units(settings.units)
     later, (whole,) = layer_and_units([options["whole"]])
     last, following = layer_and_units(options["next"])
     parts = options["parts"] if len(options.get("parts", ())) == len(units) else [""] * len(units)
@@ -219,7 +232,7 @@ def car(settings: Settings) -> Result:
         Panel(pictures[count + 1 :], [str(unit) for unit in following], f"Units of {last}", scale=shown),
     ]
     data = {"weights": found, "onward": onward, "height": [_height(one) for one in found]}
-    return Result(panels, {"units": list(options["units"]), "whole": options["whole"], **data})
+    return Result(panels, {"units": settings.units, "whole": options["whole"], **data})
 
 
 def _height(weights: np.ndarray) -> float:
@@ -247,6 +260,7 @@ TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
         "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "tuned": 6},
         "TinyInceptionV1": {"units": TINY_HIGH_LOW, "tuned": 4},
     },
+    takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 36, "facets": 2},
     see="Fine texture on one side, smooth on the other, at one orientation each. The heat maps: orientation through "
     "360 degrees from left to right, the ratio of the two frequencies from 1 to 10 from top to bottom; to stripes that "
@@ -255,18 +269,8 @@ TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
 def high_low(settings: Settings) -> Result:
     """Pictures of the units, facets of the first, and activations by orientation and ratio of frequencies."""
     options = settings.options
-    layer, units = layer_and_units(options["units"])
+    layer, units = layer_and_units(settings.units)
     names, numbers = _names(layer, units), [str(unit) for unit in units]
-    facets = diversity(
-        settings.model,
-        layer,
-        units[0],
-        options.get("facets", 4),
-        size=options.get("size", 128),
-        steps=settings.steps,
-        seed=settings.seed,
-        verbose=settings.verbose,
-    )
     found = tuning_map(
         settings.model,
         layer,
@@ -277,12 +281,13 @@ def high_low(settings: Settings) -> Result:
         orientations=options.get("orientations", 72),
         period=options.get("period", 4.0),
     )
+    facets = diversity(settings.model, layer, units[0], options.get("facets", 4), **render_options(settings))
     ratios, angles = found.best
     best = [
         f"{name}: {value:.3g} at {angle:.0f}°, 1:{ratio:g}"
         for name, value, angle, ratio in zip(numbers, found.values.max((1, 2)), angles, ratios, strict=False)
     ]
-    maps = [enlarged(heat_picture(one), 80, 288) for one in found.values]
+    maps = [repeated(heat_picture(one), 80, 288) for one in found.values]
     panels = [
         Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} look for", columns=5, scale=2),
         Panel(facets.pictures, [f"{units[0]}, facet {one}" for one in range(len(facets.pictures))], "Facets", scale=2),
@@ -306,6 +311,7 @@ def high_low(settings: Settings) -> Result:
         "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "layer": "conv2_3x3/conv2_3x3"},
         "TinyInceptionV1": {"units": TINY_HIGH_LOW[:2], "layer": "conv2d2"},
     },
+    takes=OF_ONE_LAYER,
     fast_options={"size": 64},
     see="Two groups of units feed these detectors, one of fine texture and one of coarse. Each detector is excited "
     "(red) by one on one side and by the other on the other, and inhibited (blue) where they change places.",
@@ -313,20 +319,14 @@ def high_low(settings: Settings) -> Result:
 def nmf_factors(settings: Settings) -> Result:
     """Two factors of the expanded weights: their pictures, members, maps, and answers to gratings."""
     options = settings.options
-    later, units = layer_and_units(options["units"])
+    later, units = layer_and_units(settings.units)
     layer = options["layer"]
     factors = factored_connections(expanded_weights(settings.model, layer, later, units), 2, seed=settings.seed)
     periods = [3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0]
     answers = _answers(settings, layer, factors, periods)
     order = np.argsort([one[0] / max(one.sum(), 1e-12) for one in answers])[::-1]  # the finest first
-    made = visualize(
-        settings.model,
-        [objectives.direction(layer, factors.channels[number]) for number in order],
-        size=options.get("size", 128),
-        steps=settings.steps,
-        seed=settings.seed,
-        verbose=settings.verbose,
-    )
+    wanted = [objectives.direction(layer, factors.channels[number]) for number in order]
+    made = visualize(settings.model, wanted, **render_options(settings))
     members = {FACTORS[place]: _members(factors, number) for place, number in enumerate(order)}
     captions = [f"{name}: {', '.join(str(unit) for unit in list(found)[:5])}" for name, found in members.items()]
     panels = [Panel(made.pictures, captions, f"Factors of {layer}", scale=-(-SHOWN // made.pictures.shape[2]))]
@@ -337,7 +337,7 @@ def nmf_factors(settings: Settings) -> Result:
         panels.append(
             Panel(pictures, [str(unit) for unit in units], title, columns=7, scale=max(1, 84 // maps.shape[1]))
         )
-    data = {"units": list(options["units"]), "members": members, "maps": factors.maps[..., order], "periods": periods}
+    data = {"units": settings.units, "members": members, "maps": factors.maps[..., order], "periods": periods}
     return Result(panels, {**data, "answers": {FACTORS[place]: answers[number] for place, number in enumerate(order)}})
 
 
@@ -376,6 +376,7 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
             "layers": {"inception_4d_5x5/inception_4d_5x5": 20, "inception_5b_5x5/inception_5b_5x5": 128}
         },
     },
+    takes=OF_ONE_LAYER,
     without={
         TINY: "The kernels of its last layers lie in no bands: rows differ as much as columns (0.32 and 0.34 of the "
         "variance in mixed5b_5x5)."
@@ -385,9 +386,8 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
 )
 def weight_factors(settings: Settings) -> Result:
     """Kernels by non-negative factors of their input channels."""
-    own = settings.options.get("units")
-    if own:
-        layer, units = layer_and_units(own)
+    if "units" in settings.options:
+        layer, units = layer_and_units(settings.units)
         chosen: dict[str, Any] = {layer: units}
     else:
         chosen = dict(settings.options["layers"])

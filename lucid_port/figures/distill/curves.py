@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.named import enlarged, layer_and_units, neuron_pictures
+from lucid_port.figures.common import OF_ONE_LAYER, layer_and_units, neuron_pictures
+from lucid_port.figures.drawing import repeated
 from lucid_port.recipes.tuning import (
     Tuning,
     heat_picture,
@@ -87,6 +88,7 @@ def _numbers(tuned: Tuning) -> dict[str, Any]:
             },
         },
     },
+    takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 72},
     see="Each unit answers to arcs of one orientation and to no others, and among them they cover the circle "
     "(those of TinyInceptionV1 leave out arcs whose centre lies to the left). 0 degrees: the arc's centre lies to the "
@@ -95,7 +97,7 @@ def _numbers(tuned: Tuning) -> dict[str, Any]:
 def radial(settings: Settings) -> Result:
     """Polar plots of synthetic arcs, of one layer's curve detectors and of the layers around it."""
     options = settings.options
-    layer, units = layer_and_units(options["units"])
+    layer, units = layer_and_units(settings.units)
     tuned = _tuned(settings, layer, units, options.get("radius", 20.0))
     order = _by_peak(tuned)
     names = [_names(tuned)[number] for number in order]
@@ -146,6 +148,7 @@ def _peak(tuned: Tuning, number: int) -> str:
         "InceptionV1_caffe": {"units": CAFFE_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
         "TinyInceptionV1": {"units": TINY_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
     },
+    takes=OF_ONE_LAYER,
     fast_options={"orientations": 45, "radii": [6.0, 10.0, 16.0, 24.0, 40.0, 64.0]},
     see="One bright streak a unit: arcs of one orientation, over a range of radii. From left to right the arc turns "
     "through 360 degrees; from top to bottom its radius grows. The article counts in standard deviations over "
@@ -153,7 +156,7 @@ def _peak(tuned: Tuning, number: int) -> str:
 )
 def synthetic(settings: Settings) -> Result:
     """Activations by orientation and radius of an arc, one heat map a unit."""
-    layer, units = layer_and_units(settings.options["units"])
+    layer, units = layer_and_units(settings.units)
     found = tuning_map(
         settings.model,
         layer,
@@ -166,7 +169,7 @@ def synthetic(settings: Settings) -> Result:
     )
     radii, angles = found.best
     order = np.argsort(angles, kind="stable")
-    pictures = [enlarged(heat_picture(found.values[number]), 120, 360) for number in order]
+    pictures = [repeated(heat_picture(found.values[number]), 120, 360) for number in order]
     captions = [
         f"{layer}:{units[number]}: {found.values[number].max():.3g} at {angles[number]:.0f}°, radius {radii[number]:g}"
         for number in order
@@ -175,7 +178,7 @@ def synthetic(settings: Settings) -> Result:
         Panel(found.stimuli, [f"radius {radius:g}" for radius in found.settings], "What is shown", columns=7),
         Panel(pictures, captions, "How each unit answers", columns=2),
     ]
-    data = {"units": list(settings.options["units"]), "best_radius": radii, "best_orientation": angles}
+    data = {"units": settings.units, "best_radius": radii, "best_orientation": angles}
     return Result(panels, {**data, "radii": found.settings, "values": found.values})
 
 
@@ -211,6 +214,7 @@ def synthetic(settings: Settings) -> Result:
             },
         },
     },
+    takes=OF_ONE_LAYER,
     fast_options={"orientations": 48},
     see="Rows are curve detectors and columns the units that feed them, both in order of orientation. Along the "
     "diagonal, where orientations agree, weights excite (red) in the shape of the arc; elsewhere they cancel or "
@@ -218,7 +222,7 @@ def synthetic(settings: Settings) -> Result:
 )
 def weights(settings: Settings) -> Result:
     """Expanded weights as small multiples, ordered by orientation."""
-    layer, units = layer_and_units(settings.options["units"])
+    layer, units = layer_and_units(settings.units)
     count = settings.options.get("orientations", 120)
     later = tuning(settings.model, layer, units, "curve", orientations=count)
     rows = _by_peak(later)
@@ -293,6 +297,7 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
             "early_curves": TINY_EARLY_CURVES,
         },
     },
+    takes=OF_ONE_LAYER,
     fast_options={"orientations": 72},
     see="With all its weights a curve detector answers to one orientation. Without the negative ones it answers to "
     "others, too, with an echo where the arc runs along the same line but bends the other way: inhibition is what "
@@ -304,7 +309,7 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
 )
 def editing(settings: Settings) -> Result:
     """Tuning curves of copies of the network in which weights are taken away."""
-    layer, units = layer_and_units(settings.options["units"])
+    layer, units = layer_and_units(settings.units)
     count = settings.options.get("orientations", 180)
     rows = {
         name: tuning(edited_copy(settings.model, edits), layer, units, "curve", orientations=count)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.common import (
     CAFFE,
+    CHANNELS,
     INCEPTION,
     TINY,
+    a_layer,
     caffe_units,
-    channels_given,
     for_models,
-    given,
     lucid_units,
     render_options,
     short,
@@ -20,7 +20,7 @@ from lucid_port.figures.common import (
 from lucid_port.figures.photographs import photograph
 from lucid_port.misc import checks
 from lucid_port.recipes import cppn
-from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.inputs import load_image, named_unit
 from lucid_port.recipes.interpolation import interpolations
 from lucid_port.recipes.style_transfer import CONTENT_LAYERS, CONTENT_WEIGHT, STYLE_LAYERS, style_transfer
 from lucid_port.recipes.transparency import checkerboard, over, transparent
@@ -32,13 +32,14 @@ from lucid_port.recipes.transparency import checkerboard, over, transparent
     of="figures 2 and 3",
     steps=512,
     options=for_models(lucid_units("4a:476 4a:460"), caffe_units("4a:300 4a:41"), lucid_units("4a:73 4a:48"), frames=5),
+    takes=Takes("two units, layer:channel", [named_unit], least=2, most=2),
     fast_options={"frames": 4, "size": 64},
     see="Rendered one by one, pictures of a row put what they show anywhere. With parameters that they share, the "
     "same thing stays in its place and changes from the one unit's into the other's.",
 )
 def aligned_interpolation(settings: Settings) -> Result:
     """One row without sharing; one with, taken apart into what is each picture's own and what is shared."""
-    first, second = _pair(settings)
+    first, second = settings.units
     frames = settings.options["frames"]
     options = render_options(settings)
     alone, together = (
@@ -56,12 +57,6 @@ def aligned_interpolation(settings: Settings) -> Result:
     return Result(panels, {"units": [first, second], "values": values})
 
 
-def _pair(settings: Settings) -> tuple[str, str]:
-    given(settings, "two units, layer:channel each", 2, 2)
-    first, second = channels_given(settings)
-    return first, second
-
-
 CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in ("3a", "4a", "4b", "4c"))]
 
 
@@ -75,6 +70,7 @@ CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in
         CAFFE: {"units": ["inception_3b_output"], "style_layers": CAFFE_STYLE},
         TINY: {"units": CONTENT_LAYERS, "style_layers": STYLE_LAYERS, "content_weight": 30.0},
     },
+    takes=Takes("layers that the content is compared in", [a_layer]),
     fast_options={"size": 112},
     see="The same objective in pixels and in a decorrelated Fourier basis. The article finds that pixels fail with "
     "InceptionV1; InceptionV1_caffe paints gravel in pixels, too, though with less contrast and spots of wrong colour "
@@ -87,7 +83,7 @@ def style(settings: Settings) -> Result:
     painting = photograph_of_style(settings)
     options = {
         **render_options(settings, max(content.shape[:2])),
-        "content_layers": given(settings, "layers that the content is compared in"),
+        "content_layers": settings.units,
         "style_layers": list(settings.options["style_layers"]),
         "content_weight": settings.options.get("content_weight", CONTENT_WEIGHT),
     }
@@ -118,13 +114,14 @@ def photograph_of_style(settings: Settings) -> Any:
         ["inception_4b_3x3/BiasAdd:77", "inception_4d_3x3_reduce/BiasAdd:10", "inception_4a_pool_proj/BiasAdd:52"],
         lucid_units("4a:40 4a:111 4a:97"),
     ),
+    takes=CHANNELS,
     fast_options={"size": 96, "shown": 128},
     see="A network of coordinates has no pixels: it paints smooth shapes with sharp edges, light coming out of dark, "
     "and the same picture at any size.",
 )
 def paintings(settings: Settings) -> Result:
     """Each unit's painting at growing numbers of updates, the last one larger than it was trained."""
-    units = channels_given(settings)
+    units = settings.units
     counts = sorted({max(1, settings.steps * part // 16) for part in (1, 4, 16)})
     options = {**render_options(settings, 224), "thresholds": counts}
     made = cppn.paint(settings.model, units, **options)
@@ -148,6 +145,7 @@ def paintings(settings: Settings) -> Result:
         caffe_units("4a:300 4b:100 4c:55"),
         lucid_units("5a:19 5a:45 4a:97 4b:34"),
     ),
+    takes=CHANNELS,
     fast_steps=256,
     fast_options={"size": 96},
     see="With transparency, a unit's picture is only what the unit needs: the rest is left out, which shows the "
@@ -155,7 +153,7 @@ def paintings(settings: Settings) -> Result:
 )
 def transparency(settings: Settings) -> Result:
     """Each unit's picture over a checkerboard, and how much of it is covered."""
-    units = channels_given(settings)
+    units = settings.units
     made = transparent(settings.model, units, **render_options(settings, 320))
     side = made.pictures.shape[1]
     board = checkerboard(side)

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.common import (
     CAFFE,
+    CHANNELS,
     TINY,
+    a_class,
+    a_layer,
     caffe_units,
-    channels_given,
     class_of,
     enlargement,
     for_models,
-    given,
     likeliest,
     lucid_units,
     name_of,
@@ -27,6 +28,7 @@ from lucid_port.figures.common import (
 )
 from lucid_port.figures.photographs import photograph
 from lucid_port.optvis import objectives, transform
+from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.attribution import POOLS, class_number, gradient_magnitudes, logits_layer
 from lucid_port.recipes.feature_visualization import FeatureVisualization, diversity, visualize
 from lucid_port.recipes.inputs import load_image, model_size, named_unit
@@ -74,11 +76,12 @@ def _as_the_article(settings: Settings, wanted: Sequence[Any], size: int) -> Fea
     of="the tutorial's first picture, and of any unit",
     steps=NOTEBOOK_STEPS,
     options=for_models(["mixed4a_pre_relu:476"], ["inception_4a_output:300"], ["mixed4a_pre_relu:48"]),
+    takes=CHANNELS,
     see="One channel's favourite picture: for a trained network, a texture or an object that comes again and again.",
 )
 def channel(settings: Settings) -> Result:
     """Any units, each as Lucid renders it by default."""
-    units = channels_given(settings)
+    units = settings.units
     made = visualize(settings.model, units, **render_options(settings))
     values = made.losses[:, -1]
     captions = [f"{short(unit)} ({value:.4g})" for unit, value in zip(units, values, strict=True)]
@@ -94,7 +97,7 @@ def channel(settings: Settings) -> Result:
     options=for_models(
         [*lucid_units("4a:476"), "tiger cat"], [*caffe_units("4a:194"), "tiger cat"], [*lucid_units("4a:95"), "spiral"]
     ),
-    takes="a unit, a class",
+    takes=Takes("a unit, layer:channel, and a class", [named_unit, a_class], least=2, most=2),
     see="The neuron stands once, in the middle; its channel everywhere; the whole layer, squared, is a mixture of all "
     "it knows. A class before the softmax shows evidence for it; its probability can as well be raised by lowering "
     "the other classes, and looks less like it.",
@@ -103,7 +106,7 @@ def channel(settings: Settings) -> Result:
 )
 def what_to_ask_for(settings: Settings) -> Result:
     """Neuron, channel, layer, logit and probability; classes at the size that the model's classifier needs."""
-    unit, label = given(settings, "a unit and a class", 2, 2)
+    unit, label = settings.units
     model = settings.model
     layer, number = named_unit(model, unit)
     one = class_number(model, class_of(label))
@@ -168,7 +171,7 @@ def _rows(families: list[list[str]]) -> dict[str, list[str]]:
     of="the opening figure",
     steps=ARTICLE_STEPS,
     options={model: _rows(families) for model, families in HERO.items()},
-    takes="units, five to a row",
+    takes=Takes("units, layer:channel, five to a row", [named_unit]),
     see="From left to right, units of later and later layers: edges, textures, patterns, parts, and objects.",
     fast_steps=48,
     fast_options={"size": 80, "rows": 3},
@@ -177,7 +180,7 @@ def hero(settings: Settings) -> Result:
     """Units of five depths of the network, each with the article's transforms."""
     columns = len(FAMILIES)
     rows = settings.options.get("rows")
-    units = channels_given(settings)[: None if rows is None else columns * rows]
+    units = settings.units[: None if rows is None else columns * rows]
     made = _as_the_article(settings, units, 200)
     tiles = [tile(picture) for picture in made.pictures]
     panel = Panel(tiles, [short(unit) for unit in units], ", ".join(FAMILIES), columns=columns)
@@ -197,6 +200,7 @@ def hero(settings: Settings) -> Result:
         "4a:194 4c:444 4a:299 4d:513",
         "4a:43 4a:39 4a:71 4a:112",
     ),
+    takes=CHANNELS,
     see="One picture does not show all that a unit responds to. Pictures that have to differ in style show other "
     "facets of it; some, of units that respond to several things, show different things.",
     fast_steps=40,
@@ -204,7 +208,7 @@ def hero(settings: Settings) -> Result:
 )
 def facets(settings: Settings) -> Result:
     """Each unit alone, and in four pictures made to differ."""
-    units = channels_given(settings)[: settings.options.get("most")]
+    units = settings.units[: settings.options.get("most")]
     options = render_options(settings)
     alone = visualize(settings.model, units, **options)
     panels, values = [], []
@@ -227,6 +231,7 @@ def facets(settings: Settings) -> Result:
         "4a:194 4a:299 4a:173 4b:482 4d:293 4c:507",
         "4a:48 4a:36 4a:35 4a:111 4a:23 4a:16",
     ),
+    takes=CHANNELS,
     see="Above, what makes a channel fire as much as possible; below, what makes it most negative before its ReLU: "
     "often something that it is important not to confuse it with.",
     fast_steps=48,
@@ -234,7 +239,7 @@ def facets(settings: Settings) -> Result:
 )
 def both_ends(settings: Settings) -> Result:
     """Each channel, and its negative."""
-    units = channels_given(settings)[: settings.options.get("most")]
+    units = settings.units[: settings.options.get("most")]
     wanted = [objectives.as_objective(unit) for unit in units]
     made = visualize(settings.model, [*wanted, *(-one for one in wanted)], **render_options(settings))
     values = made.losses[:, -1]
@@ -258,7 +263,7 @@ def both_ends(settings: Settings) -> Result:
         "4a:173 3a:1 3b:2 4a:47 4a:299 4a:68 4a:194 4b:9 4b:30 4c:444 4d:293 4c:507",
         "3a:7 3a:3 4a:72 4a:36 3a:13 4a:50 4a:48 4a:16 4a:73 4a:111 4a:81 4a:97",
     ),
-    takes="units: the first half above, the second to the left",
+    takes=Takes("units, layer:channel, as many above as then to the left", [named_unit], least=2, even=True),
     see="The optimum for the sum of two channels is a mixture of both: the one's texture in the other's shape. The "
     "channels alone are above and to the left.",
     fast_steps=40,
@@ -266,7 +271,7 @@ def both_ends(settings: Settings) -> Result:
 )
 def addition(settings: Settings) -> Result:
     """All sums of one of some units with one of others."""
-    units = _even(settings, "units to add, as many above as to the left")
+    units = settings.units
     half, most = len(units) // 2, settings.options.get("most")
     found = sums(settings.model, units[:half][:most], units[half:][:most], **render_options(settings))
     above, left, values = len(found.columns), len(found.rows), found.losses[:, -1]
@@ -297,7 +302,7 @@ def addition(settings: Settings) -> Result:
         "4a:194 4a:299 4a:173 4a:236 4c:444 4c:423 4a:467 4a:341 4c:507 4c:45 4d:73 4d:513 4d:293 4d:161",
         "4a:48 4a:73 4a:16 4a:39 4a:95 4a:40 4a:111 4a:3 4a:23 4a:81",
     ),
-    takes="units, in pairs",
+    takes=Takes("pairs of units, layer:channel", [named_unit], least=2, pairs=True),
     see="Pictures that share most of what they are made of, from one channel's optimum to another's: shapes stay where "
     "they are and change what they are.",
     fast_steps=40,
@@ -305,18 +310,11 @@ def addition(settings: Settings) -> Result:
 )
 def interpolation(settings: Settings) -> Result:
     """A row of aligned pictures for each pair of units."""
-    units = _even(settings, "pairs of units")
+    units = settings.units
     pairs = list(zip(units[::2], units[1::2], strict=True))[: settings.options.get("most")]
     found = interpolations(settings.model, pairs, settings.options.get("frames", 6), **render_options(settings))
     panels = [Panel([tile(one) for one in row.pictures], title=" to ".join(map(short, row.names))) for row in found]
     return Result(panels, {"pairs": pairs, "values": [row.losses[-1] for row in found]})
-
-
-def _even(settings: Settings, what: str) -> list[str]:
-    units = given(settings, what, 2)
-    if len(units) % 2:
-        raise ValueError(f"The figure takes {what}; {len(units)} given: {', '.join(units)}.")
-    return units
 
 
 # The enemy of feature visualization --------------------------------------------------------------
@@ -366,6 +364,7 @@ def _panels(study: Study, words: Mapping[str, str]) -> Result:
     of="the preconditioning figure",
     steps=2048,
     options=STUDIED,
+    takes=CHANNELS,
     see="Naive optimisation ends in noise of high frequency. Transforms or decorrelation alone tame much of it; "
     "together they give a clear picture, and early.",
     fast_steps=96,
@@ -374,9 +373,7 @@ def _panels(study: Study, words: Mapping[str, str]) -> Result:
 def conditioned(settings: Settings) -> Result:
     """Both choices of the space and of the transforms, on the way to the last update."""
     rates = settings.options.get("rates", (0.05,))
-    study = preconditioning(
-        settings.model, settings.options["units"], rates=rates, **_studied(settings, (1, 32, 128, 256))
-    )
+    study = preconditioning(settings.model, settings.units, rates=rates, **_studied(settings, (1, 32, 128, 256)))
     return _panels(study, {"decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"})
 
 
@@ -386,6 +383,7 @@ def conditioned(settings: Settings) -> Result:
     of="the transformation robustness figure",
     steps=2048,
     options=STUDIED,
+    takes=CHANNELS,
     see="Without transforms, high frequencies win. Each kind of transform tames them a little, all of them together "
     "much more.",
     fast_steps=64,
@@ -393,9 +391,7 @@ def conditioned(settings: Settings) -> Result:
 )
 def robust(settings: Settings) -> Result:
     """All combinations of a little jitter, rotation and scaling."""
-    study = transformation_robustness(
-        settings.model, settings.options["units"], **_studied(settings, (8, 32, 128, 512))
-    )
+    study = transformation_robustness(settings.model, settings.units, **_studied(settings, (8, 32, 128, 512)))
     return _panels(study, {"rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"})
 
 
@@ -405,6 +401,7 @@ def robust(settings: Settings) -> Result:
     of="the frequency penalization figure",
     steps=2048,
     options=STUDIED,
+    takes=CHANNELS,
     see="Penalties on noise (L1 from grey, total variation, and blurring at each step) leave larger shapes, but also "
     "take away fine detail that belongs to the picture.",
     fast_steps=64,
@@ -412,11 +409,15 @@ def robust(settings: Settings) -> Result:
 )
 def penalised(settings: Settings) -> Result:
     """All combinations of three penalties, on pixels without transforms."""
-    study = frequency_penalties(settings.model, settings.options["units"], **_studied(settings, (1, 32, 128, 256)))
+    study = frequency_penalties(settings.model, settings.units, **_studied(settings, (1, 32, 128, 256)))
     return _panels(study, {"L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"})
 
 
 DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed4e", "mixed5a"]
+
+
+def _a_depth(model: Model, name: str) -> str:
+    return name if name == "input" else a_layer(model, name)
 
 
 @figure(
@@ -430,7 +431,7 @@ DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed
         + [f"inception_{layer}_output" for layer in ("3b", "4a", "4c", "4e", "5a")],
         DEPTHS,
     ),
-    takes="layers, or 'input'",
+    takes=Takes("layers, or 'input'", [_a_depth]),
     see="The length of a class's gradient at each position, from the input to the last layers. Each strided "
     "convolution and each max pool adds a grid to what comes back through it. With a smoother gradient of the max "
     "pools less of it is left.",
@@ -439,7 +440,7 @@ DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed
 )
 def gradients(settings: Settings) -> Result:
     """Magnitudes of the likeliest class's gradient, with the max pools' own gradient and with smoother ones."""
-    layers = given(settings, "layers")
+    layers = settings.units
     model, picture = settings.model, photograph(settings, "one thing")
     (toward,) = likeliest(model, picture, 1)
     panels = [Panel([picture], [name_of(model, toward)], scale=enlargement(picture))]

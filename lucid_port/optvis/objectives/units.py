@@ -240,6 +240,6 @@ def parse_unit(text: str) -> tuple[str, int]:
         ValueError: the text is not of that form.
     """
     layer, _, number = text.rpartition(":")
-    if not layer.strip() or not number.strip().isdigit():
-        raise ValueError(f"{text!r} is no objective: write 'layer:channel', as in 'mixed4a_pre_relu:476'.")
+    if not layer.strip() or not number.strip().isdecimal():
+        raise ValueError(f"{text!r} names no unit: write 'layer:channel', as in 'mixed4a_pre_relu:476'.")
     return layer.strip(), int(number)
