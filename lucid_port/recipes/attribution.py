@@ -269,10 +269,19 @@ def _gradient(
     model: Model, pixels: torch.Tensor, layer: str, logits: str, score: Score
 ) -> tuple[torch.Tensor, torch.Tensor]:
     values = model.activations(pixels.clone().requires_grad_(), [layer, logits])
-    (gradient,) = torch.autograd.grad(score(values[logits]).sum(), values[layer], allow_unused=True)
+    return values[layer], _derivative(score(values[logits]).sum(), values[layer], layer, logits)
+
+
+def _derivative(value: torch.Tensor, by: torch.Tensor, layer: str, logits: str) -> torch.Tensor:
+    """The gradient of a score by a layer.
+
+    Raises:
+        ValueError: the score does not depend on the layer.
+    """
+    gradient = torch.autograd.grad(value, by, allow_unused=True)[0] if value.requires_grad else None
     if gradient is None:
         raise ValueError(f"Layer {logits!r} does not depend on layer {layer!r}: name one that comes before it.")
-    return values[layer], gradient
+    return gradient
 
 
 def _path(steps: int, stochastic: bool, seed: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -311,7 +320,7 @@ def _path_gradient(
             values = model.activations(pixels.expand(len(part), -1, -1, -1), [logits])
         finally:
             handle.remove()
-        total += torch.autograd.grad(score(values[logits]).sum(), part)[0].sum(0, keepdim=True)
+        total += _derivative(score(values[logits]).sum(), part, layer, logits).sum(0, keepdim=True)
     return activation, total / len(points)
 
 

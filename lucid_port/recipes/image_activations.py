@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lucid_port.misc import checks
 from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.inputs import activations_of, load_image, model_size
 
@@ -25,10 +26,14 @@ def image_activations(model: Model, image: Any, layer_names: Sequence[str] | Non
         layer -> [h, w, C] (or [C] for fully connected layers), float32.
 
     Raises:
+        TypeError: `layer_names` is no list, but one name.
         ValueError: the model lists no layers, and none are named; or the picture is none.
         converters.LayerNotFoundError: a name is no layer's.
     """
-    names = conv_layers(model) if layer_names is None else list(layer_names)
+    if layer_names is None:
+        names = conv_layers(model)
+    else:
+        names = checks.items(layer_names, "layer_names", "a list of layers, as in ['mixed4a']")
     return activations_of(model, load_image(image, model_size(model)), names)
 
 

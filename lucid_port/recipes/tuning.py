@@ -7,7 +7,8 @@ Detectors (2021). Stimuli are anti-aliased by their distance functions; the unit
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,10 +173,12 @@ def tuning(
         shape: for the stimulus, such as `radius=20`.
 
     Raises:
-        ValueError: a unit or stimulus does not exist, or the layer is fully connected.
+        ValueError: a unit or stimulus does not exist, the stimulus has no such parameter, or the layer is fully
+            connected.
         converters.LayerNotFoundError: there is no such layer.
     """
     draw = _stimulus(stimulus)
+    _check_parameters(draw, shape)
     wanted = check_units(model, layer, units)
     angles = np.arange(checks.whole(orientations, "orientations", 1)) * 360.0 / orientations
     pictures = np.stack([draw(checks.whole(size, "size", 1), float(angle), **shape) for angle in angles])
@@ -190,6 +193,20 @@ def _stimulus(stimulus: Any) -> Callable[..., np.ndarray]:
     if stimulus not in STIMULI:
         raise ValueError(f"stimulus is one of {', '.join(map(repr, STIMULI))} or a function, not {stimulus!r}.")
     return STIMULI[stimulus]
+
+
+def _check_parameters(draw: Callable[..., np.ndarray], names: Iterable[str]) -> None:
+    """Refuses what a stimulus has no parameter for, besides its size and orientation.
+
+    Raises:
+        ValueError: it has none of such a name.
+    """
+    own = list(inspect.signature(draw).parameters.values())[2:]
+    known = [one.name for one in own if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    unknown = [name for name in names if name not in known]
+    if unknown and not any(one.kind is one.VAR_KEYWORD for one in own):
+        what = getattr(draw, "__name__", type(draw).__name__)
+        raise ValueError(f"The stimulus {what} has no parameter {unknown[0]!r}: it has {', '.join(known) or 'none'}.")
 
 
 def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_size: int = 32) -> np.ndarray:
@@ -264,12 +281,13 @@ def tuning_map(
         options: as for `tuning`.
 
     Raises:
-        ValueError: no value is given, or as `tuning`.
+        ValueError: no value is given, the stimulus has no such parameter, or as `tuning`.
         converters.LayerNotFoundError: there is no such layer.
     """
     given = [checks.number(value, parameter) for value in checks.items(settings, "settings", "a list of numbers")]
     if not given:
         raise ValueError(f"No value of {parameter!r} is given.")
+    _check_parameters(_stimulus(stimulus), [parameter])
     rows = [tuning(model, layer, units, stimulus, **{**options, parameter: value}) for value in given]
     return TuningMap(
         layer,

@@ -159,6 +159,8 @@ def test_what_does_not_exist_is_refused():
         objectives.channel("a", 0, batch=5)(T)
     with pytest.raises(ValueError, match="layer:channel"):
         objectives.as_objective("mixed4a")
+    with pytest.raises(ValueError, match="'mixed3b:²' names no unit: write 'layer:channel'"):
+        objectives.as_objective("mixed3b:²")
     with pytest.raises(TypeError, match="objective"):
         objectives.as_objective(3)
 

@@ -167,6 +167,7 @@ def test_classes_by_their_labels(full, label, number):
         (lambda m: channel_attribution(m, PICTURE, "mixed4d", 1, pools="soft"), ValueError, "pools is one of"),
         (lambda m: class_attribution(m, PICTURE, "softmax2", 1, logits="softmax2"), ValueError, "fully connected"),
         (lambda m: channel_attribution(m, PICTURE, "mixed5a", 1, logits="mixed4a"), ValueError, "does not depend"),
+        (lambda m: channel_attribution(m, PICTURE, "softmax2", 1, path_steps=2), ValueError, "does not depend"),
         (lambda m: spatial_attribution(m, PICTURE, "mixed5a", "mixed4a"), ValueError, "does not depend"),
         (lambda m: spatial_attribution(m, PICTURE, "mixed5a", "softmax2"), ValueError, "fully connected"),
         (

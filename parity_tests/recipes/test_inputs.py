@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from converters import LayerNotFoundError
+from lucid_port.recipes.image_activations import image_activations
 from lucid_port.recipes.inputs import activations_of, check_units, load_folder, load_image, spatial_activations
 
 RGB = np.random.RandomState(0).randint(0, 256, (9, 13, 3), np.uint8)
@@ -100,6 +101,12 @@ def test_folders_without_pictures(tmp_path):
 def test_activations_are_those_of_the_model(model, picture):
     found = activations_of(model, picture, ["mixed3a"])
     assert found["mixed3a"].shape == (6, 5, model.network.layers["mixed3a"].channels)
+
+
+def test_one_layers_name_is_no_list_of_them(model, picture):
+    with pytest.raises(TypeError, match=r"layer_names is a list of layers, as in \['mixed4a'\], not 'mixed3a'"):
+        image_activations(model, picture, "mixed3a")
+    assert list(image_activations(model, picture, ("mixed3a",))) == ["mixed3a"]
 
 
 def test_layers_that_do_not_exist_or_have_no_positions(model):

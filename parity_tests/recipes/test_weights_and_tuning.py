@@ -201,6 +201,8 @@ def test_a_polar_picture_reaches_where_the_unit_answers():
         ({"units": [999]}, "no unit 999"),
         ({"units": 3}, "units of 'mixed3a' is a list of channels, not 3"),
         ({"orientations": 0}, "orientations"),
+        ({"radious": 9}, "The stimulus curve has no parameter 'radious': it has radius, width, ink, background"),
+        ({"stimulus": lambda size, angle: 0, "radius": 9}, "has no parameter 'radius': it has none"),
     ],
 )
 def test_what_cannot_be_tuned(model, options, words):
@@ -256,6 +258,9 @@ def test_a_map_has_a_row_for_each_value(model):
         assert at == found.values[number].max()
     with pytest.raises(ValueError, match="No value of 'radius'"):
         tuning_map(model, "mixed3a", [0], "curve", "radius", [])
+    for wrong in ("radious", "size"):  # the size is the stimulus's, but not its alone: pictures of several do not stack
+        with pytest.raises(ValueError, match=f"The stimulus curve has no parameter '{wrong}': it has radius, width"):
+            tuning_map(model, "mixed3a", [0], "curve", wrong, [6.0])
 
 
 def test_heat_grows_lighter():
