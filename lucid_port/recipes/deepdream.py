@@ -124,8 +124,12 @@ def deepdream(
 
 def _dream(wanted: Any) -> Any:
     """A layer's name alone stands for the mean of its squares."""
-    names_layer = isinstance(wanted, str) and not wanted.rpartition(":")[2].strip().isdigit()
-    return objectives.deepdream(wanted) if names_layer else wanted
+    return objectives.deepdream(wanted) if isinstance(wanted, str) and not _names_unit(wanted) else wanted
+
+
+def _names_unit(text: str) -> bool:
+    layer, colon, channel = text.rpartition(":")
+    return bool(layer and colon) and channel.strip().isdecimal()
 
 
 def _scaled(shape: Sequence[int], factor: float) -> tuple[int, int]:

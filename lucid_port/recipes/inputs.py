@@ -131,7 +131,9 @@ def load_folder(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
+        raise FileNotFoundError(
+            f"{folder} is no folder{' but a file' if folder.exists() else ''}: name one of pictures."
+        )
     found, skipped = [], []
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
         try:

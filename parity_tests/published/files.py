@@ -199,21 +199,25 @@ def _checked(path: Path, known: Known) -> Path:
     return path
 
 
-_UNREACHED: list[str] = []  # said of the first address that could not be reached: nobody waits for every other one
+_UNREACHED: list[str] = []  # why the first address could not be reached: nobody waits for every other one
 
 
 def _fetched(source: Source) -> Path:
     if _UNREACHED:
-        raise NotHere(f"{_name(source)} is not in a folder named in {SEARCH_PATH}, and {_UNREACHED[0]}.")
+        raise NotHere(_missing(source, _UNREACHED[0]))
     expected = None if source.sha256 is None else f"sha256:{source.sha256}"  # a commit's path is one file for ever
     try:
         found = pooch.retrieve(source.url, expected, path=cache_folder() / "published" / "sources")
     except requests.RequestException as error:
-        reason = f"{source.url} could not be had ({type(error).__name__})"
+        reason = type(error).__name__
         if isinstance(error, requests.ConnectionError):
             _UNREACHED.append(reason)
-        raise NotHere(f"{_name(source)} is not in a folder named in {SEARCH_PATH}, and {reason}.") from error
+        raise NotHere(_missing(source, reason)) from error
     return Path(found)
+
+
+def _missing(source: Source, reason: str) -> str:
+    return f"{_name(source)} is not in a folder named in {SEARCH_PATH}, and {source.url} could not be had ({reason})."
 
 
 def _name(source: Source) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 
 from converters import LayerNotFoundError, convert
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
+from lucid_port.recipes import attribution
 from lucid_port.recipes.attribution import (
     channel_attribution,
     class_attribution,
@@ -87,6 +89,30 @@ def test_a_path_sums_up_to_the_whole_difference(smooth):
     with_it, without = (rest_of(smooth, "mixed4d", value)[0] for value in (whole, torch.zeros_like(whole)))
     expected = (with_it[3] - with_it[5]) - (without[3] - without[5])
     np.testing.assert_allclose(found.values.sum(), expected, rtol=5e-3)  # 200 steps: measured 1.2e-3
+
+
+def test_a_stochastic_path_scales_each_channel_by_two_draws(monkeypatch):
+    """The notebook's factors: a point's share of the path times (U + U) / 1.5, anew for each point and channel."""
+    draws = np.random.RandomState(0).uniform(size=(2, 4, 3))
+    monkeypatch.setattr(attribution.RandomSource, "uniform", lambda *_, **__: draws)
+    found = attribution._path(4, True, 0)(torch.zeros(1, 3, 2, 2))
+    expected = np.arange(4)[:, None] / 4 * (draws[0] + draws[1]) / 1.5
+    np.testing.assert_allclose(found.reshape(4, 3), expected, rtol=1e-6)
+
+
+def test_a_blurred_pools_gradient_is_spread_over_neighbours():
+    """By the article's weights: half to those beside, a quarter to the diagonal ones, a quarter stays."""
+    x = torch.rand(1, 1, 9, 9, requires_grad=True)
+    grad = torch.zeros(1, 1, 4, 4)
+    grad[0, 0, 1, 1] = 1.0
+    gradients = {}
+    for rule in (attribution.l2_smoothed_maxpool_grad, attribution._blurred_gradient):
+        with attribution.gradient_override_map({"MaxPool": rule}):
+            value = torch.nn.functional.max_pool2d(x, 3, 2)
+        (gradients[rule],) = torch.autograd.grad(value, x, grad)
+    kernel = np.array([[0.25, 0.5, 0.25], [0.5, 0.25, 0.5], [0.25, 0.5, 0.25]])
+    plain, blurred = (one[0, 0].numpy() for one in gradients.values())
+    np.testing.assert_allclose(blurred, scipy.ndimage.convolve(plain, kernel, mode="constant"), rtol=1e-5, atol=1e-9)
 
 
 def test_a_stochastic_path_has_its_seed(full):

@@ -75,6 +75,7 @@ def mini_atlas(settings: Settings) -> Result:
         **options,
     )
     title = f"{short(layer)}: {len(atlas.activations)} activations of {len(pictures)} pictures"
+    title += f" ({len(skipped)} that cannot be read left out)" if skipped else ""
     panels = [Panel([atlas.canvas], title=title), *_sources(settings, atlas, found, pictures)]
     data = {
         "layer": layer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
@@ -101,7 +102,7 @@ def style(settings: Settings) -> Result:
 def photograph_of_style(settings: Settings) -> Any:
     """The picture whose style is taken: the option `style`, or the model's picture of a texture."""
     own = settings.options.get("style")
-    return photograph(settings, "a texture") if own is None else own
+    return photograph(replace(settings, image=None), "a texture") if own is None else own  # --image is the content
 
 
 @figure(
