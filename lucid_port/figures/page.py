@@ -34,7 +34,10 @@ code { font: 13px/1.5 ui-monospace, monospace; } a { color: inherit; }
 JPEG_FROM = 160 * 160  # pixels from which a picture without transparency is a JPEG
 
 
-def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str) -> str:
+_OWN = "\n<p>This was written of the figure's own picture, in whose place another is here.</p>"
+
+
+def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str, own_picture: bool = False) -> str:
     """The page.
 
     Args:
@@ -42,6 +45,7 @@ def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str)
         result: what is shown.
         facts: what it was made with, by name.
         command: what makes it again.
+        own_picture: whether it starts from a picture of the user's.
     """
     article = ARTICLES[figure.article]
     body = "\n".join(_panel(panel) for panel in result.panels)
@@ -52,7 +56,7 @@ def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str)
 <h1>{html.escape(figure.title)}</h1>
 <p class="source">After {html.escape(figure.figure)} of <a href="{article.url}">{html.escape(article.title)}</a>,
 {html.escape(article.authors)}, Distill {article.year}.</p>
-<p>{html.escape(figure.see)}</p>
+<p>{html.escape(figure.see)}</p>{_OWN if own_picture else ""}
 {body}
 <footer><p><code>{html.escape(command)}</code></p><p>{made}; lucid_port {__version__}.</p></footer>
 </main></body></html>

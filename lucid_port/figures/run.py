@@ -178,7 +178,10 @@ def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose:
         seconds = round(time.monotonic() - started)
         steps = _settings(figure, request, model, verbose).steps
         facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": seconds}
-        picture, html = compose(result.panels), page(figure, result, facts, request.command())
+        picture, html = (
+            compose(result.panels),
+            page(figure, result, facts, request.command(), request.image is not None),
+        )
         text = json.dumps({MARK: FORMAT, **about, "data": _plain(result.data)}, indent=1)
         paths = [folder / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
         save(picture, paths[0], domain=None, metadata=text)

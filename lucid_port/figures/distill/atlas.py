@@ -154,7 +154,9 @@ def adversarial_table(settings: Settings) -> Result:
         own = {name for title in ("the picture", "the patch alone") for name, _ in rows[title]}
         pictures, width = [*table.pictures, table.patch], table.patch.shape[1]
         tables = [bars(row, width, "" if row[0][0] in own else row[0][0]) for row in rows.values()]
-        panels += [Panel(pictures, list(rows), title=pair.replace("+", " and ")), Panel(tables)]
+        thing, patched = pair.split("+")
+        title = f"{thing if settings.image is None else 'your picture'} and {patched}"
+        panels += [Panel(pictures, list(rows), title=title), Panel(tables)]
         data[pair] = {title: [[name, 100 * share] for name, share in row] for title, row in rows.items()}
     return Result(panels, {"percentages": data})
 

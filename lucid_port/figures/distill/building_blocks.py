@@ -116,7 +116,8 @@ def dictionary(settings: Settings) -> Result:
     options=LAYER_AND_CLASSES,
     takes=Takes("a layer, a class and another class", [a_layer, a_class], least=3, most=3),
     see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of a class's parts "
-    "argue for it, and mostly on the thing itself; some of what argues for it only argues against the other.",
+    "argue for it, more often than not on the thing itself; some argue for it by arguing against the other, and then "
+    "on that one.",
     fast_steps=64,
     fast_options={"size": 64, "channels": 4},
     of_picture=True,

@@ -227,7 +227,7 @@ def car(settings: Settings) -> Result:
     panels = [
         Panel(pictures[:count], named, f"Parts: units of {layer}", scale=shown),
         Panel(signed_picture(found), [f"{name} to {whole}" for name in named], "Their weights", scale=scale),
-        Panel(pictures[count : count + 1], [options["whole"]], "The whole", scale=shown),
+        Panel(pictures[count : count + 1], [str(whole)], f"The whole, a unit of {later}", scale=shown),
         Panel(signed_picture(onward), [f"{whole} to {unit}" for unit in following], "Its weights", scale=scale),
         Panel(pictures[count + 1 :], [str(unit) for unit in following], f"Units of {last}", scale=shown),
     ]

@@ -90,9 +90,10 @@ def _numbers(tuned: Tuning) -> dict[str, Any]:
     },
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 72},
-    see="Each unit answers to arcs of one orientation and to no others, and among them they cover the circle "
-    "(those of TinyInceptionV1 leave out arcs whose centre lies to the left). 0 degrees: the arc's centre lies to the "
-    "right; angles grow counter-clockwise.",
+    see="Each unit answers most to arcs of one orientation, and among them they cover the circle, but for a part: at "
+    "125 to 140 degrees InceptionV1_caffe's layer 3b is silent, and TinyInceptionV1's units are where the centre lies "
+    "to the left. Some answer to a second orientation, too, in the layers around it up to half as much. 0 degrees: the "
+    "arc's centre lies to the right; angles grow counter-clockwise.",
 )
 def radial(settings: Settings) -> Result:
     """Polar plots of synthetic arcs, of one layer's curve detectors and of the layers around it."""
@@ -150,7 +151,8 @@ def _peak(tuned: Tuning, number: int) -> str:
     },
     takes=OF_ONE_LAYER,
     fast_options={"orientations": 45, "radii": [6.0, 10.0, 16.0, 24.0, 40.0, 64.0]},
-    see="One bright streak a unit: arcs of one orientation, over a range of radii. From left to right the arc turns "
+    see="One bright streak a unit: arcs of one orientation, over a range of radii. Very small arcs are dots, to which "
+    "a unit may answer in most orientations (InceptionV1_caffe's 330). From left to right the arc turns "
     "through 360 degrees; from top to bottom its radius grows. The article counts in standard deviations over "
     "ImageNet; here each map is scaled to its own largest activation, which the caption states.",
 )
@@ -218,7 +220,9 @@ def synthetic(settings: Settings) -> Result:
     fast_options={"orientations": 48},
     see="Rows are curve detectors and columns the units that feed them, both in order of orientation. Along the "
     "diagonal, where orientations agree, weights excite (red) in the shape of the arc; elsewhere they cancel or "
-    "inhibit (blue). Lines excite where they would touch the curve.",
+    "inhibit (blue). Lines excite where they would touch the curve. Where the earlier layer has no unit of an "
+    "orientation, as InceptionV1_caffe's 3a between 76 and 234 degrees, the diagonal has a gap; in TinyInceptionV1 it "
+    "hardly shows.",
 )
 def weights(settings: Settings) -> Result:
     """Expanded weights as small multiples, ordered by orientation."""

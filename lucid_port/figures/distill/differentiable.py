@@ -95,7 +95,7 @@ def style(settings: Settings) -> Result:
     shown = made["decorrelated"]
     seen = load_image(shown.styles[0], shown.content.shape[:2])
     pictures = [shown.content, seen, *(one.pictures[0] for one in made.values())]
-    captions = ["content", "style", "pixels", "decorrelated Fourier basis"]
+    captions = ["content", "style", "pixels", "decorrelated"]
     return Result([Panel(pictures, captions)], {"distances": {kind: one.losses[0, -1] for kind, one in made.items()}})
 
 

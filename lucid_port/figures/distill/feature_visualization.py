@@ -403,7 +403,7 @@ def robust(settings: Settings) -> Result:
     options=STUDIED,
     takes=CHANNELS,
     see="Penalties on noise (L1 from grey, total variation, and blurring at each step) leave larger shapes, but also "
-    "take away fine detail that belongs to the picture.",
+    "take away fine detail that belongs to the picture. A weak L1 by itself changes little.",
     fast_steps=64,
     fast_options=SMALL,
 )
@@ -434,7 +434,7 @@ def _a_depth(model: Model, name: str) -> str:
     takes=Takes("layers, or 'input'", [_a_depth]),
     see="The length of a class's gradient at each position, from the input to the last layers. Each strided "
     "convolution and each max pool adds a grid to what comes back through it. With a smoother gradient of the max "
-    "pools less of it is left.",
+    "pools less of it is left near the input; in the last layers shown it stays.",
     fast_steps=0,
     of_picture=True,
 )
