@@ -141,7 +141,7 @@ def test_positions_of_a_later_layer(full):
     norm = acts["mixed5a"][0, :, 2, 5].norm()
     (gradient,) = torch.autograd.grad(norm, acts["mixed4d"])
     expected = (gradient * acts["mixed4d"])[0].sum(0).detach().numpy()
-    np.testing.assert_allclose(found.values[2, 5], expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(found.values[2, 5], expected, atol=1e-6 * np.abs(expected).max())  # measured 7e-8
     assert found.normalised.min() == 0
     assert found.normalised.max() == 1
 
@@ -149,8 +149,10 @@ def test_positions_of_a_later_layer(full):
 def test_some_positions_only(full):
     every = spatial_attribution(full, PICTURE, "mixed4d", "mixed5a").values
     some = spatial_attribution(full, PICTURE, "mixed4d", "mixed5a", positions=[(2, 5)]).values
-    np.testing.assert_allclose(some[2, 5], every[2, 5], atol=1e-6)
-    assert np.abs(some).sum() == np.abs(some[2, 5]).sum()
+    np.testing.assert_allclose(some[2, 5], every[2, 5], atol=1e-6)  # measured 0
+    assert some[2, 5].any()
+    some[2, 5] = 0
+    assert not some.any()
 
 
 def test_smoother_pools_spread_the_gradient(full):

@@ -88,7 +88,7 @@ def test_effects_of_groups_of_attributions_are_those_that_were_factored(full, sq
     own, other = (channel_attribution(full, square, "mixed5a", one).field for one in (3, 5))
     assert found.error < 0.05  # measured 0.014
     np.testing.assert_allclose(found.effects[3].sum(), own.clip(0).sum(), rtol=0.01)  # measured 4.5e-3
-    np.testing.assert_allclose(found.effects[5].sum(), other[own > 0].sum(), rtol=1e-6)  # measured 6e-8
+    np.testing.assert_allclose(found.effects[5].sum(), other[own > 0].sum(), rtol=2e-6)  # measured 2e-7
 
 
 @pytest.mark.parametrize(
