@@ -14,7 +14,7 @@ import importlib
 import inspect
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ import torch
 
 from lucid_port.misc import checks
 
-__all__ = ["NotSerialisable", "bind", "find_callables", "from_data", "register", "to_data"]
+__all__ = ["NotSerialisable", "bind", "from_data", "register", "to_data"]
 
 _KINDS = ("objective", "param", "transform")
 _MODULES = (
@@ -192,12 +192,3 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
     except TypeError as error:
         raise ValueError(f"The args of {kind} {name!r} in the recipe do not fit it: {error}.") from None
     return factory(**{key: from_data(item) for key, item in arguments.items()})
-
-
-def find_callables(*values: Any) -> Iterator[str]:
-    """Yield the message of each of `values` that cannot be written as plain data."""
-    for value in values:
-        try:
-            to_data(value)
-        except NotSerialisable as error:
-            yield str(error)

@@ -79,7 +79,6 @@ def _relu6(value: torch.Tensor) -> torch.Tensor:
 _RELU = {F.relu, torch.relu, torch.Tensor.relu}
 _RELU_INPLACE = {torch.relu_, torch.Tensor.relu_, F.relu_}
 _POOL = {F.max_pool2d, torch.max_pool2d}
-_POOL_WITH_INDICES = {F.max_pool2d_with_indices}
 _POOL_ARGUMENTS = inspect.Signature(
     [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
