@@ -24,7 +24,7 @@ def test_a_row_with_sharing_and_one_without(make, network):
 def test_content_style_and_both_results(make, drawing):
     result = make("dp-style-transfer", ["mixed3a"], style=drawing, style_layers=LAYERS, size=32)
     (panel,) = result.panels
-    assert list(panel.captions) == ["content", "style", "pixels", "decorrelated Fourier basis"]
+    assert list(panel.captions) == ["content", "style", "pixels", "decorrelated"]
     assert {picture.shape for picture in panel.pictures} == {(32, 32, 3)}
     assert set(result.data["distances"]) == {"pixel", "decorrelated"}
 

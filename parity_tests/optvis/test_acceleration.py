@@ -184,15 +184,16 @@ def test_without_a_compiler_steps_are_made_eagerly(monkeypatch):
     assert not vis.acceleration.compiles
 
 
-def test_a_missing_compiler_is_found_out(monkeypatch):
+def test_a_missing_compiler_is_found_out():
     from torch._inductor import config, cpp_builder
 
     cpp_builder.cpp_compiler_search.cache_clear()
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
     try:
-        assert "C++ compiler" in acceleration.obstacle(torch.device("cpu"))
+        with config.patch({"cpp.cxx": ("no-such-compiler",)}):  # a monkeypatch would delete what it cannot put back
+            assert "C++ compiler" in acceleration.obstacle(torch.device("cpu"))
     finally:
         cpp_builder.cpp_compiler_search.cache_clear()
+    assert "C++ compiler" not in (acceleration.obstacle(torch.device("cpu")) or "")
 
 
 # Precision ------------------------------------------------------------------------------------
