@@ -36,6 +36,9 @@ def write_chunks(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> Path:
             for chunk in chunks:
                 file.write(chunk)
         os.replace(partial, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # the other name says nothing to anyone
+        raise
     finally:
         partial.unlink(missing_ok=True)
     return path

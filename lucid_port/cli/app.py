@@ -105,6 +105,8 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        text = f"There is not enough memory{f' ({text})' if text else ''}: ask for smaller or fewer pictures."
     # A KeyError's text is its key alone, and some errors have no text at all.
     return text if text and type(error) is not KeyError else f"{type(error).__name__}: {text}"
 

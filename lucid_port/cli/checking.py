@@ -75,7 +75,8 @@ def references_of(
     if graph is None:
         raise ValueError(
             "There is nothing to check against: no references of this network in reference_outputs/, and it comes from "
-            "no TensorFlow graph that could be run."
+            "no TensorFlow graph that could be run. The project's checkout has some, and TinyInceptionV1 comes with "
+            "its own."
         )
     tensorflow = find_tensorflow(python)
     if tensorflow is None:

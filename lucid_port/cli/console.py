@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,3 +125,13 @@ def progress_bar() -> Iterator[Report]:
         late.cancel()
         late.join()
         bar.stop()
+
+
+def check_page_path(path: Path) -> None:
+    """Refuses, before any work is done for it, a path under which no page can be written.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file, as in {path / 'page.html'}.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Device, Json, Seed, print_result
+from lucid_port.cli.console import Device, Json, Seed, check_page_path, print_result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,7 @@ def command(
     from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.optvis.acceleration import find_device
 
+    check_page_path(output)
     place = find_device(device or "cpu")
     log = _Log()
     with one_thread():

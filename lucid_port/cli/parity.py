@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Json, model_names, print_result
+from lucid_port.cli.console import Json, check_page_path, model_names, print_result
 
 # The checkout that holds the tests; an installed package alone has none.
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +47,7 @@ def command(
     from lucid_port.cli.report import Comparison, page, pictures_of
     from lucid_port.modelzoo.nets_factory import graph_file, open_network
 
+    check_page_path(output)
     network = open_network(source)
     references = references_of(network, graph_file(source), python)
     rows = check_model(network, references, gradients=True)

@@ -30,7 +30,7 @@ def command(
     from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.acceleration import find_device
     from lucid_port.optvis.progress import ProgressBar
-    from lucid_port.optvis.recipe_files import compare_pictures, read_recipe, save_picture
+    from lucid_port.optvis.recipe_files import PICTURES, compare_pictures, read_recipe, save_picture
 
     if output is not None:
         check_picture_path(output)
@@ -46,8 +46,9 @@ def command(
     finally:
         bar.close()
         torch.set_num_threads(before)
-    compared = compare_pictures(picture, again) if picture.suffix.lower() == ".png" else None
-    lines = [] if compared is None else [f"{picture}: {compared}"]
+    is_picture = picture.suffix.lower() in PICTURES
+    compared = compare_pictures(picture, again) if is_picture else None
+    lines = [f"{picture}: {compared or 'a recipe alone, with no picture to compare with'}"]
     if output is not None:
         save_picture(again, output, recipe)
         lines.insert(0, f"{output}: {recipe.steps} steps")

@@ -113,9 +113,8 @@ def open_request(request: Request) -> Any:
     from lucid_port.modelzoo.vision_models import MODELS
 
     _check_picture(request)
-    if request.like is None or request.model in MODELS:
-        return open_model(request.model)
-    return MODELS[entry(request.like).name](request.model)
+    like = None if request.like is None else MODELS[entry(request.like).name]
+    return open_model(request.model) if like is None or request.model in MODELS else like(request.model)
 
 
 def _check_picture(request: Request) -> None:

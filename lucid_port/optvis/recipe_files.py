@@ -16,6 +16,7 @@ from converters.atomic import write_bytes
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, normalize_array
 from lucid_port.optvis.recipe import Recipe, is_recipe
+from lucid_port.optvis.streaming import MANIFEST
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,6 +63,8 @@ def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         ValueError: the picture carries nothing, or the file cannot be read.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a picture, or a recipe.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     reader = _READERS.get(path.suffix.lower())
@@ -84,15 +87,15 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     data = read_document(path)
     if not is_recipe(data):
-        raise ValueError(f"{path} holds no recipe of a single picture.")
+        raise ValueError(f"{path} holds no recipe of one picture: 'lucid-port run' takes those of figures and others.")
     return Recipe.from_data(data)
 
 
 def compare_pictures(path: str | os.PathLike[str], picture: Any) -> str:
-    """How a rendered picture compares with a PNG file: in words.
+    """How a rendered picture compares with a file: in words.
 
     Args:
-        path: the file.
+        path: the file. In all but PNG, most values are not those that were rendered.
         picture: [H, W, C] in [0, 1].
     """
     with Image.open(path) as opened:
@@ -104,7 +107,11 @@ def compare_pictures(path: str | os.PathLike[str], picture: Any) -> str:
     if not difference.any():
         return "the same, bit for bit"
     share = (difference > 0).mean()
-    return f"{share:.1%} of the values differ, by up to {difference.max()} of 255 ({difference.mean():.2g} on average)"
+    lossy = "" if Path(path).suffix.lower() == ".png" else f"; some of that is {Path(path).suffix[1:].upper()}'s"
+    return (
+        f"{share:.1%} of the values differ, by up to {difference.max()} of 255 ({difference.mean():.2g} on average)"
+        f"{lossy}"
+    )
 
 
 def _from_json(path: Path) -> Any:
@@ -135,6 +142,8 @@ def _from_picture(path: Path) -> Any:
             pass  # somebody else's comment
     if sidecar(path).is_file():
         return _from_json(sidecar(path))
+    if (path.parent / MANIFEST).is_file():
+        raise ValueError(f"{path} is a sheet of pictures, whose recipes are in {path.parent / MANIFEST}.")
     raise ValueError(
         f"{path} carries no recipe, and there is none beside it ({sidecar(path).name}): it was not made by lucid_port, "
         "or another program has saved it since."

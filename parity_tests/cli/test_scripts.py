@@ -15,8 +15,11 @@ import pytest
 import torch
 import typer.main
 
+from converters.atomic import write_bytes
 from lucid_port.cli import main
 from lucid_port.cli.app import app
+from lucid_port.figures.distill import atlas as distill_atlas
+from lucid_port.modelzoo import nets_factory
 
 GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
@@ -219,3 +222,64 @@ def test_no_color(variable, coloured, capsys, monkeypatch):
         report("reading", 0.5)
         time.sleep(0.3)
     assert bool(COLOUR.search(capsys.readouterr().err)) is coloured
+
+
+# Mistakes that are found before the work -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["demo", "parity"])
+def test_a_folder_is_no_page(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.setattr(nets_factory, "open_model", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr(nets_factory, "open_network", lambda *_, **__: pytest.fail("work was done"))
+    assert main([command, *([MODEL] if command == "parity" else []), "-o", str(tmp_path)]) == 1
+    assert f"{tmp_path} is a folder: name a file" in capsys.readouterr().err
+
+
+def test_what_holds_no_recipe_of_one_picture(tmp_path, capsys):
+    options = ["--steps", "2", "--size", "24"]
+    assert main(["render", MODEL, "mixed3a:0-1", "-o", str(tmp_path / "many"), "--sheet", *options]) == 0
+    assert main(["figure", "fv-channel", "--model", MODEL, "--fast", "--steps", "1", "-o", str(tmp_path)]) == 0
+    capsys.readouterr()
+    for path, words in {
+        tmp_path: "is a folder",
+        tmp_path / "many" / "sheet.png": "is a sheet of pictures, whose recipes are in",
+        tmp_path / "fv-channel.png": "'lucid-port run' takes those of figures",
+    }.items():
+        assert main(["rerender", str(path)]) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_a_jpeg_is_compared_too(tmp_path, capsys):
+    assert main(["render", MODEL, "mixed3a:1", "-o", str(tmp_path / "a.jpg"), "--steps", "2", "--size", "24"]) == 0
+    assert main(["rerender", str(tmp_path / "a.jpg")]) == 0
+    assert "some of that is JPG's" in capsys.readouterr().out
+    assert main(["rerender", str(tmp_path / "a.jpg.json")]) == 0
+    assert "no picture to compare with" in capsys.readouterr().out
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"\[Errno \d+\].*'.*nowhere/a\.bin'"):
+        write_bytes(tmp_path / "nowhere" / "a.bin", b"")
+
+
+def test_too_little_memory_is_one_sentence(capsys, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("Unable to allocate 37 GiB")
+
+    monkeypatch.setattr(nets_factory, "open_model", fail)
+    assert main(["render", MODEL, "mixed3a:1", "-o", "a.png"]) == 1
+    words = "There is not enough memory (Unable to allocate 37 GiB): ask for smaller or fewer pictures"
+    assert words in capsys.readouterr().err
+
+
+def test_groups_without_scikit_learn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
+    assert main(["figure", "bb-neuron-groups", "--model", MODEL, "--fast", "-o", str(tmp_path)]) == 1
+    assert "pip install 'lucid_port[figures]'" in capsys.readouterr().err
+
+
+def test_an_atlas_without_its_library_is_refused_at_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    monkeypatch.setattr(distill_atlas, "_pictures", lambda *_: pytest.fail("work was done"))
+    assert main(["figure", "aa-mini-atlas", "--model", MODEL, "--fast", "-o", str(tmp_path)]) == 1
+    assert "The layout 'tsne' needs scikit-learn" in capsys.readouterr().err

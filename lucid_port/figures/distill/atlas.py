@@ -20,6 +20,7 @@ from lucid_port.recipes.activation_atlas import (
     article_transforms,
     sample_activations,
 )
+from lucid_port.recipes.activation_atlas.layout import check_layout
 from lucid_port.recipes.inputs import load_folder, load_image, model_size
 from lucid_port.recipes.patches import PatchTable, patch_table
 
@@ -54,6 +55,8 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
 def mini_atlas(settings: Settings) -> Result:
     """The icons at their places, how many activations each is of, and what the fullest cells are made of."""
     (layer,) = settings.units
+    layout = settings.options.get("layout", "umap")
+    check_layout(layout)
     pictures, skipped = _pictures(settings)
     per_image = checks.whole(settings.options.get("per_image", 16), "per_image", 1)
     found = sample_activations(settings.model, pictures, layer, per_image, seed=settings.seed)
@@ -62,7 +65,7 @@ def mini_atlas(settings: Settings) -> Result:
         settings.model,
         layer,
         activations=found.activations,
-        layout=settings.options.get("layout", "umap"),
+        layout=layout,
         layout_options=settings.options.get("layout_options", NEIGHBOURS),
         grid_size=settings.options.get("grid", 10),
         threshold=settings.options.get("threshold", 5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,12 +16,8 @@ __all__ = ["LAYOUTS", "bin_laid_out_activations", "lay_out", "normalize_layout"]
 
 def _umap(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
     """UMAP (McInnes, Healy, Melville 2018) with Lucid's options."""
-    try:
-        from umap import UMAP
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "The layout 'umap' needs umap-learn: pip install 'lucid_port[atlas]', or take layout='tsne'."
-        ) from error
+    from umap import UMAP
+
     given = {"n_neighbors": 50, "min_dist": 0.05, "metric": "cosine", **options}
     _check_enough(activations, given["n_neighbors"], "n_neighbors")
     return UMAP(n_components=2, random_state=seed, n_jobs=1, **given).fit_transform(activations)
@@ -28,10 +25,8 @@ def _umap(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
 
 def _tsne(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
     """t-SNE (van der Maaten, Hinton 2008), by the cosine as in Lucid's notebook of class atlases."""
-    try:
-        from sklearn.manifold import TSNE
-    except ModuleNotFoundError as error:
-        raise ImportError("The layout 'tsne' needs scikit-learn: pip install 'lucid_port[atlas]'.") from error
+    from sklearn.manifold import TSNE
+
     given = {"perplexity": 30, "metric": "cosine", **options}
     _check_enough(activations, given["perplexity"], "perplexity")
     return TSNE(n_components=2, random_state=seed, **given).fit_transform(activations)
@@ -39,6 +34,25 @@ def _tsne(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
 
 LAYOUTS: Mapping[str, Callable[..., np.ndarray]] = {"umap": _umap, "tsne": _tsne}
 """What lays vectors out: (activations [N, C], seed, options of its own) -> [N, 2]."""
+
+_NEEDS = {"umap": ("umap", "umap-learn"), "tsne": ("sklearn.manifold", "scikit-learn")}
+
+
+def check_layout(layout: str) -> None:
+    """Refuses, before any work is done for it, a layout that cannot be made here.
+
+    Raises:
+        ValueError: there is no such layout.
+        ImportError: its library is not installed.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout is one of {', '.join(map(repr, LAYOUTS))}, not {checks.shown(layout)}.")
+    module, package = _NEEDS[layout]
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        other = "" if layout == "tsne" else ", or take layout='tsne'"
+        raise ImportError(f"The layout {layout!r} needs {package}: pip install 'lucid_port[atlas]'{other}.") from error
 
 
 def _check_enough(activations: np.ndarray, neighbours: Any, option: str) -> None:
@@ -68,8 +82,7 @@ def lay_out(
         ValueError: there is no such layout, or the activations are too few for it, hold NaN, or are no vectors.
         ImportError: umap-learn, or scikit-learn, is not installed.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout is one of {', '.join(map(repr, LAYOUTS))}, not {checks.shown(layout)}.")
+    check_layout(layout)
     vectors = check_activations(activations)
     return normalize_layout(LAYOUTS[layout](vectors, checks.whole(seed, "seed", 0), **(options or {})))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lucid_port.misc import checks
 from lucid_port.optvis.arguments import Model, TransformsLike
-from lucid_port.recipes.activation_atlas.layout import bin_laid_out_activations, lay_out
+from lucid_port.recipes.activation_atlas.layout import bin_laid_out_activations, check_layout, lay_out
 from lucid_port.recipes.activation_atlas.render import inverse_covariance, render_icons
 from lucid_port.recipes.activation_atlas.samples import check_activations, sample_activations
 
@@ -107,6 +107,7 @@ def activation_atlas(
     """
     if (images is None) == (activations is None):
         raise ValueError("An atlas is made of images or of activations: give one of them.")
+    check_layout(layout)
     skipped: tuple[str, ...] = ()
     if activations is None:
         found = sample_activations(model, images, layer, per_image, seed=seed)
