@@ -127,10 +127,11 @@ def _wants_folder(text: str, output: Path) -> bool:
     Raises:
         ValueError: there are several, and the path is a picture's.
     """
+    from lucid_port.misc.io.serialize_array import PICTURES
     from lucid_port.optvis.units import names_several
 
     several = names_several(text)
-    if several and output.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") and not output.is_dir():
+    if several and output.suffix.lower() in PICTURES and not output.is_dir():
         raise ValueError(f"{text!r} names several units, which do not go into the picture {output}: give a folder.")
     return several or output.is_dir() or not output.suffix
 
@@ -144,13 +145,10 @@ def _refuse_folder_options(**options: Any) -> None:
 
 def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> Result:
     from lucid_port.optvis import param, render
-    from lucid_port.optvis.objectives.units import parse_unit
     from lucid_port.optvis.progress import ProgressBar
+    from lucid_port.recipes.inputs import named_unit
 
-    layer, unit = parse_unit(objective)
-    channels = model.network.layers[layer].channels  # a wrong name or number fails before the work
-    if channels is not None and not 0 <= unit < channels:
-        raise ValueError(f"There is no unit {unit}: layer {layer!r} has channels 0..{channels - 1}.")
+    named_unit(model, objective)  # a wrong name or number fails before the work
     pictures = render.render_vis(
         model,
         objective,

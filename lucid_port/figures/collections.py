@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lucid_port.figures.photographs import shipped
-from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.inputs import load_image, scaled_size
 
 __all__ = ["PATCHED", "Patched", "photographs"]
 
@@ -44,9 +44,7 @@ def _named(name: str) -> np.ndarray:
 
 
 def _no_larger(picture: np.ndarray, most: int) -> np.ndarray:
-    height, width = picture.shape[:2]
-    scale = min(1.0, most / max(height, width))
-    return load_image(picture, (round(scale * height), round(scale * width)))
+    return load_image(picture, scaled_size(picture.shape, min(1.0, most / max(picture.shape[:2]))))
 
 
 Part = tuple[str, int, int, int]

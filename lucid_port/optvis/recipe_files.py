@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from converters.atomic import write_bytes
 from lucid_port.misc.io.saving import save
-from lucid_port.misc.io.serialize_array import METADATA_KEY, normalize_array
+from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array
 from lucid_port.optvis.recipe import Recipe, is_recipe
 from lucid_port.optvis.streaming import MANIFEST
 
@@ -24,8 +24,6 @@ else:
     import tomli as tomllib
 
 __all__ = ["compare_pictures", "read_document", "read_recipe", "save_picture", "sidecar"]
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def sidecar(path: str | os.PathLike[str]) -> Path:

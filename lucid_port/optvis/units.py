@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,26 @@ from lucid_port.optvis import objectives, plain
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.sampling import DEFAULT_SEED
 
-__all__ = ["Channels", "Unit", "find_units", "identity", "name_of", "names_several", "parse_units"]
+__all__ = ["Channels", "Unit", "check_channels", "find_units", "identity", "name_of", "names_several", "parse_units"]
 
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 _SYNTAX = "write 'layer:*', or 'layer:' and numbers, as in 'mixed4a_pre_relu:3,7,20-25'"
+
+
+def check_channels(layer: str, numbers: Iterable[int], count: int | None) -> None:
+    """Refuses channels that a layer has not.
+
+    Args:
+        layer: its name.
+        numbers: the channels, from 0 on.
+        count: how many it has; None where that is not known.
+
+    Raises:
+        ValueError: it has no such channel.
+    """
+    missing = [number for number in numbers if count is not None and number >= count]
+    if count is not None and missing:
+        raise ValueError(f"There is no unit {missing[0]}: layer {layer!r} has channels 0..{count - 1}.")
 
 
 def name_of(objective: Objective) -> str:
@@ -73,9 +89,7 @@ class Channels:
             ValueError: the layer has no such channel.
         """
         ranges = ((0, count - 1),) if self.ranges is None else self.ranges
-        missing = [last for _, last in ranges if last >= count]
-        if missing:
-            raise ValueError(f"There is no unit {missing[0]}: layer {self.layer!r} has channels 0..{count - 1}.")
+        check_channels(self.layer, [last for _, last in ranges], count)
         return list(dict.fromkeys(number for first, last in ranges for number in range(first, last + 1)))
 
 

@@ -25,7 +25,7 @@ from lucid_port.optvis.param.color import color_correlation_normalized
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.unit_batches import each_for_itself
-from lucid_port.recipes.inputs import as_batch, load_image, named_objectives
+from lucid_port.recipes.inputs import as_batch, load_image, named_objectives, scaled_size
 
 __all__ = ["DeepDream", "deepdream", "laplacian_normalize"]
 
@@ -99,7 +99,7 @@ def deepdream(
     picture = load_image(image)
     if size is not None:
         factor = checks.whole(size, "size", 1) / max(picture.shape[:2])
-        picture = load_image(picture, _scaled(picture.shape, factor))
+        picture = load_image(picture, scaled_size(picture.shape, factor))
     steps, levels = checks.whole(steps, "steps", 1), checks.whole(levels, "levels", 0)
     sizes = _octaves(picture.shape, checks.whole(octaves, "octaves", 1), checks.number(octave_scale, "octave_scale", 1))
     gradients = _Gradients(model, asked, checks.whole(tile, "tile", 32), RandomSource(seed))
@@ -132,14 +132,9 @@ def _names_unit(text: str) -> bool:
     return bool(layer and colon) and channel.strip().isdecimal()
 
 
-def _scaled(shape: Sequence[int], factor: float) -> tuple[int, int]:
-    height, width = (max(1, round(side * factor)) for side in shape[:2])
-    return height, width
-
-
 def _octaves(shape: Sequence[int], count: int, scale: float) -> list[tuple[int, int]]:
     """Sizes from the smallest to the picture's own."""
-    sizes = [_scaled(shape, scale**-number) for number in range(count)]
+    sizes = [scaled_size(shape, scale**-number) for number in range(count)]
     return [sizes[0], *(size for size in sizes[1:] if min(size) >= SMALLEST)][::-1]
 
 

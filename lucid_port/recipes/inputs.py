@@ -13,11 +13,11 @@ from PIL import Image
 
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
-from lucid_port.misc.io.serialize_array import to_array
+from lucid_port.misc.io.serialize_array import PICTURES, to_array
 from lucid_port.optvis.arguments import Model, own_device
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.units import parse_unit
-from lucid_port.optvis.units import name_of
+from lucid_port.optvis.units import check_channels, name_of
 
 __all__ = [
     "PICTURES",
@@ -32,10 +32,9 @@ __all__ = [
     "model_size",
     "named_objectives",
     "named_unit",
+    "scaled_size",
     "spatial_activations",
 ]
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 Size = tuple[int, int]
 
@@ -101,6 +100,12 @@ def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
         alpha = pixels[..., -1:]
         pixels = pixels[..., :-1] * alpha + np.float32(background) * (1 - alpha)
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
+
+
+def scaled_size(shape: Sequence[int], factor: float) -> Size:
+    """(height, width) of an array of pictures' shape [H, W, ...] times a factor, one pixel at the least."""
+    height, width = (max(1, round(side * factor)) for side in shape[:2])
+    return height, width
 
 
 def _resized(pixels: np.ndarray, size: Size) -> np.ndarray:
@@ -240,9 +245,7 @@ def check_units(model: Model, layer: str, units: Iterable[Any]) -> list[int]:
     if not numbers:
         raise ValueError(f"No units of {layer!r} are named.")
     known = getattr(model.network, "layers", None)
-    count = None if known is None else known[layer].channels
-    if count is not None and max(numbers) >= count:
-        raise ValueError(f"There is no unit {max(numbers)}: layer {layer!r} has channels 0..{count - 1}.")
+    check_channels(layer, numbers, None if known is None else known[layer].channels)
     return numbers
 
 

@@ -22,7 +22,7 @@ from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.vis import VisT
-from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.inputs import load_image, scaled_size
 from lucid_port.recipes.steps import run
 
 __all__ = ["CONTENT_LAYERS", "PARAMETERIZATIONS", "STYLE_LAYERS", "StyleTransfer", "gram_matrices", "style_transfer"]
@@ -100,7 +100,7 @@ def style_transfer(
     picture = load_image(content)
     if size is not None:
         longest = max(picture.shape[:2])
-        picture = load_image(picture, _scaled(picture, checks.whole(size, "size", 1) / longest))
+        picture = load_image(picture, scaled_size(picture.shape, checks.whole(size, "size", 1) / longest))
     height, width = picture.shape[:2]
     given = style if isinstance(style, (list, tuple)) else [style]
     if not given:
@@ -126,17 +126,12 @@ def _layers(names: Any, what: str) -> list[str]:
     return [checks.text(name, f"Each of {what}", "a layer's name") for name in given]
 
 
-def _scaled(picture: np.ndarray, factor: float) -> tuple[int, int]:
-    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
-    return height, width
-
-
 def _covering(style: np.ndarray, height: int, width: int) -> np.ndarray:
     """The style, enlarged if a side is shorter than the content's."""
     factor = max(height / style.shape[0], width / style.shape[1])
     if factor <= 1:
         return style
-    tall, wide = _scaled(style, factor)
+    tall, wide = scaled_size(style.shape, factor)
     return load_image(style, (max(tall, height), max(wide, width)))
 
 

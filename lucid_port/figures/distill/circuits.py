@@ -21,6 +21,7 @@ from lucid_port.figures.common import (
 )
 from lucid_port.figures.drawing import repeated
 from lucid_port.optvis import objectives
+from lucid_port.optvis.units import check_channels
 from lucid_port.recipes.feature_visualization import diversity, visualize
 from lucid_port.recipes.tuning import heat_picture, tuning, tuning_map
 from lucid_port.recipes.weights import (
@@ -89,15 +90,10 @@ def first_layer(settings: Settings) -> Result:
     kernels = first_layer_kernels(settings.model, layer)
     panels = []
     for name, group in groups.items():
-        _check(group, len(kernels), layer)
+        check_channels(layer, group, len(kernels))
         pictures = [kernels[unit] for unit in group]
         panels.append(Panel(pictures, [str(unit) for unit in group], f"{name} ({len(group)})", columns=10, scale=9))
     return Result(panels, {"layer": layer, "groups": groups, "kernels": kernels})
-
-
-def _check(units: Sequence[int], count: int, layer: str) -> None:
-    if max(units) >= count:
-        raise ValueError(f"There is no unit {max(units)}: layer {layer!r} has channels 0..{count - 1}.")
 
 
 # Layer -> family -> channels.
@@ -395,7 +391,7 @@ def weight_factors(settings: Settings) -> Result:
     for layer, which in chosen.items():
         found = factored_weights(settings.model, layer, settings.options.get("factors", 3), seed=settings.seed)
         units = list(range(min(which, len(found.maps)))) if isinstance(which, int) else which
-        _check(units, len(found.maps), layer)
+        check_channels(layer, units, len(found.maps))
         pictures = [_own_scale(found.pictures[unit]) for unit in units]
         panels.append(Panel(pictures, [str(unit) for unit in units], layer, columns=16, scale=9))
         data[layer] = {"units": units, "maps": found.maps[units], "banding": _banding(found.maps)}

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import check_options, file_name, path_name
 from lucid_port.misc.io.scoping import current_scopes, set_scopes
+from lucid_port.misc.io.serialize_array import PICTURES
 
 __all__ = ["load"]
 
@@ -130,10 +131,7 @@ def _load_json(handle: BinaryIO, encoding: str = "utf-8") -> Any:
 
 
 _LOADERS: dict[str, Callable[..., Any]] = {
-    ".png": _load_image,
-    ".jpg": _load_image,
-    ".jpeg": _load_image,
-    ".webp": _load_image,
+    **dict.fromkeys(PICTURES, _load_image),
     ".npy": np.load,
     ".npz": np.load,
     ".json": _load_json,

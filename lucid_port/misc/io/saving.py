@@ -19,7 +19,7 @@ from converters.atomic import write_bytes
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import check_options, file_name, path_name
 from lucid_port.misc.io.scoping import current_scopes, set_scopes
-from lucid_port.misc.io.serialize_array import Domain, as_picture, serialize_array, to_array
+from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
 
 __all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "save"]
 
@@ -192,10 +192,7 @@ def _save_pickle(thing: Any, fmt: str) -> tuple[bytes, dict]:
 
 
 _SAVERS: dict[str, Saver] = {
-    ".png": _save_image,
-    ".jpg": _save_image,
-    ".jpeg": _save_image,
-    ".webp": _save_image,
+    **dict.fromkeys(PICTURES, _save_image),
     ".npy": _save_npy,
     ".npz": _save_npz,
     ".json": _save_json,

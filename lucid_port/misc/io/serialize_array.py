@@ -11,9 +11,12 @@ from PIL import Image, PngImagePlugin
 
 from lucid_port.misc import checks
 
-__all__ = ["as_picture", "normalize_array", "serialize_array", "to_array"]
+__all__ = ["PICTURES", "as_picture", "normalize_array", "serialize_array", "to_array"]
 
 Domain = tuple[float, float]
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""How names of pictures end."""
 
 METADATA_KEY = "lucid_port"
 """Keyword of the text that a PNG carries. In JPEG it is the comment, in WebP the XMP block."""
