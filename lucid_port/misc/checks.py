@@ -40,7 +40,9 @@ def whole(value: Any, what: str, least: int | None = None) -> int:
     return int(plain)
 
 
-def number(value: Any, what: str, least: float | None = None, above: float | None = None) -> int | float:
+def number(
+    value: Any, what: str, least: float | None = None, above: float | None = None, most: float | None = None
+) -> int | float:
     """A finite number as Python's own.
 
     Args:
@@ -48,17 +50,18 @@ def number(value: Any, what: str, least: float | None = None, above: float | Non
         what: its name in the message.
         least: smallest number that is allowed.
         above: largest number that is too small.
+        most: largest number that is allowed; with `least` only.
 
     Raises:
         TypeError: it is no number.
-        ValueError: it is NaN, infinite or too small.
+        ValueError: it is NaN, infinite, too small or too large.
     """
     wanted = "a finite number"
-    wanted += "" if least is None else f" from {least} on"
+    wanted += "" if least is None else f" from {least} {'on' if most is None else f'to {most}'}"
     wanted += "" if above is None else f" above {above}"
     plain = _scalar(value, what, wanted)
     too_small = (least is not None and plain < least) or (above is not None and plain <= above)
-    if not math.isfinite(plain) or too_small:
+    if not math.isfinite(plain) or too_small or (most is not None and plain > most):
         raise ValueError(f"{what} is {wanted}, not {shown(value)}.")
     return plain
 

@@ -23,7 +23,7 @@ from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.overrides.gradient_override import gradient_override_map
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import l2_smoothed_maxpool_grad
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import as_batch, load_image, model_size
+from lucid_port.recipes.inputs import as_batch, check_positions, load_image, model_size
 
 __all__ = [
     "POOLS",
@@ -379,25 +379,9 @@ def spatial_attribution(
         norms = values[later][0].square().sum(0).clamp(min=1e-30).sqrt()
         rows, columns = norms.shape
         found = np.zeros((rows, columns, *values[layer].shape[2:]), np.float32)
-        for row, column in _positions(positions, rows, columns):
+        for row, column in check_positions(positions, rows, columns):
             (gradient,) = torch.autograd.grad(norms[row, column], values[layer], retain_graph=True, allow_unused=True)
             if gradient is None:
                 raise ValueError(f"Layer {later!r} does not depend on layer {layer!r}: name the earlier one first.")
             found[row, column] = (values[layer] * gradient)[0].sum(0).detach().cpu().numpy()
     return PositionAttribution((layer, later), found)
-
-
-PAIRS = "a list of (row, column) pairs"
-
-
-def _positions(asked: Sequence[Any] | None, rows: int, columns: int) -> list[tuple[int, int]]:
-    if asked is None:
-        return [(row, column) for row in range(rows) for column in range(columns)]
-    pairs = [checks.items(one, "A position", "a pair (row, column)") for one in checks.items(asked, "positions", PAIRS)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"positions is {PAIRS}.")
-    found = [(checks.whole(row, "A row", 0), checks.whole(column, "A column", 0)) for row, column in pairs]
-    for row, column in found:
-        if row >= rows or column >= columns:
-            raise ValueError(f"There is no position ({row}, {column}): the layer has {rows} x {columns}.")
-    return found

@@ -54,7 +54,11 @@ def dot_compare(layer: str, batch: int = 1, cossim_pow: float = 0.0) -> Any:
         layer: the layer.
         batch: the image that is compared with image 0.
         cossim_pow: 0 for the dot product alone; more keeps closer to the reference's direction.
+
+    Raises:
+        TypeError, ValueError: `cossim_pow` is no number from 0 on.
     """
+    checks.number(cossim_pow, "cossim_pow", 0)
 
     def inner(T: Any) -> torch.Tensor:
         reference, own = T(layer)[0], T(layer)[batch]
@@ -90,7 +94,7 @@ def caricature(
         cossim_pow: see `dot_compare`.
         verbose: show progress where standard error is a terminal.
         size: (height, width) of the pictures; the model's own by default.
-        seed: of all random draws.
+        seed: of all random draws; the picture of layer k begins as one alone does with `seed + k`.
 
     Raises:
         TypeError: `layer` is neither a name nor a list of names.

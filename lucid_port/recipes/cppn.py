@@ -259,12 +259,12 @@ def between(first: Networks, second: Networks, t: float) -> Networks:
         t: from 0 to 1.
 
     Raises:
-        ValueError: the networks have different activations or sizes.
+        ValueError: the networks have different activations or sizes, or `t` is no such number.
     """
     shapes = [[w.shape for w in group.weights] for group in (first, second)]
     if first.activation != second.activation or shapes[0] != shapes[1]:
         raise ValueError("Only networks of one activation and size can be mixed.")
-    share = checks.number(t, "t", 0)
+    share = checks.number(t, "t", 0, most=1)
 
     def mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return ((a * (1 - share) + b * share) * (1 + share * (1 - share))).astype(np.float32)

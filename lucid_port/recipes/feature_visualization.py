@@ -77,7 +77,7 @@ def visualize(
         verbose: show progress.
 
     Raises:
-        TypeError, ValueError: as `render_many`.
+        TypeError, ValueError, IndexError: as `render_many`.
         KeyboardInterrupt: it was interrupted.
     """
     asked = [objectives.as_objective(one) for one in checks.items(wanted, "wanted", "a list of objectives")]
@@ -111,7 +111,7 @@ def channel(model: Model, layer: Any, channel_indices: Any, **options: Any) -> F
         lr: learning rate of Adam, 0.05 by default.
         override_gradients: redirect ReLU gradients, in all steps (this recipe of Lucid's never ends the rule).
         size: (height, width); the model's own by default.
-        seed: of all random draws.
+        seed: of all random draws; picture k of a list begins as one alone does with `seed + k`, as in Lucid's batches.
         verbose: show progress.
 
     Raises:

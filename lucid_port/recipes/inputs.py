@@ -26,6 +26,7 @@ __all__ = [
     "before_relu",
     "channels_of",
     "check_middle",
+    "check_positions",
     "check_units",
     "load_folder",
     "load_image",
@@ -36,6 +37,7 @@ __all__ = [
     "spatial_activations",
 ]
 
+PAIRS = "a list of (row, column) pairs"
 Size = tuple[int, int]
 
 
@@ -61,7 +63,7 @@ def load_image(image: Any, size: int | Sequence[int] | None = None, background: 
     """
     is_path = isinstance(image, (str, os.PathLike))
     pixels = _from_file(image) if is_path else _from_array(image)
-    pixels = _without_alpha(pixels, background)
+    pixels = _without_alpha(pixels, checks.number(background, "background", 0, most=1))
     if size is None:
         return pixels
     height, width = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
@@ -290,3 +292,25 @@ def before_relu(model: Model, layer: str) -> str:
     name = f"{layer}_pre_relu"
     known = getattr(model.network, "layers", None)
     return name if known is not None and name in known else layer
+
+
+def check_positions(asked: Sequence[Any] | None, rows: int, columns: int) -> list[tuple[int, int]]:
+    """Positions of a layer, checked to exist.
+
+    Args:
+        asked: (row, column) pairs; None for all.
+        rows, columns: of the layer.
+
+    Raises:
+        TypeError, ValueError: they are none, or outside of the layer.
+    """
+    if asked is None:
+        return [(row, column) for row in range(rows) for column in range(columns)]
+    pairs = [checks.items(one, "A position", "a pair (row, column)") for one in checks.items(asked, "positions", PAIRS)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"positions is {PAIRS}.")
+    found = [(checks.whole(row, "A row"), checks.whole(column, "A column")) for row, column in pairs]
+    for row, column in found:
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise ValueError(f"There is no position ({row}, {column}): the layer has {rows} x {columns}.")
+    return found

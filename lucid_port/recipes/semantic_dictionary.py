@@ -15,7 +15,7 @@ from lucid_port.misc import checks
 from lucid_port.optvis import objectives
 from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.feature_visualization import visualize
-from lucid_port.recipes.inputs import load_image, model_size, spatial_activations
+from lucid_port.recipes.inputs import check_positions, load_image, model_size, spatial_activations
 
 __all__ = ["SemanticDictionary", "channel_icons", "semantic_dictionary"]
 
@@ -91,12 +91,7 @@ def semantic_dictionary(
 def _channels_at(channels: np.ndarray, positions: Any) -> list[int]:
     rows, columns = channels.shape[:2]
     found: dict[int, None] = {}
-    for position in checks.items(positions, "positions", "a list of (row, column) pairs"):
-        if np.shape(position) != (2,):
-            raise TypeError(f"positions is a list of (row, column) pairs, not of {checks.shown(position)}.")
-        row, column = position
-        if not (0 <= row < rows and 0 <= column < columns):
-            raise ValueError(f"There is no position ({row}, {column}): the layer has {rows} x {columns}.")
+    for row, column in check_positions(positions, rows, columns):
         found.update(dict.fromkeys(int(channel) for channel in channels[row, column]))
     return list(found)
 

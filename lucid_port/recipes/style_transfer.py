@@ -84,7 +84,7 @@ def style_transfer(
         lr: learning rate of Adam.
         size: pixels of the content's longer side, aspect ratio kept; its own by default.
         steps: number of updates.
-        seed: of all random draws.
+        seed: of all random draws; the picture of style k begins as one alone does with `seed + k`.
         verbose: show progress.
 
     Raises:
@@ -136,7 +136,16 @@ def _covering(style: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def gram_matrices(activation: torch.Tensor) -> torch.Tensor:
-    """How channels go together in each image: [N, C, C] of [N, C, H, W], averaged over positions."""
+    """How channels go together in each image: [N, C, C] of [N, C, H, W], averaged over positions.
+
+    Raises:
+        ValueError: it has no positions.
+    """
+    if activation.dim() != 4:
+        raise ValueError(
+            f"A style is read from layers with positions, not from one of shape {list(activation.shape)}: name a "
+            "convolutional layer."
+        )
     flat = activation.flatten(2)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 

@@ -182,6 +182,7 @@ def tuning(
     wanted = check_units(model, layer, units)
     angles = np.arange(checks.whole(orientations, "orientations", 1)) * 360.0 / orientations
     pictures = np.stack([draw(checks.whole(size, "size", 1), float(angle), **shape) for angle in angles])
+    checks.finite_values(pictures, "What the stimulus draws")
     values = middle_activations(model, layer, pictures, batch_size)[:, wanted].T
     shown = pictures[:: max(1, len(pictures) // 8)]
     return Tuning(layer, tuple(wanted), angles, values, shown)
@@ -190,7 +191,7 @@ def tuning(
 def _stimulus(stimulus: Any) -> Callable[..., np.ndarray]:
     if callable(stimulus):
         return stimulus
-    if stimulus not in STIMULI:
+    if not isinstance(stimulus, str) or stimulus not in STIMULI:
         raise ValueError(f"stimulus is one of {', '.join(map(repr, STIMULI))} or a function, not {stimulus!r}.")
     return STIMULI[stimulus]
 

@@ -40,7 +40,7 @@ def test_positions_that_do_not_exist(model, picture, positions):
 
 
 def test_one_position_is_no_list_of_them(model, picture):
-    with pytest.raises(TypeError, match="pairs, not of 0"):
+    with pytest.raises(TypeError, match=r"A position is a pair \(row, column\), not 0"):
         semantic_dictionary(model, picture, "mixed4a", positions=(0, 1), **QUICK)
 
 

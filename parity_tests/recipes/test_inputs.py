@@ -8,7 +8,14 @@ from PIL import Image
 
 from converters import LayerNotFoundError
 from lucid_port.recipes.image_activations import image_activations
-from lucid_port.recipes.inputs import activations_of, check_units, load_folder, load_image, spatial_activations
+from lucid_port.recipes.inputs import (
+    activations_of,
+    check_positions,
+    check_units,
+    load_folder,
+    load_image,
+    spatial_activations,
+)
 
 RGB = np.random.RandomState(0).randint(0, 256, (9, 13, 3), np.uint8)
 
@@ -121,3 +128,18 @@ def test_layers_that_do_not_exist_or_have_no_positions(model):
 def test_units_that_do_not_exist(model, units, words):
     with pytest.raises(ValueError, match=words):
         check_units(model, "mixed3a", units)
+
+
+@pytest.mark.parametrize("positions", [[(0.5, 1)], [("a", "b")], [(0, 14)], [(1, 2, 3)], 3])
+def test_positions_that_are_none(positions):
+    with pytest.raises((TypeError, ValueError), match=r"position|row|column|pair"):
+        check_positions(positions, 14, 14)
+
+
+def test_all_positions():
+    assert check_positions(None, 2, 3) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
+def test_a_background_outside_of_the_range():
+    with pytest.raises(ValueError, match="background is a finite number from 0 to 1, not 7"):
+        load_image(np.zeros((2, 2, 4), np.float32), background=7)
