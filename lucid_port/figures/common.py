@@ -21,6 +21,7 @@ __all__ = [
     "INCEPTION",
     "OF_ONE_LAYER",
     "ONE_LAYER",
+    "SEEDED",
     "SHOWN",
     "TILE",
     "TINY",
@@ -40,8 +41,10 @@ __all__ = [
     "tile",
 ]
 
-INCEPTION = ("InceptionV1", "InceptionV1_seeded")
-"""Models with the same names of layers and numbers of units; one of other units goes into each figure's options."""
+SEEDED = "InceptionV1_seeded"
+INCEPTION = ("InceptionV1", SEEDED)
+"""Models with the same names of layers and numbers of units, the second without labels; what another is asked for goes
+into each figure's options."""
 
 CAFFE, TINY = "InceptionV1_caffe", "TinyInceptionV1"
 """InceptionV1 as trained with Caffe, with other units; and the network that comes with this package: InceptionV1's
@@ -52,7 +55,11 @@ SHOWN = 224  # pixels that a long caption needs
 
 
 def for_models(
-    lucid: Iterable[str], caffe: Iterable[str], tiny: Iterable[str] = (), **more: Any
+    lucid: Iterable[str],
+    caffe: Iterable[str],
+    tiny: Iterable[str] = (),
+    seeded: Iterable[str] | None = None,
+    **more: Any,
 ) -> dict[str, dict[str, Any]]:
     """What each model that a figure knows is asked for.
 
@@ -60,9 +67,11 @@ def for_models(
         lucid: units of InceptionV1, by Lucid's names.
         caffe: of `CAFFE`.
         tiny: of `TINY`; none where it cannot make the figure's point.
+        seeded: of `SEEDED`, where those of InceptionV1 name classes by their labels.
         **more: other options, the same for all.
     """
     units = {**dict.fromkeys(INCEPTION, lucid), CAFFE: caffe, TINY: tiny}
+    units |= {} if seeded is None else {SEEDED: seeded}
     return {model: {"units": list(names), **more} for model, names in units.items() if names}
 
 

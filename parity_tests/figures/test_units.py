@@ -8,7 +8,7 @@ from converters.errors import LayerNotFoundError
 from converters.writer import write_graph_def
 from lucid_port.figures.base import Settings, Takes, catalogue, find_figure
 from lucid_port.figures.collections import PATCHED
-from lucid_port.figures.common import INCEPTION, TINY
+from lucid_port.figures.common import SEEDED, TINY, a_class
 from lucid_port.modelzoo.nets_factory import open_model
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
@@ -31,11 +31,11 @@ def tiny():
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory):
-    """InceptionV1's layers and labels, without its weights: what exists there exists in the trained network."""
+def opened(tmp_path_factory, tiny):
+    """By its name, each model that comes with the package; and InceptionV1's layers and labels, without its weights."""
     path = tmp_path_factory.mktemp("network") / "InceptionV1.pb"
     write_graph_def(seeded_inceptionv1(), path)
-    return MODELS["InceptionV1"](str(path))
+    return {TINY: tiny, SEEDED: open_model(SEEDED), "InceptionV1": MODELS["InceptionV1"](str(path))}
 
 
 @pytest.fixture
@@ -117,9 +117,15 @@ def test_pairs(tiny, units, words):
 
 
 @pytest.mark.parametrize("name", catalogue())
-def test_figures_take_the_units_that_they_name(name, tiny, seeded):
+def test_figures_take_the_units_that_they_name(name, opened):
     figure = find_figure(name)
-    named = {model: options["units"] for model, options in figure.options.items() if "units" in options}
-    for models, opened in (((TINY,), tiny), (INCEPTION, seeded)):
-        for model in set(models) & set(named):
-            figure.takes.check(opened, named[model])
+    for model, options in figure.options.items():
+        if model in opened and "units" in options:
+            figure.takes.check(opened[model], options["units"])
+
+
+@pytest.mark.parametrize("name", ["fv-objectives", "bb-channel-attribution", "bb-neuron-groups"])
+def test_a_network_without_labels_is_asked_for_the_same_classes_by_number(name, opened):
+    figure = find_figure(name)
+    by_label, by_number = (figure.options[model]["units"][1:] for model in ("InceptionV1", SEEDED))
+    assert [a_class(opened["InceptionV1"], one) for one in by_label] == [int(one) for one in by_number]

@@ -41,9 +41,12 @@ from lucid_port.recipes.semantic_dictionary import channel_icons, semantic_dicti
 # Of the photograph that comes with scikit-image. The article's picture of a dog and a cat has "Labrador retriever"
 # against "tiger cat": give it with --image, and these with --units.
 CLASSES = ("Egyptian cat", "espresso")
+NUMBERS = ("8", "947")  # the same classes, for a network without labels
 DRAWN = ("heart", "bricks")  # what the picture for the network of drawings shows
 LAYER = for_models(["mixed4d"], ["inception_4d_output"], ["mixed4a"])
-LAYER_AND_CLASSES = for_models(["mixed4d", *CLASSES], ["inception_4d_output", *CLASSES], ["mixed4a", *DRAWN])
+LAYER_AND_CLASSES = for_models(
+    ["mixed4d", *CLASSES], ["inception_4d_output", *CLASSES], ["mixed4a", *DRAWN], ["mixed4d", *NUMBERS]
+)
 POOL_TITLES = {
     "native": "The gradient itself",
     "smooth": "Max pools with a smoother gradient",

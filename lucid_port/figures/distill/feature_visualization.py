@@ -95,7 +95,10 @@ def channel(settings: Settings) -> Result:
     of="the optimization objectives",
     steps=ARTICLE_STEPS,
     options=for_models(
-        [*lucid_units("4a:476"), "tiger cat"], [*caffe_units("4a:194"), "tiger cat"], [*lucid_units("4a:95"), "spiral"]
+        [*lucid_units("4a:476"), "tiger cat"],
+        [*caffe_units("4a:194"), "tiger cat"],
+        [*lucid_units("4a:95"), "spiral"],
+        [*lucid_units("4a:476"), "55"],  # the same class, for a network without labels
     ),
     takes=Takes("a unit, layer:channel, and a class", [named_unit, a_class], least=2, most=2),
     see="The neuron stands once, in the middle; its channel everywhere; the whole layer, squared, is a mixture of all "
