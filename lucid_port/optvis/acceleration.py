@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import torch
 
@@ -19,7 +20,7 @@ from lucid_port.misc import checks
 from lucid_port.optvis.overrides import redirection
 from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS, REDIRECTED_UPDATES
 
-__all__ = ["PRECISIONS", "Acceleration", "find_device", "tf32"]
+__all__ = ["PRECISIONS", "Acceleration", "find_device", "strictly", "tf32"]
 
 PRECISIONS = ("float32", "tf32", "bf16")
 """What `precision` may be: strict; TF32 in convolutions and matrix products of a GPU; bfloat16 in the network."""
@@ -27,6 +28,8 @@ PRECISIONS = ("float32", "tf32", "bf16")
 MOST_SIZES = 16
 """Image sizes that one render compiles for; `standard_transforms` give 11."""
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Values = Mapping[str, torch.Tensor]
 Selected = Mapping[str, Sequence[int]] | None  # channels that are wanted of some layers
 Compiled = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
@@ -90,6 +93,17 @@ def tf32(allowed: bool) -> Iterator[None]:
             convolutions.allow_tf32 = of_convolutions
         for owner, precision in precisions:
             owner.fp32_precision = precision
+
+
+def strictly(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator for what computes with a network outside of a render: without TF32, as renders do by default."""
+
+    @functools.wraps(function)
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        with tf32(False):
+            return function(*args, **kwargs)
+
+    return within
 
 
 def _read(setting: Callable[[], Any]) -> Any:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
+from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.overrides.gradient_override import gradient_override_map
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import l2_smoothed_maxpool_grad
@@ -144,6 +145,7 @@ class ChannelAttribution:
         return np.argsort(-self.values, kind="stable")
 
 
+@strictly
 def channel_attribution(
     model: Model,
     image: Any,
@@ -189,6 +191,7 @@ def channel_attribution(
     return ChannelAttribution(layer, field.reshape(-1, field.shape[-1]).sum(0), field, _nhwc(activation))
 
 
+@strictly
 def class_attribution(
     model: Model, image: Any, layer: str, toward: Any, against: Any = None, **options: Any
 ) -> np.ndarray:
@@ -203,6 +206,7 @@ def class_attribution(
     return field.sum(-1)
 
 
+@strictly
 def input_attribution(
     model: Model, image: Any, toward: Any, against: Any = None, *, logits: str | None = None, pools: str = "native"
 ) -> np.ndarray:
@@ -215,6 +219,7 @@ def input_attribution(
     return _nhwc(pixels * gradient)
 
 
+@strictly
 def gradient_magnitudes(
     model: Model,
     image: Any,
@@ -351,6 +356,7 @@ class PositionAttribution:
         return positive / max(float(positive.max()), 1e-12)
 
 
+@strictly
 def spatial_attribution(
     model: Model, image: Any, layer: str, later: str, *, pools: str = "native", positions: Sequence[Any] | None = None
 ) -> PositionAttribution:

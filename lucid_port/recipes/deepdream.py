@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis import objectives
+from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.color import color_correlation_normalized
@@ -55,6 +56,7 @@ class DeepDream:
     values: np.ndarray
 
 
+@strictly
 def deepdream(
     model: Model,
     image: Any,

@@ -14,6 +14,7 @@ from PIL import Image
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
+from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model, own_device
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.units import parse_unit
@@ -169,6 +170,7 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(own_device(model))
 
 
+@strictly
 def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
     """Layers' values for one picture.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
+from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.attribution import logits_layer
 from lucid_port.recipes.inputs import activations_of, load_image, model_size
@@ -68,6 +69,7 @@ def with_patch(picture: Any, patch: Any, ratio: float, place: Sequence[float] = 
     return result
 
 
+@strictly
 def class_probabilities(model: Model, picture: Any, logits: str | None = None) -> np.ndarray:
     """Probabilities of all classes, [classes], of a picture in the model's own size.
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model
 from lucid_port.recipes.inputs import as_batch, check_middle, check_units
 
@@ -210,6 +211,7 @@ def _check_parameters(draw: Callable[..., np.ndarray], names: Iterable[str]) -> 
         raise ValueError(f"The stimulus {what} has no parameter {unknown[0]!r}: it has {', '.join(known) or 'none'}.")
 
 
+@strictly
 def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Activations in the middle of a layer, [N, C], for pictures [N, H, W, 3].
 

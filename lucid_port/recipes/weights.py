@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from converters.layers import LocalResponseNorm, MaxPool2d
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
+from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model, own_device
 from lucid_port.recipes.inputs import check_middle, check_units, model_size
 
@@ -172,6 +173,7 @@ class ExpandedWeights:
     values: np.ndarray
 
 
+@strictly
 def expanded_weights(
     model: Model,
     layer: str,

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from converters import LayerNotFoundError
+from lucid_port.modelzoo.vision_models import TinyInceptionV1
+from lucid_port.recipes.attribution import (
+    channel_attribution,
+    class_attribution,
+    gradient_magnitudes,
+    input_attribution,
+    spatial_attribution,
+)
+from lucid_port.recipes.deepdream import deepdream
 from lucid_port.recipes.image_activations import image_activations
 from lucid_port.recipes.inputs import (
     activations_of,
@@ -16,6 +26,9 @@ from lucid_port.recipes.inputs import (
     load_image,
     spatial_activations,
 )
+from lucid_port.recipes.patches import patch_table
+from lucid_port.recipes.tuning import middle_activations
+from lucid_port.recipes.weights import expanded_weights
 
 RGB = np.random.RandomState(0).randint(0, 256, (9, 13, 3), np.uint8)
 
@@ -143,3 +156,35 @@ def test_all_positions():
 def test_a_background_outside_of_the_range():
     with pytest.raises(ValueError, match="background is a finite number from 0 to 1, not 7"):
         load_image(np.zeros((2, 2, 4), np.float32), background=7)
+
+
+STRICT = {
+    "activations_of": lambda model, image: activations_of(model, image, ["mixed3a"]),
+    "middle_activations": lambda model, image: middle_activations(model, "mixed3a", image[None]),
+    "deepdream": lambda model, image: deepdream(model, image, "mixed3a", octaves=1, steps=1),
+    "channel_attribution": lambda model, image: channel_attribution(model, image, "mixed3a", 1, 2),
+    "path attribution": lambda model, image: channel_attribution(model, image, "mixed3a", 1, path_steps=2),
+    "class_attribution": lambda model, image: class_attribution(model, image, "mixed3a", 1),
+    "spatial_attribution": lambda model, image: spatial_attribution(
+        model, image, "mixed3a", "mixed3b", positions=[(0, 0)]
+    ),
+    "gradient_magnitudes": lambda model, image: gradient_magnitudes(model, image, ["mixed3a"], 1),
+    "input_attribution": lambda model, image: input_attribution(model, image, 1),
+    "expanded_weights": lambda model, image: expanded_weights(model, "mixed3a", "mixed3b", [1]),
+    "patch_table": lambda model, image: patch_table(model, image, image[:4, :4]),
+}
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_what_is_computed_outside_of_renders_is_strict_float32(name, monkeypatch):
+    """A GPU's convolutions round to 11 bits unless they are told not to."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    model, seen = TinyInceptionV1(), []
+    original = model.activations
+    monkeypatch.setattr(
+        model, "activations", lambda *a, **k: seen.append(torch.backends.cudnn.allow_tf32) or original(*a, **k)
+    )
+    STRICT[name](model, np.random.RandomState(0).uniform(size=(96, 96, 3)).astype(np.float32))
+    assert seen
+    assert not any(seen)
+    assert torch.backends.cudnn.allow_tf32
