@@ -94,12 +94,15 @@ def changed_in_place(node: fx.Node, root: nn.Module) -> tuple[fx.Node, ...]:
     return tuple(value for value in (written, first if changes else None) if isinstance(value, fx.Node))
 
 
-def may_share(node: fx.Node, root: nn.Module) -> bool:
-    """Whether a node's value may lie in the memory of what it reads: a view, or the very tensor."""
-    if is_opaque(node, root) or _works_in_place(node, root):
-        return True
+def shared_with(node: fx.Node, root: nn.Module) -> Sequence[fx.Node]:
+    """The values, among those that a node reads, in whose memory its own may lie: as a view, or the very tensor."""
+    if is_opaque(node, root):
+        return node.all_input_nodes
     module = called_module(node, root)
-    return isinstance(module, _SHARING_MODULES) if module is not None else call_name(node) in _SHARING_CALLS
+    if _works_in_place(node, root):
+        return changed_in_place(node, root) or node.all_input_nodes
+    shares = isinstance(module, _SHARING_MODULES) if module is not None else call_name(node) in _SHARING_CALLS
+    return node.all_input_nodes if shares else ()
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,16 @@ class Changes:
     Attributes:
         before: node -> the nodes before it that changed what it reads.
         seen: those that change a value which somebody reads as it is afterwards, not through the node's own value.
+        memory: node -> the nodes that made what its value may lie in.
+        written: node -> the nodes that made what it overwrites.
+        exposed: node -> the nodes that made what it may overwrite: besides `written`, all that unknown code reads.
     """
 
     before: Mapping[fx.Node, set[fx.Node]]
     seen: set[fx.Node]
+    memory: Mapping[fx.Node, frozenset[fx.Node]]
+    written: Mapping[fx.Node, frozenset[fx.Node]]
+    exposed: Mapping[fx.Node, frozenset[fx.Node]]
 
 
 def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
@@ -123,7 +132,9 @@ def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
         root: the module whose parts they call.
     """
     position: dict[fx.Node, int] = {}
-    memory: dict[fx.Node, frozenset[fx.Node]] = {}  # the nodes that made what a node's value may lie in
+    memory: dict[fx.Node, frozenset[fx.Node]] = {}
+    written: dict[fx.Node, frozenset[fx.Node]] = {}
+    exposed: dict[fx.Node, frozenset[fx.Node]] = {}
     writers: defaultdict[fx.Node, set[fx.Node]] = defaultdict(set)
     before: dict[fx.Node, set[fx.Node]] = {}
     seen: set[fx.Node] = set()
@@ -133,12 +144,12 @@ def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
             changes = set().union(*(writers[place] for place in memory[source]))
             before[node] |= changes
             seen |= {change for change in changes if position[source] < position[change]}
-        read = frozenset[fx.Node]().union(*(memory[source] for source in node.all_input_nodes))
-        memory[node] = read | {node} if may_share(node, root) else frozenset({node})
-        for value in changed_in_place(node, root):
-            for place in memory[value]:
-                writers[place].add(node)
-    return Changes(before, seen)
+        memory[node] = _joined(memory, shared_with(node, root)) | {node}
+        written[node] = _joined(memory, changed_in_place(node, root))
+        exposed[node] = _joined(memory, node.all_input_nodes) if is_opaque(node, root) else written[node]
+        for place in written[node]:
+            writers[place].add(node)
+    return Changes(before, seen, memory, written, exposed)
 
 
 def no_tensors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
@@ -245,6 +256,10 @@ _CHANNEL_RULES: Mapping[str, Rule] = {
 
 
 # Helpers --------------------------------------------------------------------------------------
+
+
+def _joined(memory: Mapping[fx.Node, frozenset[fx.Node]], nodes: Iterable[fx.Node]) -> frozenset[fx.Node]:
+    return frozenset[fx.Node]().union(*(memory[node] for node in nodes))
 
 
 def _works_in_place(node: fx.Node, root: nn.Module) -> bool:

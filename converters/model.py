@@ -23,6 +23,7 @@ from converters.fusion import (
     biased_convolutions,
     other_functions,
 )
+from converters.given import giving
 from converters.graph import NHWC, Output
 from converters.inputs import check_images
 from converters.layers import LocalResponseNorm
@@ -81,6 +82,22 @@ class Layers(Mapping[str, LayerInfo]):
 
     def __repr__(self) -> str:
         return f"Layers({list(self)})"
+
+
+def module_of(root: nn.Module, info: LayerInfo) -> nn.Module:
+    """The module that computes a layer.
+
+    Args:
+        root: what `info.module` is a path in.
+        info: the layer.
+
+    Raises:
+        ValueError: no module does.
+    """
+    if not info.module:
+        kind = "the network's input" if info.op == "Placeholder" else f"a function ({info.op})"
+        raise ValueError(f"Layer {info.name!r} is {kind}, not a module: name a layer that a module computes.")
+    return root.get_submodule(info.module)
 
 
 def _info(step: Step, index: int = 0) -> LayerInfo:
@@ -149,6 +166,7 @@ class ConvertedModel(nn.Module):
         names: Sequence[str],
         instead: Mapping[str, Function] | None = None,
         channels: Mapping[str, Sequence[int]] | None = None,
+        given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Some layers' values; nothing is computed that they do not need.
 
@@ -158,6 +176,7 @@ class ConvertedModel(nn.Module):
             instead: functions in the place of every "Relu" or "Relu6", for their gradient's sake.
             channels: of some of the names, the channels that are wanted: the others are not computed where they need
                 not be, and are not returned.
+            given: name of a layer -> the value that those behind it read instead of its own.
 
         Returns:
             name -> its value: images are (N, C, H, W), all else is as in TensorFlow, such as (rows, features) behind a
@@ -167,9 +186,13 @@ class ConvertedModel(nn.Module):
         Raises:
             LayerNotFoundError: a name is no layer's; the error offers the nearest ones.
             InputSizeError: a layer cannot be computed at this input size.
-            ValueError: `x` is not a batch of images with the input's number of channels.
+            ValueError: `x` is not a batch of images with the input's number of channels, or a layer of `given` is the
+                input or gives several values.
         """
         names = [names] if isinstance(names, str) else list(names)
+        if given:
+            with giving({self.layer_module(name): (name, value) for name, value in given.items()}):
+                return self.activations(x, names, instead, channels)
         check_images(x, self.program.input_channels)
         functions = tuple((instead or {}).items())
         selected = tuple((self.layers[name].name, tuple(wanted)) for name, wanted in (channels or {}).items())
@@ -187,6 +210,15 @@ class ConvertedModel(nn.Module):
             if self.layers[name].name not in (alone or ()):
                 found[name] = take(found[name], tuple(wanted))
         return found
+
+    def layer_module(self, name: str) -> nn.Module:
+        """The module that computes a layer.
+
+        Raises:
+            LayerNotFoundError: there is no such layer.
+            ValueError: the layer is the input.
+        """
+        return module_of(self, self.layers[name])
 
     def subgraph(self, names: Sequence[str]) -> fx.GraphModule:
         """The part of the graph that computes some layers, as a module that returns a tuple of them.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from converters import freeze, storage
 from converters.conversion import convert
@@ -31,6 +31,10 @@ class Network(Protocol):
 
     def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Some layers' values, NCHW, by name."""
+        ...
+
+    def layer_module(self, name: str) -> nn.Module:
+        """The module that computes a layer."""
         ...
 
 

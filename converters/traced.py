@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,12 +12,12 @@ from torch import Tensor, fx, nn
 
 from converters.effects import call_name, called_module, channels, find_changes, is_opaque, relu_kind
 from converters.fusion import Function, Functions, are_watched
-from converters.model import LayerInfo, Layers
+from converters.model import LayerInfo, Layers, module_of
 from converters.program import Metadata
 
 CANNOT_REPLACE = "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
 
-Forward = Callable[[nn.Module, Tensor], tuple[Any, ...]]
+Forward = Callable[..., tuple[Any, ...]]
 
 
 class LayerGraph:
@@ -44,7 +44,7 @@ class LayerGraph:
         self._changes = find_changes(graph.nodes, root)
         self._is_opaque = any(is_opaque(node, root) for node in graph.nodes)
         self._relus = {node: kind for node in graph.nodes if (kind := relu_kind(node, root)) is not None}
-        self._forwards: dict[tuple[tuple[str, ...], Functions], Forward] = {}
+        self._forwards: dict[tuple[tuple[str, ...], Functions, tuple[str, ...]], Forward] = {}
 
     def relus(self, root: nn.Module) -> list[nn.Module] | None:
         """The ReLUs that are modules; None where there may be others inside of something that the graph calls."""
@@ -53,7 +53,14 @@ class LayerGraph:
         modules = (called_module(node, root) for node in self._relus)
         return [module for module in modules if module is not None]
 
-    def run(self, root: nn.Module, x: Tensor, nodes: Sequence[str], functions: Functions = ()) -> tuple[Any, ...]:
+    def run(
+        self,
+        root: nn.Module,
+        x: Tensor,
+        nodes: Sequence[str],
+        functions: Functions = (),
+        given: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Any, ...]:
         """The values that some nodes gave, whatever was changed in place behind them.
 
         Args:
@@ -61,49 +68,93 @@ class LayerGraph:
             x: the image.
             nodes: names of nodes.
             functions: functions in the place of every "Relu" or "Relu6".
+            given: name of a node -> what it gives instead of its own value.
         """
-        key = tuple(nodes), functions
+        values = given or {}
+        key = tuple(nodes), functions, tuple(values)
         forward = self._forwards.get(key)
         if forward is None:
-            piece = self.cut(root, nodes, functions)
+            piece = self.cut(root, nodes, functions, tuple(values))
             # The module is only needed for the function that it writes.
             forward = self._forwards[key] = type(fx.GraphModule(root, piece, "LayersOf")).forward
-        return forward(root, x)
+        return forward(root, x, **{_given_name(number): value for number, value in enumerate(values.values())})
 
-    def cut(self, root: nn.Module, names: Sequence[str], functions: Functions = ()) -> fx.Graph:
+    def outputs(self) -> list[str]:
+        """The nodes whose values are the graph's own output."""
+        last = next(node for node in reversed(self.graph.nodes) if node.op == "output")
+        return [node.name for node in last.all_input_nodes]
+
+    def cut(
+        self, root: nn.Module, names: Sequence[str], functions: Functions = (), given: Sequence[str] = ()
+    ) -> fx.Graph:
         """The part of the graph that some nodes need, which returns a tuple of their values.
 
-        Every value but one that nothing follows is copied when it was computed: what follows may work on it in place.
+        Where something behind a node may work on its value in place, that reads a copy: what is handed out stays as it
+        was, and all that depends on the node is computed from it, gradients among them.
+
+        Raises:
+            ValueError: a node of `given` shares its memory with others, of which the graph reads it, too.
         """
+        inputs = {self._nodes[name]: _given_name(number) for number, name in enumerate(given)}
         wanted = {self._nodes[name] for name in names}
         image = next(node for node in self.graph.nodes if node.op == "placeholder")
-        order = [node for node in self.graph.nodes if node in self._needed(wanted) or node is image]
+        needed = self._needed(wanted, inputs)
+        order = [node for node in self.graph.nodes if node in needed or node in inputs or node is image]
         other = dict(functions)
+        elsewhere = {node for node in order if self._relus.get(node) in other and node not in self._changes.seen}
         piece = fx.Graph()
         values: dict[fx.Node, fx.Node] = {}
         kept: dict[fx.Node, fx.Node] = {}
-        for node in order:
+        for position, node in enumerate(order):
             function = other.get(self._relus.get(node, ""))
-            if function is None:
+            if node is image or (function is None and node not in inputs):
                 values[node] = piece.node_copy(node, values.__getitem__)
-            else:
+            if node in inputs:
+                values[node] = piece.placeholder(inputs[node], default_value=None)
+            elif function is not None:
                 source = node.args[0] if node.args else node.kwargs["input"]
-                call = _in_place(function) if node in self._changes.seen else _alone(function)
+                call = _alone(function) if node in elsewhere else _in_place(function)
                 values[node] = piece.call_function(call, (values[source],))
-            if node in wanted:
-                is_last = node is order[-1]
-                kept[node] = values[node] if is_last else piece.call_function(_copied, (values[node],))
+            if node in wanted or node in inputs:
+                later = order[position + 1 :]
+                writers = [one for one in later if one not in elsewhere]
+                kept[node], values[node] = self._handed_out(piece, values[node], node, later, writers, node in inputs)
         piece.output(tuple(kept[self._nodes[name]] for name in names))
         return piece
 
-    def _needed(self, wanted: Iterable[fx.Node]) -> set[fx.Node]:
+    def _handed_out(
+        self,
+        piece: fx.Graph,
+        value: fx.Node,
+        node: fx.Node,
+        later: Sequence[fx.Node],
+        writers: Sequence[fx.Node],
+        is_given: bool,
+    ) -> tuple[fx.Node, fx.Node]:
+        """What is handed out for a node's value, which nothing changes, and what the nodes behind it read."""
+        memory = self._changes.memory[node]
+        if not any(memory & self._changes.exposed[one] for one in writers):
+            return value, value
+        copied = piece.call_function(_copied, (value,))
+        known = {node, *later}
+        others = {source for one in later for source in one.all_input_nodes if source not in known}
+        is_shared = any(memory & self._changes.memory[source] for source in others)
+        if not is_shared or not any(memory & self._changes.written[one] for one in writers):
+            return value, copied
+        if is_given:
+            raise ValueError(
+                f"What {node.name!r} gives is overwritten under another name, too: no value can be given in its place."
+            )
+        return piece.call_function(_written_back, (value, copied)), value
+
+    def _needed(self, wanted: Iterable[fx.Node], given: Container[fx.Node] = ()) -> set[fx.Node]:
         found: set[fx.Node] = set()
         pending = list(wanted)
         while pending:
             node = pending.pop()
             if node not in found:
                 found.add(node)
-                pending += [*node.all_input_nodes, *self._changes.before[node]]
+                pending += () if node in given else [*node.all_input_nodes, *self._changes.before[node]]
         return found
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,27 +227,44 @@ class TracedNetwork(nn.Module):
         return self._relus is not None and not are_watched(self._relus)
 
     def activations(
-        self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
+        self,
+        x: Tensor,
+        names: Sequence[str],
+        instead: Mapping[str, Function] | None = None,
+        given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Some layers' values; nothing is computed that they do not need.
 
-        Each is what its layer gave, also where the network works on it in place afterwards.
+        Each is what its layer gave, also where the network works on it in place afterwards, and has gradients with
+        respect to those before it.
 
         Args:
             x: what the network takes.
             names: of the layers.
             instead: functions in the place of every "Relu" or "Relu6", where `can_replace`.
+            given: name of a layer -> the value that those behind it read instead of its own.
 
         Raises:
             LayerNotFoundError: a name is no layer's.
-            ValueError: a layer's value is no tensor, or `instead` is given where ReLUs cannot be replaced.
+            ValueError: a layer's value is no tensor or cannot be given, or `instead` is given where ReLUs cannot be
+                replaced.
         """
         names = [names] if isinstance(names, str) else list(names)
         nodes = [self._names[self.layers[name].name] for name in names]
         if instead and not self.can_replace:
             raise ValueError(CANNOT_REPLACE)
         self._look_again()
-        return tensors(names, self._graph.run(self.module, x, nodes, tuple((instead or {}).items())))
+        values = {self._names[self.layers[name].name]: value for name, value in (given or {}).items()}
+        return tensors(names, self._graph.run(self.module, x, nodes, tuple((instead or {}).items()), values))
+
+    def layer_module(self, name: str) -> nn.Module:
+        """The module that computes a layer.
+
+        Raises:
+            LayerNotFoundError: there is no such layer.
+            ValueError: the layer is a function, or the input.
+        """
+        return module_of(self.module, self.layers[name])
 
     def _look_again(self) -> None:
         """Takes note of modules that were put in the place of others."""
@@ -258,8 +326,20 @@ def same_objects(first: Iterable[Any], second: Iterable[Any]) -> bool:
     return all(a is b for a, b in itertools.zip_longest(first, second))
 
 
+def _given_name(number: int) -> str:
+    """The argument of a piece of a graph that is a node's value."""
+    return f"_given_{number}"
+
+
 def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
+
+
+def _written_back(value: Any, copied: Any) -> Any:
+    """A copy on which what lies in the memory of the first depends from now on, under whatever name it is read."""
+    if isinstance(value, Tensor):
+        value.copy_(copied)
+    return copied
 
 
 def _alone(function: Function) -> Function:

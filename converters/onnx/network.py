@@ -47,7 +47,11 @@ class OnnxNetwork(TracedNetwork):
         self.outputs = tuple(outputs)
 
     def activations(
-        self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
+        self,
+        x: Tensor,
+        names: Sequence[str],
+        instead: Mapping[str, Function] | None = None,
+        given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Some layers' values, as `TracedNetwork.activations` gives them.
 
@@ -58,9 +62,9 @@ class OnnxNetwork(TracedNetwork):
         """
         check_images(x, next(iter(self.layers.values())).channels)
         if torch.compiler.is_compiling():
-            return super().activations(x, names, instead)
+            return super().activations(x, names, instead, given)
         try:
-            return super().activations(x, names, instead)
+            return super().activations(x, names, instead, given)
         except MISFITS as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

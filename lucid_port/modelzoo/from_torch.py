@@ -7,31 +7,29 @@ also what its code computes between them (`layer4.2.add`), and every further run
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
-from torch.utils.hooks import RemovableHandle
 
 from converters import ConvertedModel, LayerInfo, LayerNotFoundError
 from converters.effects import call_name, channels, no_tensors, stated_channels
-from converters.fusion import Function, are_watched
-from converters.model import Layers
+from converters.fusion import Function, Functions, are_watched
+from converters.given import Given
+from converters.model import Layers, module_of
 from converters.traced import CANNOT_REPLACE, LayerGraph, TracedNetwork, same_objects, tensors
 from lucid_port.misc import checks
+from lucid_port.modelzoo.hooks import read_by_hooks
 from lucid_port.modelzoo.vision_base import Model, check_value_range
 
 _ROOT = "module"  # what `TorchNetwork` calls the network
-
-
-class _Found(Exception):
-    """Ends a forward pass when all asked layers have their values."""
 
 
 class TorchNetwork(nn.Module):
@@ -69,6 +67,7 @@ class TorchNetwork(nn.Module):
 
     def _look(self) -> None:
         """Finds the network's layers."""
+        self._overwritten: dict[tuple[str, ...], set[str]] = {}
         self._parts = list(self.module.modules())
         self._holders = [part for part in self._parts if next(part.children(), None) is not None]
         self._trace: Trace | None = None
@@ -83,7 +82,7 @@ class TorchNetwork(nn.Module):
         self.layers = _layers(self.module, self._trace)
 
     def __getstate__(self) -> dict[str, Any]:
-        hidden = ("_lock", "_trace", "_parts", "_holders", "layers", "untraced")
+        hidden = ("_lock", "_trace", "_overwritten", "_parts", "_holders", "layers", "untraced")
         return {key: value for key, value in self.__dict__.items() if key not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -102,9 +101,13 @@ class TorchNetwork(nn.Module):
         return trace is not None and trace.relus is not None and not are_watched([*self._holders, *trace.relus])
 
     def activations(
-        self, x: Tensor, names: Sequence[str], instead: Mapping[str, Function] | None = None
+        self,
+        x: Tensor,
+        names: Sequence[str],
+        instead: Mapping[str, Function] | None = None,
+        given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Some layers' values, as they were when the layers gave them.
+        """Some layers' values, as they were when the layers gave them, each with gradients to those before it.
 
         Where a module runs several times in one pass, its first value has its name.
 
@@ -112,26 +115,78 @@ class TorchNetwork(nn.Module):
             x: what the network takes.
             names: of the layers.
             instead: functions in the place of every "Relu" or "Relu6", where `can_replace`.
+            given: name of a layer -> the value that those behind it read instead of its own.
 
         Raises:
             converters.LayerNotFoundError: a name is no layer's.
-            ValueError: a layer does not run in this network, or its value is not a tensor.
+            ValueError: a layer does not run in this network, or its value is not a tensor or cannot be given.
         """
         names = [names] if isinstance(names, str) else list(names)
         if self.module.training:
             raise ValueError("The network is in training mode, in which renders change it: call its eval() first.")
         if instead and not self.can_replace:
             raise ValueError(CANNOT_REPLACE)
-        trace = self._present_trace()
-        asked = {name: self._find(name) for name in names}
-        nodes = {} if trace is None else {n: trace.nodes[i.name] for n, i in asked.items() if i.name in trace.nodes}
-        if are_watched(self._holders):  # a traced pass runs what they hold, and not them themselves
-            nodes = {name: node for name, node in nodes.items() if asked[name].module != asked[name].name}
-        found = self._seen_by_hooks(x, {name: info.module for name, info in asked.items() if name not in nodes})
-        if trace is not None and nodes:
-            functions = tuple((instead or {}).items())
-            found |= tensors(nodes, trace.graph.run(self, x, list(nodes.values()), functions))
+        given = given or {}
+        self._present_trace()
+        asked = {name: self._find(name) for name in (*names, *given)}
+        is_watched = are_watched(self._holders)
+        nodes = self._nodes(asked, is_watched, bool(given))
+        traced = [name for name in names if name in nodes]
+        read = {name: module_of(self.module, asked[name]) for name in names if name not in nodes}
+        hooked = {module_of(self.module, asked[n]): (n, value) for n, value in given.items() if n not in nodes}
+        inside = {nodes[name]: value for name, value in given.items() if name in nodes}
+        run = functools.partial(self._run_trace, x, nodes, tuple((instead or {}).items()), inside, traced)
+        found: dict[str, Tensor] = {}
+        if not (read or hooked):
+            found = run()
+        elif nodes and not is_watched:  # one pass for all, so that there are gradients between them
+            found |= self._seen_by_hooks(lambda: found.update(run(whole=True)), read, hooked, whole=True)
+        else:
+            found = self._seen_by_hooks(lambda: self.module(x), read, hooked)
+            found |= run() if traced else {}
         return {name: found[name] for name in names}
+
+    def _nodes(self, asked: Mapping[str, LayerInfo], is_watched: bool, is_given: bool) -> dict[str, str]:
+        """The nodes of the layers that the trace reads; hooks read the others.
+
+        Args:
+            asked: name -> layer.
+            is_watched: whether modules that hold others have hooks: a traced pass runs what they hold, and not them
+                themselves.
+            is_given: whether values are given to the pass, which then has to be one.
+        """
+        if self._trace is None or (is_watched and is_given):
+            return {}
+        known = self._trace.nodes
+        names = [n for n, info in asked.items() if info.name in known and not (is_watched and info.module == info.name)]
+        return {name: known[asked[name].name] for name in names}
+
+    def _run_trace(
+        self,
+        x: Tensor,
+        nodes: Mapping[str, str],
+        functions: Functions,
+        given: Mapping[str, Tensor],
+        names: Sequence[str],
+        whole: bool = False,
+    ) -> dict[str, Tensor]:
+        """Some layers' values, from what they need of the traced network, or (`whole`) from all of it."""
+        if self._trace is None:
+            return {}
+        graph = self._trace.graph
+        places = [nodes[name] for name in names]
+        values = graph.run(self, x, places + graph.outputs() if whole else places, functions, given)
+        return tensors(names, values[: len(names)])
+
+    def layer_module(self, name: str) -> nn.Module:
+        """The module that computes a layer.
+
+        Raises:
+            converters.LayerNotFoundError: there is no such layer.
+            ValueError: the layer is a function.
+        """
+        self._present_trace()
+        return module_of(self.module, self._find(name))
 
     def check_channels(self, channels: int | None) -> None:
         """Refuses images of another number of channels than the network reads.
@@ -162,46 +217,17 @@ class TorchNetwork(nn.Module):
             self._look()
         return self._trace
 
-    def _seen_by_hooks(self, x: Tensor, names: Mapping[str, str]) -> dict[str, Tensor]:
-        """What modules give in a pass that ends with the last of them.
-
-        Args:
-            x: what the network takes.
-            names: of layers, with the paths of their modules.
-        """
-        modules = {name: self.module.get_submodule(path) for name, path in names.items()}
-        found: dict[str, Tensor] = {}
-        if not modules:
-            return found
+    def _seen_by_hooks(
+        self, run: Callable[[], object], modules: Mapping[str, nn.Module], given: Given, whole: bool = False
+    ) -> dict[str, Tensor]:
+        """What modules give in a pass that ends with the last of them, or (`whole`) with the network."""
         with self._lock:  # hooks sit on the modules, where passes of other threads would meet them
-            handles = [_capture(part, name, found, len(modules)) for name, part in modules.items()]
-            try:
-                self.module(x)
-            except _Found:
-                pass
-            finally:
-                for handle in handles:
-                    handle.remove()
+            separate = self._overwritten.setdefault((*modules, *(name for name, _ in given.values())), set())
+            found = read_by_hooks(run, modules, given, separate, whole)
         missing = [name for name in modules if name not in found]
         if missing:
             raise ValueError(f"Layer {missing[0]!r} did not run: the network's forward pass does not use it.")
         return found
-
-
-def _capture(part: nn.Module, name: str, found: dict[str, Tensor], wanted: int) -> RemovableHandle:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        if name in found:
-            return
-        if not isinstance(output, Tensor):
-            kind = type(output).__name__
-            raise ValueError(f"Layer {name!r} gives a {kind}, not a tensor; ask for a layer inside it.")
-        found[name] = output
-        if len(found) == wanted:
-            raise _Found
-        # The pass goes on, and the next op may work in place on the original: the copy is what the layer gave.
-        found[name] = output.clone()
-
-    return part.register_forward_hook(hook)
 
 
 def _one_line(error: Exception) -> str:

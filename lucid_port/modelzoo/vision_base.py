@@ -95,6 +95,10 @@ class Network(Protocol):
         """Some layers' values, NCHW, by name; nothing is computed that they do not need."""
         ...
 
+    def layer_module(self, name: str) -> nn.Module:
+        """The module that computes a layer."""
+        ...
+
     def __call__(self, x: Tensor) -> Any:
         """The network's outputs."""
         ...
@@ -272,14 +276,18 @@ class Model(nn.Module):
         names: Sequence[str],
         instead: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         channels: Mapping[str, Sequence[int]] | None = None,
+        given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Some layers' values for images in [0, 1]; nothing is computed that they do not need.
+
+        They come from one pass, so that each has gradients with respect to those that it depends on.
 
         Args:
             image: (N, 3, H, W) or (3, H, W), values in [0, 1], RGB.
             names: TensorFlow's layer names.
             instead: functions in the place of every "Relu" or "Relu6" (see `can_replace`).
             channels: of some of the names, the channels that are wanted (see `can_select`).
+            given: name of a layer -> the value that those behind it read instead of its own.
 
         Returns:
             name -> (N, C, H, W), or (rows, features) for fully connected layers.
@@ -287,8 +295,9 @@ class Model(nn.Module):
         Raises:
             converters.LayerNotFoundError: a name is no layer's.
             converters.InputSizeError: a layer cannot be computed at this image size.
+            ValueError: a layer's value is no tensor, or cannot be given.
         """
-        extra: dict[str, Any] = {"instead": instead, "channels": channels}
+        extra: dict[str, Any] = {"instead": instead, "channels": channels, "given": given}
         extra = {name: value for name, value in extra.items() if value is not None}
         run = functools.partial(self.network.activations, names=names, **extra)
         return run_at_size(run, self.create_input(image), self.image_shape)

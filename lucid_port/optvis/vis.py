@@ -42,8 +42,10 @@ class Evaluation:
     """`T` of one step: activations of one transformed image.
 
     All layers come from one forward pass, cut off after the last of them, so that an objective may
-    take gradients between them. Which layers an objective reads shows when it reads them: the pass
-    is then made again with the new one, which happens in the first step only.
+    take gradients between them. (Not under `compile` or in "bf16", where values are handed out apart
+    from what follows reads: torch then says that a layer was not used in the graph.) Which layers an
+    objective reads shows when it reads them: the pass is then made again with the new one, which
+    happens in the first step only.
 
     Args:
         vis: the render.

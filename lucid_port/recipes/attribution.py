@@ -175,7 +175,8 @@ def channel_attribution(
         seed: of the random factors.
 
     Raises:
-        ValueError: a class does not exist or is compared with itself, or `pools` is unknown.
+        ValueError: a class does not exist or is compared with itself, the classes do not depend on the layer, or
+            `pools` is unknown.
         converters.LayerNotFoundError: a layer does not exist.
         converters.InputSizeError: the classes cannot be computed at the model's size.
     """
@@ -312,19 +313,14 @@ def _path_gradient(
     path: Callable[[torch.Tensor], torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The activation, and the score's gradient averaged along a path."""
-    network: Any = model.network
-    module = network.get_submodule(network.layers[layer].module)
+    able: Any = model
     with torch.no_grad():
         activation = model.activations(pixels, [layer])[layer]
     points = path(activation) * activation
     total = torch.zeros_like(activation)
     for part in points.split(PATH_BATCH):
         part = part.detach().requires_grad_()
-        handle = module.register_forward_hook(lambda *_, given=part: given)
-        try:
-            values = model.activations(pixels.expand(len(part), -1, -1, -1), [logits])
-        finally:
-            handle.remove()
+        values = able.activations(pixels.expand(len(part), -1, -1, -1), [logits], given={layer: part})
         total += _derivative(score(values[logits]).sum(), part, layer, logits).sum(0, keepdim=True)
     return activation, total / len(points)
 
