@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,13 +17,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from converters.layers import LocalResponseNorm, MaxPool2d
+from converters.layers import LocalResponseNorm
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model, own_device
+from lucid_port.optvis.overrides.gradient_override import Substitute, gradient_override_map
 from lucid_port.recipes.inputs import check_middle, check_units, model_size
 
 __all__ = [
@@ -42,6 +44,8 @@ ModelT = TypeVar("ModelT", bound=Model)
 PASSED = {"Relu", "Relu6", "BiasAdd", "BiasAddV1", "Identity", "Elu", "Selu", "FusedBatchNorm", "FusedBatchNormV3"}
 """Ops behind a convolution that belong to its layer."""
 
+LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; what is linear has the same for every image, bit by bit
+
 
 # Kernels -----------------------------------------------------------------------------------------
 
@@ -50,8 +54,8 @@ def kernels_of(model: Model, layer: str) -> np.ndarray:
     """The weights of a layer's convolution.
 
     Args:
-        model: a converted network, or one whose layers are modules.
-        layer: the convolution's name, or that of its bias, batch norm or activation.
+        model: a model of any kind of network.
+        layer: the convolution's name; in a converted network, also that of its bias, batch norm or activation.
 
     Returns:
         [units, kh, kw, channels], float32.
@@ -72,7 +76,7 @@ def _convolution(model: Model, layer: str) -> Any:
         converters.LayerNotFoundError: there is no such layer.
     """
     network: Any = model.network
-    module = network.get_submodule(network.layers[layer].module)
+    module = network.layer_module(layer)
     steps = {step.name: step for step in network.program.steps} if hasattr(network, "program") else {}
     name = network.layers[layer].name
     while name in steps and steps[name].op in PASSED:
@@ -81,9 +85,8 @@ def _convolution(model: Model, layer: str) -> Any:
             module = network.get_submodule(steps[name].module)
     weight = getattr(module, "weight", None)
     if not isinstance(weight, Tensor) or weight.dim() != 4:
-        raise ValueError(
-            f"Layer {layer!r} is no convolution ({type(module).__name__}): name one, or what stands behind it."
-        )
+        advice = "name one, or what stands behind it" if steps else "name one"
+        raise ValueError(f"Layer {layer!r} is no convolution ({type(module).__name__}): {advice}.")
     return module
 
 
@@ -93,9 +96,9 @@ def edited_copy(model: ModelT, edits: Mapping[str, Callable[[np.ndarray], np.nda
     Curve Circuits takes connections away in this manner, to see what they did.
 
     Args:
-        model: a converted network, or one whose layers are modules.
-        edits: convolution, or what stands behind it -> function from its kernels [units, kh, kw, channels] to new
-            ones of the same shape.
+        model: a model of any kind of network.
+        edits: convolution, or what else `kernels_of` takes -> function from its kernels [units, kh, kw, channels] to
+            new ones of the same shape.
 
     Raises:
         ValueError: a layer is not computed by one convolution, or an edit changes the kernels' shape.
@@ -186,10 +189,11 @@ def expanded_weights(
     """Weights between two layers, however many lie between them.
 
     Between them, ReLUs pass everything, response norms nothing but the identity, and max pools average: so the value
-    of the later unit is linear in the earlier layer, and its gradient holds everywhere.
+    of the later unit is linear in the earlier layer, and its gradient holds everywhere. Other non-linearities are not
+    taken out: where one lies between the layers, which the gradients of two pictures show, there are no such weights.
 
     Args:
-        model: a converted network, or one whose ReLUs and pools are modules.
+        model: a model of any kind of network; its ReLUs, pools and norms may be modules or functions.
         layer: the earlier layer.
         later: the later layer.
         units: channels of the later layer.
@@ -198,20 +202,25 @@ def expanded_weights(
 
     Raises:
         ValueError: a channel does not exist, `size` is even, a layer is fully connected, or the later layer does not
-            depend on the earlier.
+            depend on the earlier, or not linearly.
         converters.LayerNotFoundError: a layer does not exist.
     """
     if size is not None and checks.whole(size, "size", 1) % 2 == 0:
         raise ValueError(f"size is an odd number, so that there is a middle, not {size}.")
     wanted = check_units(model, later, units)
-    height = _enough_pixels(model, layer, later)
-    image = torch.zeros(1, _channels(model), height, height, device=own_device(model))
+    shape = (1, _channels(model), *_image_size(model))
+    # Far from the values of pictures, so that whatever bends does so.
+    noise = torch.from_numpy(np.random.RandomState(0).uniform(-10, 10, shape).astype(np.float32))
     with torch.enable_grad(), _linear(model.network):
-        values = model.activations(image.requires_grad_(), [layer, later])
-        for name in (layer, later):
-            check_middle(values[name], name)
-        target = values[later][0, :, values[later].shape[2] // 2, values[later].shape[3] // 2]
-        gradients = [_gradient(target[unit], values[layer], later, layer) for unit in wanted]
+        values, target = _middle_of(model, torch.zeros(shape), layer, later)
+        gradients = [_gradient(target[unit], values, later, layer) for unit in wanted]
+        elsewhere, same = _middle_of(model, noise, layer, later)
+        total, other = (_gradient(t[wanted].sum(), v, later, layer) for t, v in ((target, values), (same, elsewhere)))
+    if not (total - other).abs().max() <= LINEAR_TOLERANCE * total.abs().max():
+        raise ValueError(
+            f"Layer {later!r} is not linear in layer {layer!r}, also without the ReLUs, max pools and response norms "
+            "between them, so that it has no expanded weights: name layers between which nothing else bends values."
+        )
     stacked = np.stack([one[0].cpu().numpy() for one in gradients])
     chosen = list(range(stacked.shape[1])) if sources is None else check_units(model, layer, sources)
     middle = _middle(stacked)
@@ -222,10 +231,22 @@ def _channels(model: Model) -> int:
     return tuple(getattr(model, "image_shape", (None, None, 3)))[-1] or 3
 
 
-def _enough_pixels(model: Model, layer: str, later: str) -> int:
-    """Pixels of an image for which the later layer's middle sees no border; twice the model's own size at the most."""
-    size, _ = model_size(model)
-    return 2 * size if size < 224 else size
+def _image_size(model: Model) -> tuple[int, int]:
+    """(height, width) of an image whose middle is far from the borders for most units: the model's, or twice a small's.
+
+    How far a unit sees is not looked up: of one that sees more, what lies beyond the borders is cut off.
+    """
+    height, width = model_size(model)
+    return (2 * height if height < 224 else height), (2 * width if width < 224 else width)
+
+
+def _middle_of(model: Model, image: Tensor, layer: str, later: str) -> tuple[Tensor, Tensor]:
+    """The earlier layer's value (1, C, h, w), and the later layer's channels in its middle."""
+    values = model.activations(image.to(own_device(model)).requires_grad_(), [layer, later])
+    for name in (layer, later):
+        check_middle(values[name], name)
+    height, width = values[later].shape[2:]
+    return values[layer], values[later][0, :, height // 2, width // 2]
 
 
 def _gradient(value: Tensor, of: Tensor, later: str, layer: str) -> Tensor:
@@ -256,42 +277,56 @@ def _cropped(stacked: np.ndarray, middle: tuple[int, int], size: int | None) -> 
     return padded[:, :, row : row + 2 * radius + 1, column : column + 2 * radius + 1].astype(np.float32)
 
 
-def _passed(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return inputs[0]
+def _passed(value: Tensor, **attributes: Any) -> Tensor:
+    return value
 
 
-def _averaged(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """The average over a max pool's windows, cells outside the image left out."""
-    kind: Any = module
-    kernel, stride = kind.kernel_size, kind.stride
-    sides = zip(inputs[0].shape[2:], kernel, stride, output.shape[2:], strict=True)
-    rows, columns = (_needed(*side) for side in sides)
-    padding = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+def _averaged(value: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Tensor:
+    """The average over a max pool's windows, cells outside the image left out: padding of either kind."""
+    if not np.all(np.equal(dilation, 1)):
+        return F.max_pool2d(value, kernel_size, stride, padding, dilation, ceil_mode)  # no average has such windows
+    inside = value != -math.inf  # TensorFlow's and ONNX's padding, where torch's own cannot do it
     total, count = (
-        F.avg_pool2d(F.pad(value, padding), kernel, stride) for value in (inputs[0], torch.ones_like(inputs[0][:1, :1]))
+        F.avg_pool2d(one, kernel_size, stride, padding, ceil_mode)
+        for one in (value.masked_fill(~inside, 0), inside.to(value.dtype))
     )
     return total / count.clamp(min=1e-6)
 
 
-def _needed(length: int, kernel: int, stride: int, result: int) -> int:
-    """Padding in all that gives so many windows (none for VALID ones that leave a rest)."""
-    return max((result - 1) * stride + kernel - length, 0)
+class _Linear(gradient_override_map):
+    """Context in which ReLUs and response norms pass everything, and max pools average, whoever calls them."""
+
+    def __init__(self) -> None:
+        substitutes = {"Relu": Substitute(_passed), "Relu6": Substitute(_passed), "MaxPool": Substitute(_averaged)}
+        super().__init__(substitutes)
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        other = _FURTHER.get(func)
+        return super().__torch_function__(func, types, args, kwargs) if other is None else other(*args, **kwargs or {})
 
 
-_LINEAR: dict[type[nn.Module], Callable[..., Tensor]] = {LocalResponseNorm: _passed, MaxPool2d: _averaged}
-_ACTIVATIONS = {"Relu", "Relu6", "ReLU", "ReLU6"}
+def _adaptive_average(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
+    return F.adaptive_avg_pool2d(input, output_size)
+
+
+def _not_normed(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
+    return input
+
+
+_FURTHER: dict[Any, Callable[..., Tensor]] = {
+    F.adaptive_max_pool2d: _adaptive_average,
+    F.local_response_norm: _not_normed,
+}
 
 
 @contextlib.contextmanager
 def _linear(network: Any) -> Iterator[None]:
     """Context in which a network's non-linearities are taken out."""
-    handles = []
-    for module in network.modules():
-        hook = _passed if type(module).__name__ in _ACTIVATIONS else _LINEAR.get(type(module))
-        if hook is not None:
-            handles.append(module.register_forward_hook(hook))
+    norms = [module for module in network.modules() if type(module) is LocalResponseNorm]  # of several torch functions
+    handles = [norm.register_forward_hook(lambda module, inputs, output: inputs[0]) for norm in norms]
     try:
-        yield
+        with _Linear():
+            yield
     finally:
         for handle in handles:
             handle.remove()

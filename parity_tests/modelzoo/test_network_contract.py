@@ -19,6 +19,7 @@ from converters.writer import GraphWriter
 from lucid_port.modelzoo.from_torch import TorchNetwork, from_torch
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.attribution import channel_attribution, gradient_magnitudes, spatial_attribution
+from lucid_port.recipes.weights import edited_copy, expanded_weights, kernels_of
 
 RANDOM = np.random.RandomState(4)
 FIRST = (RANDOM.randn(3, 3, 3, 4) / 3).astype(np.float32)  # height, width, in, out
@@ -430,3 +431,22 @@ def test_spatial_attribution(model, picture):
         expected = (values["first_relu"] * gradient)[0].sum(0).detach().numpy()
         np.testing.assert_allclose(found.values[row, column], expected, rtol=1e-4, atol=1e-6)
         assert expected.any()
+
+
+def test_expanded_weights(model):
+    """Across a ReLU and a pool that averages: a quarter of the kernel in each of four places."""
+    found = expanded_weights(model, "first", "second", [3, 0]).values
+    kernels = SECOND[..., [3, 0]].transpose(3, 2, 0, 1) / 4
+    expected = np.zeros((2, 4, 7, 7), np.float32)
+    expected[..., :6, :6] = kernels.repeat(2, -1).repeat(2, -2)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert no_hooks(model.network)
+
+
+def test_kernels(model):
+    np.testing.assert_array_equal(kernels_of(model, "second"), SECOND.transpose(3, 0, 1, 2))
+    edited = edited_copy(model, {"second": lambda kernels: 2 * kernels})
+    np.testing.assert_array_equal(kernels_of(edited, "second"), 2 * SECOND.transpose(3, 0, 1, 2))
+    np.testing.assert_array_equal(kernels_of(model, "second"), SECOND.transpose(3, 0, 1, 2))
+    with pytest.raises(ValueError, match="'pool' is no convolution"):
+        kernels_of(model, "pool")

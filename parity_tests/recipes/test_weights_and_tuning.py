@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from converters import convert
 from converters.writer import GraphWriter
+from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.tuning import (
     STIMULI,
@@ -80,8 +83,51 @@ def test_weights_across_a_relu_are_the_kernels_convolved():
     np.testing.assert_allclose(found.values[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_pools_average_and_norms_pass(model):
-    """On a linear network, an input moved by a millionth moves the unit by what its expanded weights say."""
+def pooled(kind, rectify, norm, padding="SAME", window=3, stride=2, size=15):
+    """A convolution behind a ReLU, a norm and a pool; its expanded weights are taken on twice the size."""
+    writer = GraphWriter()
+    x = writer.placeholder("input", [None, None, None, 3])
+    x = writer.conv2d("first", x, writer.const("first_w", FIRST), 1, "SAME")
+    x = writer.op("first_relu", "Relu" if rectify else "Identity", [x])
+    if norm:
+        x = writer.lrn("norm", x, depth_radius=1, bias=1.0, alpha=0.5, beta=0.5)
+    x = writer.pool("pool", kind, x, window, stride, padding)
+    writer.conv2d("second", x, writer.const("second_w", SECOND), 1, "SAME")
+    return Model(network=convert(writer.graph_def()), image_value_range=(-1, 1), image_shape=(size, size, 3))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_pools_average_and_norms_pass(padding):
+    """As in a network that has an average pool, and neither a ReLU nor a norm, whose gradient needs no recipe."""
+    plain = pooled("AvgPool", rectify=False, norm=False, padding=padding)
+    image = torch.rand(1, 3, 30, 30, requires_grad=True)
+    values = plain.activations(image, ["first", "second"])
+    middle = values["second"].shape[2] // 2
+    (expected,) = torch.autograd.grad(values["second"][0, 1, middle, middle], values["first"])
+    found = expanded_weights(pooled("MaxPool", True, True, padding), "first", "second", [1]).values[0]
+    rows = torch.nonzero(expected[0].abs().sum((0, 2)))[:, 0]
+    columns = torch.nonzero(expected[0].abs().sum((0, 1)))[:, 0]
+    part = expected[0][:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].numpy()
+    assert part.shape == (4, 7, 7) == found.shape
+    np.testing.assert_allclose(found, part, atol=1e-6)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(3, 1), (2, 1), (3, 2)])
+def test_padding_does_not_count_in_an_average(window, stride):
+    """On 2 x 2 pixels, where windows reach over the border: as TensorFlow's average pool counts."""
+    plain, model = (
+        pooled(kind, kind == "MaxPool", False, "SAME", window, stride, 1) for kind in ("AvgPool", "MaxPool")
+    )
+    values = plain.activations(torch.rand(1, 3, 2, 2, requires_grad=True), ["first", "second"])
+    middle = values["second"].shape[2] // 2
+    (expected,) = torch.autograd.grad(values["second"][0, 1, middle, middle], values["first"])
+    found = expanded_weights(model, "first", "second", [1], size=3).values[0]
+    np.testing.assert_allclose(found[:, :2, :2], expected[0], atol=1e-6)
+    assert not found[:, 2].any()
+    assert not found[:, :, 2].any()
+
+
+def test_a_cut_is_the_middle_of_the_whole(model):
     found = expanded_weights(model, "conv2d2", "mixed3a_pre_relu", [1])
     assert found.values.shape[1] == model.network.layers["conv2d2"].channels
     assert np.abs(found.values).max() > 0
@@ -90,6 +136,71 @@ def test_pools_average_and_norms_pass(model):
     cut = expanded_weights(model, "conv2d2", "mixed3a_pre_relu", [1], [0, 2], size=3).values
     middle = slice(size // 2 - 1, size // 2 + 2)
     np.testing.assert_allclose(cut, found.values[:, [0, 2], middle, middle], atol=1e-6)
+
+
+def between(*parts):
+    """Something between two convolutions of PyTorch."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *parts, nn.Conv2d(4, 5, 3, padding=1))
+    for layer, weight in ((network[0], FIRST), (network[-1], SECOND)):
+        layer.weight.data = torch.from_numpy(weight.transpose(3, 2, 0, 1).copy())
+    return network
+
+
+class Called(nn.Module):
+    """A function between modules."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+TORCH_POOLS = {
+    "module": [nn.ReLU(inplace=True), nn.LocalResponseNorm(3, alpha=2.0), nn.MaxPool2d(3, 2, padding=1)],
+    "function": [Called(lambda x: F.max_pool2d(F.local_response_norm(torch.relu(x), 3, alpha=2.0), 3, 2, 1))],
+    "method": [Called(lambda x: x.relu_()), nn.ReLU6(), Called(lambda x: torch.max_pool2d(x, 3, 2, 1))],
+    "ceil": [nn.MaxPool2d(3, 2, padding=1, ceil_mode=True), nn.Hardtanh(0, 6, inplace=True)],
+}
+
+
+@pytest.mark.parametrize("trace", [True, False])
+@pytest.mark.parametrize("parts", TORCH_POOLS.values(), ids=TORCH_POOLS)
+def test_pools_and_norms_of_pytorch_are_treated_alike(parts, trace):
+    module = between(*parts)
+    model = from_torch(module, (-1, 1), image_shape=(16, 16, 3), trace=trace)
+    found = expanded_weights(model, "0", str(len(module) - 1), [2]).values[0]
+    expected = np.zeros((4, 7, 7), np.float32)
+    for row, column in np.ndindex(3, 3):
+        kernel = SECOND[row, column, :, 2][:, None, None] / 9
+        expected[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3] += kernel
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_adaptive_pools_average():
+    model = from_torch(between(nn.AdaptiveMaxPool2d(8)), (-1, 1), image_shape=(16, 16, 3))
+    found = expanded_weights(model, "0", "2", [2]).values[0]
+    expected = SECOND[..., 2].transpose(2, 0, 1).repeat(4, 1).repeat(4, 2) / 16
+    np.testing.assert_allclose(found[:, : len(expected[0]), : len(expected[0])], expected, atol=1e-6)
+    assert found.shape == (4, 13, 13)
+
+
+BENT = {
+    "gelu": nn.GELU(),
+    "leaky": nn.LeakyReLU(0.2),
+    "sigmoid function": Called(torch.sigmoid),
+    "product": Called(lambda x: x * x.mean((2, 3), keepdim=True)),
+    "dilated pool": nn.MaxPool2d(3, 1, padding=1, dilation=2),
+    "group norm": nn.GroupNorm(2, 4),
+}
+
+
+@pytest.mark.parametrize("part", BENT.values(), ids=BENT)
+def test_what_is_not_taken_out_is_refused(part):
+    model = from_torch(between(part), (-1, 1), image_shape=(16, 16, 3))
+    with pytest.raises(ValueError, match=r"Layer '2' is not linear in layer '0', also without the ReLUs"):
+        expanded_weights(model, "0", "2", [0, 3])
 
 
 def test_the_network_is_as_before(model):

@@ -43,9 +43,13 @@ GradientFunction = Callable[[Op, torch.Tensor], Any]
 
 @dataclass(frozen=True)
 class Substitute:
-    """Instead of a gradient function: another forward, with its own native gradient."""
+    """Instead of a gradient function: another forward, with its own native gradient.
 
-    function: Callable[[torch.Tensor], torch.Tensor]
+    Attributes:
+        function: takes what goes in, and of a max pool `Op.attributes` as further arguments.
+    """
+
+    function: Callable[..., torch.Tensor]
 
 
 class _Override(torch.autograd.Function):
@@ -152,7 +156,7 @@ def _apply(
     # Gradients need what went in, which an in-place op would destroy.
     kept = value.clone() if inplace else value
     if isinstance(gradient, Substitute):
-        result = gradient.function(kept)
+        result = gradient.function(kept, **(attributes or {}))
         return value.copy_(result) if inplace else result
     result = _Override.apply(kept, forward, gradient, op_type, attributes or {})
     return value.copy_(result) if inplace else result
