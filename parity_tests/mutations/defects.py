@@ -23,7 +23,8 @@ from converters import functional, layers, lower
 
 # `Patches.everywhere` replaces a function in every module that is loaded: these hold copies of names that are patched.
 from converters.ops import elementwise, linear  # noqa: F401 - so that patches reach them
-from lucid_port.modelzoo import vision_base, vision_models  # noqa: F401 - so that patches reach its classes
+from converters.traced import LayerGraph
+from lucid_port.modelzoo import hooks, vision_base, vision_models  # noqa: F401 - so that patches reach its classes
 from lucid_port.optvis import objectives, optimizer, render, resampling, sampling, style, transform
 from lucid_port.optvis.objectives import images, reading
 from lucid_port.optvis.overrides import smoothed_maxpool_grad
@@ -79,6 +80,7 @@ RENDER = "optvis/test_render.py"
 OPS = "converters/test_op_parity.py"
 NETWORK = "converters/test_network_parity.py"
 MODELS = "modelzoo/test_models.py"
+CONTRACT = "modelzoo/test_network_contract.py"
 NOTEBOOKS = "notebooks"
 
 
@@ -742,3 +744,30 @@ def depthwise_multiplier_first(p: Patches) -> None:
         return y.reshape(count, self.groups, -1, height, width).transpose(1, 2).reshape(y.shape)
 
     p.attribute(layers.Conv2d, "forward", forward)
+
+
+# Networks -------------------------------------------------------------------------------------
+
+
+@mutation(CONTRACT, "gradients_between_layers")
+def traced_layers_off_the_path(p: Patches) -> None:
+    """Of a traced network's layer that is overwritten, a copy is handed out, which nothing behind it reads."""
+    original = LayerGraph._handed_out
+
+    def handed_out(self: Any, piece: Any, value: Any, *rest: Any) -> Any:
+        first, second = original(self, piece, value, *rest)
+        return second, first
+
+    p.attribute(LayerGraph, "_handed_out", handed_out)
+
+
+@mutation(CONTRACT, "gradients_between_layers")
+def hooked_layers_off_the_path(p: Patches) -> None:
+    """Hooks hand out a copy of what a layer gave, which nothing behind it reads."""
+    p.attribute(hooks._Reading, "_kept", lambda self, name, output: output.clone())
+
+
+@mutation(CONTRACT, "together")
+def overwritten_layers_stay(p: Patches) -> None:
+    """What hooks read is handed out as the pass left it, also where something worked on it in place."""
+    p.attribute(hooks._Reading, "overwritten", lambda self: set())
