@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from converters.errors import InputSizeError
 from converters.layers import LocalResponseNorm
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
@@ -44,6 +45,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 PASSED = {"Relu", "Relu6", "BiasAdd", "BiasAddV1", "Identity", "Elu", "Selu", "FusedBatchNorm", "FusedBatchNormV3"}
 """Ops behind a convolution that belong to its layer."""
 
+LARGER = (2, 4)  # how many times larger images are tried where units see the borders
 LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; what is linear has the same for every image, bit by bit
 
 
@@ -198,7 +200,8 @@ def expanded_weights(
         later: the later layer.
         units: channels of the later layer.
         sources: channels of the earlier layer; all by default.
-        size: positions in each direction, an odd number; as many as are not zero by default.
+        size: positions in each direction, an odd number; as many as are not zero by default, at least 3. Of a unit that
+            sees more than four times as far as the model's images reach, what lies beyond is left out.
 
     Raises:
         ValueError: a channel does not exist, `size` is even, a layer is fully connected, or the later layer does not
@@ -208,23 +211,52 @@ def expanded_weights(
     if size is not None and checks.whole(size, "size", 1) % 2 == 0:
         raise ValueError(f"size is an odd number, so that there is a middle, not {size}.")
     wanted = check_units(model, later, units)
-    shape = (1, _channels(model), *_image_size(model))
+    stacked = _whole_gradients(model, layer, later, wanted)
+    chosen = list(range(stacked.shape[1])) if sources is None else check_units(model, layer, sources)
+    middle = _middle(stacked)
+    return ExpandedWeights((layer, later), tuple(wanted), tuple(chosen), _cropped(stacked[:, chosen], middle, size))
+
+
+def _whole_gradients(model: Model, layer: str, later: str, units: Sequence[int]) -> np.ndarray:
+    """As `_gradients`, of an image so large that the units see no border of it, if they do not see everything."""
+    height, width = _image_size(model)
+    found = _gradients(model, layer, later, units, (height, width))
+    for factor in LARGER:
+        if not _is_cut(found):
+            break
+        try:
+            found = _gradients(model, layer, later, units, (factor * height, factor * width))
+        except InputSizeError:  # a network of one size
+            break
+    return found
+
+
+def _gradients(model: Model, layer: str, later: str, units: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """[units, C, h, w]: gradients of the units in the middle of the later layer by the earlier one.
+
+    Raises:
+        ValueError: a layer is fully connected, or the later one does not depend on the earlier, or not linearly.
+    """
+    shape = (1, _channels(model), *size)
     # Far from the values of pictures, so that whatever bends does so.
     noise = torch.from_numpy(np.random.RandomState(0).uniform(-10, 10, shape).astype(np.float32))
     with torch.enable_grad(), _linear(model.network):
         values, target = _middle_of(model, torch.zeros(shape), layer, later)
-        gradients = [_gradient(target[unit], values, later, layer) for unit in wanted]
+        gradients = [_gradient(target[unit], values, later, layer) for unit in units]
         elsewhere, same = _middle_of(model, noise, layer, later)
-        total, other = (_gradient(t[wanted].sum(), v, later, layer) for t, v in ((target, values), (same, elsewhere)))
+        total, other = (_gradient(t[units].sum(), v, later, layer) for t, v in ((target, values), (same, elsewhere)))
     if not (total - other).abs().max() <= LINEAR_TOLERANCE * total.abs().max():
         raise ValueError(
             f"Layer {later!r} is not linear in layer {layer!r}, also without the ReLUs, max pools and response norms "
             "between them, so that it has no expanded weights: name layers between which nothing else bends values."
         )
-    stacked = np.stack([one[0].cpu().numpy() for one in gradients])
-    chosen = list(range(stacked.shape[1])) if sources is None else check_units(model, layer, sources)
-    middle = _middle(stacked)
-    return ExpandedWeights((layer, later), tuple(wanted), tuple(chosen), _cropped(stacked[:, chosen], middle, size))
+    return np.stack([one[0].cpu().numpy() for one in gradients])
+
+
+def _is_cut(stacked: np.ndarray) -> bool:
+    """Whether what reaches the units touches a border of the earlier layer."""
+    reach = np.abs(stacked).sum((0, 1))
+    return bool(reach[0].any() or reach[-1].any() or reach[:, 0].any() or reach[:, -1].any())
 
 
 def _channels(model: Model) -> int:
@@ -232,10 +264,7 @@ def _channels(model: Model) -> int:
 
 
 def _image_size(model: Model) -> tuple[int, int]:
-    """(height, width) of an image whose middle is far from the borders for most units: the model's, or twice a small's.
-
-    How far a unit sees is not looked up: of one that sees more, what lies beyond the borders is cut off.
-    """
+    """(height, width) of an image whose middle is far from the borders for most units: the model's own, or twice."""
     height, width = model_size(model)
     return (2 * height if height < 224 else height), (2 * width if width < 224 else width)
 

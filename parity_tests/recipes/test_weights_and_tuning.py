@@ -11,6 +11,7 @@ from torch import nn
 from converters import convert
 from converters.writer import GraphWriter
 from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.tuning import (
     STIMULI,
@@ -24,6 +25,7 @@ from lucid_port.recipes.tuning import (
 )
 from lucid_port.recipes.weights import (
     ExpandedWeights,
+    _gradients,
     edited_copy,
     expanded_weights,
     factored_connections,
@@ -121,10 +123,8 @@ def test_padding_does_not_count_in_an_average(window, stride):
     values = plain.activations(torch.rand(1, 3, 2, 2, requires_grad=True), ["first", "second"])
     middle = values["second"].shape[2] // 2
     (expected,) = torch.autograd.grad(values["second"][0, 1, middle, middle], values["first"])
-    found = expanded_weights(model, "first", "second", [1], size=3).values[0]
-    np.testing.assert_allclose(found[:, :2, :2], expected[0], atol=1e-6)
-    assert not found[:, 2].any()
-    assert not found[:, :, 2].any()
+    found = _gradients(model, "first", "second", [1], (2, 2))
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
 
 
 def test_a_cut_is_the_middle_of_the_whole(model):
@@ -320,6 +320,18 @@ def test_a_polar_picture_reaches_where_the_unit_answers():
 def test_what_cannot_be_tuned(model, options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         tuning(model, **{"layer": "mixed3a", "units": [0], **options})
+
+
+@pytest.mark.parametrize(("layer", "later"), [("conv2d1", "mixed4d"), ("mixed4c", "mixed5b")])
+def test_late_units_see_no_border(layer, later):
+    """Weights do not depend on how large the model's own images are."""
+    network = convert(seeded_inceptionv1(width=0.04))
+    small, large = (
+        Model(network=network, image_value_range=(-117, 138), image_shape=(side, side, 3)) for side in (224, 672)
+    )
+    found, expected = (expanded_weights(model, layer, later, [1]).values for model in (small, large))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 # Edits and factors between layers ----------------------------------------------------------------
