@@ -5,13 +5,14 @@
 
 In each round a recipe and `render_many` are called once each, with the same number of updates. What `render_many`
 renders are units of the layer that the recipe reads: channels where the recipe asks for channels, directions where it
-needs the whole layer, by the same transforms. Where the network sees more images than the recipe gives back, as the
-given picture beside its caricatures, these count.
+needs the whole layer, by the same parameterization and transforms. Where the network sees more images than the recipe
+gives back, as the given picture beside its caricatures, these count.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Case:
         size: their height and width.
         directions: whether the recipe reads all channels of the layer.
         transforms: that the recipe applies.
-        alpha: whether its images are transparent when the transforms see them.
+        image: the parameterization, as `render_many` takes it; `param.image` by default.
     """
 
     make: Callable[[Model, int], Any]
@@ -74,17 +75,23 @@ class Case:
     size: int = SIZE
     directions: bool = False
     transforms: Any = STANDARD
-    alpha: bool = False
+    image: Callable[..., Any] | None = None
 
 
 def _names(count: int) -> list[str]:
     return [f"{LAYER}:{unit}" for unit in UNITS[:count]]
 
 
+def _rgb(image: torch.Tensor) -> torch.Tensor:
+    return image[:, :3]
+
+
 def _vectors(model: Model, count: int) -> np.ndarray:
     channels = channels_of(model, LAYER)
     return np.random.RandomState(1).standard_normal((count, channels)).astype(np.float32)
 
+
+ON_BACKDROPS = [transparency.Backdrop(), transform.random_scale(transparency.SCALES), transparency.CropTo(SIZE), _rgb]
 
 CASES: dict[str, Case] = {
     "visualize": Case(
@@ -129,24 +136,35 @@ CASES: dict[str, Case] = {
         ),
         6,
     ),
-    "cppn.paint": Case(lambda model, steps: cppn.paint(model, _names(4), size=SIZE, steps=steps), 4, transforms=[]),
+    "cppn.paint": Case(
+        lambda model, steps: cppn.paint(model, _names(4), size=SIZE, steps=steps),
+        4,
+        transforms=[],
+        image=lambda: param.cppn(SIZE),
+    ),
     "transparent": Case(
         lambda model, steps: transparency.transparent(model, _names(4), size=2 * SIZE, steps=steps),
         4,
-        transforms=[],
+        transforms=[
+            transparency.Backdrop(),
+            transform.random_scale(transparency.SCALES),
+            transparency.CropTo(SIZE),
+            _rgb,
+        ],
+        image=lambda batch: param.image(2 * SIZE, batch=batch, alpha=True),
     ),
     "alpha_icons": Case(
         lambda model, steps: transparency.alpha_icons(model, LAYER, UNITS[:4], size=SIZE, steps=steps),
         4,
         transforms=transparency.ICON_TRANSFORMS,
-        alpha=True,
+        image=lambda batch: param.image(SIZE, batch=batch, alpha=True),
     ),
-    "preconditioning": Case(
-        lambda model, steps: regularization.preconditioning(
-            model, _names(2), rates=(0.01, 0.05, 0.1), thresholds=(steps,), size=SIZE
+    "transformation_robustness": Case(
+        lambda model, steps: regularization.transformation_robustness(
+            model, _names(4), {"jitter": (1,)}, thresholds=(steps,), size=SIZE
         ),
-        12,
-        transforms=[],
+        4,
+        transforms=regularization.TRANSFORMS["jitter"](1),
     ),
     "unit_sheet": Case(
         lambda model, steps: facets.unit_sheet(model, LAYER, 4, size=SIZE, steps=steps), 12, directions=True
@@ -184,11 +202,8 @@ def baseline(model: Model, case: Case, steps: int) -> None:
         objectives.direction(LAYER, vectors[number]) if case.directions else f"{LAYER}:{number}"
         for number in range(case.images)
     ]
-
-    def images(batch: int) -> Any:
-        return param.image(case.size, batch=batch, alpha=case.alpha)
-
-    render_many(model, units, images, transforms=case.transforms, steps=steps, batch_size=case.images, verbose=False)
+    own: dict[str, Any] = {"size": case.size} if case.image is None else {"param_f": case.image}
+    render_many(model, units, **own, transforms=case.transforms, steps=steps, batch_size=case.images, verbose=False)
 
 
 def measured(model: Model, case: Case, steps: int, rounds: int, what: str) -> dict[str, Any]:
@@ -219,6 +234,11 @@ def measured(model: Model, case: Case, steps: int, rounds: int, what: str) -> di
     }
 
 
+def _earlier(path: Path) -> dict[str, Any]:
+    """Of other recipes, in the result file."""
+    return json.loads(path.read_text())["figures"] if path.exists() else {}
+
+
 def row(name: str, found: dict[str, Any]) -> list[str]:
     times = [spread(found["milliseconds"][one], digits=2) for one in ("recipe", "render_many")]
     return [name, str(found["images"]), *times, spread(found["rate"], digits=2), str(found["others"])]
@@ -243,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ["recipe", "images", "ms an image and update", "render_many", "rate", "processors that others used"],
         [row(name, one) for name, one in found.items()],
     )
-    report.write(options.output, found)
+    report.write(options.output, {**_earlier(options.output), **found})
     slow = [name for name, one in found.items() if one["rate"]["median"] < LEAST]
     if slow:
         console.print(f"below {LEAST} of render_many's rate: {', '.join(slow)}")

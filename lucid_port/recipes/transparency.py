@@ -161,7 +161,7 @@ def transparent(
             _Scarce(chosen, display),
             param.image(size, batch=len(chosen), alpha=True),
             lambda parameters: TFAdam(parameters, lr=lr),
-            [_Backdrop(), transform.random_scale(SCALES), _CropTo(side), display],
+            [Backdrop(), transform.random_scale(SCALES), CropTo(side), display],
             relu_gradient_override=True,
             seed=alike(seed, len(chosen)),
         )
@@ -206,7 +206,7 @@ class _Scarce:
 
 
 @dataclass(frozen=True)
-class _Backdrop(Transform):
+class Backdrop(Transform):
     """Mix RGBA with a random picture for each image; the fourth channel stays."""
 
     kind: ClassVar[str] = "backdrop"
@@ -224,7 +224,7 @@ class _Backdrop(Transform):
 
 
 @dataclass(frozen=True)
-class _CropTo(Transform):
+class CropTo(Transform):
     """A random square part, the same of all images."""
 
     kind: ClassVar[str] = "crop_to"
