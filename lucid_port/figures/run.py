@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,44 +163,57 @@ def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose:
         ValueError: as `make`.
         OSError: the folder cannot be written to.
     """
-    folder = _ready(Path(folder))
-    started = time.monotonic()
     figure = find_figure(request.figure)
     about = _asked_and_where(request, model)
     key = {**about, "files": named_files(request)}
-    with checkpoints.kept(folder / f".{figure.name}.unfinished", key) as unfinished:
-        try:
-            result = make(request, model, verbose)
-        except KeyboardInterrupt:
-            if verbose and unfinished.holds_something:
-                sys.stderr.write(f"{unfinished.path} keeps what is rendered: the same command goes on from there.\n")
-            raise
+    with _ready(Path(folder)) as place, _going_on(place / f".{figure.name}.unfinished", key, verbose):
+        started = time.monotonic()
+        result = make(request, model, verbose)
         seconds = round(time.monotonic() - started)
         steps = _settings(figure, request, model, verbose).steps
         facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": seconds}
-        picture, html = (
-            compose(result.panels),
-            page(figure, result, facts, request.command(), request.image is not None),
-        )
+        picture = compose(result.panels)
+        html = page(figure, result, facts, request.command(), own_picture=request.image is not None)
         text = json.dumps({MARK: FORMAT, **about, "data": _plain(result.data)}, indent=1)
-        paths = [folder / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
+        paths = [place / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
         save(picture, paths[0], domain=None, metadata=text)
         write_bytes(paths[1], html.encode())
         write_bytes(paths[2], text.encode())
     return paths
 
 
-def _ready(folder: Path) -> Path:
-    """A folder that can be written to, which is to be known before hours of work.
+@contextlib.contextmanager
+def _ready(folder: Path) -> Iterator[Path]:
+    """A folder that can be written to, which is to be known before hours of work; one that stays empty is removed.
 
     Raises:
         OSError: it cannot be made, or written to.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, and a figure is written into a folder: name another.")
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        return folder
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        yield folder
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):  # something is kept in it, to go on from
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _going_on(path: Path, key: Mapping[str, Any], verbose: bool) -> Iterator[None]:
+    """Keeps what is rendered until the figure is written, and says so where it is interrupted."""
+    with checkpoints.kept(path, key) as unfinished:
+        try:
+            yield
+        except KeyboardInterrupt:
+            if verbose and unfinished.holds_something:
+                sys.stderr.write(f"{path} keeps what is rendered: the same command goes on from there.\n")
+            raise
 
 
 def _asked_and_where(request: Request, model: Any) -> dict[str, Any]:

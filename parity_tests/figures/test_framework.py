@@ -180,6 +180,13 @@ def test_a_sheet_is_as_wide_as_its_titles():
     assert (longest[:, -40:-12] < 128).any()  # the title's end
 
 
+def test_a_figure_that_fails_leaves_no_folder(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("new", "old"):
+        assert run("figure", "fv-channel", "--units", "mixed3a:9999", "-o", tmp_path / name) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
 def test_a_file_is_no_folder_for_figures(tmp_path, capsys):
     (tmp_path / "taken").touch()
     assert run("figure", "fv-channel", "--units", "mixed3a:1", "-o", tmp_path / "taken") == 1
