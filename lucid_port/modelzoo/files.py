@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tarfile
@@ -189,9 +190,13 @@ def fetch(download: Download, folder: Path) -> Path:
     """
     if not download.hash:
         raise ValueError(f"Nothing says which file {download.url} should be.")
-    archive = Path(
-        pooch.retrieve(download.url, download.hash, download.url.rsplit("/", 1)[-1], folder, progressbar=True)
-    )
+    name = download.url.rsplit("/", 1)[-1]
+    try:
+        archive = Path(pooch.retrieve(download.url, download.hash, name, folder, progressbar=True))
+    except BaseException:
+        with contextlib.suppress(OSError):  # there is something else in it, or it was never made
+            folder.rmdir()
+        raise
     if download.member is None:
         return archive
     data = read_member(archive, download.member)
