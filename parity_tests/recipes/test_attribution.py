@@ -246,7 +246,8 @@ def test_smoother_pools_change_what_comes_through_them_alone(full):
         gradient_magnitudes(full, PICTURE, ["mixed3b", "mixed5a"], 3, pools=p) for p in ("native", "smooth")
     )
     np.testing.assert_array_equal(plain["mixed5a"] > 0, smoother["mixed5a"] > 0)
-    assert not np.allclose(plain["mixed3b"], smoother["mixed3b"], rtol=0.1)
+    change = np.linalg.norm(plain["mixed3b"] - smoother["mixed3b"]) / np.linalg.norm(plain["mixed3b"])
+    assert change > 0.5  # measured 0.84
 
 
 @pytest.mark.parametrize(
