@@ -7,7 +7,7 @@ model = converters.load("inceptionv1")
 """
 
 from converters.caffe import from_caffe
-from converters.conversion import convert
+from converters.conversion import convert, load, save
 from converters.errors import (
     ConverterError,
     GraphError,
@@ -19,11 +19,11 @@ from converters.errors import (
     UnsupportedOpsError,
 )
 from converters.lower import supported_ops
-from converters.model import ConvertedModel, LayerInfo
-from converters.onnx import from_onnx
+from converters.layer_info import LayerInfo
+from converters.model import ConvertedModel
+from converters.onnx.reading import from_onnx
 from converters.program import Metadata
 from converters.sources import open_source
-from converters.storage import load, save
 
 __all__ = [
     "ConvertedModel",

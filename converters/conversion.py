@@ -15,10 +15,11 @@ from torch import Tensor
 from converters.graph import Graph
 from converters.graphdef import Source, read_file, read_graph
 from converters.lower import Tensors, infer_metadata, lower
-from converters.model import ConvertedModel, State
+from converters.model import ConvertedModel
 from converters.placeholders import set_placeholders
-from converters.program import Metadata, Program
+from converters.program import Metadata, Program, State
 from converters.progress import Progress, silent
+from converters.storage import damaged_weights, read_program
 
 
 def convert(
@@ -63,6 +64,50 @@ def convert(
     del data
     program = program.from_source(sha256) if sha256 else program
     return ConvertedModel(program.folded() if fold else program, state)
+
+
+def save(
+    model: ConvertedModel,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    standalone: bool = False,
+    progress: Progress = silent,
+) -> None:
+    """Writes a model into a folder of its own: safetensors for the weights, JSON for everything else.
+
+    The folder appears only when everything in it is written: an interrupted or failed save leaves nothing behind
+    and changes nothing that was there.
+
+    Args:
+        model: a converted model.
+        folder: created by this call.
+        overwrite: replace the folder if it holds a saved model.
+        standalone: also write the model as one Python module that needs only torch and safetensors.
+        progress: called with the stage and the share that is done.
+
+    Raises:
+        SaveError: the folder exists and may not be overwritten, or cannot be written; or a layer was replaced by
+            another module.
+        TypeError: the model is not a converted one.
+    """
+    if not isinstance(model, ConvertedModel):
+        raise TypeError(f"Only converted models are saved here, not a {type(model).__name__}.")
+    model.save(folder, overwrite=overwrite, standalone=standalone, progress=progress)
+
+
+def load(folder: str | os.PathLike[str]) -> ConvertedModel:
+    """Loads a model that `save` wrote.
+
+    Raises:
+        FileNotFoundError: the folder holds no saved model.
+        GraphError: its description or its weights are damaged.
+    """
+    program, state = read_program(folder)
+    try:
+        return ConvertedModel(program, state)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise damaged_weights(folder, error) from error
 
 
 def _lower(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import operator
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from converters.errors import InputSizeError, LayerNotFoundError
+from converters.errors import ConverterError, GraphError, InputSizeError, SaveError
 from converters.folding import folded_convolutions
 from converters.fusion import (
     Function,
@@ -24,84 +25,17 @@ from converters.fusion import (
     other_functions,
 )
 from converters.given import giving
-from converters.graph import NHWC, Output
+from converters.graph import Output
 from converters.inputs import check_images
+from converters.layer_info import layers_of, module_of
 from converters.layers import LocalResponseNorm
-from converters.program import Metadata, Program, Step
+from converters.onnx.export import to_onnx
+from converters.program import Metadata, Program, State, Step
+from converters.progress import Progress, silent
 from converters.selection import Selected, selected_channels, take
+from converters.storage import write_program
 
 Lean = tuple[fx.GraphModule, tuple[nn.Module, ...], frozenset[str]]  # what it replaces; whose channels it selects
-State = Mapping[str, Tensor]  # keys of `nn.Module.state_dict()`
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """What a layer is.
-
-    Attributes:
-        name: TensorFlow's name.
-        op: TensorFlow's op type.
-        channels: size of its channel axis; None where only running the model tells.
-        module: path of its submodule in the model; empty for the input, which has none.
-        layout: how TensorFlow's axes lie in the tensor, if it has four: NHWC where they are turned to (N, C, H, W),
-            NCHW where they are as in TensorFlow.
-    """
-
-    name: str
-    op: str
-    channels: int | None
-    module: str
-    layout: str = NHWC
-
-
-class Layers(Mapping[str, LayerInfo]):
-    """TensorFlow name -> `LayerInfo`, in the graph's order. `name:0` is the same as `name`, as in Lucid.
-
-    Args:
-        infos: the layers.
-        further: outputs of ops behind the first, as `name:1`: they are found, but not listed.
-    """
-
-    def __init__(self, infos: Sequence[LayerInfo], further: Sequence[LayerInfo] = ()) -> None:
-        self._infos = {info.name: info for info in infos}
-        self._further = {info.name: info for info in further}
-
-    def __getitem__(self, name: str) -> LayerInfo:
-        if not isinstance(name, str):
-            raise LayerNotFoundError(repr(name), self._infos)
-        info = self._infos.get(name) or self._infos.get(name.removesuffix(":0")) or self._further.get(name)
-        if info is None:
-            raise LayerNotFoundError(name, self._infos)
-        return info
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._infos)
-
-    def __len__(self) -> int:
-        return len(self._infos)
-
-    def __repr__(self) -> str:
-        return f"Layers({list(self)})"
-
-
-def module_of(root: nn.Module, info: LayerInfo) -> nn.Module:
-    """The module that computes a layer.
-
-    Args:
-        root: what `info.module` is a path in.
-        info: the layer.
-
-    Raises:
-        ValueError: no module does.
-    """
-    if not info.module:
-        kind = "the network's input" if info.op == "Placeholder" else f"a function ({info.op})"
-        raise ValueError(f"Layer {info.name!r} is {kind}, not a module: name a layer that a module computes.")
-    return root.get_submodule(info.module)
-
-
-def _info(step: Step, index: int = 0) -> LayerInfo:
-    return LayerInfo(str(Output(step.name, index)), step.op, step.channels, step.module, step.layout)
 
 
 class ConvertedModel(nn.Module):
@@ -133,10 +67,7 @@ class ConvertedModel(nn.Module):
         for parameter in self.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "", program.input_layout)
-        steps = [step for step in program.steps if not step.hidden]
-        further = [_info(step, index) for step in steps for index in range(1, step.outputs)]
-        self.layers = Layers([entry, *(_info(step) for step in steps)], further)
+        self.layers = layers_of(program)
         self.outputs = program.outputs
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
         self._lean_graphs: dict[tuple[tuple[str, ...], Functions, Selected], Lean] = {}
@@ -284,17 +215,48 @@ class ConvertedModel(nn.Module):
         graph.output(tuple(values.get(Output(name)) or values[Output.parse(name)] for name in names))
         return fx.GraphModule(modules, graph, "ConvertedGraph")
 
-    def save(self, folder: Any, *, overwrite: bool = False, standalone: bool = False) -> None:
-        """Writes the model as safetensors and JSON; see `storage.save`."""
-        from converters.storage import save
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        standalone: bool = False,
+        progress: Progress = silent,
+    ) -> None:
+        """Writes the model into a folder of its own, as safetensors and JSON; see `converters.save`."""
+        for step in self.program.steps:
+            self._check_layer(step, SaveError, "saved")
+        write_program(
+            self.program, self.state_dict(), folder, overwrite=overwrite, standalone=standalone, progress=progress
+        )
 
-        save(self, folder, overwrite=overwrite, standalone=standalone)
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        layers: Sequence[str] | None = None,
+        *,
+        properties: Mapping[str, str] | None = None,
+        external_data: bool | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Writes some layers, under TensorFlow's names, as an ONNX file; see `converters.onnx.to_onnx`."""
+        for step in self.program.needed(self._key(self.outputs if layers is None else layers), {}):
+            self._check_layer(step, GraphError, "written")
+        return to_onnx(
+            self.program,
+            self.state_dict(),
+            path,
+            layers,
+            properties=properties,
+            external_data=external_data,
+            overwrite=overwrite,
+        )
 
-    def to_onnx(self, path: Any, layers: Sequence[str] | None = None, **options: Any) -> Any:
-        """Writes some layers, under TensorFlow's names, as an ONNX file; see `onnx.export.to_onnx`."""
-        from converters.onnx.export import to_onnx
-
-        return to_onnx(self, path, layers, **options)
+    def _check_layer(self, step: Step, error: type[ConverterError], done: str) -> None:
+        """Refuses a layer whose place another module took: it could not be read again."""
+        found = type(self.get_submodule(step.module)).__name__
+        if found != step.layer:
+            raise error(f"Layer {step.name!r} was replaced by a {found}; only converted layers are {done}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A layer put in the place of another takes part from now on, also in graphs that were built before.

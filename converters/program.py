@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from converters.arguments import check_arguments, check_outputs, is_count, is_outputs
 from converters.errors import GraphError
 from converters.graph import LAYOUTS, NHWC, Output
 from converters.layers import LAYERS
+
+State = Mapping[str, Tensor]
+"""A model's tensors, by the keys of `nn.Module.state_dict()`."""
 
 
 def _is_range(value: Any) -> bool:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from converters import freeze, storage
-from converters.conversion import convert
+from converters.conversion import convert, load
 from converters.errors import GraphError, nearest_names
-from converters.model import LayerInfo
+from converters.layer_info import LayerInfo
 from converters.program import Metadata
 from converters.progress import Progress, silent
 
@@ -190,7 +190,7 @@ def _read_frozen(path: Path, options: Options) -> Any:
 
 
 def _read_saved(path: Path, options: Options) -> Any:
-    return storage.load(path)
+    return load(path)
 
 
 def _read_saved_model(path: Path, options: Options) -> Any:

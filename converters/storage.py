@@ -14,8 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from converters.errors import GraphError, SaveError
-from converters.model import ConvertedModel
-from converters.program import Program
+from converters.program import Program, State
 from converters.progress import Progress, silent
 from converters.standalone import standalone_source
 from converters.tensor_file import write_tensors
@@ -26,56 +25,34 @@ STANDALONE_FILE = "model.py"
 FORMAT = {"format": "lucid_port converted model", "version": 1}
 
 
-def save(
-    model: ConvertedModel,
+def write_program(
+    program: Program,
+    state: State,
     folder: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     standalone: bool = False,
     progress: Progress = silent,
 ) -> None:
-    """Writes a model into a folder of its own.
-
-    The folder appears only when everything in it is written: an interrupted or failed save leaves nothing behind
-    and touches nothing that was there.
-
-    Args:
-        model: a converted model.
-        folder: created by this call.
-        overwrite: replace the folder where it holds a saved model.
-        standalone: also write the model as one Python module that needs only torch and safetensors.
-        progress: told how far it has come.
+    """Writes a program and its tensors into a folder of its own; see `converters.save`.
 
     Raises:
-        SaveError: the folder exists (and is not to be, or must not be, overwritten), or cannot be written; or a layer
-            was replaced by another module.
-        TypeError: the model is no converted one.
+        SaveError: the folder exists and may not be overwritten, or cannot be written.
     """
-    if not isinstance(model, ConvertedModel):
-        raise TypeError(f"Only converted models are saved here, not a {type(model).__name__}.")
     target = Path(folder)
-    _check_layers(model)
     check_target(target, overwrite)
     try:
         with _new_folder(target) as partial:
-            write_tensors(model.state_dict(), partial / WEIGHTS_FILE, progress)
-            description = json.dumps({**FORMAT, **model.program.to_json()}, indent=1)
+            write_tensors(state, partial / WEIGHTS_FILE, progress)
+            description = json.dumps({**FORMAT, **program.to_json()}, indent=1)
             (partial / MODEL_FILE).write_text(description + "\n", encoding="utf-8")
             if standalone:
-                (partial / STANDALONE_FILE).write_text(standalone_source(model.program), encoding="utf-8")
+                (partial / STANDALONE_FILE).write_text(standalone_source(program), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         if isinstance(error, SaveError):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SaveError(f"The model could not be written to {target}: {reason}. Nothing was left behind.") from error
-
-
-def _check_layers(model: ConvertedModel) -> None:
-    """Refuses a model in which other modules took layers' places: they could not be loaded again."""
-    for step in model.program.steps:
-        found = type(model.get_submodule(step.module)).__name__
-        if found != step.layer:
-            raise SaveError(f"Layer {step.name!r} was replaced by a {found}; only converted layers can be saved.")
 
 
 def check_target(target: Path, overwrite: bool = False) -> None:
@@ -151,8 +128,8 @@ def _sync(file: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def load(folder: str | os.PathLike[str]) -> ConvertedModel:
-    """Loads what `save` wrote.
+def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
+    """Reads what `write_program` wrote.
 
     Raises:
         FileNotFoundError: the folder holds no saved model.
@@ -172,7 +149,12 @@ def load(folder: str | os.PathLike[str]) -> ConvertedModel:
     if stated != FORMAT:
         raise GraphError(f"{path / MODEL_FILE} is of format {stated}; this version reads {FORMAT}.")
     try:
-        return ConvertedModel(program, load_file(path / WEIGHTS_FILE))
+        return program, load_file(path / WEIGHTS_FILE)
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise GraphError(f"{path} is damaged: its weights and its description do not fit ({reason}).") from error
+        raise damaged_weights(folder, error) from error
+
+
+def damaged_weights(folder: str | os.PathLike[str], error: Exception) -> GraphError:
+    """The error for weights that cannot be read, or do not fit the description."""
+    reason = " ".join(str(error).split())[:300]
+    return GraphError(f"{Path(folder)} is damaged: its weights and its description do not fit ({reason}).")

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from converters.effects import call_name, called_module, channels, find_changes, is_opaque, relu_kind
 from converters.fusion import Function, Functions, are_watched
-from converters.model import LayerInfo, Layers, module_of
+from converters.layer_info import LayerInfo, Layers, module_of
 from converters.program import Metadata
 
 CANNOT_REPLACE = "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."

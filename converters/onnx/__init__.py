@@ -1,9 +1,4 @@
-"""ONNX files: converted models written as such (`export`), and networks read from them (`reading`).
+"""ONNX files: `export` writes converted models, `reading` reads networks.
 
-The packages that this takes are optional and imported when they are used.
+The packages `onnx` and `onnx2torch` are optional; they are imported when a function needs them.
 """
-
-from converters.onnx.export import to_onnx
-from converters.onnx.reading import from_onnx
-
-__all__ = ["from_onnx", "to_onnx"]

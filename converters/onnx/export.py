@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from converters.atomic import write_bytes, write_chunks
 from converters.errors import GraphError, SaveError
 from converters.graph import Output
+from converters.layer_info import Layers, layers_of
 from converters.layers import LAYERS
 from converters.onnx.exporters import EXPORTERS, NOT_EXPORTED, OPSET, Call, Value
 from converters.onnx.exporters.elementwise import KINDS
 from converters.onnx.nodes import NodeWriter
 from converters.onnx.packages import import_onnx
-from converters.program import Step
+from converters.program import Program, State, Step
 
 if TYPE_CHECKING:
     import onnx
+    from torch import Tensor
 
-    from converters.model import ConvertedModel
 
 IR_VERSION = 8  # the file format that came with opset 17's ONNX 1.12
 PROPERTY = "lucid_port."  # before the names of what is written into a file's properties
@@ -34,7 +35,8 @@ MIN_EXTERNAL = 1024
 
 
 def to_onnx(
-    model: ConvertedModel,
+    program: Program,
+    state: State,
     path: str | os.PathLike[str],
     layers: Sequence[str] | None = None,
     *,
@@ -42,14 +44,15 @@ def to_onnx(
     external_data: bool | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Writes a converted model as an ONNX file (opset 17).
+    """Writes a converted graph as an ONNX file (opset 17).
 
     Its input is (N, C, H, W) of any size, in the model's own value range and channel order; its values and nodes have
     TensorFlow's names. The file's properties say the value range, the channel order and where the model came from
     (`lucid_port.image_value_range`, `lucid_port.is_BGR`, ...).
 
     Args:
-        model: a converted model.
+        program: the layers.
+        state: their tensors.
         path: of the file; it appears whole or not at all.
         layers: TensorFlow's names of the layers to give, in this order; None for the graph's own outputs. What they
             do not need is left out.
@@ -69,7 +72,7 @@ def to_onnx(
     """
     target = Path(path)
     check_file(target, overwrite)
-    proto = onnx_model(model, layers, properties)
+    proto = onnx_model(program, state, layers, properties)
     weights = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
     if external_data is None:
         external_data = weights > MAX_INLINE
@@ -96,7 +99,10 @@ def check_file(target: Path, overwrite: bool = False) -> None:
 
 
 def onnx_model(
-    model: ConvertedModel, layers: Sequence[str] | None = None, properties: Mapping[str, str] | None = None
+    program: Program,
+    state: State,
+    layers: Sequence[str] | None = None,
+    properties: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """The ONNX model that `to_onnx` writes, all of its weights inside.
 
@@ -106,48 +112,56 @@ def onnx_model(
         GraphError: a layer cannot be written.
     """
     helper = import_onnx().helper
-    names = _wanted(model, layers)
-    steps = model.program.needed(names, {})
-    _check_steps(model, steps)
-    entry = model.metadata.input_name
-    writer = NodeWriter([entry, *(name for step in model.program.steps for name in _outputs(step))])
+    known = layers_of(program)
+    entry = program.metadata.input_name
+    names = _wanted(program, known, layers)
+    steps = program.needed(names, {})
+    _check_steps(steps)
+    writer = NodeWriter([entry, *(name for step in program.steps for name in _outputs(step))])
     values = {entry: Value(entry, 4)}
+    tensors = _by_module(state)
     for step in steps:
-        made = EXPORTERS[step.layer](_call(model, step, values), writer)
+        made = EXPORTERS[step.layer](_call(tensors, step, values), writer)
         values.update((value.name, value) for value in made)
     graph = helper.make_graph(
         writer.nodes,
         "lucid_port",
-        [_declared(values[entry], ["batch", model.program.input_channels, "height", "width"])],
-        [_declared(values[name], _sizes(values[name].rank, model.layers[name].channels)) for name in names],
+        [_declared(values[entry], ["batch", program.input_channels, "height", "width"])],
+        [_declared(values[name], _sizes(values[name].rank, known[name].channels)) for name in names],
         writer.constants,
     )
     proto = helper.make_model(
         graph, producer_name="lucid_port", opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
     )
-    helper.set_model_props(proto, _properties(model, properties or {}))
+    helper.set_model_props(proto, _properties(program, properties or {}))
     return proto
 
 
-def _wanted(model: ConvertedModel, layers: Sequence[str] | None) -> list[str]:
+def _wanted(program: Program, known: Layers, layers: Sequence[str] | None) -> list[str]:
     """The names to give, as the graph has them."""
-    given = model.outputs if layers is None else [layers] if isinstance(layers, str) else layers
-    names = list(dict.fromkeys(model.layers[name].name for name in given))
+    given = program.outputs if layers is None else [layers] if isinstance(layers, str) else layers
+    names = list(dict.fromkeys(known[name].name for name in given))
     if not names:
         raise GraphError("No layers are named to be written.")
-    if model.metadata.input_name in names:
-        raise GraphError(f"{model.metadata.input_name!r} is the model's input; name layers behind it.")
+    if program.metadata.input_name in names:
+        raise GraphError(f"{program.metadata.input_name!r} is the model's input; name layers behind it.")
     return names
 
 
-def _check_steps(model: ConvertedModel, steps: Iterable[Step]) -> None:
+def _check_steps(steps: Iterable[Step]) -> None:
     for step in steps:
-        found = type(model.get_submodule(step.module)).__name__
-        if found != step.layer:
-            raise GraphError(f"Layer {step.name!r} was replaced by a {found}; only converted layers are written.")
         if step.layer not in EXPORTERS:
             reason = NOT_EXPORTED.get(step.layer, "nothing writes layers of its kind")
             raise GraphError(f"Layer {step.name!r} ({step.op}) cannot be written to ONNX: {reason}.")
+
+
+def _by_module(state: State) -> dict[str, dict[str, Tensor]]:
+    """Path of a module -> its tensors, by their own names."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        module, _, name = key.rpartition(".")
+        found.setdefault(module, {})[name] = tensor
+    return found
 
 
 def _outputs(step: Step) -> list[str]:
@@ -155,16 +169,15 @@ def _outputs(step: Step) -> list[str]:
     return [str(Output(step.name, index)) for index in range(step.outputs)]
 
 
-def _call(model: ConvertedModel, step: Step, values: Mapping[str, Value]) -> Call:
+def _call(tensors: Mapping[str, State], step: Step, values: Mapping[str, Value]) -> Call:
     """A step with all its arguments and its tensors."""
     bound = inspect.signature(LAYERS[step.layer]).bind(**step.arguments)
     bound.apply_defaults()
-    tensors = {
-        key: tensor.detach().cpu().float().contiguous().numpy()
-        for key, tensor in model.get_submodule(step.module).state_dict().items()
+    arrays = {
+        key: tensor.detach().cpu().float().contiguous().numpy() for key, tensor in tensors.get(step.module, {}).items()
     }
     inputs = [values[str(source)] for source in step.inputs]
-    return Call(step.name, bound.arguments, inputs, tensors, _outputs(step))
+    return Call(step.name, bound.arguments, inputs, arrays, _outputs(step))
 
 
 def _declared(value: Value, sizes: Sequence[int | str | None]) -> onnx.ValueInfoProto:
@@ -179,9 +192,8 @@ def _sizes(rank: int, channels: int | None) -> list[int | str | None]:
     return sizes
 
 
-def _properties(model: ConvertedModel, more: Mapping[str, str]) -> dict[str, str]:
+def _properties(program: Program, more: Mapping[str, str]) -> dict[str, str]:
     """What the file says of the model, each as JSON under its name."""
-    program = model.program
     stated = {**program.metadata.to_json(), "fingerprint": program.fingerprint, "source_sha256": program.source_sha256}
     known = {key: json.dumps(value) for key, value in {**stated, **more}.items() if value is not None}
     return {f"{PROPERTY}{key}": text for key, text in known.items()}

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from converters.errors import InputSizeError
 from converters.fusion import Function
 from converters.inputs import check_images
-from converters.model import Layers
+from converters.layer_info import Layers
 from converters.program import Metadata
 from converters.traced import TracedNetwork
 

@@ -73,7 +73,7 @@ def command(
 
     lucid-port convert graph.pb -o model --set is_training=false --set keep_prob=1
     """
-    from converters.storage import check_target, save
+    from converters.storage import check_target
 
     check_target(output, overwrite)
     told = {
@@ -90,7 +90,7 @@ def command(
     options = {key: value for key, value in told.items() if value is not None}
     with remarks(json), progress_bar() as progress:
         network = _open(source, input_name, {**options, "progress": progress}, check)
-        save(network, output, overwrite=overwrite, standalone=standalone, progress=progress)
+        network.save(output, overwrite=overwrite, standalone=standalone, progress=progress)
     print_result(
         f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}",
         {"output": output, "layers": len(network.layers), "outputs": network.outputs, "checked": check},

@@ -26,7 +26,7 @@ def command(
     Example: lucid-port export InceptionV1 -o inceptionv1.onnx --layers mixed4a,softmax2
     """
     from converters import ConvertedModel
-    from converters.onnx.export import check_file, to_onnx
+    from converters.onnx.export import check_file
     from lucid_port.modelzoo.nets_factory import open_network
 
     check_file(output, overwrite)
@@ -34,6 +34,6 @@ def command(
     if not isinstance(network, ConvertedModel):
         raise typer.BadParameter(f"{source} is no TensorFlow graph: only those are written as ONNX.")
     names = None if layers is None else [name.strip() for name in layers.split(",") if name.strip()]
-    to_onnx(network, output, names, properties={"name": Path(source).stem}, overwrite=overwrite)
+    network.to_onnx(output, names, properties={"name": Path(source).stem}, overwrite=overwrite)
     given = list(network.outputs if names is None else names)
     print_result(f"{output}: {', '.join(given)}", {"output": output, "layers": given}, json)

@@ -23,7 +23,7 @@ from converters import ConvertedModel, LayerInfo, LayerNotFoundError
 from converters.effects import call_name, channels, no_tensors, stated_channels
 from converters.fusion import Function, Functions, are_watched
 from converters.given import Given
-from converters.model import Layers, module_of
+from converters.layer_info import Layers, module_of
 from converters.traced import CANNOT_REPLACE, LayerGraph, TracedNetwork, same_objects, tensors
 from lucid_port.misc import checks
 from lucid_port.modelzoo.hooks import read_by_hooks

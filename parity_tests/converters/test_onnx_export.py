@@ -15,7 +15,7 @@ import torch
 import converters
 import converters.writer
 from converters.layers import LAYERS
-from converters.onnx.export import onnx_model, to_onnx
+from converters.onnx.export import onnx_model
 from converters.onnx.exporters import EXPORTERS, NOT_EXPORTED
 from lucid_port.cli import main
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
@@ -29,6 +29,11 @@ BOUND = 1e-5
 CANCELLING = {("onnxruntime", "lrn-1-0.5-0.3-0.9"): 1e-4, ("onnxruntime", "lrn-0-1-2-1"): 1e-3}
 # A difference of equal sums, of which runtimes leave one or the other rounding: up to 1.2e-7, and nothing else.
 ROUNDINGS = {"sizes-shapes": 2e-7}
+
+
+def onnx_of(model, names):
+    return onnx_model(model.program, model.state_dict(), names)
+
 
 
 @functools.cache
@@ -88,9 +93,9 @@ def test_ops(name, runtime):
     kinds = {step.layer for step in model.program.steps}
     if kinds & set(NOT_EXPORTED):
         with pytest.raises(converters.GraphError, match="cannot be written"):
-            onnx_model(model, layers_behind_the_input(model))
+            onnx_of(model, layers_behind_the_input(model))
         return
-    onnx.checker.check_model(onnx_model(model, layers_behind_the_input(model)), full_check=True)
+    onnx.checker.check_model(onnx_of(model, layers_behind_the_input(model)), full_check=True)
     compared: list[str] = []
     for recipe in CASES[name].recipes().values():
         x = torch.from_numpy(recipe.make())
@@ -99,7 +104,7 @@ def test_ops(name, runtime):
         compared += names
         if not names:
             continue
-        values = run(runtime, onnx_model(model, names), {INPUT: x.numpy()})
+        values = run(runtime, onnx_of(model, names), {INPUT: x.numpy()})
         bound = CANCELLING.get((runtime, name), BOUND)
         assert_equal(values, model.activations(x, names), bound, ROUNDINGS.get(name, 0.0))
     assert compared
@@ -118,14 +123,14 @@ def test_inceptionv1(runtime, size):
         "softmax2",
         "softmax0",
     ]
-    proto = onnx_model(model, names)
+    proto = onnx_of(model, names)
     x = image(*size)
     assert_equal(run(runtime, proto, {"input": x.numpy()}), model.activations(x, names))
 
 
 def test_the_standard_is_kept_also_where_padding_is_computed():
     """A window shorter than its step, which `auto_pad` says only to some runtimes."""
-    proto = onnx_model(converted("AvgPool-2-stride-3-SAME"), ["y"])
+    proto = onnx_of(converted("AvgPool-2-stride-3-SAME"), ["y"])
     ops = [node.op_type for node in proto.graph.node]
     assert ops.count("AveragePool") == 2
     assert "Shape" in ops
@@ -134,7 +139,7 @@ def test_the_standard_is_kept_also_where_padding_is_computed():
 
 def test_names_are_tensorflows():
     names = ["softmax2", "mixed4a_pre_relu", "conv2d0:0"]
-    graph = onnx_model(inception(0.1), names).graph
+    graph = onnx_of(inception(0.1), names).graph
     assert [value.name for value in graph.output] == ["softmax2", "mixed4a_pre_relu", "conv2d0"]
     assert [value.name for value in graph.input] == ["input"]
     steps = {step.name for step in inception(0.1).program.needed(["softmax2", "mixed4a_pre_relu", "conv2d0"], {})}
@@ -144,14 +149,14 @@ def test_names_are_tensorflows():
 
 
 def test_only_what_the_layers_need_is_written():
-    graph = onnx_model(inception(0.1), "conv2d0").graph
+    graph = onnx_of(inception(0.1), "conv2d0").graph
     assert [node.name for node in graph.node] == ["conv2d0_pre_relu/conv", "conv2d0_pre_relu", "conv2d0"]
     assert len(graph.initializer) == 2
     assert all(tensor.HasField("raw_data") for tensor in graph.initializer)
 
 
 def test_batch_height_and_width_are_open():
-    shape = onnx_model(inception(0.1), ["mixed4a"]).graph.input[0].type.tensor_type.shape
+    shape = onnx_of(inception(0.1), ["mixed4a"]).graph.input[0].type.tensor_type.shape
     assert [dim.dim_param or dim.dim_value for dim in shape.dim] == ["batch", 3, "height", "width"]
 
 
@@ -161,7 +166,7 @@ def test_parts_get_other_names_than_layers():
     y = graph.bias_add("y", x, graph.const("b", np.ones(2, np.float32)))
     graph.op("y/bias", "Relu", [y])  # what the bias of y would be called
     model = converters.convert(graph.graph_def())
-    proto = onnx_model(model, ["y", "y/bias"])
+    proto = onnx_of(model, ["y", "y/bias"])
     onnx.checker.check_model(proto)
     x = image(3, 5)[:, :2]
     assert_equal(run("reference", proto, {"x": x.numpy()}), model.activations(x, ["y", "y/bias"]))
@@ -188,13 +193,13 @@ def test_changed_weights_are_written():
     with torch.no_grad():
         model.conv.weight.mul_(2)
     x = image(7, 9)[:, :1].expand(-1, 6, -1, -1)
-    proto = onnx_model(model, ["conv"])
+    proto = onnx_of(model, ["conv"])
     assert_equal(run("reference", proto, {"x": x.numpy()}), model.activations(x, ["conv"]))
 
 
 def test_external_data(tmp_path):
     model = inception(0.1)
-    path = to_onnx(model, tmp_path / "m.onnx", ["mixed4a"], external_data=True)
+    path = model.to_onnx(tmp_path / "m.onnx", ["mixed4a"], external_data=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["m.onnx", "m.onnx.data"]
     inside = onnx.load(path, load_external_data=False).graph.initializer
     assert all(len(tensor.raw_data) < 1024 for tensor in inside)

@@ -128,7 +128,7 @@ def test_a_model_with_a_replaced_layer_is_not_saved(model, tmp_path):
 
 def test_only_converted_models_are_saved(tmp_path):
     with pytest.raises(TypeError, match="Linear"):
-        storage.save(torch.nn.Linear(1, 1), tmp_path / "model")
+        converters.save(torch.nn.Linear(1, 1), tmp_path / "model")
 
 
 def test_a_saved_model_can_be_replaced(model, tmp_path):
