@@ -18,8 +18,8 @@ from converters.errors import (
     TensorFlowMissingError,
     UnsupportedOpsError,
 )
-from converters.lower import supported_ops
 from converters.layer_info import LayerInfo
+from converters.lower import supported_ops
 from converters.model import ConvertedModel
 from converters.onnx.reading import from_onnx
 from converters.program import Metadata

@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from lucid_port.misc.io.sanitizing import sanitize
 from lucid_port.modelzoo import files
-from lucid_port.modelzoo.vision_base import Layer
 
 __all__ = [
     "NUMBER_OF_AVAILABLE_SAMPLES",
@@ -31,6 +31,22 @@ PATH_TEMPLATE = "aligned-activations/{}/{}-{:05d}-of-01000.npy"
 PAGE_SIZE = 10000
 NUMBER_OF_AVAILABLE_SAMPLES = 100000
 NUMBER_OF_PAGES = NUMBER_OF_AVAILABLE_SAMPLES // PAGE_SIZE
+
+
+class Layer(Protocol):
+    """A layer of a model of the catalogue: `lucid_port.modelzoo.layer.Layer`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def depth(self) -> int: ...
+
+    @property
+    def model_name(self) -> str: ...
+
+    @property
+    def activations(self) -> np.ndarray: ...
 
 
 @functools.lru_cache(maxsize=128)

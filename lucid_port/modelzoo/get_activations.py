@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
 from lucid_port.misc.iter_nd_utils import batch_iter, dict_to_ndarray, recursive_enumerate_nd
-from lucid_port.modelzoo.vision_base import Layer, Model
+from lucid_port.modelzoo.layer import Layer
 
 __all__ = ["get_activations", "get_activations_iter"]
 
 Index: TypeAlias = tuple[int, ...]
+
+
+class Model(Protocol):
+    """A model whose layers can be read."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def activations(self, image: torch.Tensor, names: Sequence[str]) -> Mapping[str, torch.Tensor]: ...
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -22,65 +22,26 @@ from converters.storage import MODEL_FILE
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.catalogue import Entry, catalogue, label_lists
+from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import run_at_size
+from lucid_port.modelzoo.layer import Layer
+
+__all__ = [
+    "FrozenGraphModel",
+    "Layer",
+    "Model",
+    "Network",
+    "SerializedModel",
+    "check_value_range",
+    "model_class",
+    "read_network",
+]
 
 # Means that Caffe's models subtract, in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer that Lucid lists for a model.
-
-    Attributes:
-        name: TensorFlow's name.
-        depth: number of channels.
-        tags: "conv" or "dense", and what else Lucid notes.
-        model_name: the model it belongs to.
-        width, height, shape: always None, as in Lucid, which reserves them.
-    """
-
-    name: str
-    depth: int
-    tags: frozenset[str] = field(default_factory=frozenset)
-    model_name: str = ""
-
-    width: ClassVar[None] = None
-    height: ClassVar[None] = None
-    shape: ClassVar[None] = None
-
-    def __getitem__(self, key: str) -> Any:
-        """`layer["name"]`, as Lucid's older notebooks write it; "type" is the first tag.
-
-        Raises:
-            AttributeError: a layer has no such value.
-        """
-        if key == "type":
-            return sorted(self.tags)[0]
-        if key not in self.__dataclass_fields__:
-            raise AttributeError(f"A layer has no {key!r}; it has {', '.join(self.__dataclass_fields__)}.")
-        return getattr(self, key)
-
-    @property
-    def activations(self) -> np.ndarray:
-        """The layer's recorded activations (see `aligned_activations`).
-
-        Raises:
-            FileNotFoundError: they are not on this machine.
-        """
-        from lucid_port.modelzoo.aligned_activations import get_aligned_activations
-
-        return get_aligned_activations(self)
-
-    def to_json(self) -> str:
-        """The name, as Lucid writes a layer to JSON."""
-        return self.name
-
-    def __str__(self) -> str:
-        return f"Layer of {self.model_name} <{self.name}: {self.depth}> ({', '.join(sorted(self.tags))})"
 
 
 class Network(Protocol):
@@ -329,8 +290,6 @@ class Model(nn.Module):
 
     def get_activations(self, layer: str | Layer, examples: Any, **options: Any) -> np.ndarray:
         """A layer's activations for many images; see `lucid_port.modelzoo.get_activations.get_activations`."""
-        from lucid_port.modelzoo.get_activations import get_activations
-
         return get_activations(self, layer, examples, **options)
 
     @staticmethod

@@ -22,7 +22,7 @@ import torch
 
 from lucid_port.misc import checks
 
-__all__ = ["NotSerialisable", "bind", "from_data", "register", "to_data"]
+__all__ = ["NotSerialisable", "bind", "factory", "from_data", "register", "to_data"]
 
 _KINDS = ("objective", "param", "transform")
 _MODULES = (
@@ -68,6 +68,20 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
 
 def _is_ours(factory: Callable[..., Any]) -> bool:
     return str(getattr(factory, "__module__", "")).split(".")[0] == "lucid_port"
+
+
+def factory(kind: str, name: str) -> Callable[..., Any]:
+    """The registered factory of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for module in _MODULES:  # a recipe may be read before the modules that register its parts are imported
+        importlib.import_module(module)
+    if (kind, name) not in _REGISTRY:
+        known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))
+        raise ValueError(f"Unknown {kind} {name!r} in the recipe. Known: {known}.")
+    return _REGISTRY[kind, name]
 
 
 def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict:
@@ -181,14 +195,9 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
         raise ValueError(
             f"The args of {kind} {name!r} in the recipe are no arguments by name: {checks.shown(arguments)}."
         )
-    for module in _MODULES:  # the registry fills when they are imported; a recipe may be read before that
-        importlib.import_module(module)
-    factory = _REGISTRY.get((kind, name))
-    if factory is None:
-        known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))
-        raise ValueError(f"Unknown {kind} {name!r} in the recipe. Known: {known}.")
+    make = factory(kind, name)
     try:
-        inspect.signature(factory).bind(**arguments)
+        inspect.signature(make).bind(**arguments)
     except TypeError as error:
         raise ValueError(f"The args of {kind} {name!r} in the recipe do not fit it: {error}.") from None
-    return factory(**{key: from_data(item) for key, item in arguments.items()})
+    return make(**{key: from_data(item) for key, item in arguments.items()})

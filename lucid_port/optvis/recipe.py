@@ -28,9 +28,8 @@ from lucid_port.optvis import plain
 from lucid_port.optvis.arguments import Model, ReluOverride
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.optimizer import TFAdam
-from lucid_port.optvis.render import Callback
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import VisT
+from lucid_port.optvis.vis import Callback, VisT
 
 __all__ = ["FORMAT", "NotReproducible", "Recipe", "describe_model", "is_recipe", "made_here", "make_optimizer"]
 

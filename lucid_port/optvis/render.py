@@ -6,11 +6,10 @@ stepped, read and stopped.
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +26,11 @@ from lucid_port.optvis.arguments import (
 )
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
+from lucid_port.optvis.recipe import Recipe
+from lucid_port.optvis.recipe_files import save_picture
+from lucid_port.optvis.render_many import make_many_T, render_many  # noqa: F401  (Lucid has all renders in one module)
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
-from lucid_port.optvis.vis import VisT
-
-if TYPE_CHECKING:
-    from lucid_port.optvis.recipe import Recipe
+from lucid_port.optvis.vis import Callback, VisT
 
 __all__ = [
     "Renders",
@@ -42,15 +41,6 @@ __all__ = [
     "make_vis_T",
     "render_vis",
 ]
-
-Callback = Callable[[VisT], None]
-
-
-def __getattr__(name: str) -> Any:
-    """`render.render_many` and `render.make_many_T`, which are made of what is here, so that they come last."""
-    if name not in ("make_many_T", "render_many"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("lucid_port.optvis.render_many"), name)
 
 
 def make_vis_T(
@@ -114,8 +104,6 @@ class Renders(list[np.ndarray]):
         Raises:
             IndexError: there is no such picture.
         """
-        from lucid_port.optvis.recipe import Recipe
-
         after = self.taken_after[index]
         value = self.vis.losses[after - 1]
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=_said(self.callbacks))
@@ -134,8 +122,6 @@ class Renders(list[np.ndarray]):
             IndexError: there is no such picture.
             ValueError: the extension is not a picture's.
         """
-        from lucid_port.optvis.recipe_files import save_picture
-
         return save_picture(self[index][picture], path, self.recipe(index, picture))
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
-__all__ = ["Evaluation", "VisT"]
+__all__ = ["Callback", "Evaluation", "VisT"]
 
 Read = str | tuple[str, int]  # a layer, or one channel of it
 
@@ -273,3 +273,7 @@ class VisT:
             evaluation = Evaluation(self, self.source.scope("read"), layers)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
+
+
+Callback: TypeAlias = Callable[[VisT], None]
+"""A function of the render, called after each update."""

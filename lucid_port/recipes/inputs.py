@@ -17,7 +17,7 @@ from lucid_port.misc.io.serialize_array import PICTURES, to_array
 from lucid_port.optvis.acceleration import strictly
 from lucid_port.optvis.arguments import Model, own_device
 from lucid_port.optvis.objectives import Objective, as_objective
-from lucid_port.optvis.objectives.units import parse_unit
+from lucid_port.optvis.objectives.base import parse_unit
 from lucid_port.optvis.units import check_channels, name_of
 
 __all__ = [

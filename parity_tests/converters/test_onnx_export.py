@@ -35,7 +35,6 @@ def onnx_of(model, names):
     return onnx_model(model.program, model.state_dict(), names)
 
 
-
 @functools.cache
 def converted(name: str) -> converters.ConvertedModel:
     return converters.convert(CASES[name].graph_def())

@@ -8,7 +8,7 @@ arguments, strings and values are those of `lucid.optvis.objectives` 0.3.10.
 A value that is no scalar is summed by the optimisation, as TensorFlow sums it.
 """
 
-from lucid_port.optvis.objectives.base import Objective
+from lucid_port.optvis.objectives.base import Objective, as_objective
 from lucid_port.optvis.objectives.batches import alignment, channel_interpolate, diversity
 from lucid_port.optvis.objectives.images import (
     L1,
@@ -20,7 +20,6 @@ from lucid_port.optvis.objectives.images import (
     total_variation,
 )
 from lucid_port.optvis.objectives.units import (
-    as_objective,
     channel,
     class_logit,
     deepdream,

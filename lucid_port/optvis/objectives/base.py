@@ -10,7 +10,7 @@ import numpy as np
 from lucid_port.misc import checks
 from lucid_port.optvis import plain
 
-__all__ = ["Activations", "Objective", "ObjectiveFunction", "Value"]
+__all__ = ["Activations", "Objective", "ObjectiveFunction", "Value", "as_objective", "parse_unit"]
 
 
 class Activations(Protocol):
@@ -130,8 +130,6 @@ class Objective:
         Raises:
             TypeError: something else than several objectives was given.
         """
-        from lucid_port.optvis.objectives.units import as_objective  # made of objectives itself
-
         terms = [as_objective(o) for o in checks.items(objs, "What Objective.sum adds", "a list of objectives")]
         return Objective(
             lambda T: sum(term(T) for term in terms),
@@ -139,6 +137,37 @@ class Objective:
             "Sum(" + " +\n".join(term.description for term in terms) + ")",
             lambda: {"objective": "sum", "args": {"objs": [t.to_data() for t in terms]}},
         )
+
+
+def as_objective(obj: Any) -> Objective:
+    """An objective from itself, from `"layer:channel"` or from a function of `T`.
+
+    Raises:
+        ValueError: a string is not of that form.
+        TypeError: something else was given.
+    """
+    if isinstance(obj, Objective):
+        return obj
+    if isinstance(obj, str):
+        return plain.factory("objective", "channel")(*parse_unit(obj))
+    if getattr(obj, "makes_objectives", False):
+        raise TypeError(f"{obj.__name__} makes objectives, it is none itself: call it with its arguments.")
+    if callable(obj):
+        name = getattr(obj, "__name__", type(obj).__name__)
+        return Objective(obj, name, name)
+    raise TypeError(f"An objective is an Objective, a string or a function of T, not {checks.shown(obj)}.")
+
+
+def parse_unit(text: str) -> tuple[str, int]:
+    """Layer and channel of `"layer:channel"`.
+
+    Raises:
+        ValueError: the text is not of that form.
+    """
+    layer, _, number = text.rpartition(":")
+    if not layer.strip() or not number.strip().isdecimal():
+        raise ValueError(f"{text!r} names no unit: write 'layer:channel', as in 'mixed4a_pre_relu:476'.")
+    return layer.strip(), int(number)
 
 
 def _evaluate(operand: Any, T: Activations) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis.objectives.base import Activations, Objective, ObjectiveFunction, Value
+from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value
 from lucid_port.optvis.objectives.reading import (
     as_place,
     channel_in,
@@ -22,7 +22,6 @@ from lucid_port.optvis.objectives.reading import (
 from lucid_port.optvis.objectives.wrapping import handle_batch, wrap_objective
 
 __all__ = [
-    "as_objective",
     "channel",
     "class_logit",
     "deepdream",
@@ -30,7 +29,6 @@ __all__ = [
     "direction_cossim",
     "direction_neuron",
     "neuron",
-    "parse_unit",
     "tensor_direction",
 ]
 
@@ -209,37 +207,3 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
         return classes[:, index].sum()
 
     return inner
-
-
-# By name ----------------------------------------------------------------------------------------
-
-
-def as_objective(obj: Any) -> Objective:
-    """An objective from itself, from `"layer:channel"` or from a function of `T`.
-
-    Raises:
-        ValueError: a string is not of that form.
-        TypeError: something else was given.
-    """
-    if isinstance(obj, Objective):
-        return obj
-    if isinstance(obj, str):
-        return channel(*parse_unit(obj))
-    if getattr(obj, "makes_objectives", False):
-        raise TypeError(f"{obj.__name__} makes objectives, it is none itself: call it with its arguments.")
-    if callable(obj):
-        name = getattr(obj, "__name__", type(obj).__name__)
-        return Objective(obj, name, name)
-    raise TypeError(f"An objective is an Objective, a string or a function of T, not {checks.shown(obj)}.")
-
-
-def parse_unit(text: str) -> tuple[str, int]:
-    """Layer and channel of `"layer:channel"`.
-
-    Raises:
-        ValueError: the text is not of that form.
-    """
-    layer, _, number = text.rpartition(":")
-    if not layer.strip() or not number.strip().isdecimal():
-        raise ValueError(f"{text!r} names no unit: write 'layer:channel', as in 'mixed4a_pre_relu:476'.")
-    return layer.strip(), int(number)

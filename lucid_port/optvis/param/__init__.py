@@ -18,13 +18,12 @@ from lucid_port.optvis.param.color import to_valid_rgb
 from lucid_port.optvis.param.cppn import cppn
 from lucid_port.optvis.param.images import grayscale_image_rgb, image
 from lucid_port.optvis.param.interpolation import multi_interpolation_basis
-from lucid_port.optvis.param.lowres import lowres_tensor
+from lucid_port.optvis.param.lowres import laplacian_pyramid_image, lowres_tensor
 from lucid_port.optvis.param.random import image_sample
 from lucid_port.optvis.param.resize_bilinear_nd import resize_bilinear_nd
 from lucid_port.optvis.param.spatial import (
     bilinearly_sampled_image,
     fft_image,
-    laplacian_pyramid_image,
     pixel_image,
 )
 from lucid_port.optvis.param.unit_balls import unit_ball_L2, unit_ball_L_inf

@@ -1,4 +1,4 @@
-"""Tensors parameterized by smaller ones."""
+"""Tensors parameterized by smaller ones, and sums of them: Laplacian pyramids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lucid_port.optvis.param.resize_bilinear_nd import resize_bilinear_nd
 from lucid_port.optvis.param.spatial import deviation, draw_normal
 from lucid_port.optvis.sampling import RandomSource
 
-__all__ = ["lowres_tensor", "offset_tensor"]
+__all__ = ["laplacian_pyramid_image", "lowres_tensor", "offset_tensor"]
 
 
 def offset_tensor(tensor: torch.Tensor, offsets: Sequence[int]) -> torch.Tensor:
@@ -98,3 +98,32 @@ def lowres_tensor(
     if len(large) != len(small):
         raise ValueError(f"The shapes {large} and {small} have different ranks.")
     return _Lowres(large, small, _offsets(large, small, offset), deviation(sd, "lowres_tensor") or 0.01)
+
+
+@parameterization
+def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float | None = None) -> Parameterization:
+    """An image as the sum of images at several resolutions.
+
+    Args:
+        shape: [..., H, W, C] (Lucid divides the axes in this order).
+        n_levels: number of levels; level k has 1/2^k of the resolution.
+        sd: standard deviation of each level's initial values; 0 or None means 0.01.
+
+    Raises:
+        ValueError: the image is smaller than `2 ** (n_levels - 1)`.
+    """
+    sizes = checks.sizes(shape, "laplacian_pyramid_image's shape")
+    if len(sizes) < 3:
+        raise ValueError(f"laplacian_pyramid_image's shape is [..., height, width, channels], not {list(sizes)}.")
+    n_levels = checks.whole(n_levels, "laplacian_pyramid_image's n_levels", 1)
+    *batch, height, width, channels = sizes
+    if min(height, width) < 2 ** (n_levels - 1):
+        raise ValueError(
+            f"An image of {height} x {width} pixels has no {n_levels} pyramid levels: "
+            f"it needs {2 ** (n_levels - 1)} pixels, or fewer levels."
+        )
+    levels = [lowres_tensor(sizes, (*batch, height // 2**k, width // 2**k, channels), sd=sd) for k in range(n_levels)]
+    total = levels[0]
+    for level in levels[1:]:
+        total = total + level
+    return total

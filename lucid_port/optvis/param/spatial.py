@@ -1,4 +1,4 @@
-"""Spatial parameterizations: Fourier, pixel and Laplacian pyramid images."""
+"""Spatial parameterizations: Fourier and pixel images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ __all__ = [
     "fft_scale",
     "fft_to_image",
     "image_to_fft",
-    "laplacian_pyramid_image",
     "pixel_image",
     "rfft2d_freqs",
 ]
@@ -253,34 +252,3 @@ def bilinearly_sampled_image(texture: Any, uv: Any) -> torch.Tensor:
     upper = at(u0, v0) * (1.0 - u_fraction) + at(u1, v0) * u_fraction
     lower = at(u0, v1) * (1.0 - u_fraction) + at(u1, v1) * u_fraction
     return upper * (1.0 - v_fraction) + lower * v_fraction
-
-
-@parameterization
-def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float | None = None) -> Parameterization:
-    """An image as the sum of images at several resolutions.
-
-    Args:
-        shape: [..., H, W, C] (Lucid divides the axes in this order).
-        n_levels: number of levels; level k has 1/2^k of the resolution.
-        sd: standard deviation of each level's initial values; 0 or None means 0.01.
-
-    Raises:
-        ValueError: the image is smaller than `2 ** (n_levels - 1)`.
-    """
-    from lucid_port.optvis.param.lowres import lowres_tensor
-
-    sizes = checks.sizes(shape, "laplacian_pyramid_image's shape")
-    if len(sizes) < 3:
-        raise ValueError(f"laplacian_pyramid_image's shape is [..., height, width, channels], not {list(sizes)}.")
-    n_levels = checks.whole(n_levels, "laplacian_pyramid_image's n_levels", 1)
-    *batch, height, width, channels = sizes
-    if min(height, width) < 2 ** (n_levels - 1):
-        raise ValueError(
-            f"An image of {height} x {width} pixels has no {n_levels} pyramid levels: "
-            f"it needs {2 ** (n_levels - 1)} pixels, or fewer levels."
-        )
-    levels = [lowres_tensor(sizes, (*batch, height // 2**k, width // 2**k, channels), sd=sd) for k in range(n_levels)]
-    total = levels[0]
-    for level in levels[1:]:
-        total = total + level
-    return total
