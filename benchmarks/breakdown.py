@@ -24,8 +24,8 @@ import timing
 import torch
 import typer
 
+from lucid_port.optvis.engine.vis import Evaluation, VisT
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import Evaluation, VisT
 
 Cut = Callable[[VisT, RandomSource], Any]
 UNTIMED = 2

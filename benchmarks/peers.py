@@ -21,7 +21,7 @@ import port
 import timing
 import typer
 
-from converters.graphdef import read_graph
+from converters.frozen.graphdef import read_graph
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 
 METHOD = """Every contestant renders in a process and environment of its own, kept alive. After a warm-up they take

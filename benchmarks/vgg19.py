@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions), a max pool behind each
 DENSE = (("fc6", 4096), ("fc7", 4096), ("fc8", 1000))

@@ -18,11 +18,12 @@ from converters.errors import (
     TensorFlowMissingError,
     UnsupportedOpsError,
 )
-from converters.layer_info import LayerInfo
-from converters.lower import supported_ops
-from converters.model import ConvertedModel
-from converters.onnx.reading import from_onnx
-from converters.program import Metadata
+from converters.lowering.lower import supported_ops
+from converters.network.model import ConvertedModel
+from converters.onnx.reading.reading import from_onnx
+from converters.program.layer_info import LayerInfo
+from converters.program.program import Metadata
+from converters.renamed import keep_old_names
 from converters.sources import open_source
 
 __all__ = [
@@ -45,3 +46,48 @@ __all__ = [
     "save",
     "supported_ops",
 ]
+
+keep_old_names(
+    __name__,
+    {
+        "arguments": "program.validation",
+        "check": "reference.check",
+        "constants": "lowering.constants",
+        "effects": "tracing.aliasing",
+        "evaluate": "lowering.evaluate",
+        "folding": "network.folding",
+        "freeze": "tensorflow.freeze",
+        "fusion": "network.fusion",
+        "given": "network.interventions",
+        "graph": "frozen.graph",
+        "graphdef": "frozen.graphdef",
+        "inputs": "network.inputs",
+        "intervals": "lowering.intervals",
+        "layer_info": "program.layer_info",
+        "lower": "lowering.lower",
+        "model": "network.model",
+        "onnx.checks": "onnx.reading.checks",
+        "onnx.export": "onnx.writing.export",
+        "onnx.exporters": "onnx.writing.exporters",
+        "onnx.files": "onnx.reading.files",
+        "onnx.network": "onnx.reading.network",
+        "onnx.padding": "onnx.reading.padding",
+        "onnx.resizing": "onnx.reading.resizing",
+        "onnx.rewriting": "onnx.reading.rewriting",
+        "ops": "lowering.ops",
+        "placeholders": "frozen.placeholders",
+        "references": "reference.references",
+        "selection": "network.selection",
+        "simplify": "lowering.simplify",
+        "single_image": "frozen.single_image",
+        "sizes": "program.sizes",
+        "slices": "lowering.slices",
+        "standalone": "program.standalone",
+        "storage": "program.storage",
+        "tensor_file": "program.tensor_file",
+        "tensorflow_process": "tensorflow.process",
+        "traced": "tracing.traced",
+        "wire": "frozen.wire",
+        "writer": "frozen.writer",
+    },
+)

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converters.graph import Graph
-from converters.graphdef import Source, read_file, read_graph
-from converters.lower import Tensors, infer_metadata, lower
-from converters.model import ConvertedModel
-from converters.placeholders import set_placeholders
-from converters.program import Metadata, Program, State
+from converters.frozen.graph import Graph
+from converters.frozen.graphdef import Source, read_file, read_graph
+from converters.frozen.placeholders import set_placeholders
+from converters.lowering.lower import Tensors, infer_metadata, lower
+from converters.network.model import ConvertedModel
+from converters.program.program import Metadata, Program, State
+from converters.program.storage import damaged_weights, read_program
 from converters.progress import Progress, silent
-from converters.storage import damaged_weights, read_program
 
 
 def convert(

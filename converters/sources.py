@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from converters import freeze, storage
 from converters.conversion import convert, load
 from converters.errors import GraphError, nearest_names
-from converters.layer_info import LayerInfo
-from converters.program import Metadata
+from converters.program import storage
+from converters.program.layer_info import LayerInfo
+from converters.program.program import Metadata
 from converters.progress import Progress, silent
+from converters.tensorflow import freeze
 
 
 class Network(Protocol):
@@ -227,7 +228,7 @@ def _read_caffe(path: Path, options: Options) -> Any:
 
 
 def _read_onnx(path: Path, options: Options) -> Any:
-    from converters.onnx import from_onnx
+    from converters.onnx.reading.reading import from_onnx
 
     return from_onnx(path, **options.some("input_name", "layout", "metadata"))
 

@@ -29,9 +29,9 @@ import torch
 
 from lucid_port.cli import main as lucid_port
 from lucid_port.misc.io import load, save
+from lucid_port.optvis.many.picture_folder import MANIFEST
 from lucid_port.optvis.render import Renders
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.streaming import MANIFEST
 
 FOLDER = Path(__file__).parent / "images"
 QUALITY = 88

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.graphdef import parse_graphdef
-from converters.references import Recipe
+from converters.frozen.graphdef import parse_graphdef
+from converters.reference.references import Recipe
 from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.seeded import seeded_inceptionv1, smooth_twin
 

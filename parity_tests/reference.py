@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.graphdef import read_graph
-from converters.references import (
+from converters.frozen.graphdef import read_graph
+from converters.frozen.writer import write_graph_def
+from converters.reference.references import (
     MANIFEST,
     InputReference,
     Recipe,
@@ -38,8 +39,7 @@ from converters.references import (
     read_references,
     write_manifest,
 )
-from converters.tensorflow_process import OPTIONS, oracle_environment, oracle_job, run_oracle, tensorflow_version
-from converters.writer import write_graph_def
+from converters.tensorflow.process import OPTIONS, oracle_environment, oracle_job, run_oracle, tensorflow_version
 from parity_tests.cases import CASES, INPUT, Case
 from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
 from parity_tests.optvis.make_references import FEW_STATES, MANY_STATES, make_functions, make_renders

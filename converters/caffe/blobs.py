@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import GraphError
-from converters.wire import BYTES, Unexpected, read_fields, tagged
+from converters.frozen.wire import BYTES, Unexpected, read_fields, tagged
 
 MAX_AXES = 32  # Caffe's own limit
 

@@ -18,10 +18,10 @@ from converters.caffe.net import Net, Node, build_net, definitions, read_layers
 from converters.caffe.registry import CaffeWriter, Geometry, Operation, Value, lookup
 from converters.conversion import convert
 from converters.errors import GraphError, UnsupportedOpsError
-from converters.graph import Graph, Output
-from converters.graphdef import read_file, read_graph
-from converters.model import ConvertedModel
-from converters.program import Metadata
+from converters.frozen.graph import Graph, Output
+from converters.frozen.graphdef import read_file, read_graph
+from converters.network.model import ConvertedModel
+from converters.program.program import Metadata
 from converters.progress import Progress, silent
 
 Source: TypeAlias = str | os.PathLike[str] | bytes

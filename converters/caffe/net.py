@@ -13,7 +13,7 @@ from typing import Any
 
 from converters.caffe.blobs import Blob, Contents, read_blobs
 from converters.errors import GraphError, nearest_names
-from converters.graph import Output
+from converters.frozen.graph import Output
 
 MAX_SIDE = 2**16  # rows, columns or channels of an input
 MAX_NAME = 256  # characters of a layer's name, a type or a blob's name; real ones have at most a few dozen

@@ -12,7 +12,7 @@ import numpy as np
 from converters.caffe.net import Layer, Node, Shape
 from converters.caffe.windows import Window, caffe_size, tensorflow_padding
 from converters.errors import GraphError
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 
 Geometry: TypeAlias = Literal["tensorflow", "caffe"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from converters.arguments import MAX_WINDOW
 from converters.errors import GraphError
+from converters.program.validation import MAX_WINDOW
 
 Pair = tuple[int, int]
 Size = tuple[int | None, int | None]

@@ -10,10 +10,10 @@ from typing import Any
 import typer
 
 from converters import ConvertedModel, Metadata
-from converters.check import LayerCheck, check_model, default_recipes, make_references
-from converters.freeze import HOW_TO_INSTALL
-from converters.references import References, find_references
-from converters.tensorflow_process import ENVIRONMENT, find_tensorflow
+from converters.reference.check import LayerCheck, check_model, default_recipes, make_references
+from converters.reference.references import References, find_references
+from converters.tensorflow.freeze import HOW_TO_INSTALL
+from converters.tensorflow.process import ENVIRONMENT, find_tensorflow
 
 
 def check_network(network: ConvertedModel, graph: Path | None, **options: Any) -> None:

@@ -73,7 +73,7 @@ def command(
 
     lucid-port convert graph.pb -o model --set is_training=false --set keep_prob=1
     """
-    from converters.storage import check_target
+    from converters.program.storage import check_target
 
     check_target(output, overwrite)
     told = {

@@ -71,7 +71,7 @@ def command(
     from converters.atomic import write_bytes
     from lucid_port.cli.report import document
     from lucid_port.modelzoo.nets_factory import open_model
-    from lucid_port.optvis.acceleration import find_device
+    from lucid_port.optvis.engine.acceleration import find_device
 
     check_page_path(output)
     place = find_device(device or "cpu")
@@ -133,8 +133,8 @@ def classes_recipe(model: Model, steps: int, seed: int) -> dict[str, Any]:
 
 def _comparisons(model: Model) -> tuple[list[Any], str]:
     """Every layer against the values that come with the package, and TensorFlow's versions."""
-    from converters.check import check_model
-    from converters.references import find_references
+    from converters.reference.check import check_model
+    from converters.reference.references import find_references
     from lucid_port.cli.report import Comparison
     from lucid_port.modelzoo.files import PACKAGE_REFERENCES
 
@@ -148,14 +148,14 @@ def _comparisons(model: Model) -> tuple[list[Any], str]:
 
 
 def _render(model: Model, recipe: Mapping[str, Any]) -> list[np.ndarray]:
-    from lucid_port.optvis import plain
+    from lucid_port.optvis import serialization
     from lucid_port.optvis.render_many import render_many
 
     image = recipe.get("image")
     found = render_many(
         model,
         recipe["units"],
-        None if image is None else lambda: plain.from_data(image),
+        None if image is None else lambda: serialization.from_data(image),
         size=recipe.get("size"),
         steps=recipe["steps"],
         seed=recipe["seed"],

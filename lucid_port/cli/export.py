@@ -26,7 +26,7 @@ def command(
     Example: lucid-port export InceptionV1 -o inceptionv1.onnx --layers mixed4a,softmax2
     """
     from converters import ConvertedModel
-    from converters.onnx.export import check_file
+    from converters.onnx.writing.export import check_file
     from lucid_port.modelzoo.nets_factory import open_network
 
     check_file(output, overwrite)

@@ -42,7 +42,7 @@ def command(
     Example: lucid-port parity InceptionV1_caffe -o parity.html
     """
     from converters.atomic import write_bytes
-    from converters.check import check_model
+    from converters.reference.check import check_model
     from lucid_port.cli.checking import references_of
     from lucid_port.cli.report import Comparison, page, pictures_of
     from lucid_port.modelzoo.nets_factory import graph_file, open_network

@@ -90,7 +90,7 @@ def command(
     """
     from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.modelzoo.nets_factory import open_model
-    from lucid_port.optvis.acceleration import find_device
+    from lucid_port.optvis.engine.acceleration import find_device
     from lucid_port.optvis.optimizer import TFAdam
 
     many = _wants_folder(units, output)
@@ -128,7 +128,7 @@ def _wants_folder(text: str, output: Path) -> bool:
         ValueError: there are several, and the path is a picture's.
     """
     from lucid_port.misc.io.serialize_array import PICTURES
-    from lucid_port.optvis.units import names_several
+    from lucid_port.optvis.many.unit_spec import names_several
 
     several = names_several(text)
     if several and output.suffix.lower() in PICTURES and not output.is_dir():

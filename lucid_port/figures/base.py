@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import nearest_names
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 
 __all__ = [
     "ARTICLES",

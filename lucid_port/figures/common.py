@@ -9,7 +9,7 @@ import numpy as np
 
 from lucid_port.figures.base import Settings, Takes
 from lucid_port.optvis import objectives
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.objectives.base import parse_unit
 from lucid_port.recipes.attribution import class_number, logits_layer
 from lucid_port.recipes.feature_visualization import visualize

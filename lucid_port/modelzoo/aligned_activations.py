@@ -48,6 +48,8 @@ class Layer(Protocol):
     @property
     def activations(self) -> np.ndarray: ...
 
+    def __hash__(self) -> int: ...
+
 
 @functools.lru_cache(maxsize=128)
 def get_aligned_activations(layer: Layer) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 from converters.atomic import write_bytes
-from converters.storage import MODEL_FILE
+from converters.program.storage import MODEL_FILE
 from lucid_port.modelzoo.catalogue import Download, Entry
 
 with warnings.catch_warnings():

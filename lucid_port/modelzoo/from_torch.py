@@ -20,11 +20,11 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
 from converters import ConvertedModel, LayerInfo, LayerNotFoundError
-from converters.effects import call_name, channels, no_tensors, stated_channels
-from converters.fusion import Function, Functions, are_watched
-from converters.given import Given
-from converters.layer_info import Layers, module_of
-from converters.traced import CANNOT_REPLACE, LayerGraph, TracedNetwork, same_objects, tensors
+from converters.network.fusion import Function, Functions, are_watched
+from converters.network.interventions import Given
+from converters.program.layer_info import Layers, module_of
+from converters.tracing.aliasing import call_name, channels, no_tensors, stated_channels
+from converters.tracing.traced import CANNOT_REPLACE, LayerGraph, TracedNetwork, same_objects, tensors
 from lucid_port.misc import checks
 from lucid_port.modelzoo.hooks import read_by_hooks
 from lucid_port.modelzoo.vision_base import Model, check_value_range

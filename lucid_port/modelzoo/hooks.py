@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from converters.given import Given, giving
+from converters.network.interventions import Given, giving
 
 
 class _Found(Exception):

@@ -14,9 +14,9 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from converters.atomic import write_bytes
-from converters.graph import Graph, Node
-from converters.graphdef import Source, parse_graphdef, read_graph
-from converters.lower import LUCID_METADATA_NODE
+from converters.frozen.graph import Graph, Node
+from converters.frozen.graphdef import Source, parse_graphdef, read_graph
+from converters.lowering.lower import LUCID_METADATA_NODE
 
 REQUIRED = ("input_name", "image_shape", "image_value_range")
 FLOATS = ("float16", "float32", "float64", "DT_BFLOAT16")

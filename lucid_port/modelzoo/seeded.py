@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 
 INPUT_NAME = "input"
 CLASSES = 1008

@@ -16,9 +16,9 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor, nn
 
 import converters
-from converters.graphdef import Source
+from converters.frozen.graphdef import Source
+from converters.program.storage import MODEL_FILE
 from converters.sources import CONVERTING, open_source, take_options
-from converters.storage import MODEL_FILE
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.catalogue import Entry, catalogue, label_lists

@@ -3,3 +3,22 @@
 Modules carry Lucid's names: `objectives`, `param`, `transform`, `render`, `style` and
 `overrides`; `sampling` owns every random draw and `optimizer` TensorFlow's Adam.
 """
+
+from converters.renamed import keep_old_names
+
+keep_old_names(
+    __name__,
+    {
+        "acceleration": "engine.acceleration",
+        "arguments": "engine.coerce",
+        "batching": "many.batching",
+        "diagnostics": "engine.diagnostics",
+        "live": "notebook",
+        "objectives.units": "objectives.neurons",
+        "plain": "serialization",
+        "streaming": "many.picture_folder",
+        "unit_batches": "many.setup",
+        "units": "many.unit_spec",
+        "vis": "engine.vis",
+    },
+)

@@ -32,7 +32,7 @@ from converters.atomic import write_bytes
 from lucid_port.misc.locking import FolderLock
 
 if TYPE_CHECKING:
-    from lucid_port.optvis.vis import VisT
+    from lucid_port.optvis.engine.vis import VisT
 
 __all__ = ["kept"]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from lucid_port.optvis.live import LiveSheet, LiveView
+from lucid_port.optvis.notebook import LiveSheet, LiveView
 
 if TYPE_CHECKING:
-    from lucid_port.optvis.vis import VisT
+    from lucid_port.optvis.engine.vis import VisT
 
 __all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardLog"]
 

@@ -24,12 +24,12 @@ import torch
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
-from lucid_port.optvis import plain
-from lucid_port.optvis.arguments import Model, ReluOverride
+from lucid_port.optvis import serialization
+from lucid_port.optvis.engine.coerce import Model, ReluOverride
+from lucid_port.optvis.engine.vis import Callback, VisT
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import Callback, VisT
 
 __all__ = ["FORMAT", "NotReproducible", "Recipe", "describe_model", "is_recipe", "made_here", "make_optimizer"]
 
@@ -75,16 +75,18 @@ def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Name and settings.
 
     Raises:
-        plain.NotSerialisable: it is a user's own class, has groups of settings, or a schedule changes them.
+        serialization.NotSerialisable: it is a user's own class, has groups of settings, or a schedule changes them.
     """
     name = type(optimizer).__name__
     if _optimizers().get(name) is not type(optimizer):
-        raise plain.NotSerialisable(f"The optimizer {name} is a user's own class and has no plain-data form.")
+        raise serialization.NotSerialisable(f"The optimizer {name} is a user's own class and has no plain-data form.")
     if len(optimizer.param_groups) != 1 or "initial_lr" in optimizer.param_groups[0]:
-        raise plain.NotSerialisable(f"The optimizer {name} has several groups of settings, or a schedule for them.")
+        raise serialization.NotSerialisable(
+            f"The optimizer {name} has several groups of settings, or a schedule for them."
+        )
     group = optimizer.param_groups[0]
     wanted = [key for key in inspect.signature(type(optimizer)).parameters if key in group and key != "params"]
-    return {"optimizer": name, "args": {key: plain.to_data(group[key]) for key in wanted}}
+    return {"optimizer": name, "args": {key: serialization.to_data(group[key]) for key in wanted}}
 
 
 def make_optimizer(data: Any) -> Callable[[Sequence[torch.Tensor]], torch.optim.Optimizer]:
@@ -160,20 +162,20 @@ class Recipe:
         def data(make: Callable[[], Any]) -> Any:
             try:
                 return make()
-            except plain.NotSerialisable as error:
+            except serialization.NotSerialisable as error:
                 missing.append(str(error))
                 return None
 
-        image = data(lambda: plain.to_data(vis.param))
+        image = data(lambda: serialization.to_data(vis.param))
         if not vis.draws_image:
             missing.append("The image started from values that it had before the render.")
         if vis.source.replays:
             missing.append("The random draws were given, not drawn.")
         return cls(
             model=describe_model(vis.model) if model is None else model,
-            objective=data(lambda: plain.to_data(vis.objective)),
+            objective=data(lambda: serialization.to_data(vis.objective)),
             image=image,
-            transforms=data(lambda: plain.to_data(vis.transform)),
+            transforms=data(lambda: serialization.to_data(vis.transform)),
             optimizer=data(lambda: _optimizer_data(vis.optimizer)),
             steps=vis.steps if steps is None else steps,
             seeds={"seed": vis.source.seed, "seeds": _listed(vis.source.seeds), "per_image": vis.source.per_image},
@@ -246,10 +248,10 @@ class Recipe:
             )
         return VisT(
             model,
-            plain.from_data(self.objective),
-            plain.from_data(self.image),
+            serialization.from_data(self.objective),
+            serialization.from_data(self.image),
             make_optimizer(self.optimizer),
-            plain.from_data(self.transforms),
+            serialization.from_data(self.transforms),
             self.relu_gradient_override,
             seed=source,
             precision=self.precision,
@@ -332,7 +334,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
         "source": None if source is None else os.path.abspath(source),
         "fingerprint": fingerprint(model.network),
-        "image_value_range": None if value_range is None else plain.to_data(np.asarray(value_range).tolist()),
+        "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
         "is_BGR": bool(getattr(model, "is_BGR", False)),
     }
 

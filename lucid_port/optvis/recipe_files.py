@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from converters.atomic import write_bytes
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array
+from lucid_port.optvis.many.picture_folder import MANIFEST
 from lucid_port.optvis.recipe import Recipe, is_recipe
-from lucid_port.optvis.streaming import MANIFEST
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -15,14 +15,14 @@ from typing import Any
 
 from converters.errors import nearest_names
 from lucid_port.misc import checks
-from lucid_port.optvis import objectives, param, plain
-from lucid_port.optvis.arguments import Model, ReluOverride
+from lucid_port.optvis import objectives, param, serialization
+from lucid_port.optvis.engine.coerce import Model, ReluOverride
+from lucid_port.optvis.many.unit_spec import names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
 from lucid_port.optvis.recipe_files import save_picture
 from lucid_port.optvis.render import Callback, render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
-from lucid_port.optvis.units import names_several
 
 __all__ = ["Plan"]
 
@@ -133,8 +133,8 @@ class Plan:
         objective = self.units if self.objective is None else self.objective
         pictures = render_vis(
             model,
-            objectives.as_objective(plain.from_data(objective)),
-            lambda: param.image(self.size or 128) if self.image is None else plain.from_data(self.image),
+            objectives.as_objective(serialization.from_data(objective)),
+            lambda: param.image(self.size or 128) if self.image is None else serialization.from_data(self.image),
             self._optimizer(),
             self._transforms(),
             thresholds=(self.steps - 1,),
@@ -155,7 +155,7 @@ class Plan:
         renders = render_many(
             model,
             self.units,
-            None if self.image is None else lambda: plain.from_data(self.image),
+            None if self.image is None else lambda: serialization.from_data(self.image),
             self._optimizer(),
             self._transforms(),
             self.relu_gradient_override,
@@ -185,7 +185,7 @@ class Plan:
             return None
         if isinstance(self.transforms, str):
             raise ValueError(f"A recipe's transforms are 'standard' or a list, not {self.transforms!r}.")
-        return plain.from_data(self.transforms)
+        return serialization.from_data(self.transforms)
 
 
 def run_document(

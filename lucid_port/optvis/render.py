@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lucid_port.optvis.arguments import (
+from lucid_port.optvis.engine.coerce import (
     Model,
     OptimizerLike,
     ParamLike,
@@ -24,13 +24,13 @@ from lucid_port.optvis.arguments import (
     make_param,
     make_transform_f,
 )
+from lucid_port.optvis.engine.vis import Callback, VisT
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.recipe_files import save_picture
 from lucid_port.optvis.render_many import make_many_T, render_many  # noqa: F401  (Lucid has all renders in one module)
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
-from lucid_port.optvis.vis import Callback, VisT
 
 __all__ = [
     "Renders",

@@ -22,18 +22,19 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.serialize_array import as_picture
-from lucid_port.optvis import batching, checkpoints, plain
-from lucid_port.optvis.acceleration import tf32
-from lucid_port.optvis.arguments import Model, OptimizerLike, ReluOverride, TransformsLike, own_device
-from lucid_port.optvis.diagnostics import PATIENCE, still
+from lucid_port.optvis import checkpoints, serialization
+from lucid_port.optvis.engine.acceleration import tf32
+from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike, own_device
+from lucid_port.optvis.engine.diagnostics import PATIENCE, still
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
+from lucid_port.optvis.many import batching
+from lucid_port.optvis.many.picture_folder import Finished, PictureFolder
+from lucid_port.optvis.many.setup import Setup, make_many_T, prepare
+from lucid_port.optvis.many.unit_spec import Unit, identity
 from lucid_port.optvis.progress import LiveSheet, ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.sampling import DEFAULT_SEED
-from lucid_port.optvis.streaming import Finished, PictureFolder
-from lucid_port.optvis.unit_batches import Setup, make_many_T, prepare
-from lucid_port.optvis.units import Unit, identity
-from lucid_port.optvis.vis import VisT
 
 __all__ = ["ManyRenders", "UnitRender", "make_many_T", "render_many"]
 
@@ -381,6 +382,6 @@ def _finite(values: np.ndarray) -> bool:
 def plain_or_name(thing: Any) -> Any:
     """Plain data; of what has none (a user's own code), words that no other run's settings are equal to."""
     try:
-        return plain.to_data(thing)
-    except plain.NotSerialisable:
+        return serialization.to_data(thing)
+    except serialization.NotSerialisable:
         return f"own code, which cannot be compared with another run's ({uuid.uuid4().hex[:8]})"

@@ -20,7 +20,7 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
-from lucid_port.optvis import plain
+from lucid_port.optvis import serialization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
 from lucid_port.optvis.resampling import (
@@ -80,7 +80,7 @@ class Transform:
 
     def to_data(self) -> dict[str, Any]:
         """Plain-data form: `{"transform": kind, "args": {...}}`."""
-        args = {f.name: plain.to_data(getattr(self, f.name)) for f in fields(self)}
+        args = {f.name: serialization.to_data(getattr(self, f.name)) for f in fields(self)}
         return {"transform": self.kind, "args": args}
 
 
@@ -525,4 +525,4 @@ _FACTORIES: tuple[Callable[..., Transform], ...] = (
     compose,
 )
 for _factory in _FACTORIES:
-    plain.register("transform", _factory.__name__, _factory)
+    serialization.register("transform", _factory.__name__, _factory)

@@ -17,10 +17,10 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives, param
-from lucid_port.optvis.arguments import Model, own_device
+from lucid_port.optvis.engine.coerce import Model, own_device
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.feature_visualization import visualize
 from lucid_port.recipes.inputs import load_image, model_size, spatial_activations
 from lucid_port.recipes.steps import run

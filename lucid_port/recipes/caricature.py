@@ -14,9 +14,9 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import param, transform
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective, wrap_objective
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.inputs import load_image, model_size
 from lucid_port.recipes.steps import run
 

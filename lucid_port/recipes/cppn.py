@@ -16,7 +16,9 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Memo, Parameterization
@@ -27,8 +29,6 @@ from lucid_port.optvis.param.cppn import (
     unbiased_composite_activation,
 )
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.unit_batches import each_for_itself
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.inputs import named_objectives
 from lucid_port.recipes.steps import alike, batches, run_through, update_counts
 

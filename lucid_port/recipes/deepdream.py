@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis import objectives
-from lucid_port.optvis.acceleration import strictly
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.acceleration import strictly
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.color import color_correlation_normalized
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.unit_batches import each_for_itself
 from lucid_port.recipes.inputs import as_batch, load_image, named_objectives, scaled_size
 
 __all__ = ["DeepDream", "deepdream", "laplacian_normalize"]

@@ -17,10 +17,10 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes import feature_visualization
 from lucid_port.recipes.inputs import before_relu, check_units
 from lucid_port.recipes.steps import run

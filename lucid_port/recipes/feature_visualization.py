@@ -14,11 +14,11 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, transform
-from lucid_port.optvis.arguments import Model, TransformsLike
+from lucid_port.optvis.engine.coerce import Model, TransformsLike
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.render_many import render_many
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.inputs import check_units, model_size
 from lucid_port.recipes.steps import run
 

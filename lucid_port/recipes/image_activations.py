@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.inputs import activations_of, load_image, model_size
 
 __all__ = ["image_activations"]

@@ -16,11 +16,11 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.feature_visualization import FeatureVisualization, visualize
 from lucid_port.recipes.inputs import channels_of, named_unit
 from lucid_port.recipes.steps import run

@@ -17,13 +17,13 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.many.setup import joined
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.unit_batches import joined
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.inputs import named_unit
 from lucid_port.recipes.steps import alike, batches, run
 

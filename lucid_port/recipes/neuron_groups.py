@@ -16,7 +16,7 @@ import numpy as np
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.attribution import channel_attribution
 from lucid_port.recipes.feature_visualization import visualize
 from lucid_port.recipes.inputs import load_image, model_size, spatial_activations

@@ -17,14 +17,14 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, transform
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Transform
-from lucid_port.optvis.unit_batches import each_for_itself
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.inputs import named_unit
 from lucid_port.recipes.steps import alike, batches, run_through, update_counts
 

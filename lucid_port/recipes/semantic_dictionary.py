@@ -13,7 +13,7 @@ import numpy as np
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.feature_visualization import visualize
 from lucid_port.recipes.inputs import check_positions, load_image, model_size, spatial_activations
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis import batching, checkpoints
+from lucid_port.optvis import checkpoints
+from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.many import batching
 from lucid_port.optvis.progress import ProgressBar
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import VisT
 
 __all__ = ["alike", "batches", "run", "run_through", "update_counts"]
 

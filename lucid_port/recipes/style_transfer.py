@@ -17,11 +17,11 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import param
-from lucid_port.optvis.arguments import Model, TransformsLike
+from lucid_port.optvis.engine.coerce import Model, TransformsLike
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.inputs import load_image, scaled_size
 from lucid_port.recipes.steps import run
 

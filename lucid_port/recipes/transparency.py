@@ -18,15 +18,15 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import to_device
 from lucid_port.optvis import objectives, param, transform
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Shape, Transform
-from lucid_port.optvis.unit_batches import each_for_itself
-from lucid_port.optvis.vis import VisT
 from lucid_port.recipes.inputs import before_relu, check_units, named_objectives
 from lucid_port.recipes.steps import alike, batches, run
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.references import Recipe
-from converters.writer import GraphWriter, Size
+from converters.frozen.writer import GraphWriter, Size
+from converters.reference.references import Recipe
 
 INPUT = "x"
 CHANNELS = 6

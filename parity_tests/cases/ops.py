@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.writer import Size
+from converters.frozen.writer import Size
 from parity_tests.cases.base import CHANNELS, ONE_SIZE, Build, CaseWriter, case, label
 
 # -- windows ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from lucid_port.cli import main
 
 
@@ -140,7 +140,7 @@ def test_a_network_that_computes_something_else_fails_the_check(tmp_path, capsys
 
 
 def test_check_of_the_packages_model_needs_no_checkout(tmp_path, capsys, monkeypatch):
-    from converters import references
+    from converters.reference import references
 
     monkeypatch.setattr(references, "reference_folders", list)
     assert run("convert", "TinyInceptionV1", "-o", tmp_path / "out", "--check") == 0

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from converters.references import read_references
+from converters.reference.references import read_references
 from lucid_port.cli import demo, main
 from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.tiny.record import RECIPES

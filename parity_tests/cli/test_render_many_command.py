@@ -90,7 +90,7 @@ def test_errors_are_one_line_and_come_before_the_work(arguments, code, words, ca
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
-    from lucid_port.optvis.streaming import PictureFolder
+    from lucid_port.optvis.many.picture_folder import PictureFolder
 
     add = PictureFolder.add
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from converters.references import References
+from converters.reference.references import References
 from lucid_port.cli import main, parity
 from lucid_port.cli.report import Comparison, page, pictures_of, read_log
 
@@ -57,7 +57,7 @@ def test_comparisons_that_tests_record_are_read_back(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("error", "code"), [(1e-6, 0), (2e-5, 1)])
 def test_the_command_writes_the_page_and_fails_beyond_a_bound(tmp_path, monkeypatch, capsys, error, code):
-    from converters import check
+    from converters.reference import check
 
     row = check.LayerCheck("224", "conv2d0", "activation", error, 1e-5, (1,), (1,))
     monkeypatch.setattr(check, "check_model", lambda *args, **kwargs: [row])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from converters.graphdef import read_graph
+from converters.frozen.graphdef import read_graph
 
 # Field numbers of caffe.proto (github.com/BVLC/caffe): what is needed to write the blobs of a layer.
 NET_NAME, NET_LAYER_V1, NET_LAYER_V2 = 1, 2, 100

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.writer import GraphWriter, write_graph_def
+from converters.frozen.writer import GraphWriter, write_graph_def
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 
 FOLDER = Path(__file__).with_name("onnx")

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.types_pb2 import DataType
 
 import converters
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 
 
 def small_graph() -> GraphWriter:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import converters
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 
 # A folded weight is rounded once more: 6e-7 of the maximum measured in these graphs.
 BOUND = 2e-6

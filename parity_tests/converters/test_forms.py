@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import converters
-from converters.check import model_input
+from converters.frozen.writer import GraphWriter
 from converters.layers import LAYERS
-from converters.writer import GraphWriter
+from converters.reference.check import model_input
 from parity_tests.cases import CASES
 
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import converters
-from converters import freeze, tensorflow_process
-from converters.graphdef import parse_graphdef
-from converters.tensorflow_process import find_tensorflow, last_lines, run_script, tensorflow_version
-from converters.writer import GraphWriter
+from converters.frozen.graphdef import parse_graphdef
+from converters.frozen.writer import GraphWriter
+from converters.tensorflow import freeze, process
+from converters.tensorflow.process import find_tensorflow, last_lines, run_script, tensorflow_version
 
 SAVED_NETWORKS = Path(__file__).parents[1] / "oracle" / "saved_networks.py"
 BOUND = 1e-5  # of a layer's greatest value, as everywhere
@@ -40,8 +40,8 @@ REPLY = {"tensorflow": "1.15.5", "input": "image", "outputs": ["relu"]}
 @pytest.fixture
 def no_tensorflow(monkeypatch, tmp_path):
     """A machine without TensorFlow."""
-    monkeypatch.delenv(tensorflow_process.ENVIRONMENT, raising=False)
-    monkeypatch.setattr(tensorflow_process, "tensorflow_version", lambda python: None)
+    monkeypatch.delenv(process.ENVIRONMENT, raising=False)
+    monkeypatch.setattr(process, "tensorflow_version", lambda python: None)
 
 
 class StandIn:
@@ -100,7 +100,7 @@ def test_a_checkpoint_is_frozen_by_the_python_that_is_named(checkpoint, tmp_path
 @pytest.mark.parametrize("name", ["model.ckpt-7", "model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001"])
 def test_every_file_of_a_checkpoint_stands_for_it(name, checkpoint, tmp_path, monkeypatch):
     python = StandIn(tmp_path)
-    monkeypatch.setenv(tensorflow_process.ENVIRONMENT, str(python.path))
+    monkeypatch.setenv(process.ENVIRONMENT, str(python.path))
     assert list(converters.open_source(tmp_path / name).layers) == ["image", "relu"]
     assert python.job()["path"] == str(checkpoint)
 

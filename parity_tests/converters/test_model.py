@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import converters
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 
 X = torch.from_numpy(np.random.RandomState(1).uniform(-117, 138, (2, 3, 75, 90)).astype(np.float32))

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import converters
-from converters.check import GRADIENT_BOUND, LayerCheck, check_activations, check_gradients, check_refusals
-from converters.references import InputReference, find_references
+from converters.reference.check import GRADIENT_BOUND, LayerCheck, check_activations, check_gradients, check_refusals
+from converters.reference.references import InputReference, find_references
 from parity_tests.networks import CAFFE_FILE, NETWORKS, Network
 
 # Rounding flips decisions of ReLUs and maxima. TensorFlow's gradient then moves by this much and more from itself, so a

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import converters
-import converters.writer
+import converters.frozen.writer
 from converters.layers import LAYERS
-from converters.onnx.export import onnx_model
-from converters.onnx.exporters import EXPORTERS, NOT_EXPORTED
+from converters.onnx.writing.export import onnx_model
+from converters.onnx.writing.exporters import EXPORTERS, NOT_EXPORTED
 from lucid_port.cli import main
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from parity_tests.cases import CASES, INPUT
@@ -160,7 +160,7 @@ def test_batch_height_and_width_are_open():
 
 
 def test_parts_get_other_names_than_layers():
-    graph = converters.writer.GraphWriter()
+    graph = converters.frozen.writer.GraphWriter()
     x = graph.placeholder("x", [None, None, None, 2])
     y = graph.bias_add("y", x, graph.const("b", np.ones(2, np.float32)))
     graph.op("y/bias", "Relu", [y])  # what the bias of y would be called
@@ -208,7 +208,7 @@ def test_external_data(tmp_path):
 
 
 def test_weights_that_no_file_can_hold_go_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("converters.onnx.export.MAX_INLINE", 1000)
+    monkeypatch.setattr("converters.onnx.writing.export.MAX_INLINE", 1000)
     inception(0.1).to_onnx(tmp_path / "m.onnx", ["conv2d1"])
     assert (tmp_path / "m.onnx.data").is_file()
     with pytest.raises(converters.SaveError, match="external data"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import converters
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnx2torch")

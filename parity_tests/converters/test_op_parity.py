@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import converters
-from converters.check import check_activations, check_gradients, check_refusals, model_input
-from converters.lower import supported_ops
-from converters.references import References, read_references
+from converters.lowering.lower import supported_ops
+from converters.reference.check import check_activations, check_gradients, check_refusals, model_input
+from converters.reference.references import References, read_references
 from parity_tests.cases import CASES, Case
 from parity_tests.reference import OUTPUTS
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import converters
-from converters.check import check_model, default_recipes, make_references
-from converters.tensorflow_process import find_tensorflow
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
+from converters.reference.check import check_model, default_recipes, make_references
+from converters.tensorflow.process import find_tensorflow
 
 IMAGE = [None, None, None, 3]
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from converters import check, references
-from converters.references import (
+from converters.reference import check, references
+from converters.reference.references import (
     MANIFEST,
     Recipe,
     ReferencesError,

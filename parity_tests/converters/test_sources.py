@@ -8,8 +8,8 @@ import torch
 
 import converters
 from converters import sources
-from converters.program import Metadata
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
+from converters.program.program import Metadata
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import converters
-from converters import storage
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
+from converters.program import storage
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 
 X = torch.from_numpy(np.random.RandomState(1).uniform(-117, 138, (1, 3, 97, 130)).astype(np.float32))

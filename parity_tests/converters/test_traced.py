@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 import converters
-from converters.traced import TracedNetwork
+from converters.tracing.traced import TracedNetwork
 
 
 class Residual(nn.Module):

@@ -8,9 +8,9 @@ import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 import converters
-from converters.graphdef import read_graph
-from converters.wire import detach_contents
-from converters.writer import GraphWriter
+from converters.frozen.graphdef import read_graph
+from converters.frozen.wire import detach_contents
+from converters.frozen.writer import GraphWriter
 
 LEAST = 100
 

@@ -9,8 +9,8 @@ import pytest
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.types_pb2 import DataType
 
-from converters.graphdef import read_graph
-from converters.writer import GraphWriter
+from converters.frozen.graphdef import read_graph
+from converters.frozen.writer import GraphWriter
 from lucid_port.modelzoo.seeded import seeded_inceptionv1, smooth_twin
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lucid_port.optvis import plain
+from lucid_port.optvis import serialization
 from lucid_port.optvis.recipe_plan import Plan
 from parity_tests.docs import DOCS, blocks
 
@@ -60,4 +60,4 @@ def test_examples_are_recipes(text: str, tmp_path: Path) -> None:
     file.write_text(text, encoding="utf-8")
     plan = Plan.from_document(read_document(file))
     for part in (plan.objective, plan.image, plan.transforms):
-        plain.from_data(part)
+        serialization.from_data(part)

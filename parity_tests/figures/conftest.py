@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.writer import write_graph_def
+from converters.frozen.writer import write_graph_def
 from lucid_port.figures.base import Settings, find_figure
 from lucid_port.misc.io.saving import save
 from lucid_port.modelzoo.seeded import seeded_inceptionv1

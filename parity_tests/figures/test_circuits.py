@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.writer import write_graph_def
+from converters.frozen.writer import write_graph_def
 from lucid_port.figures.base import catalogue, find_figure
 from lucid_port.figures.common import SHOWN, layer_and_units
 from lucid_port.figures.drawing import repeated

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters.writer import write_graph_def
+from converters.frozen.writer import write_graph_def
 from lucid_port.cli import main
 from lucid_port.figures.base import ARTICLES, Panel, catalogue
 from lucid_port.figures.run import Request, named_files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from converters.errors import LayerNotFoundError
-from converters.writer import write_graph_def
+from converters.frozen.writer import write_graph_def
 from lucid_port.figures.base import Settings, Takes, catalogue, find_figure
 from lucid_port.figures.collections import PATCHED
 from lucid_port.figures.common import SEEDED, TINY, a_class

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from lucid_port.modelzoo.get_activations import get_activations, get_activations_iter
 from lucid_port.modelzoo.vision_base import Layer, Model
 

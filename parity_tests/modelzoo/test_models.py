@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import converters
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from lucid_port.modelzoo import nets_factory, vision_base, vision_models
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import param, render, transform

@@ -14,8 +14,8 @@ from torch import fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import converters
-from converters.traced import TracedNetwork
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
+from converters.tracing.traced import TracedNetwork
 from lucid_port.modelzoo.from_torch import TorchNetwork, from_torch
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.attribution import channel_attribution, gradient_magnitudes, spatial_attribution

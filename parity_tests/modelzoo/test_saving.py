@@ -10,8 +10,8 @@ import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from converters.errors import GraphError
-from converters.graphdef import read_graph
-from converters.writer import GraphWriter
+from converters.frozen.graphdef import read_graph
+from converters.frozen.writer import GraphWriter
 from lucid_port.modelzoo.vision_base import FrozenGraphModel, Model, SerializedModel
 
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 
 import converters
 from converters import functional
-from converters.graphdef import parse_graphdef, read_graph
-from converters.writer import write_graph_def
+from converters.frozen.graphdef import parse_graphdef, read_graph
+from converters.frozen.writer import write_graph_def
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.files import PACKAGE_DATA, local_graph
 from lucid_port.modelzoo.seeded import seeded_inceptionv1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from lucid_port.modelzoo import vision_models, wordnet
 from lucid_port.modelzoo.catalogue import LabelList
 

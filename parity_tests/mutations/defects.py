@@ -19,17 +19,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from converters import functional, layers, lower
+from converters import functional, layers
+from converters.lowering import lower
 
 # `Patches.everywhere` replaces a function in every module that is loaded: these hold copies of names that are patched.
-from converters.ops import elementwise, linear  # noqa: F401 - so that patches reach them
-from converters.traced import LayerGraph
+from converters.lowering.ops import elementwise, linear  # noqa: F401 - so that patches reach them
+from converters.tracing.traced import LayerGraph
 from lucid_port.modelzoo import hooks, vision_base, vision_models  # noqa: F401 - so that patches reach its classes
 from lucid_port.optvis import objectives, optimizer, render, resampling, sampling, style, transform
+from lucid_port.optvis.engine.vis import Evaluation, VisT
 from lucid_port.optvis.objectives import images, reading
 from lucid_port.optvis.overrides import smoothed_maxpool_grad
 from lucid_port.optvis.param import color, lowres, spatial
-from lucid_port.optvis.vis import Evaluation, VisT
 from parity_tests.mutations.patching import Patches
 
 # Functions of these names hide the modules, as in Lucid.

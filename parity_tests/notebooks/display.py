@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from lucid_port.misc.io import showing
-from lucid_port.optvis import live, render_many
+from lucid_port.optvis import notebook, render_many
 
 
 @dataclass
@@ -65,6 +65,6 @@ def open_notebook(patch: pytest.MonkeyPatch) -> Screen:
     """Has everything that is displayed sent to a screen, as if this were a notebook."""
     screen = Screen()
     patch.setattr(IPython.display, "display", screen.display)
-    for module in (showing, live, render_many):
+    for module in (showing, notebook, render_many):
         patch.setattr(module, "is_notebook_environment", lambda: True)
     return screen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lucid_port.optvis import live, param, render
+from lucid_port.optvis import notebook, param, render
 from lucid_port.optvis.progress import LiveSheet, LiveView
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.render_many import render_many
@@ -29,7 +29,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(live, "time", made)
+    monkeypatch.setattr(notebook, "time", made)
     return made
 
 
@@ -83,13 +83,13 @@ def test_the_last_update_is_shown(screen, clock):
 
 
 def test_showing_takes_a_tenth_of_the_time_at_most(screen, clock, monkeypatch):
-    encode = live.image_html
+    encode = notebook.image_html
 
     def slow(*arguments):
         clock.now += 0.5
         return encode(*arguments)
 
-    monkeypatch.setattr(live, "image_html", slow)
+    monkeypatch.setattr(notebook, "image_html", slow)
     reads = run(LiveView(every=0), vis_of(), clock, 200, 0.1)
     assert len(reads) * 0.5 <= 0.1 * 200 * 0.1 + 0.5
     assert len(reads) > 3

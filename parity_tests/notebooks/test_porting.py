@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from lucid_port.misc import io
 from lucid_port.modelzoo import vision_models
 from lucid_port.optvis import objectives, overrides, param, render, style, transform

@@ -14,7 +14,8 @@ from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.optvis import acceleration, objectives, param, render, transform
+from lucid_port.optvis import objectives, param, render, transform
+from lucid_port.optvis.engine import acceleration
 from lucid_port.optvis.overrides.redirected_relu_grad import REDIRECTED_UPDATES
 from parity_tests.optvis.tiny import TinyModel
 

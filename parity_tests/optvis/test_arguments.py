@@ -19,7 +19,7 @@ from lucid_port.misc.io.collapse_channels import collapse_channels
 from lucid_port.misc.io.saving import check_picture_path
 from lucid_port.misc.io.serialize_array import normalize_array, serialize_array
 from lucid_port.misc.io.showing import images
-from lucid_port.optvis import objectives, param, plain, resampling, style, transform
+from lucid_port.optvis import objectives, param, resampling, serialization, style, transform
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
 
@@ -336,21 +336,21 @@ OTHERS = [
     (lambda: style.StyleLoss(["a"]).set_style(torch.ones(2)), TypeError, "set_style takes activations by layer"),
     (lambda: style.gram_style(torch.ones(3)), ValueError, r"\[N, C, \.\.\.\]"),
     (lambda: style.mean_l1_loss(torch.ones(3, 3), torch.ones(1, 3)), ValueError, r"\[3, 3\] and \[1, 3\]"),
-    (lambda: plain.from_data({"objective": ["channel"]}), ValueError, "names its objective by a string"),
-    (lambda: plain.from_data({"objective": "chanel"}), ValueError, "Unknown objective 'chanel'"),
-    (lambda: plain.from_data({"objective": "channel"}), ValueError, "missing a required argument: 'layer'"),
-    (lambda: plain.from_data({"objective": "channel", "args": [1]}), ValueError, "no arguments by name"),
-    (lambda: plain.from_data({"param": "image", "args": {"size": 8}}), ValueError, "do not fit it"),
-    (lambda: plain.from_data({"param": "image", "args": {"w": "8"}}), TypeError, "image's w"),
+    (lambda: serialization.from_data({"objective": ["channel"]}), ValueError, "names its objective by a string"),
+    (lambda: serialization.from_data({"objective": "chanel"}), ValueError, "Unknown objective 'chanel'"),
+    (lambda: serialization.from_data({"objective": "channel"}), ValueError, "missing a required argument: 'layer'"),
+    (lambda: serialization.from_data({"objective": "channel", "args": [1]}), ValueError, "no arguments by name"),
+    (lambda: serialization.from_data({"param": "image", "args": {"size": 8}}), ValueError, "do not fit it"),
+    (lambda: serialization.from_data({"param": "image", "args": {"w": "8"}}), TypeError, "image's w"),
     (
-        lambda: plain.from_data({"param": "arithmetic", "args": {"operation": "pow", "left": 1, "right": 2}}),
+        lambda: serialization.from_data({"param": "arithmetic", "args": {"operation": "pow", "left": 1, "right": 2}}),
         ValueError,
         "pow",
     ),
-    (lambda: plain.from_data({"objective": "scale", "args": {"objective": "a", "by": 2}}), TypeError, "factor"),
-    (lambda: plain.from_data({"transform": "jitter", "args": {"d": None}}), TypeError, "jitter's d"),
-    (lambda: plain.from_data({"array": "///"}), ValueError, "array in the recipe cannot be read"),
-    (lambda: plain.from_data({"array": 3}), ValueError, "array in the recipe cannot be read"),
+    (lambda: serialization.from_data({"objective": "scale", "args": {"objective": "a", "by": 2}}), TypeError, "factor"),
+    (lambda: serialization.from_data({"transform": "jitter", "args": {"d": None}}), TypeError, "jitter's d"),
+    (lambda: serialization.from_data({"array": "///"}), ValueError, "array in the recipe cannot be read"),
+    (lambda: serialization.from_data({"array": 3}), ValueError, "array in the recipe cannot be read"),
 ]
 
 
@@ -362,7 +362,7 @@ def test_the_rest_of_optvis_refuses(make, error, words):
 
 def test_half_precision_directions_have_a_plain_form():
     data = objectives.direction("lay", torch.arange(4, dtype=torch.bfloat16)).to_data()
-    again = plain.from_data(json.loads(json.dumps(data)))
+    again = serialization.from_data(json.loads(json.dumps(data)))
     expected = objectives.direction("lay", [0, 1, 2, 3])(ACTIVATIONS.__getitem__)
     assert torch.equal(again(ACTIVATIONS.__getitem__), expected)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
-from lucid_port.optvis import batching, checkpoints, param
+from lucid_port.optvis import checkpoints, param
+from lucid_port.optvis.many import batching
 from lucid_port.optvis.render import VisT
 from lucid_port.optvis.render_many import render_many
 from lucid_port.recipes.activation_atlas import render_icons

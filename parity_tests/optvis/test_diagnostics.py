@@ -10,7 +10,7 @@ import torch
 
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.optvis import objectives, param, render, transform
-from lucid_port.optvis.diagnostics import EVERY, PATIENCE, Watch, first_run, still
+from lucid_port.optvis.engine.diagnostics import EVERY, PATIENCE, Watch, first_run, still
 from lucid_port.optvis.render_many import render_many
 from parity_tests.optvis.tiny import TinyModel
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lucid_port.optvis import objectives, overrides, param, plain, transform
+from lucid_port.optvis import objectives, overrides, param, serialization, transform
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
 
@@ -94,7 +94,7 @@ RECIPES = [
 @pytest.mark.parametrize("make", RECIPES)
 def test_plain_data_makes_the_same_thing(make):
     data = make().to_data()
-    again = plain.from_data(json.loads(json.dumps(data)))
+    again = serialization.from_data(json.loads(json.dumps(data)))
     assert again.to_data() == data
     if isinstance(again, param.Parameterization):
         values = [p.reset(RandomSource(3))() for p in (make(), again)]
@@ -110,7 +110,7 @@ def test_a_users_callable_is_named():
         objectives.channel("a", 1) + objectives.as_objective(mine),
         transform.compose([mine]),
     ):
-        with pytest.raises(plain.NotSerialisable, match="mine"):
+        with pytest.raises(serialization.NotSerialisable, match="mine"):
             thing.to_data()
 
 
@@ -313,7 +313,7 @@ def test_what_cannot_be_made_is_refused():
 
 def test_shared_parts_have_no_plain_data_form():
     image = param.image(12)
-    with pytest.raises(plain.NotSerialisable, match="share"):
+    with pytest.raises(serialization.NotSerialisable, match="share"):
         param.stack([image[0], image[0]]).to_data()
     assert param.stack([param.image(12)[0], param.image(12)[0]]).to_data()
 

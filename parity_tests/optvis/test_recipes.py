@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from converters.writer import write_graph_def
+from converters.frozen.writer import write_graph_def
 from lucid_port.cli import main
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model

@@ -289,7 +289,7 @@ def test_an_optimizer_that_would_change_nothing():
 
 
 def test_a_users_objective_does_not_replace_a_built_in_in_recipes():
-    from lucid_port.optvis import plain
+    from lucid_port.optvis import serialization
 
     recipe = objectives.channel("mixed", 1).to_data()
     with pytest.warns(UserWarning, match="'channel'"):
@@ -298,8 +298,8 @@ def test_a_users_objective_does_not_replace_a_built_in_in_recipes():
         def channel(layer, n_channel, batch=None):
             return lambda T: -T(layer).mean()
 
-    assert plain.from_data(recipe).to_data() == recipe
-    assert plain.from_data(recipe).description == "Channel [mixed, 1, None]"
-    vis = render.make_vis_T(TinyModel(), plain.from_data(recipe), lambda: param.image(12), transforms=[])
+    assert serialization.from_data(recipe).to_data() == recipe
+    assert serialization.from_data(recipe).description == "Channel [mixed, 1, None]"
+    vis = render.make_vis_T(TinyModel(), serialization.from_data(recipe), lambda: param.image(12), transforms=[])
     expected = render.make_vis_T(TinyModel(), "mixed:1", lambda: param.image(12), transforms=[])
     assert torch.equal(vis.step(), expected.step())

@@ -20,7 +20,8 @@ from lucid_port.misc import locking
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.optvis import batching, objectives, param, render, streaming, transform, unit_batches, units
+from lucid_port.optvis import objectives, param, render, transform
+from lucid_port.optvis.many import batching, picture_folder, setup, unit_spec
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.render_many import make_many_T, render_many
 from lucid_port.optvis.sampling import RandomSource
@@ -513,7 +514,7 @@ def test_a_changed_network_needs_a_new_folder(tmp_path):
 
 @pytest.mark.skipif(locking.fcntl is None, reason="this system has no file locks of this kind")
 def test_two_runs_do_not_write_to_one_folder(tmp_path):
-    first = streaming.PictureFolder(tmp_path, {}, sheet=False, overwrite=False)
+    first = picture_folder.PictureFolder(tmp_path, {}, sheet=False, overwrite=False)
     with contextlib.closing(first), pytest.raises(BlockingIOError, match="is being written by another run"):
         many("mixed:1", output=tmp_path)
     assert len(many("mixed:1", output=tmp_path)) == 1
@@ -608,7 +609,7 @@ def _pixels(batch):
 
 @pytest.mark.parametrize("devices", [["cpu"], ["cpu", "cpu"]])
 def test_ctrl_c_keeps_what_is_finished(monkeypatch, tmp_path, devices):
-    main, made = streaming.PictureFolder.add, []
+    main, made = picture_folder.PictureFolder.add, []
 
     def interrupting(folder, finished, recipe):
         paths = main(folder, finished, recipe)
@@ -617,7 +618,7 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch, tmp_path, devices):
             raise KeyboardInterrupt
         return paths
 
-    monkeypatch.setattr(streaming.PictureFolder, "add", interrupting)
+    monkeypatch.setattr(picture_folder.PictureFolder, "add", interrupting)
     if len(devices) > 1:  # Ctrl-C reaches the thread that waits
         wait = batching.threading.Thread.join
 
@@ -645,14 +646,14 @@ def test_an_error_in_one_thread_ends_all(monkeypatch):
 
 def test_each_device_has_its_own_model():
     model, used = TinyModel(), set()
-    setup = unit_batches.Setup.vis
+    vis = setup.Setup.vis
 
     def noting(self, model, *args):
         used.add(id(model))
-        return setup(self, model, *args)
+        return vis(self, model, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unit_batches.Setup, "vis", noting)
+        patch.setattr(setup.Setup, "vis", noting)
         many("mixed:*", model, batch_size=1, devices=["cpu", "cpu"])
     assert len(used) == 2
     assert id(model) in used
@@ -687,7 +688,7 @@ def test_nothing_is_rendered_before_all_is_checked(tmp_path):
 
 
 def test_units_know_what_they_are():
-    asked = units.parse_units(["a:1", objectives.L2("b")])
-    found = units.find_units(asked, lambda name: (name, 5), lambda objective: ["b", "c"], lambda count: [0] * count)
+    asked = unit_spec.parse_units(["a:1", objectives.L2("b")])
+    found = unit_spec.find_units(asked, lambda name: (name, 5), lambda objective: ["b", "c"], lambda count: [0] * count)
     assert [(unit.layer, unit.channel) for unit in found] == [("a", 1), ("b, c", None)]
-    assert units.identity(found[1], 0) == units.identity(found[1], 7)
+    assert unit_spec.identity(found[1], 0) == unit_spec.identity(found[1], 7)

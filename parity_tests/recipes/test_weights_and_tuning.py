@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from converters import convert
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model

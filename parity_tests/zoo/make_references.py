@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.graphdef import read_graph
-from converters.references import MANIFEST, ReferenceWriter, read_manifest, write_manifest
-from converters.tensorflow_process import OPTIONS, oracle_job, run_oracle
-from converters.writer import write_graph_def
+from converters.frozen.graphdef import read_graph
+from converters.frozen.writer import write_graph_def
+from converters.reference.references import MANIFEST, ReferenceWriter, read_manifest, write_manifest
+from converters.tensorflow.process import OPTIONS, oracle_job, run_oracle
 from parity_tests.zoo.networks import AMOUNTS, GRADIENT_DRAWS, Zoo, input_label, network
 from parity_tests.zoo.structures import STRUCTURES, names, outside_branches
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 import converters
-from converters.check import LayerCheck, check_activations, check_gradients
-from converters.references import InputReference, References, read_references
+from converters.reference.check import LayerCheck, check_activations, check_gradients
+from converters.reference.references import InputReference, References, read_references
 from parity_tests.zoo.networks import Zoo, input_label, network
 from parity_tests.zoo.structures import names
 

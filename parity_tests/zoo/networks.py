@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.references import Amounts, Recipe
+from converters.reference.references import Amounts, Recipe
 from lucid_port.modelzoo.catalogue import entry
 from parity_tests.zoo.structures import names, stand_in, structure
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from converters.check import GRADIENT_BOUND, LayerCheck
+from converters.reference.check import GRADIENT_BOUND, LayerCheck
 from lucid_port.modelzoo.catalogue import entry
 from parity_tests.zoo.draws import WIDTH_OF_DEVIATION, draw
 from parity_tests.zoo.measure import Comparison, compare, references

@@ -12,7 +12,7 @@ from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, name_of,
 from lucid_port.figures.drawing import bars, part
 from lucid_port.misc import checks
 from lucid_port.modelzoo.tiny.drawings import draw_block
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.activation_atlas import (
     ActivationAtlas,
     Samples,

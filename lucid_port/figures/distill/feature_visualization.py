@@ -28,7 +28,7 @@ from lucid_port.figures.common import (
 )
 from lucid_port.figures.photographs import photograph
 from lucid_port.optvis import objectives, transform
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.attribution import POOLS, class_number, gradient_magnitudes, logits_layer
 from lucid_port.recipes.feature_visualization import FeatureVisualization, diversity, visualize
 from lucid_port.recipes.inputs import load_image, model_size, named_unit

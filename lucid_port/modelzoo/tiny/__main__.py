@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from converters.graphdef import read_graph
-from converters.writer import write_graph_def
+from converters.frozen.graphdef import read_graph
+from converters.frozen.writer import write_graph_def
 from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.nets_factory import open_model
 from lucid_port.modelzoo.tiny.card import with_measurements

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.writer import write_graph_def
+from converters.frozen.writer import write_graph_def
 from lucid_port.modelzoo.seeded import InceptionBuilder
 from lucid_port.modelzoo.tiny.network import FINAL_POOL, WIDTH, TinyInception
 from lucid_port.modelzoo.tiny.train import WEIGHTS

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.graphdef import read_graph
-from converters.references import Amounts, Recipe, ReferenceWriter
-from converters.tensorflow_process import find_tensorflow, oracle_job, run_oracle
+from converters.frozen.graphdef import read_graph
+from converters.reference.references import Amounts, Recipe, ReferenceWriter
+from converters.tensorflow.process import find_tensorflow, oracle_job, run_oracle
 from lucid_port.modelzoo.files import PACKAGE_DATA, PACKAGE_REFERENCES
 from lucid_port.modelzoo.tiny.network import BLACK, SIZE, WHITE
 

@@ -19,7 +19,7 @@ from lucid_port.optvis.objectives.images import (
     penalize_boundary_complexity,
     total_variation,
 )
-from lucid_port.optvis.objectives.units import (
+from lucid_port.optvis.objectives.neurons import (
     channel,
     class_logit,
     deepdream,

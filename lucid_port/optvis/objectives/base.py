@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis import plain
+from lucid_port.optvis import serialization
 
 __all__ = ["Activations", "Objective", "ObjectiveFunction", "Value", "as_objective", "parse_unit"]
 
@@ -74,7 +74,7 @@ class Objective:
             NotSerialisable: the objective, or an argument of it, is a user's own callable.
         """
         if self._recipe is None:
-            raise plain.NotSerialisable(
+            raise serialization.NotSerialisable(
                 f"The objective {self.name or self.objective_func!r} is a user's own callable and "
                 "has no plain-data form: make it with a registered factory (wrap_objective)."
             )
@@ -149,7 +149,7 @@ def as_objective(obj: Any) -> Objective:
     if isinstance(obj, Objective):
         return obj
     if isinstance(obj, str):
-        return plain.factory("objective", "channel")(*parse_unit(obj))
+        return serialization.factory("objective", "channel")(*parse_unit(obj))
     if getattr(obj, "makes_objectives", False):
         raise TypeError(f"{obj.__name__} makes objectives, it is none itself: call it with its arguments.")
     if callable(obj):
@@ -195,7 +195,7 @@ def _algebra(name: str, of: Objective, func: ObjectiveFunction, **operands: Any)
         func,
         of.name,
         of.description,
-        lambda: {"objective": name, "args": plain.to_data(operands)},
+        lambda: {"objective": name, "args": serialization.to_data(operands)},
     )
 
 
@@ -226,4 +226,4 @@ _ALGEBRA: dict[str, Callable[..., Objective]] = {
     "quotient": _quotient,
 }
 for _name, _factory in _ALGEBRA.items():
-    plain.register("objective", _name, _factory)
+    serialization.register("objective", _name, _factory)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis import plain
+from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.base import Activations, Objective, ObjectiveFunction
 
 __all__ = ["handle_batch", "to_nhwc", "wrap_objective"]
@@ -65,18 +65,18 @@ def _objective_factory(
 
     @functools.wraps(function)
     def make(*args: Any, **kwargs: Any) -> Objective:
-        arguments = plain.bind(function, args, kwargs)
+        arguments = serialization.bind(function, args, kwargs)
         inner = function(*args, **kwargs)
         return Objective(
             lambda T: inner(_in_format(T, format_)),
             name,
             _describe(name, arguments.values()),
-            lambda: {"objective": name, "args": plain.to_data(arguments)},
+            lambda: {"objective": name, "args": serialization.to_data(arguments)},
         )
 
     make.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     make.makes_objectives = True  # type: ignore[attr-defined]
-    plain.register("objective", name, make)
+    serialization.register("objective", name, make)
     return make
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis import plain
+from lucid_port.optvis import serialization
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
@@ -118,16 +118,16 @@ class Parameterization(torch.nn.Module):
             NotSerialisable: it was made by something that cannot be named.
         """
         if self.recipe is None:
-            raise plain.NotSerialisable(
+            raise serialization.NotSerialisable(
                 f"{type(self).__name__} was made by a user's own code and has no plain-data form."
             )
         parts = [id(part) for part in _parts(self)]
         if len(set(parts)) < len(parts):
-            raise plain.NotSerialisable(
+            raise serialization.NotSerialisable(
                 "Two parts of the parameterization share their parameters, which its plain-data form cannot say."
             )
         name, args = self.recipe
-        return {"param": name, "args": plain.to_data(args)}
+        return {"param": name, "args": serialization.to_data(args)}
 
     # arithmetic, in Lucid's axis order
 
@@ -261,18 +261,18 @@ def parameterization(factory: _F) -> _F:
     """Decorator for functions that make parameterizations: remembers the call as plain data.
 
     The function's name and its arguments (defaults included) become the recipe; the name is
-    registered so that `lucid_port.optvis.plain.from_data` finds it.
+    registered so that `lucid_port.optvis.serialization.from_data` finds it.
     """
 
     @functools.wraps(factory)
     def make(*args: Any, **kwargs: Any) -> Parameterization:
         made = factory(*args, **kwargs)
-        made.recipe = (factory.__name__, plain.bind(signature_of, args, kwargs))
+        made.recipe = (factory.__name__, serialization.bind(signature_of, args, kwargs))
         return made
 
     signature_of = factory
     make.__signature__ = inspect.signature(factory)  # type: ignore[attr-defined]
-    plain.register("param", factory.__name__, make)
+    serialization.register("param", factory.__name__, make)
     return make  # type: ignore[return-value]
 
 

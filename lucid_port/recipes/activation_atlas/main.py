@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis.arguments import Model, TransformsLike
+from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.recipes.activation_atlas.layout import bin_laid_out_activations, check_layout, lay_out
 from lucid_port.recipes.activation_atlas.render import inverse_covariance, render_icons
 from lucid_port.recipes.activation_atlas.samples import check_activations, sample_activations

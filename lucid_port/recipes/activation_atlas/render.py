@@ -11,8 +11,8 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, transform
-from lucid_port.optvis.arguments import Model, TransformsLike
-from lucid_port.optvis.vis import VisT
+from lucid_port.optvis.engine.coerce import Model, TransformsLike
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.recipes.activation_atlas.samples import check_activations
 from lucid_port.recipes.inputs import channels_of
 from lucid_port.recipes.steps import alike, batches, run

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis.arguments import Model
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.inputs import load_folder, load_image, model_size, spatial_activations
 

@@ -1,0 +1,1 @@
+"""Frozen graphs: read, represented, rewritten as other graphs, written."""

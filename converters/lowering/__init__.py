@@ -1,0 +1,1 @@
+"""From a graph to a program: constants are evaluated, every other op becomes a layer."""

@@ -1,0 +1,33 @@
+"""Reductions: Mean, Sum, Max, Min, Prod, ArgMax."""
+
+from __future__ import annotations
+
+from converters.lowering.ops.axes import reduced
+from converters.lowering.ops.registry import Call, Operation, register
+
+REDUCTIONS = {"Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
+
+
+@register("Mean", *REDUCTIONS)
+def reduction(op: Operation) -> Call:
+    keep = op.flag("keep_dims", op.flag("keepdims"))
+    axes = op.integers(1)
+    if not axes:
+        return Call("Identity", op.value(0).shape)
+    left = reduced(op, axes, keep)
+    arguments: dict[str, object] = {"dims": left.dims}
+    if keep:
+        arguments["keepdim"] = True
+    if op.node.op == "Mean":
+        return Call("Mean", left.shape, arguments, inputs=(left.read,), layout=left.layout)
+    arguments = {"function": REDUCTIONS[op.node.op], **arguments}
+    return Call("Reduce", left.shape, arguments, inputs=(left.read,), layout=left.layout)
+
+
+@register("ArgMax", "ArgMin")
+def arg_max(op: Operation) -> Call:
+    axes = op.integers(1) if len(op.values) > 1 else (0,)
+    if len(axes) != 1:
+        raise op.error(f"works along axes {list(axes)}")
+    left = reduced(op, axes)
+    return Call(op.node.op, left.shape, {"dim": left.dims[0]}, inputs=(left.read,), layout=left.layout)

@@ -1,0 +1,299 @@
+"""A converted graph as a PyTorch module whose layers answer to TensorFlow's names."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from converters.errors import ConverterError, GraphError, InputSizeError, SaveError
+from converters.frozen.graph import Output
+from converters.layers import LocalResponseNorm
+from converters.network.folding import folded_convolutions
+from converters.network.fusion import (
+    Function,
+    Functions,
+    Instead,
+    Substitute,
+    are_watched,
+    biased_convolutions,
+    other_functions,
+)
+from converters.network.inputs import check_images
+from converters.network.interventions import giving
+from converters.network.selection import Selected, selected_channels, take
+from converters.onnx.writing.export import to_onnx
+from converters.program.layer_info import layers_of, module_of
+from converters.program.program import Metadata, Program, State, Step
+from converters.program.storage import write_program
+from converters.progress import Progress, silent
+
+Lean = tuple[fx.GraphModule, tuple[nn.Module, ...], frozenset[str]]  # what it replaces; whose channels it selects
+
+
+class ConvertedModel(nn.Module):
+    """A frozen TensorFlow graph in PyTorch.
+
+    Every op that the input reaches is a submodule (`model.get_submodule(model.layers[name].module)`, usually
+    `model.<name>`), so forward hooks and any tool that takes modules can attach to it. The model is in evaluation
+    mode and its weights are frozen; `model.requires_grad_()` thaws them.
+
+    Args:
+        program: the layers.
+        state: their tensors, by the keys of `state_dict()`.
+
+    Attributes:
+        layers: TensorFlow name -> `LayerInfo`.
+        metadata: input name, value range, channel order and image shape, as far as they are known.
+        outputs: TensorFlow's names of the graph's outputs.
+    """
+
+    def __init__(self, program: Program, state: State) -> None:
+        super().__init__()
+        self.program = program
+        for step in program.steps:
+            # Weights come with the state; only what a layer computes from its arguments is allocated here.
+            with torch.device("cpu" if step.layer == LocalResponseNorm.__name__ else "meta"):
+                self.add_module(step.module, step.build())
+        self.load_state_dict(dict(state), strict=True, assign=True)
+        self.requires_grad_(False).eval()
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.layers = layers_of(program)
+        self.outputs = program.outputs
+        self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
+        self._lean_graphs: dict[tuple[tuple[str, ...], Functions, Selected], Lean] = {}
+
+    @property
+    def metadata(self) -> Metadata:
+        return self.program.metadata
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        """The graph's outputs.
+
+        Args:
+            x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
+
+        Returns:
+            The output, or a dictionary of them by TensorFlow name where the graph has several.
+
+        Raises:
+            InputSizeError: an output cannot be computed at this input size.
+        """
+        found = self.activations(x, self.outputs)
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    def activations(
+        self,
+        x: Tensor,
+        names: Sequence[str],
+        instead: Mapping[str, Function] | None = None,
+        channels: Mapping[str, Sequence[int]] | None = None,
+        given: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Some layers' values; nothing is computed that they do not need.
+
+        Args:
+            x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
+            names: TensorFlow's names, in any order; `name:0` is accepted for `name`, `name:1` is a second output.
+            instead: functions in the place of every "Relu" or "Relu6", for their gradient's sake.
+            channels: of some of the names, the channels that are wanted: the others are not computed where they need
+                not be, and are not returned.
+            given: name of a layer -> the value that those behind it read instead of its own.
+
+        Returns:
+            name -> its value: images are (N, C, H, W), all else is as in TensorFlow, such as (rows, features) behind a
+            reshape, where spatial positions that do not fit into a row become rows of their own. `LayerInfo.layout`
+            says how four axes lie.
+
+        Raises:
+            LayerNotFoundError: a name is no layer's; the error offers the nearest ones.
+            InputSizeError: a layer cannot be computed at this input size.
+            ValueError: `x` is not a batch of images with the input's number of channels, or a layer of `given` is the
+                input or gives several values.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        if given:
+            with giving({self.layer_module(name): (name, value) for name, value in given.items()}):
+                return self.activations(x, names, instead, channels)
+        check_images(x, self.program.input_channels)
+        functions = tuple((instead or {}).items())
+        selected = tuple((self.layers[name].name, tuple(wanted)) for name, wanted in (channels or {}).items())
+        graph, alone = self._subgraph_to_run(names, functions, selected)
+        is_lean = alone is not None
+        try:
+            with contextlib.nullcontext() if is_lean or not functions else Instead(functions):
+                # Not __call__: an outer tracer should see the layers, which are this module's own.
+                values = graph.forward(x)
+        except InputSizeError:
+            _locate_failure(self.subgraph(names), x)
+            raise
+        found = dict(zip(names, values, strict=True))
+        for name, wanted in (channels or {}).items():
+            if self.layers[name].name not in (alone or ()):
+                found[name] = take(found[name], tuple(wanted))
+        return found
+
+    def layer_module(self, name: str) -> nn.Module:
+        """The module that computes a layer.
+
+        Raises:
+            LayerNotFoundError: there is no such layer.
+            ValueError: the layer is the input.
+        """
+        return module_of(self, self.layers[name])
+
+    def subgraph(self, names: Sequence[str]) -> fx.GraphModule:
+        """The part of the graph that computes some layers, as a module that returns a tuple of them.
+
+        The part shares this model's layers. It is built once for each set of names.
+
+        Raises:
+            LayerNotFoundError: a name is no layer's.
+        """
+        key = self._key(names)
+        if key not in self._graphs:
+            self._graphs[key] = self._build_graph(key, {})
+        return self._graphs[key]
+
+    def _subgraph_to_run(
+        self, names: Sequence[str], functions: Functions, selected: Selected = ()
+    ) -> tuple[fx.GraphModule, frozenset[str] | None]:
+        """As `subgraph`, with other layers in the place of some, unless somebody watches those; None if it is not so.
+
+        Besides it, the names of the layers of which only the selected channels are computed.
+
+        Each convolution and its bias are one layer, or with all else behind it that works channel by channel where the
+        program wants that folded, and some ops are the functions given.
+        """
+        key = self._key(names), functions, selected
+        if key not in self._lean_graphs:
+            alone = {} if self.program.fold else selected_channels(self.program, key[0], selected, self, functions)
+            together = folded_convolutions if self.program.fold else biased_convolutions
+            substitutes: dict[str, Substitute] = {
+                **together(self.program, key[0], self),
+                **other_functions(self.program, key[0], self, functions),
+                **alone,
+            }
+            replaced = tuple(layer for substitute in substitutes.values() for layer in substitute.replaced)
+            self._lean_graphs[key] = self._build_graph(key[0], substitutes), replaced, frozenset(alone)
+        graph, replaced, selections = self._lean_graphs[key]
+        return (self.subgraph(names), None) if are_watched(replaced) else (graph, selections)
+
+    def _key(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))
+
+    def _build_graph(self, names: Sequence[str], substitutes: Mapping[str, Substitute]) -> fx.GraphModule:
+        """A graph of the layers that some names need.
+
+        Args:
+            names: of the layers to return.
+            substitutes: name of a layer -> what takes its place, and the place of others before it.
+        """
+        modules: dict[str, nn.Module] = {}
+        graph = fx.Graph()
+        values = {Output(self.metadata.input_name): graph.placeholder("x")}
+        sources = {name: layer.sources for name, layer in substitutes.items()}
+        for step in self.program.needed(names, sources):
+            layer: nn.Module | None = substitutes.get(step.name)
+            inputs = tuple(values[source] for source in sources.get(step.name, step.inputs))
+            modules[step.module] = self.get_submodule(step.module) if layer is None else layer
+            made = graph.call_module(step.module, inputs)
+            made.meta["layer"] = step.name
+            values[Output(step.name)] = made
+            if step.outputs > 1:
+                parts = [graph.call_function(operator.getitem, (made, index)) for index in range(step.outputs)]
+                values.update((Output(step.name, index), part) for index, part in enumerate(parts))
+        graph.output(tuple(values.get(Output(name)) or values[Output.parse(name)] for name in names))
+        return fx.GraphModule(modules, graph, "ConvertedGraph")
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        standalone: bool = False,
+        progress: Progress = silent,
+    ) -> None:
+        """Writes the model into a folder of its own, as safetensors and JSON; see `converters.save`."""
+        for step in self.program.steps:
+            self._check_layer(step, SaveError, "saved")
+        write_program(
+            self.program, self.state_dict(), folder, overwrite=overwrite, standalone=standalone, progress=progress
+        )
+
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        layers: Sequence[str] | None = None,
+        *,
+        properties: Mapping[str, str] | None = None,
+        external_data: bool | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Writes some layers, under TensorFlow's names, as an ONNX file; see `converters.onnx.to_onnx`."""
+        for step in self.program.needed(self._key(self.outputs if layers is None else layers), {}):
+            self._check_layer(step, GraphError, "written")
+        return to_onnx(
+            self.program,
+            self.state_dict(),
+            path,
+            layers,
+            properties=properties,
+            external_data=external_data,
+            overwrite=overwrite,
+        )
+
+    def _check_layer(self, step: Step, error: type[ConverterError], done: str) -> None:
+        """Refuses a layer whose place another module took: it could not be read again."""
+        found = type(self.get_submodule(step.module)).__name__
+        if found != step.layer:
+            raise error(f"Layer {step.name!r} was replaced by a {found}; only converted layers are {done}.")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A layer put in the place of another takes part from now on, also in graphs that were built before.
+        if isinstance(value, nn.Module) and "_graphs" in self.__dict__:
+            self._graphs.clear()
+            self._lean_graphs.clear()
+        super().__setattr__(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ConvertedModel:
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_graphs": {}, "_lean_graphs": {}}  # rebuilt when asked for
+
+    def extra_repr(self) -> str:
+        return f"input={self.metadata.input_name!r}, outputs={list(self.outputs)}"
+
+
+class _Locator(fx.Interpreter):
+    """Runs a graph layer by layer to say which of them refuses the input."""
+
+    def __init__(self, graph: fx.GraphModule, size: Sequence[int]) -> None:
+        super().__init__(graph)
+        self.size = "x".join(str(length) for length in size)
+        self.extra_traceback = False
+
+    def run_node(self, n: fx.Node) -> Any:
+        try:
+            return super().run_node(n)
+        except InputSizeError as error:
+            layer = n.meta["layer"]
+            raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {self.size}: {error}.") from None
+
+
+def _locate_failure(graph: fx.GraphModule, x: Tensor) -> None:
+    with torch.no_grad():
+        _Locator(graph, x.shape[-2:]).run(x)

@@ -1,0 +1,5 @@
+"""Networks read from ONNX files."""
+
+from converters.renamed import keep_old_contents
+
+__getattr__ = keep_old_contents(__name__, "reading")

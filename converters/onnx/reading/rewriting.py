@@ -1,0 +1,274 @@
+"""Makes of an ONNX graph one that onnx2torch converts exactly: one image in, NCHW, no padding that it cannot read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from converters.errors import GraphError, UnsupportedOpsError, nearest_names
+from converters.onnx.packages import import_onnx
+from converters.onnx.reading.checks import WINDOWS, attributes, node_error
+from converters.onnx.reading.padding import AutoPad
+from converters.onnx.writing.exporters.base import TO_NCHW, TO_NHWC
+
+if TYPE_CHECKING:
+    import onnx
+
+CHANNELS = (1, 3, 4)  # that images have
+
+# onnx2torch's modules for other ops give one value, whatever the node names.
+SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
+
+
+# -- the input --------------------------------------------------------------------------------------------------------
+
+
+def choose_input(graph: onnx.GraphProto, wanted: str | None) -> onnx.ValueInfoProto:
+    """The image: the graph's only input, or the one that is named.
+
+    Args:
+        graph: the graph.
+        wanted: a name, with or without TensorFlow's `:0`; also of a value inside the graph.
+
+    Raises:
+        GraphError: there is none of that name, none at all, or more than one to choose from; or it is no image.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = {value.name: value for value in graph.input if value.name not in constants}
+    values = {**{value.name: value for value in graph.value_info}, **inputs}
+    if wanted is not None:
+        found = values.get(wanted) or values.get(f"{wanted}:0")
+        if found is None:
+            raise GraphError(f"The graph has no value called {wanted!r}.{nearest_names(str(wanted), values)}")
+        return _image(found)
+    if not inputs:
+        raise GraphError("The graph has no input. Name a value of it with input_name.")
+    if len(inputs) > 1:
+        shown = ", ".join(list(inputs)[:5])
+        raise GraphError(f"The graph has {len(inputs)} inputs ({shown}): name the image with input_name.")
+    return _image(next(iter(inputs.values())))
+
+
+def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+    kinds = import_onnx().TensorProto
+    tensor = value.type.tensor_type
+    if tensor.elem_type != kinds.FLOAT:
+        kind = kinds.DataType.Name(tensor.elem_type) if tensor.elem_type in kinds.DataType.values() else "no tensor"
+        raise GraphError(f"The input {value.name!r} is {kind}; an image network reads float32.")
+    if tensor.HasField("shape") and len(tensor.shape.dim) != 4:
+        raise GraphError(
+            f"The input {value.name!r} has shape {sizes_of(value)}; an image network reads a batch of images, "
+            "which has four axes."
+        )
+    return value
+
+
+def sizes_of(value: onnx.ValueInfoProto) -> list[int | None]:
+    """What is known of a value's shape; what is not positive, such as the -1 of some exporters, is not known."""
+    return [dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim]
+
+
+def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
+    """Leaves the nodes that one value is enough for, and those of them that lie behind it or are needed there.
+
+    Args:
+        graph: changed.
+        entry: the value.
+
+    Returns:
+        The names of the values that depend on it.
+
+    Raises:
+        GraphError: nothing is left, or a node reads a value that nothing makes.
+    """
+    made = {tensor.name for tensor in graph.initializer} | {entry.name}
+    lacking = {value.name for value in graph.input} - made
+    reached, kept = {entry.name}, []
+    for node in graph.node:
+        outputs = {name for name in node.output if name}
+        inputs = {name for name in node.input if name}
+        unknown = inputs - made - lacking
+        if unknown:
+            raise node_error(node, f"reads {min(unknown)!r}, which nothing before it makes: the file is damaged")
+        if inputs & lacking:
+            lacking |= outputs - {entry.name}
+        elif entry.name not in outputs:
+            kept.append(node)
+            made |= outputs
+            reached |= outputs if inputs & reached else set()
+    needed, nodes = set(reached), []
+    for node in reversed(kept):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            nodes.append(node)
+    if reached == {entry.name}:
+        raise GraphError(f"Nothing in the graph can be computed from its input {entry.name!r} alone.")
+    _replace(graph.node, reversed(nodes))
+    left = [value for value in graph.output if value.name in reached - {entry.name}]
+    _replace(graph.input, [entry])
+    _replace(graph.output, left or _ends(graph, reached))
+    return reached - {entry.name}
+
+
+def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
+    """The values that nothing reads, for a graph none of whose outputs is left."""
+    onnx = import_onnx()
+    read = {name for node in graph.node for name in node.input}
+    ends = [name for node in graph.node for name in node.output if name in reached - read]
+    return [onnx.ValueInfoProto(name=name) for name in ends]  # what they are is inferred
+
+
+def _replace(field: Any, values: Iterable[Any]) -> None:
+    """Puts other messages into a repeated field."""
+    copies = [type(value).FromString(value.SerializeToString()) for value in values]
+    del field[:]
+    field.extend(copies)
+
+
+# -- rewriting --------------------------------------------------------------------------------------------------------
+
+
+def constants_to_initializers(graph: onnx.GraphProto) -> None:
+    """Turns Constant nodes, and Identity nodes of constants, into initializers, where onnx2torch looks for weights."""
+    onnx = import_onnx()
+    same: dict[str, str] = {}
+    constants = {tensor.name for tensor in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        _rename(node.input, same)
+        value = attributes(node).get("value") if node.op_type == "Constant" else None
+        if isinstance(value, onnx.TensorProto):
+            graph.initializer.add().CopyFrom(value)
+            graph.initializer[-1].name = node.output[0]
+            constants.add(node.output[0])
+        elif node.op_type == "Identity" and node.input and node.input[0] in constants:
+            same[node.output[0]] = node.input[0]
+        else:
+            nodes.append(node)
+    _replace(graph.node, nodes)
+
+
+def drop_unused_outputs(graph: onnx.GraphProto) -> None:
+    """Takes outputs off nodes that nobody reads: masks of Dropout, indices of MaxPool, statistics of batch norm.
+
+    Raises:
+        UnsupportedOpsError: one is read, of an op of which onnx2torch gives the first output only.
+    """
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    refused: defaultdict[str, list[str]] = defaultdict(list)
+    for node in graph.node:
+        if node.op_type in SEVERAL_OUTPUTS:
+            continue
+        while len(node.output) > 1 and node.output[-1] not in read:
+            del node.output[-1]
+        if len(node.output) > 1:
+            refused[f"{node.op_type} with {len(node.output)} outputs"].append(node.name)
+    if refused:
+        raise UnsupportedOpsError(dict(refused))
+
+
+def lay_out_input(graph: onnx.GraphProto, layout: str | None) -> dict[str, str]:
+    """Makes the graph read its image as NCHW.
+
+    An image that is read through Transposes alone, as tf2onnx writes it, is read without them. Any other NHWC image
+    is turned before it is read, and values up to the graph's own Transposes stay NHWC.
+
+    Args:
+        graph: changed.
+        layout: "NCHW" or "NHWC", how the file has its image; None for what its shape and readers say.
+
+    Returns:
+        Name of a value that is gone -> the input, which it was but for the layout.
+    """
+    entry = graph.input[0]
+    readers = [node for node in graph.node if entry.name in node.input]
+    turned = [node for node in readers if node.op_type == "Transpose" and _turns(node, TO_NCHW)]
+    sizes = sizes_of(entry) or [None] * 4
+    by_size = sizes[3] in CHANNELS and sizes[1] not in CHANNELS
+    if layout == "NCHW" or (layout is None and not by_size and len(turned) < len(readers)):
+        return {}
+    _set_sizes(entry, [sizes[axis] for axis in TO_NCHW])
+    gone = {node.output[0]: entry.name for node in turned}
+    others = [node for node in graph.node if node not in turned]
+    if len(turned) < len(readers):
+        back = import_onnx().helper.make_node("Transpose", [entry.name], [f"{entry.name}/nhwc"], perm=TO_NHWC)
+        for node in others:
+            _rename(node.input, {entry.name: back.output[0]})
+        others.insert(0, back)
+    for node in others:
+        _rename(node.input, gone)
+    _replace(graph.node, others)
+    return gone
+
+
+def _turns(node: onnx.NodeProto, order: Sequence[int]) -> bool:
+    return tuple(attributes(node).get("perm", ())) == tuple(order)
+
+
+def _rename(names: Any, other: Mapping[str, str]) -> None:
+    for index, name in enumerate(names):
+        names[index] = other.get(name, name)
+
+
+def _set_sizes(value: onnx.ValueInfoProto, sizes: Sequence[int | None]) -> None:
+    shape = value.type.tensor_type.shape
+    del shape.dim[:]
+    for size in sizes:
+        dim = shape.dim.add()
+        if size is not None:
+            dim.dim_value = size
+
+
+def keep_ranks(graph: onnx.GraphProto) -> None:
+    """Forgets heights and widths that the file states: converted networks take images of any size."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.HasField("shape"):
+            sizes = sizes_of(value)
+            _set_sizes(value, [None, *sizes[1:2], *[None] * (len(sizes) - 2)][: len(sizes)])
+
+
+def take_padding(graph: onnx.GraphProto) -> dict[str, AutoPad]:
+    """Takes padding that onnx2torch cannot read off its nodes.
+
+    Args:
+        graph: changed.
+
+    Returns:
+        Name of a node's value -> how the node pads.
+
+    Raises:
+        GraphError: the padding goes with something that it is not read with.
+    """
+    found = {}
+    for node in graph.node:
+        if node.op_type in WINDOWS:
+            padding = _padding_to_take(node)
+            if padding is not None:
+                found[node.output[0]] = padding
+                for attribute in [a for a in node.attribute if a.name in ("auto_pad", "pads", "output_shape")]:
+                    node.attribute.remove(attribute)
+    return found
+
+
+def _padding_to_take(node: onnx.NodeProto) -> AutoPad | None:
+    """How a node pads, if onnx2torch cannot read it."""
+    stated = attributes(node)
+    kind, pads = stated.get("auto_pad", "NOTSET"), stated.get("pads", [0, 0, 0, 0])
+    output_shape = tuple(stated.get("output_shape", ()))
+    if kind == "VALID" or (kind == "NOTSET" and len(pads) != 4) or kind not in ("NOTSET", "SAME_UPPER", "SAME_LOWER"):
+        return None
+    top, left, bottom, right = pads if kind == "NOTSET" else (0, 0, 0, 0)
+    plain = kind == "NOTSET" and not output_shape and (top, left) == (bottom, right)
+    if plain and (node.op_type in ("Conv", "ConvTranspose") or _fits_torch(pads, stated)):
+        return None
+    if stated.get("ceil_mode", 0) or (node.op_type == "MaxPool" and set(stated.get("dilations", ())) - {1}):
+        raise node_error(node, "pads in a way that is not read together with ceil_mode or dilations")
+    if len(stated.get("kernel_shape", (0, 0))) != 2 or len(output_shape) not in (0, 2):
+        raise node_error(node, "slides a window over something else than height and width")
+    return AutoPad(kind, (top, bottom, left, right), output_shape or None)
+
+
+def _fits_torch(pads: Sequence[int], stated: Mapping[str, Any]) -> bool:
+    """Whether torch's pools take a padding: up to half of the window."""
+    return all(2 * pad <= size for pad, size in zip(pads[:2], stated.get("kernel_shape", (0, 0)), strict=True))

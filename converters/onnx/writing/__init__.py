@@ -1,0 +1,1 @@
+"""Converted graphs written as ONNX files."""

@@ -1,0 +1,94 @@
+"""Sizes that follow from the sizes of a layer's inputs (`converters.functional.sizes`), as nodes that compute them.
+
+They are computed in float64, which holds every size exactly and rounds quotients as Python does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from converters.onnx.nodes import NodeWriter
+from converters.onnx.writing.exporters.base import Call
+
+Expression = Any  # a number, or a tuple of a function's name and its operands
+
+FLOAT, INT64, DOUBLE = 1, 7, 11  # of onnx.TensorProto
+
+
+def whole_numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], what: str) -> str:
+    """A vector of int64 for some expressions: a constant, if they are numbers.
+
+    Args:
+        call: the layer, of whose inputs the expressions speak.
+        w: gets the nodes.
+        expressions: of the vector's elements.
+        what: a word for the nodes' names.
+
+    Returns:
+        The vector's name.
+    """
+    if not any(isinstance(expression, tuple) for expression in expressions):
+        return w.integers(call.part(what), [int(number) for number in expressions])
+    numbers = [_number(call, w, expression, what) for expression in expressions]
+    joined = w.part("Concat", numbers, call.part(what), axis=0) if len(numbers) > 1 else numbers[0]
+    return w.part("Cast", [joined], call.part(what), to=INT64)
+
+
+def numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], what: str) -> str:
+    """As `whole_numbers`, for a vector of float32."""
+    found = [_number(call, w, expression, what) for expression in expressions]
+    return w.part("Cast", [w.part("Concat", found, call.part(what), axis=0)], call.part(what), to=FLOAT)
+
+
+def _number(call: Call, w: NodeWriter, expression: Expression, what: str) -> str:
+    """A vector of one float64."""
+    if not isinstance(expression, tuple):
+        return w.constant(call.part(what), np.array([expression], np.float64))
+    function, *operands = expression
+    if function == "size":
+        value, axis = call.values[operands[0]], operands[1]
+        size = w.part("Shape", [value.name], call.part(f"{what}_size"), start=axis, end=axis + 1)
+        return w.part("Cast", [size], call.part(what), to=DOUBLE)
+    values = [_number(call, w, operand, what) for operand in operands]
+    return FUNCTIONS[function](w, values, call.part(f"{what}_{function}"))
+
+
+Function = Callable[[NodeWriter, list[str], str], str]
+
+
+def _plain(op: str) -> Function:
+    return lambda w, values, name: w.part(op, values, name)
+
+
+def _cast_through(kind: int) -> Function:
+    return lambda w, values, name: w.part("Cast", [w.part("Cast", values, name, to=kind)], name, to=DOUBLE)
+
+
+def _floor_quotient(w: NodeWriter, values: list[str], name: str) -> str:
+    return w.part("Floor", [w.part("Div", values, name)], name)
+
+
+def _remainder(w: NodeWriter, values: list[str], name: str) -> str:
+    whole = w.part("Mul", [_floor_quotient(w, values, name), values[1]], name)
+    return w.part("Sub", [values[0], whole], name)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "add": _plain("Add"),
+    "sub": _plain("Sub"),
+    "mul": _plain("Mul"),
+    "div": _plain("Div"),
+    "floordiv": _floor_quotient,
+    "mod": _remainder,
+    "max": _plain("Max"),
+    "min": _plain("Min"),
+    "floor": _plain("Floor"),
+    "ceil": _plain("Ceil"),
+    "round": _plain("Round"),
+    "int": _cast_through(INT64),
+    "float": lambda w, values, name: values[0],
+    "float32": _cast_through(FLOAT),
+}

@@ -1,0 +1,160 @@
+"""Saves and loads converted models: safetensors for the weights, JSON for everything else, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from converters.errors import GraphError, SaveError
+from converters.program.program import Program, State
+from converters.program.standalone import standalone_source
+from converters.program.tensor_file import write_tensors
+from converters.progress import Progress, silent
+
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+STANDALONE_FILE = "model.py"
+FORMAT = {"format": "lucid_port converted model", "version": 1}
+
+
+def write_program(
+    program: Program,
+    state: State,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    standalone: bool = False,
+    progress: Progress = silent,
+) -> None:
+    """Writes a program and its tensors into a folder of its own; see `converters.save`.
+
+    Raises:
+        SaveError: the folder exists and may not be overwritten, or cannot be written.
+    """
+    target = Path(folder)
+    check_target(target, overwrite)
+    try:
+        with _new_folder(target) as partial:
+            write_tensors(state, partial / WEIGHTS_FILE, progress)
+            description = json.dumps({**FORMAT, **program.to_json()}, indent=1)
+            (partial / MODEL_FILE).write_text(description + "\n", encoding="utf-8")
+            if standalone:
+                (partial / STANDALONE_FILE).write_text(standalone_source(program), encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, SaveError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SaveError(f"The model could not be written to {target}: {reason}. Nothing was left behind.") from error
+
+
+def check_target(target: Path, overwrite: bool = False) -> None:
+    """Refuses a folder that `save` would refuse, before any work is done for it.
+
+    Raises:
+        SaveError: the folder exists and is not to be, or must not be, overwritten.
+    """
+    if not (target.exists() or target.is_symlink()):
+        return
+    if not overwrite:
+        raise SaveError(f"{target} exists already: name another folder, or pass overwrite=True (--overwrite).")
+    if not _holds_model(target):
+        raise SaveError(f"{target} exists and holds something else than a saved model; it is not overwritten.")
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a folder is one that `save` wrote, with nothing else in it."""
+    ours = {MODEL_FILE, WEIGHTS_FILE, STANDALONE_FILE}
+    if not folder.is_dir() or not {file.name for file in folder.iterdir()} <= ours:
+        return False
+    try:
+        description = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and description.get("format") == FORMAT["format"]
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that takes its place when all went well, and is removed when not."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise SaveError(f"{target} cannot be made: {target.parent} is a file.") from error
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    try:
+        yield partial
+        mask = _umask()
+        partial.chmod(0o777 & ~mask)
+        for file in partial.iterdir():
+            file.chmod(0o666 & ~mask)
+            _sync(file)
+        _replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(partial: Path, target: Path) -> None:
+    """Puts a finished folder in its place; what stood there goes only when the new one stands."""
+    if not target.exists():
+        os.replace(partial, target)
+        return
+    aside = partial.with_suffix(".replaced")
+    os.replace(target, aside)
+    try:
+        os.replace(partial, target)
+    except BaseException:
+        os.replace(aside, target)
+        raise
+    shutil.rmtree(aside)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(file: Path) -> None:
+    """Waits until a file is on the disk, so that a full disk shows itself here."""
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
+    """Reads what `write_program` wrote.
+
+    Raises:
+        FileNotFoundError: the folder holds no saved model.
+        GraphError: its description or its weights are damaged.
+    """
+    path = Path(folder)
+    if not (path / MODEL_FILE).is_file():
+        raise FileNotFoundError(f"{path} holds no saved model: there is no {MODEL_FILE} in it.")
+    try:
+        data = json.loads((path / MODEL_FILE).read_text(encoding="utf-8"))
+        stated = {key: data.get(key) for key in FORMAT}
+        program = Program.from_json(data)
+    except (ValueError, AttributeError) as error:
+        if isinstance(error, GraphError):
+            raise
+        raise GraphError(f"{path / MODEL_FILE} is damaged: {error}.") from error
+    if stated != FORMAT:
+        raise GraphError(f"{path / MODEL_FILE} is of format {stated}; this version reads {FORMAT}.")
+    try:
+        return program, load_file(path / WEIGHTS_FILE)
+    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
+        raise damaged_weights(folder, error) from error
+
+
+def damaged_weights(folder: str | os.PathLike[str], error: Exception) -> GraphError:
+    """The error for weights that cannot be read, or do not fit the description."""
+    reason = " ".join(str(error).split())[:300]
+    return GraphError(f"{Path(folder)} is damaged: its weights and its description do not fit ({reason}).")

@@ -1,0 +1,1 @@
+"""Work that needs a Python with TensorFlow, done in a process of its own."""

@@ -1,0 +1,178 @@
+"""Freezes what TensorFlow 1 saved, in a process that has TensorFlow: a SavedModel, or a checkpoint and its meta graph.
+
+A frozen graph has its weights as constants; everything else here reads frozen graphs. Only TensorFlow can tell which
+variable's value is where, so it does the freezing (`freezing_script.py`), in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converters.atomic import write_bytes
+from converters.errors import GraphError, TensorFlowMissingError
+from converters.tensorflow.process import ENVIRONMENT, find_tensorflow, last_lines, run_script
+
+SCRIPT = Path(__file__).with_name("freezing_script.py")
+SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+META = ".meta"
+# The files of a checkpoint's data: `model.ckpt-1.index`, `model.ckpt-1.data-00000-of-00001`.
+_DATA_FILE = re.compile(r"\.(index|data-\d+-of-\d+)\Z")
+
+HOW_TO_INSTALL = (
+    "Install it (pip install tensorflow), or put it into an environment of its own (python -m venv tf; "
+    "tf/bin/pip install tensorflow) and name that one's Python with --tensorflow-python tf/bin/python or in the "
+    f"environment variable {ENVIRONMENT}."
+)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A frozen graph.
+
+    Attributes:
+        data: the bytes of the GraphDef.
+        input_name: its image placeholder, where that is plain.
+        outputs: the nodes that were kept, with all that they need.
+        tensorflow: the version of TensorFlow that froze it.
+    """
+
+    data: bytes
+    input_name: str | None
+    outputs: tuple[str, ...]
+    tensorflow: str
+
+
+def is_saved_model(path: Path) -> bool:
+    """Whether a path is a SavedModel: the folder, or the file in it."""
+    return saved_model_folder(path) is not None
+
+
+def saved_model_folder(path: Path) -> Path | None:
+    """The folder of a SavedModel, of which the path is that of the folder or of the file in it."""
+    folder = path.parent if path.name in SAVED_MODEL_FILES else path
+    return folder if any((folder / name).is_file() for name in SAVED_MODEL_FILES) else None
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is any file of a checkpoint that has a meta graph, or what their names begin with."""
+    return checkpoint_prefix(path).with_name(checkpoint_prefix(path).name + META).is_file()
+
+
+def checkpoint_prefix(path: Path) -> Path:
+    """What the names of a checkpoint's files begin with."""
+    return path.with_name(_DATA_FILE.sub("", path.name.removesuffix(META)))
+
+
+def freeze_saved_model(path: str | os.PathLike[str], **options: Any) -> Frozen:
+    """Freezes a SavedModel of TensorFlow 1, or a serving signature of one that TensorFlow 2 exported.
+
+    Args:
+        path: the folder, or the saved_model.pb in it.
+        **options: as for `freeze_checkpoint`, and
+            signature: one of the model's signatures; otherwise its only one, or `serving_default`.
+            tags: of one of the model's graphs; otherwise its only one, or the one tagged `serve`.
+
+    Raises:
+        TensorFlowMissingError: no Python with TensorFlow was found.
+        GraphError: it is no SavedModel, its variables are missing, there are several signatures or graphs to choose
+            from, or TensorFlow cannot load it.
+    """
+    folder = saved_model_folder(Path(path))
+    if folder is None:
+        raise GraphError(f"{path} is no SavedModel: there is no {SAVED_MODEL_FILES[0]} in it.")
+    return _freeze(folder, {"kind": "saved_model"}, **options)
+
+
+def freeze_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    input_name: str | None = None,
+    outputs: Sequence[str] | None = None,
+    constants: Iterable[str] = (),
+    tensorflow_python: str | os.PathLike[str] | None = None,
+) -> Frozen:
+    """Freezes a checkpoint of TensorFlow 1 with its meta graph.
+
+    Nodes that only the training needs are left out; the others keep their names.
+
+    Args:
+        path: the .meta file; the checkpoint lies beside it under the same name.
+        input_name: the image placeholder, where the graph has several that may be it.
+        outputs: the nodes to keep, with all that they need. Otherwise all that nobody reads and that depend on the
+            image, and on no labels and no loss.
+        constants: names of placeholders that are to have a constant value: they are neither images nor labels.
+        tensorflow_python: a Python that has TensorFlow; otherwise the one that `LUCID_PORT_TENSORFLOW` names, the kept
+            reference environment, or this Python.
+
+    Raises:
+        TensorFlowMissingError: no Python with TensorFlow was found.
+        GraphError: the checkpoint's data or some variables are missing, there is nothing plain to keep, or TensorFlow
+            cannot load it.
+    """
+    prefix = checkpoint_prefix(Path(path))
+    meta = prefix.with_name(prefix.name + META)
+    if not meta.is_file():
+        raise GraphError(f"{path} is weights without a graph: TensorFlow's {meta.name} has to lie beside it.")
+    if not (prefix.is_file() or prefix.with_name(f"{prefix.name}.index").is_file()):
+        raise GraphError(
+            f"{meta} has no weights: the checkpoint ({prefix.name}.index, {prefix.name}.data-...) has to lie beside it."
+        )
+    job = {"kind": "checkpoint", "checkpoint": str(prefix.absolute())}
+    return _freeze(
+        meta, job, input_name=input_name, outputs=outputs, constants=constants, tensorflow_python=tensorflow_python
+    )
+
+
+def _freeze(
+    path: Path,
+    job: dict[str, Any],
+    *,
+    input_name: str | None = None,
+    outputs: Sequence[str] | None = None,
+    signature: str | None = None,
+    tags: Sequence[str] | None = None,
+    constants: Iterable[str] = (),
+    tensorflow_python: str | os.PathLike[str] | None = None,
+) -> Frozen:
+    python = _require_tensorflow(path, tensorflow_python)
+    with tempfile.TemporaryDirectory(prefix="lucid_port_") as name:
+        files = {key: Path(name) / key for key in ("graph", "reply", "job")}
+        job |= {"path": str(path.absolute()), "input": input_name, "signature": signature}
+        job |= {"outputs": list(outputs or []), "tags": list(tags or [])}
+        job |= {"constants": [name.removesuffix(":0") for name in constants]}
+        job |= {"graph": str(files["graph"]), "reply": str(files["reply"])}
+        files["job"].write_text(json.dumps(job), encoding="utf-8")
+        run = run_script(python, SCRIPT, files["job"])
+        if run.returncode or not files["reply"].is_file():
+            last = " ".join(last_lines(run, 1)) or f"exit code {run.returncode}"
+            raise GraphError(
+                f"{path} could not be frozen: TensorFlow's process ({python}) failed, saying: {last[:300]}"
+            )
+        reply = json.loads(files["reply"].read_text(encoding="utf-8"))
+        if "error" in reply:
+            raise GraphError(f"{path} could not be frozen: {' '.join(reply['error'].split())}")
+        return Frozen(files["graph"].read_bytes(), reply["input"], tuple(reply["outputs"]), reply["tensorflow"])
+
+
+def _require_tensorflow(path: Path, python: str | os.PathLike[str] | None) -> Path:
+    found = find_tensorflow(None if python is None else os.fspath(python))
+    if found is not None:
+        return found
+    named = python or os.environ.get(ENVIRONMENT)
+    where = f"in {named}" if named else "here"
+    raise TensorFlowMissingError(
+        f"{path} has its weights apart from its graph; freezing it takes TensorFlow, and there is none {where}. "
+        + HOW_TO_INSTALL
+    )
+
+
+def keep(frozen: Frozen, path: str | os.PathLike[str]) -> Path:
+    """Writes a frozen graph to a file, which appears whole or not at all."""
+    return write_bytes(path, frozen.data)

@@ -1,0 +1,356 @@
+"""Freezes a SavedModel, or a checkpoint and its meta graph, in the real TensorFlow.
+
+A script of its own, as `oracle_script.py` is: it needs only TensorFlow (1.15 on Python 3.7, or any 2.x) and imports nothing of
+this project.
+
+    python freezing_script.py job.json
+
+The job is an object with
+    kind        "saved_model" or "checkpoint"
+    path        the SavedModel's folder, or the .meta file
+    checkpoint  the checkpoint's prefix (of a checkpoint)
+    input       optional: name of the image placeholder
+    outputs     optional: names of the nodes to keep, with all that they need
+    signature   optional: of a SavedModel
+    tags        optional: of a SavedModel
+    constants   optional: names of placeholders that will have a constant value
+    graph       file to write the frozen graph to
+    reply       file to write the answer to
+
+The answer is `{"tensorflow": version, "input": name or null, "outputs": [names]}`, or `{"error": sentence}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+
+# Python puts a script's own folder first; its modules are no business of TensorFlow's.
+sys.path[:] = [path for path in sys.path if os.path.abspath(path) != os.path.dirname(os.path.abspath(__file__))]
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import tensorflow
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+tf = tensorflow.compat.v1
+tf.logging.set_verbosity(tf.logging.ERROR)
+
+SERVING_TAG, SERVING_SIGNATURE = "serve", "serving_default"
+INIT_SIGNATURE = "__saved_model_init_op"
+CALLS = {"StatefulPartitionedCall", "PartitionedCall"}
+# Functions that were inlined leave their call's name before those of their nodes.
+CALL_PREFIX = re.compile(r"\A(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
+VARIABLES = {"Variable", "VariableV2", "VarHandleOp"}
+LOSSES = {"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits", "L2Loss", "CTCLoss", "InTopK", "InTopKV2"}
+UPDATES = re.compile(r"\A(Assign|Apply|ResourceApply|Scatter|ResourceScatter|Save|Restore|.*Summary|.*Grad\Z|.*Grad[A-Z])")
+MESSAGE_LENGTH = 200
+
+
+class Refusal(Exception):
+    """What cannot be frozen, in one sentence."""
+
+
+def main(path):
+    """Does the job in a file."""
+    with open(path) as file:
+        job = json.load(file)
+    try:
+        answer = {"tensorflow": tensorflow.__version__}
+        answer.update(KINDS[job["kind"]](job))
+    except Refusal as refusal:
+        answer = {"error": str(refusal)}
+    except Exception as error:  # whatever TensorFlow raises is the answer
+        failure = "TensorFlow %s: %s: %s" % (tensorflow.__version__, type(error).__name__, shorten(str(error)))
+        answer = {"error": failure + newer_writer(job)}
+    with open(job["reply"], "w") as file:
+        json.dump(answer, file)
+
+
+def newer_writer(job):
+    """A sentence that says so where another major version of TensorFlow wrote what could not be read."""
+    try:
+        if job["kind"] == "saved_model":
+            meta = read_saved_model(job["path"]).meta_graphs[0]
+        else:
+            meta = meta_graph_pb2.MetaGraphDef()
+            with open(job["path"], "rb") as file:
+                meta.ParseFromString(file.read())
+    except (IndexError, ValueError, OSError, DecodeError):
+        return ""
+    version = meta.meta_info_def.tensorflow_version
+    if version.split(".")[0] in ("", tensorflow.__version__.split(".")[0]):
+        return ""
+    return " (TensorFlow %s wrote it: name a Python that has it)" % version
+
+
+# -- SavedModels ------------------------------------------------------------------------------------------------------
+
+
+def saved_model(job):
+    """Freezes a SavedModel."""
+    meta = choose_meta_graph(read_saved_model(job["path"]), job.get("tags"))
+    name, signature = choose_signature(meta, job.get("signature"))
+    if calls_functions(meta, signature):
+        return freeze_function(job, meta, name)
+    graph = tf.Graph()
+    with graph.as_default(), tf.Session(graph=graph) as session:
+        tf.saved_model.load(session, list(meta.meta_info_def.tags), job["path"])
+        entry = job.get("input") or signature_input(signature, job)
+        stated = signature_outputs(signature) if signature is not None else []
+        outputs = job.get("outputs") or stated or guess_outputs(graph, entry, job)
+        return freeze_session(session, job, entry, outputs)
+
+
+def read_saved_model(folder):
+    """The SavedModel's own message."""
+    saved = saved_model_pb2.SavedModel()
+    binary, text = (os.path.join(folder, "saved_model" + suffix) for suffix in (".pb", ".pbtxt"))
+    if os.path.exists(binary):
+        with open(binary, "rb") as file:
+            saved.ParseFromString(file.read())
+    else:
+        from google.protobuf import text_format
+
+        with open(text) as file:
+            text_format.Parse(file.read(), saved)
+    return saved
+
+
+def choose_meta_graph(saved, tags):
+    """The graph with the tags asked for; otherwise the only one, or the one for serving."""
+    found = list(saved.meta_graphs)
+    if tags:
+        matching = [meta for meta in found if set(meta.meta_info_def.tags) == set(tags)]
+    else:
+        matching = found if len(found) == 1 else [m for m in found if set(m.meta_info_def.tags) == {SERVING_TAG}]
+    if len(matching) != 1:
+        there = "; ".join(",".join(sorted(meta.meta_info_def.tags)) or "(none)" for meta in found)
+        raise Refusal("The SavedModel has graphs with the tags %s: name one's with tags (--tags)." % (there or "(no graph)"))
+    return matching[0]
+
+
+def choose_signature(meta, name):
+    """(name, signature) asked for; otherwise the only one, or the one for serving; (None, None) where there are none."""
+    found = {key: meta.signature_def[key] for key in sorted(meta.signature_def) if key != INIT_SIGNATURE}
+    found = {key: signature for key, signature in found.items() if signature.outputs}
+    if name is None and not found:
+        return None, None
+    if name is None:
+        name = next(iter(found)) if len(found) == 1 else SERVING_SIGNATURE
+    if name not in found:
+        there = ", ".join(found) or "(none)"
+        lacks = "" if name == SERVING_SIGNATURE else " and none called %r" % str(name)
+        raise Refusal("The SavedModel has the signatures %s%s: name one with signature (--signature)." % (there, lacks))
+    return name, found[name]
+
+
+def calls_functions(meta, signature):
+    """Whether the graph of a signature is in functions, as TensorFlow 2 exports it."""
+    if signature is None:
+        return False
+    ops = {node.name: node.op for node in meta.graph_def.node}
+    return any(ops.get(node_of(info.name)) in CALLS for info in signature.outputs.values())
+
+
+def signature_input(signature, job):
+    """Name of a signature's image: its only input that can be one."""
+    if signature is None:
+        return None
+    infos = [info for info in signature.inputs.values() if node_of(info.name) not in job.get("constants", ())]
+    images = [info for info in infos if is_image(tf.as_dtype(info.dtype), info.tensor_shape)]
+    sure = [info for info in images if len(info.tensor_shape.dim) == 4] or images
+    return node_of(sure[0].name) if len(sure) == 1 else None
+
+
+def is_image(dtype, shape):
+    """Whether a placeholder of this type and shape (a proto) may take images."""
+    return dtype.is_floating and (shape.unknown_rank or len(shape.dim) in (0, 4))
+
+
+def signature_outputs(signature):
+    """Names of the nodes of a signature's outputs: those of real numbers where there are any."""
+    infos = [signature.outputs[key] for key in sorted(signature.outputs)]
+    real = [info for info in infos if tf.as_dtype(info.dtype).is_floating]
+    return unique(node_of(info.name) for info in real or infos)
+
+
+def freeze_function(job, meta, signature):
+    """Freezes a signature that is a function, as TensorFlow 2 exports it; names lose the prefix of the call."""
+    if tensorflow.__version__.startswith("1."):
+        raise Refusal(
+            "The SavedModel was exported by TensorFlow 2, and this is TensorFlow %s: name a Python with TensorFlow 2."
+            % tensorflow.__version__
+        )
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    loaded = tensorflow.saved_model.load(job["path"], tags=list(meta.meta_info_def.tags))
+    frozen = convert_variables_to_constants_v2(loaded.signatures[signature])
+    graph_def = without_call_prefixes(frozen.graph.as_graph_def())
+    images = [tensor for tensor in frozen.inputs if is_image(tensor.dtype, tensor.shape.as_proto())]
+    real = [tensor for tensor in frozen.outputs if tensor.dtype.is_floating] or frozen.outputs
+    outputs = job.get("outputs") or unique(tensor.op.name for tensor in real)
+    check_nodes(outputs, {node.name for node in graph_def.node})
+    write(tf.graph_util.extract_sub_graph(graph_def, outputs), job["graph"])
+    entry = job.get("input") or (images[0].op.name if len(images) == 1 else None)
+    return {"input": entry, "outputs": outputs}
+
+
+def without_call_prefixes(graph_def):
+    """A graph whose nodes have the names that they had in their functions, as far as these are all different."""
+    short = {node.name: CALL_PREFIX.sub("", node.name) for node in graph_def.node}
+    times = {}
+    for name in short.values():
+        times[name] = times.get(name, 0) + 1
+    short = {name: new if new and times[new] == 1 else name for name, new in short.items()}
+    for node in graph_def.node:
+        node.name = short[node.name]
+        for index, source in enumerate(node.input):
+            control = "^" if source.startswith("^") else ""
+            name, colon, output = source[len(control):].partition(":")
+            node.input[index] = control + short.get(name, name) + colon + output
+    return graph_def
+
+
+# -- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def checkpoint(job):
+    """Freezes a meta graph with a checkpoint's variables."""
+    graph = tf.Graph()
+    with graph.as_default(), tf.Session(graph=graph) as session:
+        saver = tf.train.import_meta_graph(job["path"], clear_devices=True)
+        entry = job.get("input") or image_placeholder(graph, job)
+        outputs = job.get("outputs") or guess_outputs(graph, entry, job)
+        check_nodes(outputs, {op.name for op in graph.get_operations()})
+        restore(session, job["checkpoint"], outputs, saver)
+        return freeze_session(session, job, entry, outputs)
+
+
+def restore(session, prefix, outputs, saver):
+    """Fills the variables that the outputs need; those of the training may be missing."""
+    needed = {node.name for node in tf.graph_util.extract_sub_graph(session.graph.as_graph_def(), outputs).node}
+    ops = {name for name in needed if session.graph.get_operation_by_name(name).type in VARIABLES}
+    variables = [variable for variable in tf.global_variables() if variable.op.name in ops]
+    reader = tf.train.NewCheckpointReader(prefix)
+    missing = sorted(variable.op.name for variable in variables if not reader.has_tensor(variable.op.name))
+    if missing:
+        raise Refusal(
+            "The checkpoint lacks %d of the %d variables that the graph needs (%s): it belongs to another graph."
+            % (len(missing), len(ops), ", ".join(missing[:3]))
+        )
+    if len(variables) == len(ops):
+        saver = tf.train.Saver(variables) if variables else None
+    if saver is not None:
+        saver.restore(session, prefix)
+
+
+# -- both -------------------------------------------------------------------------------------------------------------
+
+
+def freeze_session(session, job, entry, outputs):
+    """Writes what a session's outputs need, variables as constants."""
+    graph_def = session.graph.as_graph_def()
+    check_nodes(outputs, {node.name for node in graph_def.node})
+    for node in graph_def.node:
+        node.device = ""
+    write(tf.graph_util.convert_variables_to_constants(session, graph_def, outputs), job["graph"])
+    return {"input": entry, "outputs": outputs}
+
+
+def write(graph_def, path):
+    with open(path, "wb") as file:
+        file.write(graph_def.SerializeToString())
+
+
+def check_nodes(names, there):
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise Refusal("The graph has no node called %r, which was named as an output." % str(missing[0]))
+
+
+def image_placeholder(graph, job):
+    """Name of the only placeholder that may take images."""
+    placeholders = [op for op in graph.get_operations() if op.type in ("Placeholder", "PlaceholderWithDefault")]
+    placeholders = [op for op in placeholders if op.name not in job.get("constants", ())]
+    images = [op for op in placeholders if is_image(op.outputs[0].dtype, op.outputs[0].shape.as_proto())]
+    sure = [op for op in images if op.outputs[0].shape.ndims == 4] or images
+    if len(sure) != 1:
+        names = ", ".join(op.name for op in placeholders[:5]) or "(none)"
+        raise Refusal("The graph has the placeholders %s: name the image's with input_name (--input-name)." % names)
+    return sure[0].name
+
+
+def guess_outputs(graph, entry, job):
+    """The results of a network: what nobody reads that depends on the image, and on no label and no loss.
+
+    What the training adds is left out: gradients, updates of variables and what only they read, and all that is no
+    real number, such as summaries and the numbers of classes.
+    """
+    entry = entry or image_placeholder(graph, job)
+    check_nodes([entry], {op.name for op in graph.get_operations()})
+    image, loss, update = {entry}, set(), set()
+    for op in graph.get_operations():  # always in an order in which inputs come first, loops apart
+        sources = {tensor.op.name for tensor in op.inputs}
+        if is_update(op) or sources & update:
+            update.add(op.name)
+        if is_label(op, [entry] + job.get("constants", [])) or op.type in LOSSES or sources & loss:
+            loss.add(op.name)
+        if sources & image:
+            image.add(op.name)
+    real = {op.name for op in graph.get_operations() if any(tensor.dtype.base_dtype.is_floating for tensor in op.outputs)}
+    network = (image & real) - loss - update - {entry}
+    readers = {name: readers_of(graph.get_operation_by_name(name)) for name in network}
+    idle = {name for name, reading in readers.items() if reading and reading <= update}
+    while idle:  # only updates read these, and then those before them
+        network -= idle
+        update |= idle
+        idle = {name for name in network if readers[name] and readers[name] <= update}
+    outputs = {name for name in network if not readers[name] & network}
+    if not outputs:
+        raise Refusal("Nothing in the graph depends on its placeholder %r alone: name the outputs (--outputs)." % str(entry))
+    return [op.name for op in graph.get_operations() if op.name in outputs]
+
+
+def is_update(op):
+    """Whether an op belongs to the training, or writes something."""
+    return bool(UPDATES.match(op.type)) or "gradients" in op.name.split("/")
+
+
+def is_label(op, known):
+    """Whether an op is a placeholder of labels: not the image, no constant, and more than one number, or a whole one."""
+    if op.type != "Placeholder" or op.name in known:
+        return False
+    tensor = op.outputs[0]
+    return tensor.dtype.is_integer or (tensor.shape.ndims or 0) > 0
+
+
+def readers_of(op):
+    return {reader.name for tensor in op.outputs for reader in tensor.consumers()}
+
+
+def node_of(tensor):
+    """The node of `node:0`."""
+    return tensor.split(":")[0]
+
+
+def unique(names):
+    return list(dict.fromkeys(names))
+
+
+def shorten(message):
+    """The first line of an error message that says something."""
+    line = next((line.strip() for line in message.splitlines() if line.strip()), "")
+    return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 3] + "..."
+
+
+KINDS = {"saved_model": saved_model, "checkpoint": checkpoint}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python freezing_script.py job.json")
+    main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""One render: its parts, its steps, and the loop that runs them."""

@@ -1,0 +1,234 @@
+"""Watching a render in a notebook: one place below the cell, changed while it runs.
+
+Reading a picture waits for the device, so it is read when it is shown only, and that goes by the clock. Outside a
+notebook all of this does nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lucid_port.misc import checks
+from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.io.showing import cells_html, image_html
+
+if TYPE_CHECKING:
+    from lucid_port.optvis.engine.vis import VisT
+
+__all__ = ["LiveSheet", "LiveView"]
+
+MOST_SHARE = 0.1
+"""Of the time, what encoding and sending pictures may take: more of them are shown less often."""
+
+
+class _Place:
+    """A place in a notebook's output.
+
+    Args:
+        every: least seconds between two changes.
+
+    Attributes:
+        enabled: whether there is a notebook.
+    """
+
+    def __init__(self, every: float) -> None:
+        self.every = checks.number(every, "every, the seconds between two refreshes,", 0)
+        self.enabled = is_notebook_environment()
+        self._next = 0.0
+        self._handle: Any = None
+
+    def due(self) -> bool:
+        """Whether it is time for a change."""
+        return self.enabled and time.monotonic() >= self._next
+
+    def put(self, make: Callable[[], tuple[str, str]]) -> None:
+        """Replace what is there by what a function gives: HTML, and a text for those who cannot show it."""
+        started = time.monotonic()
+        markup, text = make()
+        data = {"text/html": markup, "text/plain": text}
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+        ended = time.monotonic()
+        self._next = ended + max(self.every, (ended - started) / MOST_SHARE)
+
+
+class LiveView:
+    """The present picture of a render with step, rate, time left and objective, below the cell that runs it.
+
+    A callback for `render_vis`, or called after each step of one's own loop:
+
+        with LiveView(total=300) as view:
+            for _ in range(300):
+                T.step()
+                view(T)
+
+    It waits for the device when it refreshes, and at no other time; it makes no draws, so pictures stay the same.
+
+    Args:
+        every: least seconds between two refreshes; where showing takes long, these get rarer.
+        width: of each picture on the screen, in pixels; its own by default.
+        total: number of updates to come, for the time left; `render_vis` says it itself.
+        keep: whether the last picture stays when the render is over; if not, a line of numbers does.
+        most: how many pictures of a batch are shown.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        every: float = 1.0,
+        width: float | None = None,
+        total: int | None = None,
+        keep: bool = True,
+        most: int = 16,
+    ) -> None:
+        self._place = _Place(every)
+        self.width = None if width is None else checks.number(width, "width", above=0)
+        self.total = None if total is None else checks.whole(total, "total, the number of updates,", 1)
+        self.keep = keep
+        self.most = checks.whole(most, "most, the number of pictures shown,", 1)
+        self._vis: VisT | None = None
+        self._started, self._first = 0.0, 0
+        self._shown = -1  # update whose picture is shown
+        self._line = ""
+
+    def begin(self, vis: VisT, total: int | None = None) -> None:
+        """Show the image before the first update.
+
+        Args:
+            vis: the render.
+            total: how many updates it will have made in the end.
+        """
+        self.total = self.total if total is None else total
+        self._start(vis)
+        if self._place.enabled:
+            self._refresh(vis)
+
+    def __call__(self, vis: VisT) -> None:
+        """The render has made an update."""
+        if vis is not self._vis:
+            self._start(vis)
+        if self._place.due() or (self._place.enabled and vis.steps == self.total):
+            self._refresh(vis)
+
+    def _start(self, vis: VisT) -> None:
+        self._vis, self._first, self._shown = vis, vis.steps, -1
+        self._started = time.monotonic()
+
+    def _refresh(self, vis: VisT) -> None:
+        pictures = vis.image()  # waits for the device
+        value = None if vis.loss is None else float(vis.loss.sum())
+        self._shown = vis.steps
+        self._line = self._numbers(vis.steps, time.monotonic() - self._started, value)
+        self._place.put(lambda: self._page(pictures))
+
+    def _numbers(self, step: int, elapsed: float, value: float | None) -> str:
+        rate = (step - self._first) / elapsed if elapsed > 0 else 0.0
+        done = f"{step}" if self.total is None else f"{step} of {self.total}"
+        parts = [f"{done} update" if done == "1" else f"{done} updates"]
+        if rate > 0:
+            parts.append(f"{rate:.1f} a second")
+        if rate > 0 and self.total is not None and step < self.total:
+            parts.append(f"{(self.total - step) / rate:.0f} s left")
+        if value is not None:
+            parts.append(f"objective {value:.4g}")
+        return ", ".join(parts)
+
+    def _page(self, pictures: np.ndarray) -> tuple[str, str]:
+        cells = [image_html(picture, self.width, (0, 1)) for picture in pictures[: self.most]]
+        more = len(pictures) - len(cells)
+        body = cells[0] if len(pictures) == 1 else cells_html(cells, range(len(cells)))
+        line = self._line + (f"; {more} more pictures" if more else "")
+        return f"{body}<div>{_bar(self._shown, self.total)}{line}</div>", self._line
+
+    def close(self) -> None:
+        """The render is over. Nothing is read from the device, which may have failed."""
+        if self._place.enabled and self._shown >= 0 and not self.keep:
+            self._place.put(lambda: (f"<div>{self._line}</div>", self._line))
+
+    def __enter__(self) -> LiveView:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None and self._place.enabled and self._vis is not None and self._vis.steps != self._shown:
+            self._refresh(self._vis)
+        self.close()
+
+
+def _bar(done: int, total: int | None) -> str:
+    return "" if total is None or done >= total else f'<progress value="{done}" max="{total}"></progress> '
+
+
+class LiveSheet:
+    """The finished pictures of a run over many units below the cell, with units done, rate and time left.
+
+    Takes the place of `ManyProgress`; usable from several threads, as a context manager. It shows what is finished
+    only, so it never waits for a device.
+
+    Args:
+        units: number of units to come.
+        steps: number of updates of each.
+        every: least seconds between two refreshes.
+        width: of each picture on the screen, in pixels; its own by default.
+        most: how many pictures are shown; more would make a notebook's file large.
+    """
+
+    def __init__(self, units: int, steps: int, every: float = 1.0, width: float | None = None, most: int = 100) -> None:
+        self.units, self.steps, self.width, self.most = units, steps, width, most
+        self.finished = self._updates = 0
+        self._cells: list[str] = []
+        self._labels: list[str] = []
+        self._place = _Place(every)
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+
+    def __enter__(self) -> LiveSheet:
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        with self._lock:
+            if self._place.enabled and self.units:
+                self._place.put(self._page)
+
+    def stepped(self, images: int) -> None:
+        """So many images were updated; a negative number takes back updates that are lost."""
+        with self._lock:
+            self._updates += images
+            if self._place.due():
+                self._place.put(self._page)
+
+    def done(self, images: int) -> None:
+        """So many units are finished."""
+        with self._lock:
+            self.finished += images
+
+    def add(self, label: str, picture: np.ndarray) -> None:
+        """A picture is finished."""
+        with self._lock:
+            if self._place.enabled and len(self._cells) < self.most:
+                self._cells.append(image_html(picture, self.width, (0, 1)))
+                self._labels.append(label)
+
+    def _page(self) -> tuple[str, str]:
+        total, elapsed = self.units * self.steps, time.monotonic() - self._started
+        parts = [f"{self.finished} of {self.units} units"]
+        if self._updates > 0 and elapsed > 0:
+            rate = self._updates / elapsed
+            parts.append(f"{60 * rate / self.steps:.1f} a minute")
+            if self._updates < total:
+                parts.append(f"{(total - self._updates) / rate:.0f} s left")
+        line = ", ".join(parts)
+        hidden = self.finished - len(self._cells)
+        more = f"; the first {len(self._cells)} are shown" if hidden > 0 and len(self._cells) == self.most else ""
+        return f"{cells_html(self._cells, self._labels)}<div>{_bar(self._updates, total)}{line}{more}</div>", line

@@ -1,0 +1,203 @@
+"""Plain data: objectives, parameterizations and transforms as JSON-able dictionaries and back.
+
+Every object that takes part in a render knows how to say how it was made: a dictionary with its
+kind and its arguments. `to_data` writes it, `from_data` makes the object again. A
+user's own callable has no such form; it is named in a `NotSerialisable` error rather than
+dropped.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import importlib
+import inspect
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from lucid_port.misc import checks
+
+__all__ = ["NotSerialisable", "bind", "factory", "from_data", "register", "to_data"]
+
+_KINDS = ("objective", "param", "transform")
+_MODULES = (
+    "lucid_port.optvis.objectives",
+    "lucid_port.optvis.param",
+    "lucid_port.optvis.transform",
+    "lucid_port.optvis.many.setup",
+    "lucid_port.recipes.caricature",
+)
+"""Whatever registers something."""
+
+_REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}
+
+
+class NotSerialisable(TypeError):
+    """Something in a recipe has no plain-data form (a user's own callable, an open file, ...)."""
+
+
+def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
+    """Make `factory` known as the maker of `{kind: name, "args": {...}}`.
+
+    Args:
+        kind: `"objective"`, `"param"` or `"transform"`.
+        name: name within its kind; a second registration replaces the first, so that a cell can be
+            run again, but none replaces what comes with this package: old recipes keep their meaning.
+        factory: called with the arguments by keyword.
+
+    Raises:
+        ValueError: `kind` is unknown.
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"Unknown kind {kind!r}: use one of {', '.join(_KINDS)}.")
+    known = _REGISTRY.get((kind, name))
+    if known is not None and _is_ours(known) and not _is_ours(factory):
+        warnings.warn(
+            f"The {kind} {name!r} of {factory.__module__} has the name of one that comes with lucid_port: recipes that "
+            "name it mean that one. Choose another name to have yours in recipes.",
+            stacklevel=4,
+        )
+        return
+    _REGISTRY[kind, name] = factory
+
+
+def _is_ours(factory: Callable[..., Any]) -> bool:
+    return str(getattr(factory, "__module__", "")).split(".")[0] == "lucid_port"
+
+
+def factory(kind: str, name: str) -> Callable[..., Any]:
+    """The registered factory of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for module in _MODULES:  # a recipe may be read before the modules that register its parts are imported
+        importlib.import_module(module)
+    if (kind, name) not in _REGISTRY:
+        known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))
+        raise ValueError(f"Unknown {kind} {name!r} in the recipe. Known: {known}.")
+    return _REGISTRY[kind, name]
+
+
+def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict:
+    """Arguments of a call by name, defaults included, in the order of the signature.
+
+    Raises:
+        TypeError: the function does not take these arguments.
+    """
+    bound = _bound(function, args, kwargs)
+    bound.apply_defaults()
+    arguments: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            arguments[name] = list(value)
+        else:
+            arguments[name] = value
+    return arguments
+
+
+def _bound(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+    try:
+        return inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{function.__name__}: {error}.") from None
+
+
+def _array_to_data(array: np.ndarray) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return {"array": base64.b64encode(buffer.getvalue()).decode("ascii")}
+
+
+def to_data(value: Any) -> Any:
+    """Plain data (dict, list, str, int, float, bool, None) that describes `value`.
+
+    Args:
+        value: an objective, parameterization or transform of this package, a number, string,
+            None, array or tensor, or a list, tuple or dict of these. A one-dimensional array or
+            a scalar of NumPy becomes plain numbers where that loses nothing.
+
+    Raises:
+        NotSerialisable: `value` contains something without a plain form; the message names it.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "to_data"):
+        return _known(value.to_data(), value)
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return _array_to_data((value.float() if value.dtype == torch.bfloat16 else value).numpy())
+    if isinstance(value, np.ndarray):
+        return _array_to_data(value)
+    if isinstance(value, (list, tuple)):
+        return [to_data(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_data(item) for key, item in value.items()}
+    name = getattr(value, "__qualname__", None) or type(value).__name__
+    raise NotSerialisable(
+        f"{name!r} has no plain-data form: a recipe can only hold this package's own objectives, "
+        "parameterizations and transforms, numbers, strings and arrays."
+    )
+
+
+def _known(data: Any, value: Any) -> Any:
+    """Plain data that something made of itself, if it can be made again of them."""
+    of_kind = [(kind, data[kind]) for kind in _KINDS if isinstance(data, Mapping) and kind in data]
+    for kind, name in of_kind:
+        if (kind, name) not in _REGISTRY:
+            raise NotSerialisable(
+                f"The {kind} {name!r} ({type(value).__name__}) is a user's own and not registered, so that no recipe "
+                "can make it again."
+            )
+    return data
+
+
+def from_data(data: Any) -> Any:
+    """Make again what `to_data` described.
+
+    Raises:
+        ValueError: a kind or name is not known to this version, or the data is not what `to_data` writes.
+        TypeError: an argument in the data is refused by what it is for.
+    """
+    if isinstance(data, list):
+        return [from_data(item) for item in data]
+    if not isinstance(data, Mapping):
+        return data
+    if set(data) == {"array"}:
+        return _array_from_data(data["array"])
+    for kind in _KINDS:
+        if kind in data:
+            return _make(kind, data[kind], data.get("args", {}))
+    return {key: from_data(item) for key, item in data.items()}
+
+
+def _array_from_data(encoded: Any) -> np.ndarray:
+    try:
+        return np.load(io.BytesIO(base64.b64decode(encoded, validate=True)), allow_pickle=False)
+    except (binascii.Error, TypeError, ValueError, EOFError) as error:
+        raise ValueError(f"An array in the recipe cannot be read: {error}.") from error
+
+
+def _make(kind: str, name: Any, arguments: Any) -> Any:
+    if not isinstance(name, str):
+        raise ValueError(f"A recipe names its {kind} by a string, not by {checks.shown(name)}.")
+    if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
+        raise ValueError(
+            f"The args of {kind} {name!r} in the recipe are no arguments by name: {checks.shown(arguments)}."
+        )
+    make = factory(kind, name)
+    try:
+        inspect.signature(make).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"The args of {kind} {name!r} in the recipe do not fit it: {error}.") from None
+    return make(**{key: from_data(item) for key, item in arguments.items()})
