@@ -24,7 +24,8 @@ import timing
 import torch
 import typer
 
-from lucid_port.optvis.engine.vis import Evaluation, VisT
+from lucid_port.optvis.engine.step import Evaluation
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.sampling import RandomSource
 
 Cut = Callable[[VisT, RandomSource], Any]
@@ -40,7 +41,7 @@ def _transformed(vis: VisT, source: RandomSource) -> torch.Tensor:
 
 
 def _value(vis: VisT, source: RandomSource) -> tuple[Evaluation, torch.Tensor]:
-    evaluation = Evaluation(vis, source.scope("transforms"), vis.layers_read, True)
+    evaluation = Evaluation(vis, source.scope("transforms"), vis.reads, True)
     return evaluation, evaluation.value(vis.objective)
 
 

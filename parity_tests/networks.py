@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from converters.frozen.graphdef import parse_graphdef
+from converters.network.request import LayeredNetwork, LayerRequest
 from converters.reference.references import Recipe
 from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.seeded import seeded_inceptionv1, smooth_twin
@@ -158,3 +160,8 @@ NETWORKS: dict[str, Network] = {
         ),
     )
 }
+
+
+def takes_relu_rule(network: LayeredNetwork) -> bool:
+    """Whether a network computes its ReLUs by functions that it is given."""
+    return network.supports(LayerRequest.of([], relu_rule={"Relu": torch.relu}))

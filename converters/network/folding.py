@@ -1,4 +1,4 @@
-"""Folds what stands behind a convolution and works channel by channel, such as batch norm, into its weights."""
+"""Folding of layers behind a convolution that work channel by channel, such as batch norm, into its weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from converters import functional
 from converters.frozen.graph import Output
 from converters.layers import BatchNorm, Bias, Binary, Conv2d
-from converters.network.fusion import Substitute
+from converters.network.fusion import FusedLayer
 from converters.program.program import Program, Step
 
 Affine = tuple[Tensor, Tensor]  # factor and summand of each channel: (channels,), or () for all
@@ -54,7 +54,7 @@ def is_affine(layer: nn.Module) -> bool:
     return by_channel and keeps
 
 
-class FoldedConvolution(Substitute):
+class FoldedConvolution(FusedLayer):
     """A convolution and the layers behind it that work channel by channel, in one call.
 
     The weights that it computes with are kept until one of the layers' tensors changes.
@@ -91,16 +91,16 @@ class FoldedConvolution(Substitute):
 
 
 def _state(tensor: Tensor) -> tuple[object, ...]:
-    """What changes where a tensor does."""
+    """A value that changes when the tensor does."""
     version = 0 if tensor.is_inference() else tensor._version
     return id(tensor), tensor.data_ptr(), version, tensor.dtype
 
 
 def folded_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, FoldedConvolution]:
-    """Name of a layer -> what computes it together with the convolution, and others, before it.
+    """Name of a layer -> the call that computes it together with the convolution, and other layers, before it.
 
-    Left as they are: layers that are asked for themselves or that others read, too, and layers that somebody replaced
-    by modules of another type.
+    A layer stays by itself if it is asked for, if several layers read it, or if it was replaced by a module of
+    another type.
     """
     steps = program.needed(names, {})
     readers = Counter(source.node for step in steps for source in step.inputs)
@@ -112,10 +112,10 @@ def folded_convolutions(program: Program, names: Sequence[str], model: nn.Module
             runs[step.name] = (step,)
         elif is_affine(layer) and before in runs and before not in names and readers[before] == 1:
             runs[step.name] = (*runs.pop(before), step)
-    return dict(_substitutes(runs, model))
+    return dict(_fused(runs, model))
 
 
-def _substitutes(runs: Mapping[str, tuple[Step, ...]], model: nn.Module) -> Iterator[tuple[str, FoldedConvolution]]:
+def _fused(runs: Mapping[str, tuple[Step, ...]], model: nn.Module) -> Iterator[tuple[str, FoldedConvolution]]:
     for name, run in runs.items():
         if len(run) > 1:
             layers = tuple(model.get_submodule(step.module) for step in run)

@@ -1,9 +1,9 @@
-"""What a graph's evaluation may leave out where nobody looks at it."""
+"""Fusions that apply only if no hook observes the layers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -14,21 +14,19 @@ from torch.overrides import TorchFunctionMode
 from converters import functional
 from converters.frozen.graph import Output
 from converters.layers import Bias, Conv2d, Relu, Relu6
+from converters.network.request import Function, ReluRule
 from converters.program.program import Program
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _GLOBAL_HOOKS = tuple(f"_global{hooks}" for hooks in _HOOKS)
 
 
-Function = Callable[[Tensor], Tensor]
-
-
-class Substitute(nn.Module):
-    """What takes the place of some layers.
+class FusedLayer(nn.Module):
+    """One call that computes several layers.
 
     Args:
-        replaced: the layers. They stay the model's: their tensors are read from them each time.
-        sources: what the first of them reads.
+        replaced: the layers. They stay the model's: their tensors are read in each call.
+        sources: the inputs of the first of them.
     """
 
     def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...]) -> None:
@@ -36,7 +34,7 @@ class Substitute(nn.Module):
         self.replaced, self.sources = replaced, sources  # in a tuple, they are not registered as this module's own
 
 
-class BiasedConvolution(Substitute):
+class BiasedConvolution(FusedLayer):
     """A convolution and the bias behind it in one call."""
 
     replaced: tuple[Conv2d, Bias]
@@ -46,49 +44,76 @@ class BiasedConvolution(Substitute):
         return functional.conv2d(x, conv.weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias.bias)
 
 
-class OtherFunction(Substitute):
-    """A function in the place of a layer."""
+class FunctionLayer(FusedLayer):
+    """A function that computes a layer, behind the fused layers before it, if there are any."""
 
-    def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...], function: Function) -> None:
+    def __init__(
+        self,
+        replaced: tuple[nn.Module, ...],
+        sources: tuple[Output, ...],
+        function: Function,
+        before: FusedLayer | None = None,
+    ) -> None:
         super().__init__(replaced, sources)
-        self.function = function
+        self.function, self.before = function, before
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
+        return self.function(x if self.before is None else self.before(x))
 
 
-Functions = tuple[tuple[str, Function], ...]  # by name of an op of `REPLACEABLE`
+class ChannelsOfConvolution(FusedLayer):
+    """Some channels of a convolution, and of the bias behind it, if there is one."""
+
+    def __init__(self, conv: Conv2d, bias: Bias | None, sources: tuple[Output, ...], chosen: slice | list[int]) -> None:
+        super().__init__((conv,) if bias is None else (conv, bias), sources)
+        self._layers = conv, bias  # in a tuple, they are not registered as this module's own
+        self.chosen = chosen
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, bias = self._layers
+        own_bias = None if bias is None else bias.bias[self.chosen]
+        return functional.conv2d(x, conv.weight[self.chosen], conv.stride, conv.padding, conv.dilation, bias=own_bias)
+
+
+class ChannelsOfTower(FusedLayer):
+    """Some channels of one of the towers that a layer joins."""
+
+    def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...], chosen: slice | list[int]) -> None:
+        super().__init__(replaced, sources)
+        self.chosen = chosen
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.chosen]
+
+
 REPLACEABLE: Mapping[str, tuple[type[nn.Module], Function]] = {"Relu": (Relu, F.relu), "Relu6": (Relu6, F.relu6)}
 
 
-def replacements(functions: Functions) -> dict[type[nn.Module], Function]:
-    """Kind of layer -> what computes it: the functions given, and the layers' own."""
-    own = dict(REPLACEABLE.values())
-    return own | {REPLACEABLE[op][0]: function for op, function in functions}
+def relu_functions(rule: ReluRule) -> dict[type[nn.Module], Function]:
+    """Class of a layer -> the function that computes it under a rule."""
+    return {REPLACEABLE[op][0]: function for op, function in rule}
 
 
-def other_functions(
-    program: Program, names: Sequence[str], model: nn.Module, functions: Functions
-) -> dict[str, OtherFunction]:
-    """Name of each layer of some kinds that some values need -> the function in its place."""
-    wanted = {REPLACEABLE[op][0]: function for op, function in functions}
+def relus_by_rule(program: Program, names: Sequence[str], model: nn.Module, rule: ReluRule) -> dict[str, FunctionLayer]:
+    """Name of each ReLU that some layers need -> the function that computes it."""
+    functions = relu_functions(rule)
     found = {}
-    for step in program.needed(names, {}) if wanted else ():
+    for step in program.needed(names, {}) if functions else ():
         layer = model.get_submodule(step.module)
-        if type(layer) in wanted:
-            found[step.name] = OtherFunction((layer,), step.inputs, wanted[type(layer)])
+        if type(layer) in functions:
+            found[step.name] = FunctionLayer((layer,), step.inputs, functions[type(layer)])
     return found
 
 
-class Instead(TorchFunctionMode):
-    """Context manager in which layers of some kinds, hooks and all, compute by other functions.
+class ReluRuleMode(TorchFunctionMode):
+    """Context manager in which ReLUs, hooks and all, are computed by a rule.
 
-    It slows every call down, so it is for layers that are watched.
+    It slows down every call of a function, so it serves observed layers only.
     """
 
-    def __init__(self, functions: Functions) -> None:
+    def __init__(self, rule: ReluRule) -> None:
         super().__init__()
-        self.functions = {REPLACEABLE[op][1]: function for op, function in functions}
+        self.functions = {REPLACEABLE[op][1]: function for op, function in rule}
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         other = self.functions.get(func)
@@ -96,10 +121,10 @@ class Instead(TorchFunctionMode):
 
 
 def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, BiasedConvolution]:
-    """Name of a bias -> what computes it together with the convolution before it.
+    """Name of a bias -> the call that computes it together with the convolution before it.
 
-    Left as they are: convolutions that are asked for themselves or that others read, too, and layers that somebody
-    replaced by modules of another type.
+    A convolution stays by itself if it is asked for, if other layers read it, or if it or its bias was replaced by a
+    module of another type.
     """
     steps = {step.name: step for step in program.needed(names, {})}
     readers = Counter(source.node for step in steps.values() for source in step.inputs)
@@ -115,7 +140,7 @@ def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module
 
 
 def are_watched(layers: Iterable[nn.Module]) -> bool:
-    """Whether somebody wants to be told when one of some layers runs, or has changed how it does."""
+    """Whether a hook observes one of some layers, or its `forward` was replaced."""
     if any(getattr(torch_module, hooks, None) for hooks in _GLOBAL_HOOKS):
         return True
     for layer in layers:

@@ -7,6 +7,7 @@ import copy
 import operator
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +18,34 @@ from converters.errors import ConverterError, GraphError, InputSizeError, SaveEr
 from converters.frozen.graph import Output
 from converters.layers import LocalResponseNorm
 from converters.network.folding import folded_convolutions
-from converters.network.fusion import (
-    Function,
-    Functions,
-    Instead,
-    Substitute,
-    are_watched,
-    biased_convolutions,
-    other_functions,
-)
+from converters.network.fusion import FusedLayer, ReluRuleMode, are_watched, biased_convolutions, relus_by_rule
 from converters.network.inputs import check_images
 from converters.network.interventions import giving
-from converters.network.selection import Selected, selected_channels, take
+from converters.network.request import LayeredNetwork, LayerRequest
+from converters.network.selection import selected_channels, take
 from converters.onnx.writing.export import to_onnx
 from converters.program.layer_info import layers_of, module_of
 from converters.program.program import Metadata, Program, State, Step
 from converters.program.storage import write_program
 from converters.progress import Progress, silent
 
-Lean = tuple[fx.GraphModule, tuple[nn.Module, ...], frozenset[str]]  # what it replaces; whose channels it selects
+
+@dataclass(frozen=True)
+class Pass:
+    """The part of a graph that computes a request.
+
+    Attributes:
+        graph: with fused layers.
+        replaced: the layers that are not run as they are; if a hook observes one, the plain graph runs.
+        selected: the layers of which only the wanted channels are computed.
+    """
+
+    graph: fx.GraphModule
+    replaced: tuple[nn.Module, ...]
+    selected: frozenset[str]
 
 
-class ConvertedModel(nn.Module):
+class ConvertedModel(LayeredNetwork):
     """A frozen TensorFlow graph in PyTorch.
 
     Every op that the input reaches is a submodule (`model.get_submodule(model.layers[name].module)`, usually
@@ -70,7 +77,7 @@ class ConvertedModel(nn.Module):
         self.layers = layers_of(program)
         self.outputs = program.outputs
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
-        self._lean_graphs: dict[tuple[tuple[str, ...], Functions, Selected], Lean] = {}
+        self._passes: dict[LayerRequest, Pass] = {}
 
     @property
     def metadata(self) -> Metadata:
@@ -91,56 +98,53 @@ class ConvertedModel(nn.Module):
         found = self.activations(x, self.outputs)
         return found if len(found) > 1 else next(iter(found.values()))
 
-    def activations(
-        self,
-        x: Tensor,
-        names: Sequence[str],
-        instead: Mapping[str, Function] | None = None,
-        channels: Mapping[str, Sequence[int]] | None = None,
-        given: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Some layers' values; nothing is computed that they do not need.
+    def supports(self, request: LayerRequest) -> bool:
+        """Always true."""
+        return True
 
-        Args:
-            x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
-            names: TensorFlow's names, in any order; `name:0` is accepted for `name`, `name:1` is a second output.
-            instead: functions in the place of every "Relu" or "Relu6", for their gradient's sake.
-            channels: of some of the names, the channels that are wanted: the others are not computed where they need
-                not be, and are not returned.
-            given: name of a layer -> the value that those behind it read instead of its own.
-
-        Returns:
-            name -> its value: images are (N, C, H, W), all else is as in TensorFlow, such as (rows, features) behind a
-            reshape, where spatial positions that do not fit into a row become rows of their own. `LayerInfo.layout`
-            says how four axes lie.
-
-        Raises:
-            LayerNotFoundError: a name is no layer's; the error offers the nearest ones.
-            InputSizeError: a layer cannot be computed at this input size.
-            ValueError: `x` is not a batch of images with the input's number of channels, or a layer of `given` is the
-                input or gives several values.
-        """
-        names = [names] if isinstance(names, str) else list(names)
-        if given:
-            with giving({self.layer_module(name): (name, value) for name, value in given.items()}):
-                return self.activations(x, names, instead, channels)
+    def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
+        """The values of the requested layers; see `activations`."""
+        if request.interventions:
+            given = {self.layer_module(name): (name, value) for name, value in request.interventions}
+            with giving(given):
+                return self.compute(x, replace(request, interventions=()))
         check_images(x, self.program.input_channels)
-        functions = tuple((instead or {}).items())
-        selected = tuple((self.layers[name].name, tuple(wanted)) for name, wanted in (channels or {}).items())
-        graph, alone = self._subgraph_to_run(names, functions, selected)
-        is_lean = alone is not None
+        run = self._passes.get(request) or self._prepared(request)
+        observed = are_watched(run.replaced)
+        graph = self.subgraph(request.names) if observed else run.graph
         try:
-            with contextlib.nullcontext() if is_lean or not functions else Instead(functions):
+            with ReluRuleMode(request.relu_rule) if observed and request.relu_rule else contextlib.nullcontext():
                 # Not __call__: an outer tracer should see the layers, which are this module's own.
                 values = graph.forward(x)
         except InputSizeError:
-            _locate_failure(self.subgraph(names), x)
+            _locate_failure(self.subgraph(request.names), x)
             raise
-        found = dict(zip(names, values, strict=True))
-        for name, wanted in (channels or {}).items():
-            if self.layers[name].name not in (alone or ()):
-                found[name] = take(found[name], tuple(wanted))
+        found = dict(zip(request.names, values, strict=True))
+        for name, channels in request.channels:
+            if observed or name not in run.selected:
+                found[name] = take(found[name], channels)
         return found
+
+    def _prepared(self, request: LayerRequest) -> Pass:
+        """The pass for a request, built and kept.
+
+        A convolution and its bias are one call, or, if the program folds, with all layers behind it that work channel
+        by channel; ReLUs are the functions of the rule; of some layers only the wanted channels are computed.
+        """
+        names = self._key(request.names)
+        own = {name: self.layers[name].name for name, _ in request.channels}
+        chosen = replace(request, names=names, channels=tuple((own[name], c) for name, c in request.channels))
+        alone = {} if self.program.fold else selected_channels(self.program, chosen, self)
+        together = folded_convolutions if self.program.fold else biased_convolutions
+        fused: dict[str, FusedLayer] = {
+            **together(self.program, names, self),
+            **relus_by_rule(self.program, names, self, request.relu_rule),
+            **alone,
+        }
+        replaced = tuple(layer for one in fused.values() for layer in one.replaced)
+        selected = frozenset(name for name, layer in own.items() if layer in alone)
+        self._passes[request] = Pass(self._build_graph(names, fused), replaced, selected)
+        return self._passes[request]
 
     def layer_module(self, name: str) -> nn.Module:
         """The module that computes a layer.
@@ -164,46 +168,22 @@ class ConvertedModel(nn.Module):
             self._graphs[key] = self._build_graph(key, {})
         return self._graphs[key]
 
-    def _subgraph_to_run(
-        self, names: Sequence[str], functions: Functions, selected: Selected = ()
-    ) -> tuple[fx.GraphModule, frozenset[str] | None]:
-        """As `subgraph`, with other layers in the place of some, unless somebody watches those; None if it is not so.
-
-        Besides it, the names of the layers of which only the selected channels are computed.
-
-        Each convolution and its bias are one layer, or with all else behind it that works channel by channel where the
-        program wants that folded, and some ops are the functions given.
-        """
-        key = self._key(names), functions, selected
-        if key not in self._lean_graphs:
-            alone = {} if self.program.fold else selected_channels(self.program, key[0], selected, self, functions)
-            together = folded_convolutions if self.program.fold else biased_convolutions
-            substitutes: dict[str, Substitute] = {
-                **together(self.program, key[0], self),
-                **other_functions(self.program, key[0], self, functions),
-                **alone,
-            }
-            replaced = tuple(layer for substitute in substitutes.values() for layer in substitute.replaced)
-            self._lean_graphs[key] = self._build_graph(key[0], substitutes), replaced, frozenset(alone)
-        graph, replaced, selections = self._lean_graphs[key]
-        return (self.subgraph(names), None) if are_watched(replaced) else (graph, selections)
-
     def _key(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))
 
-    def _build_graph(self, names: Sequence[str], substitutes: Mapping[str, Substitute]) -> fx.GraphModule:
+    def _build_graph(self, names: Sequence[str], fused: Mapping[str, FusedLayer]) -> fx.GraphModule:
         """A graph of the layers that some names need.
 
         Args:
             names: of the layers to return.
-            substitutes: name of a layer -> what takes its place, and the place of others before it.
+            fused: name of a layer -> the call that computes it, and others before it.
         """
         modules: dict[str, nn.Module] = {}
         graph = fx.Graph()
         values = {Output(self.metadata.input_name): graph.placeholder("x")}
-        sources = {name: layer.sources for name, layer in substitutes.items()}
+        sources = {name: layer.sources for name, layer in fused.items()}
         for step in self.program.needed(names, sources):
-            layer: nn.Module | None = substitutes.get(step.name)
+            layer: nn.Module | None = fused.get(step.name)
             inputs = tuple(values[source] for source in sources.get(step.name, step.inputs))
             modules[step.module] = self.get_submodule(step.module) if layer is None else layer
             made = graph.call_module(step.module, inputs)
@@ -262,7 +242,7 @@ class ConvertedModel(nn.Module):
         # A layer put in the place of another takes part from now on, also in graphs that were built before.
         if isinstance(value, nn.Module) and "_graphs" in self.__dict__:
             self._graphs.clear()
-            self._lean_graphs.clear()
+            self._passes.clear()
         super().__setattr__(name, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ConvertedModel:
@@ -272,7 +252,7 @@ class ConvertedModel(nn.Module):
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_graphs": {}, "_lean_graphs": {}}  # rebuilt when asked for
+        return {**self.__dict__, "_graphs": {}, "_passes": {}}  # rebuilt on demand
 
     def extra_repr(self) -> str:
         return f"input={self.metadata.input_name!r}, outputs={list(self.outputs)}"

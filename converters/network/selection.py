@@ -1,63 +1,50 @@
 """Some channels of a layer, without computing the others.
 
-A convolution gives as many channels as it is asked for, and what joins towers reads one of them. So a layer's channel
-costs less than the layer, as long as nobody reads more of it.
+A convolution computes as many channels as it is asked for, and of joined towers one may hold all that are wanted. So a
+channel costs less than its layer, as long as no other layer reads the layer. `benchmarks/selection.py` shows the gain.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from converters import functional
 from converters.frozen.graph import Output
 from converters.layers import Bias, Concat, Conv2d
-from converters.network.fusion import Functions, Substitute, replacements
+from converters.network.fusion import (
+    REPLACEABLE,
+    ChannelsOfConvolution,
+    ChannelsOfTower,
+    FunctionLayer,
+    FusedLayer,
+    relu_functions,
+)
+from converters.network.request import Channels, Function, LayerRequest
 from converters.program.program import Program, Step
-
-Channels = tuple[int, ...]
-Selected = tuple[tuple[str, Channels], ...]  # name of a layer -> its channels that are wanted
-
-
-class SelectedChannels(Substitute):
-    """Some channels of a layer, from what the last layer before it that is computed as a whole gives.
-
-    Args:
-        replaced: the layers whose place it takes.
-        source: what the first of them reads.
-        compute: from that to the channels.
-    """
-
-    def __init__(self, replaced: tuple[nn.Module, ...], source: Output, compute: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(replaced, (source,))
-        self._compute = compute
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._compute(x)
 
 
 @dataclass(frozen=True)
 class _Selection:
-    """Looks for what computes some channels alone.
+    """Looks for a call that computes some channels alone.
 
     Attributes:
-        steps: those that the asked layers need, by name.
+        steps: the steps that the requested layers need, by name.
         readers: how often each is read, or asked for.
-        model: where their layers are.
-        functions: instead of some kinds of layers.
+        model: the module that has their layers.
+        functions: class of a ReLU -> the function that computes it.
     """
 
     steps: Mapping[str, Step]
     readers: Counter[str]
     model: nn.Module
-    functions: Mapping[type[nn.Module], Callable[[Tensor], Tensor]]
+    functions: Mapping[type[nn.Module], Function]
 
-    def of(self, name: str, channels: Channels) -> SelectedChannels | None:
-        """What computes some channels of a layer that nobody else reads; None where that is the whole layer."""
+    def of(self, name: str, channels: Channels) -> FusedLayer | None:
+        """The call that computes some channels of a layer; None if the whole layer has to be computed."""
         step = self.steps.get(name)
         if step is None or step.outputs != 1 or self.readers[name] != 1:
             return None
@@ -72,27 +59,20 @@ class _Selection:
             return self._of_function(step, layer, channels)
         return None
 
-    def _of_convolution(self, name: str, channels: Channels, bias: Bias | None) -> SelectedChannels | None:
+    def _of_convolution(self, name: str, channels: Channels, bias: Bias | None) -> FusedLayer | None:
         step = self.steps.get(name)
         conv = None if step is None else self.model.get_submodule(step.module)
         if step is None or type(conv) is not Conv2d or conv.groups != 1 or self.readers[name] != 1:
             return None
-        chosen = _index(channels)
+        return ChannelsOfConvolution(conv, bias, step.inputs[:1], _index(channels))
 
-        def compute(x: Tensor) -> Tensor:
-            own_bias = None if bias is None else bias.bias[chosen]
-            return functional.conv2d(x, conv.weight[chosen], conv.stride, conv.padding, conv.dilation, bias=own_bias)
-
-        return SelectedChannels((conv,) if bias is None else (conv, bias), step.inputs[0], compute)
-
-    def _of_function(self, step: Step, layer: nn.Module, channels: Channels) -> SelectedChannels | None:
+    def _of_function(self, step: Step, layer: nn.Module, channels: Channels) -> FusedLayer | None:
         before = self.of(step.inputs[0].node, channels)
-        function = self.functions[type(layer)]
         if before is None:
             return None
-        return SelectedChannels((*before.replaced, layer), before.sources[0], lambda x: function(before(x)))
+        return FunctionLayer((*before.replaced, layer), before.sources, self.functions[type(layer)], before)
 
-    def _of_towers(self, step: Step, layer: nn.Module, channels: Channels) -> SelectedChannels | None:
+    def _of_towers(self, step: Step, layer: nn.Module, channels: Channels) -> FusedLayer | None:
         """Of the one tower that has them all."""
         first = 0
         for tower in step.inputs:
@@ -105,41 +85,38 @@ class _Selection:
             first += width
         return None
 
-    def _of_tower(self, tower: Output, layer: nn.Module, channels: Channels) -> SelectedChannels:
+    def _of_tower(self, tower: Output, layer: nn.Module, channels: Channels) -> FusedLayer:
         found = self.of(tower.node, channels)
-        if found is not None:
-            return SelectedChannels((*found.replaced, layer), found.sources[0], found)
-        chosen = _index(channels)
-        return SelectedChannels((layer,), tower, lambda x: x[:, chosen])
+        if found is None:
+            return ChannelsOfTower((layer,), (tower,), _index(channels))
+        found.replaced = (*found.replaced, layer)
+        return found
 
 
 def _index(channels: Channels) -> slice | list[int]:
-    """An index that copies nothing where the channels follow each other."""
+    """An index that copies nothing if the channels are consecutive."""
     consecutive = range(channels[0], channels[0] + len(channels))
     return slice(consecutive.start, consecutive.stop) if channels == tuple(consecutive) else list(channels)
 
 
-def selected_channels(
-    program: Program, names: Sequence[str], selected: Selected, model: nn.Module, functions: Functions
-) -> dict[str, SelectedChannels]:
-    """Name of a layer -> what computes the wanted channels of it alone.
+def selected_channels(program: Program, request: LayerRequest, model: nn.Module) -> dict[str, FusedLayer]:
+    """Name of a layer -> the call that computes its wanted channels alone.
 
     Args:
         program: of the model.
-        names: all layers that are asked for.
-        selected: the channels that are wanted of some of them.
-        model: its layers.
-        functions: in the place of every layer of some kinds.
+        request: the layers, by the names of the program.
+        model: the module that has the layers.
     """
-    steps = {step.name: step for step in program.needed(names, {})}
+    steps = {step.name: step for step in program.needed(request.names, {})}
     readers = Counter(source.node for step in steps.values() for source in step.inputs)
-    readers.update(names)
-    selection = _Selection(steps, readers, model, replacements(functions))
-    found = {name: selection.of(name, channels) for name, channels in selected}
+    readers.update(request.names)
+    functions = dict(REPLACEABLE.values()) | relu_functions(request.relu_rule)
+    selection = _Selection(steps, readers, model, functions)
+    found = {name: selection.of(name, channels) for name, channels in request.channels}
     return {name: one for name, one in found.items() if one is not None}
 
 
 def take(value: Tensor, channels: Channels) -> Tensor:
-    """Some channels of a whole layer's value, (N, C, ...)."""
+    """Some channels of the value of a whole layer, (N, C, ...)."""
     index = _index(channels)
     return value[:, index] if isinstance(index, slice) else value[:, torch.tensor(index, device=value.device)]

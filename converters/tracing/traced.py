@@ -10,12 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from converters.network.fusion import Function, Functions, are_watched
+from converters.network.fusion import are_watched
+from converters.network.request import Function, LayeredNetwork, LayerRequest, ReluRule
 from converters.program.layer_info import LayerInfo, Layers, module_of
 from converters.program.program import Metadata
 from converters.tracing.aliasing import call_name, called_module, channels, find_changes, is_opaque, relu_kind
 
-CANNOT_REPLACE = "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
+
+def unsupported(request: LayerRequest) -> str:
+    """The sentence that refuses a request."""
+    if request.channels:
+        return "This network computes whole layers only: ask for them without channels."
+    return "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
+
 
 Forward = Callable[..., tuple[Any, ...]]
 
@@ -44,7 +51,7 @@ class LayerGraph:
         self._changes = find_changes(graph.nodes, root)
         self._is_opaque = any(is_opaque(node, root) for node in graph.nodes)
         self._relus = {node: kind for node in graph.nodes if (kind := relu_kind(node, root)) is not None}
-        self._forwards: dict[tuple[tuple[str, ...], Functions, tuple[str, ...]], Forward] = {}
+        self._forwards: dict[tuple[tuple[str, ...], ReluRule, tuple[str, ...]], Forward] = {}
 
     def relus(self, root: nn.Module) -> list[nn.Module] | None:
         """The ReLUs that are modules; None where there may be others inside of something that the graph calls."""
@@ -58,7 +65,7 @@ class LayerGraph:
         root: nn.Module,
         x: Tensor,
         nodes: Sequence[str],
-        functions: Functions = (),
+        functions: ReluRule = (),
         given: Mapping[str, Tensor] | None = None,
     ) -> tuple[Any, ...]:
         """The values that some nodes gave, whatever was changed in place behind them.
@@ -85,7 +92,7 @@ class LayerGraph:
         return [node.name for node in last.all_input_nodes]
 
     def cut(
-        self, root: nn.Module, names: Sequence[str], functions: Functions = (), given: Sequence[str] = ()
+        self, root: nn.Module, names: Sequence[str], functions: ReluRule = (), given: Sequence[str] = ()
     ) -> fx.Graph:
         """The part of the graph that some nodes need, which returns a tuple of their values.
 
@@ -178,7 +185,7 @@ def tensors(layers: Iterable[str], values: Iterable[Any]) -> dict[str, Tensor]:
     return found
 
 
-class TracedNetwork(nn.Module):
+class TracedNetwork(LayeredNetwork):
     """A torch.fx graph whose nodes are layers with names.
 
     Args:
@@ -220,42 +227,24 @@ class TracedNetwork(nn.Module):
         """What the graph itself gives."""
         return self.module(x)
 
-    @property
-    def can_replace(self) -> bool:
-        """Whether `activations` takes `instead`: no ReLU may hide in a module or be watched by a hook."""
+    def supports(self, request: LayerRequest) -> bool:
+        """Whether the request selects no channels, and has no ReLU rule if a ReLU hides in a module or has a hook."""
         self._look_again()
-        return self._relus is not None and not are_watched(self._relus)
+        return not request.channels and (
+            not request.relu_rule or (self._relus is not None and not are_watched(self._relus))
+        )
 
-    def activations(
-        self,
-        x: Tensor,
-        names: Sequence[str],
-        instead: Mapping[str, Function] | None = None,
-        given: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Some layers' values; nothing is computed that they do not need.
+    def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
+        """The values of the requested layers; see `activations`.
 
-        Each is what its layer gave, also where the network works on it in place afterwards, and has gradients with
-        respect to those before it.
-
-        Args:
-            x: what the network takes.
-            names: of the layers.
-            instead: functions in the place of every "Relu" or "Relu6", where `can_replace`.
-            given: name of a layer -> the value that those behind it read instead of its own.
-
-        Raises:
-            LayerNotFoundError: a name is no layer's.
-            ValueError: a layer's value is no tensor or cannot be given, or `instead` is given where ReLUs cannot be
-                replaced.
+        Each is the value that its layer gave, even if the network changes it in place afterwards, and has gradients
+        with respect to those before it.
         """
-        names = [names] if isinstance(names, str) else list(names)
-        nodes = [self._names[self.layers[name].name] for name in names]
-        if instead and not self.can_replace:
-            raise ValueError(CANNOT_REPLACE)
-        self._look_again()
-        values = {self._names[self.layers[name].name]: value for name, value in (given or {}).items()}
-        return tensors(names, self._graph.run(self.module, x, nodes, tuple((instead or {}).items()), values))
+        if not self.supports(request):
+            raise ValueError(unsupported(request))
+        nodes = [self._names[self.layers[name].name] for name in request.names]
+        given = {self._names[self.layers[name].name]: value for name, value in request.interventions}
+        return tensors(request.names, self._graph.run(self.module, x, nodes, request.relu_rule, given))
 
     def layer_module(self, name: str) -> nn.Module:
         """The module that computes a layer.

@@ -71,7 +71,7 @@ def command(
     from converters.atomic import write_bytes
     from lucid_port.cli.report import document
     from lucid_port.modelzoo.nets_factory import open_model
-    from lucid_port.optvis.engine.acceleration import find_device
+    from lucid_port.optvis.engine.devices import find_device
 
     check_page_path(output)
     place = find_device(device or "cpu")

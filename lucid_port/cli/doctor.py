@@ -56,7 +56,7 @@ def _version(name: str) -> str | None:
 def _devices() -> Iterator[Row]:
     import torch
 
-    from lucid_port.optvis.engine.acceleration import obstacle
+    from lucid_port.optvis.engine.compilation import obstacle
 
     reason = obstacle(torch.device("cpu"))
     yield "device", "cpu", f"{torch.get_num_threads()} threads"

@@ -50,7 +50,7 @@ def command(
     """
     from lucid_port.figures.base import ARTICLES, catalogue, find_figure
     from lucid_port.figures.run import Request, open_request, write
-    from lucid_port.optvis.engine.acceleration import find_device
+    from lucid_port.optvis.engine.devices import find_device
 
     if name == "list":
         rows = [

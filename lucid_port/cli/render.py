@@ -90,7 +90,7 @@ def command(
     """
     from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.modelzoo.nets_factory import open_model
-    from lucid_port.optvis.engine.acceleration import find_device
+    from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.optimizer import TFAdam
 
     many = _wants_folder(units, output)

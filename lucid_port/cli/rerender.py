@@ -28,7 +28,7 @@ def command(
     import torch
 
     from lucid_port.misc.io.saving import check_picture_path
-    from lucid_port.optvis.engine.acceleration import find_device
+    from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.optvis.recipe_files import PICTURES, compare_pictures, read_recipe, save_picture
 

@@ -23,7 +23,7 @@ def command(
     Example: lucid-port run eyes.toml -o eyes.png
     """
     from lucid_port.figures.run import Request, is_request, open_request, write
-    from lucid_port.optvis.engine.acceleration import find_device
+    from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.optvis.recipe_files import read_document
     from lucid_port.optvis.recipe_plan import run_document

@@ -24,7 +24,7 @@ from lucid_port.figures.sheet import compose
 from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
 from lucid_port.optvis import checkpoints
-from lucid_port.optvis.engine.coerce import own_device
+from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import made_here
 

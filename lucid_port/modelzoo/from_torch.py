@@ -20,11 +20,12 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
 from converters import ConvertedModel, LayerInfo, LayerNotFoundError
-from converters.network.fusion import Function, Functions, are_watched
+from converters.network.fusion import are_watched
 from converters.network.interventions import Given
+from converters.network.request import LayeredNetwork, LayerRequest, ReluRule
 from converters.program.layer_info import Layers, module_of
 from converters.tracing.aliasing import call_name, channels, no_tensors, stated_channels
-from converters.tracing.traced import CANNOT_REPLACE, LayerGraph, TracedNetwork, same_objects, tensors
+from converters.tracing.traced import LayerGraph, TracedNetwork, same_objects, tensors, unsupported
 from lucid_port.misc import checks
 from lucid_port.modelzoo.hooks import read_by_hooks
 from lucid_port.modelzoo.vision_base import Model, check_value_range
@@ -32,7 +33,7 @@ from lucid_port.modelzoo.vision_base import Model, check_value_range
 _ROOT = "module"  # what `TorchNetwork` calls the network
 
 
-class TorchNetwork(nn.Module):
+class TorchNetwork(LayeredNetwork):
     """A PyTorch network whose layers answer to names.
 
     Where `torch.fx` traces the network, only what the asked layers need is computed. Where it does not (its code
@@ -94,39 +95,29 @@ class TorchNetwork(nn.Module):
         """What the network itself gives."""
         return self.module(x)
 
-    @property
-    def can_replace(self) -> bool:
-        """Whether `activations` takes `instead`: the network is traced, and no ReLU hides in a module or has a hook."""
+    def supports(self, request: LayerRequest) -> bool:
+        """Whether the request selects no channels; with a ReLU rule, whether every ReLU is traced and unobserved."""
+        if request.channels or not request.relu_rule:
+            return not request.channels
         trace = self._present_trace()
         return trace is not None and trace.relus is not None and not are_watched([*self._holders, *trace.relus])
 
-    def activations(
-        self,
-        x: Tensor,
-        names: Sequence[str],
-        instead: Mapping[str, Function] | None = None,
-        given: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Some layers' values, as they were when the layers gave them, each with gradients to those before it.
+    def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
+        """The values of the requested layers, as they were when the layers gave them; see `activations`.
 
-        Where a module runs several times in one pass, its first value has its name.
-
-        Args:
-            x: what the network takes.
-            names: of the layers.
-            instead: functions in the place of every "Relu" or "Relu6", where `can_replace`.
-            given: name of a layer -> the value that those behind it read instead of its own.
+        Each has gradients with respect to those before it. If a module runs several times in one pass, its first value
+        has its name.
 
         Raises:
             converters.LayerNotFoundError: a name is no layer's.
-            ValueError: a layer does not run in this network, or its value is not a tensor or cannot be given.
+            ValueError: a layer does not run in this network, or its value is not a tensor or cannot be given; the
+                network is in training mode, or does not support the request.
         """
-        names = [names] if isinstance(names, str) else list(names)
         if self.module.training:
             raise ValueError("The network is in training mode, in which renders change it: call its eval() first.")
-        if instead and not self.can_replace:
-            raise ValueError(CANNOT_REPLACE)
-        given = given or {}
+        if not self.supports(request):
+            raise ValueError(unsupported(request))
+        names, given = request.names, dict(request.interventions)
         self._present_trace()
         asked = {name: self._find(name) for name in (*names, *given)}
         is_watched = are_watched(self._holders)
@@ -135,7 +126,7 @@ class TorchNetwork(nn.Module):
         read = {name: module_of(self.module, asked[name]) for name in names if name not in nodes}
         hooked = {module_of(self.module, asked[n]): (n, value) for n, value in given.items() if n not in nodes}
         inside = {nodes[name]: value for name, value in given.items() if name in nodes}
-        run = functools.partial(self._run_trace, x, nodes, tuple((instead or {}).items()), inside, traced)
+        run = functools.partial(self._run_trace, x, nodes, request.relu_rule, inside, traced)
         found: dict[str, Tensor] = {}
         if not (read or hooked):
             found = run()
@@ -165,7 +156,7 @@ class TorchNetwork(nn.Module):
         self,
         x: Tensor,
         nodes: Mapping[str, str],
-        functions: Functions,
+        rule: ReluRule,
         given: Mapping[str, Tensor],
         names: Sequence[str],
         whole: bool = False,
@@ -175,7 +166,7 @@ class TorchNetwork(nn.Module):
             return {}
         graph = self._trace.graph
         places = [nodes[name] for name in names]
-        values = graph.run(self, x, places + graph.outputs() if whole else places, functions, given)
+        values = graph.run(self, x, places + graph.outputs() if whole else places, rule, given)
         return tensors(names, values[: len(names)])
 
     def layer_module(self, name: str) -> nn.Module:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import converters
 from converters.frozen.graphdef import Source
+from converters.network.request import Function, LayeredNetwork, LayerRequest
 from converters.program.storage import MODEL_FILE
 from converters.sources import CONVERTING, open_source, take_options
 from lucid_port.misc import checks
@@ -221,34 +222,40 @@ class Model(nn.Module):
             image = image.flip(1)
         return (self._low + image * self._span).to(_dtype(self.network))
 
-    @property
-    def can_replace(self) -> bool:
-        """Whether `activations` takes `instead`: converted networks do, traced ones say it."""
-        return getattr(self.network, "can_replace", isinstance(self.network, converters.ConvertedModel))
+    def supports(self, request: LayerRequest) -> bool:
+        """Whether `compute` honors the channels and the ReLU rule of a request."""
+        network = self.network
+        return (
+            network.supports(request) if isinstance(network, LayeredNetwork) else request == LayerRequest(request.names)
+        )
 
-    @property
-    def can_select(self) -> bool:
-        """Whether `activations` takes `channels`: converted networks do."""
-        return isinstance(self.network, converters.ConvertedModel)
+    def compute(self, image: Tensor, request: LayerRequest) -> dict[str, Tensor]:
+        """The values of the requested layers for images in [0, 1]; see `activations`."""
+        x, network = self.create_input(image), self.network
+        if isinstance(network, LayeredNetwork):
+            return run_at_size(lambda x: network.compute(x, request), x, self.image_shape)
+        if request != LayerRequest(request.names) or request.interventions:
+            raise ValueError(f"A {type(network).__name__} computes whole layers as they are: ask for names alone.")
+        return run_at_size(lambda x: network.activations(x, request.names), x, self.image_shape)
 
     def activations(
         self,
         image: Tensor,
-        names: Sequence[str],
-        instead: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+        names: str | Sequence[str],
+        instead: Mapping[str, Function] | None = None,
         channels: Mapping[str, Sequence[int]] | None = None,
         given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Some layers' values for images in [0, 1]; nothing is computed that they do not need.
+        """The values of some layers for images in [0, 1]; only what they need is computed.
 
-        They come from one pass, so that each has gradients with respect to those that it depends on.
+        All come from one pass, so that each has gradients with respect to those that it depends on.
 
         Args:
             image: (N, 3, H, W) or (3, H, W), values in [0, 1], RGB.
             names: TensorFlow's layer names.
-            instead: functions in the place of every "Relu" or "Relu6" (see `can_replace`).
-            channels: of some of the names, the channels that are wanted (see `can_select`).
-            given: name of a layer -> the value that those behind it read instead of its own.
+            instead: op -> function that computes every "Relu" or "Relu6", if the network supports it.
+            channels: name -> the channels that are wanted, if the network supports it.
+            given: name of a layer -> the value that the layers behind it read instead of its own.
 
         Returns:
             name -> (N, C, H, W), or (rows, features) for fully connected layers.
@@ -256,12 +263,9 @@ class Model(nn.Module):
         Raises:
             converters.LayerNotFoundError: a name is no layer's.
             converters.InputSizeError: a layer cannot be computed at this image size.
-            ValueError: a layer's value is no tensor, or cannot be given.
+            ValueError: the value of a layer is no tensor, or cannot be given.
         """
-        extra: dict[str, Any] = {"instead": instead, "channels": channels, "given": given}
-        extra = {name: value for name, value in extra.items() if value is not None}
-        run = functools.partial(self.network.activations, names=names, **extra)
-        return run_at_size(run, self.create_input(image), self.image_shape)
+        return self.compute(image, LayerRequest.of(names, channels, instead, given))
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
         """The network's outputs for images in [0, 1].

@@ -9,9 +9,8 @@ from converters.renamed import keep_old_names
 keep_old_names(
     __name__,
     {
-        "acceleration": "engine.acceleration",
         "arguments": "engine.coerce",
-        "batching": "many.batching",
+        "batching": "many.workers",
         "diagnostics": "engine.diagnostics",
         "live": "notebook",
         "objectives.units": "objectives.neurons",

@@ -23,12 +23,13 @@ from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.optvis import checkpoints, serialization
-from lucid_port.optvis.engine.acceleration import tf32
-from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike, own_device
+from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
+from lucid_port.optvis.engine.devices import choose_devices, own_device
 from lucid_port.optvis.engine.diagnostics import PATIENCE, still
+from lucid_port.optvis.engine.precision import tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
-from lucid_port.optvis.many import batching
+from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.many.picture_folder import Finished, PictureFolder
 from lucid_port.optvis.many.setup import Setup, make_many_T, prepare
 from lucid_port.optvis.many.unit_spec import Unit, identity
@@ -178,7 +179,7 @@ def render_many(
     setup, found, probe = prepare(
         model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision
     )
-    chosen = batching.choose_devices(devices, own_device(model))
+    chosen = choose_devices(devices, own_device(model))
     folder = None
     if output is not None:
         as_picture(probe.image())  # one that cannot be saved fails before the work
@@ -223,8 +224,8 @@ class _Run:
         interrupted = False
         try:
             with progress, self._precision(devices):
-                work = self._plan(pending, *copies[0], len(copies), most) if pending else batching.Shared[str]([], 1)
-                batching.run_on_devices([self._worker(work, *copy, progress) for copy in copies], work.stopped)
+                work = self._plan(pending, *copies[0], len(copies), most) if pending else workers.Shared[str]([], 1)
+                workers.run_on_devices([self._worker(work, *copy, progress) for copy in copies], work.stopped)
             if self.folder is not None:
                 self.folder.finish(list(self.units))
         except KeyboardInterrupt:
@@ -242,12 +243,12 @@ class _Run:
     def _copies(self, model: Model, devices: Sequence[torch.device], units: int) -> list[tuple[Model, torch.device]]:
         """A model for each device, no more than units; the first one's may be the model itself."""
         used = devices[: max(1, units)]
-        first = model if used[0] == own_device(model) else batching.on_device(model, used[0])
-        return [(first, used[0]), *((batching.on_device(model, device), device) for device in used[1:])]
+        first = model if used[0] == own_device(model) else workers.on_device(model, used[0])
+        return [(first, used[0]), *((workers.on_device(model, device), device) for device in used[1:])]
 
     def _plan(
-        self, pending: Sequence[str], model: Model, device: torch.device, workers: int, most: int | None
-    ) -> batching.Shared[str]:
+        self, pending: Sequence[str], model: Model, device: torch.device, copies: int, most: int | None
+    ) -> workers.Shared[str]:
         """Batches of units that need the same layers, in order, enough of them for all workers."""
         groups: dict[Any, list[str]] = {}
         for key in pending:
@@ -256,9 +257,9 @@ class _Run:
         for group in groups.values():
             limit = self._fitting(group, model, device) if most is None else most
             if most is None and len(groups) == 1:
-                limit = min(limit, -(-len(group) // workers))
-            batches += batching.split_evenly(group, limit)
-        return batching.Shared(batches, max(len(batch) for batch in batches))
+                limit = min(limit, -(-len(group) // copies))
+            batches += workers.split_evenly(group, limit)
+        return workers.Shared(batches, max(len(batch) for batch in batches))
 
     def _fitting(self, group: Sequence[str], model: Model, device: torch.device) -> int:
         if len(group) == 1:
@@ -268,10 +269,10 @@ class _Run:
             return self.setup.vis(model, [self.units[key] for key in group[:count]], device)
 
         if device.type == "cuda":
-            return batching.cuda_batch_size(lambda count: vis(count).step(), device, len(group))
-        return batching.host_batch_size(lambda: vis(1)("loss"))
+            return memory.cuda_batch_size(lambda count: vis(count).step(), device, len(group))
+        return memory.host_batch_size(lambda: vis(1)("loss"))
 
-    def _worker(self, work: batching.Shared[str], model: Model, device: torch.device, progress: Progress) -> Any:
+    def _worker(self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress) -> Any:
         def render(batch: list[str]) -> None:
             vis = self.setup.vis(model, [self.units[key] for key in batch], device)
             name = hashlib.sha256("\n".join(batch).encode()).hexdigest()[:16]

@@ -17,7 +17,8 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives, param
-from lucid_port.optvis.engine.coerce import Model, own_device
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource

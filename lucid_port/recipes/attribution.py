@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
-from lucid_port.optvis.engine.acceleration import strictly
 from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.overrides.gradient_override import gradient_override_map
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import l2_smoothed_maxpool_grad
 from lucid_port.optvis.sampling import RandomSource

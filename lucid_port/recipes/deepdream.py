@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis import objectives
-from lucid_port.optvis.engine.acceleration import strictly
 from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.color import color_correlation_normalized

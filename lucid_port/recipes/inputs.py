@@ -14,8 +14,9 @@ from PIL import Image
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
-from lucid_port.optvis.engine.acceleration import strictly
-from lucid_port.optvis.engine.coerce import Model, own_device
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.many.unit_spec import check_channels, name_of
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import parse_unit

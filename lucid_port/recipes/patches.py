@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis.engine.acceleration import strictly
 from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.precision import strictly
 from lucid_port.recipes.attribution import logits_layer
 from lucid_port.recipes.inputs import activations_of, load_image, model_size
 

@@ -11,7 +11,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.many import batching
+from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.progress import ProgressBar
 from lucid_port.optvis.sampling import RandomSource
 
@@ -109,8 +109,8 @@ def batches(
         TypeError, ValueError: `batch_size` is no number from 1 on.
     """
     if batch_size is not None:
-        return batching.split_evenly(items, checks.whole(batch_size, "batch_size", 1))
-    return batching.split_evenly(items, checkpoints.decided("batch", lambda: _fitting(items, make)))
+        return workers.split_evenly(items, checks.whole(batch_size, "batch_size", 1))
+    return workers.split_evenly(items, checkpoints.decided("batch", lambda: _fitting(items, make)))
 
 
 def _fitting(items: Sequence[Item], make: Callable[[Sequence[Item]], VisT]) -> int:
@@ -118,5 +118,5 @@ def _fitting(items: Sequence[Item], make: Callable[[Sequence[Item]], VisT]) -> i
         return 1
     one = make(items[:1])
     if one.device.type == "cuda":
-        return batching.cuda_batch_size(lambda count: make(items[:count]).step(), one.device, len(items))
-    return batching.host_batch_size(lambda: one("loss"))
+        return memory.cuda_batch_size(lambda count: make(items[:count]).step(), one.device, len(items))
+    return memory.host_batch_size(lambda: one("loss"))

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis.engine.acceleration import strictly
 from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.precision import strictly
 from lucid_port.recipes.inputs import as_batch, check_middle, check_units
 
 __all__ = [

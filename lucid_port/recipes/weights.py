@@ -23,8 +23,9 @@ from converters.errors import InputSizeError
 from converters.layers import LocalResponseNorm
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
-from lucid_port.optvis.engine.acceleration import strictly
-from lucid_port.optvis.engine.coerce import Model, own_device
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.overrides.gradient_override import Substitute, gradient_override_map
 from lucid_port.recipes.inputs import check_middle, check_units, model_size
 

@@ -10,6 +10,7 @@ import torch
 
 import converters
 from converters.frozen.writer import GraphWriter
+from converters.network.request import LayerRequest
 
 # A folded weight is rounded once more: 6e-7 of the maximum measured in these graphs.
 BOUND = 2e-6
@@ -51,7 +52,7 @@ def close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
 
 
 def layers_run(model: converters.ConvertedModel, names: list[str]) -> list[str]:
-    graph, _ = model._subgraph_to_run(names, ())
+    graph = model._prepared(LayerRequest.of(names)).graph
     return [type(layer).__name__ for layer in graph.children()]
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from converters import convert
+from converters.network.request import LayerRequest
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, param, render
@@ -66,9 +67,9 @@ def test_their_gradient_is_that_of_the_layer(network, image, layer, what):
 
 
 def test_the_other_towers_are_not_computed(network):
-    graph, alone = network._subgraph_to_run(["mixed4a_pre_relu"], (), (("mixed4a_pre_relu", (0,)),))
-    names = {node.meta["layer"] for node in graph.graph.nodes if "layer" in node.meta}
-    assert alone == {"mixed4a_pre_relu"}
+    run = network._prepared(LayerRequest.of("mixed4a_pre_relu", {"mixed4a_pre_relu": [0]}))
+    names = {node.meta["layer"] for node in run.graph.graph.nodes if "layer" in node.meta}
+    assert run.selected == {"mixed4a_pre_relu"}
     assert not any(name.startswith("mixed4a_") and name != "mixed4a_pre_relu" for name in names)
 
 
@@ -113,9 +114,10 @@ def test_changed_weights_count(image):
 class Counting(Model):
     """A model that notes what it is asked for."""
 
-    def activations(self, image, names, instead=None, channels=None):
-        self.__dict__.setdefault("asked", []).append((list(names), channels))
-        return super().activations(image, names, instead, channels)
+    def compute(self, image, request):
+        chosen = {name: list(channels) for name, channels in request.channels}
+        self.__dict__.setdefault("asked", []).append((list(request.names), chosen or None))
+        return super().compute(image, request)
 
 
 def render_of(network, objective, **options):

@@ -16,6 +16,7 @@ from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.optvis import param, render
 from lucid_port.optvis.overrides import redirection
 from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS
+from parity_tests.networks import takes_relu_rule
 
 
 class Block(nn.Module):
@@ -375,7 +376,7 @@ def test_what_does_not_trace_is_read_by_hooks():
     model = from_torch(module, (0, 1))
     assert model.network.untraced.startswith("torch.fx cannot trace the network (TraceError: symbolically traced")
     assert list(model.network.layers) == ["conv", "cold", "warm"]
-    assert not model.can_replace
+    assert not takes_relu_rule(model)
     found = model.activations(image, ["conv", "warm"])
     torch.testing.assert_close(found["conv"], module.conv(image), rtol=0, atol=0)
     torch.testing.assert_close(found["warm"], module(image), rtol=0, atol=0)
@@ -424,7 +425,7 @@ def test_layers_inside_of_what_is_not_looked_into():
         "layer": (1, 6, 8),
     }
     torch.testing.assert_close(found["layer"], module(image), rtol=0, atol=0)
-    assert not model.can_replace
+    assert not takes_relu_rule(model)
 
 
 def test_a_replaced_block_is_a_layer_from_then_on(classifier):
@@ -486,8 +487,8 @@ def test_the_redirected_gradient_revives_a_dead_network(classifier, update):
 def test_replaced_relus_give_what_overridden_ones_give(classifier):
     """The later rule, computed by other formulas in the traced network and by a look at every call in the other."""
     traced, hooked = from_torch(classifier, (-9, 9)), from_torch(classifier, (-9, 9), trace=False)
-    assert traced.can_replace
-    assert not hooked.can_replace
+    assert takes_relu_rule(traced)
+    assert not takes_relu_rule(hooked)
     image, gradients = torch.rand(2, 3, 9, 14, requires_grad=True), []
     names = ["blocks.0", "blocks.1.relu", "fc"]
     with redirection(17):

@@ -27,7 +27,8 @@ from converters.lowering.ops import elementwise, linear  # noqa: F401 - so that 
 from converters.tracing.traced import LayerGraph
 from lucid_port.modelzoo import hooks, vision_base, vision_models  # noqa: F401 - so that patches reach its classes
 from lucid_port.optvis import objectives, optimizer, render, resampling, sampling, style, transform
-from lucid_port.optvis.engine.vis import Evaluation, VisT
+from lucid_port.optvis.engine.step import Evaluation
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import images, reading
 from lucid_port.optvis.overrides import smoothed_maxpool_grad
 from lucid_port.optvis.param import color, lowres, spatial

@@ -15,12 +15,13 @@ from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, param, render, transform
-from lucid_port.optvis.engine import acceleration
+from lucid_port.optvis.engine import compilation, step
+from lucid_port.optvis.engine.precision import PRECISIONS, _new_precisions, tf32
 from lucid_port.optvis.overrides.redirected_relu_grad import REDIRECTED_UPDATES
 from parity_tests.optvis.tiny import TinyModel
 
 needs_compiler = pytest.mark.skipif(
-    acceleration.obstacle(torch.device("cpu")) is not None, reason="needs a C++ compiler"
+    compilation.obstacle(torch.device("cpu")) is not None, reason="needs a C++ compiler"
 )
 
 
@@ -102,7 +103,7 @@ def test_each_size_is_compiled_once():
     )
     for _ in range(8):
         vis.step()
-    made = vis.acceleration._compilation._functions
+    made = vis.forward._compilation._functions
     assert {key[0] for key in made} == {(1, 3, 20, 20), (1, 3, 16, 16)}
     assert all(made.values())
 
@@ -130,7 +131,7 @@ def test_redirected_updates_and_reads_are_not_compiled():
     for _ in range(REDIRECTED_UPDATES):
         vis.step()
     vis("second")
-    functions = vis.acceleration._compilation._functions
+    functions = vis.forward._compilation._functions
     assert not functions
     vis.step()
     assert len(functions) == 1
@@ -167,22 +168,22 @@ def test_a_converted_network_compiled():
 
 @needs_compiler
 def test_too_many_sizes_are_computed_without_compilation(monkeypatch):
-    monkeypatch.setattr(acceleration, "MOST_SIZES", 1)
+    monkeypatch.setattr(compilation, "MOST_SIZES", 1)
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     scales = [transform.random_scale([1.0, 0.8, 0.6])]
     vis = _later(render.make_vis_T(Small(), "first:1", lambda: param.image(20), transforms=scales, compile=True))
     with pytest.warns(UserWarning, match="more than 1 sizes") as warned:
         _steps(vis, 12)
     assert len(warned) == 1
-    assert sum(function is not None for function in vis.acceleration._compilation._functions.values()) == 1
+    assert sum(function is not None for function in vis.forward._compilation._functions.values()) == 1
 
 
 def test_without_a_compiler_steps_are_made_eagerly(monkeypatch):
-    monkeypatch.setattr(acceleration, "obstacle", lambda device: "no C++ compiler was found")
+    monkeypatch.setattr(step, "obstacle", lambda device: "no C++ compiler was found")
     with pytest.warns(UserWarning, match="compile=True has no effect: no C\\+\\+ compiler"):
         vis = render.make_vis_T(Small(), "first:1", lambda: param.image(12), transforms=[], compile=True)
     vis.step()
-    assert not vis.acceleration.compiles
+    assert not vis.forward.compiles
 
 
 def test_a_missing_compiler_is_found_out():
@@ -191,10 +192,10 @@ def test_a_missing_compiler_is_found_out():
     cpp_builder.cpp_compiler_search.cache_clear()
     try:
         with config.patch({"cpp.cxx": ("no-such-compiler",)}):  # a monkeypatch would delete what it cannot put back
-            assert "C++ compiler" in acceleration.obstacle(torch.device("cpu"))
+            assert "C++ compiler" in compilation.obstacle(torch.device("cpu"))
     finally:
         cpp_builder.cpp_compiler_search.cache_clear()
-    assert "C++ compiler" not in (acceleration.obstacle(torch.device("cpu")) or "")
+    assert "C++ compiler" not in (compilation.obstacle(torch.device("cpu")) or "")
 
 
 # Precision ------------------------------------------------------------------------------------
@@ -231,11 +232,11 @@ def test_tf32_settings_come_back(allowed, before):
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
         expected = _settings()
-        with acceleration.tf32(allowed):
+        with tf32(allowed):
             assert torch.backends.cudnn.allow_tf32 is allowed
             assert torch.backends.cuda.matmul.allow_tf32 is allowed
         assert _settings() == expected
-        with pytest.raises(KeyError), acceleration.tf32(allowed):
+        with pytest.raises(KeyError), tf32(allowed):
             raise KeyError
         assert _settings() == expected
     finally:
@@ -246,20 +247,20 @@ def test_tf32_settings_come_back(allowed, before):
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this torch has no newer settings")
 def test_newer_tf32_settings_come_back():
     def settings():
-        return [precision for _, precision in acceleration._new_precisions()]
+        return [precision for _, precision in _new_precisions()]
 
     was = settings()
     try:
         torch.backends.cuda.matmul.fp32_precision = "tf32"  # which the older settings refuse to be read beside
         torch.backends.cudnn.conv.fp32_precision = "ieee"
         expected = settings()
-        with acceleration.tf32(False):
+        with tf32(False):
             assert settings() == ["ieee"] * 3
         assert settings() == expected
     finally:
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = True
-        for (owner, _), precision in zip(acceleration._new_precisions(), was, strict=True):
+        for (owner, _), precision in zip(_new_precisions(), was, strict=True):
             owner.fp32_precision = precision
 
 
@@ -300,7 +301,7 @@ def test_bf16_gradients_of_a_converted_network(size):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", acceleration.PRECISIONS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_gpu_in_every_way(precision, compile):
     """TF32 has 11 significant bits, bfloat16 8: the values before the first update differ that much."""

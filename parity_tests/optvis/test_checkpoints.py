@@ -9,7 +9,7 @@ import pytest
 
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
 from lucid_port.optvis import checkpoints, param
-from lucid_port.optvis.many import batching
+from lucid_port.optvis.many import memory
 from lucid_port.optvis.render import VisT
 from lucid_port.optvis.render_many import render_many
 from lucid_port.recipes.activation_atlas import render_icons
@@ -199,9 +199,9 @@ def test_another_split_into_batches_does_not_mix_them_up(tmp_path, updates, monk
         return render_icons(model, directions, "mixed", size=24, steps=4, attempts=1, transforms=[])
 
     whole, _ = icons()
-    monkeypatch.setattr(batching, "host_batch_size", lambda forward: 3)
+    monkeypatch.setattr(memory, "host_batch_size", lambda forward: 3)
     stopped(updates, 5, icons, tmp_path / "work")
-    monkeypatch.setattr(batching, "host_batch_size", lambda forward: 2)
+    monkeypatch.setattr(memory, "host_batch_size", lambda forward: 2)
     with checkpoints.kept(tmp_path / "work", KEY):
         resumed, _ = icons()
     np.testing.assert_allclose(resumed, whole, atol=1e-5)  # in batches of other sizes: measured 0

@@ -258,7 +258,7 @@ def test_a_name_that_is_no_layers_is_not_kept():
 
     vis = render.make_vis_T(TinyModel(), hesitant, lambda: param.image(12))
     vis.step()
-    assert list(vis.layers_read) == ["mixed"]
+    assert vis.reads.layers == ("mixed",)
 
 
 @pytest.mark.parametrize("thresholds", [(), None, (1.5,), (-1,), "12", [float("nan")]])

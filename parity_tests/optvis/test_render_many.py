@@ -21,7 +21,7 @@ from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, param, render, transform
-from lucid_port.optvis.many import batching, picture_folder, setup, unit_spec
+from lucid_port.optvis.many import memory, picture_folder, setup, unit_spec, workers
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.render_many import make_many_T, render_many
 from lucid_port.optvis.sampling import RandomSource
@@ -376,18 +376,18 @@ def test_the_networks_precision():
 
 def test_the_size_of_a_batch_follows_the_free_memory(monkeypatch):
     vis = make_many_T(TinyModel(), "mixed:0", size=12, transforms=[])
-    needed = batching.saved_bytes(lambda: vis("loss"))
+    needed = memory.saved_bytes(lambda: vis("loss"))
     assert needed > 2 * 4 * 9 * 12 * 12  # at least what goes into and out of the ReLUs
     forward = functools.partial(vis, "loss")
     for free, expected in ((None, 16), (10**15, 16), (0, 1), (3 * 2 * needed * 5.5, 5)):
-        monkeypatch.setattr(batching, "free_host_memory", lambda free=free: free)
-        assert batching.host_batch_size(forward) == expected
+        monkeypatch.setattr(memory, "free_host_memory", lambda free=free: free)
+        assert memory.host_batch_size(forward) == expected
 
 
 def test_batches_are_even():
-    assert [len(b) for b in batching.split_evenly(range(130), 128)] == [65, 65]
-    assert [k for batch in batching.split_evenly(range(11), 4) for k in batch] == list(range(11))
-    assert batching.split_evenly([], 4) == []
+    assert [len(b) for b in workers.split_evenly(range(130), 128)] == [65, 65]
+    assert [k for batch in workers.split_evenly(range(11), 4) for k in batch] == list(range(11))
+    assert workers.split_evenly([], 4) == []
 
 
 @pytest.mark.gpu
@@ -620,14 +620,14 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch, tmp_path, devices):
 
     monkeypatch.setattr(picture_folder.PictureFolder, "add", interrupting)
     if len(devices) > 1:  # Ctrl-C reaches the thread that waits
-        wait = batching.threading.Thread.join
+        wait = workers.threading.Thread.join
 
         def waiting(thread, timeout=None):
             wait(thread, timeout)
             if made and timeout is not None:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(batching.threading.Thread, "join", waiting)
+        monkeypatch.setattr(workers.threading.Thread, "join", waiting)
     found = many("mixed:*", batch_size=1, output=tmp_path, devices=devices, steps=20)
     assert found.interrupted
     assert 0 < len(found) < 9

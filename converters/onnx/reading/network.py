@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, fx
 
 from converters.errors import InputSizeError
-from converters.network.fusion import Function
 from converters.network.inputs import check_images
+from converters.network.request import LayerRequest
 from converters.program.layer_info import Layers
 from converters.program.program import Metadata
 from converters.tracing.traced import TracedNetwork
@@ -46,29 +46,17 @@ class OnnxNetwork(TracedNetwork):
         self.layers = Layers([replace(entry, channels=channels), *others])
         self.outputs = tuple(outputs)
 
-    def activations(
-        self,
-        x: Tensor,
-        names: Sequence[str],
-        instead: Mapping[str, Function] | None = None,
-        given: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Some layers' values, as `TracedNetwork.activations` gives them.
-
-        Raises:
-            LayerNotFoundError: a name is no layer's.
-            InputSizeError: a layer cannot be computed at this input size; the error names it.
-            ValueError: `x` is not a batch of images with the input's number of channels.
-        """
+    def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
+        """The values of the requested layers; an error names the layer that cannot be computed at this size."""
         check_images(x, next(iter(self.layers.values())).channels)
         if torch.compiler.is_compiling():
-            return super().activations(x, names, instead, given)
+            return super().compute(x, request)
         try:
-            return super().activations(x, names, instead, given)
+            return super().compute(x, request)
         except MISFITS as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            self._locate_failure(x, [names] if isinstance(names, str) else names)
+            self._locate_failure(x, request.names)
             raise
 
     def _locate_failure(self, x: Tensor, names: Sequence[str]) -> None:

@@ -5,28 +5,30 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
+from converters.network.request import LayerRequest
 from lucid_port.optvis import param
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
 from lucid_port.optvis.transform import Transform, as_transform, compose, standard_transforms
 
 __all__ = [
+    "Computing",
     "Model",
     "OptimizerLike",
     "ParamLike",
     "ReluOverride",
     "TransformsLike",
+    "as_computing",
     "check_model",
     "check_optimizer",
     "check_value",
     "make_optimizer",
     "make_param",
     "make_transform_f",
-    "own_device",
 ]
 
 
@@ -40,6 +42,37 @@ class Model(Protocol):
     def labels(self) -> Sequence[str]: ...
 
     def activations(self, image: torch.Tensor, names: Sequence[str]) -> Mapping[str, torch.Tensor]: ...
+
+
+@runtime_checkable
+class Computing(Protocol):
+    """Computes requested layers for images in [0, 1]."""
+
+    def supports(self, request: LayerRequest) -> bool:
+        """Whether `compute` honors the channels and the ReLU rule of a request."""
+        ...
+
+    def compute(self, image: torch.Tensor, request: LayerRequest) -> Mapping[str, torch.Tensor]:
+        """The values of the requested layers."""
+        ...
+
+
+class _NamesOnly:
+    """A model that has `activations` alone: it computes whole layers as they are."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def supports(self, request: LayerRequest) -> bool:
+        return not (request.channels or request.relu_rule)
+
+    def compute(self, image: torch.Tensor, request: LayerRequest) -> Mapping[str, torch.Tensor]:
+        return self._model.activations(image, request.names)
+
+
+def as_computing(model: Model) -> Computing:
+    """The model itself if it computes requests, else an adapter that asks it for names."""
+    return model if isinstance(model, Computing) else _NamesOnly(model)
 
 
 ParamLike = Any
@@ -164,10 +197,3 @@ def check_optimizer(optimizer: Any, parameters: Sequence[torch.Tensor]) -> None:
             "The optimizer does not own any of the image's parameters: give a function that makes it for them, as in "
             "optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1.0)."
         )
-
-
-def own_device(model: Model) -> torch.device:
-    """Where a model's weights are."""
-    network = getattr(model, "network", None)
-    tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from converters.network.request import LayerRequest
 from lucid_port.misc import checks
-from lucid_port.optvis.engine.acceleration import Acceleration, Selected, find_device
 from lucid_port.optvis.engine.coerce import (
     Model,
     OptimizerLike,
@@ -22,107 +22,14 @@ from lucid_port.optvis.engine.coerce import (
     make_optimizer,
     make_param,
     make_transform_f,
-    own_device,
 )
+from lucid_port.optvis.engine.devices import find_device, own_device
 from lucid_port.optvis.engine.diagnostics import Watch, warn_if_training
+from lucid_port.optvis.engine.step import Evaluation, Forward, Reads
 from lucid_port.optvis.objectives import Objective, as_objective
-from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
-__all__ = ["Callback", "Evaluation", "VisT"]
-
-Read = str | tuple[str, int]  # a layer, or one channel of it
-
-
-class _NewLayer(Exception):
-    """A layer was read that the forward pass of this evaluation left out."""
-
-
-class Evaluation:
-    """`T` of one step: activations of one transformed image.
-
-    All layers come from one forward pass, cut off after the last of them, so that an objective may
-    take gradients between them. (Not under `compile` or in "bf16", where values are handed out apart
-    from what follows reads: torch then says that a layer was not used in the graph.) Which layers an
-    objective reads shows when it reads them: the pass is then made again with the new one, which
-    happens in the first step only.
-
-    Args:
-        vis: the render.
-        source: draws of the transforms.
-        layers: names known to be read, and pairs of a name and its only channel that is; what turns up is added.
-        repeated: whether this is a step, which many others like it follow.
-    """
-
-    def __init__(self, vis: VisT, source: RandomSource, layers: dict[Read, None], repeated: bool = False) -> None:
-        self._vis = vis
-        self._repeated = repeated
-        self._layers = layers
-        self.image = vis.param()
-        self.transformed = vis.transform(self.image, source)
-        self._values: Mapping[Read, torch.Tensor] = {}
-        if layers:
-            self._compute()
-
-    def value(self, objective: Callable[[Any], Any]) -> Any:
-        """What a function of `T` gives."""
-        while True:
-            try:
-                return objective(self)
-            except _NewLayer as new:
-                self._compute(*new.args)
-
-    def channel(self, name: str, number: int) -> torch.Tensor:
-        """One channel of a layer, without its channel axis; from the second step on, no other is computed.
-
-        Raises:
-            IndexError: the layer has no such channel.
-        """
-        if name in self._values or name in self._layers:
-            return channel_of(self(name), number, name)
-        if name == "input":
-            return channel_of(self.image, number, name)
-        key = (name, number)
-        if key not in self._values:
-            if self._values:
-                raise _NewLayer(key)
-            self._compute(key)
-        return self._values[key]
-
-    def __call__(self, name: str) -> Any:
-        if name == "input":
-            return self.image
-        if name == "labels":
-            return self._vis.model.labels
-        if name not in self._values:
-            if self._values:
-                raise _NewLayer(name)
-            self._compute(name)
-        return self._values[name]
-
-    def _compute(self, *new: Read) -> None:
-        # What an objective reads shows when it reads it, so layers that are new are not compiled for.
-        self._values = self._read([*self._layers, *new], self._repeated and not new)
-        self._layers.update(dict.fromkeys(new))  # only now: a name that is no layer's is not kept
-
-    def _read(self, wanted: Sequence[Read], repeated: bool) -> Mapping[Read, torch.Tensor]:
-        """Layers, and single channels of others: of these, the whole layer the first time, to see that they exist."""
-        whole = [one for one in wanted if isinstance(one, str)]
-        pairs = [one for one in wanted if not isinstance(one, str)]
-        channels: dict[str, list[int]] = {}
-        for name, number in pairs:
-            if name not in whole:
-                channels.setdefault(name, []).append(number)
-        can_select = getattr(self._vis.model, "can_select", False) and all(pair in self._layers for pair in pairs)
-        selected = channels if can_select and all(number >= 0 for _, number in pairs) else None
-        found = self._vis.activations(self.transformed, [*whole, *channels], repeated, selected or None)
-        values: dict[Read, torch.Tensor] = {name: found[name] for name in whole}
-        for name, number in pairs:
-            own = selected is not None and name in selected
-            values[name, number] = (
-                found[name][:, channels[name].index(number)] if own else channel_of(found[name], number, name)
-            )
-        return values
+__all__ = ["Callback", "VisT"]
 
 
 class VisT:
@@ -139,7 +46,7 @@ class VisT:
         transform: one transform, composed.
         optimizer: the optimiser.
         source: where random draws come from.
-        acceleration: what computes the network's layers, in which precision.
+        forward: computes the network's layers, in the render's precision.
         watch: what is noted of every update, and warned of.
         steps: number of updates made.
         loss: objective value before the last update, a tensor on the device (None before the
@@ -169,7 +76,7 @@ class VisT:
         self.transform = make_transform_f(transforms)
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
         self.device = own_device(model) if device is None else find_device(device)
-        self.acceleration = Acceleration(model, self.device, precision, compile)
+        self.forward = Forward(model, self.device, precision, compile)
         self.param = make_param(param_f)
         self.draws_image = not self.param.ready
         if self.draws_image:
@@ -188,23 +95,22 @@ class VisT:
         self.steps = 0
         self.loss: torch.Tensor | None = None
         self.stopped = False
-        self.layers_read: dict[Read, None] = {}
+        self.reads = Reads()
         self._seen: torch.Tensor | None = None  # what the model was given last
         self.watch = Watch()
 
-    def activations(
-        self, image: torch.Tensor, names: Sequence[str], repeated: bool = False, channels: Selected = None
-    ) -> Mapping[str, Any]:
-        """Layers' values for a transformed image, under the gradient override in force, in the render's precision.
+    def compute(
+        self, image: torch.Tensor, request: LayerRequest, compilable: bool = False
+    ) -> Mapping[str, torch.Tensor]:
+        """The values of layers for a transformed image, under the ReLU rule in force, in the render's precision.
 
         Args:
             image: (N, C, H, W) in [0, 1].
-            names: of the layers.
-            repeated: whether many steps with these layers follow, so that compiling may pay.
-            channels: of some of the layers, the channels that are wanted; for models that have `can_select`.
+            request: the layers.
+            compilable: whether many steps with this request follow, so that a compilation may pay.
         """
         update = (0 if self.relu_gradient_override == "always" else self.steps) if self.relu_gradient_override else None
-        return self.acceleration.activations(image, names, update, repeated, channels)
+        return self.forward(image, request, update, compilable)
 
     def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Evaluate the objective under new draws, without an update.
@@ -217,13 +123,14 @@ class VisT:
         Raises:
             ValueError: the objective does not depend on the image.
         """
-        with torch.enable_grad(), self.acceleration.settings():  # also where the caller has switched gradients off
-            evaluation = Evaluation(self, self.source.scope("transforms"), self.layers_read, True)
+        with torch.enable_grad(), self.forward.settings():  # also where the caller has switched gradients off
+            evaluation = Evaluation(self, self.source.scope("transforms"), self.reads, True)
             value = evaluation.value(self.objective)
+            self.reads = evaluation.reads
             check_value(value, self.objective.description or self.objective.name)
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
             self._seen = evaluation.transformed.detach()
-        if self.acceleration.reuses_memory:
+        if self.forward.reuses_memory:
             value, gradients = value.clone(), tuple(None if one is None else one.clone() for one in gradients)
         return value.detach(), list(gradients)
 
@@ -259,18 +166,18 @@ class VisT:
 
     def __call__(self, name: str) -> Any:
         if name == "loss":
-            return self._read([self.objective], dict(self.layers_read))[0]
-        return self._read([lambda T: T(name)], {})[0]
+            return self._read([self.objective], self.reads)[0]
+        return self._read([lambda T: T(name)], Reads())[0]
 
     def evaluate(self, objectives: Iterable[Any]) -> list[Any]:
         """Present values of other objectives, all under the same fresh transforms."""
-        return self._read([as_objective(objective) for objective in objectives], dict(self.layers_read))
+        return self._read([as_objective(objective) for objective in objectives], self.reads)
 
-    def _read(self, functions: Sequence[Callable[[Any], Any]], layers: dict[Read, None]) -> list[Any]:
-        """Values of functions of `T`, under draws of their own; `layers` are those likely to be read."""
+    def _read(self, functions: Sequence[Callable[[Any], Any]], reads: Reads) -> list[Any]:
+        """Values of functions of `T`, under draws of their own; `reads` are those to expect."""
         # With gradients, as an objective may take some between layers; what is returned has none.
-        with torch.enable_grad(), self.acceleration.settings():
-            evaluation = Evaluation(self, self.source.scope("read"), layers)
+        with torch.enable_grad(), self.forward.settings():
+            evaluation = Evaluation(self, self.source.scope("read"), reads)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
 

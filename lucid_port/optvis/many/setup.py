@@ -19,8 +19,8 @@ from lucid_port.optvis.engine.coerce import (
     TransformsLike,
     check_value,
     make_param,
-    own_device,
 )
+from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many import unit_spec
 from lucid_port.optvis.many.unit_spec import Unit, name_of

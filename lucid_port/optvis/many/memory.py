@@ -1,0 +1,123 @@
+"""How many images fit into memory together."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+__all__ = ["cuda_batch_size", "host_batch_size", "is_out_of_memory", "out_of_memory", "release"]
+
+MOST_ON_CPU = 16
+"""Images of a batch on a CPU: more are no faster, and what is finished is kept batch by batch."""
+MOST_ON_CUDA = 128
+"""Images of a batch on a GPU; the same holds there."""
+SHARE_OF_HOST = 0.5
+"""Share of the free memory of the machine that a batch may take: other programs live there, too."""
+SHARE_OF_CUDA = 0.7
+"""Share of a GPU's free memory: images grow by a quarter under Lucid's transforms, and memory fragments."""
+BYTES_PER_SAVED = 3
+"""Peak memory of a step as a multiple of what is kept for its gradients."""
+
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+)
+
+T = TypeVar("T")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was too small, on whatever device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def free_host_memory() -> int | None:
+    """Bytes of memory that are free on this machine; None where it does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # no such function (Windows), no such name (macOS)
+        return None
+
+
+def saved_bytes(forward: Callable[[], Any]) -> int:
+    """Bytes of the distinct tensors that a forward pass keeps for its gradients."""
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        forward()
+    return sum(sizes.values())
+
+
+def host_batch_size(forward: Callable[[], Any]) -> int:
+    """Images that a batch may have on a CPU (or a device that does not tell its free memory).
+
+    Args:
+        forward: computes the objective of one image.
+    """
+    free = free_host_memory()
+    if free is None:
+        return MOST_ON_CPU
+    needed = BYTES_PER_SAVED * saved_bytes(forward)
+    return max(1, min(MOST_ON_CPU, int(SHARE_OF_HOST * free) // max(needed, 1)))
+
+
+def cuda_batch_size(step: Callable[[int], Any], device: torch.device, most: int) -> int:
+    """Images that fit into what is free on a GPU, by the memory that two steps take.
+
+    Args:
+        step: makes one step of a batch of so many images.
+        device: the GPU.
+        most: images that there are, at least 2.
+    """
+    few, more = 1, min(4, most)
+    peaks: list[int] = []
+    for count in (few, more):
+        if out_of_memory(lambda images: peaks.append(_peak(step, device, images)), count) is not None:
+            release(device)
+            return 1
+    peak_few, peak_more = peaks
+    each = max((peak_more - peak_few) / (more - few), 1.0)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + unused
+    fitting = (SHARE_OF_CUDA * free - max(peak_few - each, 0.0)) / each
+    return max(1, min(MOST_ON_CUDA, int(fitting)))
+
+
+def _peak(step: Callable[[int], Any], device: torch.device, count: int) -> int:
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    step(count)
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def release(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def out_of_memory(function: Callable[[T], Any], argument: T) -> str | None:
+    """Calls a function; the first line of the error if memory was too small, else None."""
+    try:
+        function(argument)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return None
