@@ -48,6 +48,7 @@ def read_json(name: str) -> Any:
 # The machine -------------------------------------------------------------------------------------
 
 
+@torch.enable_grad()
 def arithmetic() -> str:
     """A hash of what torch computes here, in the operations that renders consist of."""
     random = np.random.RandomState(0)
