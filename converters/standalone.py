@@ -248,7 +248,7 @@ class Definition:
 
 
 class Library:
-    """The definitions of some modules, which standalone modules share one namespace of.
+    """The definitions of some modules, which a standalone module holds in one namespace.
 
     Args:
         modules: in the order in which their code is copied.

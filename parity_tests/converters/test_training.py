@@ -25,5 +25,5 @@ def test_pointwise_convolution_with_a_stride(channels, stride, padding):
     torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-6 * wanted.abs().max().item())
     wanted_gradients = torch.autograd.grad(wanted.square().sum(), exact)
     for value, gradient in zip(torch.autograd.grad(found.square().sum(), inputs), wanted_gradients, strict=True):
-        # Sums of up to 15,000 numbers in float32 measure 1.6e-6 of the maximum apart at worst.
+        # Sums of up to 15,000 float32 numbers: the worst measured error is 2.0e-6 of the maximum.
         torch.testing.assert_close(value.double(), gradient, rtol=0, atol=1e-5 * gradient.abs().max().item())
