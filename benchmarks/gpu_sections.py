@@ -34,12 +34,13 @@ from converters import functional
 from converters.layers import Conv2d
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.optvis import batching, transform
-from lucid_port.optvis.acceleration import PRECISIONS, Acceleration, tf32
+from lucid_port.optvis import transform
+from lucid_port.optvis.engine.acceleration import PRECISIONS, Acceleration, tf32
+from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.many import batching
 from lucid_port.optvis.overrides.redirected_relu_grad import REDIRECTED_UPDATES
 from lucid_port.optvis.render_many import STEPS
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.optvis.vis import VisT
 
 ROOT = timing.HERE.parent
 LAYERS = tuple(layer.removesuffix("_pre_relu") for layer in scaling.LAYERS)

@@ -16,7 +16,7 @@ import torch
 
 from converters.layers import Conv2d
 from lucid_port.modelzoo import vision_models
-from lucid_port.optvis.acceleration import Acceleration, _Compilation
+from lucid_port.optvis.engine.acceleration import Acceleration, _Compilation
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RENDERS = ("units", "precision", "batch", "channels")

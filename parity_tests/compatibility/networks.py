@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.writer import GraphWriter
+from converters.frozen.writer import GraphWriter
 from parity_tests.cases import CASES
 from parity_tests.compatibility.cases import wave
 from parity_tests.converters.caffe_files import CaffeLayer, caffemodel, prototxt

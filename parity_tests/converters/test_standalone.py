@@ -18,11 +18,11 @@ import torch
 
 import converters
 from converters import errors, functional, layers
-from converters.check import model_input
-from converters.graph import Output
-from converters.program import Metadata, Program, Step
-from converters.references import References, read_references
-from converters.standalone import Library, standalone_source
+from converters.frozen.graph import Output
+from converters.program.program import Metadata, Program, Step
+from converters.program.standalone import Library, standalone_source
+from converters.reference.check import model_input
+from converters.reference.references import References, read_references
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from parity_tests.cases import CASES
 from parity_tests.reference import OUTPUTS
@@ -241,7 +241,7 @@ def test_imports_are_found_where_they_are_used(tmp_path):
         ("from converters import functional\ndef f(tile):\n    return functional.tile", r"local variables .*'tile'"),
         ("from converters.functional import tile as t\ndef f():\n    return t", "imports 'tile' as 't'"),
         (
-            "from converters.sizes import Size\ndef f():\n    return Size",
+            "from converters.program.sizes import Size\ndef f():\n    return Size",
             "'f' uses 'Size', which no copied module defines",
         ),
     ],

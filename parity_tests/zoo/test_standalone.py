@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import converters
-from converters.check import model_input
-from converters.standalone import standalone_source
+from converters.program.standalone import standalone_source
+from converters.reference.check import model_input
 from parity_tests.standalone import check_training_step, complaints, sharing_weights
 from parity_tests.zoo.networks import network
 from parity_tests.zoo.structures import names
