@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -23,9 +24,11 @@ class Pace:
 
     Args:
         task: what `job` gave; it names the pipe.
+        wait: called before each look at the clock; waits for work that was only queued, as on a GPU.
     """
 
-    def __init__(self, task: dict[str, Any]) -> None:
+    def __init__(self, task: dict[str, Any], wait: Callable[[], Any] = lambda: None) -> None:
+        self._wait_for_device = wait
         self._answers = os.fdopen(task["answers"], "w")
         self._left_untimed = self._left = 0
         self._start = 0.0
@@ -50,12 +53,14 @@ class Pace:
         self._objectives.append(objective)
         self._left -= 1
         if not self._left:
+            self._wait_for_device()
             seconds = time.perf_counter() - self._start
             self._send({"seconds": seconds, "objectives": [float(value) for value in self._objectives]})
             self._wait()
 
     def _begin_clock(self) -> None:
         if not self._left_untimed:
+            self._wait_for_device()
             self._start = time.perf_counter()
 
     def _wait(self) -> None:

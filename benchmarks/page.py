@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
+import gpu_tables
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,6 +191,23 @@ def plot(result: Mapping[str, Any]) -> None:
     made.savefig(PICTURE, dpi=80)
 
 
+def gpu(result: Mapping[str, Any]) -> str:
+    """The section on one GPU."""
+    about, settings = result["machine"], result["settings"]
+    text = f"## On one GPU\n\n{result['method']}\n"
+    for section, found in result["figures"].items():
+        title, columns, rows = gpu_tables.table(section, found)
+        remark = gpu_tables.remark(found)
+        text += f"\n### {title[0].upper()}{title[1:]}\n"
+        text += f"\n{table(columns, rows)}" if rows else ""
+        text += f"\n{remark}\n" if remark else ""
+    return (
+        f"{text}\n{settings['device']}, CUDA {settings['cuda']}, {about['usable_cores']} cores, "
+        f"torch {about['torch']}, commit {about['commit'][:7]}, {about['date'][:10]}; {settings['steps']} steps "
+        f"a turn, at most {settings['rounds']} rounds. `python benchmarks/gpu.py`\n"
+    )
+
+
 SECTIONS = {
     "peers": peers,
     "breakdown": breakdown,
@@ -197,6 +215,7 @@ SECTIONS = {
     "scaling": scaling,
     "recipes": recipes,
     "figures": drafts,
+    "gpu": gpu,
 }
 
 
@@ -227,12 +246,22 @@ convolution's gradient as a matrix product and `fold` (slower), `torch.compile` 
 """
 
 
+NOT_ON_A_GPU = " Nothing here was measured on a GPU yet."
+USAGE_ON_A_GPU = """
+
+On a machine with a CUDA device, `python benchmarks/gpu.py --lucent lucent/bin/python` measures the port in less than
+ten minutes and writes `benchmarks/results/gpu.json`. Without `--lucent`, Lucent is left out. On any machine,
+`python benchmarks/gpu.py --smallest --device cpu` runs the same script in its smallest form, which measures nothing.
+"""
+
+
 def main() -> None:
     """Write the page."""
     text = (
         "# Benchmarks\n\nMade by `python benchmarks/page.py` from `benchmarks/results/`. Absolute times drift by a "
-        "factor of two on a shared machine; ratios within a round do not. The method is in `benchmarks/README.md`. "
-        "Nothing here was measured on a GPU yet.\n"
+        "factor of two on a shared machine; ratios within a round do not. The method is in `benchmarks/README.md`."
+        + (NOT_ON_A_GPU if read("gpu") is None else "")
+        + USAGE_ON_A_GPU
     )
     for name, section in SECTIONS.items():
         result = read(name)

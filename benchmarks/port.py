@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -23,35 +24,68 @@ def load(graph: str | os.PathLike[str] | None = None, device: str | None = None)
 
 
 def one_objective(
-    model: Model, layer: str, unit: int, size: int = 128, images: int = 1, seed: int = 0, override: bool = True
+    model: Model,
+    layer: str,
+    unit: int,
+    size: int = 128,
+    images: int = 1,
+    seed: int = 0,
+    override: bool = True,
+    **options: Any,
 ) -> render.VisT:
-    """A render of one unit: one objective, whatever the batch, with `render_vis`'s defaults for all else."""
+    """A render of one unit: one objective, whatever the batch, with `render_vis`'s defaults for all but `options`."""
     return render.make_vis_T(
         model,
         objectives.channel(layer, unit),
         lambda: param.image(size, batch=images),
         relu_gradient_override=override,
         seed=seed,
+        **options,
+    )
+
+
+def many_vis(
+    model: Model,
+    layer: str,
+    units: Sequence[int],
+    size: int = 128,
+    seed: int = 0,
+    override: bool = True,
+    precision: str = "float32",
+    seeds: Sequence[int] | None = None,
+) -> render.VisT:
+    """A render of several units together, an image for each, with `render_many`'s defaults for all else."""
+    return make_many_T(
+        model,
+        [(layer, unit) for unit in units],
+        size=size,
+        relu_gradient_override=override,
+        seed=seed,
+        seeds=seeds,
+        precision=precision,
     )
 
 
 def many_units(
     model: Model, layer: str, units: Sequence[int], size: int = 128, seed: int = 0, override: bool = True
 ) -> Step:
-    """Several units together, an image for each; the one place that says how.
+    """Several units together, an image for each.
 
     Returns:
         A function that makes one step of all of them and gives the sum of their objective values.
     """
-    vis = make_many_T(model, [(layer, unit) for unit in units], size=size, relu_gradient_override=override, seed=seed)
+    vis = many_vis(model, layer, units, size, seed, override)
     return lambda: vis.step().sum()
 
 
 def circumstances(model: Model) -> dict[str, object]:
     """Threads and device, for the result file."""
-    cuda = model.device.type == "cuda"
-    device = torch.cuda.get_device_name(model.device) if cuda else str(model.device)
-    return {"threads": torch.get_num_threads(), "device": device}
+    return {"threads": torch.get_num_threads(), "device": device_name(model.device)}
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the kind of any other device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def synchronize(model: Model) -> None:

@@ -16,6 +16,7 @@ round with others about is no measurement.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -29,11 +30,14 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -143,7 +147,79 @@ class WorkerError(RuntimeError):
     """A worker ended, or said what it should not."""
 
 
-class Worker:
+class Process:
+    """A script of this folder in a process of its own, which answers with JSON lines over a pipe.
+
+    Args:
+        python: the interpreter.
+        script: the script in this folder.
+        job: given to the script as JSON, with the pipe's descriptor as `answers`.
+        own_group: whether the process leads a process group, so that `close` also ends the processes it started.
+
+    Raises:
+        WorkerError: the interpreter cannot be run.
+    """
+
+    def __init__(self, python: str, script: str, job: Mapping[str, Any], own_group: bool = False) -> None:
+        self._script, self._own_group = script, own_group
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by close()
+        answers, other_end = os.pipe()
+        self._answers = os.fdopen(answers)
+        command = [python, str(HERE / script), json.dumps({**job, "answers": other_end})]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                text=True,
+                pass_fds=[other_end],
+                start_new_session=own_group,
+            )
+        except OSError as error:
+            raise WorkerError(f"{python} cannot be run: {error.strerror}.") from None
+        finally:
+            os.close(other_end)
+
+    def read(self) -> dict[str, Any] | None:
+        """The next answer; None when the process has ended."""
+        line = self._answers.readline()
+        if not line.endswith("\n"):  # a process that is killed may leave a part of a line
+            self._process.wait()
+            return None
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def last_lines(self) -> str:
+        """The last lines that the process printed."""
+        self._log.seek(0)
+        return f"{self._script} ended, saying:\n" + "\n".join(self._log.read().splitlines()[-20:])
+
+    def kill(self) -> None:
+        """End the process, and its group if it leads one; `read` then returns None."""
+        if self._own_group:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the process and close its files."""
+        self.kill()
+        self._process.communicate()
+        self._answers.close()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Worker(Process):
     """A contestant in a process of its own; stopped except in its turns.
 
     Args:
@@ -161,19 +237,7 @@ class Worker:
     """
 
     def __init__(self, python: str, script: str, job: Mapping[str, Any]) -> None:
-        self._script = script
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed by close()
-        answers, other_end = os.pipe()
-        self._answers = os.fdopen(answers)
-        command = [python, str(HERE / script), json.dumps({**job, "answers": other_end})]
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, text=True, pass_fds=[other_end]
-            )
-        except OSError as error:
-            raise WorkerError(f"{python} cannot be run: {error.strerror}.") from None
-        finally:
-            os.close(other_end)
+        super().__init__(python, script, job)
         try:
             self.versions: dict[str, str] = self._answer()["ready"]
         except BaseException:
@@ -206,35 +270,14 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise WorkerError(self._last_lines()) from None
+            raise WorkerError(self.last_lines()) from None
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._answers.readline()
-        if not line:
-            self._process.wait()
-            raise WorkerError(self._last_lines())
-        answer: dict[str, Any] = json.loads(line)
+        answer = self.read()
+        if answer is None:
+            raise WorkerError(self.last_lines())
         return answer
-
-    def _last_lines(self) -> str:
-        self._log.seek(0)
-        return f"{self._script} ended, saying:\n" + "\n".join(self._log.read().splitlines()[-20:])
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
-        self._answers.close()
-        self._log.close()
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 # What is noted --------------------------------------------------------------------------------
@@ -255,12 +298,18 @@ class Report:
             "machine": machine(),
         }
 
-    def write(self, path: Path, figures: Any) -> None:
-        """Write the file, with the load of the machine as it is now."""
+    def save(self, path: Path, figures: Any) -> None:
+        """Write the file, with the load of the machine as it is now; a file that was there is replaced at once."""
         self.data["machine"]["load_average_after"] = load_average()
         self.data["figures"] = figures
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.data, indent=1) + "\n")
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(self.data, indent=1) + "\n")
+        part.replace(path)
+
+    def write(self, path: Path, figures: Any) -> None:
+        """Write the file and say where it is."""
+        self.save(path, figures)
         console.print(f"written: {path}")
 
 

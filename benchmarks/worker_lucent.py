@@ -6,7 +6,9 @@ and calling `render_vis` again for every turn leaves the former call's hooks on 
 
 The network is Lucent's own InceptionV1. Its trained weights cannot be had everywhere, so it gets the weights of the
 graph file that all contestants share. Lucent's network has no concatenation before the ReLUs, so the unit is one of
-`mixed4a` itself.
+`mixed4a` itself. Several units are a batch, with an image and an objective for each, and the objectives' sum.
+
+Where torch finds a GPU, Lucent puts images and transforms there; the network has to be put there, too.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ def load_weights(model: torch.nn.Module, path: str) -> None:
 
 def main(task: dict[str, Any]) -> None:
     """Makes steps until the driver has enough."""
-    pace = Pace(task)
+    cuda = torch.cuda.is_available()
+    pace = Pace(task, torch.cuda.synchronize if cuda else lambda: None)
     if task["threads"]:
         torch.set_num_threads(task["threads"])
     random.seed(task["seed"])
@@ -65,6 +68,12 @@ def main(task: dict[str, Any]) -> None:
     torch.manual_seed(task["seed"])
     model = inceptionv1(pretrained=False).eval()
     load_weights(model, task["weights"])
+    model = model.to("cuda:0" if cuda else "cpu")
+    layer, units = task["layer"].replace("_pre_relu", ""), task["units"]
+    objective = objectives.channel(layer, units[0])
+    if len(units) > 1:
+        each = [objectives.channel(layer, unit, batch=image) for image, unit in enumerate(units)]
+        objective = objectives.Objective.sum(each)
     versions = {
         "python": platform.python_version(),
         "torch threads": str(torch.get_num_threads()),
@@ -74,8 +83,8 @@ def main(task: dict[str, Any]) -> None:
     pace.ready(versions)
     render.render_vis(
         model,
-        objectives.channel(task["layer"].replace("_pre_relu", ""), task["units"][0]),
-        param_f=lambda: param.image(task["size"]),
+        objective,
+        param_f=lambda: param.image(task["size"], batch=len(units)),
         optimizer=lambda parameters: Paced(parameters, pace, lr=0.05),
         thresholds=(sys.maxsize,),
         progress=False,

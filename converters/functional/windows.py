@@ -86,6 +86,8 @@ def conv2d(
         if is_strided_square(kernel, stride, dilation) and weight.shape[1] <= FEW_CHANNELS:
             padded = F.pad(x, (left, right, top, bottom)).contiguous(memory_format=torch.channels_last)
             return _StridedConvolution.apply(padded, weight, bias, stride[0])
+        if max(kernel) == 1 < max(stride) and weight.requires_grad and weight.shape[1] < _ONEDNN_BLOCK:
+            return F.conv2d(F.pad(x, (left, right, top, bottom))[..., :: stride[0], :: stride[1]], weight, bias)
     symmetric = top == bottom and left == right
     if not symmetric:
         x = F.pad(x, (left, right, top, bottom))
@@ -101,6 +103,14 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 FEW_CHANNELS = 4
 """Up to so many input channels, torch's gradient of a convolution with a stride is slow on a CPU."""
+
+
+_ONEDNN_BLOCK = 16
+"""With fewer input channels, oneDNN's weight gradient of a 1x1 convolution with a stride writes past its workspace.
+
+That corrupts memory or ends the process (issue 6035 of uxlfoundation/oneDNN). Dropping the unread positions first
+leaves a convolution without a stride, which computes the same.
+"""
 
 
 def is_strided_square(kernel: Pair, stride: Pair, dilation: Pair) -> bool:

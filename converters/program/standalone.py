@@ -1,16 +1,22 @@
 """Writes a converted model as one readable Python module that needs torch and safetensors alone.
 
 The module holds the layers as attributes of a `torch.nn.Module`, one line each, and one line each for the order in
-which they run. The layers' own code is copied from this package. TensorFlow's names stand in it as string literals
-only; identifiers come from `program.module_names`.
+which they run. The layers' own code is copied from this package, together with every definition and import that it
+uses. TensorFlow's names stand in it as string literals only; identifiers come from `program.module_names`.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
+import functools
 import inspect
+import math
 import re
-from collections.abc import Iterable, Mapping
+import symtable
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -18,34 +24,33 @@ from converters import errors, functional, layers
 from converters.frozen.graph import Output
 from converters.program.program import Program, Step
 
-_HEADER = '''"""A frozen TensorFlow graph as plain PyTorch, written by lucid_port's converter.
+_DOCSTRING = '''"""A frozen TensorFlow graph as plain PyTorch, written by lucid_port's converter.
 
     model = load()                                  # weights.safetensors beside this file
     found = model(x, ["{example}"])  # TensorFlow name -> value
 
 x is (N, C, H, W){channels}, any height and width, in the value range and channel order of the original input.
 """
+'''
 
-from __future__ import annotations
-
+# Imports that the written model's own code may use; `_import_lines` writes those that it does use.
+_MODEL_IMPORTS = """
 import math
-import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
+"""
 
+_CONSTANTS = """
 INPUT_NAME = {input_name!r}
 IMAGE_SHAPE = {image_shape!r}
 IMAGE_VALUE_RANGE = {image_value_range!r}
 IS_BGR = {is_bgr!r}
 OUTPUTS = {outputs!r}
 SOURCE_SHA256 = {source!r}
-'''
+"""
 
 _FORWARD = '''
     def forward(self, x: Tensor, names: Sequence[str] = OUTPUTS) -> dict[str, Tensor]:
@@ -82,9 +87,11 @@ def load(folder: str | Path = Path(__file__).parent) -> Model:
 def standalone_source(program: Program) -> str:
     """The text of the module."""
     metadata = program.metadata
-    header = _HEADER.format(
+    docstring = _DOCSTRING.format(
         example=_plain(program.outputs[-1]),
         channels=f" with {program.input_channels} channels" if program.input_channels else "",
+    )
+    constants = _CONSTANTS.format(
         input_name=metadata.input_name,
         image_shape=metadata.image_shape,
         image_value_range=metadata.image_value_range,
@@ -92,7 +99,13 @@ def standalone_source(program: Program) -> str:
         outputs=tuple(program.outputs),
         source=program.source_sha256,
     )
-    return header + _library(step.layer for step in program.steps) + _model(program) + _LOADER
+    model = _model(program) + _LOADER
+    used = _global_names(model)
+    definitions = _layer_library().needed_by(used)
+    model_imports = [one for one in _imports(ast.parse(_MODEL_IMPORTS)) if one.bound_name in used]
+    imports = [*model_imports, *(one for definition in definitions for one in definition.imports)]
+    library = "".join(f"\n\n{definition.text}\n" for definition in definitions)
+    return docstring + _import_lines(imports) + constants + library + model
 
 
 def _model(program: Program) -> str:
@@ -176,53 +189,281 @@ def _constructor(step: Step) -> str:
 
 
 def _literal(value: Any) -> str:
-    """A value as Python text; infinity has no literal of its own."""
-    return repr(value).replace("inf", "math.inf") if isinstance(value, float) else repr(value)
+    """A value as Python text; infinity and NaN, which have no literals, as attributes of `math`."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "math.nan" if math.isnan(value) else "math.inf" if value > 0 else "-math.inf"
+    if isinstance(value, tuple):
+        items = ", ".join(_literal(item) for item in value)
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(item) for item in value)}]"
+    return repr(value)
 
 
 def _equal(value: Any, default: Any) -> bool:
     return type(value) is type(default) and value == default
 
 
-def _library(used: Iterable[str]) -> str:
-    """The code of the layers in use and of all that they use, in the order of their files."""
-    modules = (errors, *functional.MODULES, *layers.MODULES)
-    definitions = {name: text for module in modules for name, text in _definitions(module).items()}
-    definitions["InputSizeError"] = (
-        'class InputSizeError(ValueError):\n    """A layer cannot be computed at this input size."""'
-    )
-    needed: set[str] = set()
-    waiting = [*used, "InputSizeError"]
-    while waiting:
-        name = waiting.pop()
-        if name in needed or name not in definitions:
-            continue
-        needed.add(name)
-        waiting.extend(_names(definitions[name]))
-    chosen = [text for name, text in definitions.items() if name in needed]
-    return "".join(f"\n\n{text}\n" for text in chosen).replace("functional.", "").replace("nn.F", "F")
-
-
-def _definitions(module: ModuleType) -> dict[str, str]:
-    """Top-level functions, classes and assignments of a module by name, as text."""
-    source = inspect.getsource(module)
-    found: dict[str, str] = {}
-    for node in ast.parse(source).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found[node.name] = ast.get_source_segment(source, node) or ""
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if isinstance(target, ast.Name):
-                found[target.id] = ast.get_source_segment(source, node) or ""
-    return found
-
-
-def _names(text: str) -> list[str]:
-    """Names that a piece of code may mean, other than those of attributes."""
-    code = re.sub(r'"""(?:.|\n)*?"""', "", text).replace("functional.", "")
-    return re.findall(r"(?<![\w.])\w+", code)
-
-
 def _plain(name: str) -> str:
     """A name fit for a docstring."""
     return re.sub(r"[^\w./-]", "?", name, flags=re.ASCII)
+
+
+# Copying source -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name that a module imports.
+
+    Attributes:
+        module: the module that is imported, or from which the name comes.
+        name: the imported name; None for `import module`.
+        alias: the name behind `as`, if there is one.
+    """
+
+    module: str
+    name: str | None = None
+    alias: str | None = None
+
+    @property
+    def bound_name(self) -> str:
+        """The name that the import statement binds."""
+        return self.alias or self.name or self.module.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A top-level function, class or assignment, as a standalone module holds it.
+
+    Attributes:
+        text: its source, with decorators, the comment above it and the string below an assignment.
+        uses: names of other definitions that it reads.
+        imports: of packages outside of this one.
+    """
+
+    text: str
+    uses: frozenset[str]
+    imports: frozenset[Import]
+
+
+class Library:
+    """The definitions of some modules, which a standalone module holds in one namespace.
+
+    Args:
+        modules: in the order in which their code is copied.
+        replaced: name -> source of a definition that takes the place of an imported one; copied first.
+
+    Raises:
+        ValueError: the modules have code that cannot be copied into one file.
+    """
+
+    def __init__(self, modules: Sequence[ModuleType], replaced: Mapping[str, str]) -> None:
+        self._definitions = {name: Definition(text, frozenset(), frozenset()) for name, text in replaced.items()}
+        for module in modules:
+            for name, definition in _definitions(module).items():
+                if name in self._definitions:
+                    raise ValueError(f"{module.__name__} defines {name!r} a second time; rename one of the two.")
+                self._definitions[name] = definition
+        for name, definition in self._definitions.items():
+            for missing in sorted(definition.uses - self._definitions.keys()):
+                raise ValueError(f"{name!r} uses {missing!r}, which no copied module defines.")
+
+    def needed_by(self, names: Iterable[str]) -> list[Definition]:
+        """The definitions among `names` and all that they use, in the order of their modules."""
+        needed: set[str] = set()
+        waiting = [name for name in names if name in self._definitions]
+        while waiting:
+            name = waiting.pop()
+            if name not in needed:
+                needed.add(name)
+                waiting.extend(self._definitions[name].uses)
+        # An assignment to several names is listed under each of them.
+        return list(dict.fromkeys(found for name, found in self._definitions.items() if name in needed))
+
+
+@functools.cache
+def _layer_library() -> Library:
+    # The converters' own base class is left out: it only shortens messages that quote files.
+    size_error = f'class InputSizeError(ValueError):\n    """{errors.InputSizeError.__doc__}"""'
+    return Library((*functional.MODULES, *layers.MODULES), {errors.InputSizeError.__name__: size_error})
+
+
+def _definitions(module: ModuleType) -> dict[str, Definition]:
+    """The definitions of a module by the names that they bind."""
+    source = inspect.getsource(module)
+    tree, lines = ast.parse(source), source.split("\n")
+    imports = {one.bound_name: one for one in _imports(tree)}
+    found: dict[str, Definition] = {}
+    for index, statement in enumerate(tree.body):
+        if _is_string(statement) or isinstance(statement, (ast.Import, ast.ImportFrom)):
+            continue
+        following = tree.body[index + 1] if index + 1 < len(tree.body) else statement
+        names = _bound_names(statement)
+        if not names or names & found.keys():
+            raise ValueError(f"{_place(module, statement)} is no definition of a new name, so it cannot be copied.")
+        first, last = _first_line(statement, lines), (following if _is_string(following) else statement).end_lineno
+        definition = _definition("\n".join(lines[first - 1 : last]), module, imports)
+        found.update(dict.fromkeys(sorted(names), definition))
+    return found
+
+
+def _definition(text: str, module: ModuleType, imports: Mapping[str, Import]) -> Definition:
+    """A definition of a module, rewritten so that it reads all other definitions as globals of one file."""
+    names = _global_names(text)
+    packages = {name for name in names & imports.keys() if isinstance(vars(module)[name], ModuleType)}
+    packages = {name for name in packages if _is_own(vars(module)[name].__name__)}
+    text, uses = _without_packages(text, packages, module)
+    external: set[Import] = set()
+    for name in names - packages:
+        imported = imports.get(name)
+        if imported is None:
+            if name in vars(module) and not name.startswith("__"):
+                uses.add(name)
+            elif not hasattr(builtins, name):
+                raise ValueError(f"{module.__name__} uses {name!r}, which it neither defines nor imports.")
+        elif not _is_own(imported.module):
+            external.add(imported)
+        elif imported.alias in (None, imported.name):
+            uses.add(name)
+        else:
+            raise ValueError(f"{module.__name__} imports {imported.name!r} as {name!r}; copied code keeps its names.")
+    return Definition(text, frozenset(uses), frozenset(external))
+
+
+def _without_packages(text: str, packages: set[str], module: ModuleType) -> tuple[str, set[str]]:
+    """Source in which `package.name` is `name`, and the names that were rewritten so.
+
+    Only these attributes change: strings and comments stay as they are.
+    """
+    nodes = list(ast.walk(ast.parse(text)))
+    mentions = [node for node in nodes if isinstance(node, ast.Name) and node.id in packages]
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and node.value in mentions]
+    # Python before 3.12 misplaces some expressions in f-strings.
+    misplaced = any(ast.get_source_segment(text, node) != ast.unparse(node) for node in attributes)
+    if misplaced or len(attributes) != len(mentions):
+        raise ValueError(f"{module.__name__} uses a module of this package other than as `module.name` on one line.")
+    names = {node.attr for node in attributes}
+    hidden = sorted((names | packages) & _local_names(text))
+    if hidden:
+        raise ValueError(f"{module.__name__} has local variables with the names of functions in use: {hidden}.")
+    lines = text.encode().split(b"\n")  # the syntax tree counts bytes
+    for node in sorted(attributes, key=lambda node: (node.lineno, node.col_offset), reverse=True):
+        line = lines[node.lineno - 1]
+        lines[node.lineno - 1] = line[: node.col_offset] + node.attr.encode() + line[node.end_col_offset :]
+    return b"\n".join(lines).decode(), names
+
+
+def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from _scopes(child)
+
+
+def _global_names(text: str) -> set[str]:
+    """Names that some code reads and that neither a function nor, at the top level, the code itself binds.
+
+    Annotations count, as the code is read without `from __future__ import annotations`.
+    """
+    return {
+        symbol.get_name()
+        for scope in _scopes(symtable.symtable(text, "<definition>", "exec"))
+        for symbol in scope.get_symbols()
+        if symbol.is_referenced() and symbol.is_global()
+        if not (scope.get_type() == "module" and symbol.is_assigned())
+    }
+
+
+def _local_names(text: str) -> set[str]:
+    """Names that functions in some code bind."""
+    return {
+        symbol.get_name()
+        for scope in _scopes(symtable.symtable(text, "<definition>", "exec"))
+        for symbol in scope.get_symbols()
+        if scope.get_type() == "function" and not symbol.is_global()
+    }
+
+
+def _bound_names(statement: ast.stmt) -> set[str]:
+    """Names that a definition binds; none if the statement is of another kind."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    else:
+        targets = [statement.target] if isinstance(statement, ast.AnnAssign) else []
+    nodes = [node for target in targets for node in ast.walk(target)]
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def _first_line(statement: ast.stmt, lines: Sequence[str]) -> int:
+    """Number of the line where a statement begins with its decorators and the comment above it."""
+    decorators = getattr(statement, "decorator_list", [])
+    first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+    while first > 1 and lines[first - 2].startswith("#"):
+        first -= 1
+    return first
+
+
+def _is_string(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module belongs to this package."""
+    return module.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _place(module: ModuleType, statement: ast.stmt) -> str:
+    return f"Line {statement.lineno} of {module.__name__}"
+
+
+def _imports(tree: ast.Module) -> list[Import]:
+    """What a module's top level imports, other than from `__future__`."""
+    found: list[Import] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.Import):
+            found += [Import(one.name, None, one.asname) for one in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and statement.module != "__future__":
+            # ruff's rules leave no relative imports, whose `module` would be None.
+            found += [Import(statement.module or "", one.name, one.asname) for one in statement.names]
+    return found
+
+
+def _import_lines(imports: Iterable[Import]) -> str:
+    """The import statements of a file, in isort's order.
+
+    Raises:
+        ValueError: two of them bind the same name to different objects.
+    """
+    bound: dict[str, Import] = {}
+    for one in imports:
+        if bound.setdefault(one.bound_name, one) != one:
+            raise ValueError(
+                f"Copied modules import {one.bound_name!r} from two places: {one}, {bound[one.bound_name]}."
+            )
+    standard = {one for one in bound.values() if one.module.partition(".")[0] in sys.stdlib_module_names}
+    sections = (standard, set(bound.values()) - standard)
+    return "\nfrom __future__ import annotations\n" + "".join(f"\n{_section(one)}" for one in sections if one)
+
+
+def _section(imports: Iterable[Import]) -> str:
+    plain: list[str] = []
+    members: dict[str, list[str]] = {}
+    for one in imports:
+        alias = f" as {one.alias}" if one.alias else ""
+        if one.name is None:
+            plain.append(f"import {one.module}{alias}\n")
+        else:
+            members.setdefault(one.module, []).append(one.name + alias)
+    named = [f"from {module} import {', '.join(_ordered(members[module]))}\n" for module in sorted(members)]
+    return "".join([*sorted(plain), *named])
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Imported names, those of classes before those of functions and modules."""
+    return sorted(names, key=lambda name: (not name[0].isupper(), name))

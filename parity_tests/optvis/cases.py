@@ -1,6 +1,6 @@
 """Read what the real Lucid computed, and compare with it.
 
-`seeded` and `pattern` are those of ``parity_tests/oracle/lucid_functions.py``.
+`seeded` and `pattern` are those of ``parity_tests/oracle/recording.py``.
 """
 
 from __future__ import annotations

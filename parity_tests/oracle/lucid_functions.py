@@ -5,7 +5,7 @@ Runs in the reference environment only (Python 3.7, TensorFlow 1.15.5, Lucid 0.3
     python parity_tests/oracle/lucid_functions.py reference_outputs/functions [group ...]
 
 Each group is written as GROUP.npz with its cases in GROUP.json. Inputs are not stored: the tests
-make them again from the seed and shape in the case (`seeded` below; NumPy's legacy generator is
+make them again from the seed and shape in the case (`seeded` in recording.py; NumPy's legacy generator is
 frozen). Incoming gradients follow a fixed pattern (`pattern`). Random draws of TensorFlow are
 fetched in the same session run as the output, and stored under the names that the port gives
 them.
@@ -13,12 +13,9 @@ them.
 
 from __future__ import absolute_import, division, print_function
 
-import io
-import json
 import os
 import sys
 import warnings
-import zipfile
 
 warnings.filterwarnings("ignore")
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -28,99 +25,18 @@ import tensorflow as tf
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 
-import lucid
 from lucid.misc.gradient_override import gradient_override_map
-from lucid.optvis import objectives, param, style, transform
+from lucid.optvis import param, style, transform
 from lucid.optvis import overrides  # noqa: F401, which makes the next two modules known
 from lucid.optvis.param import color, spatial, unit_balls
+
+from lucid_objectives import objectives_group
+from recording import Group, arguments, fresh, random_ops, seeded, session, tf_pattern
 
 F32 = np.float32
 redirected = sys.modules["lucid.optvis.overrides.redirected_relu_grad"]
 smoothed = sys.modules["lucid.optvis.overrides.smoothed_maxpool_grad"]
 cppn_module = sys.modules["lucid.optvis.param.cppn"]
-
-
-# Shared with the tests: parity_tests/optvis/cases.py has the same two functions.
-
-
-def seeded(seed, shape, kind="uniform"):
-    random = np.random.RandomState(seed)
-    values = random.rand(*shape) if kind == "uniform" else random.randn(*shape)
-    return np.asarray(values, F32)
-
-
-def pattern(shape):
-    count = int(np.prod(shape))
-    return ((np.arange(count) * 7919 % 101).astype(F32) / F32(50) - F32(1)).reshape(shape)
-
-
-def tf_pattern(tensor):
-    index = tf.range(tf.size(tensor))
-    values = tf.cast(index * 7919 % 101, tf.float32) / 50.0 - 1.0
-    return tf.reshape(values, tf.shape(tensor))
-
-
-def arguments(kwargs):
-    """Arguments of a case: {"array": [seed, shape, kind]} stands for a seeded array."""
-    made = {}
-    for key, value in kwargs.items():
-        if isinstance(value, dict) and "array" in value:
-            value = seeded(*value["array"])
-        made[key] = value
-    return made
-
-
-class Group(object):
-    def __init__(self, name):
-        self.name = name
-        self.arrays = {}
-        self.cases = []
-
-    def add(self, case, arrays):
-        for key, value in arrays.items():
-            self.arrays["%s|%s" % (case["name"], key)] = np.asarray(value)
-        self.cases.append(case)
-
-    def write(self, folder):
-        # Fixed time stamps, so that the same numbers make the same file.
-        path = os.path.join(folder, self.name + ".npz")
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for key in sorted(self.arrays):
-                buffer = io.BytesIO()
-                np.save(buffer, self.arrays[key])
-                info = zipfile.ZipInfo(key.replace("/", "~") + ".npy", (1980, 1, 1, 0, 0, 0))
-                info.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(info, buffer.getvalue())
-        content = {
-            "made_by": "parity_tests/oracle/lucid_functions.py",
-            "versions": {
-                "python": sys.version.split()[0],
-                "tensorflow": tf.__version__,
-                "lucid": lucid.__version__,
-                "numpy": np.__version__,
-            },
-            "cases": self.cases,
-        }
-        with open(os.path.join(folder, self.name + ".json"), "w") as handle:
-            json.dump(content, handle, indent=1, sort_keys=True)
-            handle.write("\n")
-        print(self.name, len(self.cases), "cases", os.path.getsize(path), "bytes")
-
-
-def fresh(seed=0):
-    tf.reset_default_graph()
-    tf.set_random_seed(seed)
-    np.random.seed(seed)
-
-
-def session():
-    config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
-    return tf.Session(config=config)
-
-
-def random_ops():
-    kinds = ("RandomUniformInt", "RandomUniform", "RandomStandardNormal")
-    return [op for op in tf.get_default_graph().get_operations() if op.type in kinds]
 
 
 # Transforms -----------------------------------------------------------------------------------
@@ -385,125 +301,6 @@ def pure_cases(group):
                   lambda t, uv_seed, uv_shape: spatial.bilinearly_sampled_image(
                       t, tf.constant(coordinates)),
                   {"uv_seed": 570 + number, "uv_shape": uv}, texture, 560 + number)
-
-
-# Objectives -----------------------------------------------------------------------------------
-
-
-def objective_case(group, name, factory, kwargs, layers, seed, build=None):
-    """`layers` is name -> (shape, kind); the gradient is that of each layer."""
-    fresh(seed)
-    tensors = {}
-    for number, key in enumerate(sorted(layers)):
-        shape, kind = layers[key]
-        tensors[key] = tf.constant(seeded(seed + number, shape, kind))
-    labels = ["dummy", "cat", "dog", "kite"]
-    T = lambda key: labels if key == "labels" else tensors[key]
-    objective = build() if build else getattr(objectives, factory)(**arguments(kwargs))
-    value = tf.convert_to_tensor(objective(T), tf.float32)
-    keys = sorted(layers)
-    grads = tf.gradients(value, [tensors[key] for key in keys])
-    kept = [(k, g) for k, g in zip(keys, grads) if g is not None]
-    with session() as sess:
-        out, gradients = sess.run([value, [g for _, g in kept]])
-    arrays = {"output": out}
-    for (key, _), gradient in zip(kept, gradients):
-        arrays["gradient:" + key] = gradient
-    case = {"name": name, "factory": factory, "kwargs": kwargs, "layers": layers, "seed": seed,
-            "objective_name": objective.name, "description": objective.description}
-    group.add(case, arrays)
-
-
-def objectives_group():
-    group = Group("objectives")
-    normal, uniform = "normal", "uniform"
-    even, odd = (1, 6, 8, 5), (3, 7, 5, 5)
-    table = []
-    for shape in (even, odd):
-        act = {"lay": (shape, normal)}
-        image = {"input": (shape[:3] + (3,), uniform)}
-        table += [
-            ("neuron", {"layer_name": "lay", "channel_n": 2}, act),
-            ("neuron", {"layer_name": "lay", "channel_n": 4, "x": 5, "y": 1}, act),
-            ("channel", {"layer": "lay", "n_channel": 3}, act),
-            ("channel", {"layer": "lay", "n_channel": 3, "batch": 0}, act),
-            ("direction", {"layer": "lay", "vec": {"array": [7, [5], normal]}}, act),
-            ("direction", {"layer": "lay", "vec": {"array": [7, [5], normal]}, "cossim_pow": 1}, act),
-            ("direction", {"layer": "lay", "vec": {"array": [8, [5], normal]}, "cossim_pow": 2.5,
-                           "batch": 0}, act),
-            ("direction_neuron", {"layer_name": "lay", "vec": {"array": [9, [5], normal]}}, act),
-            ("direction_neuron", {"layer_name": "lay", "vec": {"array": [9, [5], normal]},
-                                  "x": 2, "y": 4, "cossim_pow": 2}, act),
-            ("tensor_direction", {"layer": "lay", "vec": {"array": [10, [3, 4, 5], normal]}}, act),
-            ("tensor_direction", {"layer": "lay", "vec": {"array": [10, [2, 3, 5], normal]},
-                                  "cossim_pow": 1.5}, act),
-            ("deepdream", {"layer": "lay"}, act),
-            ("total_variation", {}, image),
-            ("total_variation", {"layer": "lay"}, act),
-            ("L1", {}, image),
-            ("L1", {"layer": "lay", "constant": 0.3}, act),
-            ("L2", {"constant": 0.5}, image),
-            ("L2", {"layer": "lay", "epsilon": 0.1}, act),
-            ("blur_input_each_step", {}, image),
-            ("blur_alpha_each_step", {}, {"input": (shape[:3] + (4,), uniform)}),
-            ("penalize_boundary_complexity", {"shp": shape[:3] + (3,), "w": 2}, image),
-            ("penalize_boundary_complexity",
-             {"shp": shape[:3] + (3,), "mask": {"array": [11, shape[:3] + (1,), uniform]},
-              "C": 0.2}, image),
-            ("diversity", {"layer": "lay"}, act),
-            ("input_diff", {"orig_img": {"array": [12, shape[:3] + (3,), uniform]}}, image),
-            ("class_logit", {"layer": "head", "label": 2}, {"head": ((shape[0], 4), normal)}),
-            ("class_logit", {"layer": "head", "label": 3, "batch": 0},
-             {"head": ((shape[0], 4), normal)}),
-            ("class_logit", {"layer": "head", "label": "kite"},
-             {"head": ((shape[0], 4), normal)}),
-            ("neuron", {"layer_name": "head", "channel_n": 1}, {"head": ((shape[0], 4), normal)}),
-            ("channel", {"layer": "head", "n_channel": 1}, {"head": ((shape[0], 4), normal)}),
-        ]
-    many = {"lay": ((6, 4, 5, 3), normal)}
-    table += [
-        ("channel", {"layer": "lay", "n_channel": 1, "batch": 2}, {"lay": (odd, normal)}),
-        ("neuron", {"layer_name": "lay", "channel_n": 1, "batch": 2}, {"lay": (odd, normal)}),
-        ("tensor_direction", {"layer": "lay", "vec": {"array": [10, [3, 3, 4, 5], normal]}},
-         {"lay": (odd, normal)}),
-        ("alignment", {"layer": "lay"}, many),
-        ("alignment", {"layer": "lay", "decay_ratio": 3}, {"lay": (odd, normal)}),
-        ("diversity", {"layer": "lay"}, many),
-        ("channel_interpolate", {"layer1": "lay", "n_channel1": 0, "layer2": "other",
-                                 "n_channel2": 3},
-         {"lay": ((6, 4, 5, 3), normal), "other": ((6, 2, 3, 4), normal)}),
-        ("direction", {"layer": "lay", "vec": {"array": [7, [3], normal]}, "cossim_pow": 1},
-         {"lay": ((2, 3, 3, 3), "zero")}),
-    ]
-    for number, (factory, kwargs, layers) in enumerate(table):
-        name = "%s_%d" % (factory, number)
-        objective_case(group, name, factory, kwargs, layers, 600 + 3 * number)
-    act = {"lay": (odd, normal), "input": ((3, 6, 5, 3), uniform)}
-    channel, L1, tv = objectives.channel, objectives.L1, objectives.total_variation
-    algebra = [
-        ("channel('lay', 0) + channel('lay', 1)", lambda: channel("lay", 0) + channel("lay", 1)),
-        ("2 * channel('lay', 0) - 0.5 * L1()", lambda: 2 * channel("lay", 0) - 0.5 * L1()),
-        ("-channel('lay', 0) + 3", lambda: -channel("lay", 0) + 3),
-        ("channel('lay', 0) * channel('lay', 1)", lambda: channel("lay", 0) * channel("lay", 1)),
-        ("channel('lay', 0) - total_variation()", lambda: channel("lay", 0) - tv()),
-        ("sum([channel('lay', 0), channel('lay', 1, batch=1)])",
-         lambda: sum([channel("lay", 0), channel("lay", 1, batch=1)])),
-        ("Objective.sum([channel('lay', 0), L1()])",
-         lambda: objectives.Objective.sum([channel("lay", 0), L1()])),
-        ("as_objective('lay: 3')", lambda: objectives.as_objective("lay: 3")),
-    ]
-    for number, (expression, build) in enumerate(algebra):
-        objective_case(group, "algebra_%d" % number, expression, {}, act, 900 + 3 * number, build)
-    return group
-
-
-def _zero_aware(original):
-    def made(seed, shape, kind="uniform"):
-        return np.zeros(shape, F32) if kind == "zero" else original(seed, shape, kind)
-    return made
-
-
-seeded = _zero_aware(seeded)
 
 
 # Gradient overrides ---------------------------------------------------------------------------

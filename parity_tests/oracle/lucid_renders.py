@@ -29,7 +29,7 @@ from lucid.modelzoo import vision_models
 from lucid.modelzoo.vision_base import Model
 from lucid.optvis import objectives, param, render, transform
 from double_precision import in_double_precision, lrn_channels, parameterizations_in_double_precision
-from lucid_functions import Group, seeded, session
+from recording import Group, seeded, session
 
 F32 = np.float32
 

@@ -1,0 +1,197 @@
+"""Measure the port on one CUDA device, in less than ten minutes: `python benchmarks/gpu.py [--lucent PYTHON]`.
+
+Sections, of which `--only` chooses some:
+
+- tests: the tests marked `gpu`, with counts;
+- units: all units of mixed4a, beside the network's convolutions alone and beside Lucent;
+- precision: strict float32, TF32 and bf16, with the error of the first gradient;
+- batch: images a second and peak memory by batch size;
+- graphs: eager, compiled with CUDA graphs, and compiled without;
+- synchronisations: how often the host waits for the device in 50 steps;
+- channels: the time that all channels of Lucid's layers would take.
+
+Each section runs in a process of its own that is ended when its time is over; the result file is written anew with each
+finding. `--smallest --device cpu` runs all of it in the smallest way, which shows that it works and measures nothing.
+
+**Method.** Renders have Lucid's defaults: 128 pixels, standard transforms, the gradient override. Contestants are
+warmed up, then take turns in alternating rounds; in the sections batch and channels, each is measured alone. Seconds a
+step are the median over the rounds of a turn's mean step, with quartiles; the clock is read after the device has
+finished. Everything said of a whole render is a projection: a render has 513 steps, the first 17 at the speed measured
+under the gradient override where that was measured, all others at the median. The convolutions alone are those that the
+layer needs, with the same batch, at the sizes that Lucid's scales give, forward and backward to their inputs. The
+gradient's error is the largest difference over the largest value of the strict float32 gradient of the image's
+parameters. Peak memory is what torch had allocated, weights included. Compilation starts with an empty folder for each
+run, so only the first compiled step of the first line pays for everything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import gpu_sections
+import gpu_tables
+import port
+import timing
+import torch
+import typer
+
+RESULT = timing.RESULTS / "gpu.json"
+MINUTES = 9.25
+SECONDS = {
+    "tests": 100.0,
+    "units": 110.0,
+    "precision": 50.0,
+    "batch": 70.0,
+    "graphs": 120.0,
+    "synchronisations": 35.0,
+    "channels": 70.0,
+}
+"""Time limit of each section, its process's start included; together `MINUTES`."""
+Section = enum.Enum("Section", {name: name for name in SECONDS}, type=str)  # type: ignore[misc]
+
+
+class Run:
+    """A run over sections, whose result file is always up to date.
+
+    Args:
+        report: the result file's other contents.
+        output: the result file; None to write none.
+        job: of each section's process, without the section and its time limit.
+    """
+
+    def __init__(self, report: timing.Report, output: Path | None, job: Mapping[str, Any]) -> None:
+        self._report, self._output, self._job = report, output, job
+        self.results: dict[str, dict[str, Any]] = {}
+
+    def save(self) -> None:
+        """Write the result file."""
+        if self._output is not None:
+            self._report.save(self._output, self.results)
+
+    def measure(self, section: str, seconds: float) -> None:
+        """Measure a section in a process of its own.
+
+        Args:
+            section: its name.
+            seconds: its time limit.
+        """
+        result: dict[str, Any] = {"status": "running", "note": None, "limit_seconds": seconds, "figures": {}}
+        self.results[section] = result
+        if section in gpu_sections.CUDA_ONLY and torch.device(self._job["device"]).type != "cuda":
+            result["status"], result["note"] = gpu_sections.NEEDS_CUDA, "Not measured: needs CUDA."
+            return self.save()
+        self.save()
+        start = time.perf_counter()
+        result["status"], result["note"] = self._watch(section, seconds, result["figures"])
+        result["seconds"] = round(time.perf_counter() - start, 2)
+        return self.save()
+
+    def _watch(self, section: str, seconds: float, figures: dict[str, Any]) -> tuple[str, str | None]:
+        """Run a section's process and collect its findings; returns the status and a note."""
+        job = {**self._job, "section": section, "seconds": seconds}
+        with timing.Process(sys.executable, "gpu_sections.py", job, own_group=True) as process:
+            over = threading.Event()
+
+            def end() -> None:
+                over.set()
+                process.kill()
+
+            timer = threading.Timer(seconds, end)
+            timer.start()
+            try:
+                while (answer := process.read()) is not None:
+                    if "finished" in answer:
+                        return "finished", self._left_out(section)
+                    figures[answer["name"]] = answer["figures"]
+                    self.save()
+            finally:
+                timer.cancel()
+            if over.is_set():
+                return "cut", f"Ended after {seconds:.0f} s; the rest of the section was not measured."
+            said = process.last_lines()
+            timing.console.print(said, markup=False)
+            last = said.rstrip().splitlines()[-1]
+            return "failed", f"Failed: {last.replace(str(gpu_sections.ROOT), '.')}"
+
+    def _left_out(self, section: str) -> str | None:
+        if section == "units" and self._job["lucent"] is None:
+            return "Lucent was not measured: its interpreter was not given (--lucent), or there is no GPU."
+        return None
+
+
+def show(results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the tables."""
+    for section, result in results.items():
+        title, columns, rows = gpu_tables.table(section, result)
+        if rows:
+            timing.table(f"{title} ({result['status']})", columns, rows)
+        remark = gpu_tables.remark(result)
+        if remark is not None:
+            timing.console.print(f"{title}: {remark}", markup=False)
+
+
+def circumstances(device: torch.device) -> dict[str, Any]:
+    """The device and the libraries that compute on it."""
+    found: dict[str, Any] = {"device": port.device_name(device)}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found["memory_bytes"] = properties.total_memory
+        found["multiprocessors"] = properties.multi_processor_count
+        found["compute_capability"] = f"{properties.major}.{properties.minor}"
+        found["cuda"], found["cudnn"] = torch.version.cuda, torch.backends.cudnn.version()
+    return found
+
+
+def checked(device: str, output: Path | None, smallest: bool) -> tuple[torch.device, Path | None]:
+    """The device, and where results go: those of a GPU to `RESULT`, all others only to a file that is named.
+
+    Raises:
+        SystemExit: there is no such device, or the results would pass for those of a GPU.
+    """
+    found = torch.device(device)
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch finds no CUDA device here. Use --smallest --device cpu to see whether the script runs.")
+    real = found.type == "cuda" and not smallest
+    if output is None:
+        return found, RESULT if real else None
+    if not real and output.resolve() == RESULT.resolve():
+        raise SystemExit(f"{RESULT.name} is for complete runs on a GPU: name another file, or none.")
+    return found, output
+
+
+def main(
+    only: Annotated[list[Section] | None, typer.Option(help="Sections to measure; all if not given.")] = None,
+    device: Annotated[str, typer.Option(help="cuda, or cpu with --smallest.")] = "cuda",
+    lucent: Annotated[str | None, typer.Option(metavar="PYTHON", help="Interpreter of Lucent's environment.")] = None,
+    smallest: Annotated[bool, typer.Option(help="A tiny network and few steps; measures nothing.")] = False,
+    minutes: Annotated[float, typer.Option(help="Of all sections; shortens their time limits.", max=MINUTES)] = MINUTES,
+    output: Annotated[Path | None, typer.Option(help="Results; of a GPU, results/gpu.json if not given.")] = None,
+) -> None:
+    """Measure the port on one GPU."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # sections' processes are ended on the way out
+    where, output = checked(device, output, smallest)
+    plan = gpu_sections.SMALLEST if smallest else gpu_sections.Plan()
+    lucent = lucent if where.type == "cuda" and not smallest else None
+    settings = {**dataclasses.asdict(plan), **circumstances(where), "lucent": lucent is not None, "minutes": minutes}
+    report = timing.Report(__doc__.split("**Method.**")[1], settings)
+    run = Run(report, output, {"plan": dataclasses.asdict(plan), "device": device, "lucent": lucent})
+    for section in only or list(Section):
+        timing.console.print(f"measuring: {section.value}")
+        run.measure(section.value, SECONDS[section.value] * minutes / MINUTES)
+    show(run.results)
+    if output is None:
+        timing.console.print("No file was written: only complete runs on a GPU have one by default.")
+    else:
+        timing.console.print(f"written: {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
