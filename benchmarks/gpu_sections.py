@@ -492,7 +492,7 @@ def fixed_transforms(scales: Sequence[float]) -> transform.Transform:
 
 def without_cuda_graphs(forward: Forward) -> None:
     """Let a render that compiles for a GPU, and has not compiled yet, do so without CUDA graphs."""
-    compilation = forward._compilation
+    compilation = forward.compilation
     assert compilation is not None
     assert compilation.has_cuda_graphs
     assert compilation._mode == "reduce-overhead"

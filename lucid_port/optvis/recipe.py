@@ -25,6 +25,7 @@ from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
 from lucid_port.optvis import serialization
+from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
 from lucid_port.optvis.engine.vis import Callback, VisT
 from lucid_port.optvis.fingerprints import fingerprint
@@ -286,10 +287,7 @@ class Recipe:
     ) -> np.ndarray:
         """As `render`, with all pictures of the batch, [N, H, W, C]."""
         vis = self.vis(model, device)
-        for _ in range(checks.whole(self.steps, "The recipe's number of steps", 1)):
-            vis.step()
-            for callback in callbacks:
-                callback(vis)
+        loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], observers=callbacks)
         return vis.image()
 
     def open_model(self) -> Model:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.coerce import (
     Model,
     OptimizerLike,
@@ -238,22 +239,19 @@ def _run(vis: VisT, wanted: list[int], hooks: list[Any], printed: Sequence[Any],
     pictures = Renders()
     taken_after: list[int] = []
     pictures.vis, pictures.callbacks, pictures.taken_after = vis, tuple(hooks), taken_after
-    due = set(wanted)
+    counts = [threshold + 1 for threshold in wanted]
+
+    def keep() -> None:
+        pictures.append(vis.image())
+        taken_after.append(vis.steps)
+        vis.watch.check()  # the picture waited for the device already
+        _report(vis, vis.steps - 1, pictures[-1], hooks, printed, verbose)
+
     for hook in hooks:
         if hasattr(hook, "begin"):
-            hook.begin(vis, wanted[-1] + 1)
+            hook.begin(vis, counts[-1])
     try:
-        for index in range(wanted[-1] + 1):
-            vis.step()
-            for hook in hooks:
-                hook(vis)
-            if index in due:
-                pictures.append(vis.image())
-                taken_after.append(vis.steps)
-                vis.watch.check()  # the picture waited for the device already
-                _report(vis, index, pictures[-1], hooks, printed, verbose)
-            if vis.stopped:
-                break
+        loop.run(vis, counts, keep, hooks)
     except KeyboardInterrupt:
         pictures.interrupted = True
         if verbose:

@@ -23,6 +23,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.optvis import checkpoints, serialization
+from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
 from lucid_port.optvis.engine.devices import choose_devices, own_device
 from lucid_port.optvis.engine.diagnostics import PATIENCE, still
@@ -278,20 +279,15 @@ class _Run:
             name = hashlib.sha256("\n".join(batch).encode()).hexdigest()[:16]
             checkpoint = checkpoints.begin(vis, self._checkpoints, f"{self._number}-{name}")
             losses = checkpoint.values
-            made = len(losses)
-            progress.stepped(made * len(batch))
+            progress.stepped(len(losses) * len(batch))
+            observers = [lambda vis: progress.stepped(len(batch))]
             try:
-                while made < self.steps:
-                    if work.stopped.is_set():
-                        checkpoint.save(stopped=True)
-                        return
-                    losses.append(vis.step())
-                    progress.stepped(len(batch))
-                    made += 1
-                    checkpoint.save(stopped=made == self.steps)
+                loop.run(vis, [self.steps], None, observers, checkpoint, work.stopped.is_set)
+                if len(losses) < self.steps:
+                    return
                 pictures, values = vis.image(), torch.stack(losses, 1).float().cpu().numpy()
             except (RuntimeError, MemoryError):
-                progress.stepped(-made * len(batch))
+                progress.stepped(-len(losses) * len(batch))
                 raise
             self._deliver(batch, pictures, values, vis)
             for key, picture in zip(batch, pictures, strict=True):

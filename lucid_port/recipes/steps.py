@@ -10,6 +10,7 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import checkpoints
+from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.progress import ProgressBar
@@ -55,18 +56,15 @@ def run_through(vis: VisT, counts: Sequence[int], look: Callable[[], Any], verbo
         KeyboardInterrupt: it was interrupted; in a block of `checkpoints.kept` the next run goes on from there.
     """
     bar = ProgressBar(counts[-1]) if verbose else None
-    due = set(counts)
     work = checkpoints.begin(vis, checkpoints.active())
-    values, seen = work.values, [look() for _ in work.looks()]
+    seen = [look() for _ in work.looks()]
+
+    def keep() -> None:
+        work.looked()
+        seen.append(look())
+
     try:
-        for number in range(len(values) + 1, counts[-1] + 1):
-            values.append(vis.step())
-            if number in due:
-                work.looked()
-                seen.append(look())
-            work.save(stopped=number == counts[-1])
-            if bar is not None:
-                bar(vis)
+        values = loop.run(vis, counts, keep, [] if bar is None else [bar], work, stopped=lambda: False)
     finally:
         if bar is not None:
             bar.close()

@@ -230,12 +230,12 @@ def test_compilation_without_cuda_graphs(monkeypatch):
     sections = load("gpu_sections", monkeypatch)
     model = vision_models.TinyInceptionV1()
     forward = Forward(model, torch.device("cpu"))
-    forward._compilation = Compilation(forward._under_rule, torch.device("cuda"))
-    assert forward.reuses_memory
+    forward.compilation = Compilation(forward._under_rule, torch.device("cuda"))
+    assert forward.compilation.has_cuda_graphs
     sections.without_cuda_graphs(forward)
     assert forward.compiles
-    assert not forward.reuses_memory
-    assert forward._compilation._mode is None
+    assert not forward.compilation.has_cuda_graphs
+    assert forward.compilation._mode is None
 
 
 def test_places_name_no_folder_of_the_machine(monkeypatch):

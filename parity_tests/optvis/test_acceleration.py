@@ -103,7 +103,7 @@ def test_each_size_is_compiled_once():
     )
     for _ in range(8):
         vis.step()
-    made = vis.forward._compilation._functions
+    made = vis.forward.compilation._functions
     assert {key[0] for key in made} == {(1, 3, 20, 20), (1, 3, 16, 16)}
     assert all(made.values())
 
@@ -131,7 +131,7 @@ def test_redirected_updates_and_reads_are_not_compiled():
     for _ in range(REDIRECTED_UPDATES):
         vis.step()
     vis("second")
-    functions = vis.forward._compilation._functions
+    functions = vis.forward.compilation._functions
     assert not functions
     vis.step()
     assert len(functions) == 1
@@ -175,7 +175,7 @@ def test_too_many_sizes_are_computed_without_compilation(monkeypatch):
     with pytest.warns(UserWarning, match="more than 1 sizes") as warned:
         _steps(vis, 12)
     assert len(warned) == 1
-    assert sum(function is not None for function in vis.forward._compilation._functions.values()) == 1
+    assert sum(function is not None for function in vis.forward.compilation._functions.values()) == 1
 
 
 def test_without_a_compiler_steps_are_made_eagerly(monkeypatch):

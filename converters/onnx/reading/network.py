@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from converters.errors import InputSizeError
-from converters.network.inputs import check_images
+from converters.network.model import check_images
 from converters.network.request import LayerRequest
 from converters.program.layer_info import Layers
 from converters.program.program import Metadata

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -53,9 +54,6 @@ class Reads:
         if isinstance(read, str):
             return replace(self, layers=(*self.layers, read))
         return replace(self, channels=(*self.channels, read))
-
-    def __bool__(self) -> bool:
-        return bool(self.layers or self.channels)
 
     @cached_property
     def whole(self) -> LayerRequest:
@@ -120,9 +118,8 @@ class Evaluation:
         self.image = vis.param()
         self.transformed = vis.transform(self.image, source)
         self._values: Mapping[Read, torch.Tensor] = {}
-        if reads:
-            selects = bool(reads.channels) and vis.forward.supports(reads.selected)
-            self._compute(reads, reads.selected if selects else reads.whole, repeated)
+        if reads.layers or reads.channels:
+            self._compute(reads, reads.selected if vis.forward.selects else reads.whole, repeated)
 
     def value(self, objective: Callable[[Evaluation], Any]) -> Any:
         """The value of a function of `T`."""
@@ -204,6 +201,10 @@ class Forward:
 
     Attributes:
         precision: as above.
+        compilation: the compiled steps; None if they are not compiled. With CUDA graphs, each step overwrites the
+            results of the step before: results that are kept have to be copied.
+        selects: whether the network computes single channels of a layer.
+        settings: makes the context for a whole step, forward and backward: TF32 as asked for, on a GPU.
 
     Raises:
         ValueError: there is no such precision.
@@ -220,25 +221,16 @@ class Forward:
         reason = obstacle(device) if compile else None
         if reason is not None:
             warnings.warn(f"compile=True has no effect: {reason}.", stacklevel=4)
-        self._compilation = Compilation(self._under_rule, device) if compile and reason is None else None
+        self.compilation = Compilation(self._under_rule, device) if compile and reason is None else None
+        self.selects = self._model.supports(LayerRequest((), channels=(("", ()),)))
+        self.settings: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        if device.type == "cuda":
+            self.settings = functools.partial(tf32, precision == "tf32")
 
     @property
     def compiles(self) -> bool:
         """Whether steps are compiled."""
-        return self._compilation is not None
-
-    @property
-    def reuses_memory(self) -> bool:
-        """Whether CUDA graphs overwrite the results of a step in the next: results that are kept have to be copied."""
-        return self._compilation is not None and self._compilation.has_cuda_graphs
-
-    def supports(self, request: LayerRequest) -> bool:
-        """Whether the network honors the channels of a request."""
-        return self._model.supports(request)
-
-    def settings(self) -> contextlib.AbstractContextManager[None]:
-        """Context for a whole step, forward and backward: TF32 as asked for. Does nothing without a GPU."""
-        return tf32(self.precision == "tf32") if self._device.type == "cuda" else contextlib.nullcontext()
+        return self.compilation is not None
 
     def __call__(
         self, image: torch.Tensor, request: LayerRequest, update: int | None = None, compilable: bool = False
@@ -251,9 +243,9 @@ class Forward:
             update: number of updates made, on which the ReLU rule depends; None for no rule.
             compilable: whether this is one of many calls with this request.
         """
-        if self._compilation is None and self.precision != "bf16":
+        if self.compilation is None and self.precision != "bf16":
             return compute_under_rule(self._model, image, request, update)
-        compiled = self._compilation if compilable and not is_redirected(update) else None
+        compiled = self.compilation if compilable and not is_redirected(update) else None
         with self._autocast():
             function = None if compiled is None else compiled.function(image, request, update is not None)
             if function is not None:

@@ -127,10 +127,11 @@ class VisT:
             evaluation = Evaluation(self, self.source.scope("transforms"), self.reads, True)
             value = evaluation.value(self.objective)
             self.reads = evaluation.reads
-            check_value(value, self.objective.description or self.objective.name)
+            if not isinstance(value, torch.Tensor) or not value.requires_grad:
+                check_value(value, self.objective.description or self.objective.name)
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
             self._seen = evaluation.transformed.detach()
-        if self.forward.reuses_memory:
+        if self.forward.compilation is not None and self.forward.compilation.has_cuda_graphs:
             value, gradients = value.clone(), tuple(None if one is None else one.clone() for one in gradients)
         return value.detach(), list(gradients)
 
