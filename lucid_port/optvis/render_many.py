@@ -22,6 +22,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.serialize_array import as_picture
+from lucid_port.misc.stack_level import stack_level
 from lucid_port.optvis import checkpoints, serialization
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
@@ -308,7 +309,7 @@ class _Run:
                     f"The objective of {', '.join(wrong)} became NaN or infinite; the picture means nothing: use a "
                     "smaller learning rate, or an objective that stays finite.",
                     RuntimeWarning,
-                    stacklevel=2,
+                    stacklevel=stack_level(),
                 )
             silent = [one.unit.name for one, own in zip(finished, losses, strict=True) if still(own)]
             if silent:
@@ -316,7 +317,7 @@ class _Run:
                     f"The objective of {', '.join(silent)} did not change in the last {PATIENCE} updates: no gradient "
                     "reaches the picture, most likely because the unit never fires.",
                     RuntimeWarning,
-                    stacklevel=2,
+                    stacklevel=stack_level(),
                 )
             if self.folder is not None:
                 self.folder.add(finished, Recipe.of(vis, model=self._described_model(vis)))

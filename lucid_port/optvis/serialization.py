@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.stack_level import stack_level
 
 __all__ = ["NotSerialisable", "bind", "factory", "from_data", "register", "to_data"]
 
@@ -60,7 +61,7 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
         warnings.warn(
             f"The {kind} {name!r} of {factory.__module__} has the name of one that comes with lucid_port: recipes that "
             "name it mean that one. Choose another name to have yours in recipes.",
-            stacklevel=4,
+            stacklevel=stack_level(),
         )
         return
     _REGISTRY[kind, name] = factory

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from converters.network.request import LayerRequest
+from lucid_port.misc.stack_level import stack_level
 
 __all__ = ["MOST_SIZES", "Compilation", "obstacle"]
 
@@ -63,7 +64,7 @@ class Compilation:
             warnings.warn(
                 f"The transforms give images of more than {MOST_SIZES} sizes: those beyond are computed without "
                 "compilation, as each size needs a compilation of its own.",
-                stacklevel=2,
+                stacklevel=stack_level(),
             )
         return full
 

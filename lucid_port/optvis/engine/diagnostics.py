@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lucid_port.misc.stack_level import stack_level
+
 __all__ = ["EVERY", "PATIENCE", "Watch", "first_run", "still", "warn_if_training"]
 
 EVERY = 50
@@ -116,7 +118,7 @@ class Watch:
     def _say(self, what: str, sentence: str) -> None:
         if what not in self._said:
             self._said[what] = sentence
-            warnings.warn(sentence, RuntimeWarning, stacklevel=6)
+            warnings.warn(sentence, RuntimeWarning, stacklevel=stack_level())
 
 
 def first_run(reached: np.ndarray, length: int) -> int | None:
@@ -144,7 +146,7 @@ def warn_if_training(network: Any) -> None:
         warnings.warn(
             f"The network is in training mode: {found[0]} changes what each step sees. Call its eval() first.",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=stack_level(),
         )
 
 

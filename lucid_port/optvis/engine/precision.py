@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.stack_level import stack_level
 
 __all__ = ["PRECISIONS", "check_precision", "strictly", "tf32"]
 
@@ -86,5 +87,6 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise ValueError(f"precision is one of {', '.join(map(repr, PRECISIONS))}, not {checks.shown(precision)}.")
     if precision == "tf32" and device.type != "cuda":
         warnings.warn(
-            f"precision='tf32' does nothing on device {str(device)!r}: TF32 is a mode of NVIDIA GPUs.", stacklevel=5
+            f"precision='tf32' does nothing on device {str(device)!r}: TF32 is a mode of NVIDIA GPUs.",
+            stacklevel=stack_level(),
         )

@@ -15,6 +15,7 @@ import torch
 
 from converters.network.request import LayerRequest
 from lucid_port.misc import checks
+from lucid_port.misc.stack_level import stack_level
 from lucid_port.optvis.engine.coerce import Computing, Model, as_computing
 from lucid_port.optvis.engine.compilation import Compilation, obstacle
 from lucid_port.optvis.engine.precision import check_precision, tf32
@@ -220,7 +221,7 @@ class Forward:
         self.precision = precision
         reason = obstacle(device) if compile else None
         if reason is not None:
-            warnings.warn(f"compile=True has no effect: {reason}.", stacklevel=4)
+            warnings.warn(f"compile=True has no effect: {reason}.", stacklevel=stack_level())
         self.compilation = Compilation(self._under_rule, device) if compile and reason is None else None
         self.selects = self._model.supports(LayerRequest((), channels=(("", ()),)))
         self.settings: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext

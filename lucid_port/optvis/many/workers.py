@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from lucid_port.misc.stack_level import stack_level
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.many.memory import out_of_memory, release
 
@@ -76,7 +77,7 @@ class Shared(Generic[T]):
         warnings.warn(
             f"{len(batch)} images do not fit into the memory of {device} together: going on with at most {self.limit}.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=stack_level(),
         )
 
     def work(self, device: torch.device, render: Callable[[list[T]], Any]) -> None:

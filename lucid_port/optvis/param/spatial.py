@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.stack_level import stack_level
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis.param.base import (
     Memo,
@@ -212,7 +213,7 @@ def pixel_image(shape: Sequence[int], sd: float | None = None, init_val: Any = N
         init_val: start from this image instead ([N, H, W, C] or broadcast to it).
     """
     if sd is not None and init_val is not None:
-        warnings.warn("pixel_image got both `sd` and `init_val`: `sd` is not used.", stacklevel=3)
+        warnings.warn("pixel_image got both `sd` and `init_val`: `sd` is not used.", stacklevel=stack_level())
     sizes = checks.sizes(shape, "pixel_image's shape")
     return _PixelImage(sizes, deviation(sd, "pixel_image") or 0.01, init_val)
 
