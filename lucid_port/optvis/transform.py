@@ -22,7 +22,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis import serialization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
-from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
+from lucid_port.optvis.param.spatial import fft_to_image, rfft2d_freqs
 from lucid_port.optvis.resampling import (
     pad_image,
     resize_bilinear_legacy,
@@ -293,7 +293,7 @@ class CollapseAlphaRandom(Transform):
 
     def make_params(self, source: RandomSource, shape: Shape) -> np.ndarray:
         count, _, height, width = shape
-        size = (2, 3, *fft_frequencies(height, width).shape)
+        size = (2, 3, *rfft2d_freqs(height, width).shape)
         # As in Lucid, each image has its own noise, also without `per_image`.
         return source.normal("noise", size, images=count).astype(np.float32)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
@@ -226,12 +226,8 @@ def _quotient(a: Objective | float, b: Objective | float) -> Objective:
     return _algebra("quotient", named, lambda T: _evaluate(a, T) / _evaluate(b, T), a=a, b=b)
 
 
-_ALGEBRA: Mapping[str, Callable[..., Objective]] = {
-    "sum": Objective.sum,
-    "shift": _shift,
-    "scale": _scale,
-    "product": _product,
-    "quotient": _quotient,
-}
-for _name, _factory in _ALGEBRA.items():
-    serialization.register("objective", _name, _factory)
+serialization.register("objective", "sum", Objective.sum)
+serialization.register("objective", "shift", _shift)
+serialization.register("objective", "scale", _scale)
+serialization.register("objective", "product", _product)
+serialization.register("objective", "quotient", _quotient)

@@ -105,6 +105,10 @@ def blur(image: torch.Tensor, w: int) -> torch.Tensor:
     return smooth(image) / smooth(torch.ones_like(image))
 
 
+def _blur_distance(image: torch.Tensor) -> torch.Tensor:
+    return 0.5 * ((image - blur(image, 3).detach()) ** 2).sum()
+
+
 @wrap_objective()
 def blur_input_each_step() -> ObjectiveFunction:
     """Half the squared distance of the image to its own blur, which is treated as a constant.
@@ -116,12 +120,7 @@ def blur_input_each_step() -> ObjectiveFunction:
         >>> blur_input_each_step()({"input": torch.ones(1, 3, 4, 4)}.get)
         tensor(0.)
     """
-
-    def inner(T: Activations) -> Value:
-        image = T("input")
-        return 0.5 * ((image - blur(image, 3).detach()) ** 2).sum()
-
-    return inner
+    return lambda T: _blur_distance(T("input"))
 
 
 @wrap_objective()
@@ -142,7 +141,7 @@ def blur_alpha_each_step() -> ObjectiveFunction:
             raise ValueError(
                 "blur_alpha_each_step needs an image with an alpha channel: make it with param.image(..., alpha=True)."
             )
-        return 0.5 * ((alpha - blur(alpha, 3).detach()) ** 2).sum()
+        return _blur_distance(alpha)
 
     return inner
 

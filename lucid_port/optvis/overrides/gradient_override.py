@@ -64,28 +64,29 @@ class GradientSubstitute:
 Override: TypeAlias = GradientFunction | GradientSubstitute
 
 
-class _Override(torch.autograd.Function):
-    """Calls the given forward and backward functions."""
+class _WithGradient(torch.autograd.Function):
+    """Calls a function of tensors, with another gradient."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        value: torch.Tensor,
-        forward: Callable[[torch.Tensor], torch.Tensor],
+        function: Callable[..., torch.Tensor],
         gradient: GradientFunction,
         op_type: str,
         attributes: Mapping[str, Any],
+        *inputs: torch.Tensor,
     ) -> torch.Tensor:
-        result = forward(value)
-        ctx.save_for_backward(value, result)
+        result = function(*inputs)
+        ctx.save_for_backward(*inputs, result)
         ctx.gradient, ctx.op_type, ctx.attributes = gradient, op_type, attributes
         return result
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
-        value, result = ctx.saved_tensors
-        op = Op(ctx.op_type, (value,), (result,), ctx.attributes)
-        return ctx.gradient(op, grads[0]), None, None, None, None
+        *inputs, result = ctx.saved_tensors
+        found = ctx.gradient(Op(ctx.op_type, tuple(inputs), (result,), ctx.attributes), grads[0])
+        found = tuple(found) if isinstance(found, (list, tuple)) else (found,)
+        return (None, None, None, None, *found)
 
 
 class gradient_override_map(TorchFunctionMode):
@@ -138,7 +139,7 @@ def _apply(
     if isinstance(override, GradientSubstitute):
         result = override.function(source, **(attributes or {}))
     else:
-        result = _Override.apply(source, forward, override, op_type, attributes or {})
+        result = _WithGradient.apply(forward, override, op_type, attributes or {}, source)
     return value.copy_(result) if inplace else result
 
 
@@ -197,24 +198,6 @@ _HANDLERS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
-class _UseGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, function: Callable[..., torch.Tensor], gradient: GradientFunction, *inputs: torch.Tensor
-    ) -> torch.Tensor:
-        result = function(*inputs)
-        ctx.save_for_backward(*inputs, result)
-        ctx.gradient = gradient
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
-        *inputs, result = ctx.saved_tensors
-        found = ctx.gradient(Op("Function", tuple(inputs), (result,)), grads[0])
-        found = tuple(found) if isinstance(found, (list, tuple)) else (found,)
-        return (None, None, *found)
-
-
 def use_gradient(
     grad_f: GradientFunction,
 ) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
@@ -235,6 +218,6 @@ def use_gradient(
     """
 
     def decorate(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        return lambda *inputs: _UseGradient.apply(function, grad_f, *inputs)
+        return lambda *inputs: _WithGradient.apply(function, grad_f, "Function", {}, *inputs)
 
     return decorate

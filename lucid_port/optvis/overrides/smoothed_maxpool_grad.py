@@ -89,6 +89,7 @@ def _l2(value: torch.Tensor, valid: torch.Tensor, op: Op, epsilon: float) -> tor
 
 _SURROGATES: dict[str, Callable[..., torch.Tensor]] = {"avg": _average, "L2": _l2}
 
+
 def avg_smoothed_maxpool_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
     """Gradient of an average pool, for a max pool; see `make_smoothed_maxpool_grad`.
 

@@ -230,12 +230,10 @@ class Wrapped(Parameterization):
     def __init__(self, image: torch.nn.Module | torch.Tensor) -> None:
         super().__init__()
         self.image: torch.nn.Module | torch.Tensor
-        if isinstance(image, torch.Tensor) and image.is_leaf and image.requires_grad:
-            if not isinstance(image, torch.nn.Parameter):
-                image = torch.nn.Parameter(image.detach())
+        if isinstance(image, (torch.nn.Module, torch.nn.Parameter)):
             self.image = image
-        elif isinstance(image, torch.nn.Module):
-            self.image = image
+        elif image.is_leaf and image.requires_grad:
+            self.image = torch.nn.Parameter(image.detach())
         else:
             self.register_buffer("image", image)
 

@@ -93,22 +93,17 @@ def _lucid_basis(count: int, frames: int, width: int, channels: int) -> Paramete
         raise ValueError("Lucid's own basis has three channels: use symmetric=True for others.")
     constant = _constant_term(width, channels)
     examples = [_pyramid(frames, 2, width, channels, _LEVELS) for _ in range(count)]
-    extra: list[list[Parameterization | None]] = []
+    extra: dict[tuple[int, int], Parameterization] = {}
     for n in range(count):
-        # As in Lucid, which reads entry N - n of row m; entry n would be right.
-        row: list[Parameterization | None] = []
         for m in range(n):
-            earlier = extra[m][count - n]
-            row.append(None if earlier is None else earlier[::-1])
-        row.append(None)
-        row += [_pyramid(frames, frames, width, channels, (1, 2)) for _ in range(n + 1, count)]
-        extra.append(row)
-    rows = []
-    for n in range(count):
-        row_images = []
-        for m in range(count):
-            ends = examples[n] + examples[m][::-1]
-            term = extra[n][m]
-            row_images.append(constant + (ends if term is None else ends + term))
-        rows.append(stack(row_images))
-    return stack(rows)
+            # As in Lucid, which reads entry N - n of row m; entry n would be right.
+            if (m, count - n) in extra:
+                extra[n, m] = extra[m, count - n][::-1]
+        for m in range(n + 1, count):
+            extra[n, m] = _pyramid(frames, frames, width, channels, (1, 2))
+
+    def between(n: int, m: int) -> Parameterization:
+        ends = examples[n] + examples[m][::-1]
+        return constant + (ends + extra[n, m] if (n, m) in extra else ends)
+
+    return stack([stack([between(n, m) for m in range(count)]) for n in range(count)])

@@ -21,7 +21,6 @@ from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
     "bilinearly_sampled_image",
-    "fft_frequencies",
     "fft_image",
     "fft_scale",
     "fft_to_image",
@@ -40,9 +39,6 @@ def rfft2d_freqs(h: int, w: int) -> np.ndarray:
     vertical = np.fft.fftfreq(h)[:, None]
     horizontal = np.fft.fftfreq(w)[: w // 2 + (2 if w % 2 else 1)]
     return np.sqrt(horizontal * horizontal + vertical * vertical)
-
-
-fft_frequencies = rfft2d_freqs
 
 
 def fft_scale(height: int, width: int, decay_power: float = 1) -> np.ndarray:
