@@ -75,7 +75,7 @@ def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         )
     data = reader(path)
     if not isinstance(data, Mapping):
-        raise ValueError(f"{path} does not hold a recipe, but {type(data).__name__}.")
+        raise ValueError(f"{path} contains a {type(data).__name__}, not a recipe.")
     return data
 
 
@@ -88,7 +88,9 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     data = read_document(path)
     if not is_recipe(data):
-        raise ValueError(f"{path} holds no recipe of one picture: 'lucid-port run' takes those of figures and others.")
+        raise ValueError(
+            f"{path} does not contain the recipe of one picture: use 'lucid-port run' for figures and plans."
+        )
     return Recipe.from_data(data)
 
 
@@ -122,7 +124,7 @@ def _from_text(path: Path, parse: Callable[[str], Any], language: str) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8"))
     except ValueError as error:  # the base class of the decoders' errors
-        raise ValueError(f"{path} is no {language}: {error}.") from error
+        raise ValueError(f"{path} is not valid {language}: {error}.") from error
 
 
 def _from_picture(path: Path) -> Any:
@@ -131,7 +133,7 @@ def _from_picture(path: Path) -> Any:
             picture.load()
             text = picture.info.get(METADATA_KEY) or picture.info.get("comment") or picture.info.get("xmp")
     except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} is no picture that can be read: {error}.") from error
+        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
     if text:
         try:
             return json.loads(text)

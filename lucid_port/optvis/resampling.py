@@ -120,7 +120,7 @@ def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Te
 
 
 def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """TensorFlow's `resize_bilinear(align_corners=False)`, without half-pixel centres.
+    """TensorFlow's `resize_bilinear(align_corners=False)`, without half-pixel centers.
 
     The source position of output row i is `i * (in / out)`. Rows after the last are copies of it,
     and downscaling does not smooth.

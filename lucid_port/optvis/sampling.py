@@ -173,7 +173,7 @@ class RandomSource:
             int64 array of shape `size`, or `(images, *size)`.
         """
         if high < 1:
-            raise ValueError(f"Nothing to draw for {self._prefix}{name}: no choice below {high}.")
+            raise ValueError(f"{self._prefix}{name} cannot be drawn below {high}: the bound is at least 1.")
         return self._draw(name, size, images, 0, lambda g, s: g.integers(0, high, s))
 
     def uniform(self, name: str, size: Size = (), *, images: int | None = None) -> np.ndarray:

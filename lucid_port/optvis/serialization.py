@@ -196,7 +196,8 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
         raise ValueError(f"A recipe names its {kind} by a string, not by {checks.shown(name)}.")
     if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
         raise ValueError(
-            f"The args of {kind} {name!r} in the recipe are no arguments by name: {checks.shown(arguments)}."
+            f"The args of {kind} {name!r} in the recipe are a mapping from names to values, not "
+            f"{checks.shown(arguments)}."
         )
     make = factory(kind, name)
     try:

@@ -65,7 +65,7 @@ def _check_alike(g1: torch.Tensor, g2: torch.Tensor) -> None:
     if g1.shape != g2.shape:
         raise ValueError(
             f"Statistics of the shapes {list(g1.shape)} and {list(g2.shape)} cannot be compared: set the style with "
-            "the model and layers that are optimised, and use a style_func whose result does not depend on the size."
+            "the model and layers of the render, and use a style_func whose result does not depend on the size."
         )
 
 

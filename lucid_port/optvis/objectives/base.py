@@ -130,7 +130,7 @@ class Objective:
         Raises:
             TypeError: `objs` is a single objective or a string.
         """
-        terms = [as_objective(o) for o in checks.items(objs, "What Objective.sum adds", "a list of objectives")]
+        terms = [as_objective(o) for o in checks.items(objs, "Objective.sum's objs", "a list of objectives")]
         return Objective(
             lambda T: sum(term(T) for term in terms),  # type: ignore[arg-type, return-value]
             ", ".join(term.name for term in terms),

@@ -231,7 +231,7 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
         tensor(0.7500)
     """
     check_layer(layer, "class_logit")
-    number = None if isinstance(label, str) else checks.whole(label, "class_logit's label, where it is no name,")
+    number = None if isinstance(label, str) else checks.whole(label, "class_logit's label, if it is not a name,")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:

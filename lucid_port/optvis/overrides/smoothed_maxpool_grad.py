@@ -78,16 +78,15 @@ def make_smoothed_maxpool_grad(
     return gradient
 
 
-def _average(value: torch.Tensor, valid: torch.Tensor, op: Op, epsilon: float) -> torch.Tensor:
-    return _valid_average(value, valid, op)
-
-
 def _l2(value: torch.Tensor, valid: torch.Tensor, op: Op, epsilon: float) -> torch.Tensor:
     squares = _valid_average(value * value, valid, op)
     return squares / (epsilon + _valid_average(value.abs(), valid, op))
 
 
-_SURROGATES: dict[str, Callable[..., torch.Tensor]] = {"avg": _average, "L2": _l2}
+_SURROGATES: dict[str, Callable[[torch.Tensor, torch.Tensor, Op, float], torch.Tensor]] = {
+    "avg": lambda value, valid, op, epsilon: _valid_average(value, valid, op),
+    "L2": _l2,
+}
 
 
 def avg_smoothed_maxpool_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:

@@ -490,7 +490,7 @@ def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
 
 def _joined(parts: Sequence[Parameterization], axis: int, function: str) -> Parameterization:
     along = checks.whole(axis, f"{function}'s axis")
-    given = checks.items(parts, f"What {function} joins", "a list of parameterizations")
+    given = checks.items(parts, f"{function}'s parts", "a list of parameterizations")
     if not given:
         raise ValueError(f"{function} needs at least one parameterization.")
     join = functools.partial(_join, axis=along, function=function)
