@@ -88,9 +88,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     data = read_document(path)
     if not is_recipe(data):
-        raise ValueError(
-            f"{path} does not contain the recipe of one picture: use 'lucid-port run' for figures and plans."
-        )
+        raise ValueError(f"{path} contains no recipe of one picture: use 'lucid-port run' for figures and plans.")
     return Recipe.from_data(data)
 
 

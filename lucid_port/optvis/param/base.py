@@ -25,6 +25,8 @@ __all__ = [
     "as_parameterization",
     "channels_first",
     "channels_last",
+    "deviation",
+    "draw_normal",
     "parameterization",
     "total",
 ]
@@ -509,6 +511,20 @@ def _join(*tensors: torch.Tensor, axis: int, function: str) -> torch.Tensor:
 def total(parts: Sequence[Parameterization]) -> Parameterization:
     """Returns the sum of one or more parameterizations."""
     return functools.reduce(operator.add, parts)
+
+
+def deviation(sd: float | None, function: str) -> int | float | None:
+    """Checks a standard deviation, and returns it."""
+    return None if sd is None else checks.number(sd, f"{function}'s sd", 0)
+
+
+def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:
+    """Draws normal float32 numbers of `shape`; from rank 4 on, the first axis is the batch axis."""
+    if len(shape) >= 4:
+        noise = source.normal(name, tuple(shape[1:]), images=shape[0])
+    else:
+        noise = source.normal(name, tuple(shape))
+    return torch.from_numpy((sd * noise).astype(np.float32))
 
 
 def _parts(thing: Any) -> Iterator[Parameterization]:

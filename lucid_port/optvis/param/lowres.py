@@ -14,11 +14,12 @@ from lucid_port.optvis.param.base import (
     Parameterization,
     channels_first,
     channels_last,
+    deviation,
+    draw_normal,
     parameterization,
     total,
 )
 from lucid_port.optvis.param.resize_bilinear_nd import resize_bilinear_nd
-from lucid_port.optvis.param.spatial import deviation, draw_normal
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["laplacian_pyramid_image", "lowres_tensor", "offset_tensor"]

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from lucid_port.misc.tensors import to_device
-from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
+from lucid_port.optvis.param.base import Memo, Parameterization, deviation, parameterization
 from lucid_port.optvis.param.color import to_valid_rgb
-from lucid_port.optvis.param.spatial import deviation, fft_arguments, fft_to_image, rfft2d_freqs
+from lucid_port.optvis.param.spatial import fft_arguments, fft_to_image, rfft2d_freqs
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["image_sample", "rand_fft_image"]

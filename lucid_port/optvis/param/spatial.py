@@ -15,8 +15,11 @@ from lucid_port.optvis.param.base import (
     Parameterization,
     channels_first,
     channels_last,
+    deviation,
+    draw_normal,
     parameterization,
 )
+from lucid_port.optvis.param.lowres import laplacian_pyramid_image
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "fft_scale",
     "fft_to_image",
     "image_to_fft",
+    "laplacian_pyramid_image",
     "pixel_image",
     "rfft2d_freqs",
 ]
@@ -167,11 +171,6 @@ def fft_arguments(shape: Sequence[int], decay_power: float, function: str) -> tu
     return sizes, checks.number(decay_power, f"{function}'s decay_power")
 
 
-def deviation(sd: float | None, function: str) -> int | float | None:
-    """Checks a standard deviation, and returns it."""
-    return None if sd is None else checks.number(sd, f"{function}'s sd", 0)
-
-
 class _PixelImage(Parameterization):
     """Parameters: `pixels`, channels first."""
 
@@ -191,15 +190,6 @@ class _PixelImage(Parameterization):
 
     def compute(self, memo: Memo) -> torch.Tensor:
         return self.pixels
-
-
-def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:
-    """Draws normal float32 numbers of `shape`; from rank 4 on, the first axis is the batch axis."""
-    if len(shape) >= 4:
-        noise = source.normal(name, tuple(shape[1:]), images=shape[0])
-    else:
-        noise = source.normal(name, tuple(shape))
-    return torch.from_numpy((sd * noise).astype(np.float32))
 
 
 @parameterization
