@@ -48,6 +48,9 @@ __all__ = [
 
 Shape: TypeAlias = tuple[int, ...]
 
+Params: TypeAlias = Any
+"""Drawn parameters of a transform: numbers, tuples or an array; a list has one item for each image."""
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -70,15 +73,15 @@ class Transform:
 
     kind: ClassVar[str]
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
         """Draws the parameters for a batch of NCHW `shape`: plain numbers, or None."""
         return None
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         """Transforms an NCHW batch with parameters from `make_params`."""
         raise NotImplementedError
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         """Returns the NCHW shape of the result for a batch of `shape`."""
         return shape
 
@@ -118,7 +121,7 @@ def _per_image(
     return torch.cat([apply(image[k : k + 1], p) for k, p in enumerate(params)])
 
 
-def _is_per_image(params: Any) -> bool:
+def _is_per_image(params: Params) -> bool:
     return isinstance(params, list)
 
 
@@ -135,13 +138,13 @@ class Jitter(Transform):
     d: int
     seed: int | None = None
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
         images = source.images(shape[0])
         source = source.reseeded(self.seed)
         draw = source.integers("offset", self.d + 1, 2, images=images)
         return _plain_params(draw, images, lambda d: (int(d[0]), int(d[1])))
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if _is_per_image(params):
             return _per_image(image, params, self.apply)
         _, _, height, width = self.output_shape(tuple(image.shape), params)
@@ -153,7 +156,7 @@ class Jitter(Transform):
         y, x = params
         return image[:, :, y : y + height, x : x + width]
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], shape[2] - self.d, shape[3] - self.d)
 
 
@@ -177,18 +180,18 @@ class Pad(Transform):
         if not isinstance(self.constant_value, str):
             checks.number(self.constant_value, "pad's constant_value")
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
         if self.constant_value != "uniform":
             return float(self.constant_value)
         images = source.images(shape[0])
         return _plain_params(source.uniform("constant_value", images=images), images, float)
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if _is_per_image(params):
             return _per_image(image, params, self.apply)
         return pad_image(image, self.w, self.mode.lower(), params)
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], shape[2] + 2 * self.w, shape[3] + 2 * self.w)
 
 
@@ -205,11 +208,11 @@ class RandomScale(Transform):
         choice = source.reseeded(self.seed).integers("choice", len(self.scales))
         return self.scales[int(choice)]
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         _, _, height, width = self.output_shape(tuple(image.shape), params)
         return resize_bilinear_legacy(image, (height, width))
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], scaled_size(shape[2], params), scaled_size(shape[3], params))
 
 
@@ -230,7 +233,7 @@ class RandomRotate(Transform):
         if str(self.units).lower() not in ("degrees", *_RADIANS):
             raise ValueError(f"Unknown units {self.units!r}: use 'degrees' or 'radians'.")
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
         images = source.images(shape[0])
         draw = source.reseeded(self.seed).integers("choice", len(self.angles), images=images)
         return _plain_params(draw, images, lambda index: self._radians(self.angles[int(index)]))
@@ -241,7 +244,7 @@ class RandomRotate(Transform):
         pi = np.float32(np.pi) if self.exact_pi else np.float32(3.14)
         return float(pi * np.float32(angle) / np.float32(180))
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if _is_per_image(params):
             return _per_image(image, params, self.apply)
         return rotate_nearest(image, params)
@@ -272,7 +275,7 @@ class NormalizeGradient(Transform):
     grad_scales: tuple[float, ...] | None = None
     zero_safe: bool = True
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         scales = None
         if self.grad_scales is not None:
             if len(self.grad_scales) not in (1, image.shape[0]):
@@ -297,7 +300,7 @@ class CollapseAlphaRandom(Transform):
         # As in Lucid, each image has its own noise, also without `per_image`.
         return source.normal("noise", size, images=count).astype(np.float32)
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if image.shape[1] != 4:
             raise ValueError(
                 f"collapse_alpha_random needs an image of 4 channels (RGBA), not {image.shape[1]}: "
@@ -309,7 +312,7 @@ class CollapseAlphaRandom(Transform):
         alpha = image[:, 3:4]
         return alpha * image[:, :3] + (1 - alpha) * background
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (shape[0], 3, *shape[2:])
 
 
@@ -321,7 +324,7 @@ class CropOrPadTo(Transform):
     height: int
     width: int
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         missing_y, missing_x = self.height - image.shape[2], self.width - image.shape[3]
         top, left = max(-missing_y, 0) // 2, max(-missing_x, 0) // 2
         image = image[:, :, top : top + self.height, left : left + self.width]
@@ -330,7 +333,7 @@ class CropOrPadTo(Transform):
         amounts = (before_x, missing_x - before_x, before_y, missing_y - before_y)
         return torch.nn.functional.pad(image, amounts) if any(amounts) else image
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], self.height, self.width)
 
 
@@ -341,7 +344,7 @@ class Custom(Transform):
     kind: ClassVar[str] = "custom"
     function: Callable[[torch.Tensor], torch.Tensor]
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         result = self.function(image)
         if not isinstance(result, torch.Tensor) or result.ndim != 4:
             name = getattr(self.function, "__name__", type(self.function).__name__)
@@ -373,12 +376,12 @@ class Compose(Transform):
             params.append(drawn)
         return tuple(params)
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         for transform, drawn in zip(self.transforms, params, strict=True):
             image = transform.apply(image, drawn)
         return image
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         for transform, drawn in zip(self.transforms, params, strict=True):
             shape = transform.output_shape(shape, drawn)
         return shape
