@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-__all__ = ["constant", "to_device"]
+__all__ = ["ArrayLike", "constant", "to_device"]
+
+ArrayLike: TypeAlias = np.ndarray | torch.Tensor | Sequence[Any]
+"""An array, a tensor or a nested list of numbers."""
 
 Make = Callable[..., np.ndarray]
 

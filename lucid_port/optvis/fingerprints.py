@@ -1,4 +1,4 @@
-"""Telling whether a network is the one of another time."""
+"""Fingerprints of networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(module: torch.nn.Module) -> str:
-    """A hash of a network: its modules, their settings and number of hooks; its weights, their names and shapes."""
+    """Returns a hash of a network, 16 hexadecimal digits.
+
+    It covers the names, classes, settings (`extra_repr`) and number of hooks of the modules, and the
+    names, shapes, dtypes and values of the weights.
+    """
     digest = hashlib.sha256()
     for name, part in module.named_modules():
         hooks = len(part._forward_hooks) + len(part._forward_pre_hooks)

@@ -1,7 +1,7 @@
-"""Watching a render in a notebook: one place below the cell, changed while it runs.
+"""Live views of renders in a notebook, below the cell.
 
-Reading a picture waits for the device, so it is read when it is shown only, and that goes by the clock. Outside a
-notebook all of this does nothing.
+Reading a picture synchronizes with the device. The views therefore refresh at intervals of time and
+read a picture only to show it. Outside of a notebook they do nothing.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["LiveSheet", "LiveView"]
 
 MOST_SHARE = 0.1
-"""Of the time, what encoding and sending pictures may take: more of them are shown less often."""
+"""Largest share of the time for encoding and sending pictures; slower refreshes become rarer."""
 
 
 class _Place:
-    """A place in a notebook's output.
+    """A display in a notebook's output that can be replaced.
 
     Args:
-        every: least seconds between two changes.
+        every: Minimum number of seconds between two refreshes.
 
     Attributes:
-        enabled: whether there is a notebook.
+        enabled: Whether the code runs in a notebook.
     """
 
     def __init__(self, every: float) -> None:
@@ -43,11 +43,11 @@ class _Place:
         self._handle: Any = None
 
     def due(self) -> bool:
-        """Whether it is time for a change."""
+        """Whether the next refresh is due."""
         return self.enabled and time.monotonic() >= self._next
 
     def put(self, make: Callable[[], tuple[str, str]]) -> None:
-        """Replace what is there by what a function gives: HTML, and a text for those who cannot show it."""
+        """Replaces the display by the result of `make`: HTML, and plain text as a fallback."""
         started = time.monotonic()
         markup, text = make()
         data = {"text/html": markup, "text/plain": text}
@@ -62,26 +62,29 @@ class _Place:
 
 
 class LiveView:
-    """The present picture of a render with step, rate, time left and objective, below the cell that runs it.
+    """Callback that shows the current pictures of a render below the cell, with step, rate and objective.
 
-    A callback for `render_vis`, or called after each step of one's own loop:
-
-        with LiveView(total=300) as view:
-            for _ in range(300):
-                T.step()
-                view(T)
-
-    It waits for the device when it refreshes, and at no other time; it makes no draws, so pictures stay the same.
+    Use it as a callback of `render_vis`, or call it after each step of a loop. It synchronizes with
+    the device only when it refreshes, and does not change the pictures.
 
     Args:
-        every: least seconds between two refreshes; where showing takes long, these get rarer.
-        width: of each picture on the screen, in pixels; its own by default.
-        total: number of updates to come, for the time left; `render_vis` says it itself.
-        keep: whether the last picture stays when the render is over; if not, a line of numbers does.
-        most: how many pictures of a batch are shown.
+        every: Minimum number of seconds between two refreshes; slow refreshes become rarer.
+        width: Width of each picture on the screen in pixels; the picture's own by default.
+        total: Number of updates, for the remaining time; `render_vis` sets it.
+        keep: Whether the last pictures stay after the render; otherwise, only a line of numbers does.
+        most: Maximum number of pictures shown.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> from lucid_port.optvis import param, render
+        >>> T = render.make_vis_T(get_model("TinyInceptionV1"), "mixed4a:3", lambda: param.image(32))
+        >>> with LiveView(total=2) as view:
+        ...     for _ in range(2):
+        ...         _ = T.step()
+        ...         view(T)
     """
 
     def __init__(
@@ -99,15 +102,15 @@ class LiveView:
         self.most = checks.whole(most, "most, the number of pictures shown,", 1)
         self._vis: VisT | None = None
         self._started, self._first = 0.0, 0
-        self._shown = -1  # update whose picture is shown
+        self._shown = -1  # number of updates of the pictures on display
         self._line = ""
 
     def begin(self, vis: VisT, total: int | None = None) -> None:
-        """Show the image before the first update.
+        """Shows the image before the first update.
 
         Args:
-            vis: the render.
-            total: how many updates it will have made in the end.
+            vis: The render.
+            total: Number of updates at the end of the render.
         """
         self.total = self.total if total is None else total
         self._start(vis)
@@ -115,7 +118,7 @@ class LiveView:
             self._refresh(vis)
 
     def __call__(self, vis: VisT) -> None:
-        """The render has made an update."""
+        """Refreshes the view if it is due; called after each update."""
         if vis is not self._vis:
             self._start(vis)
         if self._place.due() or (self._place.enabled and vis.steps == self.total):
@@ -152,7 +155,7 @@ class LiveView:
         return f"{body}<div>{_bar(self._shown, self.total)}{line}</div>", self._line
 
     def close(self) -> None:
-        """The render is over. Nothing is read from the device, which may have failed."""
+        """Ends the view, without reading from the device, which may have failed."""
         if self._place.enabled and self._shown >= 0 and not self.keep:
             self._place.put(lambda: (f"<div>{self._line}</div>", self._line))
 
@@ -170,17 +173,17 @@ def _bar(done: int, total: int | None) -> str:
 
 
 class LiveSheet:
-    """The finished pictures of a run over many units below the cell, with units done, rate and time left.
+    """Context manager that shows the finished pictures of a run over many units below the cell.
 
-    Takes the place of `ManyProgress`; usable from several threads, as a context manager. It shows what is finished
-    only, so it never waits for a device.
+    It replaces `ManyProgress` in a notebook, and also shows the number of finished units, their rate
+    and the remaining time. It never synchronizes with a device. Its methods are thread-safe.
 
     Args:
-        units: number of units to come.
-        steps: number of updates of each.
-        every: least seconds between two refreshes.
-        width: of each picture on the screen, in pixels; its own by default.
-        most: how many pictures are shown; more would make a notebook's file large.
+        units: Number of units.
+        steps: Number of updates of each unit.
+        every: Minimum number of seconds between two refreshes.
+        width: Width of each picture on the screen in pixels; the picture's own by default.
+        most: Maximum number of pictures shown, which limits the size of the notebook's file.
     """
 
     def __init__(self, units: int, steps: int, every: float = 1.0, width: float | None = None, most: int = 100) -> None:
@@ -202,19 +205,19 @@ class LiveSheet:
                 self._place.put(self._page)
 
     def stepped(self, images: int) -> None:
-        """So many images were updated; a negative number takes back updates that are lost."""
+        """Adds updates of `images` images; a negative number subtracts lost updates."""
         with self._lock:
             self._updates += images
             if self._place.due():
                 self._place.put(self._page)
 
     def done(self, images: int) -> None:
-        """So many units are finished."""
+        """Adds `images` finished units."""
         with self._lock:
             self.finished += images
 
     def add(self, label: str, picture: np.ndarray) -> None:
-        """A picture is finished."""
+        """Adds a finished picture, [H, W, C] in [0, 1]."""
         with self._lock:
             if self._place.enabled and len(self._cells) < self.most:
                 self._cells.append(image_html(picture, self.width, (0, 1)))

@@ -1,8 +1,8 @@
 """TensorFlow 1's Adam.
 
-TensorFlow keeps epsilon outside the bias correction ("epsilon hat" in Kingma and Ba, section 2),
-`torch.optim.Adam` inside it. With gradients near 1e-8, common in the high frequencies of a
-Fourier parameterization, the two differ by a factor of ten on the first step.
+TensorFlow adds epsilon outside of the bias correction ("epsilon hat" in Kingma and Ba, section 2),
+`torch.optim.Adam` inside. With gradients near 1e-8, common in the high frequencies of a Fourier
+parameterization, the first steps of the two differ by a factor of ten.
 """
 
 from __future__ import annotations
@@ -25,18 +25,26 @@ class TFAdam(torch.optim.Optimizer):
 
     `p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps)`
 
-    The powers of the betas are accumulated in float32 by repeated multiplication, as TensorFlow's
-    slot variables are; after some hundred steps that differs from `beta ** t`.
+    The powers of the betas are accumulated in float32 by repeated multiplication, as in TensorFlow.
+    After some hundred steps this differs from `beta ** t`.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate. Lucid's renders use 0.05, TensorFlow's own default is 0.001.
-        betas: decay of the first and second moment.
-        eps: added to `sqrt(v)`, not rescaled.
+        params: Tensors or parameter groups.
+        lr: Learning rate. Lucid uses 0.05, which is the default; TensorFlow's default is 0.001.
+        betas: Decays of the first and second moment, in [0, 1).
+        eps: Constant added to `sqrt(v)`, without bias correction.
 
     Raises:
-        TypeError: a hyperparameter is no number.
-        ValueError: one is out of range.
+        TypeError: A hyperparameter is not a number.
+        ValueError: A hyperparameter is out of range.
+
+    Example:
+        >>> x = torch.tensor([1.0], requires_grad=True)
+        >>> optimizer = TFAdam([x], lr=0.25)
+        >>> (x**2).sum().backward()
+        >>> optimizer.step()
+        >>> x.detach().round(decimals=4)
+        tensor([0.7500])
     """
 
     def __init__(
@@ -56,7 +64,7 @@ class TFAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient; the closure's value if one is given."""
+        """Updates all parameters that have a gradient; returns the value of the closure, if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

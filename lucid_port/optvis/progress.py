@@ -1,7 +1,7 @@
-"""Watching a render: progress bar, live view in a notebook and TensorBoard log, as callbacks.
+"""Progress of a render: progress bars, live view in a notebook and TensorBoard log.
 
-A callback is a function of the render, called after every update. Reading the loss waits for the
-device, so these do it rarely.
+Those of a single render are callbacks: functions of the render that are called after each update.
+Reading the loss synchronizes with the device, so they do it rarely.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ __all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardL
 
 
 class ProgressBar:
-    """A line with step, rate, time left and loss; nothing if the output is no terminal.
+    """Callback that shows step, rate, remaining time and loss in one line of a terminal.
+
+    If the stream is not a terminal, it shows nothing.
 
     Args:
-        total: number of updates to come.
-        every: updates between two refreshes.
-        stream: where to write, standard error by default.
+        total: Number of updates of the render.
+        every: Number of updates between two refreshes.
+        stream: Output stream, standard error by default.
     """
 
     def __init__(self, total: int, every: int = 50, stream: TextIO | None = None) -> None:
@@ -60,21 +62,22 @@ class ProgressBar:
         self.stream.flush()
 
     def close(self) -> None:
-        """End the line."""
+        """Ends the line."""
         if self.enabled and self._started is not None:
             self.stream.write("\n")
 
 
 class ManyProgress:
-    """A bar with units finished, their rate and the time left; nothing if the output is no terminal.
+    """Context manager that shows a progress bar of a run over many units in a terminal.
 
-    Usable from several threads, as a context manager.
+    It shows the number of finished units, their rate and the remaining time. If the stream is not a
+    terminal, it shows nothing. Its methods are thread-safe.
 
     Args:
-        units: number of units to come.
-        steps: number of updates of each.
-        enabled: whether to show anything.
-        stream: where to write, standard error by default.
+        units: Number of units.
+        steps: Number of updates of each unit.
+        enabled: Whether to show the bar.
+        stream: Output stream, standard error by default.
     """
 
     def __init__(self, units: int, steps: int, enabled: bool = True, stream: TextIO | None = None) -> None:
@@ -104,29 +107,29 @@ class ManyProgress:
         self._progress.stop()
 
     def stepped(self, images: int) -> None:
-        """So many images were updated; a negative number takes back updates that are lost."""
+        """Adds updates of `images` images; a negative number subtracts lost updates."""
         self._progress.advance(self._task, images)
 
     def done(self, images: int) -> None:
-        """So many units are finished."""
+        """Adds `images` finished units."""
         self.finished += images
         speed = self._progress.tasks[0].speed
         rate = "" if not speed else f"{60 * speed / self.steps:.1f} units/min"
         self._progress.update(self._task, description=self._text(), rate=rate)
 
     def add(self, label: str, picture: np.ndarray) -> None:
-        """A picture is finished, which a terminal cannot show."""
+        """Does nothing: a terminal does not show pictures."""
 
 
 class TensorBoardLog:
-    """Write the loss now and then, and every kept picture, as TensorBoard events.
+    """Callback that writes the loss and the kept pictures as TensorBoard events.
 
     Args:
-        log_dir: folder.
-        every: updates between two loss values.
+        log_dir: Folder of the event file.
+        every: Number of updates between two loss values.
 
     Raises:
-        ImportError: the package tensorboard is missing.
+        ImportError: The package tensorboard is missing.
     """
 
     def __init__(self, log_dir: str, every: int = 50) -> None:
@@ -141,9 +144,9 @@ class TensorBoardLog:
             self.writer.add_scalar("objective", float(vis.loss.sum()), vis.steps)
 
     def snapshot(self, vis: VisT, picture: np.ndarray) -> None:
-        """Write the pictures kept at a threshold."""
+        """Writes the pictures of a threshold, [N, H, W, C] in [0, 1]."""
         self.writer.add_images("image", picture[..., :3], vis.steps, dataformats="NHWC")
 
     def close(self) -> None:
-        """Finish the event file."""
+        """Closes the event file."""
         self.writer.close()

@@ -1,11 +1,12 @@
-"""Pictures that carry their recipe: in the file itself, and as JSON beside it."""
+"""Read and write pictures that contain their recipe, in the file and as JSON beside it."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from converters.atomic import write_bytes
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array
+from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.many.picture_folder import MANIFEST
 from lucid_port.optvis.recipe import Recipe, is_recipe
 
@@ -27,24 +29,24 @@ __all__ = ["compare_pictures", "read_document", "read_recipe", "save_picture", "
 
 
 def sidecar(path: str | os.PathLike[str]) -> Path:
-    """Where the recipe of a picture lies: `eyes.png.json` for `eyes.png`."""
+    """Returns the path of the recipe beside a picture: `eyes.png.json` for `eyes.png`."""
     path = Path(path)
     return path.with_name(f"{path.name}.json")
 
 
-def save_picture(picture: Any, path: str | os.PathLike[str], recipe: Recipe) -> Path:
-    """Save a picture with its recipe, in the file and beside it.
+def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recipe) -> Path:
+    """Saves a picture with its recipe, in the file and beside it.
 
     Args:
         picture: [H, W, C] in [0, 1].
-        path: a picture's file name; folders are made.
-        recipe: how it was made.
+        path: File name with the extension of a picture format. Missing folders are created.
+        recipe: Recipe of the picture.
 
     Returns:
         The path.
 
     Raises:
-        TypeError, ValueError: the picture is none, or the extension is not a picture's.
+        TypeError, ValueError: `picture` is not a picture, or the extension is unknown.
     """
     path = Path(path)
     text = json.dumps(recipe.to_data(), indent=1)
@@ -54,11 +56,12 @@ def save_picture(picture: Any, path: str | os.PathLike[str], recipe: Recipe) -> 
 
 
 def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """The plain data that a picture carries, or that lie beside it, or that a .json or .toml file holds.
+    """Reads a document from a picture, from the file beside it, or from a .json or .toml file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the picture carries nothing, or the file cannot be read.
+        FileNotFoundError: The file does not exist.
+        IsADirectoryError: The path is a folder.
+        ValueError: The picture does not contain a document, or the file cannot be read.
     """
     path = Path(path)
     if path.is_dir():
@@ -72,29 +75,32 @@ def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         )
     data = reader(path)
     if not isinstance(data, Mapping):
-        raise ValueError(f"{path} does not hold a recipe, but {type(data).__name__}.")
+        raise ValueError(f"{path} contains a {type(data).__name__}, not a recipe.")
     return data
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """The recipe of a picture, from its file or from beside it, or of a .json file.
+    """Reads the recipe of a picture from the picture, from the file beside it, or from a .json file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: there is no recipe, or it is damaged.
+        FileNotFoundError: The file does not exist.
+        ValueError: There is no recipe, or it is corrupt.
     """
     data = read_document(path)
     if not is_recipe(data):
-        raise ValueError(f"{path} holds no recipe of one picture: 'lucid-port run' takes those of figures and others.")
+        raise ValueError(f"{path} contains no recipe of one picture: use 'lucid-port run' for figures and plans.")
     return Recipe.from_data(data)
 
 
-def compare_pictures(path: str | os.PathLike[str], picture: Any) -> str:
-    """How a rendered picture compares with a file: in words.
+def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
+    """Describes the difference between a picture file and a rendered picture.
 
     Args:
-        path: the file. In all but PNG, most values are not those that were rendered.
+        path: The file. All formats but PNG are lossy.
         picture: [H, W, C] in [0, 1].
+
+    Returns:
+        One sentence, without a full stop.
     """
     with Image.open(path) as opened:
         there = np.asarray(opened)
@@ -112,18 +118,11 @@ def compare_pictures(path: str | os.PathLike[str], picture: Any) -> str:
     )
 
 
-def _from_json(path: Path) -> Any:
+def _from_text(path: Path, parse: Callable[[str], Any], language: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
-
-
-def _from_toml(path: Path) -> Any:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no TOML: {error}.") from error
+        return parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # the base class of the decoders' errors
+        raise ValueError(f"{path} is not valid {language}: {error}.") from error
 
 
 def _from_picture(path: Path) -> Any:
@@ -132,14 +131,14 @@ def _from_picture(path: Path) -> Any:
             picture.load()
             text = picture.info.get(METADATA_KEY) or picture.info.get("comment") or picture.info.get("xmp")
     except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} is no picture that can be read: {error}.") from error
+        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
     if text:
         try:
             return json.loads(text)
         except ValueError:
-            pass  # somebody else's comment
+            pass  # the comment of another program
     if sidecar(path).is_file():
-        return _from_json(sidecar(path))
+        return _READERS[".json"](sidecar(path))
     if (path.parent / MANIFEST).is_file():
         raise ValueError(f"{path} is a sheet of pictures, whose recipes are in {path.parent / MANIFEST}.")
     raise ValueError(
@@ -148,4 +147,8 @@ def _from_picture(path: Path) -> Any:
     )
 
 
-_READERS = {".json": _from_json, ".toml": _from_toml, **dict.fromkeys(PICTURES, _from_picture)}
+_READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".json": functools.partial(_from_text, parse=json.loads, language="JSON"),
+    ".toml": functools.partial(_from_text, parse=tomllib.loads, language="TOML"),
+    **dict.fromkeys(PICTURES, _from_picture),
+}

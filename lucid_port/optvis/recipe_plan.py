@@ -1,14 +1,16 @@
-"""Renders as people write them down: a short document, in TOML or JSON, that says what is not the default.
+"""Plans: hand-written TOML or JSON documents that configure a render.
 
-model = "InceptionV1_caffe"
-units = "inception_4a_output:300-309"
-size = 160
-output = "eyes"
+A plan contains the settings that differ from the defaults:
+
+    model = "InceptionV1_caffe"
+    units = "inception_4a_output:300-309"
+    size = 160
+    output = "eyes"
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -29,43 +31,48 @@ __all__ = ["Plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to render.
+    """Configuration of a render.
 
     Attributes:
-        model: a name of the catalogue, or a path.
-        units: as for `render_many`, e.g. `"mixed4a_pre_relu:*"`; several go into a folder.
-        objective: instead of units, one objective: `"layer:channel"` or plain data.
-        size: height and width in pixels.
-        image: instead of a size, a parameterization as plain data.
-        steps: number of updates.
-        lr: learning rate of Lucid's Adam.
-        optimizer: instead of a rate, `{optimizer = "SGD", args = {lr = 1.0}}`.
-        transforms: "standard", or a list of plain data; an empty list for none.
-        seed, seeds, per_image, relu_gradient_override, precision, compile: as for `render_vis` and `render_many`.
-        value_range, bgr: of a model that does not say.
-        output: the picture, or the folder for several.
-        sheet, batch_size: as for `render_many`.
+        model: Name in the catalog, or a path.
+        units: Units as for `render_many`, such as `"mixed4a_pre_relu:*"`; several are saved in a folder.
+        objective: One objective in place of units: `"layer:channel"` or plain data.
+        size: Height and width in pixels.
+        image: Parameterization as plain data, in place of a size.
+        steps: Number of updates.
+        lr: Learning rate of Lucid's Adam.
+        optimizer: Optimizer in place of a learning rate: `{optimizer = "SGD", args = {lr = 1.0}}`.
+        transforms: "standard", or a list of plain data; an empty list for no transforms.
+        seed, seeds, per_image, relu_gradient_override, precision, compile: As for `render_vis` and `render_many`.
+        value_range, bgr: Range and channel order of the model's input, if the model does not state them.
+        output: Path of the picture, or of the folder for several pictures.
+        sheet, batch_size: As for `render_many`.
 
     Raises:
-        TypeError, ValueError: the plan contradicts itself, or lacks something.
+        TypeError, ValueError: A setting is missing or out of range, or two settings exclude each other.
+
+    Example:
+        >>> plan = Plan("TinyInceptionV1", "mixed4a:3-5", size=32)
+        >>> plan.makes_folder
+        True
     """
 
     model: str
-    units: Any = None
-    objective: Any = None
+    units: str | Sequence[Any] | None = None
+    objective: str | Mapping[str, Any] | None = None
     size: int | None = None
-    image: Any = None
+    image: Mapping[str, Any] | None = None
     steps: int = STEPS
     lr: float | None = None
-    optimizer: Any = None
-    transforms: Any = "standard"
+    optimizer: Mapping[str, Any] | None = None
+    transforms: str | Sequence[Mapping[str, Any]] = "standard"
     seed: int = 0
-    seeds: Any = None
+    seeds: Sequence[int] | None = None
     per_image: bool = False
     relu_gradient_override: ReluOverride = True
     precision: str = "float32"
     compile: bool = False
-    value_range: Any = None
+    value_range: Sequence[float] | None = None
     bgr: bool | None = None
     output: str | None = None
     sheet: bool = False
@@ -82,10 +89,10 @@ class Plan:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Plan:
-        """The plan that a parsed document says.
+        """Makes a plan from a parsed document.
 
         Raises:
-            ValueError: it has a key that plans do not have, or lacks the model.
+            ValueError: A key is unknown, or the model is missing.
         """
         names = [f.name for f in fields(cls)]
         unknown = [key for key in document if key not in names]
@@ -98,32 +105,33 @@ class Plan:
 
     @property
     def makes_folder(self) -> bool:
-        """Whether several pictures come of it."""
+        """Whether the plan makes several pictures."""
         if self.units is None:
             return False
         return not isinstance(self.units, str) or names_several(self.units) or self.sheet
 
     def open_model(self) -> Model:
-        """The model, from its name or path."""
+        """Opens the model by its name or path."""
         from lucid_port.modelzoo.nets_factory import open_model
 
         value_range = None if self.value_range is None else tuple(self.value_range)
         return open_model(self.model, image_value_range=value_range, is_BGR=self.bgr)
 
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
-        """Render it.
+        """Renders and saves the pictures.
 
         Args:
-            output: the picture, or the folder for several.
-            model: from `open_model`, on its device.
-            callbacks: called after each update of a single picture.
-            verbose: show progress.
+            output: Path of the picture, or of the folder for several pictures.
+            model: Model from `open_model`, on its device.
+            callbacks: Functions that are called after each update of a single picture.
+            verbose: Whether to show progress.
 
         Returns:
-            The pictures' paths.
+            The paths of the pictures.
 
         Raises:
-            KeyboardInterrupt: it was interrupted; what is finished is there, and the same run goes on with the rest.
+            KeyboardInterrupt: The render was interrupted. Finished pictures are saved; the same call
+                continues with the others.
         """
         return (self._run_many if self.makes_folder else self._run_one)(output, model, callbacks, verbose)
 
@@ -191,16 +199,19 @@ class Plan:
 def run_document(
     document: Mapping[str, Any], output: Path | None, device: str | None, callbacks: Callable[[int], list[Callback]]
 ) -> list[Path]:
-    """Render what a document says: a plan, or the recipe of a picture.
+    """Renders and saves the pictures of a document: a plan, or the recipe of a picture.
 
     Args:
-        document: parsed.
-        output: where to, instead of what the document says.
-        device: where to render.
-        callbacks: from the number of steps, what is called after each update of a single picture.
+        document: Parsed document.
+        output: Path of the picture or folder, in place of the document's.
+        device: Device of the render.
+        callbacks: Function from the number of steps to the callbacks of a single picture.
+
+    Returns:
+        The paths of the pictures.
 
     Raises:
-        ValueError: it does not say what is needed.
+        ValueError: A setting is missing.
     """
     if is_recipe(document):
         recipe = Recipe.from_data(document)

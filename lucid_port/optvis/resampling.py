@@ -1,8 +1,8 @@
-"""Resizing, rotating and padding as TensorFlow 1 does it: stateless functions on NCHW tensors.
+"""Resizing, rotating and padding of NCHW tensors as in TensorFlow 1.
 
-None of these has an equivalent in `torch.nn.functional`: `interpolate` matches TensorFlow's
-legacy bilinear resize with neither setting of `align_corners`, there is no symmetric padding,
-and `grid_sample` rounds nearest neighbours differently.
+`torch.nn.functional` has no equivalents: `interpolate` differs from TensorFlow's legacy bilinear
+resize with either value of `align_corners`, there is no symmetric padding, and `grid_sample` rounds
+nearest neighbors differently.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
 
 
 def scaled_size(size: int, scale: float) -> int:
-    """New size under a scale: the float32 product, truncated (never rounded)."""
+    """Returns the size after scaling: the float32 product, truncated."""
     return int(np.float32(scale) * np.float32(size))
 
 
 @lru_cache(maxsize=512)
 def _bilinear_table(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper neighbour and the share of the upper one, for each output position."""
+    """Returns the lower and upper neighbor of each output position, and the weight of the upper one."""
     ratio = np.float32(source) / np.float32(target)
     position = np.arange(target, dtype=np.float32) * ratio
     low = np.minimum(np.floor(position).astype(np.int64), source - 1)
@@ -59,7 +59,7 @@ def _bilinear_tensors(
 
 @lru_cache(maxsize=64)
 def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """Interpolation matrix [target, source] of TensorFlow's legacy bilinear resize on one axis."""
+    """Returns the matrix [target, source] of TensorFlow's legacy bilinear resize of one axis."""
     low, high, share = _bilinear_table(source, target)
     weights = np.zeros((target, source), np.float32)
     rows = np.arange(target)
@@ -69,18 +69,18 @@ def legacy_bilinear_matrix(source: int, target: int, device: torch.device, dtype
 
 
 class _ResizeAxis(torch.autograd.Function):
-    """One axis.
+    """Resizes one axis.
 
-    Forward is TensorFlow's own formula, `low + (high - low) * share`: unlike a weighted sum it
-    leaves constant regions exactly constant. There a max pool compares equal numbers, and the
-    last bit would decide where its gradient goes. Backward is the adjoint as a product with a
-    banded matrix, which is deterministic on every device.
+    The forward pass uses TensorFlow's formula, `low + (high - low) * share`. Unlike a weighted sum,
+    it keeps constant regions exactly constant: a max pool compares equal numbers there, and rounding
+    errors would decide which cell gets the gradient. The backward pass multiplies by the transposed
+    matrix, which is deterministic on all devices.
     """
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, axis: int, target: int) -> torch.Tensor:
         ctx.axis, ctx.sizes = axis, (tensor.shape[axis], target)
-        if axis == tensor.ndim - 1 > 0:  # whole rows are selected in a tenth of the time of single numbers
+        if axis == tensor.ndim - 1 > 0:  # selecting rows takes a tenth of the time of selecting numbers
             turned = tensor.transpose(-1, -2).contiguous()
             return _ResizeAxis.interpolate(turned, axis - 1, ctx.sizes).transpose(-1, -2)
         return _ResizeAxis.interpolate(tensor, axis, ctx.sizes)
@@ -102,15 +102,17 @@ class _ResizeAxis(torch.autograd.Function):
 
 
 def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Tensor:
-    """Resize one axis of a tensor of any rank by TensorFlow's legacy bilinear rule.
+    """Resizes one axis of a tensor of any rank by TensorFlow's legacy bilinear rule.
+
+    The gradient is the exact adjoint, as in TensorFlow.
 
     Args:
-        tensor: floating point, any shape with a non-empty `axis`.
-        axis: the axis.
-        target: its new size, at least 1.
+        tensor: Floating-point tensor.
+        axis: Axis to resize, not empty.
+        target: New size of the axis, at least 1.
 
     Returns:
-        The tensor with `shape[axis] == target`. Gradient: the exact adjoint, as TensorFlow's.
+        The tensor with `shape[axis] == target`.
     """
     if tensor.shape[axis] == target:
         return tensor
@@ -118,10 +120,10 @@ def resize_axis_legacy(tensor: torch.Tensor, axis: int, target: int) -> torch.Te
 
 
 def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """TensorFlow's `resize_bilinear(align_corners=False)`, without half-pixel centres.
+    """TensorFlow's `resize_bilinear(align_corners=False)`, without half-pixel centers.
 
-    The source position of output row i is `i * (in / out)`; the last row is repeated rather
-    than extrapolated, and shrinking does not smooth.
+    The source position of output row i is `i * (in / out)`. Rows after the last are copies of it,
+    and downscaling does not smooth.
 
     Args:
         image: [N, C, H, W].
@@ -131,25 +133,29 @@ def resize_bilinear_legacy(image: torch.Tensor, size: tuple[int, int]) -> torch.
         [N, C, *size].
 
     Raises:
-        ValueError: nothing would be left.
+        ValueError: The new size is smaller than 1 x 1.
     """
     height, width = size
     if height < 1 or width < 1:
         raise ValueError(f"Cannot resize an image to {height} x {width}: choose larger scales.")
-    # Columns first, as TensorFlow does it.
+    # Columns first, as in TensorFlow.
     return resize_axis_legacy(resize_axis_legacy(image, 3, width), 2, height)
 
 
 # Rotation -------------------------------------------------------------------------------------
 
 TABLE_BYTES = 256 * 2**20
-"""What rotation tables may take in memory: all that the standard transforms need for images of 224 pixels."""
+"""Memory for rotation tables: enough for the standard transforms with images of 224 pixels."""
 
 
 class _TableCache:
-    """The latest results of a function that gives tensors, as long as they take no more than `limit` bytes together.
+    """An LRU cache for a function that returns tensors, limited by their total size.
 
-    An entry count would not do: a table has the size of the image. The latest result is kept whatever its size.
+    The latest result is kept even if it exceeds the limit.
+
+    Args:
+        function: The function.
+        limit: Limit in bytes.
     """
 
     def __init__(self, function: Callable[..., torch.Tensor], limit: int) -> None:
@@ -163,7 +169,7 @@ class _TableCache:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        table = self._function(*key)  # unlocked: two threads may both compute it, and get the same
+        table = self._function(*key)  # not locked: threads may compute the same table twice
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = table
@@ -174,7 +180,7 @@ class _TableCache:
 
 
 def _rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
-    """Output-to-input map [2, 3] float32 of a rotation by `angle` radians about the centre."""
+    """Returns the output-to-input map, [2, 3] float32, of a rotation by `angle` radians about the center."""
     theta = np.float32(angle)
     cos, sin = np.cos(theta), np.sin(theta)
     right, bottom = np.float32(width - 1), np.float32(height - 1)
@@ -185,12 +191,11 @@ def _rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
 
 
 def _inverse_map(matrix: np.ndarray) -> np.ndarray:
-    """Input-to-output map [2, 3] of an output-to-input map, rounded as TensorFlow rounds it.
+    """Inverts an output-to-input map, [2, 3], with the same rounding errors as TensorFlow.
 
-    TensorFlow inverts the 3 x 3 matrix by an LU decomposition in float32 with partial pivoting.
-    Doing the same, step by step, gives its inverse bit for bit; another order of the sums moves
-    whole rows of pixels where coordinates are ties (quarter turns of images whose height and
-    width differ by an odd number).
+    TensorFlow inverts the 3 x 3 matrix by an LU decomposition in float32 with partial pivoting. The
+    same steps give the same inverse bit for bit. Other rounding errors move whole rows of pixels if
+    coordinates are ties (quarter turns of images whose height and width differ by an odd number).
     """
     lower_upper = np.concatenate([matrix, np.array([[0, 0, 1]], np.float32)])
     inverse = np.eye(3, dtype=np.float32)
@@ -209,7 +214,7 @@ def _inverse_map(matrix: np.ndarray) -> np.ndarray:
 
 
 def _nearest_table(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Flat source index of each output pixel; `height * width` where it lies outside the image."""
+    """Returns the flat source index of each output pixel; `height * width` if it is outside of the image."""
     x = np.arange(width, dtype=np.float32)[None, :]
     y = np.arange(height, dtype=np.float32)[:, None]
     column, outside_columns = _nearest(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2], width)
@@ -220,9 +225,9 @@ def _nearest_table(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _nearest(position: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates rounded, halves away from zero, and which of them lie outside 0..size - 1 (and are arbitrary)."""
+    """Rounds coordinates, halves away from zero, and returns which are outside of 0..size - 1 (and arbitrary)."""
     outside = (position <= -0.5) | (position >= size - 0.5)
-    # In float64, because 0.49999997 + 0.5 is 1 in float32; what is left is above -0.5, where truncating is flooring.
+    # float64, because 0.49999997 + 0.5 is 1 in float32. Positions inside are above -0.5, where truncation is floor.
     return (position.astype(np.float64) + 0.5).astype(np.int32), outside
 
 
@@ -237,7 +242,7 @@ _rotation_table = _TableCache(_make_rotation_table, TABLE_BYTES)
 
 
 def _gather_pixels(image: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    flat = F.pad(image.reshape(image.shape[0] * image.shape[1], -1), (0, 1))  # one more pixel: what lies outside
+    flat = F.pad(image.reshape(image.shape[0] * image.shape[1], -1), (0, 1))  # one more pixel, 0, for the outside
     return flat.index_select(1, index).reshape(image.shape)
 
 
@@ -257,15 +262,15 @@ class _RotateNearest(torch.autograd.Function):
 
 
 def rotate_nearest(image: torch.Tensor, angle: float) -> torch.Tensor:
-    """`tf.contrib.image.rotate` with its default nearest-neighbour interpolation.
+    """`tf.contrib.image.rotate` with its default nearest-neighbor interpolation.
 
-    Positive angles turn counter-clockwise on screen, about `(size - 1) / 2`. Coordinates are
-    float32, halves round away from zero, and samples from outside are 0. The gradient is
-    TensorFlow's: the gradient image rotated back by nearest neighbour, which is not the adjoint.
+    Positive angles turn counterclockwise on the screen, about `(size - 1) / 2`. Coordinates are
+    float32, halves round away from zero, and pixels from outside of the image are 0. As in
+    TensorFlow, the gradient is not the adjoint: it is rotated back by nearest neighbor.
 
     Args:
         image: [N, C, H, W].
-        angle: radians.
+        angle: Angle in radians.
 
     Returns:
         [N, C, H, W].
@@ -285,16 +290,16 @@ def _symmetric_index(size: int, width: int, device: torch.device) -> torch.Tenso
 
 
 def pad_image(image: torch.Tensor, width: int, mode: str, value: float = 0.0) -> torch.Tensor:
-    """Pad height and width on every side as `tf.pad` does.
+    """Pads height and width on each side as `tf.pad` does.
 
     Args:
         image: [N, C, H, W].
-        width: pixels on each side.
-        mode: `"constant"`, `"reflect"` (edge not repeated) or `"symmetric"` (repeated).
-        value: the constant.
+        width: Number of pixels on each side.
+        mode: "constant", "reflect" (without the edge) or "symmetric" (with the edge).
+        value: Constant for "constant".
 
     Raises:
-        ValueError: the image is too small to be mirrored that far.
+        ValueError: The image is too small to be mirrored.
     """
     if mode == "constant":
         return F.pad(image, (width,) * 4, value=value)

@@ -1,20 +1,20 @@
-"""Random draws, apart from what they are used for.
+"""Random numbers.
 
-Every draw of a render (initial parameters, crop offsets, scale and angle choices, noise) is asked
-of one `RandomSource`. It owns its generators (NumPy's Philox on the host, so the device
-does not matter), reads no global state, and can record what it gave and give it again. That is
-how a test feeds TensorFlow's own draws to the port, and how a picture is made a second time.
+All random draws of a render (initial parameters, crop offsets, scales, angles, noise) come from one
+`RandomSource`. It owns its generators (NumPy's Philox on the host, so draws do not depend on the
+device) and does not read global state. It can record draws and replay them; tests replay the draws
+of TensorFlow.
 
-A draw is keyed by its *name* (say `"transforms/1/jitter/offset"`) and by the *seed of its
-image*; the n-th draw under one key is always the same numbers. So neither other draws nor other
-images of the batch change it.
+The key of a draw is its *name*, such as `"transforms/1/jitter/offset"`, and the *seed of its image*.
+The n-th draw with a key always has the same numbers, independent of other draws and of the other
+images of the batch.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,14 +23,17 @@ from lucid_port.misc import checks
 __all__ = ["DEFAULT_SEED", "Draws", "RandomSource"]
 
 DEFAULT_SEED = 0
-"""Seed used where none is given: a call repeated on the same CPU gives the same picture."""
+"""Default seed: a call that is repeated on the same CPU returns the same picture."""
 
-Draws = dict[str, list[np.ndarray]]
-"""Draws by name, in the order in which they were made."""
+Draws: TypeAlias = dict[str, list[np.ndarray]]
+"""Draws by name, in order."""
+
+Size: TypeAlias = int | Sequence[int]
+"""Shape of a draw."""
 
 
 class _State:
-    """What a source shares with its scoped views: generators, record, replay queue."""
+    """State that a source shares with its views: generators, recorded draws, draws to replay."""
 
     def __init__(self, replay: Mapping[str, Sequence[Any]] | None, record: bool) -> None:
         self.generators: dict[tuple[int, str], np.random.Generator] = {}
@@ -46,31 +49,39 @@ def _generator(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(sequence))
 
 
-def _plain(generator: np.random.Generator) -> dict[str, Any]:
-    """A generator's state, without arrays."""
+def _generator_state(generator: np.random.Generator) -> dict[str, Any]:
+    """Returns the state of a generator as plain data."""
     state: Any = generator.bit_generator.state
     inner = {name: value.tolist() for name, value in state["state"].items()}
     return {**state, "state": inner, "buffer": state["buffer"].tolist()}
 
 
 class RandomSource:
-    """The one place where random numbers come from.
+    """Source of the random numbers of a render.
 
     Args:
-        seed: non-negative integer. Image k of a batch has the seed `seed + k`: it starts as it does alone with
-            `RandomSource(seed + k)`, and with `per_image` its transforms are the same, too, but for those that decide
-            the size. Without, the batch shares the transforms' draws, which are those of `seed`.
-        seeds: one seed per image instead; images of the same seed get the same draws.
-        shared: seed of the draws that a batch with `seeds` shares, by default the first of them.
-        per_image: whether transforms draw anew for each image of a batch. Lucid's draws are
-            shared by the batch (the default). Draws that decide the size of the image stay
-            shared, because a batch is one tensor.
-        record: keep a copy of every draw, see `draws`.
-        replay: draws by name, given out in order instead of generated ones. A name without an
-            entry, an exhausted entry or a shape that does not fit is an error.
+        seed: Non-negative integer. Image k of a batch has the seed `seed + k` and starts with the same
+            values as a single image with `RandomSource(seed + k)`. With `per_image`, it also has the
+            same transforms, except for those that change the size. Without, all images have the
+            transforms of `seed`.
+        seeds: One seed for each image, in place of `seed`. Images with equal seeds have equal draws.
+        shared: Seed of the draws that the images share, `seeds[0]` by default; ignored without `seeds`.
+        per_image: Whether transforms draw for each image of a batch. By default, and in Lucid, the
+            images share one draw. Draws that determine the size are always shared, because a batch
+            is one tensor.
+        record: Whether to keep a copy of all draws, see `draws`.
+        replay: Draws by name, which are returned in order in place of generated ones. A missing name,
+            an exhausted list or another shape is an error.
 
     Raises:
-        ValueError: a seed is negative or no integer, or `seeds` is empty.
+        ValueError: A seed is negative or not an integer, or `seeds` is empty.
+
+    Example:
+        >>> source = RandomSource(seed=3)
+        >>> bool((source.integers("offset", 8, 2) == RandomSource(3).integers("offset", 8, 2)).all())
+        True
+        >>> source.normal("noise", (2, 4), images=3).shape
+        (3, 2, 4)
     """
 
     def __init__(
@@ -95,28 +106,28 @@ class RandomSource:
 
     @property
     def replays(self) -> bool:
-        """Whether its draws were given, not drawn from a seed."""
+        """Whether draws are replayed, not generated."""
         return self._state.replay is not None
 
     def state(self) -> dict[str, Any]:
-        """Where its streams of draws are, as plain data, for `restore`."""
+        """Returns the state of all generators as plain data, for `restore`."""
         return {
-            "streams": [[seed, name, _plain(one)] for (seed, name), one in self._state.generators.items()],
+            "streams": [[seed, name, _generator_state(one)] for (seed, name), one in self._state.generators.items()],
             "position": dict(self._state.position),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on where a source with the same seeds was when `state` was asked for."""
+        """Restores the state of a source with the same seeds."""
         for seed, name, stream in state["streams"]:
             generator = self._state.generators[seed, name] = _generator(seed, name)
             generator.bit_generator.state = stream
         self._state.position.update(state["position"])
 
     def image_seed(self, index: int) -> int:
-        """Seed of image `index` of the batch.
+        """Returns the seed of image `index` of the batch.
 
         Raises:
-            IndexError: seeds were given one per image, and there are fewer.
+            IndexError: The source has `seeds`, but not for this image.
         """
         if self.seeds is None:
             return self.seed + index
@@ -127,7 +138,7 @@ class RandomSource:
         return self.seeds[index]
 
     def scope(self, name: str) -> RandomSource:
-        """A view of this source whose draws are named `name/...`."""
+        """Returns a view of this source with the prefix `name/` for the names of draws."""
         view = object.__new__(RandomSource)
         view.seeds, view.seed, view.per_image = self.seeds, self.seed, self.per_image
         view._state = self._state
@@ -135,7 +146,7 @@ class RandomSource:
         return view
 
     def reseeded(self, seed: int | None) -> RandomSource:
-        """A view with another seed for all images; this source itself if `seed` is None."""
+        """Returns a view with another seed for all images, or this source if `seed` is None."""
         if seed is None:
             return self
         view = self.scope("")
@@ -145,49 +156,40 @@ class RandomSource:
         return view
 
     def images(self, count: int) -> int | None:
-        """`count` if each image of a batch of `count` draws for itself, else None."""
+        """Returns `count` if each image of a batch of `count` images draws for itself, else None."""
         differs = count > 1 or self.image_seed(0) != self.seed
         return count if self.per_image and differs else None
 
-    def integers(
-        self, name: str, high: int, size: int | Sequence[int] = (), *, images: int | None = None
-    ) -> np.ndarray:
-        """Uniform integers in `[0, high)`.
+    def integers(self, name: str, high: int, size: Size = (), *, images: int | None = None) -> np.ndarray:
+        """Draws uniform integers in `[0, high)`.
 
         Args:
-            name: what they are for.
-            high: exclusive upper bound, at least 1.
-            size: shape of the draw.
-            images: number of images that draw one each; the results are stacked in front.
+            name: Name of the draw.
+            high: Exclusive upper bound, at least 1.
+            size: Shape of the draw.
+            images: Number of images, which draw one each; the draws are stacked along axis 0.
 
         Returns:
             int64 array of shape `size`, or `(images, *size)`.
         """
         if high < 1:
-            raise ValueError(f"Nothing to draw for {self._prefix}{name}: no choice below {high}.")
+            raise ValueError(f"{self._prefix}{name} cannot be drawn below {high}: the bound is at least 1.")
         return self._draw(name, size, images, 0, lambda g, s: g.integers(0, high, s))
 
-    def uniform(self, name: str, size: int | Sequence[int] = (), *, images: int | None = None) -> np.ndarray:
-        """Uniform numbers in `[0, 1)`, float64; arguments as in `integers`."""
+    def uniform(self, name: str, size: Size = (), *, images: int | None = None) -> np.ndarray:
+        """Draws uniform float64 numbers in `[0, 1)`; arguments as in `integers`."""
         return self._draw(name, size, images, 0, lambda g, s: g.random(s))
 
-    def normal(
-        self,
-        name: str,
-        size: int | Sequence[int] = (),
-        *,
-        images: int | None = None,
-        axis: int = 0,
-    ) -> np.ndarray:
-        """Standard normal numbers, float64; with `images`, stacked along `axis`."""
+    def normal(self, name: str, size: Size = (), *, images: int | None = None, axis: int = 0) -> np.ndarray:
+        """Draws standard normal float64 numbers; with `images`, stacked along `axis`."""
         return self._draw(name, size, images, axis, lambda g, s: g.standard_normal(s))
 
     @property
     def draws(self) -> Draws:
-        """What was drawn so far, by name, in order (only if recording).
+        """Recorded draws.
 
         Raises:
-            RuntimeError: the source does not record.
+            RuntimeError: The source does not record.
         """
         if self._state.recorded is None:
             raise RuntimeError("This source does not record: make it with `record=True`.")
@@ -196,10 +198,10 @@ class RandomSource:
     def _draw(
         self,
         name: str,
-        size: int | Sequence[int],
+        size: Size,
         images: int | None,
         axis: int,
-        make: Any,
+        make: Callable[[np.random.Generator, tuple[int, ...]], Any],
     ) -> np.ndarray:
         shape = (size,) if isinstance(size, int) else tuple(size)
         full = shape if images is None else (*shape[:axis], images, *shape[axis:])

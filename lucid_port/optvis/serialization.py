@@ -1,9 +1,8 @@
-"""Plain data: objectives, parameterizations and transforms as JSON-able dictionaries and back.
+"""Serialization of objectives, parameterizations and transforms as JSON-compatible dictionaries.
 
-Every object that takes part in a render knows how to say how it was made: a dictionary with its
-kind and its arguments. `to_data` writes it, `from_data` makes the object again. A
-user's own callable has no such form; it is named in a `NotSerialisable` error rather than
-dropped.
+The plain-data form of an object is a dictionary with its kind, the name of its factory and the
+arguments. `to_data` writes it, `from_data` makes the object again. A user's own callable does not
+have a plain-data form: `to_data` raises `NotSerialisable`.
 """
 
 from __future__ import annotations
@@ -33,23 +32,24 @@ _MODULES = (
     "lucid_port.optvis.many.setup",
     "lucid_port.recipes.caricature",
 )
-"""Whatever registers something."""
+"""Modules that register factories."""
 
 _REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
 class NotSerialisable(TypeError):
-    """Something in a recipe has no plain-data form (a user's own callable, an open file, ...)."""
+    """An object does not have a plain-data form, such as a user's own callable or an open file."""
 
 
 def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
-    """Make `factory` known as the maker of `{kind: name, "args": {...}}`.
+    """Registers the factory for `{kind: name, "args": {...}}`.
 
     Args:
         kind: `"objective"`, `"param"` or `"transform"`.
-        name: name within its kind; a second registration replaces the first, so that a cell can be
-            run again, but none replaces what comes with this package: old recipes keep their meaning.
-        factory: called with the arguments by keyword.
+        name: Name within the kind. A second registration replaces the first, so that a notebook cell
+            can run again. Factories of this package are not replaced, so that old recipes keep their
+            meaning; a warning says so.
+        factory: Function that is called with the arguments as keywords.
 
     Raises:
         ValueError: `kind` is unknown.
@@ -72,12 +72,12 @@ def _is_ours(factory: Callable[..., Any]) -> bool:
 
 
 def factory(kind: str, name: str) -> Callable[..., Any]:
-    """The registered factory of that name.
+    """Returns the registered factory of a name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: The name is not registered.
     """
-    for module in _MODULES:  # a recipe may be read before the modules that register its parts are imported
+    for module in _MODULES:  # a recipe may be read before these modules are imported
         importlib.import_module(module)
     if (kind, name) not in _REGISTRY:
         known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))
@@ -85,13 +85,16 @@ def factory(kind: str, name: str) -> Callable[..., Any]:
     return _REGISTRY[kind, name]
 
 
-def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict:
-    """Arguments of a call by name, defaults included, in the order of the signature.
+def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a call by name, defaults included, in the order of the signature.
 
     Raises:
-        TypeError: the function does not take these arguments.
+        TypeError: The function does not accept these arguments.
     """
-    bound = _bound(function, args, kwargs)
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{function.__name__}: {error}.") from None
     bound.apply_defaults()
     arguments: dict[str, Any] = {}
     for name, value in bound.arguments.items():
@@ -105,13 +108,6 @@ def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     return arguments
 
 
-def _bound(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
-    try:
-        return inspect.signature(function).bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{function.__name__}: {error}.") from None
-
-
 def _array_to_data(array: np.ndarray) -> dict[str, Any]:
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
@@ -119,15 +115,23 @@ def _array_to_data(array: np.ndarray) -> dict[str, Any]:
 
 
 def to_data(value: Any) -> Any:
-    """Plain data (dict, list, str, int, float, bool, None) that describes `value`.
+    """Converts a value to plain data: dict, list, str, int, float, bool and None.
 
     Args:
-        value: an objective, parameterization or transform of this package, a number, string,
-            None, array or tensor, or a list, tuple or dict of these. A one-dimensional array or
-            a scalar of NumPy becomes plain numbers where that loses nothing.
+        value: An objective, parameterization, transform, number, string, None, array or tensor, or a
+            list, tuple or dict of these. Scalars of NumPy become plain numbers, arrays and tensors
+            `{"array": <base64 of .npy>}`.
 
     Raises:
-        NotSerialisable: `value` contains something without a plain form; the message names it.
+        NotSerialisable: A part of `value` does not have a plain-data form; the message names it.
+
+    Example:
+        >>> from lucid_port.optvis import objectives
+        >>> data = to_data(objectives.channel("mixed4a", 3))
+        >>> data
+        {'objective': 'channel', 'args': {'layer': 'mixed4a', 'n_channel': 3, 'batch': None}}
+        >>> from_data(data)
+        Objective('Channel [mixed4a, 3, None]')
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -152,23 +156,22 @@ def to_data(value: Any) -> Any:
 
 
 def _known(data: Any, value: Any) -> Any:
-    """Plain data that something made of itself, if it can be made again of them."""
-    of_kind = [(kind, data[kind]) for kind in _KINDS if isinstance(data, Mapping) and kind in data]
-    for kind, name in of_kind:
-        if (kind, name) not in _REGISTRY:
+    """Returns the plain data of `value`, after a check that its factory is registered."""
+    for kind in _KINDS:
+        if isinstance(data, Mapping) and kind in data and (kind, data[kind]) not in _REGISTRY:
             raise NotSerialisable(
-                f"The {kind} {name!r} ({type(value).__name__}) is a user's own and not registered, so that no recipe "
-                "can make it again."
+                f"The {kind} {data[kind]!r} ({type(value).__name__}) is a user's own and not registered, so that no "
+                "recipe can make it again."
             )
     return data
 
 
 def from_data(data: Any) -> Any:
-    """Make again what `to_data` described.
+    """Makes the object that `to_data` described.
 
     Raises:
-        ValueError: a kind or name is not known to this version, or the data is not what `to_data` writes.
-        TypeError: an argument in the data is refused by what it is for.
+        ValueError: A name is unknown to this version, or the data does not have the form of `to_data`.
+        TypeError: A factory does not accept an argument in the data.
     """
     if isinstance(data, list):
         return [from_data(item) for item in data]
@@ -194,7 +197,8 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
         raise ValueError(f"A recipe names its {kind} by a string, not by {checks.shown(name)}.")
     if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
         raise ValueError(
-            f"The args of {kind} {name!r} in the recipe are no arguments by name: {checks.shown(arguments)}."
+            f"The args of {kind} {name!r} in the recipe are a mapping from names to values, not "
+            f"{checks.shown(arguments)}."
         )
     make = factory(kind, name)
     try:

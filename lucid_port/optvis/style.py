@@ -1,4 +1,4 @@
-"""Style losses: distances between statistics of activations.
+"""Style losses: distances between the statistics of activations.
 
 See Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style" (2015).
 """
@@ -6,7 +6,7 @@ See Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style" (2015).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -17,7 +17,22 @@ __all__ = ["StyleLoss", "gram_style", "mean_l1_loss", "mean_l2_loss"]
 
 
 def gram_style(a: torch.Tensor) -> torch.Tensor:
-    """Gram matrix [C, C] of an activation [N, C, ...], averaged over images and positions."""
+    """Returns the Gram matrix of an activation, averaged over images and positions.
+
+    Args:
+        a: [N, C, ...].
+
+    Returns:
+        [C, C].
+
+    Raises:
+        ValueError: The activation has fewer than 2 axes.
+
+    Example:
+        >>> gram_style(torch.tensor([1.0, 2.0]).reshape(1, 2, 1, 1).expand(1, 2, 4, 4))
+        tensor([[1., 2.],
+                [2., 4.]])
+    """
     if a.ndim < 2:
         raise ValueError(f"gram_style takes an activation [N, C, ...], not one of shape {list(a.shape)}.")
     flat = a.movedim(1, -1).reshape(-1, a.shape[1])
@@ -25,13 +40,23 @@ def gram_style(a: torch.Tensor) -> torch.Tensor:
 
 
 def mean_l1_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference."""
+    """Returns the mean absolute difference of two tensors of one shape.
+
+    Example:
+        >>> mean_l1_loss(torch.zeros(2, 2), 3 * torch.eye(2))
+        tensor(1.5000)
+    """
     _check_alike(g1, g2)
     return (g1 - g2).abs().mean()
 
 
 def mean_l2_loss(g1: torch.Tensor, g2: torch.Tensor) -> torch.Tensor:
-    """Root mean square difference; its gradient is 0 where the two are equal."""
+    """Returns the root mean square difference of two tensors of one shape; the gradient is 0 if they are equal.
+
+    Example:
+        >>> mean_l2_loss(torch.zeros(2, 2), 3 * torch.ones(2, 2))
+        tensor(3.)
+    """
     _check_alike(g1, g2)
     return torch.linalg.vector_norm(g1 - g2) / (g1.numel() ** 0.5)
 
@@ -40,32 +65,43 @@ def _check_alike(g1: torch.Tensor, g2: torch.Tensor) -> None:
     if g1.shape != g2.shape:
         raise ValueError(
             f"Statistics of the shapes {list(g1.shape)} and {list(g2.shape)} cannot be compared: set the style with "
-            "the model and layers that are optimised, and use a style_func whose result does not depend on the size."
+            "the model and layers of the render, and use a style_func whose result does not depend on the size."
         )
 
 
-class StyleLoss:
-    """Distance of the style of some layers to that of a picture.
+LayerActivations: TypeAlias = Mapping[str, torch.Tensor] | Callable[[str], Any]
+"""Activations by layer: a mapping, or a function of the layer's name such as `T`."""
 
-    Call it with `T` (or use `objective`) to get the loss, to be minimised.
+
+class StyleLoss:
+    """Distance between the styles of the optimized image and of a picture, in some layers.
+
+    Calling it with `T` returns the loss, which is minimized; `objective` returns an objective for it.
 
     Args:
-        style_layers: names of the layers.
-        ema_decay: compare moving averages of the statistics, with this decay, where each step
-            sees only a part of the picture. Gradients flow as if there were no average. The
-            average starts at zero without correction and is updated before it is used.
-        style_func: from an activation (NCHW) to its statistics.
-        loss_func: from two statistics to a number.
+        style_layers: Names of the layers.
+        ema_decay: Decay, in [0, 1], of moving averages of the statistics. The averages are compared
+            in place of the statistics, for steps that see only a part of the image. Gradients flow
+            as if there were no average. The averages start at 0, without bias correction, and are
+            updated before they are used.
+        style_func: Function from an activation (NCHW) to its statistics.
+        loss_func: Function from two statistics to a scalar.
 
     Raises:
-        TypeError, ValueError: the layers are no list of names, or the decay is not in 0 to 1.
+        TypeError, ValueError: The layers are not a list of names, or the decay is not in [0, 1].
 
     Attributes:
-        target_vars: statistics of the style, None until `set_style`.
-        input_grams: statistics at the latest call.
-        effective_grams: what was compared at the latest call.
-        style_losses: the losses of the layers at the latest call.
-        style_loss: their sum.
+        target_vars: Statistics of the style, None before `set_style`.
+        input_grams: Statistics of the latest call.
+        effective_grams: Compared statistics of the latest call.
+        style_losses: Losses of the layers of the latest call.
+        style_loss: Sum of `style_losses`.
+
+    Example:
+        >>> style = StyleLoss(["conv2d2"])
+        >>> style.set_style({"conv2d2": torch.ones(1, 4, 9, 9)})
+        >>> style({"conv2d2": torch.zeros(1, 4, 9, 9)}.get)
+        tensor(1.)
     """
 
     def __init__(
@@ -96,14 +132,16 @@ class StyleLoss:
         self.style_losses: list[torch.Tensor] = []
         self.style_loss: torch.Tensor | None = None
 
-    def set_style(self, activations: Mapping[str, torch.Tensor] | Callable[[str], Any]) -> None:
-        """Take the style from activations: a mapping or a function of the layer's name.
+    def set_style(self, activations: LayerActivations) -> None:
+        """Sets the style.
 
-        `model.activations(image, style.style_layers)` gives the mapping for a style picture.
+        Args:
+            activations: Activations by layer. For a picture, use
+                `model.activations(image, style.style_layers)`.
 
         Raises:
-            KeyError: a layer is missing.
-            TypeError: neither a mapping nor a function was given.
+            KeyError: A layer is missing.
+            TypeError: `activations` is neither a mapping nor a function.
         """
         if isinstance(activations, Mapping):
             missing = [layer for layer in self.style_layers if layer not in activations]
@@ -117,10 +155,10 @@ class StyleLoss:
         self.target_vars = [g.detach() for g in self._grams(activations)]
 
     def __call__(self, T: Callable[[str], Any]) -> torch.Tensor:
-        """The loss, for the activations of `T`.
+        """Returns the loss for the activations of `T`, a scalar tensor.
 
         Raises:
-            RuntimeError: no style was set.
+            RuntimeError: `set_style` was not called.
         """
         if self.target_vars is None:
             raise RuntimeError("No style to compare with: call set_style first.")
@@ -133,10 +171,10 @@ class StyleLoss:
         return self.style_loss
 
     def objective(self) -> Objective:
-        """Minus the loss, to be maximised."""
+        """Returns minus the loss as an objective."""
         return Objective(lambda T: -self(T), "style", f"Style [{', '.join(self.style_layers)}]")
 
-    def _grams(self, activations: Any) -> list[torch.Tensor]:
+    def _grams(self, activations: LayerActivations) -> list[torch.Tensor]:
         read = activations.__getitem__ if isinstance(activations, Mapping) else activations
         return [self.style_func(read(layer)) for layer in self.style_layers]
 

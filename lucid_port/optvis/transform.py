@@ -1,19 +1,19 @@
-"""Stochastic transformations that a visualisation should be robust to.
+"""Random image transformations, to which a visualization should be robust.
 
-A transform is plain data (a frozen dataclass) with two halves: `Transform.make_params`
-draws what is random from a `RandomSource`, on the host, as
-plain numbers; `Transform.apply` uses them. Calling a transform does both. The lower-case
-functions have the names, arguments and defaults of `lucid.optvis.transform`.
+A transform is a frozen dataclass with two steps. `Transform.make_params` draws random parameters
+from a `RandomSource`, as plain numbers on the host. `Transform.apply` applies them. Calling a
+transform does both. The lower-case functions have the names, arguments and defaults of
+`lucid.optvis.transform`.
 
-All act on the [0, 1] image, NCHW, before the model's own range mapping. Unless the source says
-`per_image`, one draw is shared by the whole batch, as in Lucid.
+Transforms act on NCHW images in [0, 1], before the model maps them to its own range. One draw is
+shared by the whole batch, as in Lucid, unless the source has `per_image`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis import serialization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
-from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
+from lucid_port.optvis.param.spatial import fft_to_image, rfft2d_freqs
 from lucid_port.optvis.resampling import (
     pad_image,
     resize_bilinear_legacy,
@@ -46,32 +46,54 @@ __all__ = [
     "standard_transforms",
 ]
 
-Shape = tuple[int, ...]
+Shape: TypeAlias = tuple[int, ...]
+
+Params: TypeAlias = Any
+"""Drawn parameters of a transform: numbers, tuples or an array; a list has one item for each image."""
 
 
 @dataclass(frozen=True)
 class Transform:
-    """Base of all transforms: plain data that can draw its parameters and apply them."""
+    """Base class of all transforms.
+
+    Subclasses are frozen dataclasses that set `kind` and implement `apply`. Those that are random
+    also implement `make_params`; those that change the size, `output_shape`.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Brighten(Transform):
+        ...     kind = "brighten"
+        ...     by: float
+        ...
+        ...     def apply(self, image, params):
+        ...         return image + self.by
+        >>> Brighten(0.25)(torch.zeros(1, 3, 8, 8)).max()
+        tensor(0.2500)
+    """
 
     kind: ClassVar[str]
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
-        """Draw the parameters for one image batch of NCHW `shape`: plain numbers, or None."""
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
+        """Draws the parameters for a batch of NCHW `shape`: plain numbers, or None."""
         return None
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
-        """Transform an NCHW image with parameters from `make_params`."""
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
+        """Transforms an NCHW batch with parameters from `make_params`."""
         raise NotImplementedError
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
-        """NCHW shape of the result for an image of `shape`."""
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
+        """Returns the NCHW shape of the result for a batch of `shape`."""
         return shape
 
     def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
-        """Draw and apply. Without a source, draws come from a new one with the default seed.
+        """Draws parameters and applies them.
+
+        Args:
+            image: NCHW.
+            source: Random source; by default a new one with the default seed.
 
         Raises:
-            ValueError: the image is no batch.
+            ValueError: The image does not have 4 axes.
         """
         _check_batch(image)
         if source is None:
@@ -79,7 +101,7 @@ class Transform:
         return self.apply(image, self.make_params(source.scope(self.kind), tuple(image.shape)))
 
     def to_data(self) -> dict[str, Any]:
-        """Plain-data form: `{"transform": kind, "args": {...}}`."""
+        """Returns the plain-data form, `{"transform": kind, "args": {...}}`."""
         args = {f.name: serialization.to_data(getattr(self, f.name)) for f in fields(self)}
         return {"transform": self.kind, "args": args}
 
@@ -95,34 +117,34 @@ def _check_batch(image: torch.Tensor) -> None:
 def _per_image(
     image: torch.Tensor, params: Sequence[Any], apply: Callable[[torch.Tensor, Any], torch.Tensor]
 ) -> torch.Tensor:
-    """Apply with the k-th parameters to the k-th image."""
+    """Applies the k-th parameters to the k-th image."""
     return torch.cat([apply(image[k : k + 1], p) for k, p in enumerate(params)])
 
 
-def _is_per_image(params: Any) -> bool:
+def _is_per_image(params: Params) -> bool:
     return isinstance(params, list)
 
 
 def _plain_params(draw: np.ndarray, images: int | None, make: Callable[[Any], Any]) -> Any:
-    """One parameter shared by the batch, or a list with one for each image."""
+    """Returns one parameter for the batch, or a list with one for each image."""
     return make(draw) if images is None else [make(d) for d in draw]
 
 
 @dataclass(frozen=True)
 class Jitter(Transform):
-    """Random crop that makes the image `d` pixels smaller; see `jitter`."""
+    """Random crop by `d` pixels; see `jitter`."""
 
     kind: ClassVar[str] = "jitter"
     d: int
     seed: int | None = None
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
         images = source.images(shape[0])
         source = source.reseeded(self.seed)
         draw = source.integers("offset", self.d + 1, 2, images=images)
         return _plain_params(draw, images, lambda d: (int(d[0]), int(d[1])))
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if _is_per_image(params):
             return _per_image(image, params, self.apply)
         _, _, height, width = self.output_shape(tuple(image.shape), params)
@@ -134,7 +156,7 @@ class Jitter(Transform):
         y, x = params
         return image[:, :, y : y + height, x : x + width]
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], shape[2] - self.d, shape[3] - self.d)
 
 
@@ -158,39 +180,39 @@ class Pad(Transform):
         if not isinstance(self.constant_value, str):
             checks.number(self.constant_value, "pad's constant_value")
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
         if self.constant_value != "uniform":
             return float(self.constant_value)
         images = source.images(shape[0])
         return _plain_params(source.uniform("constant_value", images=images), images, float)
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if _is_per_image(params):
             return _per_image(image, params, self.apply)
         return pad_image(image, self.w, self.mode.lower(), params)
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], shape[2] + 2 * self.w, shape[3] + 2 * self.w)
 
 
 @dataclass(frozen=True)
 class RandomScale(Transform):
-    """Bilinear resize by a factor chosen from a list; see `random_scale`."""
+    """Bilinear resize by a random factor; see `random_scale`."""
 
     kind: ClassVar[str] = "random_scale"
     scales: tuple[float, ...]
     seed: int | None = None
 
     def make_params(self, source: RandomSource, shape: Shape) -> float:
-        # Always shared: images of different sizes are no batch.
+        # Always shared: the images of a batch have one size.
         choice = source.reseeded(self.seed).integers("choice", len(self.scales))
         return self.scales[int(choice)]
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         _, _, height, width = self.output_shape(tuple(image.shape), params)
         return resize_bilinear_legacy(image, (height, width))
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], scaled_size(shape[2], params), scaled_size(shape[3], params))
 
 
@@ -199,7 +221,7 @@ _RADIANS = ("radians", "rads", "rad")
 
 @dataclass(frozen=True)
 class RandomRotate(Transform):
-    """Nearest-neighbour rotation by an angle chosen from a list; see `random_rotate`."""
+    """Nearest-neighbor rotation by a random angle; see `random_rotate`."""
 
     kind: ClassVar[str] = "random_rotate"
     angles: tuple[float, ...]
@@ -211,7 +233,7 @@ class RandomRotate(Transform):
         if str(self.units).lower() not in ("degrees", *_RADIANS):
             raise ValueError(f"Unknown units {self.units!r}: use 'degrees' or 'radians'.")
 
-    def make_params(self, source: RandomSource, shape: Shape) -> Any:
+    def make_params(self, source: RandomSource, shape: Shape) -> Params:
         images = source.images(shape[0])
         draw = source.reseeded(self.seed).integers("choice", len(self.angles), images=images)
         return _plain_params(draw, images, lambda index: self._radians(self.angles[int(index)]))
@@ -222,7 +244,7 @@ class RandomRotate(Transform):
         pi = np.float32(np.pi) if self.exact_pi else np.float32(3.14)
         return float(pi * np.float32(angle) / np.float32(180))
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if _is_per_image(params):
             return _per_image(image, params, self.apply)
         return rotate_nearest(image, params)
@@ -247,13 +269,13 @@ class _NormalizeGradient(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class NormalizeGradient(Transform):
-    """Identity whose gradient has a fixed norm per image; see `normalize_gradient`."""
+    """Identity whose gradient has a fixed norm for each image; see `normalize_gradient`."""
 
     kind: ClassVar[str] = "normalize_gradient"
     grad_scales: tuple[float, ...] | None = None
     zero_safe: bool = True
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         scales = None
         if self.grad_scales is not None:
             if len(self.grad_scales) not in (1, image.shape[0]):
@@ -267,18 +289,18 @@ class NormalizeGradient(Transform):
 
 @dataclass(frozen=True)
 class CollapseAlphaRandom(Transform):
-    """Blend an RGBA image over random images; see `collapse_alpha_random`."""
+    """Blend of an RGBA image with random backgrounds; see `collapse_alpha_random`."""
 
     kind: ClassVar[str] = "collapse_alpha_random"
     sd: float | None = 0.5
 
     def make_params(self, source: RandomSource, shape: Shape) -> np.ndarray:
         count, _, height, width = shape
-        size = (2, 3, *fft_frequencies(height, width).shape)
-        # Fresh for each image whatever the source's setting: that is what Lucid does here.
+        size = (2, 3, *rfft2d_freqs(height, width).shape)
+        # As in Lucid, each image has its own noise, also without `per_image`.
         return source.normal("noise", size, images=count).astype(np.float32)
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         if image.shape[1] != 4:
             raise ValueError(
                 f"collapse_alpha_random needs an image of 4 channels (RGBA), not {image.shape[1]}: "
@@ -290,19 +312,19 @@ class CollapseAlphaRandom(Transform):
         alpha = image[:, 3:4]
         return alpha * image[:, :3] + (1 - alpha) * background
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (shape[0], 3, *shape[2:])
 
 
 @dataclass(frozen=True)
 class CropOrPadTo(Transform):
-    """Centred crop or zero padding to a fixed size; see `crop_or_pad_to`."""
+    """Central crop or zero padding to a fixed size; see `crop_or_pad_to`."""
 
     kind: ClassVar[str] = "crop_or_pad_to"
     height: int
     width: int
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         missing_y, missing_x = self.height - image.shape[2], self.width - image.shape[3]
         top, left = max(-missing_y, 0) // 2, max(-missing_x, 0) // 2
         image = image[:, :, top : top + self.height, left : left + self.width]
@@ -311,18 +333,18 @@ class CropOrPadTo(Transform):
         amounts = (before_x, missing_x - before_x, before_y, missing_y - before_y)
         return torch.nn.functional.pad(image, amounts) if any(amounts) else image
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], self.height, self.width)
 
 
 @dataclass(frozen=True)
 class Custom(Transform):
-    """A user's own function of an NCHW image; it has no plain-data form."""
+    """A user's own function of an NCHW batch, which cannot be serialized."""
 
     kind: ClassVar[str] = "custom"
     function: Callable[[torch.Tensor], torch.Tensor]
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         result = self.function(image)
         if not isinstance(result, torch.Tensor) or result.ndim != 4:
             name = getattr(self.function, "__name__", type(self.function).__name__)
@@ -332,7 +354,16 @@ class Custom(Transform):
 
 @dataclass(frozen=True)
 class Compose(Transform):
-    """Several transforms, left to right; see `compose`."""
+    """Several transforms, applied in order; see `compose`.
+
+    Attributes:
+        transforms: The transforms.
+
+    Example:
+        >>> both = Compose((pad(4), jitter(8)))
+        >>> both(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 32, 32])
+    """
 
     kind: ClassVar[str] = "compose"
     transforms: tuple[Transform, ...] = ()
@@ -345,12 +376,12 @@ class Compose(Transform):
             params.append(drawn)
         return tuple(params)
 
-    def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:
+    def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
         for transform, drawn in zip(self.transforms, params, strict=True):
             image = transform.apply(image, drawn)
         return image
 
-    def output_shape(self, shape: Shape, params: Any) -> Shape:
+    def output_shape(self, shape: Shape, params: Params) -> Shape:
         for transform, drawn in zip(self.transforms, params, strict=True):
             shape = transform.output_shape(shape, drawn)
         return shape
@@ -358,7 +389,7 @@ class Compose(Transform):
     def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
         _check_batch(image)
         source = RandomSource() if source is None else source
-        # Interleaved, so that a user's own transform may return any size.
+        # Draw after each step: the size that a user's own transform returns is not known in advance.
         for index, transform in enumerate(self.transforms):
             params = transform.make_params(self._scope(source, index), tuple(image.shape))
             image = transform.apply(image, params)
@@ -368,41 +399,61 @@ class Compose(Transform):
         return source.scope(f"{index}.{self.transforms[index].kind}")
 
 
+TransformLike: TypeAlias = Transform | Callable[[torch.Tensor], torch.Tensor]
+"""A transform, or a function of an NCHW batch."""
+
 # Lucid's names --------------------------------------------------------------------------------
 
 
 def jitter(d: int, seed: int | None = None) -> Jitter:
-    """Crop randomly to a size `d` smaller; offsets are uniform in 0..d, d included.
+    """Crops at a random offset, uniform in 0..d, so that the image becomes `d` pixels smaller.
 
     Args:
-        d: pixels by which height and width shrink.
-        seed: draw from this seed instead of the render's.
+        d: Number of pixels by which height and width shrink.
+        seed: Seed of the draws, in place of the render's.
 
     Raises:
-        TypeError, ValueError: `d` is not a whole number from 0 on.
+        TypeError, ValueError: `d` is not an integer from 0 on, or (on call) not smaller than the image.
+
+    Example:
+        >>> jitter(8)(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 24, 24])
     """
     return Jitter(checks.whole(d, "jitter's d", 0), _seed(seed, "jitter"))
 
 
 def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad:
-    """Pad by `w` pixels on each side.
+    """Pads by `w` pixels on each side.
 
     Args:
-        w: width.
-        mode: REFLECT, SYMMETRIC or CONSTANT, in any case.
-        constant_value: used by CONSTANT; `"uniform"` draws one number in [0, 1) each time.
+        w: Number of pixels.
+        mode: "REFLECT", "SYMMETRIC" or "CONSTANT", in upper or lower case.
+        constant_value: Value for "CONSTANT"; "uniform" draws a new number in [0, 1) each time.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
+        TypeError, ValueError: An argument is out of range, or (on call) the image is too small to be
+            mirrored.
+
+    Example:
+        >>> pad(4, "constant", 0.5)(torch.zeros(1, 3, 8, 8))[0, 0, 0, :3]
+        tensor([0.5000, 0.5000, 0.5000])
     """
     return Pad(checks.whole(w, "pad's w", 0), mode, constant_value)
 
 
 def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScale:
-    """Resize by one of `scales`, with TensorFlow's legacy bilinear rule and truncated sizes.
+    """Resizes by one of `scales`, by TensorFlow's legacy bilinear rule.
+
+    Args:
+        scales: Positive factors to choose from. The new height and width are truncated to integers.
+        seed: Seed of the draws, in place of the render's.
 
     Raises:
-        TypeError, ValueError: `scales` are no positive numbers.
+        TypeError, ValueError: `scales` is empty, or does not consist of positive numbers.
+
+    Example:
+        >>> random_scale([0.75])(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 24, 24])
     """
     return RandomScale(_numbers(scales, "random_scale's scales", above=0), _seed(seed, "random_scale"))
 
@@ -414,29 +465,41 @@ def random_rotate(
     *,
     exact_pi: bool = False,
 ) -> RandomRotate:
-    """Rotate by one of `angles`, nearest neighbour, with zeros from outside.
+    """Rotates by one of `angles`, with nearest-neighbor interpolation and zeros outside of the image.
 
     Args:
-        angles: to choose from; positive is counter-clockwise.
-        units: `"degrees"`, or `"radians"`, `"rads"`, `"rad"`.
-        seed: draw from this seed instead of the render's.
-        exact_pi: Lucid converts degrees with 3.14 for pi; True uses pi.
+        angles: Angles to choose from; positive angles turn counterclockwise.
+        units: "degrees", or "radians", "rads", "rad".
+        seed: Seed of the draws, in place of the render's.
+        exact_pi: Whether to convert degrees with pi; Lucid uses 3.14.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> random_rotate([90], exact_pi=True)(torch.eye(2)[None, None])[0, 0]
+        tensor([[0., 1.],
+                [1., 0.]])
     """
     return RandomRotate(_numbers(angles, "random_rotate's angles"), units, _seed(seed, "random_rotate"), bool(exact_pi))
 
 
 def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe: bool = True) -> NormalizeGradient:
-    """Identity forward; backward, the gradient of each image is scaled to norm 1.
+    """Leaves the image unchanged and scales the gradient of each image to a fixed norm.
 
     Args:
-        grad_scales: norm wanted for each image.
-        zero_safe: keep a zero gradient zero. False divides by zero as Lucid does (NaN).
+        grad_scales: Norm for each image, or one for all; 1 by default.
+        zero_safe: Whether gradients of norm 0 stay 0. With False they become NaN, as in Lucid.
 
     Raises:
-        TypeError, ValueError: `grad_scales` are no finite numbers.
+        TypeError, ValueError: `grad_scales` does not consist of finite numbers, or (on call) has
+            another length than the batch.
+
+    Example:
+        >>> x = torch.ones(1, 3, 2, 2, requires_grad=True)
+        >>> (5 * normalize_gradient()(x)).sum().backward()
+        >>> x.grad.norm().round(decimals=3)
+        tensor(1.)
     """
     if grad_scales is None:
         return NormalizeGradient(None, zero_safe)
@@ -445,13 +508,18 @@ def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe:
 
 
 def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
-    """Blend RGBA over coloured 1/f noise, drawn anew for each image and step.
+    """Blends an RGBA image with colored 1/f noise, drawn anew for each image and step.
 
     Args:
-        sd: standard deviation of the noise's spectrum.
+        sd: Standard deviation of the spectrum of the noise; None means 0.01.
 
     Raises:
-        TypeError, ValueError: `sd` is no number from 0 on.
+        TypeError, ValueError: `sd` is not a number from 0 on, or (on call) the image does not have 4
+            channels.
+
+    Example:
+        >>> collapse_alpha_random()(torch.ones(2, 4, 16, 16)).shape
+        torch.Size([2, 3, 16, 16])
     """
     if sd is not None:
         sd = checks.number(sd, "collapse_alpha_random's sd", 0)
@@ -459,36 +527,59 @@ def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
 
 
 def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
-    """Crop to the centre or pad with zeros (before: the smaller half) to a fixed size.
+    """Crops or pads with zeros, symmetrically, to a fixed size; an odd pixel is added at the end.
+
+    Args:
+        height: New height in pixels.
+        width: New width in pixels.
 
     Raises:
-        TypeError, ValueError: a size is not a whole number from 1 on.
+        TypeError, ValueError: A size is not an integer from 1 on.
+
+    Example:
+        >>> crop_or_pad_to(4, 4)(torch.ones(1, 3, 1, 9))[0, 0]
+        tensor([[0., 0., 0., 0.],
+                [1., 1., 1., 1.],
+                [0., 0., 0., 0.],
+                [0., 0., 0., 0.]])
     """
     sizes = checks.whole(height, "crop_or_pad_to's height", 1), checks.whole(width, "crop_or_pad_to's width", 1)
     return CropOrPadTo(*sizes)
 
 
-def compose(transforms: Iterable[Transform | Callable[[torch.Tensor], torch.Tensor]]) -> Compose:
-    """Apply `transforms` from left to right; none is the identity.
+def compose(transforms: Iterable[TransformLike]) -> Compose:
+    """Combines transforms, which are applied in order; an empty list is the identity.
+
+    Args:
+        transforms: Transforms, or functions of an NCHW batch.
 
     Raises:
-        TypeError: they are no transforms.
+        TypeError: An item is not a transform.
+
+    Example:
+        >>> augment = compose([pad(4), jitter(8), lambda image: image.flip(-1)])
+        >>> augment(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 32, 32])
     """
     wanted = "a list of transforms, as in [transform.jitter(8)]"
     return Compose(tuple(as_transform(t) for t in checks.items(transforms, "transforms", wanted)))
 
 
-def as_transform(transform: Transform | Callable[[torch.Tensor], torch.Tensor]) -> Transform:
-    """A transform from itself or from a function of an NCHW image.
+def as_transform(transform: TransformLike) -> Transform:
+    """Converts a function of an NCHW batch to a transform; returns a transform unchanged.
 
     Raises:
-        TypeError: neither, or what makes a transform rather than one.
+        TypeError: `transform` has another type, or is a factory such as `jitter`.
+
+    Example:
+        >>> as_transform(lambda image: image.flip(-1))(torch.tensor([[[[1.0, 2.0]]]]))
+        tensor([[[[2., 1.]]]])
     """
     if isinstance(transform, Transform):
         return transform
     if isinstance(transform, type) or any(transform is factory for factory in _FACTORIES):
         name = transform.__name__
-        raise TypeError(f"{name} makes transforms, it is none itself: call it with its arguments, as in {name}(...).")
+        raise TypeError(f"{name} makes transforms: call it with its arguments, as in {name}(...).")
     if callable(transform):
         return Custom(transform)
     raise TypeError(f"A transform is a Transform or a function of an image, not {checks.shown(transform)}.")
@@ -512,7 +603,7 @@ standard_transforms: list[Transform] = [
     random_rotate(list(range(-10, 11)) + 5 * [0]),
     jitter(4),
 ]
-"""Lucid's default: small shifts, scales by up to 10 % and rotations by up to 10 degrees."""
+"""Lucid's default: small shifts, scales of 0.9 to 1.1 and rotations of up to 10 degrees."""
 
 _FACTORIES: tuple[Callable[..., Transform], ...] = (
     jitter,

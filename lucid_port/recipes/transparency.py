@@ -24,7 +24,7 @@ from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
-from lucid_port.optvis.param.spatial import fft_frequencies, fft_to_image
+from lucid_port.optvis.param.spatial import fft_to_image, rfft2d_freqs
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Shape, Transform
 from lucid_port.recipes.inputs import before_relu, check_units, named_objectives
@@ -213,7 +213,7 @@ class Backdrop(Transform):
 
     def make_params(self, source: RandomSource, shape: Shape) -> np.ndarray:
         count, _, height, width = shape
-        size = (2, 3, *fft_frequencies(height, width).shape)
+        size = (2, 3, *rfft2d_freqs(height, width).shape)
         return source.normal("noise", size, images=count, axis=1).astype(np.float32)
 
     def apply(self, image: torch.Tensor, params: Any) -> torch.Tensor:

@@ -26,7 +26,7 @@ from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
-from lucid_port.optvis.overrides.gradient_override import Substitute, gradient_override_map
+from lucid_port.optvis.overrides.gradient_override import GradientSubstitute, gradient_override_map
 from lucid_port.recipes.inputs import check_middle, check_units, model_size
 
 __all__ = [
@@ -327,7 +327,11 @@ class _Linear(gradient_override_map):
     """Context in which ReLUs and response norms pass everything, and max pools average, whoever calls them."""
 
     def __init__(self) -> None:
-        substitutes = {"Relu": Substitute(_passed), "Relu6": Substitute(_passed), "MaxPool": Substitute(_averaged)}
+        substitutes = {
+            "Relu": GradientSubstitute(_passed),
+            "Relu6": GradientSubstitute(_passed),
+            "MaxPool": GradientSubstitute(_averaged),
+        }
         super().__init__(substitutes)
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

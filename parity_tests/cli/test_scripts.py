@@ -243,7 +243,7 @@ def test_what_holds_no_recipe_of_one_picture(tmp_path, capsys):
     for path, words in {
         tmp_path: "is a folder",
         tmp_path / "many" / "sheet.png": "is a sheet of pictures, whose recipes are in",
-        tmp_path / "fv-channel.png": "'lucid-port run' takes those of figures",
+        tmp_path / "fv-channel.png": "'lucid-port run' for figures",
     }.items():
         assert main(["rerender", str(path)]) == 1
         assert words in capsys.readouterr().err

@@ -239,7 +239,7 @@ PARAMETERIZATIONS = [
     (lambda: param.image(8)[..., ...], IndexError, "at most one"),
     (lambda: param.image(8)[::0], ValueError, "step of a slice cannot be 0"),
     (lambda: param.stack([]), ValueError, "stack needs at least one"),
-    (lambda: param.concat(param.image(8)), TypeError, "concat joins is a list of parameterizations"),
+    (lambda: param.concat(param.image(8)), TypeError, "concat's parts is a list of parameterizations"),
     (lambda: param.as_parameterization(np.ones((1, 3, 8, 8))), TypeError, "an array of shape"),
 ]
 
@@ -339,7 +339,7 @@ OTHERS = [
     (lambda: serialization.from_data({"objective": ["channel"]}), ValueError, "names its objective by a string"),
     (lambda: serialization.from_data({"objective": "chanel"}), ValueError, "Unknown objective 'chanel'"),
     (lambda: serialization.from_data({"objective": "channel"}), ValueError, "missing a required argument: 'layer'"),
-    (lambda: serialization.from_data({"objective": "channel", "args": [1]}), ValueError, "no arguments by name"),
+    (lambda: serialization.from_data({"objective": "channel", "args": [1]}), ValueError, "a mapping from names"),
     (lambda: serialization.from_data({"param": "image", "args": {"size": 8}}), ValueError, "do not fit it"),
     (lambda: serialization.from_data({"param": "image", "args": {"w": "8"}}), TypeError, "image's w"),
     (

@@ -336,11 +336,11 @@ def test_run_takes_a_pictures_recipe(graph, tmp_path, model):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("plan.toml", b"model = ", "is no TOML"),
-        ("plan.json", b"{", "is no JSON"),
-        ("plan.json", b"[1]", "does not hold a recipe"),
+        ("plan.toml", b"model = ", "is not valid TOML"),
+        ("plan.json", b"{", "is not valid JSON"),
+        ("plan.json", b"[1]", "contains a list, not a recipe"),
         ("plan.yaml", b"", "neither a picture nor a recipe"),
-        ("a.png", b"no picture", "is no picture that can be read"),
+        ("a.png", b"no picture", "cannot be read as a picture"),
     ],
 )
 def test_files_that_cannot_be_run(tmp_path, capsys, name, content, words):

@@ -1,11 +1,11 @@
-"""What a visualisation maximises.
+"""Objectives: the quantities that a visualization maximizes.
 
-An `Objective` is a function of `T`, where `T(layer)` is that layer's activation
-(NCHW, or [N, C] for dense layers), `T("input")` the image before any transform, and
-`T("labels")` the model's labels. Objectives add, subtract, scale, multiply and divide. Names,
-arguments, strings and values are those of `lucid.optvis.objectives` 0.3.10.
+An `Objective` is a function of `T`. `T(layer)` is the activation of a layer (NCHW, or [N, C] for
+dense layers), `T("input")` the image before any transform, and `T("labels")` the class names of
+the model. Objectives can be added, subtracted, multiplied and divided. Names, arguments, strings and
+values are those of `lucid.optvis.objectives` 0.3.10.
 
-A value that is no scalar is summed by the optimisation, as TensorFlow sums it.
+A render sums the values of an objective that is not a scalar, as TensorFlow does.
 """
 
 from lucid_port.optvis.objectives.base import Objective, as_objective

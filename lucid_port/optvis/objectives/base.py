@@ -1,48 +1,59 @@
-"""An objective, and arithmetic with objectives."""
+"""The `Objective` class and arithmetic with objectives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
+import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 
-__all__ = ["Activations", "Objective", "ObjectiveFunction", "Value", "as_objective", "parse_unit"]
+__all__ = ["Activations", "Objective", "ObjectiveFunction", "ObjectiveLike", "Value", "as_objective", "parse_unit"]
 
 
 class Activations(Protocol):
-    """`T`: gives a layer's activation by name, and "input" and "labels"."""
+    """`T`: maps a layer's name to its activation, "input" to the image and "labels" to the class names."""
 
     def __call__(self, name: str, /) -> Any: ...
 
 
-Value = Any
-ObjectiveFunction = Callable[[Activations], Value]
+Value: TypeAlias = torch.Tensor
+"""The value of an objective: a tensor, usually a scalar."""
+
+ObjectiveFunction: TypeAlias = Callable[[Activations], Value]
 _NUMBERS = (int, float, np.number)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
 class Objective:
-    """Something to maximise: a function of `T` with a name and a description.
+    """A quantity to maximize: a function of `T` with a name and a description.
+
+    Objectives support `+`, `-`, `*` and `/` with numbers and with each other.
 
     Args:
-        objective_func: from `T` to a number tensor.
-        name: short name.
-        description: longer text, with the arguments.
-        recipe: plain-data form, a function that makes it (so that a failure to serialise is
-            reported when it is asked for, not when the objective is made).
+        objective_func: Function from `T` to a tensor.
+        name: Short name.
+        description: Longer text, which includes the arguments.
+        recipe: Function that returns the plain-data form. It is called by `to_data` only, so that
+            an objective that cannot be serialized can still be rendered.
 
     Raises:
-        TypeError: `objective_func` is no function.
+        TypeError: `objective_func` is not a function.
+
+    Example:
+        >>> objective = Objective(lambda T: (T("mixed4a") ** 2).mean(), "energy")
+        >>> layers = {"mixed4a": torch.full((1, 8, 5, 5), 3.0)}
+        >>> objective(layers.get), (2 * objective - 1)(layers.get)
+        (tensor(9.), tensor(17.))
     """
 
-    __array_priority__ = 100  # so that numpy_number * objective comes here
+    __array_priority__ = 100  # numpy_number * objective calls Objective.__rmul__
 
     def __init__(
         self,
@@ -68,10 +79,10 @@ class Objective:
         return f"Objective({self.description or self.name!r})"
 
     def to_data(self) -> dict[str, Any]:
-        """Plain-data form: `{"objective": name, "args": {...}}`.
+        """Returns the plain-data form, `{"objective": name, "args": {...}}`.
 
         Raises:
-            NotSerialisable: the objective, or an argument of it, is a user's own callable.
+            NotSerialisable: The objective or one of its arguments is a user's own callable.
         """
         if self._recipe is None:
             raise serialization.NotSerialisable(
@@ -80,78 +91,75 @@ class Objective:
             )
         return self._recipe()
 
-    def __add__(self, other: Any) -> Objective:
+    def __add__(self, other: Objective | float) -> Objective:
         if _is_number(other):
             return _shift(self, other)
-        if isinstance(other, Objective):
-            return Objective.sum([self, other])
-        return NotImplemented
+        return Objective.sum([self, other]) if isinstance(other, Objective) else NotImplemented
 
-    def __radd__(self, other: Any) -> Objective:
-        return self + other
+    __radd__ = __add__
 
-    def __sub__(self, other: Any) -> Objective:
-        if isinstance(other, Objective) or _is_number(other):
-            return self + (-1 * other)
-        return NotImplemented
+    def __sub__(self, other: Objective | float) -> Objective:
+        return self + (-1 * other) if isinstance(other, Objective) or _is_number(other) else NotImplemented
 
-    def __rsub__(self, other: Any) -> Objective:
+    def __rsub__(self, other: float) -> Objective:
         return (-1 * self) + other
 
     def __neg__(self) -> Objective:
         return -1 * self
 
-    def __mul__(self, other: Any) -> Objective:
+    def __mul__(self, other: Objective | float) -> Objective:
         if _is_number(other):
             return _scale(self, other)
-        if isinstance(other, Objective):
-            return _product(self, other)
-        return NotImplemented
+        return _product(self, other) if isinstance(other, Objective) else NotImplemented
 
-    def __rmul__(self, other: Any) -> Objective:
-        return self * other
+    __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> Objective:
-        if _is_number(other):
-            return _quotient(self, other)
-        if isinstance(other, Objective):
-            return _quotient(self, other)
-        return NotImplemented
+    def __truediv__(self, other: Objective | float) -> Objective:
+        return _quotient(self, other) if isinstance(other, Objective) or _is_number(other) else NotImplemented
 
-    def __rtruediv__(self, other: Any) -> Objective:
-        if _is_number(other):
-            return _quotient(other, self)
-        return NotImplemented
+    def __rtruediv__(self, other: float) -> Objective:
+        return _quotient(other, self) if _is_number(other) else NotImplemented
 
     @staticmethod
-    def sum(objs: Iterable[Any]) -> Objective:
-        """Sum of objectives (or of what `as_objective` takes); generators work, too.
+    def sum(objs: Iterable[ObjectiveLike]) -> Objective:
+        """Returns the sum of several objectives.
+
+        Args:
+            objs: Iterable of objectives, or of values that `as_objective` accepts.
 
         Raises:
-            TypeError: something else than several objectives was given.
+            TypeError: `objs` is a single objective or a string.
         """
-        terms = [as_objective(o) for o in checks.items(objs, "What Objective.sum adds", "a list of objectives")]
+        terms = [as_objective(o) for o in checks.items(objs, "Objective.sum's objs", "a list of objectives")]
         return Objective(
-            lambda T: sum(term(T) for term in terms),
+            lambda T: sum(term(T) for term in terms),  # type: ignore[arg-type, return-value]
             ", ".join(term.name for term in terms),
             "Sum(" + " +\n".join(term.description for term in terms) + ")",
             lambda: {"objective": "sum", "args": {"objs": [t.to_data() for t in terms]}},
         )
 
 
-def as_objective(obj: Any) -> Objective:
-    """An objective from itself, from `"layer:channel"` or from a function of `T`.
+ObjectiveLike: TypeAlias = Objective | str | ObjectiveFunction
+"""An objective, `"layer:channel"`, or a function of `T`."""
+
+
+def as_objective(obj: ObjectiveLike) -> Objective:
+    """Converts `"layer:channel"` or a function of `T` to an objective; returns an objective unchanged.
 
     Raises:
-        ValueError: a string is not of that form.
-        TypeError: something else was given.
+        ValueError: A string does not have that form.
+        TypeError: `obj` has another type.
+
+    Example:
+        >>> as_objective("mixed4a:3")
+        Objective('Channel [mixed4a, 3, None]')
     """
     if isinstance(obj, Objective):
         return obj
     if isinstance(obj, str):
         return serialization.factory("objective", "channel")(*parse_unit(obj))
     if getattr(obj, "makes_objectives", False):
-        raise TypeError(f"{obj.__name__} makes objectives, it is none itself: call it with its arguments.")
+        raise TypeError(f"{obj.__name__} makes objectives: call it with its arguments.")
     if callable(obj):
         name = getattr(obj, "__name__", type(obj).__name__)
         return Objective(obj, name, name)
@@ -159,10 +167,10 @@ def as_objective(obj: Any) -> Objective:
 
 
 def parse_unit(text: str) -> tuple[str, int]:
-    """Layer and channel of `"layer:channel"`.
+    """Splits `"layer:channel"` into layer and channel.
 
     Raises:
-        ValueError: the text is not of that form.
+        ValueError: The text does not have that form.
     """
     layer, _, number = text.rpartition(":")
     if not layer.strip() or not number.strip().isdecimal():
@@ -170,23 +178,21 @@ def parse_unit(text: str) -> tuple[str, int]:
     return layer.strip(), int(number)
 
 
-def _evaluate(operand: Any, T: Activations) -> Any:
-    return operand(T) if isinstance(operand, Objective) else _plain_number(operand)
-
-
-def _plain_number(number: Any) -> int | float:
-    return number.item() if isinstance(number, np.generic) else number
+def _evaluate(operand: Objective | float, T: Activations) -> Any:
+    if isinstance(operand, Objective):
+        return operand(T)
+    return operand.item() if isinstance(operand, np.generic) else operand
 
 
 _OPERANDS = {"shift": "summand", "scale": "factor", "product": "factor", "quotient": "divisor or dividend"}
 
 
-def _algebra(name: str, of: Objective, func: ObjectiveFunction, **operands: Any) -> Objective:
-    """An objective with the name and description of `of`.
+def _algebra(name: str, of: Objective, func: ObjectiveFunction, **operands: Objective | float) -> Objective:
+    """Returns an objective with the name and description of `of`.
 
     Raises:
-        TypeError: an operand is neither an objective nor a number.
-        ValueError: a number is NaN or infinite.
+        TypeError: An operand is neither an objective nor a number.
+        ValueError: A number is NaN or infinite.
     """
     for operand in operands.values():
         if not isinstance(operand, Objective):
@@ -199,31 +205,29 @@ def _algebra(name: str, of: Objective, func: ObjectiveFunction, **operands: Any)
     )
 
 
-def _shift(objective: Objective, by: Any) -> Objective:
-    return _algebra("shift", objective, lambda T: objective(T) + _plain_number(by), objective=objective, by=by)
+def _shift(objective: Objective, by: float) -> Objective:
+    return _algebra("shift", objective, lambda T: objective(T) + _evaluate(by, T), objective=objective, by=by)
 
 
-def _scale(objective: Objective, by: Any) -> Objective:
-    return _algebra("scale", objective, lambda T: _plain_number(by) * objective(T), objective=objective, by=by)
+def _scale(objective: Objective, by: float) -> Objective:
+    return _algebra("scale", objective, lambda T: _evaluate(by, T) * objective(T), objective=objective, by=by)
 
 
 def _product(a: Objective, b: Objective) -> Objective:
     return _algebra("product", a, lambda T: a(T) * b(T), a=a, b=b)
 
 
-def _quotient(a: Any, b: Any) -> Objective:
+def _quotient(a: Objective | float, b: Objective | float) -> Objective:
     if _is_number(b) and b == 0:
         raise ZeroDivisionError("An objective cannot be divided by 0.")
     named = a if isinstance(a, Objective) else b
+    if not isinstance(named, Objective):
+        raise TypeError(f"A quotient has at least one objective, not only {a!r} and {b!r}.")
     return _algebra("quotient", named, lambda T: _evaluate(a, T) / _evaluate(b, T), a=a, b=b)
 
 
-_ALGEBRA: dict[str, Callable[..., Objective]] = {
-    "sum": Objective.sum,
-    "shift": _shift,
-    "scale": _scale,
-    "product": _product,
-    "quotient": _quotient,
-}
-for _name, _factory in _ALGEBRA.items():
-    serialization.register("objective", _name, _factory)
+serialization.register("objective", "sum", Objective.sum)
+serialization.register("objective", "shift", _shift)
+serialization.register("objective", "scale", _scale)
+serialization.register("objective", "product", _product)
+serialization.register("objective", "quotient", _quotient)

@@ -1,4 +1,4 @@
-"""Objectives of a batch: what its images have in common, and in what they differ."""
+"""Objectives that compare the images of a batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,25 @@ __all__ = ["alignment", "channel_interpolate", "diversity"]
 
 @wrap_objective(require_format="NHWC")
 def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: int) -> ObjectiveFunction:
-    """From the first channel to the second along the batch; summed over the images.
+    """Interpolates between two channels along the batch axis.
+
+    The first image maximizes the mean of the first channel, the last image that of the second; the
+    values are summed over the images.
+
+    Args:
+        layer1: Layer of the first channel.
+        n_channel1: First channel.
+        layer2: Layer of the second channel.
+        n_channel2: Second channel.
 
     Raises:
-        ValueError: (when evaluated) the batch has one image only.
-        IndexError: (when evaluated) a layer has no such channel.
+        ValueError: (on evaluation) The batch has only one image.
+        IndexError: (on evaluation) A layer does not have the channel.
+
+    Example:
+        >>> T = {"mixed3a": torch.ones(3, 4, 9, 9), "mixed4a": 2 * torch.ones(3, 8, 5, 5)}.get
+        >>> channel_interpolate("mixed3a", 0, "mixed4a", 1)(T)  # 1 + 1.5 + 2
+        tensor(4.5000)
     """
     check_layer(layer1, "channel_interpolate")
     check_layer(layer2, "channel_interpolate")
@@ -39,21 +53,29 @@ def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: i
 
 @wrap_objective()
 def alignment(layer: str, decay_ratio: float = 2) -> ObjectiveFunction:
-    """Minus the difference of each image's activation to those of the next four images.
+    """Penalizes differences between the activations of neighboring images of a batch.
 
-    It is negative: **add** it to keep neighbours in the batch alike.
+    The value is minus the mean squared difference of each image to the next four, divided by
+    `decay_ratio ** distance`. It is negative: **add** it to keep neighbors alike.
+
+    Args:
+        layer: Name of the layer.
+        decay_ratio: Factor, above 0, by which the weight falls with each step of distance.
+
+    Example:
+        >>> T = {"mixed4a": torch.arange(2.0).reshape(2, 1, 1, 1).expand(2, 8, 5, 5)}.get
+        >>> alignment("mixed4a")(T)
+        tensor(-0.5000)
     """
     check_layer(layer, "alignment")
     checks.number(decay_ratio, "alignment's decay_ratio", above=0)
 
     def inner(T: Activations) -> Value:
         activation = T(layer)
-        count = activation.shape[0]
-        total: Value = torch.zeros((), dtype=activation.dtype, device=activation.device)
-        for distance in range(1, min(5, count)):
+        total = torch.zeros((), dtype=activation.dtype, device=activation.device)
+        for distance in range(1, min(5, activation.shape[0])):
             squares = (activation[:-distance] - activation[distance:]) ** 2
-            means = squares.flatten(1).mean(1)
-            total = total - means.sum() / decay_ratio**distance
+            total = total - squares.flatten(1).mean(1).sum() / decay_ratio**distance
         return total
 
     return inner
@@ -61,9 +83,19 @@ def alignment(layer: str, decay_ratio: float = 2) -> ObjectiveFunction:
 
 @wrap_objective(require_format="NHWC")
 def diversity(layer: str) -> ObjectiveFunction:
-    """Similarity of the images' normalised Gram matrices, summed over pairs.
+    """Measures how similar the images of a batch are.
 
-    It is positive: **subtract** it to make the images of a batch differ.
+    The value is the sum over ordered pairs of images of the dot product of their normalized Gram
+    matrices, divided by the number of images. It is positive: **subtract** it to make the images
+    differ.
+
+    Args:
+        layer: Name of the layer.
+
+    Example:
+        >>> T = {"mixed4a": torch.ones(2, 8, 5, 5)}.get
+        >>> diversity("mixed4a")(T).round(decimals=3)  # two equal images
+        tensor(1.)
     """
     check_layer(layer, "diversity")
 

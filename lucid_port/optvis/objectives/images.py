@@ -1,14 +1,15 @@
-"""Objectives of the image itself: norms, smoothness, likeness to a picture."""
+"""Objectives of the image itself: norms, smoothness, similarity to a picture."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value
 from lucid_port.optvis.objectives.reading import as_vector, check_fits_image, check_layer
 from lucid_port.optvis.objectives.wrapping import to_nhwc, wrap_objective
@@ -26,7 +27,17 @@ __all__ = [
 
 @wrap_objective(require_format="NHWC")
 def total_variation(layer: str = "input") -> ObjectiveFunction:
-    """Sum of absolute differences of neighbours, **one value per image** ([N]), as in Lucid."""
+    """Sum of the absolute differences of neighboring pixels.
+
+    The value has the shape [N], **one number per image**, as in Lucid.
+
+    Args:
+        layer: "input" for the image, or the name of a layer with rows and columns.
+
+    Example:
+        >>> total_variation()({"input": torch.eye(2).expand(1, 3, 2, 2)}.get)  # 4 differences, 3 channels
+        tensor([12.])
+    """
     check_layer(layer, "total_variation")
 
     def inner(T: Activations) -> Value:
@@ -40,7 +51,16 @@ def total_variation(layer: str = "input") -> ObjectiveFunction:
 
 @wrap_objective()
 def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
-    """Sum of absolute deviations from `constant`."""
+    """Sum of the absolute deviations from a constant.
+
+    Args:
+        layer: "input" for the image, or the name of a layer.
+        constant: A number, or an array that broadcasts to NCHW.
+
+    Example:
+        >>> L1(constant=0.5)({"input": torch.ones(1, 3, 2, 2)}.get)
+        tensor(6.)
+    """
     check_layer(layer, "L1")
     checks.finite_values(constant, "L1's constant")
     return lambda T: (T(layer) - constant).abs().sum()
@@ -48,7 +68,19 @@ def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
 
 @wrap_objective()
 def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> ObjectiveFunction:
-    """One Euclidean norm of the whole batch's deviation: `sqrt(epsilon + sum of squares)`."""
+    """Euclidean norm of the deviation from a constant: `sqrt(epsilon + sum of squares)`.
+
+    The sum covers the whole batch.
+
+    Args:
+        layer: "input" for the image, or the name of a layer.
+        constant: A number, or an array that broadcasts to NCHW.
+        epsilon: Number from 0 on, which keeps the gradient finite at 0.
+
+    Example:
+        >>> L2()({"input": 2 * torch.ones(1, 1, 2, 2)}.get).round(decimals=3)
+        tensor(4.)
+    """
     check_layer(layer, "L2")
     checks.finite_values(constant, "L2's constant")
     checks.number(epsilon, "L2's epsilon", 0)
@@ -56,11 +88,11 @@ def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> Obje
 
 
 def blur(image: torch.Tensor, w: int) -> torch.Tensor:
-    """Average with a w x w kernel that is 1 inside and 0.5 on its rim, renormalised at borders.
+    """Averages with a w x w kernel that is 1 inside and 0.5 on its rim; the borders are renormalized.
 
     Args:
         image: NCHW.
-        w: odd width of the kernel.
+        w: Width of the kernel, an odd number.
     """
     kernel = torch.full((w, w), 0.5, dtype=image.dtype, device=image.device)
     kernel[1:-1, 1:-1] = 1.0
@@ -73,24 +105,35 @@ def blur(image: torch.Tensor, w: int) -> torch.Tensor:
     return smooth(image) / smooth(torch.ones_like(image))
 
 
+def _blur_distance(image: torch.Tensor) -> torch.Tensor:
+    return 0.5 * ((image - blur(image, 3).detach()) ** 2).sum()
+
+
 @wrap_objective()
 def blur_input_each_step() -> ObjectiveFunction:
-    """Half the squared distance of the input to its own blur.
+    """Half the squared distance of the image to its own blur, which is treated as a constant.
 
-    Minimise it: under plain gradient descent on pixels, `-k *` this mixes a share k of the
-    blurred image in at each step.
+    **Subtract** it. With plain gradient descent on pixels, `-k *` this objective mixes a share k of
+    the blurred image into the image at each step.
+
+    Example:
+        >>> blur_input_each_step()({"input": torch.ones(1, 3, 4, 4)}.get)
+        tensor(0.)
     """
-
-    def inner(T: Activations) -> Value:
-        image = T("input")
-        return 0.5 * ((image - blur(image, 3).detach()) ** 2).sum()
-
-    return inner
+    return lambda T: _blur_distance(T("input"))
 
 
 @wrap_objective()
 def blur_alpha_each_step() -> ObjectiveFunction:
-    """As `blur_input_each_step`, for the alpha channel only."""
+    """`blur_input_each_step` for the alpha channel only.
+
+    Raises:
+        ValueError: (on evaluation) The image does not have an alpha channel.
+
+    Example:
+        >>> blur_alpha_each_step()({"input": torch.ones(1, 4, 4, 4)}.get)
+        tensor(0.)
+    """
 
     def inner(T: Activations) -> Value:
         alpha = T("input")[:, 3:4]
@@ -98,25 +141,32 @@ def blur_alpha_each_step() -> ObjectiveFunction:
             raise ValueError(
                 "blur_alpha_each_step needs an image with an alpha channel: make it with param.image(..., alpha=True)."
             )
-        return 0.5 * ((alpha - blur(alpha, 3).detach()) ** 2).sum()
+        return _blur_distance(alpha)
 
     return inner
 
 
 @wrap_objective()
-def penalize_boundary_complexity(shp: Any, w: int = 20, mask: Any = None, C: float = 0.5) -> ObjectiveFunction:
-    """Minus the deviation of the border from its own blur and from a constant.
+def penalize_boundary_complexity(
+    shp: Sequence[int], w: int = 20, mask: ArrayLike | None = None, C: float = 0.5
+) -> ObjectiveFunction:
+    """Penalizes deviations of the border from its own blur and from a constant.
 
-    It is negative: **add** it to keep borders plain.
+    The value is negative: **add** it to keep borders plain.
 
     Args:
-        shp: [N, H, W, C] of the mask, in Lucid's axis order.
-        w: width of the border.
-        mask: instead of the border, in Lucid's axis order, broadcast to the image.
-        C: the constant.
+        shp: Shape of the image, [N, H, W, C]. Ignored if `mask` is given.
+        w: Width of the border in pixels.
+        mask: Weights in place of the border, in Lucid's axis order; broadcast to the image.
+        C: Value, in [0, 1], that the border should have.
 
     Raises:
-        ValueError: `shp` is no shape of an image batch, or (when evaluated) does not fit the image.
+        ValueError: `shp` is not the shape of an image batch, or (on evaluation) does not fit the image.
+
+    Example:
+        >>> plain = {"input": 0.5 * torch.ones(1, 3, 8, 8)}.get
+        >>> bool(penalize_boundary_complexity((1, 8, 8, 3), w=2)(plain).abs() < 1e-6)
+        True
     """
     name = "penalize_boundary_complexity"
     border = checks.whole(w, f"{name}'s w", 0)
@@ -143,11 +193,18 @@ def penalize_boundary_complexity(shp: Any, w: int = 20, mask: Any = None, C: flo
 
 
 @wrap_objective()
-def input_diff(orig_img: Any) -> ObjectiveFunction:
-    """Root mean square difference of the input to a picture ([N, H, W, C] or [H, W, C]).
+def input_diff(orig_img: ArrayLike) -> ObjectiveFunction:
+    """Root mean square difference of the image to a picture.
+
+    Args:
+        orig_img: Picture, [N, H, W, C] or [H, W, C], with the range of the image, [0, 1].
 
     Raises:
-        ValueError: the picture holds NaN, or (when evaluated) has another size than the input.
+        ValueError: The picture contains NaN, or (on evaluation) has another size than the image.
+
+    Example:
+        >>> input_diff(np.zeros((2, 2, 3)))({"input": 0.5 * torch.ones(1, 3, 2, 2)}.get)
+        tensor(0.5000)
     """
     checks.finite_values(orig_img, "input_diff's orig_img")
     shape = tuple(np.shape(orig_img))

@@ -1,12 +1,14 @@
-"""Objectives of units: neurons, channels, directions, classes, layers."""
+"""Objectives of units: neurons, channels, directions, classes and layers."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value
 from lucid_port.optvis.objectives.reading import (
     as_place,
@@ -33,6 +35,11 @@ __all__ = [
 ]
 
 
+def _mean(layer: str, batch: int | None, read: Callable[[torch.Tensor], torch.Tensor]) -> ObjectiveFunction:
+    """Returns the mean of a part of a layer's NHWC activation, as a function of `T`."""
+    return handle_batch(batch)(lambda T: read(T(layer)).mean())
+
+
 @wrap_objective(require_format="NHWC")
 def neuron(
     layer_name: str,
@@ -41,121 +48,140 @@ def neuron(
     y: int | None = None,
     batch: int | None = None,
 ) -> ObjectiveFunction:
-    """One neuron: mean over the batch of its activation.
+    """Activation of one neuron, averaged over the batch.
 
     Args:
-        layer_name: layer.
-        channel_n: channel.
-        x: row, by default `height // 2`.
-        y: column, by default `width // 2`.
-        batch: one image of the batch instead of all.
+        layer_name: Name of the layer.
+        channel_n: Channel of the neuron.
+        x: **Row** of the neuron, `height // 2` by default.
+        y: **Column** of the neuron, `width // 2` by default.
+        batch: Index of one image of the batch; None for all.
 
     Raises:
-        IndexError: (when evaluated) position, channel or image do not exist.
+        IndexError: (on evaluation) The position, channel or image does not exist.
+
+    Example:
+        >>> T = {"mixed4a": torch.arange(9.0).reshape(1, 1, 3, 3)}.get
+        >>> neuron("mixed4a", 0)(T), neuron("mixed4a", 0, x=2, y=0)(T)
+        (tensor(4.), tensor(6.))
     """
     check_layer(layer_name, "neuron")
-    number, row, column = (
-        checks.whole(channel_n, "neuron's channel_n"),
-        as_place(x, "neuron's x"),
-        as_place(y, "neuron's y"),
-    )
-
-    @handle_batch(batch)
-    def inner(T: Activations) -> Value:
-        return channel_in(position_in(T(layer_name), row, column), number, layer_name).mean()
-
-    return inner
+    number = checks.whole(channel_n, "neuron's channel_n")
+    row, column = as_place(x, "neuron's x"), as_place(y, "neuron's y")
+    return _mean(layer_name, batch, lambda a: channel_in(position_in(a, row, column), number, layer_name))
 
 
 @wrap_objective(require_format="NHWC")
 def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFunction:
-    """One channel: mean of its activation over batch and positions.
+    """Activation of one channel, averaged over batch and positions.
+
+    Args:
+        layer: Name of the layer.
+        n_channel: Channel; negative numbers count from the end.
+        batch: Index of one image of the batch; None for all.
 
     Raises:
-        IndexError: (when evaluated) the layer has no such channel, or the batch no such image.
+        IndexError: (on evaluation) The channel or the image does not exist.
+
+    Example:
+        >>> T = {"mixed4a": torch.arange(4.0).reshape(1, 4, 1, 1).expand(1, 4, 5, 5)}.get
+        >>> channel("mixed4a", 3)(T)
+        tensor(3.)
     """
     check_layer(layer, "channel")
     number = checks.whole(n_channel, "channel's n_channel")
-
-    @handle_batch(batch)
-    def inner(T: Activations) -> Value:
-        return read_channel(T, layer, number).mean()
-
-    return inner
+    return handle_batch(batch)(lambda T: read_channel(T, layer, number).mean())
 
 
 @wrap_objective(require_format="NHWC")
-def direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
-    """A direction in activation space: mean of `dot * max(0.1, cosine) ** cossim_pow`.
+def direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
+    """Activation along a direction: the mean of `dot * max(0.1, cosine) ** cossim_pow`.
 
     Args:
-        layer: layer.
-        vec: [C], array, tensor or list.
-        cossim_pow: 0 is the dot product alone; more asks for the direction to match.
-        batch: one image of the batch instead of all.
+        layer: Name of the layer.
+        vec: Direction, [C].
+        cossim_pow: Power of the cosine. With 0 the value is the dot product; larger powers favor
+            activations that point in the direction.
+        batch: Index of one image of the batch; None for all.
 
     Raises:
-        ValueError: `vec` holds NaN, or (when evaluated) has not one number for each channel.
+        ValueError: `vec` contains NaN, or (on evaluation) its length is not the number of channels.
+
+    Example:
+        >>> T = {"mixed4a": torch.ones(1, 2, 5, 5)}.get
+        >>> direction("mixed4a", [2.0, 1.0])(T)
+        tensor(3.)
     """
-    check_layer(layer, "direction")
-    check_direction(vec, cossim_pow, "direction")
-
-    @handle_batch(batch)
-    def inner(T: Activations) -> Value:
-        activation = T(layer)
-        return dot_product(activation, direction_in(vec, activation, layer), cossim_pow).mean()
-
-    return inner
+    check_direction(layer, vec, cossim_pow, "direction")
+    return _mean(layer, batch, lambda a: dot_product(a, direction_in(vec, a, layer), cossim_pow))
 
 
 direction_cossim = direction
-"""The same as `direction`, without a cosine by default: Lucid 0.3.10 keeps only the name."""
+"""Alias of `direction`, as in Lucid 0.3.10: it does not use the cosine by default."""
 
 
 @wrap_objective(require_format="NHWC")
 def direction_neuron(
     layer_name: str,
-    vec: Any,
+    vec: ArrayLike,
     x: int | None = None,
     y: int | None = None,
     cossim_pow: float = 0,
     batch: int | None = None,
 ) -> ObjectiveFunction:
-    """As `direction`, at one position only (rows `x`, columns `y`; the centre)."""
-    check_layer(layer_name, "direction_neuron")
-    check_direction(vec, cossim_pow, "direction_neuron")
+    """Activation along a direction at one position; see `direction`.
+
+    Args:
+        layer_name: Name of the layer.
+        vec: Direction, [C].
+        x: **Row**, `height // 2` by default.
+        y: **Column**, `width // 2` by default.
+        cossim_pow: Power of the cosine.
+        batch: Index of one image of the batch; None for all.
+
+    Raises:
+        ValueError: `vec` contains NaN, or (on evaluation) its length is not the number of channels.
+        IndexError: (on evaluation) The position or the image does not exist.
+
+    Example:
+        >>> T = {"mixed4a": torch.arange(9.0).reshape(1, 1, 3, 3)}.get
+        >>> direction_neuron("mixed4a", [2.0], x=0, y=1)(T)
+        tensor(2.)
+    """
+    check_direction(layer_name, vec, cossim_pow, "direction_neuron")
     row, column = as_place(x, "direction_neuron's x"), as_place(y, "direction_neuron's y")
 
-    @handle_batch(batch)
-    def inner(T: Activations) -> Value:
-        activation = position_in(T(layer_name), row, column)
-        return dot_product(activation, direction_in(vec, activation, layer_name), cossim_pow).mean()
+    def read(layer: torch.Tensor) -> torch.Tensor:
+        activation = position_in(layer, row, column)
+        return dot_product(activation, direction_in(vec, activation, layer_name), cossim_pow)
 
-    return inner
+    return _mean(layer_name, batch, read)
 
 
 @wrap_objective(require_format="NHWC")
-def tensor_direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
-    """As `direction`, for a patch of vectors in the centre of the layer.
+def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
+    """Activation along a patch of directions in the center of the layer; see `direction`.
 
     Args:
-        layer: layer.
-        vec: [h, w, C] or [N, h, w, C].
-        cossim_pow: as in `direction`.
-        batch: one image of the batch instead of all.
+        layer: Name of the layer.
+        vec: Directions, [h, w, C] or [N, h, w, C].
+        cossim_pow: Power of the cosine.
+        batch: Index of one image of the batch; None for all.
 
     Raises:
-        ValueError: `vec` has another rank, or (when evaluated) is larger than the layer or has
-            other channels.
+        ValueError: `vec` has another rank, or (on evaluation) is larger than the layer or has
+            another number of channels.
+
+    Example:
+        >>> T = {"mixed4a": torch.ones(1, 2, 5, 5)}.get
+        >>> tensor_direction("mixed4a", torch.ones(3, 3, 2))(T)
+        tensor(2.)
     """
-    check_layer(layer, "tensor_direction")
-    check_direction(vec, cossim_pow, "tensor_direction")
+    check_direction(layer, vec, cossim_pow, "tensor_direction")
     if np.ndim(vec) not in (3, 4):
         raise ValueError(f"tensor_direction needs vec of [h, w, C] or [N, h, w, C], not of rank {np.ndim(vec)}.")
 
-    @handle_batch(batch)
-    def inner(T: Activations) -> Value:
-        activation = T(layer)
+    def read(activation: torch.Tensor) -> torch.Tensor:
         if activation.ndim != 4:
             raise ValueError(f"Layer {layer!r} of shape {list(activation.shape)} has no rows and columns for a patch.")
         height, width = np.shape(vec)[-3:-1]
@@ -166,33 +192,46 @@ def tensor_direction(layer: str, vec: Any, cossim_pow: float = 0, batch: int | N
                 f"({activation.shape[1]} x {activation.shape[2]})."
             )
         window = activation[:, top : top + height, left : left + width]
-        return dot_product(window, direction_in(vec, window, layer), cossim_pow).mean()
+        return dot_product(window, direction_in(vec, window, layer), cossim_pow)
 
-    return inner
+    return _mean(layer, batch, read)
 
 
 @wrap_objective()
 def deepdream(layer: str) -> ObjectiveFunction:
-    """Everything the layer sees: mean of the squared activation."""
+    """Mean of the squared activation of a whole layer.
+
+    Args:
+        layer: Name of the layer.
+
+    Example:
+        >>> deepdream("mixed4a")({"mixed4a": 3 * torch.ones(1, 2, 5, 5)}.get)
+        tensor(9.)
+    """
     check_layer(layer, "deepdream")
     return lambda T: (T(layer) ** 2).mean()
 
 
 @wrap_objective()
 def class_logit(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
-    """One class of a dense layer, by index or label, summed over the batch.
+    """Activation of one class of a dense layer, summed over the batch.
 
     Args:
-        layer: a layer of [N, classes], before or after the softmax as you like.
-        label: index, or one of the model's labels.
-        batch: one image of the batch instead of all.
+        layer: Name of a layer of shape [N, classes], before or after the softmax.
+        label: Index of the class, or one of the model's labels.
+        batch: Index of one image of the batch; None for all.
 
     Raises:
-        ValueError: (when evaluated) the model has no such label.
-        IndexError: (when evaluated) the layer has no such class.
+        ValueError: (on evaluation) The model does not have this label.
+        IndexError: (on evaluation) The layer does not have this class.
+
+    Example:
+        >>> T = {"softmax2": torch.tensor([[0.25, 0.75]]), "labels": ["cat", "dog"]}.get
+        >>> class_logit("softmax2", "dog")(T)
+        tensor(0.7500)
     """
     check_layer(layer, "class_logit")
-    number = None if isinstance(label, str) else checks.whole(label, "class_logit's label, where it is no name,")
+    number = None if isinstance(label, str) else checks.whole(label, "class_logit's label, if it is not a name,")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:

@@ -1,4 +1,4 @@
-"""What objectives read of a layer: channels, positions, products with directions; and what they refuse."""
+"""Helpers of objectives: read channels, positions and directions of a layer, and check arguments."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.objectives.base import Activations
 
 __all__ = [
@@ -32,7 +33,7 @@ def check_layer(layer: Any, objective: str) -> None:
 
 
 def as_place(at: Any, what: str) -> int | None:
-    """A row or column; None is the centre."""
+    """Checks a row or column; None is the center."""
     return None if at is None else checks.whole(at, what)
 
 
@@ -42,29 +43,35 @@ def check_index(index: int, count: int, layer: str, kind: str, kinds: str) -> No
 
 
 def channel_of(value: torch.Tensor, number: int, layer: str) -> torch.Tensor:
-    """A channel of a layer's value, (N, C, ...), without its channel axis.
+    """Returns one channel of an activation (N, C, ...), without the channel axis.
 
     Raises:
-        IndexError: the layer has no such channel.
+        IndexError: The layer does not have this channel.
     """
     check_index(number, value.shape[1], layer, "channel", "channels")
     return value[:, number]
 
 
 def read_channel(T: Activations, layer: str, number: int) -> torch.Tensor:
-    """One channel by itself, where `T` can give that; else from the layer in NHWC."""
+    """Reads one channel through `T.channel` if there is one, else from the layer in NHWC."""
     read = getattr(T, "channel", None)
     return channel_in(T(layer), number, layer) if read is None else read(layer, number)
 
 
 def channel_in(tensor: torch.Tensor, number: int, layer: str) -> torch.Tensor:
-    """A channel of NHWC."""
+    """Returns one channel of an NHWC tensor, without the channel axis."""
     check_index(number, tensor.shape[-1], layer, "channel", "channels")
     return tensor[..., number]
 
 
 def position_in(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Tensor:
-    """[N, 1, 1, C] at a position of NHWC; x counts rows. Even sizes: just past the centre."""
+    """Returns one position of an NHWC tensor, [N, 1, 1, C].
+
+    Args:
+        tensor: NHWC.
+        x: Row, `height // 2` by default.
+        y: Column, `width // 2` by default.
+    """
     if tensor.ndim != 4:
         raise ValueError(f"There is no position in a layer of shape {list(tensor.shape)}: it has no rows and columns.")
     row = tensor.shape[1] // 2 if x is None else int(x)
@@ -78,33 +85,39 @@ def position_in(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Ten
 
 
 def dot_product(x: torch.Tensor, y: torch.Tensor, cossim_pow: float) -> torch.Tensor:
-    """Dot product over the last axis, times a power of the cosine (at least 0.1)."""
+    """Dot product over the last axis, times a power of the cosine, which is at least 0.1."""
     dot = (x * y).sum(-1)
     if cossim_pow == 0:
         return dot
-    # vector_norm, because sqrt(sum(x * x)) has the gradient 0/0 for a vector of zeros.
+    # vector_norm, because sqrt(sum(x * x)) has the gradient 0/0 at zero.
     length_x, length_y = (torch.linalg.vector_norm(v, dim=-1) for v in (x, y))
     cosine = dot / (1e-4 + length_x) / (1e-4 + length_y)
-    # Filled rather than clamped: at the limit itself the gradient is TensorFlow's, 0, in all versions of torch.
+    # masked_fill, because clamp's gradient at the limit depends on the version of torch; TensorFlow's is 0.
     return dot * cosine.masked_fill(cosine <= 0.1, 0.1) ** cossim_pow
 
 
-def as_vector(vec: Any, like: torch.Tensor) -> torch.Tensor:
+def as_vector(vec: ArrayLike, like: torch.Tensor) -> torch.Tensor:
+    """Converts an array to a tensor with the dtype and device of `like`."""
     if isinstance(vec, torch.Tensor):
         return vec.to(like.device, like.dtype)
     return torch.as_tensor(np.asarray(vec), dtype=like.dtype, device=like.device)
 
 
-def check_direction(vec: Any, cossim_pow: Any, objective: str) -> None:
-    """Refuses what can be no direction in any layer."""
+def check_direction(layer: Any, vec: Any, cossim_pow: Any, objective: str) -> None:
+    """Checks the arguments of an objective of a direction, as far as that is possible without the layer."""
+    check_layer(layer, objective)
     checks.finite_values(vec, f"{objective}'s vec")
     if np.ndim(vec) == 0:
         raise TypeError(f"{objective}'s vec has one number for each channel; it is the number {checks.shown(vec)}.")
     checks.number(cossim_pow, f"{objective}'s cossim_pow")
 
 
-def direction_in(vec: Any, activation: torch.Tensor, layer: str) -> torch.Tensor:
-    """`vec` as a tensor like an activation (NHWC), which it has to fit."""
+def direction_in(vec: ArrayLike, activation: torch.Tensor, layer: str) -> torch.Tensor:
+    """Converts `vec` to a tensor that can be multiplied with an NHWC activation.
+
+    Raises:
+        ValueError: The shapes do not fit.
+    """
     vector = as_vector(vec, activation)
     if vector.shape[-1] != activation.shape[-1]:
         raise ValueError(
@@ -119,7 +132,7 @@ def direction_in(vec: Any, activation: torch.Tensor, layer: str) -> torch.Tensor
 
 
 def check_fits_image(what: str, shape: Sequence[int], image: torch.Tensor) -> None:
-    """Refuses a shape that cannot be broadcast to that of an NHWC image."""
+    """Raises ValueError if `shape` cannot be broadcast to that of an NHWC image."""
     if not checks.broadcasts(shape, image.shape):
         raise ValueError(
             f"{what} has the shape {list(shape)}, which does not fit the image's {list(image.shape)} "

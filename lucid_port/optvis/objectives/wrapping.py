@@ -1,11 +1,11 @@
-"""Making objectives of functions: Lucid's `wrap_objective` and `handle_batch`."""
+"""Decorators for functions of `T`: Lucid's `wrap_objective` and `handle_batch`."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ParamSpec, overload
 
 import torch
 
@@ -15,15 +15,14 @@ from lucid_port.optvis.objectives.base import Activations, Objective, ObjectiveF
 
 __all__ = ["handle_batch", "to_nhwc", "wrap_objective"]
 
+P = ParamSpec("P")
+
 
 def to_nhwc(tensor: Any) -> Any:
-    if not isinstance(tensor, torch.Tensor):
+    """Converts NCHW to NHWC and [N, C] to [N, 1, 1, C]; returns anything else unchanged."""
+    if not isinstance(tensor, torch.Tensor) or tensor.ndim not in (2, 4):
         return tensor
-    if tensor.ndim == 2:
-        return tensor[:, None, None, :]
-    if tensor.ndim == 4:
-        return tensor.permute(0, 2, 3, 1)
-    return tensor
+    return tensor[:, None, None, :] if tensor.ndim == 2 else tensor.permute(0, 2, 3, 1)
 
 
 class _Nhwc:
@@ -40,73 +39,86 @@ class _Nhwc:
         return getattr(self._T, "channel", None)
 
 
-def _in_format(T: Activations, require_format: str | None) -> Activations:
-    return T if require_format is None else _Nhwc(T)
-
-
-def _check_format(require_format: Any) -> None:
-    if require_format not in (None, "NHWC", "NCHW"):
-        raise ValueError(f"require_format is None, 'NHWC' or 'NCHW', not {require_format!r}.")
-
-
 def _describe(name: str, arguments: Iterable[Any]) -> str:
-    def short(argument: Any) -> str:
-        text = str(argument)
-        return "..." if len(text) > 15 or "\n" in text else text
-
-    return f"{name.title()} [{', '.join(short(a) for a in arguments)}]"
+    texts = map(str, arguments)
+    return f"{name.title()} [{', '.join('...' if len(t) > 15 or chr(10) in t else t for t in texts)}]"
 
 
-def _objective_factory(
-    function: Callable[..., ObjectiveFunction], require_format: str | None
-) -> Callable[..., Objective]:
+def _objective_factory(function: Callable[P, ObjectiveFunction], nhwc: bool) -> Callable[P, Objective]:
     name = function.__name__
-    format_ = None if require_format == "NCHW" else require_format
 
     @functools.wraps(function)
-    def make(*args: Any, **kwargs: Any) -> Objective:
+    def make(*args: P.args, **kwargs: P.kwargs) -> Objective:
         arguments = serialization.bind(function, args, kwargs)
         inner = function(*args, **kwargs)
         return Objective(
-            lambda T: inner(_in_format(T, format_)),
+            (lambda T: inner(_Nhwc(T))) if nhwc else inner,
             name,
             _describe(name, arguments.values()),
             lambda: {"objective": name, "args": serialization.to_data(arguments)},
         )
 
-    make.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    make.__signature__ = inspect.signature(function).replace(return_annotation="Objective")  # type: ignore[attr-defined]
     make.makes_objectives = True  # type: ignore[attr-defined]
     serialization.register("objective", name, make)
     return make
 
 
-def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> Any:
-    """Decorator that turns `f(*args)` returning a function of `T` into objectives' maker.
+@overload
+def wrap_objective(
+    require_format: Callable[P, ObjectiveFunction], handle_batch: bool = False
+) -> Callable[P, Objective]: ...
 
-    Works bare (`@wrap_objective`, as older notebooks have it) and called
-    (`@wrap_objective(require_format="NHWC")`).
+
+@overload
+def wrap_objective(
+    require_format: str | None = None, handle_batch: bool = False
+) -> Callable[[Callable[P, ObjectiveFunction]], Callable[P, Objective]]: ...
+
+
+def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> Any:
+    """Decorator that turns a function returning a function of `T` into a factory of objectives.
+
+    It works bare (`@wrap_objective`, as in older notebooks) and called
+    (`@wrap_objective(require_format="NHWC")`). The factory is registered under the function's name,
+    so that recipes can contain its objectives.
 
     Args:
-        require_format: `"NHWC"` gives `T` Lucid's axis order, and dense layers the shape
-            [N, 1, 1, C]. By default `T` gives NCHW and [N, C].
-        handle_batch: accepted and without effect, as in Lucid; see the function
-            `handle_batch`.
+        require_format: With `"NHWC"`, `T` returns activations in Lucid's axis order, and those of
+            dense layers as [N, 1, 1, C]. By default, `T` returns NCHW and [N, C].
+        handle_batch: Ignored, as in Lucid; use the function `handle_batch`.
+
+    Raises:
+        ValueError: `require_format` is unknown.
+
+    Example:
+        >>> @wrap_objective(require_format="NHWC")
+        ... def brightest(layer):
+        ...     return lambda T: T(layer).amax()
+        >>> brightest("mixed4a")
+        Objective('Brightest [mixed4a]')
     """
     if callable(require_format):
-        return _objective_factory(require_format, None)
-    _check_format(require_format)
-    return lambda function: _objective_factory(function, require_format)
+        return _objective_factory(require_format, False)
+    if require_format not in (None, "NHWC", "NCHW"):
+        raise ValueError(f"require_format is None, 'NHWC' or 'NCHW', not {require_format!r}.")
+    return lambda function: _objective_factory(function, require_format == "NHWC")
 
 
 def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], ObjectiveFunction]:
-    """Decorator for a function of `T` that lets it see one image of the batch only.
+    """Decorator that restricts a function of `T` to one image of the batch.
 
     Args:
-        batch: index of the image; None leaves all. The batch axis stays, with size 1.
+        batch: Index of the image; None keeps all. The batch axis stays, with size 1.
 
     Raises:
-        TypeError, ValueError: `batch` is no index.
-        IndexError: (from the decorated function) the batch has no such image.
+        TypeError, ValueError: `batch` is not an index.
+        IndexError: (from the decorated function) The batch does not have this image.
+
+    Example:
+        >>> second = handle_batch(1)(lambda T: T("mixed4a").mean())
+        >>> second({"mixed4a": torch.arange(3.0).reshape(3, 1, 1, 1)}.get)
+        tensor(1.)
     """
     index = None if batch is None else checks.whole(batch, "batch, the index of an image,", 0)
 

@@ -1,4 +1,4 @@
-"""Gradient overrides: other gradients for ReLUs and max pools, on any model."""
+"""Gradient overrides for the ReLUs and max pools of any model."""
 
 from __future__ import annotations
 

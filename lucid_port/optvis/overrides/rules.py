@@ -18,25 +18,65 @@ __all__ = [
 
 
 def identity_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
-    """The gradient, unchanged."""
+    """Returns the gradient of the output unchanged.
+
+    Example:
+        >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
+        >>> with gradient_override_map({"Relu": identity_grad}):
+        ...     y = torch.relu(x)
+        >>> torch.autograd.grad(y.sum(), x)[0]
+        tensor([1., 1.])
+    """
     return grad
 
 
 def relu_overrides(step: int = 0) -> gradient_override_map:
-    """Redirected gradients for ReLU and ReLU6; see `redirection` for `step`."""
+    """Redirects the gradients of ReLUs and ReLU6s; the same as `redirection`.
+
+    Args:
+        step: Number of updates made so far.
+
+    Example:
+        >>> sorted(relu_overrides().overrides)
+        ['Relu', 'Relu6']
+    """
     return redirection(step)
 
 
 def pooling_overrides() -> gradient_override_map:
-    """Max pools with the gradient of average pools."""
+    """Replaces the gradients of max pools by those of average pools.
+
+    Example:
+        >>> x = torch.arange(4.0).reshape(1, 1, 2, 2).requires_grad_()
+        >>> with pooling_overrides():
+        ...     y = torch.max_pool2d(x, 2)
+        >>> y.item(), torch.autograd.grad(y.sum(), x)[0].unique()
+        (3.0, tensor([0.2500]))
+    """
     return gradient_override_map({"MaxPool": avg_smoothed_maxpool_grad})
 
 
 def default_overrides(step: int = 0) -> gradient_override_map:
-    """Redirected ReLUs and smoothed max pools."""
+    """Combines `relu_overrides` and `pooling_overrides`.
+
+    Args:
+        step: Number of updates made so far.
+
+    Example:
+        >>> sorted(default_overrides().overrides)
+        ['MaxPool', 'Relu', 'Relu6']
+    """
     return gradient_override_map({**relu_overrides(step).overrides, **pooling_overrides().overrides})
 
 
 def linearization_overrides() -> gradient_override_map:
-    """ReLUs that pass all gradients and smoothed max pools: a linear model's attribution."""
+    """Passes all gradients through ReLUs and averages those of max pools, as if the model were linear.
+
+    Example:
+        >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
+        >>> with linearization_overrides():
+        ...     y = torch.relu(x)
+        >>> torch.autograd.grad(y.sum(), x)[0]
+        tensor([1., 1.])
+    """
     return gradient_override_map({"Relu": identity_grad, "MaxPool": avg_smoothed_maxpool_grad})

@@ -1,7 +1,6 @@
-"""Parameterizations: images as functions of what is optimised.
+"""Parameterizations: images as functions of the optimized parameters.
 
-Shape arguments and indices are in Lucid's order (channels last); the tensors that come out are
-channels first (NCHW).
+Shapes and indices in arguments have Lucid's axis order (NHWC). The resulting tensors are NCHW.
 """
 
 from __future__ import annotations

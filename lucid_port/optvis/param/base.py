@@ -1,79 +1,104 @@
-"""What parameterizations have in common: evaluation, arithmetic, initial values, plain data."""
+"""Base classes of parameterizations: evaluation, initial values, serialization, arithmetic."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from types import EllipsisType
+from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis import serialization
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
     "Derived",
+    "Operand",
     "Parameterization",
     "Wrapped",
     "as_parameterization",
     "channels_first",
     "channels_last",
+    "deviation",
+    "draw_normal",
     "parameterization",
+    "total",
 ]
 
-Memo = dict[int, torch.Tensor]
+Memo: TypeAlias = dict[int, torch.Tensor]
+"""Values of one evaluation, by the `id` of the parameterization."""
+
+Index: TypeAlias = int | slice | EllipsisType | None
+"""One item of an index expression."""
 
 
 def channels_first(tensor: torch.Tensor) -> torch.Tensor:
-    """Move the last axis before the two spatial axes ([..., H, W, C] to [..., C, H, W])."""
+    """Converts [..., H, W, C] to [..., C, H, W]; tensors of rank 0 to 2 stay as they are."""
     return tensor.movedim(-1, -3) if tensor.ndim >= 3 else tensor
 
 
 def channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """Inverse of `channels_first`."""
+    """Converts [..., C, H, W] to [..., H, W, C]: the inverse of `channels_first`."""
     return tensor.movedim(-3, -1) if tensor.ndim >= 3 else tensor
 
 
 class Parameterization(torch.nn.Module):
-    """An image, or a part of one, as a function of parameters.
+    """An image, or a part of an image, as a function of parameters.
 
-    Calling it returns the tensor, channels first: NCHW for an image. Arithmetic, indexing,
-    reshaping and stacking make new parameterizations that share the parameters. Axes in
-    arguments are in Lucid's order, channels last: `p[..., :3]` are the first three channels.
+    Calling it returns a channels-first tensor, NCHW for an image. Arithmetic, indexing, reshaping
+    and stacking return new parameterizations that share the parameters. Arguments have Lucid's axis
+    order, channels last: `p[..., :3]` are the first three channels.
 
-    Initial values are drawn when `reset` is called (by a render, from its random source),
-    or on first use from the default seed.
+    A render draws the initial values from its random source (`reset`). Without a render, they are
+    drawn on first use with the default seed.
+
+    Subclasses implement `compute`, and `draw` if they own parameters.
+
+    Example:
+        >>> class Gray(Parameterization):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.level = torch.nn.Parameter(torch.zeros(1, 1, 1, 1))
+        ...
+        ...     def compute(self, memo):
+        ...         return torch.sigmoid(self.level).expand(1, 3, 8, 8)
+        >>> gray = Gray()
+        >>> gray().shape, gray.shape, gray[..., :2].shape
+        (torch.Size([1, 3, 8, 8]), (1, 8, 8, 3), (1, 8, 8, 2))
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.recipe: tuple[str, dict[str, Any]] | None = None
+        self.spec: tuple[str, dict[str, Any]] | None = None  # name and arguments of the factory
         self._ready = False
 
     # evaluation
 
     def forward(self) -> torch.Tensor:
-        """The current image, channels first."""
+        """Returns the current image, channels first."""
         if not self.ready:
             self.reset(RandomSource())
         return self.evaluate({})
 
     def evaluate(self, memo: Memo) -> torch.Tensor:
-        """The value within one evaluation: a part that occurs twice is computed once."""
+        """Returns the value; a part that occurs several times is computed once per evaluation."""
         key = id(self)
         if key not in memo:
             memo[key] = self.compute(memo)
         return memo[key]
 
     def compute(self, memo: Memo) -> torch.Tensor:
-        """The value, from `evaluate` of the parts."""
+        """Computes the value from `evaluate(memo)` of the parts."""
         raise NotImplementedError
 
     def nhwc(self) -> torch.Tensor:
-        """The current image with Lucid's axis order."""
+        """Returns the current image in Lucid's axis order."""
         return channels_last(self())
 
     @property
@@ -86,38 +111,39 @@ class Parameterization(torch.nn.Module):
 
     @property
     def ready(self) -> bool:
-        """Whether every part has its initial values."""
+        """Whether all parts have initial values."""
         return all(part._ready for part in self.leaves())
 
     def leaves(self) -> Iterator[Parameterization]:
-        """The parts that own parameters or draws, in a fixed order, each once."""
+        """Yields the parts that draw initial values, each once and in a fixed order."""
         for module in self.modules():
             if isinstance(module, Parameterization) and module.is_leaf():
                 yield module
 
     def is_leaf(self) -> bool:
-        """Whether this part draws for itself."""
+        """Whether this part draws initial values."""
         return type(self).draw is not Parameterization.draw
 
     def reset(self, source: RandomSource) -> Parameterization:
-        """Draw new initial values, part by part; the n-th part draws in the scope `n`."""
+        """Draws new initial values; the n-th leaf draws in the scope `n` of `source`."""
         for index, part in enumerate(self.leaves()):
             part.draw(source.scope(str(index)))
             part._ready = True
         return self
 
     def draw(self, source: RandomSource) -> None:
-        """Set this part's own parameters from `source`."""
+        """Sets the parameters of this part from `source`."""
 
     # plain data
 
     def to_data(self) -> dict[str, Any]:
-        """Plain-data form: `{"param": name, "args": {...}}`.
+        """Returns the plain-data form, `{"param": name, "args": {...}}`.
 
         Raises:
-            NotSerialisable: it was made by something that cannot be named.
+            NotSerialisable: A part was not made by a registered factory, or two parts share
+                parameters.
         """
-        if self.recipe is None:
+        if self.spec is None:
             raise serialization.NotSerialisable(
                 f"{type(self).__name__} was made by a user's own code and has no plain-data form."
             )
@@ -126,49 +152,50 @@ class Parameterization(torch.nn.Module):
             raise serialization.NotSerialisable(
                 "Two parts of the parameterization share their parameters, which its plain-data form cannot say."
             )
-        name, args = self.recipe
+        name, args = self.spec
         return {"param": name, "args": serialization.to_data(args)}
 
     # arithmetic, in Lucid's axis order
 
-    def __add__(self, other: Any) -> Parameterization:
+    def __add__(self, other: Operand) -> Parameterization:
         return _binary("add", self, other)
 
-    def __radd__(self, other: Any) -> Parameterization:
+    def __radd__(self, other: Operand) -> Parameterization:
         return _binary("add", other, self)
 
-    def __sub__(self, other: Any) -> Parameterization:
+    def __sub__(self, other: Operand) -> Parameterization:
         return _binary("sub", self, other)
 
-    def __rsub__(self, other: Any) -> Parameterization:
+    def __rsub__(self, other: Operand) -> Parameterization:
         return _binary("sub", other, self)
 
-    def __mul__(self, other: Any) -> Parameterization:
+    def __mul__(self, other: Operand) -> Parameterization:
         return _binary("mul", self, other)
 
-    def __rmul__(self, other: Any) -> Parameterization:
+    def __rmul__(self, other: Operand) -> Parameterization:
         return _binary("mul", other, self)
 
-    def __truediv__(self, other: Any) -> Parameterization:
+    def __truediv__(self, other: Operand) -> Parameterization:
         return _binary("truediv", self, other)
 
-    def __rtruediv__(self, other: Any) -> Parameterization:
+    def __rtruediv__(self, other: Operand) -> Parameterization:
         return _binary("truediv", other, self)
 
     def __neg__(self) -> Parameterization:
         return _binary("mul", -1.0, self)
 
-    __array_priority__ = 100  # so that numpy_number * parameterization comes here
+    __array_priority__ = 100  # numpy_number * parameterization calls Parameterization.__rmul__
 
-    def __getitem__(self, index: Any) -> Parameterization:
+    def __getitem__(self, index: Index | tuple[Index, ...]) -> Parameterization:
         return take(self, encode_index(index))
 
-    def reshape(self, *shape: Any) -> Parameterization:
-        """Reshape in Lucid's axis order."""
-        return reshape(self, shape[0] if isinstance(shape[0], (list, tuple)) else shape)
+    def reshape(self, *shape: int | Sequence[int]) -> Parameterization:
+        """Reshapes in Lucid's axis order."""
+        sizes = shape[0] if isinstance(shape[0], (list, tuple)) else shape
+        return reshape(self, sizes)  # type: ignore[arg-type]
 
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Parameterization:
-        """Apply a function of the channels-first tensor; the result has no plain-data form."""
+        """Applies a function to the channels-first tensor. The result cannot be serialized."""
         return Derived(function, [self])
 
 
@@ -176,9 +203,9 @@ class Derived(Parameterization):
     """A function of other parameterizations.
 
     Args:
-        function: of the parts' tensors, channels first unless `last`.
-        parts: the parameterizations.
-        last: give and take channels-last tensors.
+        function: Function of the tensors of the parts.
+        parts: The parameterizations.
+        last: Whether `function` takes and returns channels-last tensors.
     """
 
     def __init__(
@@ -200,17 +227,15 @@ class Derived(Parameterization):
 
 
 class Wrapped(Parameterization):
-    """Any module without inputs, or tensor, that gives a channels-first image."""
+    """A parameterization from a module without inputs, or a tensor, of a channels-first image."""
 
     def __init__(self, image: torch.nn.Module | torch.Tensor) -> None:
         super().__init__()
         self.image: torch.nn.Module | torch.Tensor
-        if isinstance(image, torch.Tensor) and image.is_leaf and image.requires_grad:
-            if not isinstance(image, torch.nn.Parameter):
-                image = torch.nn.Parameter(image.detach())
+        if isinstance(image, (torch.nn.Module, torch.nn.Parameter)):
             self.image = image
-        elif isinstance(image, torch.nn.Module):
-            self.image = image
+        elif image.is_leaf and image.requires_grad:
+            self.image = torch.nn.Parameter(image.detach())
         else:
             self.register_buffer("image", image)
 
@@ -219,30 +244,38 @@ class Wrapped(Parameterization):
 
 
 class Constant(Parameterization):
-    """A fixed number or array, in Lucid's axis order."""
+    """A fixed number or array, in Lucid's axis order; see `constant`."""
 
-    def __init__(self, value: Any) -> None:
+    value: torch.Tensor
+
+    def __init__(self, value: float | ArrayLike) -> None:
         super().__init__()
         checks.finite_values(value, "A constant in a parameterization")
         array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
         tensor = torch.from_numpy(array.astype(np.float32))
-        # Numbers and vectors broadcast in Lucid's order: against the last axis.
+        # Vectors and matrices broadcast against the last axes in Lucid's order.
         if tensor.ndim in (1, 2):
             tensor = tensor.reshape((1,) * (3 - tensor.ndim) + tuple(tensor.shape))
         self.register_buffer("value", channels_first(tensor), persistent=False)
-        self.recipe = ("constant", {"value": array.item() if array.ndim == 0 else array})
+        self.spec = ("constant", {"value": array.item() if array.ndim == 0 else array})
 
     def compute(self, memo: Memo) -> torch.Tensor:
-        value = self.value
-        assert isinstance(value, torch.Tensor)
-        return value
+        return self.value
 
 
-def as_parameterization(value: Any) -> Parameterization:
-    """`value` itself, or wrapped (a module or tensor giving NCHW).
+def as_parameterization(value: Parameterization | torch.nn.Module | torch.Tensor) -> Parameterization:
+    """Converts a module or tensor to a parameterization; returns a parameterization unchanged.
+
+    Args:
+        value: A module without inputs that returns NCHW, or a tensor NCHW. A leaf tensor that
+            requires gradients is optimized.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: `value` has another type.
+
+    Example:
+        >>> as_parameterization(torch.zeros(1, 3, 8, 8, requires_grad=True)).shape
+        (1, 8, 8, 3)
     """
     if isinstance(value, Parameterization):
         return value
@@ -254,26 +287,33 @@ def as_parameterization(value: Any) -> Parameterization:
     )
 
 
-_F = TypeVar("_F", bound=Callable[..., Parameterization])
+P = ParamSpec("P")
 
 
-def parameterization(factory: _F) -> _F:
-    """Decorator for functions that make parameterizations: remembers the call as plain data.
+def parameterization(factory: Callable[P, Parameterization]) -> Callable[P, Parameterization]:
+    """Decorator that makes the parameterizations of a function serializable.
 
-    The function's name and its arguments (defaults included) become the recipe; the name is
-    registered so that `lucid_port.optvis.serialization.from_data` finds it.
+    The result remembers the function's name and arguments, defaults included. The name is
+    registered, so that recipes can contain the parameterization.
+
+    Example:
+        >>> from lucid_port.optvis import param
+        >>> @parameterization
+        ... def dim_image(w, factor=0.5):
+        ...     return param.image(w) * factor
+        >>> dim_image(32).to_data()
+        {'param': 'dim_image', 'args': {'w': 32, 'factor': 0.5}}
     """
 
     @functools.wraps(factory)
-    def make(*args: Any, **kwargs: Any) -> Parameterization:
+    def make(*args: P.args, **kwargs: P.kwargs) -> Parameterization:
         made = factory(*args, **kwargs)
-        made.recipe = (factory.__name__, serialization.bind(signature_of, args, kwargs))
+        made.spec = (factory.__name__, serialization.bind(factory, args, kwargs))
         return made
 
-    signature_of = factory
     make.__signature__ = inspect.signature(factory)  # type: ignore[attr-defined]
     serialization.register("param", factory.__name__, make)
-    return make  # type: ignore[return-value]
+    return make
 
 
 _OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -284,7 +324,11 @@ _OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 }
 
 
-def _binary(operation: str, left: Any, right: Any) -> Parameterization:
+Operand: TypeAlias = Parameterization | float | ArrayLike
+"""A parameterization, or a number or array in Lucid's axis order."""
+
+
+def _binary(operation: str, left: Operand, right: Operand) -> Parameterization:
     return arithmetic(operation, _operand(left), _operand(right))
 
 
@@ -296,30 +340,42 @@ def _combined(left: torch.Tensor, right: torch.Tensor, operation: str) -> torch.
     return _OPERATIONS[operation](left, right)
 
 
-def _operand(value: Any) -> Parameterization:
+def _operand(value: Operand) -> Parameterization:
     return value if isinstance(value, Parameterization) else Constant(value)
 
 
 @parameterization
 def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
-    """`left + right` and the like; made by the operators."""
+    """Result of an operator: `operation` is "add", "sub", "mul" or "truediv"."""
     if operation not in _OPERATIONS:
         raise ValueError(f"Unknown operation {operation!r}: use one of {', '.join(_OPERATIONS)}.")
     return Derived(functools.partial(_combined, operation=operation), [_operand(left), _operand(right)])
 
 
 @parameterization
-def constant(value: Any) -> Parameterization:
-    """A fixed number or array, in Lucid's axis order, as a part of a parameterization."""
+def constant(value: float | ArrayLike) -> Parameterization:
+    """A fixed number or array as a part of a parameterization.
+
+    Args:
+        value: Finite numbers, in Lucid's axis order. Vectors and matrices broadcast against the last
+            axes.
+
+    Raises:
+        TypeError, ValueError: `value` does not consist of finite numbers.
+
+    Example:
+        >>> constant([0.25, 0.5, 1.0]).shape
+        (1, 1, 3)
+    """
     return Constant(value)
 
 
 def encode_index(index: Any) -> list[Any]:
-    """An index expression as plain data.
+    """Converts an index expression to plain data.
 
     Raises:
-        TypeError, ValueError: it holds something else than whole numbers, slices, `...` and None.
-        IndexError: it has several `...`.
+        TypeError, ValueError: It contains other items than integers, slices, `...` and None.
+        IndexError: It contains `...` more than once.
     """
     items = index if isinstance(index, tuple) else (index,)
     if sum(item is Ellipsis for item in items) > 1:
@@ -358,13 +414,13 @@ def _decode_index(encoded: Sequence[Any]) -> tuple[Any, ...]:
 
 @parameterization
 def take(part: Parameterization, index: Sequence[Any]) -> Parameterization:
-    """`part[index]` in Lucid's axis order; made by indexing."""
+    """Result of `part[...]`: `index` has the form of `encode_index`."""
     decoded = _decode_index(index)
     return Derived(functools.partial(_indexed, index=decoded), [part], last=True)
 
 
 def _indexed(tensor: torch.Tensor, index: tuple[Any, ...]) -> torch.Tensor:
-    """`tensor[index]`, negative steps included, which torch lacks."""
+    """Indexes a tensor; unlike torch, slices may have negative steps."""
     count = sum(item is not None and item is not Ellipsis for item in index)
     if count > tensor.ndim:
         raise IndexError(f"{count} indices are too many for a parameterization of shape {list(tensor.shape)}.")
@@ -382,7 +438,7 @@ def _indexed(tensor: torch.Tensor, index: tuple[Any, ...]) -> torch.Tensor:
 
 
 def _slice_of_flipped(part: slice, size: int) -> slice:
-    """The slice that takes from a flipped axis what `part`, of negative step, takes from the axis itself."""
+    """Converts a slice with a negative step to the slice of the flipped axis that selects the same items."""
     positions = range(*part.indices(size))
     if not positions:
         return slice(0, 0)
@@ -391,60 +447,91 @@ def _slice_of_flipped(part: slice, size: int) -> slice:
 
 @parameterization
 def reshape(part: Parameterization, shape: Sequence[int]) -> Parameterization:
-    """`part` reshaped in Lucid's axis order."""
+    """Result of `part.reshape(shape)`."""
     sizes = [checks.whole(s, "A size that a parameterization is reshaped to", -1) for s in shape]
     return Derived(functools.partial(torch.reshape, shape=sizes), [part], last=True)
 
 
 @parameterization
 def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
-    """Join parameterizations along an axis, in Lucid's axis order (as `tf.concat`)."""
-    return Derived(functools.partial(_concatenated, axis=_axis(axis, "concat")), _several(parts, "concat"), last=True)
+    """Joins parameterizations along an axis, as `tf.concat` does.
+
+    Args:
+        parts: Parameterizations whose shapes differ in `axis` only.
+        axis: Axis, in Lucid's axis order.
+
+    Raises:
+        TypeError, ValueError: `parts` is not a list, is empty, or (on evaluation) the shapes differ.
+
+    Example:
+        >>> from lucid_port.optvis import param
+        >>> concat([param.image(16), param.image(16, batch=2)]).shape
+        (3, 16, 16, 3)
+    """
+    return _joined(parts, axis, "concat")
 
 
 @parameterization
 def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
-    """Stack parameterizations along a new axis, in Lucid's axis order (as `tf.stack`)."""
-    return Derived(functools.partial(_stacked, axis=_axis(axis, "stack")), _several(parts, "stack"), last=True)
+    """Joins parameterizations along a new axis, as `tf.stack` does.
+
+    Args:
+        parts: Parameterizations of one shape.
+        axis: Position of the new axis, in Lucid's axis order.
+
+    Raises:
+        TypeError, ValueError: `parts` is not a list, is empty, or (on evaluation) the shapes differ.
+
+    Example:
+        >>> from lucid_port.optvis import param
+        >>> stack([param.image(16)[0], param.image(16)[0]]).shape
+        (2, 16, 16, 3)
+    """
+    return _joined(parts, axis, "stack")
 
 
-def _axis(axis: Any, function: str) -> int:
-    return checks.whole(axis, f"{function}'s axis")
-
-
-def _several(parts: Any, function: str) -> list[Parameterization]:
-    given = checks.items(parts, f"What {function} joins", "a list of parameterizations")
+def _joined(parts: Sequence[Parameterization], axis: int, function: str) -> Parameterization:
+    along = checks.whole(axis, f"{function}'s axis")
+    given = checks.items(parts, f"{function}'s parts", "a list of parameterizations")
     if not given:
         raise ValueError(f"{function} needs at least one parameterization.")
-    return [as_parameterization(part) for part in given]
+    join = functools.partial(_join, axis=along, function=function)
+    return Derived(join, [as_parameterization(part) for part in given], last=True)
 
 
-def _concatenated(*tensors: torch.Tensor, axis: int) -> torch.Tensor:
-    _check_alike(tensors, "concat", axis)
-    return torch.cat(tensors, axis)
-
-
-def _stacked(*tensors: torch.Tensor, axis: int) -> torch.Tensor:
-    _check_alike(tensors, "stack", None)
-    return torch.stack(tensors, axis)
-
-
-def _check_alike(tensors: Sequence[torch.Tensor], function: str, free: int | None) -> None:
-    """Refuses tensors whose shapes differ, one axis excepted."""
-    rest = [[size for axis, size in enumerate(t.shape) if free is None or axis != free % t.ndim] for t in tensors]
+def _join(*tensors: torch.Tensor, axis: int, function: str) -> torch.Tensor:
+    joins = function == "concat"  # the sizes along `axis` may differ
+    rest = [[size for index, size in enumerate(t.shape) if not joins or index != axis % t.ndim] for t in tensors]
     if any(sizes != rest[0] for sizes in rest):
         shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
         raise ValueError(f"{function} cannot join parameterizations of the shapes {shapes}.")
+    return torch.cat(tensors, axis) if joins else torch.stack(tensors, axis)
+
+
+def total(parts: Sequence[Parameterization]) -> Parameterization:
+    """Returns the sum of one or more parameterizations."""
+    return functools.reduce(operator.add, parts)
+
+
+def deviation(sd: float | None, function: str) -> int | float | None:
+    """Checks a standard deviation, and returns it."""
+    return None if sd is None else checks.number(sd, f"{function}'s sd", 0)
+
+
+def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:
+    """Draws normal float32 numbers of `shape`; from rank 4 on, the first axis is the batch axis."""
+    if len(shape) >= 4:
+        noise = source.normal(name, tuple(shape[1:]), images=shape[0])
+    else:
+        noise = source.normal(name, tuple(shape))
+    return torch.from_numpy((sd * noise).astype(np.float32))
 
 
 def _parts(thing: Any) -> Iterator[Parameterization]:
-    """The parameterizations with parameters of their own that a recipe is made of, each as often as it stands there."""
+    """Yields the parameterizations in a spec that have no parts, with repetitions."""
     if isinstance(thing, Parameterization):
-        inner = list(_parts(thing.recipe[1])) if thing.recipe is not None else []
+        inner = [] if thing.spec is None else list(_parts(thing.spec[1]))
         yield from inner or [thing]
-    elif isinstance(thing, dict):
-        for value in thing.values():
-            yield from _parts(value)
-    elif isinstance(thing, (list, tuple)):
-        for value in thing:
+    elif isinstance(thing, (dict, list, tuple)):
+        for value in thing.values() if isinstance(thing, dict) else thing:
             yield from _parts(value)

@@ -1,8 +1,8 @@
-"""Colours: ImageNet's colour correlation and the way to valid RGB values.
+"""Color decorrelation, and the conversion of unbounded values to RGB.
 
-The matrix is the square root of the colour covariance of natural images. Optimising in its
-coordinates ("decorrelated") makes gradients of all colour directions comparable; see Olah,
-Mordvintsev and Schubert, "Feature Visualization" (Distill 2017), section on preconditioning.
+The matrix is the square root of the color covariance of ImageNet. In its coordinates
+("decorrelated") the gradients of all color directions have similar scales. See Olah, Mordvintsev and
+Schubert, "Feature Visualization" (Distill 2017), section on preconditioning.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ __all__ = [
 ]
 
 color_correlation_svd_sqrt = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-"""Square root of the covariance of RGB in ImageNet, [3, 3]."""
+"""Square root of the covariance of RGB in ImageNet, [3, 3] float32."""
 
 max_norm_svd_sqrt = float(np.max(np.linalg.norm(color_correlation_svd_sqrt, axis=0)))
-"""Largest norm of a column, 0.46195: the unit of the decorrelated coordinates."""
+"""Largest norm of a column, 0.46195."""
 
 color_correlation_normalized = color_correlation_svd_sqrt / np.float32(max_norm_svd_sqrt)
-"""The matrix divided by `max_norm_svd_sqrt`."""
+"""`color_correlation_svd_sqrt` divided by `max_norm_svd_sqrt`."""
 
 color_mean = [0.48, 0.46, 0.41]
 """Mean RGB of ImageNet."""
 
 
 def correlate_colors(image: torch.Tensor) -> torch.Tensor:
-    """From decorrelated coordinates to RGB: `rgb_i = sum_j M_ij t_j`.
+    """Converts decorrelated coordinates to RGB: `rgb_i = sum_j M_ij t_j`.
 
     Args:
         image: [..., 3, H, W].
 
     Raises:
-        ValueError: the image has not three channels.
+        ValueError: The image does not have 3 channels.
     """
     if image.ndim < 3 or image.shape[-3] != 3:
         raise ValueError(
-            f"Colour decorrelation needs 3 channels, which a shape of {list(image.shape)} (channels first) has not: "
+            f"Color decorrelation needs 3 channels, but the image has the shape {list(image.shape)} (channels first): "
             "pass decorrelate=False or slice the image."
         )
     matrix = constant(_correlation, (), image.device, image.dtype)
@@ -66,7 +66,7 @@ def _mean() -> np.ndarray:
 
 
 def to_valid_rgb_tensor(image: torch.Tensor, decorrelate: bool = False, sigmoid: bool = True) -> torch.Tensor:
-    """Map unbounded values to RGB in [0, 1]; see `to_valid_rgb`. Channels first."""
+    """Converts a channels-first tensor to RGB in [0, 1]; see `to_valid_rgb`."""
     if decorrelate:
         image = correlate_colors(image)
     if sigmoid:
@@ -79,12 +79,21 @@ def to_valid_rgb_tensor(image: torch.Tensor, decorrelate: bool = False, sigmoid:
 
 @parameterization
 def to_valid_rgb(t: Parameterization, decorrelate: bool = False, sigmoid: bool = True) -> Parameterization:
-    """Map unbounded values to RGB in [0, 1].
+    """Converts unbounded values to RGB in [0, 1].
 
     Args:
-        t: a parameterization of three channels.
-        decorrelate: the input is in decorrelated colour coordinates.
-        sigmoid: squash by the logistic function. Otherwise values are cut to [0, 1] with a
-            gradient that points inwards, and ImageNet's mean is added if `decorrelate`.
+        t: Parameterization with 3 channels.
+        decorrelate: Whether `t` has decorrelated color coordinates.
+        sigmoid: Whether to apply the logistic function. Otherwise, values are clipped to [0, 1], with
+            gradients that never point outwards; if `decorrelate`, ImageNet's mean is added first.
+
+    Raises:
+        ValueError: (on evaluation) `decorrelate`, and `t` does not have 3 channels.
+
+    Example:
+        >>> from lucid_port.optvis import param
+        >>> rgb = to_valid_rgb(param.pixel_image((1, 8, 8, 3)), decorrelate=True)
+        >>> rgb().shape, bool(rgb().min() > 0 and rgb().max() < 1)
+        (torch.Size([1, 3, 8, 8]), True)
     """
     return Derived(partial(to_valid_rgb_tensor, decorrelate=decorrelate, sigmoid=sigmoid), [as_parameterization(t)])

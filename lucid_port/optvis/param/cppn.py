@@ -1,4 +1,4 @@
-"""Compositional pattern producing networks: an image as a small network of its coordinates.
+"""Compositional pattern producing networks: images computed from pixel coordinates by a small network.
 
 See Stanley, "Compositional pattern producing networks" (2007), and Mordvintsev et al.,
 "Differentiable Image Parameterizations" (Distill 2018).
@@ -7,7 +7,6 @@ See Stanley, "Compositional pattern producing networks" (2007), and Mordvintsev 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,13 +33,13 @@ def composite_activation(x: torch.Tensor) -> torch.Tensor:
 
 
 def unbiased_composite_activation(x: torch.Tensor) -> torch.Tensor:
-    """As `composite_activation`, with the mean taken out of the second half."""
+    """`composite_activation` with a second half of mean 0 and standard deviation 1 for normal input."""
     x = torch.atan(x)
     return torch.cat([x / 0.67, (x * x - 0.45) / 0.396], 1)
 
 
 def relu_normalized_activation(x: torch.Tensor) -> torch.Tensor:
-    """A ReLU with mean 0 and deviation 1 for normal input."""
+    """A ReLU with mean 0 and standard deviation 1 for normal input."""
     return (torch.relu(x) - 0.40) / 0.58
 
 
@@ -49,11 +48,11 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "unbiased_composite": unbiased_composite_activation,
     "relu_normalized": relu_normalized_activation,
 }
-"""Activations that a recipe can name."""
+"""Activations by the name that recipes use."""
 
 
 def coordinate_grid(width: int) -> torch.Tensor:
-    """[1, 2, width, width]: x (columns) and y (rows) from -sqrt(3) to sqrt(3)."""
+    """Returns x (columns) and y (rows) from -sqrt(3) to sqrt(3), [1, 2, width, width] float32."""
     limit = np.float32(3.0**0.5)
     step = (limit + limit) / np.float32(max(width - 1, 1))
     line = -limit + np.arange(width, dtype=np.float32) * step
@@ -63,13 +62,13 @@ def coordinate_grid(width: int) -> torch.Tensor:
 
 
 def _truncated_normal(source: RandomSource, name: str, size: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal numbers cut at two deviations, through the inverse distribution."""
+    """Draws normal numbers truncated at two standard deviations, by inverse transform sampling."""
     uniform = torch.from_numpy(np.asarray(source.uniform(name, size)))
     edge = torch.special.ndtr(torch.tensor(-2.0, dtype=torch.float64))
     return torch.special.ndtri(edge + uniform * (1 - 2 * edge))
 
 
-# Standard deviation of a standard normal distribution cut at two deviations.
+# Standard deviation of a normal distribution truncated at two standard deviations.
 _TRUNCATED_SD = 0.87962566103423978
 
 
@@ -104,6 +103,8 @@ class _Layer(torch.nn.Module):
 
 
 class _CPPN(Parameterization):
+    grid: torch.Tensor
+
     def __init__(
         self,
         width: int,
@@ -130,7 +131,6 @@ class _CPPN(Parameterization):
 
     def compute(self, memo: Memo) -> torch.Tensor:
         x = self.grid
-        assert isinstance(x, torch.Tensor)
         for layer in self.hidden:
             x = self._activation(layer(x))
         image = torch.sigmoid(self.last(x))
@@ -147,22 +147,29 @@ def cppn(
     activation_func: str | Callable[[torch.Tensor], torch.Tensor] = "composite",
     normalize: bool = False,
 ) -> Parameterization:
-    """A square image computed from its coordinates by a network of 1x1 convolutions.
+    """A square image computed from pixel coordinates by a network of 1x1 convolutions.
 
-    It starts as a flat colour. All images of a batch are the same, as in Lucid.
+    Initially, the image has one uniform color. All images of a batch are equal, as in Lucid.
 
     Args:
-        width: width and height.
-        batch: number of images.
-        num_output_channels: channels of the image.
-        num_hidden_channels: channels of each hidden layer, before the activation.
-        num_layers: number of hidden layers.
-        activation_func: a name of `ACTIVATIONS`, or a function of an NCHW tensor (which
-            has no plain-data form).
-        normalize: instance norm after each hidden convolution.
+        width: Width and height in pixels.
+        batch: Number of images.
+        num_output_channels: Number of channels of the image.
+        num_hidden_channels: Number of channels of each hidden layer, before the activation.
+        num_layers: Number of hidden layers.
+        activation_func: Name in `ACTIVATIONS`, or a function of an NCHW tensor (which cannot be
+            serialized).
+        normalize: Whether to apply instance normalization after each hidden convolution.
+
+    Returns:
+        A parameterization of shape [batch, width, width, num_output_channels] with values in (0, 1).
 
     Raises:
-        TypeError, ValueError: an unknown activation is named, or a number is no size.
+        TypeError, ValueError: The activation is unknown, or a number is out of range.
+
+    Example:
+        >>> cppn(32, num_layers=2).shape
+        (1, 32, 32, 3)
     """
     width, batch, outputs, hidden, layers = (
         checks.whole(width, "cppn's width", 1),
@@ -171,11 +178,9 @@ def cppn(
         checks.whole(num_hidden_channels, "cppn's num_hidden_channels", 1),
         checks.whole(num_layers, "cppn's num_layers", 0),
     )
-    activation: Any = activation_func
-    if isinstance(activation, str):
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"Unknown activation {activation!r}: use {', '.join(ACTIVATIONS)}.")
-        activation = ACTIVATIONS[activation]
+    if isinstance(activation_func, str) and activation_func not in ACTIVATIONS:
+        raise ValueError(f"Unknown activation {activation_func!r}: use {', '.join(ACTIVATIONS)}.")
+    activation = ACTIVATIONS[activation_func] if isinstance(activation_func, str) else activation_func
     if not callable(activation):
         raise TypeError(f"cppn's activation_func is a name or a function, not {checks.shown(activation)}.")
     return _CPPN(width, batch, outputs, hidden, layers, activation, normalize)

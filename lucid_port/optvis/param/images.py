@@ -1,14 +1,14 @@
-"""High-level parameterizations: what most renders use."""
+"""Images in (0, 1): the parameterizations that most renders use."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.param.base import Derived, Parameterization, parameterization
 from lucid_port.optvis.param.color import color_correlation_normalized, to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import broadcast_initial, fft_image, pixel_image
@@ -16,20 +16,20 @@ from lucid_port.optvis.param.spatial import broadcast_initial, fft_image, pixel_
 __all__ = ["grayscale_image_rgb", "image", "raw_from_rgb"]
 
 
-def raw_from_rgb(picture: Any, decorrelate: bool, margin: float = 1e-3) -> np.ndarray:
-    """The unbounded values whose squashed (and recoloured) image is `picture`.
+def raw_from_rgb(picture: ArrayLike, decorrelate: bool, margin: float = 1e-3) -> np.ndarray:
+    """Returns the unbounded values of a picture: the inverse of the logistic function and color correlation.
 
     Args:
         picture: [..., C] in [0, 1]; the first three channels are RGB if `decorrelate`.
-        decorrelate: invert the colour correlation, too.
-        margin: values are first cut to [margin, 1 - margin], where the logit is finite.
+        decorrelate: Whether to invert the color correlation as well.
+        margin: Values are first clipped to [margin, 1 - margin], where the logit is finite.
 
     Returns:
         float64 array of the same shape.
 
     Raises:
-        TypeError: the picture holds something else than numbers.
-        ValueError: values are NaN, or lie outside [0, 1].
+        TypeError: The picture does not consist of numbers.
+        ValueError: Values are NaN or outside of [0, 1].
     """
     checks.finite_values(picture, "An initial image")
     values = np.asarray(picture.detach().cpu() if isinstance(picture, torch.Tensor) else picture)
@@ -55,26 +55,34 @@ def image(
     alpha: bool = False,
     channels: int | None = None,
     *,
-    init: Any = None,
+    init: float | ArrayLike | None = None,
 ) -> Parameterization:
-    """An image to optimise, with values in (0, 1).
+    """An image with values in (0, 1).
 
     Args:
-        w: width.
-        h: height, the width by default.
-        batch: number of images, 1 by default.
-        sd: standard deviation of the initial parameters (0.01).
-        decorrelate: optimise in decorrelated colours.
-        fft: optimise Fourier coefficients rather than pixels.
-        alpha: add a fourth channel, never decorrelated.
-        channels: any number of channels instead, without decorrelation (`alpha` is ignored).
-        init: start from this picture, [H, W, C] or [N, H, W, C] in [0, 1].
+        w: Width in pixels.
+        h: Height in pixels, the width by default.
+        batch: Number of images, 1 by default.
+        sd: Standard deviation of the initial parameters, 0.01 by default.
+        decorrelate: Whether to optimize in decorrelated color coordinates.
+        fft: Whether to optimize Fourier coefficients (else pixels).
+        alpha: Whether to add a fourth channel, which is never decorrelated.
+        channels: Number of channels, without color decorrelation; `alpha` is ignored.
+        init: Initial picture, [H, W, C] or [N, H, W, C] in [0, 1], in place of noise.
 
     Returns:
         A parameterization of shape [batch, h, w, channels] in Lucid's axis order.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> picture = image(32, h=24, batch=2)
+        >>> picture.shape, picture().shape, bool(picture().min() > 0 and picture().max() < 1)
+        ((2, 24, 32, 3), torch.Size([2, 3, 24, 32]), True)
+        >>> gray = image(8, init=np.full((8, 8, 3), 0.5))
+        >>> gray()[0, :, 0, 0].round(decimals=3).tolist()
+        [0.5, 0.5, 0.5]
     """
     decorrelated = decorrelate and channels is None
     width = checks.whole(w, "image's w", 1)
@@ -111,10 +119,31 @@ def grayscale_image_rgb(
     fft: bool = True,
     alpha: bool = False,
 ) -> Parameterization:
-    """A grey image in three equal channels; arguments as in `image`."""
-    grey = image(w, h, batch, sd, decorrelate, fft, alpha, channels=1)
-    return Derived(_in_three_channels, [grey])
+    """A gray image with three equal channels and values in (0, 1).
+
+    Args:
+        w: Width in pixels.
+        h: Height in pixels, the width by default.
+        batch: Number of images, 1 by default.
+        sd: Standard deviation of the initial parameters, 0.01 by default.
+        decorrelate: Ignored: there is one color coordinate only.
+        fft: Whether to optimize Fourier coefficients (else pixels).
+        alpha: Ignored.
+
+    Returns:
+        A parameterization of shape [batch, h, w, 3] in Lucid's axis order.
+
+    Raises:
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> red, green, blue = grayscale_image_rgb(16)()[0]
+        >>> bool((red == green).all() and (green == blue).all())
+        True
+    """
+    gray = image(w, h, batch, sd, decorrelate, fft, alpha, channels=1)
+    return Derived(_in_three_channels, [gray])
 
 
-def _in_three_channels(grey: torch.Tensor) -> torch.Tensor:
-    return grey.expand(-1, 3, -1, -1)
+def _in_three_channels(gray: torch.Tensor) -> torch.Tensor:
+    return gray.expand(-1, 3, -1, -1)

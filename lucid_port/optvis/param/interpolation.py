@@ -1,4 +1,4 @@
-"""Images between each pair of several objectives."""
+"""Images that interpolate between each pair of several objectives."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.optvis.param.base import Parameterization, parameterization, stack
+from lucid_port.optvis.param.base import Parameterization, parameterization, stack, total
 from lucid_port.optvis.param.lowres import lowres_tensor
 
 __all__ = ["multi_interpolation_basis"]
 
 
-def _total(parts: Sequence[Parameterization]) -> Parameterization:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
-
-
 def _pyramid(frames: int, keys: int, width: int, channels: int, levels: Sequence[int]) -> Parameterization:
-    return _total(
+    return total(
         [lowres_tensor((frames, width, width, channels), (keys, width // k, width // k, channels)) for k in levels]
     )
 
@@ -39,22 +32,27 @@ def multi_interpolation_basis(
     *,
     symmetric: bool = True,
 ) -> Parameterization:
-    """Unbounded images `t[a, b, i]` between each pair of objectives a and b.
+    """Unbounded images `t[a, b, i]` that interpolate between each pair of objectives a and b.
 
     Args:
-        n_objectives: number of objectives, N.
-        n_interp_steps: images from one to the other, M.
-        width: width and height of the images.
-        channels: channels.
-        symmetric: keep what Lucid's documentation promises: `t[a, b] = t[b, a, ::-1]`,
-            `t[a, i, 0]` the same for all i, `t[a, a, i]` the same for all i. False is what
-            Lucid computes, which keeps none of it (three channels only).
+        n_objectives: Number of objectives, N, at least 2.
+        n_interp_steps: Number of images from one objective to the other, M, at least 2.
+        width: Width and height of the images in pixels, at least 8.
+        channels: Number of channels.
+        symmetric: Whether the images have the symmetries that Lucid documents:
+            `t[a, b] == t[b, a, ::-1]`, and `t[a, i, 0]` and `t[a, a, i]` do not depend on i. False
+            computes the same as Lucid, without these symmetries, for 3 channels only.
 
     Returns:
-        A parameterization of shape [N, N, M, width, width, channels].
+        A parameterization of shape [N, N, M, width, width, channels] in Lucid's axis order.
 
     Raises:
-        ValueError: fewer than 2 objectives or steps, or a width below 8, were asked for.
+        TypeError, ValueError: A number is too small or not an integer.
+
+    Example:
+        >>> basis = multi_interpolation_basis(2, 3, width=16)
+        >>> basis.shape, bool((basis()[0, 1] == basis()[1, 0].flip(0)).all())
+        ((2, 2, 3, 16, 16, 3), True)
     """
     function = "multi_interpolation_basis"
     build = _symmetric_basis if symmetric else _lucid_basis
@@ -70,7 +68,7 @@ _LEVELS = (1, 2, 4, 8)
 
 
 def _constant_term(width: int, channels: int) -> Parameterization:
-    return _total([lowres_tensor((width, width, channels), (width // k, width // k, channels)) for k in _LEVELS])
+    return total([lowres_tensor((width, width, channels), (width // k, width // k, channels)) for k in _LEVELS])
 
 
 def _symmetric_basis(count: int, frames: int, width: int, channels: int) -> Parameterization:
@@ -95,22 +93,17 @@ def _lucid_basis(count: int, frames: int, width: int, channels: int) -> Paramete
         raise ValueError("Lucid's own basis has three channels: use symmetric=True for others.")
     constant = _constant_term(width, channels)
     examples = [_pyramid(frames, 2, width, channels, _LEVELS) for _ in range(count)]
-    extra: list[list[Parameterization | None]] = []
+    extra: dict[tuple[int, int], Parameterization] = {}
     for n in range(count):
-        # Lucid reads entry N - n of an earlier row where m, n is meant.
-        row: list[Parameterization | None] = []
         for m in range(n):
-            earlier = extra[m][count - n]
-            row.append(None if earlier is None else earlier[::-1])
-        row.append(None)
-        row += [_pyramid(frames, frames, width, channels, (1, 2)) for _ in range(n + 1, count)]
-        extra.append(row)
-    rows = []
-    for n in range(count):
-        row_images = []
-        for m in range(count):
-            total = examples[n] + examples[m][::-1]
-            term = extra[n][m]
-            row_images.append(constant + (total if term is None else total + term))
-        rows.append(stack(row_images))
-    return stack(rows)
+            # As in Lucid, which reads entry N - n of row m; entry n would be right.
+            if (m, count - n) in extra:
+                extra[n, m] = extra[m, count - n][::-1]
+        for m in range(n + 1, count):
+            extra[n, m] = _pyramid(frames, frames, width, channels, (1, 2))
+
+    def between(n: int, m: int) -> Parameterization:
+        ends = examples[n] + examples[m][::-1]
+        return constant + (ends + extra[n, m] if (n, m) in extra else ends)
+
+    return stack([stack([between(n, m) for m in range(count)]) for n in range(count)])

@@ -1,9 +1,9 @@
-"""Tensors parameterized by smaller ones, and sums of them: Laplacian pyramids."""
+"""Tensors interpolated from smaller tensors, and Laplacian pyramids."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,20 +14,22 @@ from lucid_port.optvis.param.base import (
     Parameterization,
     channels_first,
     channels_last,
+    deviation,
+    draw_normal,
     parameterization,
+    total,
 )
 from lucid_port.optvis.param.resize_bilinear_nd import resize_bilinear_nd
-from lucid_port.optvis.param.spatial import deviation, draw_normal
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["laplacian_pyramid_image", "lowres_tensor", "offset_tensor"]
 
 
 def offset_tensor(tensor: torch.Tensor, offsets: Sequence[int]) -> torch.Tensor:
-    """Move content towards the end of each axis; the gap mirrors the start, edge repeated.
+    """Shifts a tensor towards the end of each axis; the gap mirrors the start, edge included.
 
     Raises:
-        ValueError: an offset is negative or larger than its axis.
+        ValueError: An offset is negative or larger than its axis.
     """
     for axis, offset in enumerate(offsets):
         size = tensor.shape[axis]
@@ -59,7 +61,10 @@ class _Lowres(Parameterization):
         return channels_first(offset_tensor(tensor, self._offsets))
 
 
-def _offsets(shape: Sequence[int], underlying: Sequence[int], offset: Any) -> list[int]:
+Offset: TypeAlias = bool | int | Sequence[bool | int | None] | None
+
+
+def _offsets(shape: Sequence[int], underlying: Sequence[int], offset: Offset) -> list[int]:
     entries = list(offset) if isinstance(offset, (list, tuple)) else [offset] * len(shape)
     if len(entries) != len(shape):
         raise ValueError(f"{len(entries)} offsets were given for {len(shape)} axes.")
@@ -78,20 +83,25 @@ def _offsets(shape: Sequence[int], underlying: Sequence[int], offset: Any) -> li
 def lowres_tensor(
     shape: Sequence[int],
     underlying_shape: Sequence[int],
-    offset: Any = None,
+    offset: Offset = None,
     sd: float | None = None,
 ) -> Parameterization:
-    """A tensor that is a smaller one, interpolated; any axis, the batch included.
+    """A tensor interpolated bilinearly from a smaller one, along any axis, the batch axis included.
 
     Args:
-        shape: shape of the result, in Lucid's axis order.
-        underlying_shape: shape of the parameters, of the same rank.
-        offset: shift along each axis (a number for all, or a list or tuple); True is half the
+        shape: Shape of the result, in Lucid's axis order.
+        underlying_shape: Shape of the parameters, of the same rank.
+        offset: Shift along each axis: a number for all axes, or a list or tuple. True means half the
             ratio of the sizes.
-        sd: standard deviation of the initial parameters; 0 or None means 0.01.
+        sd: Standard deviation of the initial parameters; 0 or None means 0.01.
 
     Raises:
-        TypeError, ValueError: ranks differ, or an argument makes no sense.
+        TypeError, ValueError: The ranks differ, or an argument is out of range.
+
+    Example:
+        >>> tensor = lowres_tensor((4, 16, 16, 3), (1, 8, 8, 3))  # four equal images
+        >>> tensor.shape, tensor.underlying.shape
+        ((4, 16, 16, 3), torch.Size([1, 3, 8, 8]))
     """
     large = checks.sizes(shape, "lowres_tensor's shape")
     small = checks.sizes(underlying_shape, "lowres_tensor's underlying_shape")
@@ -102,15 +112,21 @@ def lowres_tensor(
 
 @parameterization
 def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float | None = None) -> Parameterization:
-    """An image as the sum of images at several resolutions.
+    """An image parameterized as the sum of images at several resolutions.
 
     Args:
-        shape: [..., H, W, C] (Lucid divides the axes in this order).
-        n_levels: number of levels; level k has 1/2^k of the resolution.
-        sd: standard deviation of each level's initial values; 0 or None means 0.01.
+        shape: [..., H, W, C].
+        n_levels: Number of levels; level k has 1 / 2^k of the resolution.
+        sd: Standard deviation of the initial values of each level; 0 or None means 0.01.
 
     Raises:
-        ValueError: the image is smaller than `2 ** (n_levels - 1)`.
+        TypeError, ValueError: An argument is out of range, or the image is smaller than
+            `2 ** (n_levels - 1)` pixels.
+
+    Example:
+        >>> pyramid = laplacian_pyramid_image((1, 16, 16, 3), n_levels=3)
+        >>> pyramid.shape, [tuple(p.shape[-2:]) for p in pyramid.parameters()]
+        ((1, 16, 16, 3), [(16, 16), (8, 8), (4, 4)])
     """
     sizes = checks.sizes(shape, "laplacian_pyramid_image's shape")
     if len(sizes) < 3:
@@ -122,8 +138,6 @@ def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float |
             f"An image of {height} x {width} pixels has no {n_levels} pyramid levels: "
             f"it needs {2 ** (n_levels - 1)} pixels, or fewer levels."
         )
-    levels = [lowres_tensor(sizes, (*batch, height // 2**k, width // 2**k, channels), sd=sd) for k in range(n_levels)]
-    total = levels[0]
-    for level in levels[1:]:
-        total = total + level
-    return total
+    return total(
+        [lowres_tensor(sizes, (*batch, height // 2**k, width // 2**k, channels), sd=sd) for k in range(n_levels)]
+    )

@@ -1,4 +1,4 @@
-"""Images that are random anew at every evaluation."""
+"""Images that are drawn anew at each evaluation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 import torch
 
 from lucid_port.misc.tensors import to_device
-from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
+from lucid_port.optvis.param.base import Memo, Parameterization, deviation, parameterization
 from lucid_port.optvis.param.color import to_valid_rgb
-from lucid_port.optvis.param.spatial import deviation, fft_arguments, fft_to_image, rfft2d_freqs
+from lucid_port.optvis.param.spatial import fft_arguments, fft_to_image, rfft2d_freqs
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["image_sample", "rand_fft_image"]
 
 
 class _RandomFFT(Parameterization):
+    place: torch.Tensor  # follows the module to its device and dtype
+
     def __init__(self, shape: Sequence[int], sd: float, decay_power: float) -> None:
         super().__init__()
         self._shape = tuple(shape)
@@ -31,20 +33,18 @@ class _RandomFFT(Parameterization):
         batch, height, width, channels = self._shape
         size = (2, channels, *rfft2d_freqs(height, width).shape)
         noise = self._source.normal("noise", size, images=batch, axis=1)
-        place = self.place
-        assert isinstance(place, torch.Tensor)
-        spectrum = to_device(noise.astype(np.float32), place.device, place.dtype)
+        spectrum = to_device(noise.astype(np.float32), self.place.device, self.place.dtype)
         return fft_to_image(self._sd * spectrum, height, width, self._decay_power)
 
 
 @parameterization
 def rand_fft_image(shape: Sequence[int], sd: float | None = None, decay_power: float = 1) -> Parameterization:
-    """Noise with a 1/f spectrum, new at each evaluation and for each image.
+    """Noise with a 1/f spectrum, drawn anew at each evaluation and for each image.
 
     Args:
         shape: [N, H, W, C].
-        sd: standard deviation of the coefficients; None means 0.01, and 0 gives zero.
-        decay_power: exponent of the scale.
+        sd: Standard deviation of the Fourier coefficients; None means 0.01, and 0 means 0.
+        decay_power: Exponent of 1/f.
     """
     sizes, power = fft_arguments(shape, decay_power, "image_sample")
     checked = deviation(sd, "image_sample")
@@ -58,12 +58,20 @@ def image_sample(
     sd: float | None = None,
     decay_power: float = 1,
 ) -> Parameterization:
-    """A random image in (0, 1), new at each evaluation; arguments as in `rand_fft_image`.
+    """A random image in (0, 1) with a 1/f spectrum, drawn anew at each evaluation.
 
     Args:
         shape: [N, H, W, C].
-        decorrelate: give it the colours of natural images.
-        sd: standard deviation of the coefficients.
-        decay_power: exponent of the scale.
+        decorrelate: Whether to use the color correlation of ImageNet.
+        sd: Standard deviation of the Fourier coefficients; None means 0.01, and 0 means 0.
+        decay_power: Exponent of 1/f.
+
+    Raises:
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> sample = image_sample((1, 16, 16, 3))
+        >>> bool((sample() == sample()).all())
+        False
     """
     return to_valid_rgb(rand_fft_image(shape, sd, decay_power), decorrelate=decorrelate)

@@ -1,4 +1,4 @@
-"""Legacy bilinear resizing of any axes."""
+"""Legacy bilinear resizing of tensors of any rank."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ __all__ = ["resize_bilinear_nd"]
 
 
 def resize_bilinear_nd(t: torch.Tensor, target_shape: Sequence[int]) -> torch.Tensor:
-    """Resize every axis that differs, by TensorFlow's legacy bilinear rule.
+    """Resizes a tensor along all axes by TensorFlow's legacy bilinear rule.
 
     Args:
-        t: tensor of any rank.
-        target_shape: new size of each axis, in the tensor's own order.
+        t: Tensor of any rank.
+        target_shape: New size of each axis, in the axis order of `t`.
 
     Raises:
-        TypeError, ValueError: the ranks differ, or a size is none.
+        TypeError, ValueError: The ranks differ, or a size is not a positive integer.
+
+    Example:
+        >>> resize_bilinear_nd(torch.tensor([0.0, 2.0]), (4,))
+        tensor([0., 1., 2., 2.])
     """
     sizes = checks.sizes(target_shape, "resize_bilinear_nd's target_shape")
     if t.ndim != len(sizes):

@@ -1,67 +1,66 @@
-"""Spatial parameterizations: Fourier and pixel images."""
+"""Unbounded images: Fourier and pixel parameterizations, and texture lookup."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.stack_level import stack_level
-from lucid_port.misc.tensors import constant
+from lucid_port.misc.tensors import ArrayLike, constant
 from lucid_port.optvis.param.base import (
     Memo,
     Parameterization,
     channels_first,
     channels_last,
+    deviation,
+    draw_normal,
     parameterization,
 )
+from lucid_port.optvis.param.lowres import laplacian_pyramid_image
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
     "bilinearly_sampled_image",
-    "fft_frequencies",
     "fft_image",
     "fft_scale",
     "fft_to_image",
     "image_to_fft",
+    "laplacian_pyramid_image",
     "pixel_image",
     "rfft2d_freqs",
 ]
 
 
 def rfft2d_freqs(h: int, w: int) -> np.ndarray:
-    """Magnitudes of the frequencies of a real 2-D spectrum, [h, n] float64.
+    """Returns the magnitudes of the frequencies of a real 2-D spectrum, [h, n] float64.
 
-    n is `w // 2 + 1` for even widths and one more for odd ones, as Lucid has it: the inverse
-    transform then gives `w + 1` columns, and the last is cut off.
+    As in Lucid, n is `w // 2 + 1` for even widths and `w // 2 + 2` for odd widths. The inverse
+    transform of an odd width returns `w + 1` columns; the last is cut off.
     """
     vertical = np.fft.fftfreq(h)[:, None]
     horizontal = np.fft.fftfreq(w)[: w // 2 + (2 if w % 2 else 1)]
     return np.sqrt(horizontal * horizontal + vertical * vertical)
 
 
-fft_frequencies = rfft2d_freqs
-
-
 def fft_scale(height: int, width: int, decay_power: float = 1) -> np.ndarray:
-    """Factor of each frequency, [h, n] float32: `1 / f^decay_power`, times sqrt(pixels)."""
+    """Returns the scale of each frequency, `sqrt(height * width) / f^decay_power`, [h, n] float32."""
     floor = 1.0 / max(width, height)
     decay = 1.0 / np.maximum(rfft2d_freqs(height, width), floor) ** decay_power
     return (decay * np.sqrt(width * height)).astype(np.float32)
 
 
 def fft_to_image(spectrum: torch.Tensor, height: int, width: int, decay_power: float = 1) -> torch.Tensor:
-    """Image of a spectrum.
+    """Converts a spectrum to an image.
 
     Args:
-        spectrum: [2, ..., h, n], real and imaginary part, n as in `rfft2d_freqs`.
-        height: of the image.
-        width: of the image.
-        decay_power: exponent of the 1/f scale.
+        spectrum: Real and imaginary part, [2, ..., h, n], with n as in `rfft2d_freqs`.
+        height: Height of the image.
+        width: Width of the image.
+        decay_power: Exponent of 1/f.
 
     Returns:
         [..., height, width].
@@ -78,10 +77,10 @@ def _inverse(spectrum: torch.Tensor, scale: torch.Tensor, height: int, width: in
 
 
 def image_to_fft(image: torch.Tensor, decay_power: float = 1) -> torch.Tensor:
-    """A spectrum whose image is `image` [..., H, W]: the inverse of `fft_to_image`."""
+    """Converts an image [..., H, W] to a spectrum: the inverse of `fft_to_image`."""
     height, width = image.shape[-2:]
     if width % 2:
-        # The odd width's extra column: any value will do, the neighbour's is smooth.
+        # The extra column of an odd width is arbitrary; a copy of its neighbor is smooth.
         image = torch.cat([image, image[..., -1:]], -1)
     scale = constant(fft_scale, (height, width, decay_power), image.device, image.dtype)
     spectrum = torch.fft.rfft2(image * 4.0) / scale
@@ -91,7 +90,9 @@ def image_to_fft(image: torch.Tensor, decay_power: float = 1) -> torch.Tensor:
 class _FFTImage(Parameterization):
     """Parameters: `spectrum` [2, N, C, h, n]."""
 
-    def __init__(self, shape: Sequence[int], sd: float, decay_power: float, init: Any) -> None:
+    scale: torch.Tensor
+
+    def __init__(self, shape: Sequence[int], sd: float, decay_power: float, init: float | ArrayLike | None) -> None:
         super().__init__()
         batch, height, width, channels = shape
         self._size = (height, width)
@@ -112,23 +113,21 @@ class _FFTImage(Parameterization):
             self.spectrum.copy_(value)
 
     def compute(self, memo: Memo) -> torch.Tensor:
-        scale = self.scale
-        assert isinstance(scale, torch.Tensor)
-        return _inverse(self.spectrum, scale, *self._size)
+        return _inverse(self.spectrum, self.scale, *self._size)
 
 
-def _initial(init: Any, shape: Sequence[int]) -> torch.Tensor:
-    """An initial value given in Lucid's axis order, as channels-first float32 of `shape`."""
+def _initial(init: float | ArrayLike, shape: Sequence[int]) -> torch.Tensor:
+    """Converts an initial value in Lucid's axis order to channels-first float32 of `shape`."""
     full = broadcast_initial(init, shape).astype(np.float32)
     return channels_first(torch.from_numpy(full)).contiguous()
 
 
-def broadcast_initial(init: Any, shape: Sequence[int]) -> np.ndarray:
-    """An initial value given in Lucid's axis order, repeated to `shape`.
+def broadcast_initial(init: float | ArrayLike, shape: Sequence[int]) -> np.ndarray:
+    """Broadcasts an initial value in Lucid's axis order to `shape`.
 
     Raises:
-        TypeError: it holds something else than numbers.
-        ValueError: it contains NaN, or does not fit the shape.
+        TypeError: It does not consist of numbers.
+        ValueError: It contains NaN, or does not fit the shape.
     """
     checks.finite_values(init, "An initial value")
     array = np.asarray(init.detach().cpu() if isinstance(init, torch.Tensor) else init)
@@ -143,40 +142,40 @@ def fft_image(
     sd: float | None = None,
     decay_power: float = 1,
     *,
-    init_val: Any = None,
+    init_val: float | ArrayLike | None = None,
 ) -> Parameterization:
-    """An image parameterized by its Fourier coefficients, scaled by 1/f.
+    """An unbounded image parameterized by Fourier coefficients that are scaled by 1/f.
 
     Args:
         shape: [N, H, W, C].
-        sd: standard deviation of the initial coefficients; 0 or None means 0.01.
-        decay_power: exponent of the scale; larger is smoother.
-        init_val: start from this image ([N, H, W, C] or broadcast to it) instead of noise.
+        sd: Standard deviation of the initial coefficients; 0 or None means 0.01.
+        decay_power: Exponent of 1/f; larger values give smoother images.
+        init_val: Initial image, [N, H, W, C] or broadcast to it, in place of noise.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> part = fft_image((1, 16, 16, 3), init_val=0.25)
+        >>> part.shape, part().mean().round(decimals=3)
+        ((1, 16, 16, 3), tensor(0.2500, grad_fn=<RoundBackward1>))
     """
     sizes, power = fft_arguments(shape, decay_power, "fft_image")
     return _FFTImage(sizes, deviation(sd, "fft_image") or 0.01, power, init_val)
 
 
-def fft_arguments(shape: Any, decay_power: Any, function: str) -> tuple[tuple[int, ...], int | float]:
-    """Shape and exponent of an image made from frequencies, checked."""
+def fft_arguments(shape: Sequence[int], decay_power: float, function: str) -> tuple[tuple[int, ...], int | float]:
+    """Checks the shape and exponent of a Fourier image, and returns them."""
     sizes = checks.sizes(shape, f"{function}'s shape", 4)
     if sizes[2] < 2:
         raise ValueError(f"{function} needs a width of at least 2 pixels: use pixels (fft=False, pixel_image) for 1.")
     return sizes, checks.number(decay_power, f"{function}'s decay_power")
 
 
-def deviation(sd: Any, function: str) -> int | float | None:
-    """A standard deviation, checked."""
-    return None if sd is None else checks.number(sd, f"{function}'s sd", 0)
-
-
 class _PixelImage(Parameterization):
     """Parameters: `pixels`, channels first."""
 
-    def __init__(self, shape: Sequence[int], sd: float, init: Any) -> None:
+    def __init__(self, shape: Sequence[int], sd: float, init: float | ArrayLike | None) -> None:
         super().__init__()
         self._sd = sd
         self._shape = tuple(shape)
@@ -194,23 +193,24 @@ class _PixelImage(Parameterization):
         return self.pixels
 
 
-def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:
-    """Normal float32 numbers of `shape`; in rank 4 and more the first axis is that of images."""
-    if len(shape) >= 4:
-        noise = source.normal(name, tuple(shape[1:]), images=shape[0])
-    else:
-        noise = source.normal(name, tuple(shape))
-    return torch.from_numpy((sd * noise).astype(np.float32))
-
-
 @parameterization
-def pixel_image(shape: Sequence[int], sd: float | None = None, init_val: Any = None) -> Parameterization:
-    """An image parameterized by its pixels.
+def pixel_image(
+    shape: Sequence[int], sd: float | None = None, init_val: float | ArrayLike | None = None
+) -> Parameterization:
+    """An unbounded image parameterized by its pixels.
 
     Args:
         shape: [N, H, W, C].
-        sd: standard deviation of the initial pixels; 0 or None means 0.01.
-        init_val: start from this image instead ([N, H, W, C] or broadcast to it).
+        sd: Standard deviation of the initial pixels; 0 or None means 0.01.
+        init_val: Initial image, [N, H, W, C] or broadcast to it, in place of noise.
+
+    Raises:
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> part = pixel_image((1, 8, 8, 3), init_val=[1.0, 0.0, 0.0])  # red
+        >>> part()[0, :, 4, 4].tolist()
+        [1.0, 0.0, 0.0]
     """
     if sd is not None and init_val is not None:
         warnings.warn("pixel_image got both `sd` and `init_val`: `sd` is not used.", stacklevel=stack_level())
@@ -218,19 +218,24 @@ def pixel_image(shape: Sequence[int], sd: float | None = None, init_val: Any = N
     return _PixelImage(sizes, deviation(sd, "pixel_image") or 0.01, init_val)
 
 
-def bilinearly_sampled_image(texture: Any, uv: Any) -> torch.Tensor:
-    """Sample a texture at texture coordinates, as OpenGL does (wrapping, v upwards).
+def bilinearly_sampled_image(texture: ArrayLike | Parameterization, uv: ArrayLike) -> torch.Tensor:
+    """Samples a texture bilinearly at texture coordinates, as OpenGL does (wrapping, v upwards).
 
     Args:
-        texture: [height, width, channels] in Lucid's axis order (a tensor, or a parameterization
-            that gives one).
-        uv: [..., 2]; (0, 0) is the lower left corner, (1, 1) the upper right.
+        texture: [height, width, channels], in Lucid's axis order.
+        uv: Coordinates, [..., 2]; (0, 0) is the lower left corner, (1, 1) the upper right.
 
     Returns:
-        [..., channels], channels last: it is a lookup, not an image batch.
+        Tensor [..., channels], channels last.
 
     Raises:
-        ValueError: texture or coordinates have another shape.
+        ValueError: The texture or the coordinates have another shape.
+
+    Example:
+        >>> texture = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])
+        >>> bilinearly_sampled_image(texture, [[0.25, 0.75], [0.5, 0.75]])  # upper row: left, middle
+        tensor([[1.0000],
+                [1.5000]])
     """
     if isinstance(texture, Parameterization):
         texture = channels_last(texture())

@@ -1,12 +1,12 @@
-"""Parameters confined to a ball, with gradients that do not push out of it.
+"""Parameters constrained to a ball, with gradients that do not point out of it.
 
-The rules treat the incoming gradient as the direction in which the parameters will *move*
-(ascent), as Lucid's do, although optimisers descend: see `direction`.
+By default, as in Lucid, the rules assume that the parameters move *along* the gradient (ascent),
+although optimizers move against it; see `direction`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,28 +65,30 @@ def _sign(direction: str) -> float:
 
 
 def constrain_L2(x: torch.Tensor, direction: str = "ascent") -> torch.Tensor:
-    """`x / max(1, |x|)` over the whole tensor; outward gradients lose their radial part.
+    """Computes `x / max(1, |x|)` with the norm of the whole tensor.
+
+    Gradients that point out of the ball lose their radial component.
 
     Args:
-        x: any shape.
-        direction: whether the gradient is the way the parameters will move (`"ascent"`, as
-            Lucid has it) or its opposite (`"descent"`, what optimisers do).
+        x: Tensor of any shape.
+        direction: `"ascent"` (as in Lucid) if the parameters move along the gradient, `"descent"` if
+            they move against it (as optimizers do).
     """
     return _ConstrainL2.apply(x, _sign(direction))
 
 
 def constrain_L_inf(x: torch.Tensor, direction: str = "ascent") -> torch.Tensor:
-    """Elementwise `x / max(1, |x|)`; gradients that point outwards at the border are zero."""
+    """Computes `x / max(1, |x|)` elementwise; gradients that point outwards at the border are 0."""
     return _ConstrainLInf.apply(x, False, _sign(direction))
 
 
 def constrain_L_inf_precondition(x: torch.Tensor, direction: str = "ascent") -> torch.Tensor:
-    """As `constrain_L_inf`, for the sign of the gradient."""
+    """`constrain_L_inf` with the sign of the gradient in place of the gradient."""
     return _ConstrainLInf.apply(x, True, _sign(direction))
 
 
 class _Ball(Parameterization):
-    def __init__(self, shape: Sequence[int], constrain: Any) -> None:
+    def __init__(self, shape: Sequence[int], constrain: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
         self.value = torch.nn.Parameter(channels_first(torch.zeros(tuple(shape))).contiguous())
         self._constrain = constrain
@@ -101,14 +103,41 @@ class _Ball(Parameterization):
 
 @parameterization
 def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameterization:
-    """Parameters, initially zero, inside the L2 unit ball; `shape` in Lucid's axis order."""
+    """Parameters in the L2 unit ball, initially zero.
+
+    Args:
+        shape: Shape, in Lucid's axis order.
+        direction: `"ascent"` or `"descent"`, see `constrain_L2`.
+
+    Raises:
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> ball = unit_ball_L2((1, 8, 8, 3))
+        >>> ball.shape, ball().norm().item()
+        ((1, 8, 8, 3), 0.0)
+    """
     _sign(direction)
     return _Ball(checks.sizes(shape, "unit_ball_L2's shape"), partial(constrain_L2, direction=direction))
 
 
 @parameterization
 def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: str = "ascent") -> Parameterization:
-    """Parameters, initially zero, inside the unit cube; `shape` in Lucid's axis order."""
+    """Parameters in the L-infinity unit ball, [-1, 1], initially zero.
+
+    Args:
+        shape: Shape, in Lucid's axis order.
+        precondition: Whether to use the sign of the gradient.
+        direction: `"ascent"` or `"descent"`, see `constrain_L2`.
+
+    Raises:
+        TypeError, ValueError: An argument is out of range.
+
+    Example:
+        >>> ball = unit_ball_L_inf((1, 8, 8, 3), direction="descent")
+        >>> ball.shape, ball().abs().max().item()
+        ((1, 8, 8, 3), 0.0)
+    """
     _sign(direction)
     rule = constrain_L_inf_precondition if precondition else constrain_L_inf
     return _Ball(checks.sizes(shape, "unit_ball_L_inf's shape"), partial(rule, direction=direction))
