@@ -1,4 +1,4 @@
-"""What all tests share: where models are, and which tests need a GPU."""
+"""What all tests share: where models are, which tests need a GPU, and which skips are allowed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 import pytest
 import torch
+
+from parity_tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks
 
 
 def pytest_configure() -> None:

@@ -17,6 +17,7 @@ from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.seeded import seeded_inceptionv1, smooth_twin
 
 CAFFE_FILE = "InceptionV1_caffe.pb"
+WITHOUT_CAFFE = f"needs {CAFFE_FILE} in a folder of LUCID_PORT_MODELZOO"
 TINY_FILE = "TinyInceptionV1.pb"
 BATCH = 3
 SIZES = {"224": (224, 224), "225": (225, 225), "137": (137, 137), "97x161": (97, 161), "96": (96, 96)}

@@ -7,7 +7,7 @@ import pytest
 
 from lucid_port.modelzoo.vision_models import MODELS
 from parity_tests.finished import LAST, REFERENCE, SEEDS, STEPS, UNITS, agree, contact_sheet, finals, run_port
-from parity_tests.networks import NETWORKS
+from parity_tests.networks import NETWORKS, WITHOUT_CAFFE
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def lucid():
 
 def test_a_render_comes_as_high_as_lucids(lucid):
     if NETWORKS["inceptionv1-caffe"].graph_def() is None:
-        pytest.skip("the graph of inceptionv1-caffe is not at hand (LUCID_PORT_MODELZOO)")
+        pytest.skip(WITHOUT_CAFFE)
     model = MODELS["InceptionV1_caffe"]()
     ours = [finals(run_port(model, UNITS[0], seed)[0]) for seed in SEEDS[:2]]
     distance, allowed = agree(finals(lucid["losses"][0]), ours)

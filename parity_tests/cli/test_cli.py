@@ -205,7 +205,6 @@ def test_render_takes_what_the_file_leaves_open(scaled, tmp_path, capsys):
 
 
 def test_an_onnx_file_needs_no_conversion(graph, tmp_path, capsys):
-    pytest.importorskip("onnx2torch")
     assert run("export", graph, "-o", tmp_path / "small.onnx") == 0
     for options in ([], ["--check"]):
         capsys.readouterr()

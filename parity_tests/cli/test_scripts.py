@@ -60,7 +60,6 @@ def test_convert(capsys, folder):
 
 
 def test_export(capsys, folder):
-    pytest.importorskip("onnx")
     assert told(capsys, "export", MODEL, "-o", "t.onnx", "--layers", "mixed3a") == {
         "output": "t.onnx",
         "layers": ["mixed3a"],

@@ -88,8 +88,6 @@ def test_a_saved_model_opens_as_a_model():
 
 @pytest.mark.parametrize("name", IMPORTED)
 def test_a_file_of_another_program_becomes_the_same_network(name):
-    if name.endswith(".onnx"):
-        pytest.importorskip("onnx2torch")
     assert_same_network(cases.IMPORTED[name](FOLDER / "imported"), IMPORTED[name])
 
 

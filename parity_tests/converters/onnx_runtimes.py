@@ -1,14 +1,12 @@
-"""What runs ONNX models in tests: onnxruntime where it is installed, and always the standard's reference evaluator."""
+"""Runs ONNX models in tests: onnxruntime and the standard's reference evaluator."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
-import pytest
+import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
@@ -30,8 +28,6 @@ def _reference(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> list
 
 
 def _onnxruntime(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    import onnxruntime
-
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -39,13 +35,6 @@ def _onnxruntime(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> li
 
 
 RUNTIMES = {"reference": _reference, "onnxruntime": _onnxruntime}
-
-
-def runtimes() -> list[Any]:
-    """The names of the runtimes, for `pytest.mark.parametrize`."""
-    missing = importlib.util.find_spec("onnxruntime") is None
-    skip = pytest.mark.skipif(missing, reason="onnxruntime is not installed")
-    return ["reference", pytest.param("onnxruntime", marks=skip)]
 
 
 def run(runtime: str, model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -22,7 +22,8 @@ from parity_tests.converters.caffe_networks import (
     refuses,
     values,
 )
-from parity_tests.networks import CAFFE_FILE, modelzoo_folders
+from parity_tests.networks import CAFFE_FILE, WITHOUT_CAFFE, modelzoo_folders
+from parity_tests.published.files import NotHere, Published
 
 THIRD_PARTY = "bvlc_googlenet_third_party_activations.npz"
 
@@ -33,7 +34,7 @@ def graph_path() -> str:
     for folder in modelzoo_folders():
         if (folder / CAFFE_FILE).is_file():
             return str(folder / CAFFE_FILE)
-    pytest.skip(f"{CAFFE_FILE} is in no folder of LUCID_PORT_MODELZOO")
+    pytest.skip(WITHOUT_CAFFE)
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +109,10 @@ def test_caffes_own_windows_agree_with_a_third_partys_run_of_caffe(layers):
 
 def third_party() -> dict[str, np.ndarray]:
     """Activations of BVLC GoogLeNet (github.com/mtmd/GoogleNet_MATLAB), which are no part of the project."""
-    for folder in modelzoo_folders():
-        for path in (folder / THIRD_PARTY, folder.parent / "published" / THIRD_PARTY):
-            if path.is_file():
-                with np.load(path) as stored:
-                    return dict(stored)
-    pytest.skip(f"{THIRD_PARTY} is in no folder of LUCID_PORT_MODELZOO, nor in `published` beside it")
+    try:
+        return Published().arrays(THIRD_PARTY)
+    except NotHere as error:
+        pytest.skip(str(error))
 
 
 def test_groups_are_split_and_joined_under_caffe_tensorflows_names():

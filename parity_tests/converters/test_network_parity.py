@@ -12,7 +12,7 @@ import torch
 import converters
 from converters.reference.check import GRADIENT_BOUND, LayerCheck, check_activations, check_gradients, check_refusals
 from converters.reference.references import InputReference, find_references
-from parity_tests.networks import CAFFE_FILE, NETWORKS, Network
+from parity_tests.networks import NETWORKS, WITHOUT_CAFFE, Network
 
 # Rounding flips decisions of ReLUs and maxima. TensorFlow's gradient then moves by this much and more from itself, so a
 # few images may differ; half of them may not, and none by more than 3 times what TensorFlow was seen to move.
@@ -28,13 +28,9 @@ SMOOTH = [network.name for network in NETWORKS.values() if network.smooth]
 
 def skip_or_fail(network: Network) -> None:
     """Skips a network whose file is not at hand; where tests have to be complete, that is a failure."""
-    message = (
-        f"{network.name} needs {CAFFE_FILE} in a folder that LUCID_PORT_MODELZOO names; "
-        "`lucid-port models` says where models come from"
-    )
     if os.environ.get("CI", "").lower() in ("1", "true"):
-        pytest.fail(message)
-    pytest.skip(message)
+        pytest.fail(f"{network.name} {WITHOUT_CAFFE}; `lucid-port models` says where models come from")
+    pytest.skip(WITHOUT_CAFFE)
 
 
 @functools.lru_cache(maxsize=2)  # tests come network by network

@@ -20,7 +20,7 @@ from converters.onnx.writing.exporters import EXPORTERS, NOT_EXPORTED
 from lucid_port.cli import main
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from parity_tests.cases import CASES, INPUT
-from parity_tests.converters.onnx_runtimes import run, runtimes
+from parity_tests.converters.onnx_runtimes import RUNTIMES, run
 
 # Of a layer's maximum. Both runtimes and torch measure 8e-7 apart at worst where nothing cancels.
 BOUND = 1e-5
@@ -85,7 +85,7 @@ def test_every_kind_of_layer_is_written_or_said_not_to_be():
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # the evaluator's, where np.where drops the value
-@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("name", CASES)
 def test_ops(name, runtime):
     model = converted(name)
@@ -109,7 +109,7 @@ def test_ops(name, runtime):
     assert compared
 
 
-@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("size", [(224, 224), (225, 237)])
 def test_inceptionv1(runtime, size):
     model = inception(0.1 if runtime == "reference" else 1.0)  # the evaluator is written to be read, not to be fast

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import converters
 from converters.frozen.writer import GraphWriter
-
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnx2torch")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from parity_tests.converters.onnx_models import assert_close, read, small_model, values, window
-from parity_tests.converters.onnx_runtimes import run, runtimes
+from parity_tests.converters.onnx_runtimes import RUNTIMES, run
 
 KERNELS = ((3, 3), (2, 2), (1, 4), (5, 3))
 
@@ -26,7 +26,7 @@ AUTOMATIC = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(("op", "auto_pad"), AUTOMATIC)
 def test_automatic_padding(op, auto_pad, runtime, tmp_path):
     """Against a runtime, for windows no shorter than their steps: onnxruntime refuses others, the evaluator errs."""
@@ -83,7 +83,7 @@ def test_automatic_padding_of_dilated_and_sparse_windows(kernel, stride, dilatio
     assert_close(read(tmp_path, small_model([node], {"w": weights})).activations(x, ["y"])["y"], expected)
 
 
-@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(
     ("op", "attributes"),
     [
@@ -106,7 +106,7 @@ def test_stated_padding(op, attributes, runtime, tmp_path):
         assert_close(network.activations(torch.from_numpy(x), ["y"])["y"], run(runtime, model, {"x": x})["y:0"])
 
 
-@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -138,7 +138,7 @@ def test_transposed_convolution_to_a_stated_size(tmp_path):
         assert_close(found, whole[:, :, rows])
 
 
-@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("size", [1, 3, 5, 11])
 def test_lrn(size, runtime, tmp_path):
     model = small_model([window("LRN", ["x"], size=size, alpha=0.3, beta=0.75, bias=2.0)], shape=("n", 7, "h", "w"))
@@ -148,7 +148,7 @@ def test_lrn(size, runtime, tmp_path):
     )
 
 
-@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(
     "attributes",
     [

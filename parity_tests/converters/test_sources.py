@@ -65,7 +65,6 @@ def test_a_graph_is_recognised_under_the_name_of_another_kind(graph):
 
 @pytest.mark.parametrize("name", ["model.pb", "model"])
 def test_an_onnx_file_is_recognised_under_the_name_of_another_kind(graph, name, tmp_path):
-    pytest.importorskip("onnx2torch")
     path = converters.convert(graph).to_onnx(tmp_path / "small.onnx").rename(tmp_path / name)
     assert list(converters.open_source(path).layers) == ["input", "relu"]
 

@@ -19,6 +19,7 @@ from lucid_port.modelzoo.files import local_graph
 from lucid_port.optvis import render
 from lucid_port.optvis.recipe_files import read_recipe
 from parity_tests.docs import DOCS, ROOT, blocks
+from parity_tests.networks import WITHOUT_CAFFE
 
 START, README, LUCENT, LAYERS = DOCS / "start.md", ROOT / "README.md", DOCS / "from_lucent.md", DOCS / "layer_names.md"
 
@@ -104,7 +105,7 @@ LONGEST_COMMENT = 65533  # bytes, in a JPEG
 SAME = ("model", "objective", "image", "transforms", "optimizer", "seeds", "relu_gradient_override", "precision")
 
 
-@pytest.mark.skipif(local_graph(entry("InceptionV1_caffe")) is None, reason="needs InceptionV1_caffe.pb")
+@pytest.mark.skipif(local_graph(entry("InceptionV1_caffe")) is None, reason=WITHOUT_CAFFE)
 def test_the_pictures_code_runs_and_is_what_they_were_made_with(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them, with one step; a picture of one unit says itself how it was made."""
     monkeypatch.syspath_prepend(str(DOCS))

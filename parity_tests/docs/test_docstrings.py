@@ -50,8 +50,6 @@ def modules_with_examples() -> Iterator[str]:
 
 @pytest.mark.parametrize("name", list(modules_with_examples()))
 def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name in OPTIONAL:
-        pytest.importorskip(OPTIONAL[name])
     module = importlib.import_module(name)
     assert module.__file__ is not None
     monkeypatch.chdir(tmp_path)

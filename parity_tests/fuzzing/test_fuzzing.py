@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from parity_tests.fuzzing import runner, worker
-from parity_tests.fuzzing.bases import KINDS, MAIN, base, draw, is_available, names
+from parity_tests.fuzzing.bases import KINDS, MAIN, base, draw, names
 from parity_tests.fuzzing.mutations import mutate
 from parity_tests.fuzzing.runner import Case, cases, keep, run
 
@@ -20,7 +20,7 @@ COUNT = 160
 
 
 def test_every_file_ends_in_a_conversion_or_a_clear_error():
-    results = run(cases([kind for kind in KINDS if is_available(kind)], COUNT, seed=0))
+    results = run(cases(KINDS, COUNT, seed=0))
     assert [result for result in results if result.failed] == []
     outcomes = {result.outcome.partition(":")[0] for result in results}
     assert {"converted and ran", "refused"} <= outcomes  # or the changes would be too small, or too large, to tell
@@ -28,8 +28,6 @@ def test_every_file_ends_in_a_conversion_or_a_clear_error():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_that_are_not_changed_convert_and_run(kind):
-    if not is_available(kind):
-        pytest.skip("needs packages of its own")
     # Some graphs take images of some sizes only.
     allowed = {"converted and ran", "refused to run: InputSizeError"}
     random, ran = Random(0), 0
@@ -43,8 +41,6 @@ def test_files_that_are_not_changed_convert_and_run(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_gives_the_same_file_in_every_process(kind):
-    if not is_available(kind):
-        pytest.skip("needs packages of its own")
     script = (
         "import hashlib, sys\nfrom parity_tests.fuzzing.worker import make_files\n"
         "name, files = make_files(sys.argv[1], '3/7')\n"

@@ -39,7 +39,6 @@ def test_a_peers_names_are_those_of_its_modules(peer):
 
 def test_torchvisions_names_are_those_of_its_layers():
     """All but the modules that hold others, and the auxiliary heads' own, which do not run."""
-    pytest.importorskip("torchvision", reason="torchvision is not installed")
     layers = modelzoo.torchvision("googlenet", weights=None).network.layers
     found = set(counterparts("torchvision").values())
     assert found <= set(layers)
@@ -121,7 +120,6 @@ def test_names_that_do_not_exist():
 
 def test_counterparts_have_as_many_channels(seeded_model):
     """In torchvision, but for two branches, what follows from the first, and the classes."""
-    pytest.importorskip("torchvision", reason="torchvision is not installed")
     theirs = modelzoo.torchvision("googlenet", weights=None).network.layers
     ours = seeded_model.network.layers
     other = {

@@ -92,7 +92,6 @@ def saved(folder):
 
 
 def onnx(folder):
-    pytest.importorskip("onnx2torch", reason="onnx2torch is not installed")
     path = folder / "network.onnx"
     converters.convert(graph()).to_onnx(path, ["logits"])
     return converters.from_onnx(path)

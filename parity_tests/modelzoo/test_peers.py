@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,10 @@ import converters
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.peers import load_lucent_weights, to_lucent_state_dict
+from parity_tests.lucent import find_lucent
 
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = Path(__file__).with_name("lucent_worker.py")
 LUCENT = json.loads((Path(__file__).parent / "peer_modules.json").read_text(encoding="utf-8"))["lucent"]
 
 
@@ -166,35 +171,47 @@ def test_lucents_convolutions_compute_the_same_from_the_same_inputs(seeded_model
 
 
 @pytest.fixture
-def lucent(seeded_model):
-    module = pytest.importorskip(
-        "lucent.modelzoo.inceptionv1.InceptionV1", reason="Lucent is not installed: pip install torch-lucent"
-    )
-    network = module.InceptionV1(redirected_ReLU=False)
-    network.load_state_dict(to_lucent_state_dict(seeded_model), strict=True)
-    return network.eval()
+def lucent(seeded_model, tmp_path):
+    """Runs Lucent's network, with the seeded network's weights, in Lucent's own environment."""
+    python = find_lucent()
+    if python is None:
+        pytest.skip("needs a Python with Lucent, named by LUCID_PORT_LUCENT: python -m parity_tests.lucent FOLDER")
+
+    def activations(image, layers, trace=True, normalization=None):
+        job = {
+            "weights": to_lucent_state_dict(seeded_model),
+            "image": image,
+            "range": seeded_model.image_value_range,
+            "layers": layers,
+            "trace": trace,
+            "normalization": normalization,
+            "out": str(tmp_path / "values.pt"),
+        }
+        torch.save(job, tmp_path / "job.pt")
+        command = [str(python), str(WORKER), str(tmp_path / "job.pt")]
+        run = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return torch.load(job["out"])
+
+    return activations
 
 
 def test_lucents_network_is_lucids_before_the_first_normalisation(seeded_model, lucent):
     """As far as a pass has not met the first normalisation; behind it, Lucent is another network."""
     image = torch.rand(1, 3, 224, 224)
-    model = from_torch(lucent, image_value_range=seeded_model.image_value_range)
     early = {"conv2d0_pre_relu": "conv2d0_pre_relu_conv", "conv2d0": "conv2d0", "maxpool0": "maxpool0"}
-    ours, theirs = seeded_model.activations(image, list(early)), model.activations(image, list(early.values()))
+    ours, theirs = seeded_model.activations(image, [*early, "mixed4c"]), lucent(image, [*early.values(), "mixed4c"])
     for lucid, name in early.items():
         torch.testing.assert_close(theirs[name], ours[lucid], rtol=0, atol=3e-6 * float(ours[lucid].abs().max()))
-    behind = seeded_model.activations(image, ["mixed4c"])["mixed4c"]
-    other = model.activations(image, ["mixed4c"])["mixed4c"]
-    assert (other - behind).abs().max() > 0.05 * behind.abs().max()
+    assert (theirs["mixed4c"] - ours["mixed4c"]).abs().max() > 0.05 * ours["mixed4c"].abs().max()
 
 
-def test_lucents_network_is_lucids_but_for_the_normalisation(seeded_model, lucent, monkeypatch):
+def test_lucents_network_is_lucids_but_for_the_normalisation(seeded_model, lucent):
     """At 224 pixels, where its fixed pads are right, with the graph's normalisation in the place of its own."""
-    normalise = F.local_response_norm
-    monkeypatch.setattr(F, "local_response_norm", lambda x, **_: normalise(x, 11, alpha=1.1e-3, beta=0.5, k=2.0))
     image = torch.rand(1, 3, 224, 224)
-    model = from_torch(lucent, image_value_range=seeded_model.image_value_range, trace=False)
     names = {"mixed3a": "mixed3a", "mixed5b": "mixed5b", "softmax2_pre_activation": "softmax2_pre_activation_matmul"}
-    ours, theirs = seeded_model.activations(image, list(names)), model.activations(image, list(names.values()))
+    normalization = {"size": 11, "alpha": 1.1e-3, "beta": 0.5, "k": 2.0}
+    theirs = lucent(image, list(names.values()), trace=False, normalization=normalization)
+    ours = seeded_model.activations(image, list(names))
     for lucid, name in names.items():
         torch.testing.assert_close(theirs[name], ours[lucid], rtol=0, atol=1e-5 * float(ours[lucid].abs().max()))

@@ -44,7 +44,7 @@ def corpus(tmp_path_factory):
 
 def reload_wordnet(folder: Path, monkeypatch) -> None:
     """nltk looks for WordNet anew, in this folder alone."""
-    nltk = pytest.importorskip("nltk")
+    import nltk
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
     from nltk.corpus.util import LazyCorpusLoader
 

@@ -483,21 +483,11 @@ def test_an_open_file_with_a_name_is_read_and_written():
 # The rest of misc -----------------------------------------------------------------------------
 
 
-def _reduce(array):
-    pytest.importorskip("sklearn")
-    return ChannelReducer(2)(array)
-
-
-def _resize(*args, **kwargs):
-    pytest.importorskip("scipy")
-    return ndimage_utils.resize(*args, **kwargs)
-
-
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: _reduce(PICTURE * NAN), ValueError, "The array of activations contains NaN"),
-        (lambda: _reduce(3.0), ValueError, "not a single number"),
+        (lambda: ChannelReducer(2)(PICTURE * NAN), ValueError, "The array of activations contains NaN"),
+        (lambda: ChannelReducer(2)(3.0), ValueError, "not a single number"),
         (lambda: ChannelReducer(0), ValueError, "int from 1 on, not 0"),
         (lambda: collapse_channels([[NAN]]), ValueError, "contains NaN"),
         (lambda: collapse_channels(3), ValueError, "axis of channels"),
@@ -508,9 +498,13 @@ def _resize(*args, **kwargs):
         (lambda: iter_nd_utils.batch_iter([1], 0), ValueError, "batch_size is a whole number from 1 on"),
         (lambda: iter_nd_utils.dict_to_ndarray({}), ValueError, "at least one value"),
         (lambda: iter_nd_utils.dict_to_ndarray({(0,): 1, (0, 1): 2}), ValueError, "index tuple of the same length"),
-        (lambda: _resize(PICTURE, 0), ValueError, "resize's target_size is a whole number from 1 on"),
-        (lambda: _resize(PICTURE, (4, 5, 3)), ValueError, r"resize's target_size is one number or \(height, width\)"),
-        (lambda: _resize(PICTURE, ratios=-1), ValueError, "resize's ratios"),
+        (lambda: ndimage_utils.resize(PICTURE, 0), ValueError, "resize's target_size is a whole number from 1 on"),
+        (
+            lambda: ndimage_utils.resize(PICTURE, (4, 5, 3)),
+            ValueError,
+            r"resize's target_size is one number or \(height, width\)",
+        ),
+        (lambda: ndimage_utils.resize(PICTURE, ratios=-1), ValueError, "resize's ratios"),
         (lambda: ndimage_utils.composite(PICTURE, PICTURE[..., :1]), ValueError, "same channels, not of 3 and 1"),
         (lambda: ndimage_utils.composite(PICTURE, PICTURE, 2), ValueError, "does not go on a background of 4 x 5"),
         (lambda: ndimage_utils.composite(PICTURE, PICTURE, 0.5, (0, 2)), ValueError, "foreground_position"),

@@ -38,15 +38,12 @@ def _run(case, arrays):
 
 @pytest.mark.parametrize("case", cases("misc"))
 def test_misc(case):
-    if case["factory"] in ("resize", "composite"):
-        pytest.importorskip("scipy")
     arrays = reference("misc", case)
     assert_matches(_run(case, arrays), arrays["output"])
 
 
 @pytest.mark.parametrize("algorithm", ["NMF", "PCA"])
 def test_channel_reducer_reduces_the_last_axis(algorithm):
-    pytest.importorskip("sklearn")
     activations = seeded(1, (2, 5, 7, 9))
     reducer = ChannelReducer(3, algorithm)
     reduced = reducer(activations)
@@ -61,7 +58,6 @@ def test_channel_reducer_reduces_the_last_axis(algorithm):
 
 
 def test_channel_reducer_refuses():
-    pytest.importorskip("sklearn")
     with pytest.raises(ValueError, match="Foo"):
         ChannelReducer(3, "Foo")
     with pytest.raises(ValueError, match="int"):

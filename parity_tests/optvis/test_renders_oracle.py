@@ -24,7 +24,7 @@ from lucid_port.optvis.param.cppn import _CPPN
 from lucid_port.optvis.render import VisT, make_vis_T
 from lucid_port.optvis.sampling import RandomSource
 from parity_tests.comparisons import record
-from parity_tests.networks import NETWORKS
+from parity_tests.networks import NETWORKS, WITHOUT_CAFFE
 from parity_tests.optvis.cases import FOLDER, seeded
 from parity_tests.optvis.make_references import RENDERS, settings
 
@@ -73,7 +73,7 @@ class _Network:
 @functools.lru_cache(maxsize=1)
 def _network(name: str) -> _Network:
     if NETWORKS[name].graph_def() is None:
-        pytest.skip(f"the graph of {name} is not at hand (LUCID_PORT_MODELZOO)")
+        pytest.skip(WITHOUT_CAFFE)
     return _Network(name)
 
 

@@ -27,6 +27,7 @@ from lucid_port.modelzoo.files import cache_folder
 from parity_tests.published import rebuild
 
 SEARCH_PATH = "LUCID_PORT_PUBLISHED"
+MANIFEST = "manifest.json"
 TABLE = Path(__file__).with_name("files.json")
 RAW = "https://raw.githubusercontent.com"
 
@@ -164,10 +165,33 @@ class Published:
             return found.read()
 
 
+def _in_folder(folder: Path, known: Known) -> Path | None:
+    """A file of a folder: by its name, or by the hash that the folder's manifest.json gives for another name."""
+    if (folder / known.name).is_file():
+        return folder / known.name
+    name = _manifest(folder).get(known.sha256)
+    return folder / name if name is not None and (folder / name).is_file() else None
+
+
+def _manifest(folder: Path) -> dict[str | None, str]:
+    """SHA-256 -> name, of the files that a folder's manifest.json lists; empty if there is none.
+
+    Raises:
+        ValueError: the manifest does not list files by name and hash.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        return {row["sha256"]: row["file"] for row in json.loads(path.read_text(encoding="utf-8"))["files"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not list `files`, each with `file` and `sha256`.") from error
+
+
 def _official(known: Known) -> Path:
     for folder in folders():
-        path = folder / known.name
-        if path.is_file():
+        path = _in_folder(folder, known)
+        if path is not None:
             return _checked(path, known)
     if known.kind == "rebuilt":
         return _rebuilt(known)

@@ -122,7 +122,6 @@ def test_what_is_no_layout(points):
 
 @pytest.mark.parametrize(("layout", "options"), [("umap", {"n_neighbors": 8}), ("tsne", {"perplexity": 8})])
 def test_like_vectors_lie_near_each_other(layout, options):
-    pytest.importorskip("umap" if layout == "umap" else "sklearn", reason=f"the layout {layout} is not installed")
     vectors, kinds = clouds()
     places = atlas.lay_out(vectors, layout, seed=1, options=options)
     assert places.shape == (60, 2)
@@ -291,7 +290,6 @@ SMALL = {"layout": "tsne", "layout_options": {"perplexity": 5}, "grid_size": 2, 
 
 
 def test_an_atlas_of_pictures(model, pictures):
-    pytest.importorskip("sklearn")
     options = {**SMALL, "threshold": 3, "damping": 0.1, "seed": 1}
     found = atlas.activation_atlas(model, LAYER, pictures, per_image=12, **options)
     samples = atlas.sample_activations(model, pictures, LAYER, 12, seed=1)

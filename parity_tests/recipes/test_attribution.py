@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from captum.attr import LayerGradientXActivation
 
 from converters import LayerNotFoundError, convert
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
@@ -125,9 +126,8 @@ def test_a_stochastic_path_has_its_seed(full):
 
 
 def test_captum_says_the_same(full):
-    captum = pytest.importorskip("captum.attr", reason="Captum is not installed")
     module = full.network.get_submodule(full.network.layers["mixed4d"].module)
-    method = captum.LayerGradientXActivation(lambda image: full.activations(image, [LOGITS])[LOGITS], module)
+    method = LayerGradientXActivation(lambda image: full.activations(image, [LOGITS])[LOGITS], module)
     expected = method.attribute(as_batch(full, PICTURE).requires_grad_(), target=3)[0].detach().numpy()
     found = channel_attribution(full, PICTURE, "mixed4d", 3).field.transpose(2, 0, 1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
