@@ -1,4 +1,4 @@
-"""Pad, PadV2 and MirrorPad."""
+"""Converters of Pad, PadV2 and MirrorPad."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from converters.program.sizes import Number
 
 
 def _pairs(op: Operation) -> list[tuple[Number, Number]]:
-    """What is added before and after each axis."""
+    """The padding before and after each axis."""
     amounts, value, rank = op.sizes(1), op.value(1), op.value(0).rank
     negative = any(isinstance(amount, int) and amount < 0 for amount in amounts)
     if value.shape != (rank, 2) or negative:
@@ -36,5 +36,5 @@ def pad(op: Operation) -> Call:
 def mirror_pad(op: Operation) -> Call:
     mode = op.attr("mode")
     if mode not in ("REFLECT", "SYMMETRIC"):
-        raise op.error(f"has mode {mode!r}, which is none of REFLECT and SYMMETRIC")
+        raise op.error(f"has mode {mode!r}, which is neither REFLECT nor SYMMETRIC")
     return _padded(op, "MirrorPad", {"repeats_border": mode == "SYMMETRIC"})

@@ -1,4 +1,4 @@
-"""Reductions: Mean, Sum, Max, Min, Prod, ArgMax."""
+"""Converters of reductions: Mean, Sum, Max, Min, Prod, ArgMax, ArgMin."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def reduction(op: Operation) -> Call:
 def arg_max(op: Operation) -> Call:
     axes = op.integers(1) if len(op.values) > 1 else (0,)
     if len(axes) != 1:
-        raise op.error(f"works along axes {list(axes)}")
+        raise op.error(f"works along axes {list(axes)}, not along one axis")
     left = reduced(op, axes)
     return Call(op.node.op, left.shape, {"dim": left.dims[0]}, inputs=(left.read,), layout=left.layout)
