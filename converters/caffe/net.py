@@ -129,9 +129,9 @@ def read_layers(message: CaffeMessage, contents: Contents | None = None) -> list
     """
     if message.layers and message.layer:
         raise GraphError("The network mixes layers of Caffe's old and new file format.")
-    field, read = ("layer", _layer) if message.layer else ("layers", _old_layer)
+    field = "layer" if message.layer else "layers"
     return [
-        read(layer, tuple(read_blobs(layer.blobs, (field, number), contents or {})))
+        _layer(layer, tuple(read_blobs(layer.blobs, (field, number), contents or {})))
         for number, layer in enumerate(getattr(message, field))
     ]
 
@@ -175,21 +175,17 @@ def build_net(message: CaffeMessage, layers: Sequence[Layer], input_name: str | 
 
 
 def _layer(message: CaffeMessage, blobs: Sequence[Blob]) -> Layer:
-    return _named(message, _text(message.type), blobs)
-
-
-def _old_layer(message: CaffeMessage, blobs: Sequence[Blob]) -> Layer:
-    if message.HasField("layer"):
+    """A layer from a LayerParameter or V1LayerParameter."""
+    if message.DESCRIPTOR.name == "LayerParameter":
+        kind = _text(message.type)
+    elif message.HasField("layer"):
         raise GraphError(
             "The network has the file format that Caffe had before 2014; upgrade it with Caffe's "
             "upgrade_net_proto_text or upgrade_net_proto_binary."
         )
-    old = enum_name(message, "type")
-    name = _V1_TYPES.get(old) or "".join(word.capitalize() for word in old.split("_"))
-    return _named(message, name, blobs)
-
-
-def _named(message: CaffeMessage, kind: str, blobs: Sequence[Blob]) -> Layer:
+    else:
+        old = enum_name(message, "type")
+        kind = _V1_TYPES.get(old) or "".join(word.capitalize() for word in old.split("_"))
     bottoms, tops = tuple(map(_text, message.bottom)), tuple(map(_text, message.top))
     return Layer(_text(message.name), kind, bottoms, tops, message, blobs)
 

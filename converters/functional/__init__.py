@@ -15,10 +15,7 @@ from converters.functional.elementwise import selu as selu
 from converters.functional.elementwise import squared_difference as squared_difference
 from converters.functional.norms import local_response_norm as local_response_norm
 from converters.functional.norms import lrn_band as lrn_band
-from converters.functional.resizing import bilinear_table as bilinear_table
-from converters.functional.resizing import nearest_table as nearest_table
 from converters.functional.resizing import resize as resize
-from converters.functional.resizing import resize_scale as resize_scale
 from converters.functional.shapes import chunk as chunk
 from converters.functional.shapes import concat as concat
 from converters.functional.shapes import from_tensorflow_order as from_tensorflow_order
@@ -28,7 +25,6 @@ from converters.functional.shapes import matmul as matmul
 from converters.functional.shapes import mirror_pad as mirror_pad
 from converters.functional.shapes import reduce_prod as reduce_prod
 from converters.functional.shapes import reshape as reshape
-from converters.functional.shapes import slice_axis as slice_axis
 from converters.functional.shapes import split as split
 from converters.functional.shapes import squeeze as squeeze
 from converters.functional.shapes import squeeze_all as squeeze_all
@@ -38,25 +34,19 @@ from converters.functional.shapes import tile as tile
 from converters.functional.shapes import to_tensorflow_order as to_tensorflow_order
 from converters.functional.shapes import transpose as transpose
 from converters.functional.shapes import unbind as unbind
-from converters.functional.sizes import SIZE_FUNCTIONS as SIZE_FUNCTIONS
 from converters.functional.sizes import Expression as Expression
 from converters.functional.sizes import evaluate_size as evaluate_size
 from converters.functional.sizes import evaluate_sizes as evaluate_sizes
 from converters.functional.sizes import float32 as float32
-from converters.functional.windows import FEW_CHANNELS as FEW_CHANNELS
 from converters.functional.windows import Padding as Padding
 from converters.functional.windows import Pair as Pair
 from converters.functional.windows import avg_pool2d as avg_pool2d
 from converters.functional.windows import check_batch as check_batch
 from converters.functional.windows import conv2d as conv2d
 from converters.functional.windows import conv2d_transpose as conv2d_transpose
-from converters.functional.windows import is_strided_square as is_strided_square
 from converters.functional.windows import max_pool2d as max_pool2d
 from converters.functional.windows import padding_amounts as padding_amounts
-from converters.functional.windows import pointwise as pointwise
-from converters.functional.windows import pool_arguments as pool_arguments
 from converters.functional.windows import spatial_padding as spatial_padding
-from converters.functional.windows import strided_input_gradient as strided_input_gradient
 
 # The order of their code in standalone modules.
 MODULES = (sizes, windows, norms, elementwise, shapes, resizing, batch_space)

@@ -11,7 +11,7 @@ from converters.functional.windows import conv2d
 
 
 def lrn_band(channels: int, depth_radius: int, alpha: float) -> Tensor:
-    """The kernel of `local_response_norm`: float32, (channels, channels, 1, 1), alpha for neighbors and zero elsewhere."""
+    """The kernel of `local_response_norm`: (channels, channels, 1, 1), alpha for neighbors and zero elsewhere."""
     index = torch.arange(channels)
     near = (index[:, None] - index[None, :]).abs() <= depth_radius
     return (near * alpha).to(torch.float32)[:, :, None, None]

@@ -96,6 +96,13 @@ def _ints(array: np.ndarray) -> list[int]:
     return [int(item) for item in array.ravel()]
 
 
+def _shape(array: np.ndarray) -> list[int]:
+    """The items of an array as the shape of an output, whose size is checked."""
+    shape = _ints(array)
+    _limit(math.prod(shape))
+    return shape
+
+
 def _int(array: np.ndarray) -> int:
     (number,) = _ints(array)
     return number
@@ -214,6 +221,8 @@ _SHAPE_EVALUATORS: dict[str, Evaluator] = {
     "Size": lambda node, x: np.int32(x[0].size),
     "ZerosLike": lambda node, x: np.zeros(x[0].shape, x[0].dtype),
     "OnesLike": lambda node, x: np.ones(x[0].shape, x[0].dtype),
+    "Fill": lambda node, x: np.full(_shape(x[0]), x[1][()]),
+    "BroadcastTo": lambda node, x: np.broadcast_to(x[0], _shape(x[1])),
     "Reshape": lambda node, x: x[0].reshape(_ints(x[1])),
     "ExpandDims": lambda node, x: np.expand_dims(x[0], _int(x[1])),
     "Squeeze": lambda node, x: np.squeeze(x[0], tuple(node.attrs.get("squeeze_dims") or ()) or None),
@@ -251,25 +260,11 @@ def _gather(node: Node, arrays: Arrays) -> Result:
     return np.take(arrays[0], arrays[1].astype(np.int64), axis)
 
 
-@EVALUATORS.register("Fill")
-def _fill(node: Node, arrays: Arrays) -> Result:
-    shape = _ints(arrays[0])
-    _limit(math.prod(shape))
-    return np.full(shape, arrays[1][()])
-
-
 @EVALUATORS.register("Tile")
 def _tile(node: Node, arrays: Arrays) -> Result:
     times = _ints(arrays[1])
     _limit(arrays[0].size * math.prod(times))
     return np.tile(arrays[0], times)
-
-
-@EVALUATORS.register("BroadcastTo")
-def _broadcast_to(node: Node, arrays: Arrays) -> Result:
-    shape = _ints(arrays[1])
-    _limit(math.prod(shape))
-    return np.broadcast_to(arrays[0], shape)
 
 
 @EVALUATORS.register("Range")

@@ -15,13 +15,10 @@ def reduction(op: Operation) -> Call:
     if not axes:
         return Call("Identity", op.value(0).shape)
     left = reduced(op, axes, keep)
-    arguments: dict[str, object] = {"dims": left.dims}
-    if keep:
-        arguments["keepdim"] = True
-    if op.node.op == "Mean":
-        return Call("Mean", left.shape, arguments, inputs=(left.read,), layout=left.layout)
-    arguments = {"function": REDUCTIONS[op.node.op], **arguments}
-    return Call("Reduce", left.shape, arguments, inputs=(left.read,), layout=left.layout)
+    function = {"function": REDUCTIONS[op.node.op]} if op.node.op in REDUCTIONS else {}
+    arguments = {**function, "dims": left.dims, **({"keepdim": True} if keep else {})}
+    layer = "Reduce" if function else "Mean"
+    return Call(layer, left.shape, arguments, inputs=(left.read,), layout=left.layout)
 
 
 @register("ArgMax", "ArgMin")

@@ -113,9 +113,7 @@ class Operation:
             GraphError: the attribute is not a bool.
         """
         value = self.attr(name, default)
-        if not isinstance(value, bool):
-            raise self.error(f"has {name} {value!r}, which has to be true or false")
-        return value
+        return bool(self._checked(name, value, isinstance(value, bool), "true or false"))
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute.
@@ -124,9 +122,7 @@ class Operation:
             GraphError: the attribute is not an integer.
         """
         value = self.attr(name, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.error(f"has {name} {value!r}, which has to be a whole number")
-        return value
+        return int(self._checked(name, value, type(value) is int, "an integer"))
 
     def axes(self, name: str) -> tuple[int, ...]:
         """An attribute that is a list of axes; empty if the graph omits it.
@@ -135,8 +131,12 @@ class Operation:
             GraphError: the attribute is not a list of integers.
         """
         value = self.attr(name, ())
-        if not isinstance(value, tuple) or not all(isinstance(axis, int) for axis in value):
-            raise self.error(f"has {name} {value!r}, which have to be axes")
+        valid = isinstance(value, tuple) and all(isinstance(axis, int) for axis in value)
+        return tuple(self._checked(name, value, valid, "a list of axes"))
+
+    def _checked(self, name: str, value: Any, valid: bool, expected: str) -> Any:
+        if not valid:
+            raise self.error(f"has {name} {value!r}, which has to be {expected}")
         return value
 
     def value(self, index: int) -> Value:
