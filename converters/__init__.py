@@ -1,9 +1,10 @@
-"""Converts frozen TensorFlow graphs to PyTorch, without TensorFlow.
+"""Converts frozen TensorFlow graphs, Caffe networks and ONNX files to PyTorch, without TensorFlow.
 
-model = converters.convert("InceptionV1.pb")
-model.activations(x, ["mixed4a_pre_relu"])
-model.save("inceptionv1")
-model = converters.load("inceptionv1")
+Example:
+    model = converters.convert("InceptionV1.pb")
+    model.activations(x, ["mixed4a_pre_relu"])
+    model.save("inceptionv1")
+    model = converters.load("inceptionv1")
 """
 
 from converters.caffe import from_caffe

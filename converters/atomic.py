@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes: a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Writes a file under another name first, so that no reader and no interruption sees half of it.
+    """Writes a file atomically: to a temporary file in the same folder, which is then renamed.
 
     Returns:
         The path.
 
     Raises:
-        OSError: the file cannot be written; nothing of it is left behind.
+        OSError: the file cannot be written; the temporary file is removed.
     """
     return write_chunks(path, [data])
 
 
 def write_chunks(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> Path:
-    """As `write_bytes`, for what comes in pieces.
+    """Writes chunks of bytes to a file atomically, like `write_bytes`.
 
     Returns:
         The path.
 
     Raises:
-        OSError: the file cannot be written; nothing of it is left behind.
+        OSError: the file cannot be written; the temporary file is removed.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
@@ -37,7 +37,7 @@ def write_chunks(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> Path:
                 file.write(chunk)
         os.replace(partial, path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # the other name says nothing to anyone
+        error.filename, error.filename2 = str(path), None  # the caller does not know the temporary name
         raise
     finally:
         partial.unlink(missing_ok=True)

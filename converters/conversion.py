@@ -1,4 +1,4 @@
-"""From a frozen graph to a PyTorch model."""
+"""Converts frozen graphs to PyTorch models, and saves and loads these."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 import os
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from converters.frozen.graph import Graph
@@ -28,31 +28,43 @@ def convert(
     input_name: str | None = None,
     metadata: Metadata | None = None,
     fold: bool = False,
-    constants: Mapping[str, Any] | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
     progress: Progress = silent,
 ) -> ConvertedModel:
-    """Converts a frozen TensorFlow graph.
+    """Converts a frozen TensorFlow graph to a PyTorch model.
 
     Args:
-        source: a path, the bytes of a serialised GraphDef, a GraphDef, or a `Graph`.
-        input_name: the input, where the graph has several or its input is not a placeholder.
-        metadata: what the model wants to be fed, where the caller knows it; otherwise the graph's own
-            `lucid_metadata_json` node says, where it has one.
-        fold: whether evaluations fold batch norms into the convolutions before them, where nobody asks for what lies
-            between. Values then differ by rounding.
-        constants: name of a placeholder that is not the image -> its value, such as {"is_training": False}.
-        progress: told how far it has come.
+        source: the path of a .pb file, the bytes of a serialized GraphDef, a GraphDef, or a `Graph`.
+        input_name: name of the input node; required if the graph has several inputs, or if its input is not a
+            placeholder.
+        metadata: describes the model's input. By default it is read from the graph's `lucid_metadata_json` node, if
+            the graph has one.
+        fold: fold each batch norm into the convolution before it if no layer between them is requested. This changes
+            values by rounding errors.
+        constants: values of placeholders other than the image, by name, such as {"is_training": False}.
+        progress: called with the current stage and the finished share of it.
 
     Returns:
-        The model, in evaluation mode, float32, on the CPU, with frozen weights.
+        The model in evaluation mode on the CPU, with frozen float32 weights. Its input is (N, C, H, W) of any height
+        and width.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        TypeError: the source is none of these.
-        GraphError: the source is not a frozen graph that can be converted; the sentence says what is wrong.
-        UnsupportedOpsError: the graph has ops that the registry lacks; it names all of them and their nodes.
+        FileNotFoundError: the file does not exist.
+        TypeError: the source has none of these types.
+        GraphError: the source is not a frozen graph, or an op has invalid inputs or attributes.
+        UnsupportedOpsError: the graph has ops that cannot be converted; the error lists all of them and their nodes.
+
+    Example:
+        >>> import numpy as np
+        >>> from converters.frozen.writer import GraphWriter
+        >>> graph = GraphWriter()
+        >>> x = graph.placeholder("input", [None, None, None, 3])
+        >>> conv = graph.conv2d("conv", x, graph.const("kernel", np.ones((3, 3, 3, 8), np.float32)))
+        >>> model = convert(graph.graph_def())
+        >>> model.activations(torch.ones(1, 3, 16, 16), ["conv"])["conv"].shape
+        torch.Size([1, 8, 16, 16])
     """
-    # One copy of the file is held at a time: large constants are views of its bytes until they become weights.
+    # Only one copy of the file is in memory: large constants are views of its bytes until they become weights.
     progress("reading", None)
     data = read_file(source) if isinstance(source, (str, os.PathLike)) else source
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else "The data"
@@ -60,8 +72,10 @@ def convert(
     graph = data if isinstance(data, Graph) else read_graph(data, name)
     if constants is not None:
         graph = set_placeholders(graph, constants, input_name if metadata is None else metadata.input_name)
-    program, state = _lower(graph, input_name, metadata, progress)
-    del data
+    progress("converting", None)
+    program, tensors = lower(graph, metadata or infer_metadata(graph, input_name))
+    del data, graph
+    state = _state(program, tensors, progress)
     program = program.from_source(sha256) if sha256 else program
     return ConvertedModel(program.folded() if fold else program, state)
 
@@ -74,34 +88,46 @@ def save(
     standalone: bool = False,
     progress: Progress = silent,
 ) -> None:
-    """Writes a model into a folder of its own: safetensors for the weights, JSON for everything else.
+    """Writes a model to a new folder: the weights as safetensors, everything else as JSON.
 
-    The folder appears only when everything in it is written: an interrupted or failed save leaves nothing behind
-    and changes nothing that was there.
+    The folder is written atomically: if saving fails or is interrupted, nothing changes on disk.
 
     Args:
         model: a converted model.
-        folder: created by this call.
+        folder: the folder to create.
         overwrite: replace the folder if it holds a saved model.
-        standalone: also write the model as one Python module that needs only torch and safetensors.
-        progress: called with the stage and the share that is done.
+        standalone: also write the model as a Python module that needs only torch and safetensors.
+        progress: called with the current stage and the finished share of it.
 
     Raises:
-        SaveError: the folder exists and may not be overwritten, or cannot be written; or a layer was replaced by
-            another module.
-        TypeError: the model is not a converted one.
+        SaveError: the folder exists and may not be overwritten, it cannot be written, or one of the model's layers was
+            replaced by another module.
+        TypeError: the model is not a `ConvertedModel`.
+
+    Example:
+        >>> import tempfile
+        >>> from converters.frozen.writer import GraphWriter
+        >>> graph = GraphWriter()
+        >>> relu = graph.op("relu", "Relu", [graph.placeholder("input", [None, None, None, 3])])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(convert(graph.graph_def()), f"{folder}/model")
+        ...     print(list(load(f"{folder}/model").layers))
+        ['input', 'relu']
     """
     if not isinstance(model, ConvertedModel):
-        raise TypeError(f"Only converted models are saved here, not a {type(model).__name__}.")
+        raise TypeError(f"Only converted models can be saved, not a {type(model).__name__}.")
     model.save(folder, overwrite=overwrite, standalone=standalone, progress=progress)
 
 
 def load(folder: str | os.PathLike[str]) -> ConvertedModel:
-    """Loads a model that `save` wrote.
+    """Loads a model that `save` wrote; see `save` for an example.
+
+    Returns:
+        The model in evaluation mode on the CPU, with frozen float32 weights.
 
     Raises:
         FileNotFoundError: the folder holds no saved model.
-        GraphError: its description or its weights are damaged.
+        GraphError: the model's description or its weights are damaged.
     """
     program, state = read_program(folder)
     try:
@@ -110,16 +136,8 @@ def load(folder: str | os.PathLike[str]) -> ConvertedModel:
         raise damaged_weights(folder, error) from error
 
 
-def _lower(
-    graph: Graph, input_name: str | None, metadata: Metadata | None, progress: Progress
-) -> tuple[Program, State]:
-    progress("converting", None)
-    program, tensors = lower(graph, metadata or infer_metadata(graph, input_name))
-    return program, _state(program, tensors, progress)
-
-
 def _state(program: Program, tensors: Tensors, progress: Progress) -> State:
-    """The model's `state_dict`: float32, of which nothing else knows. Empties `tensors`: none is there twice."""
+    """The model's `state_dict`: unshared float32 tensors. Consumes `tensors` to halve the peak memory."""
     state: dict[str, Tensor] = {}
     taken: set[int] = set()
     for number, step in enumerate(program.steps):
@@ -131,25 +149,22 @@ def _state(program: Program, tensors: Tensors, progress: Progress) -> State:
 
 
 def _weights(value: np.ndarray, taken: set[int]) -> Tensor:
-    """Values as a tensor of their own; kernels lie in memory channels last, as the model wants them.
+    """An unshared float32 tensor; kernels (rank 4) are channels_last in memory, as the model expects.
 
     Args:
-        value: the values, of any type.
-        taken: arrays that are tensors already; an array that this conversion made becomes one without a copy, once.
+        value: an array of any dtype.
+        taken: ids of the arrays whose memory a tensor uses already. Other float32 arrays that own their memory become
+            tensors without a copy.
     """
     own = value.dtype == np.float32 and value.flags.owndata and value.flags.carray and id(value) not in taken
     if own and value.ndim != 4:
         taken.add(id(value))
         return torch.from_numpy(value)
-    copied = _readable(np.asarray(value, np.float32))
+    source = np.asarray(value, np.float32)
+    if any(stride < 0 for stride in source.strides):  # torch has no negative strides
+        source = source.copy()
     layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
-    return torch.empty(value.shape, memory_format=layout).copy_(copied)
-
-
-def _readable(value: np.ndarray) -> Tensor:
-    """An array's values as a tensor that is only read: torch turns matrices round in blocks, which numpy does not."""
-    if any(stride < 0 for stride in value.strides):  # which torch does not have
-        value = value.copy()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(value)
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # torch only reads it
+        # torch's copy_ transposes in blocks and is faster than numpy's.
+        return torch.empty(value.shape, memory_format=layout).copy_(torch.from_numpy(source))

@@ -1,27 +1,31 @@
-"""What can go wrong between a graph file and a PyTorch model, each with one clear sentence."""
+"""The converters' errors; each message is one sentence on one line."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 
 class ConverterError(Exception):
-    """Base of every error that the converters raise about their input: one line, whatever a file put into it."""
+    """Base class of the converters' errors; the message is one printable line, even if it quotes a damaged file."""
 
     def __str__(self) -> str:
         return one_line(super().__str__())
 
 
 class GraphError(ConverterError, ValueError):
-    """The source is not a usable frozen graph."""
+    """The source is not a frozen graph that can be converted."""
 
 
 class UnsupportedOpsError(GraphError):
-    """The graph has ops that the registry lacks.
+    """The graph has ops that cannot be converted.
 
     Attributes:
-        ops: TensorFlow op type -> names of the nodes that have it.
+        ops: op type -> names of the nodes of this type.
+
+    Example:
+        >>> str(UnsupportedOpsError({"Frobnicate": ["a", "b"]}))
+        'The graph has ops that cannot be converted: Frobnicate (a, b).'
     """
 
     def __init__(self, ops: dict[str, list[str]]) -> None:
@@ -35,7 +39,12 @@ class UnsupportedOpsError(GraphError):
 
 
 class LayerNotFoundError(ConverterError, KeyError):
-    """No layer answers to that name."""
+    """The model has no layer of this name; the message suggests similar names.
+
+    Example:
+        >>> str(LayerNotFoundError("mixd4a", ["mixed4a", "head0"]))
+        "No layer is called 'mixd4a'. Did you mean mixed4a?"
+    """
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(f"No layer is called {name!r}.{nearest_names(name, known)}")
@@ -45,23 +54,41 @@ class LayerNotFoundError(ConverterError, KeyError):
 
 
 class InputSizeError(ConverterError, ValueError):
-    """A layer cannot be computed at this input size; TensorFlow refuses it too."""
+    """A layer cannot be computed at this input size; TensorFlow refuses this size, too."""
 
 
 class MissingPackageError(ConverterError, ImportError):
-    """A route needs a package that is not installed; the error says how to install it."""
+    """An optional package is not installed; the message says how to install it."""
 
 
 class TensorFlowMissingError(ConverterError, RuntimeError):
-    """Only TensorFlow can read the weights, and there is none."""
+    """TensorFlow is not installed, and these weights can only be read with it."""
 
 
 class SaveError(ConverterError, OSError):
-    """A model could not be written; nothing of it is left behind."""
+    """A model could not be written; no partial files remain."""
+
+
+def require_supported(nodes: Iterable[tuple[str, str]], supported: Container[str]) -> None:
+    """Checks that every op can be converted.
+
+    Args:
+        nodes: (name, op type) of each node.
+        supported: the op types that can be converted.
+
+    Raises:
+        UnsupportedOpsError: lists every other op type and its nodes.
+    """
+    missing: dict[str, list[str]] = {}
+    for name, op in nodes:
+        if op not in supported:
+            missing.setdefault(op, []).append(name)
+    if missing:
+        raise UnsupportedOpsError(missing)
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
-    """A sentence offering the known names closest to `name`, or nothing if none comes close."""
+    """Returns " Did you mean A, B?" with the known names closest to `name`, or "" if none is close."""
     known = list(known)
     wanted = name.lower()
     close = difflib.get_close_matches(wanted, [k.lower() for k in known], n=limit, cutoff=0.5)
@@ -73,8 +100,8 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
 
 
 def one_line(text: str, length: int = 1500) -> str:
-    """A sentence fit for one line, whatever a file put into it."""
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)  # as Python writes them
+    """Returns the text as one line of at most `length` characters, with unprintable characters escaped."""
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return plain if len(plain) <= length else plain[: length - 4] + " ..."
 
 

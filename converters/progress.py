@@ -1,4 +1,4 @@
-"""How far a long piece of work has come."""
+"""Progress reports of long conversions."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told what is done now, and how much of that is done."""
+    """A function that the converters call to report progress."""
 
-    def __call__(self, what: str, done: float | None) -> None:
-        """Notes the state of things.
+    def __call__(self, stage: str, done: float | None, /) -> None:
+        """Reports progress.
 
         Args:
-            what: what is done now, such as "writing weights".
-            done: from 0 to 1; None where it cannot be said.
+            stage: the current stage, such as "writing weights".
+            done: the finished share of this stage, from 0 to 1; None if it is unknown.
         """
         ...
 
 
-def silent(what: str, done: float | None) -> None:
-    """Tells nobody."""
+def silent(stage: str, done: float | None) -> None:
+    """Ignores progress."""

@@ -1,4 +1,4 @@
-"""What a path may hold, and the reader for each kind: one list for the library and the command line."""
+"""Reads networks from files and folders; `KINDS` lists the kinds of sources for the library and the command line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from converters.conversion import convert, load
@@ -20,10 +21,14 @@ from converters.tensorflow import freeze
 
 
 class Network(Protocol):
-    """What every reader gives: an `nn.Module` with named layers."""
+    """An `nn.Module` with named layers, as `open_source` returns it."""
 
-    metadata: Metadata
     outputs: tuple[str, ...]
+
+    @property
+    def metadata(self) -> Metadata:
+        """Describes the input."""
+        ...
 
     @property
     def layers(self) -> Mapping[str, LayerInfo]:
@@ -31,7 +36,7 @@ class Network(Protocol):
         ...
 
     def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Some layers' values, NCHW, by name."""
+        """Values of the named layers, by name; (N, C, H, W) for images."""
         ...
 
     def layer_module(self, name: str) -> nn.Module:
@@ -41,12 +46,12 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What a reader may be told; `open_source` says what each means. None: not said."""
+    """Options of the readers, as `open_source` describes them; None if not set."""
 
     input_name: str | None = None
     metadata: Metadata | None = None
     fold: bool | None = None
-    constants: Mapping[str, Any] | None = None
+    constants: Mapping[str, ArrayLike] | None = None
     outputs: Sequence[str] | None = None
     signature: str | None = None
     tags: Sequence[str] | None = None
@@ -57,13 +62,10 @@ class Options:
     layout: str | None = None
     progress: Progress | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Those that were said."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
-
-    def some(self, *names: str) -> dict[str, Any]:
-        """Those of some names that were said."""
-        return {name: value for name, value in self.given().items() if name in names}
+    def given(self, *names: str) -> dict[str, Any]:
+        """The options that are set, restricted to `names` if any are passed."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if not names or f.name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -71,102 +73,109 @@ class Kind:
     """One kind of source.
 
     Attributes:
-        name: what it is called in messages.
-        matches: whether a path, which exists or is a checkpoint's, is of this kind.
-        read: makes the network.
-        options: names of the `Options` that it takes.
+        name: the kind's name in messages.
+        matches: whether a path is of this kind. The path exists, or is the prefix of a checkpoint's files.
+        read: reads the network.
+        options: names of the `Options` that `read` accepts.
     """
 
     name: str
     matches: Callable[[Path], bool]
-    read: Callable[[Path, Options], Any]
+    read: Callable[[Path, Options], Network]
     options: frozenset[str]
 
 
-def open_source(path: str | os.PathLike[str], **options: Any) -> Any:
-    """A network from a path, whatever kind of file or folder it is (`KINDS`).
+def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
+    """Reads a network from a file or folder of any supported kind.
 
     Args:
         path: a frozen graph, a SavedModel, a checkpoint with its meta graph, a Caffe network, an ONNX file, or a folder
             that `converters.save` wrote.
-        **options: None, or left out, where the source says it itself:
-            input_name: the input, where there are several;
-            metadata: what the model wants to be fed (`Metadata`), unless a saved folder says so;
-            fold: of a graph of TensorFlow, whether evaluations fold batch norms into convolutions (see `convert`);
-            constants: of a graph of TensorFlow, values for placeholders that are not the image (see `convert`);
-            outputs: of a checkpoint or a SavedModel, the nodes to keep, with all that they need;
-            signature, tags: which of a SavedModel's signatures and graphs;
-            tensorflow_python: a Python that has TensorFlow, for the freezing of checkpoints and SavedModels;
-            keep_pb: file that the frozen graph of these is kept in;
-            prototxt, geometry: of a Caffe network (see `converters.from_caffe`);
-            layout: of an ONNX file's image, "NCHW" or "NHWC" (see `converters.from_onnx`);
-            progress: told how far it has come (`converters.progress`).
+        **options: each is optional, and applies only to some kinds of sources:
+            input_name: name of the input, if there are several;
+            metadata: describes the model's input (`Metadata`); saved folders have their own;
+            fold: for TensorFlow graphs, fold batch norms into convolutions (see `convert`);
+            constants: for TensorFlow graphs, values of placeholders other than the image (see `convert`);
+            outputs: for checkpoints and SavedModels, the nodes to keep, together with all nodes that they depend on;
+            signature, tags: the signature and the graph of a SavedModel;
+            tensorflow_python: a Python with TensorFlow, which freezes checkpoints and SavedModels;
+            keep_pb: file to write the frozen graph of a checkpoint or SavedModel to;
+            prototxt, geometry: for Caffe networks (see `converters.from_caffe`);
+            layout: for ONNX files, the layout of the input, "NCHW" or "NHWC" (see `converters.from_onnx`);
+            progress: called with the current stage and the finished share of it (`converters.progress`).
 
     Returns:
-        A `ConvertedModel`; for ONNX an `OnnxNetwork`, which is used in the same way (`Network`).
+        A `ConvertedModel`; for ONNX files an `OnnxNetwork`. Both implement `Network`.
 
     Raises:
-        FileNotFoundError: there is nothing at this path.
-        ValueError: an option that this kind of source does not take.
-        TypeError: there is no such option.
-        GraphError: the path holds nothing that can be read; the sentence says what can, or what is wrong.
-        TensorFlowMissingError: the weights lie apart from the graph, and there is no TensorFlow to freeze them.
+        FileNotFoundError: the path does not exist.
+        ValueError: this kind of source does not accept one of the options.
+        TypeError: there is no option of this name, or the path is not a path.
+        GraphError: the path is not of a supported kind, or is damaged; the message says what to do.
+        TensorFlowMissingError: the source has to be frozen first, and TensorFlow is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from converters.frozen.writer import GraphWriter
+        >>> graph = GraphWriter()
+        >>> relu = graph.op("relu", "Relu", [graph.placeholder("input", [None, None, None, 3])])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     print(list(open_source(graph.write(f"{folder}/graph.pb")).layers))
+        ['input', 'relu']
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"A source is a path, not {type(path).__name__}.")
     place = Path(path)
     kind = kind_of(place)
-    told = take_options(f"{path} is {kind.name}, which", kind.options, options)
-    return kind.read(place, told)
+    return kind.read(place, take_options(f"{path} is {kind.name}, which", kind.options, options))
 
 
 def take_options(subject: str, taken: frozenset[str], options: Mapping[str, Any]) -> Options:
-    """Options, checked to be some that a source takes.
+    """Checks that a source accepts the options.
 
     Args:
-        subject: the source, as the beginning of a sentence that goes on with "takes no ...".
-        taken: names of those that it takes, besides the metadata and the progress.
+        subject: the source, as the start of the sentence "... takes no ...".
+        taken: names of the accepted options; `metadata` and `progress` are always accepted.
         options: as for `open_source`.
 
     Raises:
-        ValueError: one is given that the source does not take.
-        TypeError: there is no such option.
+        ValueError: the source does not accept one of the options.
+        TypeError: there is no option of this name.
     """
     known = {f.name for f in fields(Options)}
     unknown = sorted(set(options) - known)
     if unknown:
         hint = nearest_names(unknown[0], known)
-        raise TypeError(f"There is no option {unknown[0]!r} for the reading of a network.{hint}")
-    told = Options(**options)
-    refused = sorted(set(told.given()) - taken - {"metadata", "progress"})
+        raise TypeError(f"There is no option {unknown[0]!r} for reading a network.{hint}")
+    checked = Options(**options)
+    refused = sorted(set(checked.given()) - taken - {"metadata", "progress"})
     if refused:
         raise ValueError(f"{subject} takes no {refused[0]}.")
-    return told
+    return checked
 
 
 def kind_of(path: Path) -> Kind:
-    """What a path holds.
+    """The kind of source that a path is.
 
     Raises:
-        FileNotFoundError: there is nothing at this path.
-        GraphError: nothing that can be read.
+        FileNotFoundError: the path does not exist.
+        GraphError: the path is of no supported kind.
     """
     if not (_exists(path) or freeze.is_checkpoint(path)):
         raise FileNotFoundError(f"There is no file {path}.")
     found = next((kind for kind in KINDS if kind.matches(path)), None)
     if found is None:
-        raise GraphError(f"{path} is {_advice(path)} What can be read: {', '.join(kind.name for kind in KINDS)}.")
+        raise GraphError(f"{path} is {_advice(path)} Supported are: {', '.join(kind.name for kind in KINDS)}.")
     return found
 
 
 def is_frozen_here(path: str | os.PathLike[str]) -> bool:
-    """Whether a path holds what is frozen in TensorFlow before it is converted."""
-    place = Path(path)
-    return looks_like_source(path) and kind_of(place).options >= FREEZING
+    """Whether a path is a source that TensorFlow freezes before it is converted."""
+    return looks_like_source(path) and kind_of(Path(path)).options >= FREEZING
 
 
 def looks_like_source(path: str | os.PathLike[str]) -> bool:
-    """Whether a text is a path rather than a name: something is there, or it is written as only paths are."""
+    """Whether a text is a path and not a model's name: the path exists, or has a separator or a known suffix."""
     place = Path(path)
     return (
         _exists(place) or freeze.is_checkpoint(place) or os.sep in os.fspath(path) or place.suffix.lower() in SUFFIXES
@@ -178,7 +187,7 @@ def _exists(path: Path) -> bool:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except (ValueError, OSError) as error:  # a NUL in it, too long, or forbidden
+    except (ValueError, OSError) as error:  # the path has a NUL, is too long, or is forbidden
         raise GraphError(f"{str(path)[:200]!r} cannot be read: {error}.") from error
     return True
 
@@ -186,51 +195,52 @@ def _exists(path: Path) -> bool:
 # -- readers ----------------------------------------------------------------------------------------------------------
 
 
-def _read_frozen(path: Path, options: Options) -> Any:
-    return convert(path, **options.some(*CONVERTING, "metadata", "progress"))
+def _read_frozen(path: Path, options: Options) -> Network:
+    return convert(path, **options.given(*CONVERTING, "metadata", "progress"))
 
 
-def _read_saved(path: Path, options: Options) -> Any:
+def _read_saved(path: Path, options: Options) -> Network:
     return load(path)
 
 
-def _read_saved_model(path: Path, options: Options) -> Any:
+def _read_saved_model(path: Path, options: Options) -> Network:
+    return _freeze_and_convert(freeze.freeze_saved_model, path, options, "signature", "tags")
+
+
+def _read_checkpoint(path: Path, options: Options) -> Network:
+    return _freeze_and_convert(freeze.freeze_checkpoint, _meta_file(path) or path, options)
+
+
+def _freeze_and_convert(
+    function: Callable[..., freeze.Frozen], path: Path, options: Options, *own_options: str
+) -> Network:
     (options.progress or silent)("freezing in TensorFlow", None)
-    told = options.some("input_name", "outputs", "signature", "tags", "constants", "tensorflow_python")
-    return _convert_frozen(freeze.freeze_saved_model(path, **told), options)
-
-
-def _read_checkpoint(path: Path, options: Options) -> Any:
-    (options.progress or silent)("freezing in TensorFlow", None)
-    path = _meta_file(path) or path
-    told = options.some("input_name", "outputs", "constants", "tensorflow_python")
-    return _convert_frozen(freeze.freeze_checkpoint(path, **told), options)
-
-
-def _convert_frozen(frozen: freeze.Frozen, options: Options) -> Any:
+    shared = ("input_name", "outputs", "constants", "tensorflow_python")
+    frozen = function(path, **options.given(*shared, *own_options))
     if options.keep_pb is not None:
         freeze.keep(frozen, options.keep_pb)
-    told = options.some(*CONVERTING, "metadata", "progress")
-    return convert(frozen.data, **{"input_name": frozen.input_name, **told})
+    given = options.given(*CONVERTING, "metadata", "progress")
+    return convert(frozen.data, **{"input_name": frozen.input_name, **given})
 
 
-def _read_caffe(path: Path, options: Options) -> Any:
+def _read_caffe(path: Path, options: Options) -> Network:
     from converters.caffe import from_caffe
 
+    given = options.given("prototxt", "geometry", "input_name", "metadata", "progress")
     if path.suffix == ".prototxt":
-        model = path.with_suffix(".caffemodel")
-        if not model.is_file():
+        given = {"prototxt": path, **given}
+        path = path.with_suffix(".caffemodel")
+        if not path.is_file():
             raise GraphError(
-                f"{path} has no weights: give the .caffemodel, and this file as its prototxt (--prototxt)."
+                f"{given['prototxt']} has no weights: give the .caffemodel, and this file as its prototxt (--prototxt)."
             )
-        path, options = model, Options(**{"prototxt": path, **options.given()})
-    return from_caffe(path, **options.some("prototxt", "geometry", "input_name", "metadata", "progress"))
+    return from_caffe(path, **given)
 
 
-def _read_onnx(path: Path, options: Options) -> Any:
+def _read_onnx(path: Path, options: Options) -> Network:
     from converters.onnx.reading.reading import from_onnx
 
-    return from_onnx(path, **options.some("input_name", "layout", "metadata"))
+    return from_onnx(path, **options.given("input_name", "layout", "metadata"))
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
@@ -238,10 +248,10 @@ def _read_onnx(path: Path, options: Options) -> Any:
 CONVERTING = frozenset({"input_name", "fold", "constants"})
 FREEZING = CONVERTING | {"outputs", "tensorflow_python", "keep_pb"}
 FROZEN_SUFFIXES = (".pb", ".graphdef", "")
-# How files begin, whatever they are called.
-NODE_TAG = b"\x0a"  # a GraphDef that has a node; no ONNX file
-ONNX_TAG = b"\x08"  # an ONNX file: the version of its form; no GraphDef
-SAVED_MODEL_START = b"\x08\x01\x12"  # a SavedModel's file: version 1, and a graph
+# First bytes of the files, whatever their names.
+NODE_TAG = b"\x0a"  # a GraphDef with a node; never an ONNX file
+ONNX_TAG = b"\x08"  # an ONNX file (its version field); never a GraphDef
+SAVED_MODEL_START = b"\x08\x01\x12"  # a saved_model.pb: version 1, then a graph
 
 
 def _is_saved(path: Path) -> bool:
@@ -249,7 +259,7 @@ def _is_saved(path: Path) -> bool:
 
 
 def _meta_file(path: Path) -> Path | None:
-    """The meta graph in a folder that has one."""
+    """The meta graph in a folder, if there is exactly one."""
     found = sorted(path.glob(f"*{freeze.META}")) if path.is_dir() else []
     return found[0] if len(found) == 1 else None
 
@@ -259,7 +269,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _is_frozen(path: Path) -> bool:
-    """Whether a file may be a GraphDef: by its name, or, where that says nothing, by its first byte."""
+    """Whether a file may be a GraphDef: by its suffix, or by its first byte if the suffix is unknown."""
     if not path.is_file() or _is_saved_model_file(path):
         return False
     if path.suffix.lower() in FROZEN_SUFFIXES:
@@ -268,13 +278,13 @@ def _is_frozen(path: Path) -> bool:
 
 
 def _is_onnx(path: Path) -> bool:
-    """Whether a file may be ONNX: by its first byte, where its name is that of an ONNX file or of a frozen graph."""
+    """Whether a file may be ONNX: by its first byte, if it has the suffix of an ONNX file or of a frozen graph."""
     if not path.is_file():
         return False
     if path.suffix.lower() == ".onnx":
         return not _start(path).startswith(NODE_TAG)
-    begins_so = _start(path).startswith(ONNX_TAG) and not _is_saved_model_file(path)
-    return begins_so and path.suffix.lower() in FROZEN_SUFFIXES
+    starts_as_onnx = _start(path).startswith(ONNX_TAG) and not _is_saved_model_file(path)
+    return starts_as_onnx and path.suffix.lower() in FROZEN_SUFFIXES
 
 
 def _is_saved_model_file(path: Path) -> bool:
@@ -312,35 +322,32 @@ KINDS: tuple[Kind, ...] = (
 
 SUFFIXES = (".pb", freeze.META, ".onnx", ".caffemodel", ".prototxt", ".json")
 
-# What to do with files that hold networks in forms that are not read here.
-_KERAS = "a file of Keras: load it with Keras, write model.export(folder), and give that folder."
-_TORCH = (
-    "a file of PyTorch, which holds weights without a network: make the module, load them, and use modelzoo.from_torch."
-)
-_CHECKPOINT = (
-    "a file of a checkpoint, which holds weights without a graph: TensorFlow's .meta file has to lie beside it."
-)
+# Advice for files that hold networks in unsupported formats.
+_KERAS = "a Keras file: load it with Keras, call model.export(folder), and give that folder."
+_TORCH = "a PyTorch file with weights only: build the module, load the weights, and call modelzoo.from_torch."
+_CHECKPOINT = "a checkpoint file with weights only: TensorFlow's .meta file has to lie beside it."
+_ARCHIVE = "an archive: unpack it, and give the file or folder in it."
 ADVICE: Mapping[str, str] = {
     ".h5": _KERAS,
     ".hdf5": _KERAS,
     ".keras": _KERAS,
     ".pt": _TORCH,
     ".pth": _TORCH,
-    ".safetensors": "a file of weights without a network: where converters.save wrote it, give its folder.",
-    ".json": "a file of text: where converters.save wrote it, give its folder.",
-    ".tflite": "a file of TensorFlow Lite: make it ONNX (python -m tf2onnx.convert --tflite FILE --output FILE.onnx).",
+    ".safetensors": "a file with weights only: if converters.save wrote it, give its folder.",
+    ".json": "a text file: if converters.save wrote it, give its folder.",
+    ".tflite": "a TensorFlow Lite file: convert it (python -m tf2onnx.convert --tflite FILE --output FILE.onnx).",
     ".ckpt": _CHECKPOINT,
     ".index": _CHECKPOINT,
-    ".pbtxt": "a graph as text: read it with google.protobuf.text_format, and write its SerializeToString() as .pb.",
-    ".zip": "an archive: unpack it, and give what is in it.",
-    ".tar": "an archive: unpack it, and give what is in it.",
-    ".tgz": "an archive: unpack it, and give what is in it.",
-    ".gz": "an archive: unpack it, and give what is in it.",
+    ".pbtxt": "a graph as text: parse it with google.protobuf.text_format, and write its SerializeToString() as .pb.",
+    ".zip": _ARCHIVE,
+    ".tar": _ARCHIVE,
+    ".tgz": _ARCHIVE,
+    ".gz": _ARCHIVE,
 }
 
 
 def _known_suffix(path: Path) -> str | None:
-    """The suffix that `ADVICE` knows a file by."""
+    """The key of `ADVICE` for a file."""
     name = path.name.lower()
     if ".ckpt" in name or ".data-" in name:
         return ".ckpt"
@@ -348,10 +355,10 @@ def _known_suffix(path: Path) -> str | None:
 
 
 def _advice(path: Path) -> str:
-    """What a path is that no reader takes, and what to do with it."""
+    """What an unsupported file or folder is, and what to do with it."""
     if path.is_dir():
         return "a folder that holds no model."
     if _is_saved_model_file(path):
         return "a SavedModel's file under another name: call it saved_model.pb, beside its folder variables."
     suffix = _known_suffix(path)
-    return "no file that is known here." if suffix is None else ADVICE[suffix]
+    return "no file of a known kind." if suffix is None else ADVICE[suffix]

@@ -1,4 +1,4 @@
-"""Caffe's networks: a .caffemodel, and a .prototxt where it is wanted, to the graph that caffe-tensorflow makes."""
+"""Converts Caffe networks (.caffemodel and .prototxt) to the graphs that caffe-tensorflow makes of them."""
 
 from converters.caffe.conversion import IMAGENET_RANGE, caffe_graph, from_caffe, imagenet_metadata
 from converters.caffe.registry import Geometry, supported_layers

@@ -1,4 +1,4 @@
-"""Caffe's blobs: a layer's weights, which stay in the file's bytes until they are wanted."""
+"""Caffe's blobs: the weights of a layer, which stay views of the file's bytes until they are read."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 import numpy as np
 
 from converters.errors import GraphError
-from converters.frozen.wire import BYTES, Unexpected, read_fields, tagged
+from converters.frozen.wire import BYTES, Field, Unexpected, read_fields, replace_fields
 
 MAX_AXES = 32  # Caffe's own limit
 
-# Field numbers of caffe.proto: the layers of both forms, their blobs, and a blob's numbers.
+# Field numbers of caffe.proto. Field of the layers (new and old format) -> its name, and the field of a layer's blobs.
 LAYERS = {100: ("layer", 7), 2: ("layers", 6)}
-DATA, DOUBLE_DATA = 5, 8
+# Fields of a blob's values -> their dtype. If a blob has both, Caffe reads the doubles.
+VALUES = {8: "<f8", 5: "<f4"}
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A layer's weights of one kind.
+    """One weight tensor of a layer.
 
     Attributes:
-        shape: as the file states it.
-        content: the numbers' bytes: a view of the file's.
-        kind: numpy's type of them.
+        shape: the shape that the file states.
+        content: the bytes of the values: a view of the file's bytes.
+        kind: numpy dtype of the values.
     """
 
     shape: tuple[int, ...]
@@ -34,21 +35,22 @@ class Blob:
     kind: str = "<f4"
 
     def values(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """The numbers.
+        """Decodes the values.
 
         Args:
-            name: of the layer that has them, for errors.
-            shape: what they have to be; ones in front count for nothing, as old versions fill up to four axes.
+            name: the layer's name, for errors.
+            shape: the expected shape. Leading ones are ignored, because old versions of Caffe padded shapes to four
+                axes.
 
         Returns:
-            A read-only float32 array of `shape`; a view of the file's bytes, unless they are doubles.
+            A read-only float32 array of `shape`: a view of the file's bytes, or a copy if the file stores doubles.
 
         Raises:
-            GraphError: the blob has another shape, or does not hold as many numbers.
+            GraphError: the blob has another shape, or its number of bytes does not match the shape.
         """
         if len(self.shape) > MAX_AXES or _without_leading_ones(self.shape) != _without_leading_ones(shape):
             raise GraphError(
-                f"Layer {name!r} has weights of shape {list(self.shape)[:8]} where its definition wants {list(shape)}: "
+                f"Layer {name!r} has weights of shape {list(self.shape)[:8]} where its definition needs {list(shape)}: "
                 "the definition and the weights do not fit, or the file is damaged."
             )
         size = math.prod(shape) * np.dtype(self.kind).itemsize
@@ -60,86 +62,69 @@ class Blob:
         return np.frombuffer(self.content, self.kind).astype(np.float32, copy=False).reshape(shape)
 
 
-# Of every blob of a file, by the name of the field of its layer, the number of the layer, and its own.
+# (field name of the layer, number of the layer, number of the blob) -> the bytes of the values, and their dtype.
 Contents = dict[tuple[str, int, int], tuple[memoryview, str]]
 
 
 def detach_blobs(data: bytes) -> tuple[bytes, Contents]:
-    """Cuts the numbers of all blobs out of a serialised NetParameter.
-
-    Parsing would copy them, and decode them one by one.
+    """Cuts the values of all blobs out of a serialized NetParameter, because parsing would copy and decode them.
 
     Args:
         data: the NetParameter's bytes.
 
     Returns:
-        A NetParameter's bytes without the numbers, and the numbers: views of `data`, which keep it alive. Bytes of
-        another form come back as they are: protobuf says what is wrong with them.
+        The bytes of the NetParameter without the values, and the values: views of `data`, which keep it alive. Bytes
+        that are not a message are returned unchanged; protobuf then reports the error.
     """
     contents: Contents = {}
     counts = dict.fromkeys(LAYERS, 0)
-    pieces: list[bytes | memoryview] = []
-    view, kept = memoryview(data), 0
+
+    def without_blobs(layer: Field) -> bytes | None:
+        if layer.number not in LAYERS:
+            return None
+        name, blobs = LAYERS[layer.number]
+        number, counts[layer.number] = counts[layer.number], counts[layer.number] + 1
+        count = 0
+
+        def without_values(blob: Field) -> bytes | None:
+            nonlocal count
+            if blob.number != blobs:
+                return None
+            rest, values = _cut_values(blob.content)
+            if values is not None:
+                contents[name, number, count] = values
+            count += 1
+            return rest
+
+        return replace_fields(layer.content, without_values)
+
     try:
-        for field in read_fields(view):
-            if field.number not in LAYERS or field.wire_type != BYTES:
-                continue
-            name, blobs = LAYERS[field.number]
-            layer = _without_blobs(view[field.value : field.end], blobs, (name, counts[field.number]), contents)
-            pieces += [view[kept : field.start], tagged(field.number, layer)]
-            counts[field.number] += 1
-            kept = field.end
+        return replace_fields(memoryview(data), without_blobs), contents
     except Unexpected:
         return data, {}
-    return b"".join([*pieces, view[kept:]]), contents
 
 
 def read_blobs(messages: Any, place: tuple[str, int], contents: Contents) -> Iterator[Blob]:
-    """A layer's blobs.
+    """Yields the blobs of a layer.
 
     Args:
-        messages: its BlobProtos, without their numbers.
-        place: the name of the field of its layer, and the number of the layer.
-        contents: the numbers.
+        messages: the layer's BlobProtos, without their values.
+        place: the field name and the number of the layer, as in `Contents`.
+        contents: the values.
     """
-    name, layer = place
-    nothing = (memoryview(b""), "<f4")
     for number, blob in enumerate(messages):
         shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
-        content, kind = contents.get((name, layer, number), nothing)
-        yield Blob(shape, content, kind)
+        yield Blob(shape, *contents.get((*place, number), (memoryview(b""), "<f4")))
 
 
-def _without_blobs(layer: memoryview, blobs: int, place: tuple[str, int], contents: Contents) -> bytes:
-    name, number = place
-    pieces: list[bytes | memoryview] = []
-    kept = count = 0
-    for field in read_fields(layer):
-        if field.number != blobs or field.wire_type != BYTES:
-            continue
-        blob, numbers = _without_numbers(layer[field.value : field.end])
-        if numbers is not None:
-            contents[name, number, count] = numbers
-        pieces += [layer[kept : field.start], tagged(field.number, blob)]
-        count += 1
-        kept = field.end
-    return b"".join([*pieces, layer[kept:]])
-
-
-def _without_numbers(blob: memoryview) -> tuple[bytes, tuple[memoryview, str] | None]:
-    """A blob without its numbers, and these; a writer may have written them in several parts."""
+def _cut_values(blob: memoryview) -> tuple[bytes, tuple[memoryview, str] | None]:
+    """A blob without its values, and the values, which may be stored in several parts."""
     fields = list(read_fields(blob))
-    parts = {
-        number: [
-            blob[field.value : field.end] for field in fields if field.number == number and field.wire_type == BYTES
-        ]
-        for number in (DATA, DOUBLE_DATA)
-    }
-    rest = b"".join(blob[field.start : field.end] for field in fields if field.number not in parts)
-    for number, kind in ((DOUBLE_DATA, "<f8"), (DATA, "<f4")):
-        if parts[number]:
-            content = parts[number][0] if len(parts[number]) == 1 else memoryview(b"".join(parts[number]))
-            return rest, (content, kind)
+    rest = b"".join(blob[field.start : field.end] for field in fields if field.number not in VALUES)
+    for number, kind in VALUES.items():
+        parts = [field.content for field in fields if field.number == number and field.wire_type == BYTES]
+        if parts:
+            return rest, (parts[0] if len(parts) == 1 else memoryview(b"".join(parts)), kind)
     return rest, None
 
 

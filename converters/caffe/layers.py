@@ -1,24 +1,27 @@
-"""Caffe's layers as TensorFlow's ops, under the names that caffe-tensorflow gives them.
+"""Writes Caffe's layers as TensorFlow ops, with the names that caffe-tensorflow gives them.
 
 caffe-tensorflow (github.com/ethereon/caffe-tensorflow, kaffe/tensorflow/network.py) names an op after its layer, with
-underscores for slashes. What it writes in a variable scope (convolutions, fully connected layers, batch norm) has the
-scope's name in front, `conv1/Conv2D` and `conv1/BiasAdd`; the ReLU that it joins to such a layer is `conv1/conv1`.
-Layers that it does not know are written here as it writes others of their kind: the last op has the layer's name.
+underscores for slashes. Convolutions, fully connected layers and batch norms have a scope: `conv1/Conv2D` and
+`conv1/BiasAdd`; a ReLU that is fused into them is `conv1/conv1`. Layers that caffe-tensorflow does not support are
+written in the same way: their last op has the layer's name.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from converters.caffe.messages import CaffeMessage, enum_name
+from converters.caffe.net import Shape
 from converters.caffe.registry import Operation, Value, register
 from converters.caffe.windows import Window, pool_margins, read_window
 
-MAX_GROUPS = 1024  # of a convolution, each of which becomes one of its own
-IMAGE_AXES = (0, 3, 1, 2)  # TensorFlow's axis for Caffe's
-LOWEST = float(np.finfo(np.float32).min)  # what Caffe's max pools start from
+MAX_GROUPS = 1024  # channel groups of a convolution; each becomes a convolution of its own
+IMAGE_AXES = (0, 3, 1, 2)  # TensorFlow's axis for each of Caffe's
+LOWEST = float(np.finfo(np.float32).min)  # initial value of Caffe's max pools
 
 Values = Sequence[Value]
 
@@ -33,7 +36,7 @@ def convolution(op: Operation) -> Values:
     x, channels, _ = op.image()
     groups, features = int(parameter.group), int(parameter.num_output)
     if parameter.axis != 1 or not groups or channels % groups or features % groups:
-        raise op.error(f"makes {features} channels of {channels} in {groups} groups along axis {parameter.axis}")
+        raise op.error(f"maps {channels} to {features} channels in {groups} groups along axis {parameter.axis}")
     kernel = op.blob(0, (features, channels // groups, *window.kernel))
     made = op.size(window, round_up=False)
     padding, amounts, x = _convolution_padding(op, window, x, depthwise=groups == channels > 1)
@@ -49,19 +52,19 @@ def convolution(op: Operation) -> Values:
 
 
 def _convolution_padding(op: Operation, window: Window, x: str, depthwise: bool) -> tuple[str, list[int], str]:
-    """The op's padding, its amounts, and what it reads."""
+    """The op's padding and explicit paddings, and its input, which is padded if the op cannot do so itself."""
     if op.geometry == "tensorflow" or window.keeps_size():
         return op.tensorflow_padding(window, round_up=False), [], x
     if not any(window.pad):
         return "VALID", [], x
-    if depthwise:  # whose op pads in these two ways only
+    if depthwise:  # DepthwiseConv2dNative has no explicit padding
         return "VALID", [], _pad(op, "Pad", x, window.pad, window.pad)
     rows, columns = window.pad
     return "EXPLICIT", [0, 0, rows, rows, columns, columns, 0, 0], x
 
 
 def _depthwise(op: Operation, x: str, kernel: np.ndarray, window: Window, padding: str, groups: int) -> str:
-    """One filter or several for each channel; where caffe-tensorflow would split into as many convolutions."""
+    """A depthwise convolution, where caffe-tensorflow writes one convolution for each channel."""
     rows, columns = window.kernel
     by_channel = kernel.reshape(groups, -1, rows, columns).transpose(2, 3, 0, 1)
     return op.op(
@@ -73,7 +76,7 @@ def _depthwise(op: Operation, x: str, kernel: np.ndarray, window: Window, paddin
 def _grouped(
     op: Operation, x: str, kernel: np.ndarray, window: Window, padding: str, amounts: list[int], groups: int
 ) -> str:
-    """A convolution; one for each group of channels, whose results are joined, where there are several."""
+    """A convolution, or one for each group of channels, whose results are concatenated."""
     if groups > MAX_GROUPS:
         raise op.error(f"has {groups} groups; up to {MAX_GROUPS} convert")
     weights = op.weight("weights", lambda: kernel.transpose(2, 3, 1, 0))
@@ -95,7 +98,7 @@ def _grouped(
 
 
 def _split(op: Operation, name: str, x: str, count: int) -> list[str]:
-    """Equal parts along the last of four axes."""
+    """Splits an image into equal parts along its channels."""
     split = op.op(name, "Split", [op.const(f"{name}/split_dim", 3, np.int32), x], num_split=count)
     return [f"{split}:{number}" if number else split for number in range(count)]
 
@@ -111,7 +114,7 @@ def inner_product(op: Operation) -> Values:
     if value.is_image:
         x = op.graph.reshape(f"{op.name}/Reshape", x, [-1, inputs])
         decode = _rows_first(matrix, [size or 1 for size in value.shape])
-    # As tf.nn.relu_layer and tf.nn.xw_plus_b name their ops in the scope: the last one has the scope's name twice.
+    # tf.nn.relu_layer and tf.nn.xw_plus_b name their last op after the scope: `fc/fc`.
     kinds = ["MatMul", *(["BiasAdd"] if parameter.bias_term else []), *(["Relu"] if op.node.relu else [])]
     scope = f"{op.name}/{op.name}"
     names = {kind: f"{scope}/{kind}" for kind in kinds} | {kinds[-1]: scope}
@@ -124,13 +127,13 @@ def inner_product(op: Operation) -> Values:
 
 
 def _rows_first(matrix: np.ndarray, shape: Sequence[int]) -> Callable[[], np.ndarray]:
-    """A matrix for images flattened by rows, columns, channels, as TensorFlow has them, not by channels first."""
+    """Reorders a matrix's rows from Caffe's flattening order (channels, height, width) to TensorFlow's (NHWC)."""
     channels, height, width = shape
 
     @functools.cache
     def decode() -> np.ndarray:
         parts = matrix.T.reshape(-1, channels, height, width)
-        rows = np.empty((len(parts), height, width, channels), np.float32)  # in one piece, not to be copied again
+        rows = np.empty((len(parts), height, width, channels), np.float32)  # contiguous, so that it is not copied again
         rows[...] = parts.transpose(0, 2, 3, 1)
         return rows.reshape(matrix.T.shape).T
 
@@ -139,18 +142,18 @@ def _rows_first(matrix: np.ndarray, shape: Sequence[int]) -> Callable[[], np.nda
 
 @register("BatchNorm")
 def batch_norm(op: Operation) -> Values:
-    """As `tf.nn.batch_normalization` writes it, with the Scale layer behind it for scale and offset.
+    """The ops of `tf.nn.batch_normalization`, with the scale and offset of a fused Scale layer.
 
-    The epsilon is the layer's own, where caffe-tensorflow has Caffe's default for all.
+    The epsilon is the layer's, where caffe-tensorflow uses Caffe's default for all layers.
     """
     channels, scale = op.channels(), op.node.scale
     factor = float(op.blob(2, (1,))[0])
-    with np.errstate(all="ignore"):  # what overflows is refused as a constant
-        unit = np.float32(1 / factor if factor else 0)  # Caffe's sums, and the weight that they were summed with
+    with np.errstate(all="ignore"):  # constants that overflow are refused later
+        unit = np.float32(1 / factor if factor else 0)  # Caffe stores weighted sums, and the sum of the weights
         mean = op.const("mean", op.blob(0, (channels,)) * unit)
         variance = op.const("variance", op.blob(1, (channels,)) * unit)
     epsilon = float(op.parameter("batch_norm_param").eps)
-    inner = f"{op.name}/"
+    inner = f"{op.name}/"  # the scope occurs twice, as in `bn/bn/add`
     inverse = op.op(f"{inner}add", "AddV2", [variance, op.const(f"{inner}add/y", epsilon)])
     inverse = op.op(f"{inner}Rsqrt", "Rsqrt", [inverse])
     names = iter(("mul", "mul_1", "mul_2"))
@@ -189,10 +192,10 @@ def bias(op: Operation) -> Values:
     return [Value(y, op.value().shape)]
 
 
-def _require_channel_axis(op: Operation, parameter: object) -> None:
+def _require_channel_axis(op: Operation, parameter: CaffeMessage) -> None:
     axis, count = getattr(parameter, "axis", 1), getattr(parameter, "num_axes", 1)
     if (axis, count) != (1, 1):
-        raise op.error(f"works on {count} axes from axis {axis} on; only one number a channel converts")
+        raise op.error(f"has values for {count} axes from axis {axis} on; only one value for each channel converts")
 
 
 @register("PReLU")
@@ -212,14 +215,14 @@ def prelu(op: Operation) -> Values:
 def pooling(op: Operation) -> Values:
     parameter = op.parameter("pooling_param")
     kinds = {"MAX": "MaxPool", "AVE": "AvgPool"}
-    method = parameter.DESCRIPTOR.fields_by_name["pool"].enum_type.values_by_number[parameter.pool].name
+    method = enum_name(parameter, "pool")
     if method not in kinds:
         raise op.error(f"pools by {method}; MAX and AVE convert")
     if parameter.global_pooling:
         return _global_pool(op, {"MAX": "Max", "AVE": "Mean"}[method])
     window = read_window(parameter, op.layer.name)
     if any(pad >= kernel for pad, kernel in zip(window.pad, window.kernel, strict=True)):
-        raise op.error(f"pads by {list(window.pad)}, as far as its window of {list(window.kernel)} reaches")
+        raise op.error(f"pads by {list(window.pad)}, at least the size of its window {list(window.kernel)}")
     _, channels, _ = op.image()
     made = op.size(window, round_up=True)
     if op.geometry == "tensorflow":
@@ -247,11 +250,11 @@ def _caffe_max_pool(op: Operation, window: Window) -> str:
 
 
 def _caffe_average_pool(op: Operation, window: Window) -> str:
-    """Caffe counts the rows that it pads by itself, but not those of a last window that reaches beyond them."""
+    """Caffe's averages count the padding, but not the rows and columns of the last windows that lie beyond it."""
     margins = pool_margins(window)
     if any(margin >= kernel for margin, kernel in zip(margins, window.kernel, strict=True)):
         raise op.error(
-            f"averages windows of {list(window.kernel)} at a stride of {list(window.stride)}, some of nothing"
+            f"averages windows of {list(window.kernel)} at a stride of {list(window.stride)}, some of which are empty"
         )
     beyond = (margins[0] - window.pad[0], margins[1] - window.pad[1])
     x = _pad(op, "Pad", op.value().name, window.pad, window.pad)
@@ -266,7 +269,7 @@ def _caffe_average_pool(op: Operation, window: Window) -> str:
 
 
 def _pad(op: Operation, name: str, x: str, before: tuple[int, int], behind: tuple[int, int], value: float = 0.0) -> str:
-    """An image with rows and columns around it; itself where there are none."""
+    """Pads an image with rows and columns of a value; returns it unchanged if there are none."""
     if not any(before + behind):
         return x
     amounts = [[0, 0], [before[0], behind[0]], [before[1], behind[1]], [0, 0]]
@@ -281,9 +284,9 @@ def local_response_norm(op: Operation) -> Values:
     parameter = op.parameter("lrn_param")
     size = int(parameter.local_size)
     if parameter.norm_region or size % 2 == 0:
-        raise op.error(f"normalises over {size} neighbours in its region; an odd number of channels converts")
+        raise op.error(f"normalizes over {size} neighbors in its region; only an odd number of channels converts")
     x, _, _ = op.image()
-    # Caffe divides alpha by the number of neighbours, and TensorFlow does not.
+    # Caffe divides alpha by the number of neighbors; TensorFlow does not.
     y = op.graph.lrn(op.name, x, size // 2, parameter.k, parameter.alpha / size, parameter.beta)
     return [Value(y, op.value().shape)]
 
@@ -292,21 +295,21 @@ def local_response_norm(op: Operation) -> Values:
 def softmax(op: Operation) -> Values:
     value = op.value()
     if op.parameter("softmax_param").axis not in (1, -len(value.shape)):
-        raise op.error(f"is taken along axis {op.parameter('softmax_param').axis}; only that of the channels converts")
+        raise op.error(f"runs along axis {op.parameter('softmax_param').axis}; only the channel axis converts")
     x, shape = value.name, value.shape
     if op.geometry == "tensorflow" and shape[1:] == (1, 1):
         x, shape = op.op("Squeeze", "Squeeze", [x], squeeze_dims=[1, 2]), shape[:1]
     return [Value(op.op("", "Softmax", [x]), shape)]
 
 
-# -- one number at a time -------------------------------------------------------------------------------------------
+# -- elementwise ----------------------------------------------------------------------------------------------------
 
-PLAIN = {"Sigmoid": "Sigmoid", "TanH": "Tanh", "AbsVal": "Abs", "BNLL": "Softplus"}
+UNARY = {"Sigmoid": "Sigmoid", "TanH": "Tanh", "AbsVal": "Abs", "BNLL": "Softplus"}
 
 
-@register(*PLAIN)
-def plain(op: Operation) -> Values:
-    return [Value(op.op("", PLAIN[op.layer.type], [op.value().name]), op.value().shape)]
+@register(*UNARY)
+def unary(op: Operation) -> Values:
+    return [Value(op.op("", UNARY[op.layer.type], [op.value().name]), op.value().shape)]
 
 
 @register("ReLU")
@@ -348,11 +351,12 @@ def power(op: Operation) -> Values:
 @register("Eltwise")
 def eltwise(op: Operation) -> Values:
     parameter = op.parameter("eltwise_param")
-    if len(op.values) < 2 or any(len(value.shape) != len(op.values[0].shape) for value in op.values):
-        raise op.error(f"combines values of shapes {[list(value.shape) for value in op.values[:4]]}")
-    shape = _agreed(op)
+    shapes = [value.shape for value in op.values]
+    shape = _common_shape(shapes)
+    if len(shapes) < 2 or shape is None:
+        raise op.error(f"combines values of shapes {list(map(list, shapes[:4]))}")
     names = [value.name for value in op.values]
-    kind = parameter.DESCRIPTOR.fields_by_name["operation"].enum_type.values_by_number[parameter.operation].name
+    kind = enum_name(parameter, "operation")
     if kind == "SUM":
         return [Value(op.op("", "AddN", _weighted(op, names, list(parameter.coeff)), N=len(names)), shape)]
     binary, inner = {"PROD": ("Mul", "mul"), "MAX": ("Maximum", "maximum")}[kind]
@@ -364,22 +368,19 @@ def eltwise(op: Operation) -> Values:
 
 def _weighted(op: Operation, names: list[str], weights: list[float]) -> list[str]:
     if weights and len(weights) != len(names):
-        raise op.error(f"weighs {len(names)} values by {len(weights)} numbers")
+        raise op.error(f"weights {len(names)} values by {len(weights)} coefficients")
     return [
         name if weight == 1 else op.op(f"mul_{number}", "Mul", [name, op.const(f"mul_{number}/y", weight)])
         for number, (name, weight) in enumerate(zip(names, weights or [1.0] * len(names), strict=True))
     ]
 
 
-def _agreed(op: Operation) -> tuple[int | None, ...]:
-    """The shape that all values have."""
-    sides = []
-    for sizes in zip(*(value.shape for value in op.values), strict=True):
-        known = {size for size in sizes if size is not None}
-        if len(known) > 1:
-            raise op.error(f"combines values of shapes {[list(value.shape) for value in op.values[:4]]}")
-        sides.append(known.pop() if known else None)
-    return tuple(sides)
+def _common_shape(shapes: Sequence[Shape]) -> Shape | None:
+    """The shape that all of these partly known shapes may be; None if there is none."""
+    if len({len(shape) for shape in shapes}) != 1:
+        return None
+    known = [{size for size in sizes if size is not None} for sizes in zip(*shapes, strict=True)]
+    return tuple(next(iter(sizes), None) for sizes in known) if all(len(sizes) < 2 for sizes in known) else None
 
 
 # -- shapes ---------------------------------------------------------------------------------------------------------
@@ -389,21 +390,19 @@ def _agreed(op: Operation) -> tuple[int | None, ...]:
 def concat(op: Operation) -> Values:
     parameter = op.parameter("concat_param")
     axis = int(parameter.concat_dim if parameter.HasField("concat_dim") else parameter.axis)
-    rank = len(op.values[0].shape) + 1
     shapes = [value.shape for value in op.values]
-    if not -rank < axis < rank or axis % rank == 0 or any(len(shape) != rank - 1 for shape in shapes):
-        raise op.error(f"joins values of shapes {[list(shape) for shape in shapes[:4]]} along axis {axis}")
-    axis %= rank
+    rank = len(shapes[0]) + 1
+    index = axis % rank - 1  # of the axis in shapes, which have no batch axis
+    others = _common_shape([(*shape[:index], *shape[index + 1 :]) for shape in shapes])
+    if not -rank < axis < rank or index < 0 or others is None:
+        raise op.error(f"joins values of shapes {list(map(list, shapes[:4]))} along axis {axis}")
     if len(op.values) == 1:
         return [Value(op.op("", "Identity", [op.values[0].name]), shapes[0])]
-    sides = list(zip(*shapes, strict=True))
-    if any(len({size for size in sizes if size is not None}) > 1 for n, sizes in enumerate(sides, 1) if n != axis):
-        raise op.error(f"joins values of shapes {[list(shape) for shape in shapes[:4]]} along axis {axis}")
-    sizes = [size for size in sides[axis - 1] if size is not None]
-    joined = sum(sizes) if len(sizes) == len(shapes) else None
-    shape = (*shapes[0][: axis - 1], joined, *shapes[0][axis:])
-    place = op.const("axis", IMAGE_AXES[axis] if rank == 4 else axis, np.int32)
-    return [Value(op.graph.concat_v2(op.name, [value.name for value in op.values], place), shape)]
+    sizes = [shape[index] for shape in shapes]
+    joined = None if None in sizes else sum(size for size in sizes if size is not None)
+    axis_name = op.const("axis", IMAGE_AXES[index + 1] if rank == 4 else index + 1, np.int32)
+    y = op.graph.concat_v2(op.name, [value.name for value in op.values], axis_name)
+    return [Value(y, (*others[:index], joined, *others[index:]))]
 
 
 @register("Slice")
@@ -413,12 +412,12 @@ def slices(op: Operation) -> Values:
     channels, parts = op.channels(), len(op.layer.tops)
     points = [0, *map(int, parameter.slice_point), channels]
     if axis != 1:
-        raise op.error(f"takes slices along axis {axis}; only channels convert")
+        raise op.error(f"slices along axis {axis}; only channels convert")
     if not parameter.slice_point and parts:
         points = [channels * number // parts for number in range(parts + 1)]
     sizes = np.diff(points).tolist()
     if len(sizes) != parts or min(sizes, default=0) < 1 or (not parameter.slice_point and len(set(sizes)) != 1):
-        raise op.error(f"takes {parts} slices at {points[1:-1]} of {channels} channels")
+        raise op.error(f"slices {channels} channels into {parts} parts at {points[1:-1]}")
     inputs = [
         value.name,
         op.const("size_splits", sizes, np.int32),
@@ -434,7 +433,7 @@ def slices(op: Operation) -> Values:
 def flatten(op: Operation) -> Values:
     parameter, value = op.parameter("flatten_param"), op.value()
     if parameter.axis != 1 or parameter.end_axis not in (-1, len(value.shape)):
-        raise op.error(f"flattens axes {parameter.axis} to {parameter.end_axis}; only 1 to -1 converts")
+        raise op.error(f"flattens axes {parameter.axis} to {parameter.end_axis}; only axes 1 to -1 convert")
     return _reshaped(op, value, (op.features(),))
 
 
@@ -446,33 +445,30 @@ def reshape(op: Operation) -> Values:
         raise op.error(f"reshapes {parameter.num_axes} axes from axis {parameter.axis} on; only all of them convert")
     if parameter.axis == 0:
         if not sizes or sizes[0] not in (0, -1):
-            raise op.error(f"reshapes to {sizes[:8]}; the first size has to leave the batch as it is (0)")
+            raise op.error(f"reshapes to {sizes[:8]}; the first size has to keep the batch axis (0)")
         if sizes[0] == -1 and -1 in sizes[1:]:
-            raise op.error(f"reshapes to {sizes[:8]}, of which more than one size is open")
+            raise op.error(f"reshapes to {sizes[:8]}, of which more than one size is -1")
         sizes = sizes[1:]
     shape = _filled(op, sizes, value, total)
     if len(shape) not in (1, 3):
-        raise op.error(f"reshapes to {list(shape)[:8]}; rows or images are what image networks reshape to")
+        raise op.error(f"reshapes to {list(shape)[:8]}; only vectors (1 size) and images (3 sizes) convert")
     return _reshaped(op, value, shape)
 
 
 def _filled(op: Operation, sizes: list[int], value: Value, total: int) -> tuple[int, ...]:
-    """A shape whose zeros are the input's sizes and whose -1 is what is left."""
+    """Replaces zeros by the input's sizes, and -1 by the remaining size."""
     known = [
         int(value.shape[axis] or 0) if size == 0 and axis < len(value.shape) else size
         for axis, size in enumerate(sizes)
     ]
-    fixed = 1
-    for size in known:
-        fixed *= size if size != -1 else 1
-    open_sizes = known.count(-1)
+    fixed, open_sizes = math.prod(size for size in known if size != -1), known.count(-1)
     if min(known, default=0) < -1 or 0 in known or open_sizes > 1 or (total % fixed if open_sizes else total != fixed):
-        raise op.error(f"reshapes {total} numbers of shape {list(value.shape)} to {sizes[:8]}")
+        raise op.error(f"reshapes {total} values of shape {list(value.shape)} to {sizes[:8]}")
     return tuple(total // fixed if size == -1 else size for size in known)
 
 
 def _reshaped(op: Operation, value: Value, shape: tuple[int, ...]) -> Values:
-    """The numbers in Caffe's order (channels, rows, columns) in another shape."""
+    """Reshapes a value whose elements are in Caffe's order (channels, height, width)."""
     x = value.name
     if value.is_image and value.shape[1:] != (1, 1):
         x = op.op("transpose", "Transpose", [x, op.const("transpose/perm", [0, 3, 1, 2], np.int32)], Tperm=np.int32)

@@ -1,10 +1,10 @@
-"""Caffe's protobuf messages, built at run time from a table: neither Caffe nor compiled protos are needed.
+"""Caffe's protobuf messages, built at run time from a table; neither Caffe nor compiled protos are needed.
 
-The numbers are those of the published caffe.proto (github.com/BVLC/caffe, src/caffe/proto/caffe.proto). Fields that no
-converted layer reads are left out: in a binary file they are skipped, and in a text file they are ignored.
+Field numbers are those of caffe.proto (github.com/BVLC/caffe, src/caffe/proto/caffe.proto). Fields that no converted
+layer reads are omitted, and ignored in files.
 
-Settings that old versions of Caffe had once and new ones have for each axis (`kernel_size`, `pad`, `stride`) are
-declared as repeated, which reads both. The numbers of a blob are not among the fields: `blobs` reads them.
+Settings that are single values in old versions of Caffe and one value for each axis in new versions (`kernel_size`,
+`pad`, `stride`) are declared as repeated, which reads both. The values of a blob are no field here: `blobs` reads them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
@@ -20,6 +20,9 @@ from google.protobuf.message import DecodeError
 from converters.errors import GraphError
 
 PACKAGE = "lucid_port.caffe"
+
+CaffeMessage: TypeAlias = Any
+"""A protobuf message of a class that is built at run time, so that no type checker knows its fields."""
 
 # Enum -> its names and numbers.
 ENUMS: Mapping[str, str] = {
@@ -36,7 +39,7 @@ ENUMS: Mapping[str, str] = {
     ),
 }
 
-# Message -> its fields: number, name, type, with * where it is repeated and = before a default.
+# Message -> its fields: number, name, type; * marks a repeated field, = a default.
 _PARAMETERS = (
     "{concat} concat_param ConcatParameter; {convolution} convolution_param ConvolutionParameter;"
     "{data} data_param DataParameter; {dummy} dummy_data_param DummyDataParameter;"
@@ -123,55 +126,55 @@ _SCALARS = {
 }
 
 
-def parse_binary(data: bytes, what: str) -> Any:
-    """The NetParameter in a .caffemodel's bytes.
+def parse_binary(data: bytes, name: str) -> CaffeMessage:
+    """Parses a .caffemodel to a NetParameter.
 
     Args:
         data: the file's bytes.
-        what: what an error calls them.
+        name: the file's name in errors.
 
     Raises:
-        GraphError: they are not a network of Caffe's.
+        GraphError: the bytes are not a NetParameter, or it has no layers.
     """
     net = net_parameter()()
     try:
         net.ParseFromString(data)
     except DecodeError as error:
         raise GraphError(
-            f"{what} is not a .caffemodel, or is cut short: its bytes do not parse as Caffe's NetParameter."
+            f"{name} is not a .caffemodel, or is cut short: its bytes do not parse as Caffe's NetParameter."
         ) from error
     if not (net.layer or net.layers):
-        raise GraphError(f"{what} has no layers: it is empty, or not a .caffemodel.")
+        raise GraphError(f"{name} has no layers: it is empty, or not a .caffemodel.")
     return net
 
 
-def parse_text(data: bytes, what: str) -> Any:
-    """The NetParameter in a .prototxt's bytes; fields that are not known are passed over.
+def parse_text(data: bytes, name: str) -> CaffeMessage:
+    """Parses a .prototxt to a NetParameter; unknown fields are ignored.
 
     Args:
         data: the file's bytes.
-        what: what an error calls them.
+        name: the file's name in errors.
 
     Raises:
-        GraphError: they are not the text of a network of Caffe's.
+        GraphError: the text is not a NetParameter, or it has no layers.
     """
     net = net_parameter()()
     try:
         text_format.Parse(data.decode("utf-8"), net, allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise GraphError(f"{what} is not a .prototxt that can be read: {reason}.") from error
+        raise GraphError(f"{name} is not a .prototxt that can be read: {reason}.") from error
     if not (net.layer or net.layers):
-        raise GraphError(f"{what} has no layers: it is no definition of a network (a solver's has none).")
+        raise GraphError(f"{name} has no layers: it does not define a network (the text of a solver does not, either).")
     return net
 
 
 @functools.cache
 def net_parameter() -> type[Any]:
-    """The class of Caffe's NetParameter; every other message is found from it."""
+    """The class of Caffe's NetParameter, through which all other messages are accessible."""
     file = descriptor_pb2.FileDescriptorProto(name="lucid_port/caffe.proto", package=PACKAGE, syntax="proto2")
     for name, values in ENUMS.items():
-        # In a message of its own, as an enum's names are known beside it, and two enums here have a MAX.
+        # Each enum has its own message, because its names are in the scope that surrounds it, and two enums have a MAX.
         enum = file.message_type.add(name=f"{name}Scope").enum_type.add(name=name)
         for value in values.split():
             key, _, number = value.partition("=")
@@ -186,10 +189,16 @@ def net_parameter() -> type[Any]:
     return found
 
 
+def enum_name(message: CaffeMessage, field: str) -> str:
+    """The name of the value of an enum field."""
+    number = getattr(message, field)
+    return str(message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number[number].name)
+
+
 def _add_field(message: descriptor_pb2.DescriptorProto, text: str) -> None:
     match = _FIELD.fullmatch(text)
     if match is None:
-        raise ValueError(f"The table's field {text!r} cannot be read.")
+        raise ValueError(f"Field {text!r} of the table cannot be parsed.")
     number, name, kind, repeated, default = match.groups()
     label = _Proto.LABEL_REPEATED if repeated else _Proto.LABEL_OPTIONAL
     field = message.field.add(name=name, number=int(number), label=label)

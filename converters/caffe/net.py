@@ -1,7 +1,7 @@
-"""Caffe's networks: layers as they stand in the file, and the graph of those that a picture goes through.
+"""Caffe networks: the layers of a file, and the graph of the layers that process an image.
 
-Caffe names the values that layers hand on ("blobs") apart from the layers, and a layer may overwrite what it reads. A
-file has its layers in the order in which they run, so that a name always means what was written under it last.
+In Caffe, values ("blobs") have names of their own, and a layer may overwrite its input. Files list layers in the order
+in which they run, so a name refers to the value that was last written under it.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from converters.caffe.blobs import Blob, Contents, read_blobs
+from converters.caffe.messages import CaffeMessage, enum_name
 from converters.errors import GraphError, nearest_names
 from converters.frozen.graph import Output
 
 MAX_SIDE = 2**16  # rows, columns or channels of an input
-MAX_NAME = 256  # characters of a layer's name, a type or a blob's name; real ones have at most a few dozen
+MAX_NAME = 256  # characters of a name or a type; real ones have at most a few dozen
 
-# Layers that make the network's input: their first blob is the picture, the second its label.
+# Layers that produce the network's input: their first blob is the image, the second its label.
 DATA_LAYERS = frozenset({"Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData"})
 INPUT_LAYER = "Input"
-# Layers that hand their input on, in a network that is not being trained.
+# Layers that return their input at inference.
 PASSED = frozenset({"Dropout", "Split"})
-# Layers that only tell about a network, or write to files.
+# Layers that only report on a network, or write to files.
 DROPPED = frozenset({"Accuracy", "HDF5Output", "Silence"})
 SOFTMAX_LOSS = "SoftmaxWithLoss"
 LOSSES = frozenset(
@@ -37,9 +37,10 @@ LOSSES = frozenset(
         "SigmoidCrossEntropyLoss",
     }
 )
-PROBABILITIES = "prob"  # what deployed networks call the softmax in the place of the loss
+FUSED_WITH_RELU = frozenset({"Convolution", "InnerProduct", "BatchNorm"})
+PROBABILITIES = "prob"  # name of the softmax that replaces the loss in deployed networks
 
-# The types of old versions whose names are not those of today in capitals and underscores.
+# Types of the old format whose new names are not the same words in camel case.
 _V1_TYPES = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
@@ -58,21 +59,21 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as it stands in the file.
+    """A layer of a file.
 
     Attributes:
         name: Caffe's name, unchanged.
-        type: today's name of its type, such as `InnerProduct`.
-        bottoms, tops: the blobs that it reads and writes.
-        message: its LayerParameter or V1LayerParameter; settings have the same names in both.
-        blobs: its weights.
+        type: name of the layer's type in the new format, such as `InnerProduct`.
+        bottoms, tops: names of the blobs that the layer reads and writes.
+        message: the LayerParameter or V1LayerParameter; their parameters have the same names.
+        blobs: the layer's weights.
     """
 
     name: str
     type: str
     bottoms: tuple[str, ...]
     tops: tuple[str, ...]
-    message: Any
+    message: CaffeMessage
     blobs: Sequence[Blob] = ()
 
 
@@ -82,9 +83,9 @@ class Node:
 
     Attributes:
         layer: the layer.
-        inputs: what it reads: layers' outputs by the layer's name.
-        scale: the Scale layer whose work a BatchNorm layer does, too.
-        relu: whether it does the work of the ReLU behind it, too.
+        inputs: the outputs that it reads.
+        scale: the Scale layer that is fused into a BatchNorm layer.
+        relu: whether the ReLU after the layer is fused into it.
     """
 
     layer: Layer
@@ -98,9 +99,9 @@ class Entry:
     """The network's input.
 
     Attributes:
-        name: what it is called.
-        output: what reads it calls it.
-        shape: (channels, height, width); None for what the file does not say.
+        name: the input's name.
+        output: the output under which layers read it.
+        shape: (channels, height, width); None for sizes that the file does not state.
     """
 
     name: str
@@ -110,53 +111,54 @@ class Entry:
 
 @dataclass(frozen=True)
 class Net:
-    """The part of a network that a picture goes through: nodes in an order in which they can run."""
+    """The part of a network that processes an image; nodes are in topological order."""
 
     entry: Entry
     nodes: tuple[Node, ...]
 
 
-def read_layers(message: Any, contents: Contents | None = None) -> list[Layer]:
-    """The layers of a NetParameter, of either form.
+def read_layers(message: CaffeMessage, contents: Contents | None = None) -> list[Layer]:
+    """Reads the layers of a NetParameter, in the new or the old format.
 
     Args:
         message: the NetParameter.
-        contents: the numbers of its blobs, in a file that has weights.
+        contents: the values of its blobs, if the file has weights.
 
     Raises:
-        GraphError: layers of both forms or of the oldest one, or a name that stands twice.
+        GraphError: the file mixes both formats, or has the format of before 2014.
     """
     if message.layers and message.layer:
-        raise GraphError("The network has layers of Caffe's old and of its new form, which one file may not mix.")
-    field, read = ("layer", _layer) if message.layer else ("layers", _old_layer)
+        raise GraphError("The network mixes layers of Caffe's old and new file format.")
+    field = "layer" if message.layer else "layers"
     return [
-        read(layer, tuple(read_blobs(layer.blobs, (field, number), contents or {})))
+        _layer(layer, tuple(read_blobs(layer.blobs, (field, number), contents or {})))
         for number, layer in enumerate(getattr(message, field))
     ]
 
 
-def definitions(message: Any, weights: Iterable[Layer]) -> list[Layer]:
-    """The layers of a .prototxt as they are when the network is used, with the weights of a .caffemodel.
+def definitions(message: CaffeMessage, weights: Iterable[Layer]) -> list[Layer]:
+    """The layers of a .prototxt that run at inference, with the weights of a .caffemodel.
 
-    As in Caffe, weights belong to the layer of the same name, whatever its type.
+    As in Caffe, layers get the weights of the layer of the same name, whatever its type.
     """
     blobs = {layer.name: layer.blobs for layer in weights}
     return [replace(layer, blobs=blobs.get(layer.name, ())) for layer in read_layers(message) if _is_used(layer)]
 
 
-def build_net(message: Any, layers: Sequence[Layer], input_name: str | None = None) -> Net:
-    """The graph of a network, as far as it is needed once training is over.
+def build_net(message: CaffeMessage, layers: Sequence[Layer], input_name: str | None = None) -> Net:
+    """Builds the inference graph of a network.
 
-    Dropout goes; so do losses and what only leads to them. The softmax of the main loss (the one of the greatest
-    weight, or the last of those) stays, under the name that deployed networks have for it.
+    Removes dropout, losses, and layers that only lead to losses. The softmax of the main loss (the last one with the
+    greatest weight) stays, under the name that it has in deployed networks.
 
     Args:
-        message: the NetParameter with the definitions, for its inputs.
-        layers: its layers, with their weights.
-        input_name: the input, where there are several.
+        message: the NetParameter of the definition, which may name inputs.
+        layers: its layers with their weights.
+        input_name: name of the input, if there are several.
 
     Raises:
-        GraphError: a layer reads what none before it makes, two layers have one name, or there is not one input.
+        GraphError: a layer reads a blob that no layer before it writes, two layers have the same name, or there is not
+            exactly one input.
     """
     _require_one_of_each([*map(_text, message.input), *(layer.name for layer in layers)])
     entries, nodes, losses = _connect(message, layers)
@@ -165,36 +167,31 @@ def build_net(message: Any, layers: Sequence[Layer], input_name: str | None = No
     read = {source for node in nodes for source in node.inputs}
     entry = _one_entry([entry for entry in entries if entry.output in read], entries, input_name)
     nodes = _from_entry(nodes, entry)
-    nodes = _fuse_relus(_fuse_scales(nodes))
+    nodes = _fuse(nodes)
     return Net(replace(entry, shape=_with_channels(entry, nodes)), tuple(nodes))
 
 
 # -- layers ---------------------------------------------------------------------------------------------------------
 
 
-def _layer(message: Any, blobs: Sequence[Blob]) -> Layer:
-    return _named(message, _text(message.type), blobs)
-
-
-def _old_layer(message: Any, blobs: Sequence[Blob]) -> Layer:
-    if message.HasField("layer"):
+def _layer(message: CaffeMessage, blobs: Sequence[Blob]) -> Layer:
+    """A layer from a LayerParameter or V1LayerParameter."""
+    if message.DESCRIPTOR.name == "LayerParameter":
+        kind = _text(message.type)
+    elif message.HasField("layer"):
         raise GraphError(
-            "The network is of the form that Caffe had before 2014; bring it up to date with Caffe's "
+            "The network has the file format that Caffe had before 2014; upgrade it with Caffe's "
             "upgrade_net_proto_text or upgrade_net_proto_binary."
         )
-    field = message.DESCRIPTOR.fields_by_name["type"]
-    old = field.enum_type.values_by_number[message.type].name
-    name = _V1_TYPES.get(old) or "".join(word.capitalize() for word in old.split("_"))
-    return _named(message, name, blobs)
-
-
-def _named(message: Any, kind: str, blobs: Sequence[Blob]) -> Layer:
+    else:
+        old = enum_name(message, "type")
+        kind = _V1_TYPES.get(old) or "".join(word.capitalize() for word in old.split("_"))
     bottoms, tops = tuple(map(_text, message.bottom)), tuple(map(_text, message.top))
     return Layer(_text(message.name), kind, bottoms, tops, message, blobs)
 
 
 def _text(value: str | bytes) -> str:
-    """A name; protobuf gives bytes where it is damaged and no UTF-8."""
+    """A name as text; protobuf returns bytes if the name is not UTF-8."""
     text = value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
     if len(text) > MAX_NAME:
         raise GraphError(f"The network has a name of {len(text)} characters, {text[:40]!r}...: the file is damaged.")
@@ -208,16 +205,15 @@ def _require_one_of_each(names: Iterable[str]) -> None:
 
 
 def _is_used(layer: Layer) -> bool:
-    """Whether a layer takes part when the network is used: in Caffe's phase TEST, at level 0, in no stage."""
+    """Whether a layer runs at inference: in Caffe's phase TEST, at level 0, in no stage."""
     include, exclude = layer.message.include, layer.message.exclude
     if include:
         return any(map(_holds, include))
     return not any(map(_holds, exclude))
 
 
-def _holds(rule: Any) -> bool:
-    test = rule.DESCRIPTOR.fields_by_name["phase"].enum_type.values_by_name["TEST"].number
-    phase = not rule.HasField("phase") or rule.phase == test
+def _holds(rule: CaffeMessage) -> bool:
+    phase = not rule.HasField("phase") or enum_name(rule, "phase") == "TEST"
     levels = rule.min_level <= 0 and not (rule.HasField("max_level") and rule.max_level < 0)
     return phase and levels and not rule.stage
 
@@ -225,20 +221,19 @@ def _holds(rule: Any) -> bool:
 # -- the graph ------------------------------------------------------------------------------------------------------
 
 
-def _connect(message: Any, layers: Sequence[Layer]) -> tuple[list[Entry], list[Node], list[Node]]:
-    """The inputs, the layers with what each reads, and the losses."""
+def _connect(message: CaffeMessage, layers: Sequence[Layer]) -> tuple[list[Entry], list[Node], list[Node]]:
+    """The inputs, the other layers as nodes, and the losses."""
     entries = list(_inputs(message))
     made = {entry.name: entry.output for entry in entries}
     nodes, losses = [], []
     for layer in layers:
         if layer.type == INPUT_LAYER or layer.type in DATA_LAYERS:
-            found = _made_inputs(layer)
-            entries += found
+            entries += _made_inputs(layer)
             made |= {top: Output(layer.name, index) for index, top in enumerate(layer.tops)}
             continue
         inputs = tuple(_made(made, layer, bottom) for bottom in layer.bottoms)
         if not inputs:
-            raise GraphError(f"Layer {layer.name!r} ({layer.type}) reads nothing.")
+            raise GraphError(f"Layer {layer.name!r} ({layer.type}) has no inputs.")
         if layer.type in PASSED:
             made |= dict.fromkeys(layer.tops, inputs[0])
             continue
@@ -251,7 +246,7 @@ def _connect(message: Any, layers: Sequence[Layer]) -> tuple[list[Entry], list[N
 
 
 _STATE_INPUT = (
-    "Where that is the image, give a prototxt (--prototxt) that begins with it, as in "
+    "If that is the image, give a prototxt (--prototxt) that starts with it, such as "
     'input: "data" input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }.'
 )
 
@@ -265,8 +260,8 @@ def _made(made: Mapping[str, Output], layer: Layer, bottom: str) -> Output:
     return made[bottom]
 
 
-def _inputs(message: Any) -> Iterator[Entry]:
-    """The inputs that the network names itself."""
+def _inputs(message: CaffeMessage) -> Iterator[Entry]:
+    """The inputs that the network itself declares."""
     for number, name in enumerate(map(_text, message.input)):
         if len(message.input_shape) > number:
             sizes = tuple(message.input_shape[number].dim)
@@ -276,18 +271,17 @@ def _inputs(message: Any) -> Iterator[Entry]:
 
 
 def _made_inputs(layer: Layer) -> list[Entry]:
-    """The inputs that a layer makes: one, but for an Input layer with several blobs. Labels are none."""
-    if layer.type != INPUT_LAYER or len(layer.tops) == 1:
-        sizes = _data_sizes(layer, 0)
-        return [Entry(layer.name, Output(layer.name), _image_shape(layer.name, sizes))] if layer.tops else []
+    """The inputs that a layer produces: every blob of an Input layer, the first blob of a data layer."""
+    several = layer.type == INPUT_LAYER and len(layer.tops) > 1
+    names = layer.tops if several else [layer.name] if layer.tops else []
     return [
-        Entry(top, Output(layer.name, index), _image_shape(top, _data_sizes(layer, index)))
-        for index, top in enumerate(layer.tops)
+        Entry(name, Output(layer.name, index), _image_shape(name, _data_sizes(layer, index)))
+        for index, name in enumerate(names)
     ]
 
 
 def _data_sizes(layer: Layer, index: int) -> tuple[int, ...]:
-    """Four sizes of a blob that a layer makes; zero for those that it does not say, and none at all for no image."""
+    """The shape of a blob that an input or data layer produces; zero for sizes that the layer does not state."""
     message = layer.message
     if layer.type in (INPUT_LAYER, "DummyData"):
         parameter = message.input_param if layer.type == INPUT_LAYER else message.dummy_data_param
@@ -330,7 +324,7 @@ def _one_entry(read: Sequence[Entry], entries: Sequence[Entry], input_name: str 
 
 
 def _with_channels(entry: Entry, nodes: Sequence[Node]) -> Shape:
-    """The input's shape; where the file does not say its channels, the first convolution's weights do."""
+    """The input's shape; the number of channels is taken from the first convolution if the file does not state it."""
     if entry.shape[0] is not None:
         return entry.shape
     for node in nodes:
@@ -342,11 +336,11 @@ def _with_channels(entry: Entry, nodes: Sequence[Node]) -> Shape:
     return entry.shape
 
 
-# -- what is left out -----------------------------------------------------------------------------------------------
+# -- pruning and fusing ---------------------------------------------------------------------------------------------
 
 
 def _deployed(nodes: Sequence[Node], losses: Sequence[Node]) -> list[Node]:
-    """What leads to the main loss, and its softmax."""
+    """The nodes that the main loss depends on, and its softmax."""
     main = max(enumerate(losses), key=lambda item: (_weight(item[1].layer), item[0]))[1]
     target = main.inputs[0]
     present = [node for node in nodes if node.layer.type == "Softmax" and node.inputs[0] == target]
@@ -371,7 +365,7 @@ def _weight(loss: Layer) -> float:
 
 
 def _from_entry(nodes: Sequence[Node], entry: Entry) -> list[Node]:
-    """The nodes that the input reaches. What else they read is found missing where they are written."""
+    """The nodes that depend on the input. If they also read other values, writing the graph reports these."""
     reached = {entry.output.node}
     found = []
     for node in nodes:
@@ -381,38 +375,30 @@ def _from_entry(nodes: Sequence[Node], entry: Entry) -> list[Node]:
     return found
 
 
-# -- what caffe-tensorflow joins (kaffe/transformers.py): layers that do the work of the only one behind them ---------
-
-
-def _fuse_scales(nodes: Sequence[Node]) -> list[Node]:
-    return _fuse(
-        nodes,
-        lambda node, behind: node.layer.type == "BatchNorm" and node.scale is None and behind.layer.type == "Scale",
-        lambda node, behind: replace(node, scale=behind.layer),
-    )
-
-
-def _fuse_relus(nodes: Sequence[Node]) -> list[Node]:
-    kinds = {"Convolution", "InnerProduct", "BatchNorm"}
-
-    def fits(node: Node, behind: Node) -> bool:
-        plain = behind.layer.type == "ReLU" and not behind.layer.message.relu_param.negative_slope
-        return node.layer.type in kinds and not node.relu and plain
-
-    return _fuse(nodes, fits, lambda node, behind: replace(node, relu=True))
-
-
-def _fuse(nodes: Sequence[Node], fits: Any, joined: Any) -> list[Node]:
-    """Joins each node that is another's only reader to that other, where they fit."""
+def _fuse(nodes: Sequence[Node]) -> list[Node]:
+    """Fuses each layer into the layer before it, if it is the only reader and caffe-tensorflow fuses such layers."""
     readers = Counter(source for node in nodes for source in node.inputs)
     found: dict[str, Node] = {}
-    instead: dict[str, str] = {}
+    fused_into: dict[str, str] = {}
     for node in nodes:
-        inputs = tuple(replace(source, node=instead.get(source.node, source.node)) for source in node.inputs)
-        before = found.get(inputs[0].node) if len(inputs) == 1 else None
-        if before is not None and readers[node.inputs[0]] == 1 and fits(before, node):
-            found[before.layer.name] = joined(before, node)
-            instead[node.layer.name] = before.layer.name
-        else:
+        inputs = tuple(replace(source, node=fused_into.get(source.node, source.node)) for source in node.inputs)
+        before = found.get(inputs[0].node) if len(inputs) == 1 and readers[node.inputs[0]] == 1 else None
+        fused = None if before is None else _fused(before, node.layer)
+        if fused is None:
             found[node.layer.name] = replace(node, inputs=inputs)
+        else:
+            found[fused.layer.name] = fused
+            fused_into[node.layer.name] = fused.layer.name
     return list(found.values())
+
+
+def _fused(node: Node, after: Layer) -> Node | None:
+    """A node with the layer after it fused into it; None if caffe-tensorflow (kaffe/transformers.py) keeps both."""
+    kind = node.layer.type
+    if node.relu:
+        return None
+    if after.type == "Scale" and kind == "BatchNorm" and node.scale is None:
+        return replace(node, scale=after)
+    if after.type == "ReLU" and kind in FUSED_WITH_RELU and not after.message.relu_param.negative_slope:
+        return replace(node, relu=True)
+    return None

@@ -1,4 +1,4 @@
-"""What the function of a layer type is given, and what it returns."""
+"""The registry of the layer writers, and the types of their arguments and results."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
+from converters.caffe.messages import CaffeMessage
 from converters.caffe.net import Layer, Node, Shape
 from converters.caffe.windows import Window, caffe_size, tensorflow_padding
 from converters.errors import GraphError
 from converters.frozen.writer import GraphWriter
+from converters.registry import Registry
 
 Geometry: TypeAlias = Literal["tensorflow", "caffe"]
 
 
 class CaffeWriter(GraphWriter):
-    """Writes a graph whose weights may stay where they are, each as a function that gives it.
+    """Writes a graph, optionally without its weights.
 
     Args:
-        apart: whether they do; otherwise they are written into the graph.
+        apart: keep the weights apart: the graph gets empty constants, and `weights` the functions that decode them.
 
     Attributes:
-        weights: of the constants that are in the graph by their names alone.
+        weights: name of an empty constant -> function that decodes its value.
     """
 
     def __init__(self, apart: bool) -> None:
@@ -33,7 +36,7 @@ class CaffeWriter(GraphWriter):
         self.weights: dict[str, Callable[[], np.ndarray]] = {}
 
     def weight(self, name: str, decode: Callable[[], np.ndarray]) -> str:
-        """A constant of float32 numbers."""
+        """Adds a float32 constant."""
         if not self.apart:
             return self.const(name, decode())
         self.weights[name] = decode
@@ -42,12 +45,12 @@ class CaffeWriter(GraphWriter):
 
 @dataclass(frozen=True)
 class Value:
-    """One value of the graph that is being written.
+    """One value of the graph.
 
     Attributes:
-        name: TensorFlow's name of it.
-        shape: Caffe's shape without the batch: (channels, height, width) of images, which lie in the graph as NHWC, or
-            (features,). None for sizes that are not known.
+        name: the name in TensorFlow.
+        shape: the shape in Caffe without the batch axis: (channels, height, width) for images, which are NHWC in the
+            graph, or (features,). None for unknown sizes.
     """
 
     name: str
@@ -63,11 +66,11 @@ class Operation:
     """A layer to write.
 
     Attributes:
-        node: the layer, and what it reads.
-        name: its name in TensorFlow.
-        values: what it reads.
-        graph: what it is written to.
-        geometry: whose windows it has.
+        node: the layer in the network.
+        name: the layer's name in TensorFlow.
+        values: the layer's inputs.
+        graph: the graph to write to.
+        geometry: whose window geometry the layer gets.
     """
 
     node: Node
@@ -80,67 +83,70 @@ class Operation:
     def layer(self) -> Layer:
         return self.node.layer
 
-    def parameter(self, name: str) -> Any:
-        """The settings of the layer's type, such as `convolution_param`; at their defaults where it has none.
+    def parameter(self, name: str) -> CaffeMessage:
+        """The parameter message of the layer's type, such as `convolution_param`; unset fields have their defaults.
 
         Raises:
-            GraphError: the file's old form has no such layers.
+            GraphError: the old file format has no layers of this type.
         """
         if name not in self.layer.message.DESCRIPTOR.fields_by_name:
-            raise self.error("is of a type that files of the old form do not have")
+            raise self.error("is of a type that the old file format does not have")
         return getattr(self.layer.message, name)
 
     def value(self) -> Value:
-        """The only value that the layer reads.
+        """The layer's only input.
 
         Raises:
-            GraphError: it reads several.
+            GraphError: the layer has several inputs.
         """
         if len(self.values) != 1:
-            raise self.error(f"reads {len(self.values)} values where it should read one")
+            raise self.error(f"has {len(self.values)} inputs where it should have one")
         return self.values[0]
 
     def image(self) -> tuple[str, int, tuple[int | None, int | None]]:
-        """The name, the channels and the (height, width) of the only value that the layer reads, an image.
+        """The name, the channels and the (height, width) of the layer's only input, which has to be an image.
 
         Raises:
-            GraphError: it reads several, or no image, or one of which the channels are not known.
+            GraphError: the layer has several inputs, or its input is not an image or has an unknown number of channels.
         """
         value = self.value()
         if not value.is_image:
-            raise self.error("needs an image, and reads rows")
-        channels, height, width = value.shape
-        if channels is None:
-            raise self.error("stands before the number of channels is known: the definition does not say the input's")
-        return value.name, channels, (height, width)
+            raise self.error("needs an image as input, not a vector")
+        _, height, width = value.shape
+        return value.name, self.channels(), (height, width)
 
     def channels(self) -> int:
-        """The channels or features of the only value that the layer reads.
+        """The number of channels or features of the layer's only input.
 
         Raises:
-            GraphError: it reads several, or their number is not known.
+            GraphError: the layer has several inputs, or the number is unknown.
         """
         size = self.value().shape[0]
         if size is None:
-            raise self.error("stands before the number of channels is known: the definition does not say the input's")
+            raise self.error("reads an unknown number of channels: the definition does not state that of the input")
         return size
 
     def features(self) -> int:
-        """How many numbers there are for one picture in the only value that the layer reads.
+        """The number of values for one image in the layer's only input.
 
         Raises:
-            GraphError: it reads several, or the number is not known.
+            GraphError: the layer has several inputs, or the number is unknown.
         """
         sizes = [size for size in self.value().shape if size is not None]
         if len(sizes) != len(self.value().shape):
-            raise self.error("needs the size of its input, and the definition does not say how large the pictures are")
+            raise self.error("needs the size of its input, but the definition does not state the images' size")
         return math.prod(sizes)
 
     def blob(self, index: int, shape: tuple[int, ...], layer: Layer | None = None) -> np.ndarray:
-        """The layer's weights of a number, or those of a layer whose work it does, in Caffe's order of axes.
+        """Weights of the layer, in Caffe's axis order.
+
+        Args:
+            index: index of the blob.
+            shape: the expected shape.
+            layer: a layer that is fused into this one, to get its weights instead.
 
         Raises:
-            GraphError: they are missing or of another shape.
+            GraphError: the weights are missing or have another shape.
         """
         owner = layer or self.layer
         if index >= len(owner.blobs):
@@ -150,23 +156,23 @@ class Operation:
             )
         return owner.blobs[index].values(owner.name, shape)
 
-    def const(self, name: str, values: Any, kind: Any = np.float32) -> str:
-        """A constant beside the layer."""
-        return self.graph.const(f"{self.name}/{name}", np.asarray(values, kind))
+    def const(self, name: str, values: ArrayLike, dtype: DTypeLike = np.float32) -> str:
+        """Adds the constant `<layer>/<name>`."""
+        return self.graph.const(f"{self.name}/{name}", np.asarray(values, dtype))
 
     def weight(self, name: str, decode: Callable[[], np.ndarray]) -> str:
-        """A constant beside the layer, which may be large: only computed when it is wanted."""
+        """Adds the constant `<layer>/<name>`, which is decoded on access."""
         return self.graph.weight(f"{self.name}/{name}", decode)
 
     def op(self, name: str, kind: str, inputs: Sequence[str], **attrs: Any) -> str:
-        """A node beside the layer; the layer's own where `name` is empty."""
+        """Adds the node `<layer>/<name>`, or `<layer>` if `name` is empty."""
         return self.graph.op(f"{self.name}/{name}" if name else self.name, kind, inputs, **attrs)
 
     def size(self, window: Window, round_up: bool) -> tuple[int | None, int | None]:
-        """What a window makes of the only image that the layer reads.
+        """The (height, width) of the output of a window on the layer's only input.
 
         Raises:
-            GraphError: it does not fit into the image.
+            GraphError: the window does not fit into the image.
         """
         _, _, size = self.image()
         made = caffe_size(size, window, round_up)
@@ -175,10 +181,10 @@ class Operation:
         return made
 
     def tensorflow_padding(self, window: Window, round_up: bool) -> str:
-        """SAME or VALID.
+        """SAME or VALID, whichever gives an output of Caffe's size.
 
         Raises:
-            GraphError: neither makes of the input what Caffe makes of it, or the input's size is not known.
+            GraphError: neither does, or the input's size is unknown.
         """
         if window.keeps_size() or (window.extent == (1, 1) and window.pad == (0, 0)):
             return "SAME"
@@ -186,42 +192,27 @@ class Operation:
         found = tensorflow_padding(size, window, self.size(window, round_up))
         if found is None and None in size:
             raise self.error(
-                "has a window whose padding depends on the pictures' size, which the definition does not say: give a "
-                'deployed network\'s .prototxt, or take geometry="caffe"'
+                "has a window whose padding depends on the pictures' size, which the definition does not state: give a "
+                'deployed network\'s .prototxt, or use geometry="caffe"'
             )
         if found is None:
             raise self.error(
                 f"pads by {list(window.pad)}, which for an input of {list(size)} is neither TensorFlow's SAME nor "
-                'VALID: take geometry="caffe"'
+                'VALID: use geometry="caffe"'
             )
         return found
 
-    def error(self, what: str) -> GraphError:
-        return GraphError(f"Layer {self.layer.name!r} ({self.layer.type}) {what}.")
+    def error(self, problem: str) -> GraphError:
+        """An error whose message is "Layer ... `problem`."."""
+        return GraphError(f"Layer {self.layer.name!r} ({self.layer.type}) {problem}.")
 
 
-Function = Callable[[Operation], Sequence[Value]]
-_REGISTRY: dict[str, Function] = {}
+WRITERS: Registry[Callable[[Operation], Sequence[Value]]] = Registry("write")
+"""The function that writes each type of layer."""
 
-
-def register(*types: str) -> Callable[[Function], Function]:
-    """Makes a function the writer of these types of layers."""
-
-    def decorate(function: Function) -> Function:
-        for kind in types:
-            if kind in _REGISTRY:
-                raise ValueError(f"Two functions write {kind}.")
-            _REGISTRY[kind] = function
-        return function
-
-    return decorate
-
-
-def lookup(kind: str) -> Function | None:
-    """The function that writes a type of layers, or None."""
-    return _REGISTRY.get(kind)
+register = WRITERS.register
 
 
 def supported_layers() -> list[str]:
-    """Every type of layers that converts, sorted; data layers, dropout and losses go without saying."""
-    return sorted(_REGISTRY)
+    """The layer types that convert, sorted; without data layers, dropout and losses, which need no conversion."""
+    return sorted(WRITERS)

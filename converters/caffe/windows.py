@@ -1,26 +1,25 @@
-"""The geometry of Caffe's convolutions and pools, and of the TensorFlow windows that caffe-tensorflow took for them."""
+"""Window geometry of Caffe's convolutions and pools, and of the TensorFlow windows that replace them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from converters.caffe.messages import CaffeMessage
 from converters.errors import GraphError
 from converters.program.validation import MAX_WINDOW
 
 Pair = tuple[int, int]
 Size = tuple[int | None, int | None]
-AXES = ("height", "width")
 
 
 @dataclass(frozen=True)
 class Window:
-    """A sliding window: (rows, columns) of everything.
+    """A sliding window; every attribute is (rows, columns).
 
     Attributes:
-        kernel, stride, dilation: sizes from 1 on.
-        pad: rows and columns added on either side.
+        kernel, stride, dilation: positive sizes.
+        pad: padding on each side.
     """
 
     kernel: Pair
@@ -30,25 +29,25 @@ class Window:
 
     @property
     def extent(self) -> Pair:
-        """What the window spans, holes of a dilation included."""
+        """The window's size including the gaps of its dilation."""
         rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         return rows, columns
 
     def keeps_size(self) -> bool:
-        """Whether it pads at every size as TensorFlow's SAME does: by half its extent, with no stride."""
+        """Whether the window pads like TensorFlow's SAME at every input size: by half its extent, with stride 1."""
         halves = all(extent == 2 * pad + 1 for extent, pad in zip(self.extent, self.pad, strict=True))
         return halves and self.stride == (1, 1)
 
 
-def read_window(parameter: Any, name: str) -> Window:
-    """The window of a ConvolutionParameter or a PoolingParameter.
+def read_window(parameter: CaffeMessage, name: str) -> Window:
+    """Reads the window of a ConvolutionParameter or a PoolingParameter.
 
     Args:
         parameter: the message.
-        name: of the layer, for errors.
+        name: the layer's name, for errors.
 
     Raises:
-        GraphError: a setting is missing or beyond any image network.
+        GraphError: a setting is missing or out of range.
     """
     kernel = _pair(parameter, "kernel_size", ("kernel_h", "kernel_w"), None, 1, name)
     stride = _pair(parameter, "stride", ("stride_h", "stride_w"), 1, 1, name)
@@ -59,11 +58,10 @@ def read_window(parameter: Any, name: str) -> Window:
     return Window(kernel, stride, pad, dilation)
 
 
-def _pair(parameter: Any, both: str, each: Sequence[str], default: int | None, least: int, name: str) -> Pair:
-    """A setting of both axes, given once, once for each axis, or by one field for each axis."""
-    stated = list(getattr(parameter, both))
-    apart = [getattr(parameter, field) for field in each if parameter.HasField(field)]
-    values = apart if len(apart) == 2 else stated
+def _pair(parameter: CaffeMessage, both: str, each: Sequence[str], default: int | None, least: int, name: str) -> Pair:
+    """A setting of both axes: a field with one or two values, or one field for each axis."""
+    separate = [getattr(parameter, field) for field in each if parameter.HasField(field)]
+    values = separate if len(separate) == 2 else list(getattr(parameter, both))
     if not values and default is not None:
         values = [default]
     if len(values) not in (1, 2) or min(values) < least or max(values) > MAX_WINDOW:
@@ -74,13 +72,13 @@ def _pair(parameter: Any, both: str, each: Sequence[str], default: int | None, l
 
 
 def caffe_size(size: Size, window: Window, round_up: bool) -> Size:
-    """What Caffe's window makes of an input of some (height, width); None for what is not known.
+    """The (height, width) of the output of a window in Caffe; None for unknown sizes.
 
     Args:
-        size: of the input.
+        size: (height, width) of the input.
         window: the window.
-        round_up: for pools, which cover what is left over by a last window; where anything is padded, that window
-            has to start on the image or before it.
+        round_up: round the number of windows up, as pools do. If there is padding, the last window has to start on the
+            image or before it.
     """
     clipped = round_up and any(window.pad)
     rows, columns = (
@@ -97,27 +95,25 @@ def _positions(size: int, extent: int, stride: int, pad: int, round_up: bool, cl
 
 
 def tensorflow_padding(size: Size, window: Window, made: Size) -> str | None:
-    """SAME or VALID, whichever makes of an input what Caffe makes of it, as caffe-tensorflow chooses; None for neither.
+    """SAME or VALID, whichever gives an output of Caffe's size, as caffe-tensorflow chooses; None if neither does.
 
     Args:
-        size: of the input.
+        size: (height, width) of the input; None for unknown sizes.
         window: Caffe's window.
-        made: what Caffe makes of it.
+        made: (height, width) of Caffe's output.
     """
-    if None in size:
-        return None
-    same = tuple(-(-n // stride) for n, stride in zip(size, window.stride, strict=True) if n is not None)
-    if made == same:
-        return "SAME"
-    inside = [n - extent + 1 for n, extent in zip(size, window.extent, strict=True) if n is not None]
-    return "VALID" if made == tuple(-(-n // stride) for n, stride in zip(inside, window.stride, strict=True)) else None
+    for padding, extent in (("SAME", (1, 1)), ("VALID", window.extent)):
+        axes = zip(size, extent, window.stride, strict=True)
+        if None not in size and made == tuple(-(-(n - e + 1) // stride) for n, e, stride in axes if n is not None):
+            return padding
+    return None
 
 
 def pool_margins(window: Window) -> Pair:
-    """Rows and columns behind the input with which a VALID pool has as many positions as Caffe's, at every size.
+    """Rows and columns to pad at the end, with which a VALID pool has as many windows as Caffe's at every input size.
 
-    Rounding up is rounding down after stride - 1 more rows; a last window that starts on the image or before it is one
-    that starts at most kernel - 1 rows before the end of as many rows more.
+    Rounding the number of windows up equals rounding it down after adding stride - 1 rows. If there is padding, at most
+    kernel - 1 rows are added, so that the last window starts on the image or before it.
     """
     clipped = any(window.pad)
     rows, columns = (

@@ -1,1 +1,1 @@
-"""Frozen graphs: read, represented, rewritten as other graphs, written."""
+"""Frozen graphs: reading, representing, rewriting and writing them."""

@@ -1,7 +1,7 @@
-"""A neutral view of a frozen TensorFlow graph: nodes, their order, and a fingerprint.
+"""A frozen TensorFlow graph as plain data: nodes, their topological order, and a fingerprint.
 
-Nothing here knows protobuf or torch. Attributes are plain Python values; constants are numpy arrays that are
-decoded when they are asked for.
+This module depends on neither protobuf nor torch. Attributes are plain Python values; constants are numpy arrays,
+decoded on access.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from converters.errors import GraphError, nearest_names
 
-# How TensorFlow's axes of a rank-4 value lie in a tensor. NHWC: turned, so that the tensor is (N, C, H, W). NCHW: as
-# they are. Values of other ranks are always as they are.
+# The layout of a rank-4 value in the graph. The tensor is (N, C, H, W) in both cases: NHWC values are transposed, NCHW
+# values are not. Values of other ranks are never transposed.
 NHWC, NCHW = LAYOUTS = ("NHWC", "NCHW")
 
 
@@ -33,7 +33,7 @@ class Output:
 
     @classmethod
     def parse(cls, text: str) -> Output:
-        """`name` or `name:index`, as in a GraphDef's input lists."""
+        """Parses `name` or `name:index`, as in a GraphDef's input lists."""
         name, colon, index = text.rpartition(":")
         numbered = colon and index.isascii() and index.isdigit() and len(index) < 6
         return cls(name, int(index)) if numbered else cls(text)
@@ -46,10 +46,10 @@ class Node:
     Attributes:
         name: TensorFlow's name, unchanged.
         op: TensorFlow's op type, such as `Conv2D`.
-        inputs: data inputs in order (control inputs are not kept: a frozen graph has no side effects).
-        attrs: plain values: int, float, bool, str, a dtype name, a shape (a tuple with None for an unknown
-            dimension, or None for an unknown rank), or a tuple of those.
-        constant: decodes a Const node's value; None for every other op.
+        inputs: data inputs in order, without control inputs (a frozen graph has no side effects).
+        attrs: each an int, float, bool, str, dtype name, shape (a tuple with None for an unknown size, or None for an
+            unknown rank), or a tuple of these.
+        constant: decodes the value of a Const node; None for other ops.
     """
 
     name: str
@@ -60,13 +60,17 @@ class Node:
 
 
 class Graph:
-    """The nodes of a frozen graph by name, every input of which is known to exist.
+    """The nodes of a frozen graph, checked to form a directed acyclic graph.
 
     Args:
         nodes: the graph's nodes in any order.
 
+    Attributes:
+        nodes: name -> node, in the given order.
+        order: names in topological order.
+
     Raises:
-        GraphError: two nodes share a name, a node reads one that is not there, or nodes form a cycle.
+        GraphError: two nodes have the same name, an input does not exist, or the graph has a cycle.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
@@ -94,8 +98,7 @@ class Graph:
     def fingerprint(self) -> str:
         """SHA-256 of the structure and the constants.
 
-        Two files of the same graph have the same fingerprint whatever the order of their nodes, the encoding of
-        their constants, or the devices and library versions written into them.
+        The fingerprint does not depend on the order of the nodes, the encoding of the constants, devices, or versions.
         """
         digest = hashlib.sha256()
         for name in sorted(self.nodes):
@@ -111,7 +114,7 @@ class Graph:
 
 
 def _topological_order(nodes: Mapping[str, Node]) -> list[str]:
-    """Names such that every node comes after the nodes it reads, otherwise in the file's order."""
+    """Node names in topological order; ties keep the given order."""
     order: list[str] = []
     state: dict[str, int] = {}  # 1: being visited, 2: done
     for root in nodes:

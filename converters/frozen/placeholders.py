@@ -1,4 +1,4 @@
-"""A graph's placeholders: which of them is the image, and values for others, such as `is_training` and `keep_prob`."""
+"""A graph's placeholders: finds the image, and sets others, such as `is_training` and `keep_prob`, to constants."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from converters.errors import GraphError, nearest_names
 from converters.frozen.graph import Graph, Node
@@ -14,7 +15,7 @@ from converters.frozen.graph import Graph, Node
 PLACEHOLDER, WITH_DEFAULT = OPS = ("Placeholder", "PlaceholderWithDefault")
 
 DTYPES = frozenset(["bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16"])
-# Kind of a placeholder's type -> kinds of numpy's values that it takes, and what they are called.
+# dtype.kind of a placeholder -> dtype.kinds of the values that it accepts, and their name in errors.
 _TAKES = {
     "b": ("b", "true or false"),
     "f": ("fiu", "numbers"),
@@ -24,37 +25,38 @@ _TAKES = {
 
 
 def image_placeholders(graph: Graph) -> list[str]:
-    """Names of the placeholders that may be the image: those of numbers, or, where there are none, with a default.
+    """Names of the placeholders that may be the image.
 
-    Where one alone has the four axes of a batch of images, it is the one.
+    These are the placeholders that are not bool. If exactly one of them has rank 4, only this one is returned. If there
+    are none, placeholders with a default and rank 4 are returned.
     """
     for op in OPS:
         found = [node for node in graph.nodes.values() if node.op == op and node.attrs.get("dtype") != "bool"]
-        pictures = [node for node in found if len(stated_shape(node) or ()) == 4]
-        if op == WITH_DEFAULT or len(pictures) == 1:
-            found = pictures
+        images = [node for node in found if len(stated_shape(node) or ()) == 4]
+        if op == WITH_DEFAULT or len(images) == 1:
+            found = images
         if found:
             return [node.name for node in found]
     return []
 
 
 def stated_shape(node: Node) -> tuple[Any, ...] | None:
-    """A placeholder's shape; None where it is not stated, for which old versions of TensorFlow wrote the empty one."""
+    """A placeholder's shape; None if it is unknown, which old versions of TensorFlow wrote as the empty shape."""
     shape = node.attrs.get("shape")
     return shape if isinstance(shape, tuple) and shape else None
 
 
-def set_placeholders(graph: Graph, constants: Mapping[str, Any], image: str | None = None) -> Graph:
-    """The graph with constants in the place of some placeholders.
+def set_placeholders(graph: Graph, constants: Mapping[str, ArrayLike], image: str | None = None) -> Graph:
+    """Replaces placeholders with constants.
 
     Args:
         graph: a frozen graph.
         constants: name of a placeholder -> its value.
-        image: name of the input, where it is known: it takes no value.
+        image: name of the input, if it is known; it cannot be set.
 
     Raises:
-        TypeError: the constants are no mapping from names.
-        GraphError: there is no such placeholder, it is the image, or the value is not of its type or its shape.
+        TypeError: `constants` is not a mapping from names.
+        GraphError: there is no placeholder of this name, it is the image, or the value has the wrong type or shape.
     """
     values = placeholder_values(graph, constants, image)
     if not values:
@@ -62,8 +64,10 @@ def set_placeholders(graph: Graph, constants: Mapping[str, Any], image: str | No
     return Graph(_constant(node, values[node.name]) if node.name in values else node for node in graph.nodes.values())
 
 
-def placeholder_values(graph: Graph, constants: Mapping[str, Any], image: str | None = None) -> dict[str, np.ndarray]:
-    """Values as the arrays that the placeholders of a graph take; arguments and errors as for `set_placeholders`."""
+def placeholder_values(
+    graph: Graph, constants: Mapping[str, ArrayLike], image: str | None = None
+) -> dict[str, np.ndarray]:
+    """Converts values to arrays of the placeholders' dtypes; arguments and errors as for `set_placeholders`."""
     if not isinstance(constants, Mapping) or not all(isinstance(name, str) for name in constants):
         raise TypeError(f"The constants are a mapping from placeholders' names to values, not {constants!r}.")
     found = {}
@@ -79,7 +83,7 @@ def placeholder_values(graph: Graph, constants: Mapping[str, Any], image: str | 
 
 
 def how_to_set(names: Iterable[str]) -> str:
-    """What to do about placeholders without a value; the end of a sentence."""
+    """The end of a sentence that says how to set placeholders."""
     names = list(names)
     listed = ", ".join(f"{name!r}: ..." for name in names[:5])
     command = " ".join(f"--set {name}=VALUE" for name in names[:5])
@@ -87,7 +91,7 @@ def how_to_set(names: Iterable[str]) -> str:
 
 
 def placeholders_behind(graph: Graph, name: str) -> list[str]:
-    """The placeholders that a node's value depends on."""
+    """Names of the placeholders that a node depends on."""
     seen, waiting = {name}, [name]
     while waiting:
         sources = {source.node for source in graph.nodes[waiting.pop()].inputs} - seen
@@ -103,33 +107,33 @@ def _constant(node: Node, value: np.ndarray) -> Node:
 def _no_placeholder(graph: Graph, name: str) -> str:
     known = [node.name for node in graph.nodes.values() if node.op in OPS]
     if name in graph.nodes:
-        what = f"Node {name!r} is a {graph.nodes[name].op}, no placeholder: only placeholders take constants."
+        problem = f"Node {name!r} is a {graph.nodes[name].op}, no placeholder: only placeholders take constants."
     else:
-        what = f"The graph has no placeholder called {name!r}."
+        problem = f"The graph has no placeholder called {name!r}."
     hint = nearest_names(name, known)
-    return what + (hint or f" The graph's placeholders are {', '.join(known[:5]) or '(none)'}.")
+    return problem + (hint or f" The graph's placeholders are {', '.join(known[:5]) or '(none)'}.")
 
 
-def _array(node: Node, value: Any) -> np.ndarray:
-    """A value as a placeholder's type and shape have it."""
+def _array(node: Node, value: ArrayLike) -> np.ndarray:
+    """Converts a value to a placeholder's dtype, and checks its shape."""
     stated = str(node.attrs.get("dtype"))
-    what = f"Placeholder {node.name!r} ({stated})"
-    dtype = np.dtype(stated) if stated in DTYPES else None
-    if dtype is None:
-        raise GraphError(f"{what} takes no constant: only numbers, true and false are set.")
+    title = f"Placeholder {node.name!r} ({stated})"
+    if stated not in DTYPES:
+        raise GraphError(f"{title} takes no constant: only numbers, true and false can be set.")
+    dtype = np.dtype(stated)
     kinds, wanted = _TAKES[dtype.kind]
     try:
         array = np.asarray(value)
         fits = array.dtype.kind in kinds and bool(np.all(np.isfinite(array.astype(dtype))))
         fits = fits and (dtype.kind == "f" or bool(np.all(array.astype(dtype) == array)))
-    except (ValueError, TypeError, OverflowError):  # rows of different lengths, and what is no number at all
+    except (ValueError, TypeError, OverflowError):  # ragged rows, or not a number
         fits = False
     if not fits:
-        raise GraphError(f"{what} takes {wanted}, not {value!r}.")
+        raise GraphError(f"{title} takes {wanted}, not {value!r}.")
     shape = stated_shape(node)
     if shape is not None and not _fits(array.shape, shape):
         sizes = ", ".join("?" if size is None else str(size) for size in shape)
-        raise GraphError(f"{what} has shape [{sizes}], and the value given has {list(array.shape)}.")
+        raise GraphError(f"{title} has shape [{sizes}], and the value given has {list(array.shape)}.")
     return array.astype(dtype)
 
 

@@ -1,31 +1,30 @@
-"""Graphs whose input is one image without a batch, to which an ExpandDims behind it adds the batch's axis."""
+"""Adds a batch axis to graphs whose input is a single image, to which an ExpandDims adds the batch axis later."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from converters.frozen.graph import Graph, Node
 
-# What may stand before the ExpandDims: it works on one value at a time.
+# Elementwise ops that may precede the ExpandDims.
 BETWEEN = frozenset({"Add", "AddV2", "Cast", "Div", "Identity", "Maximum", "Minimum", "Mul", "RealDiv", "Sub"})
 
 
 def with_batch(graph: Graph, entry: str) -> Graph:
-    """The graph as one of a batch of images, where it starts with one image; otherwise the graph as it is.
+    """Adds a batch axis to a single-image graph; returns other graphs unchanged.
 
-    The input gets a batch's axis, and the ExpandDims that would add it passes its input on. TensorFlow's values before
-    the ExpandDims lack that axis.
+    The input gets a batch axis, and the ExpandDims becomes an Identity. TensorFlow's values before the ExpandDims have
+    no batch axis.
 
     Args:
         graph: a graph.
-        entry: name of its input.
+        entry: name of the graph's input.
     """
     node = graph[entry]
     shape = node.attrs.get("shape")
     if node.op != "Placeholder" or not isinstance(shape, tuple) or len(shape) != 3:
         return graph
-    expanded = set(_expansions(graph, entry))
+    expanded = _expansions(graph, entry)
     if not expanded:
         return graph
 
@@ -37,10 +36,9 @@ def with_batch(graph: Graph, entry: str) -> Graph:
     return Graph(batched(graph.nodes[name]) for name in graph.order)
 
 
-def _expansions(graph: Graph, entry: str) -> Iterator[str]:
-    """The nodes that add the batch's axis; none where something else reads the image without it."""
-    single: set[str] = {entry}
-    found: list[str] = []
+def _expansions(graph: Graph, entry: str) -> set[str]:
+    """The nodes that add the batch axis; empty if any other op reads the image without it."""
+    single, found = {entry}, set()
     for name in graph.order:
         node = graph.nodes[name]
         if not any(source.node in single for source in node.inputs):
@@ -48,10 +46,10 @@ def _expansions(graph: Graph, entry: str) -> Iterator[str]:
         if node.op in BETWEEN:
             single.add(name)
         elif node.op == "ExpandDims" and _is_first_axis(graph, node):
-            found.append(name)
+            found.add(name)
         else:
-            return iter(())
-    return iter(found)
+            return set()
+    return found
 
 
 def _is_first_axis(graph: Graph, node: Node) -> bool:

@@ -1,134 +1,52 @@
-"""Stateless torch functions that compute what TensorFlow's ops compute, at every input size; images are NCHW."""
+"""TensorFlow's ops as stateless torch functions that give the same values at every input size; images are NCHW."""
 
 from converters.functional import batch_space, elementwise, norms, resizing, shapes, sizes, windows
-from converters.functional.batch_space import (
-    batch_to_space,
-    depth_to_space,
-    space_to_batch,
-    space_to_depth,
-)
-from converters.functional.elementwise import (
-    add_all,
-    check_broadcast,
-    div_no_nan,
-    floor_divide,
-    maximum,
-    minimum,
-    selu,
-    squared_difference,
-)
-from converters.functional.norms import (
-    local_response_norm,
-    lrn_band,
-)
-from converters.functional.resizing import (
-    bilinear_table,
-    nearest_table,
-    resize,
-    resize_scale,
-)
-from converters.functional.shapes import (
-    chunk,
-    concat,
-    from_tensorflow_order,
-    index_axes,
-    linear,
-    matmul,
-    mirror_pad,
-    reduce_prod,
-    reshape,
-    slice_axis,
-    split,
-    squeeze,
-    squeeze_all,
-    stack,
-    take,
-    tile,
-    to_tensorflow_order,
-    transpose,
-    unbind,
-)
-from converters.functional.sizes import (
-    SIZE_FUNCTIONS,
-    evaluate_size,
-    evaluate_sizes,
-    float32,
-)
-from converters.functional.windows import (
-    FEW_CHANNELS,
-    Padding,
-    Pair,
-    avg_pool2d,
-    check_batch,
-    conv2d,
-    conv2d_transpose,
-    is_strided_square,
-    max_pool2d,
-    padding_amounts,
-    pointwise,
-    pool_arguments,
-    spatial_padding,
-    strided_input_gradient,
-)
+from converters.functional.batch_space import batch_to_space as batch_to_space
+from converters.functional.batch_space import depth_to_space as depth_to_space
+from converters.functional.batch_space import space_to_batch as space_to_batch
+from converters.functional.batch_space import space_to_depth as space_to_depth
+from converters.functional.elementwise import add_all as add_all
+from converters.functional.elementwise import check_broadcast as check_broadcast
+from converters.functional.elementwise import div_no_nan as div_no_nan
+from converters.functional.elementwise import floor_divide as floor_divide
+from converters.functional.elementwise import maximum as maximum
+from converters.functional.elementwise import minimum as minimum
+from converters.functional.elementwise import selu as selu
+from converters.functional.elementwise import squared_difference as squared_difference
+from converters.functional.norms import local_response_norm as local_response_norm
+from converters.functional.norms import lrn_band as lrn_band
+from converters.functional.resizing import resize as resize
+from converters.functional.shapes import chunk as chunk
+from converters.functional.shapes import concat as concat
+from converters.functional.shapes import from_tensorflow_order as from_tensorflow_order
+from converters.functional.shapes import index_axes as index_axes
+from converters.functional.shapes import linear as linear
+from converters.functional.shapes import matmul as matmul
+from converters.functional.shapes import mirror_pad as mirror_pad
+from converters.functional.shapes import reduce_prod as reduce_prod
+from converters.functional.shapes import reshape as reshape
+from converters.functional.shapes import split as split
+from converters.functional.shapes import squeeze as squeeze
+from converters.functional.shapes import squeeze_all as squeeze_all
+from converters.functional.shapes import stack as stack
+from converters.functional.shapes import take as take
+from converters.functional.shapes import tile as tile
+from converters.functional.shapes import to_tensorflow_order as to_tensorflow_order
+from converters.functional.shapes import transpose as transpose
+from converters.functional.shapes import unbind as unbind
+from converters.functional.sizes import Expression as Expression
+from converters.functional.sizes import evaluate_size as evaluate_size
+from converters.functional.sizes import evaluate_sizes as evaluate_sizes
+from converters.functional.sizes import float32 as float32
+from converters.functional.windows import Padding as Padding
+from converters.functional.windows import Pair as Pair
+from converters.functional.windows import avg_pool2d as avg_pool2d
+from converters.functional.windows import check_batch as check_batch
+from converters.functional.windows import conv2d as conv2d
+from converters.functional.windows import conv2d_transpose as conv2d_transpose
+from converters.functional.windows import max_pool2d as max_pool2d
+from converters.functional.windows import padding_amounts as padding_amounts
+from converters.functional.windows import spatial_padding as spatial_padding
 
-# In this order a standalone module holds their code.
+# The order of their code in standalone modules.
 MODULES = (sizes, windows, norms, elementwise, shapes, resizing, batch_space)
-
-__all__ = [
-    "FEW_CHANNELS",
-    "MODULES",
-    "SIZE_FUNCTIONS",
-    "Padding",
-    "Pair",
-    "add_all",
-    "avg_pool2d",
-    "batch_to_space",
-    "bilinear_table",
-    "check_batch",
-    "check_broadcast",
-    "chunk",
-    "concat",
-    "conv2d",
-    "conv2d_transpose",
-    "depth_to_space",
-    "div_no_nan",
-    "evaluate_size",
-    "evaluate_sizes",
-    "float32",
-    "floor_divide",
-    "from_tensorflow_order",
-    "index_axes",
-    "is_strided_square",
-    "linear",
-    "local_response_norm",
-    "lrn_band",
-    "matmul",
-    "max_pool2d",
-    "maximum",
-    "minimum",
-    "mirror_pad",
-    "nearest_table",
-    "padding_amounts",
-    "pointwise",
-    "pool_arguments",
-    "reduce_prod",
-    "reshape",
-    "resize",
-    "resize_scale",
-    "selu",
-    "slice_axis",
-    "space_to_batch",
-    "space_to_depth",
-    "spatial_padding",
-    "split",
-    "squared_difference",
-    "squeeze",
-    "squeeze_all",
-    "stack",
-    "strided_input_gradient",
-    "take",
-    "tile",
-    "to_tensorflow_order",
-    "transpose",
-    "unbind",
-]

@@ -1,7 +1,7 @@
-"""TensorFlow's ops that move positions into the batch or the channels, and back.
+"""TensorFlow's ops that move blocks of positions to the batch or channel axis, and back.
 
-Blocks of positions come first where they go: a batch is ordered block by block, and so are the channels (row in the
-block, column in the block, channel), which is not how torch's `pixel_shuffle` orders them.
+The position in the block becomes the slowest index of the new axis: channels are ordered (row in the block, column in
+the block, channel). The order of torch's `pixel_shuffle` is (channel, row, column).
 """
 
 from __future__ import annotations
@@ -19,55 +19,55 @@ def space_to_batch(x: Tensor, block: Sequence[int], padding: Sequence[int], dims
     """SpaceToBatchND.
 
     Args:
-        x: any value whose first axis is the batch.
-        block: positions of a block along each axis.
-        padding: zeros before and after each axis, in pairs.
+        x: (N, ...), of any dtype.
+        block: block size along each of `dims`.
+        padding: zeros before and after each of `dims`: (before, after, before, after, ...).
         dims: torch's axes.
 
+    Returns:
+        (N * number of positions in a block, ...).
+
     Raises:
-        InputSizeError: an axis does not consist of whole blocks.
+        InputSizeError: the padded length of an axis is not a multiple of its block size.
     """
-    pads = [(0, 0)] * x.dim()
-    for index, dim in enumerate(dims):
-        pads[dim] = (padding[2 * index], padding[2 * index + 1])
-    x = F.pad(x, [amount for pair in reversed(pads) for amount in pair])
-    split: list[int] = []
-    position = {}  # of the block within the split axes
+    pads = {dim: (padding[2 * index], padding[2 * index + 1]) for index, dim in enumerate(dims)}
+    x = F.pad(x, [amount for dim in reversed(range(x.dim())) for amount in pads.get(dim, (0, 0))])
+    lengths = dict(zip(dims, block, strict=True))
+    sizes: list[int] = []  # two for each axis: number of blocks, block size
     for dim, size in enumerate(x.shape):
-        if dim not in dims:
-            split.append(size)
-            continue
-        length = block[list(dims).index(dim)]
+        length = lengths.get(dim, 1)
         if size % length:
             raise InputSizeError(f"it cuts an axis of length {size} into blocks of {length}")
-        split += [size // length, length]
-        position[dim] = len(split) - 1
-    blocks = [position[dim] for dim in dims]
-    order = [*blocks, *(axis for axis in range(len(split)) if axis not in blocks)]
-    sizes = [size // block[list(dims).index(dim)] if dim in dims else size for dim, size in enumerate(x.shape)]
-    return x.reshape(split).permute(order).reshape([x.shape[0] * math.prod(block), *sizes[1:]])
+        sizes += [size // length, length]
+    inner = [2 * dim + 1 for dim in dims]
+    outer = [axis for axis in range(len(sizes)) if axis not in inner]
+    return x.reshape(sizes).permute(*inner, *outer).reshape([x.shape[0] * math.prod(block), *sizes[2::2]])
 
 
 def batch_to_space(x: Tensor, block: Sequence[int], crops: Sequence[int], dims: Sequence[int]) -> Tensor:
-    """BatchToSpaceND; the arguments are those of `space_to_batch`, whose reverse it is, with crops for paddings.
+    """BatchToSpaceND, the inverse of `space_to_batch`.
+
+    Args:
+        x: (N * number of positions in a block, ...), of any dtype.
+        block: block size along each of `dims`.
+        crops: positions to remove before and after each of `dims`: (before, after, before, after, ...).
+        dims: torch's axes.
+
+    Returns:
+        (N, ...).
 
     Raises:
-        InputSizeError: the batch does not consist of whole blocks, or less is left than is cut off.
+        InputSizeError: the batch size is not a multiple of the block's positions, or an axis is shorter than its crops.
     """
-    if x.shape[0] % math.prod(block):
+    count, rest = divmod(x.shape[0], math.prod(block))
+    if rest:
         raise InputSizeError(f"it makes blocks of {list(block)} of a batch of {x.shape[0]}")
-    x = x.reshape([*block, x.shape[0] // math.prod(block), *x.shape[1:]])
+    lengths, inner = dict(zip(dims, block, strict=True)), list(dims)
+    sizes = [count, *(size * lengths.get(dim, 1) for dim, size in enumerate(x.shape) if dim)]
     order = [len(block)]
-    for dim in range(1, x.dim() - len(block)):
-        order.append(len(block) + dim)
-        if dim in dims:
-            order.append(list(dims).index(dim))
-    x = x.permute(order)
-    sizes, axis = [], 0
-    for dim in range(x.dim() - len(block)):
-        sizes.append(x.shape[axis] * (x.shape[axis + 1] if dim in dims else 1))
-        axis += 2 if dim in dims else 1
-    x = x.reshape(sizes)
+    for dim in range(1, x.dim()):
+        order += [len(block) + dim, inner.index(dim)] if dim in lengths else [len(block) + dim]
+    x = x.reshape([*block, count, *x.shape[1:]]).permute(order).reshape(sizes)
     for index, dim in enumerate(dims):
         before, after = crops[2 * index], crops[2 * index + 1]
         if before + after > x.shape[dim]:
@@ -77,10 +77,10 @@ def batch_to_space(x: Tensor, block: Sequence[int], crops: Sequence[int], dims: 
 
 
 def space_to_depth(x: Tensor, block: int) -> Tensor:
-    """SpaceToDepth of (N, C, H, W).
+    """SpaceToDepth: (N, C, H, W) to (N, C * block**2, H / block, W / block).
 
     Raises:
-        InputSizeError: the image does not consist of whole blocks.
+        InputSizeError: the height or the width is not a multiple of `block`.
     """
     count, channels, height, width = x.shape
     if height % block or width % block:
@@ -90,10 +90,10 @@ def space_to_depth(x: Tensor, block: int) -> Tensor:
 
 
 def depth_to_space(x: Tensor, block: int) -> Tensor:
-    """DepthToSpace of (N, C, H, W).
+    """DepthToSpace: (N, C, H, W) to (N, C / block**2, H * block, W * block).
 
     Raises:
-        InputSizeError: the channels are no multiple of block * block.
+        InputSizeError: the number of channels is not a multiple of block * block.
     """
     count, channels, height, width = x.shape
     if channels % (block * block):

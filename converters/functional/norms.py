@@ -1,4 +1,4 @@
-"""Local response normalisation of (N, C, H, W)."""
+"""Local response normalization."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from converters.functional.windows import conv2d
 
 
 def lrn_band(channels: int, depth_radius: int, alpha: float) -> Tensor:
-    """The (channels, channels, 1, 1) kernel that sums alpha times the neighbours of each channel."""
+    """The kernel of `local_response_norm`: (channels, channels, 1, 1), alpha for neighbors and zero elsewhere."""
     index = torch.arange(channels)
     near = (index[:, None] - index[None, :]).abs() <= depth_radius
     return (near * alpha).to(torch.float32)[:, :, None, None]
 
 
 def _inverse_power(scale: Tensor, beta: float) -> Tensor:
-    """scale ** -beta, by roots where those do."""
+    """scale ** -beta; computed with square roots for the usual values of beta."""
     if beta == 0.5:
         return scale.rsqrt()
     if beta == 0.75:
@@ -28,7 +28,7 @@ def _inverse_power(scale: Tensor, beta: float) -> Tensor:
 
 
 class _LocalResponseNorm(torch.autograd.Function):
-    """With its gradient written out, which takes half as many passes over the memory as that of its parts."""
+    """LRN with an explicit backward pass, which reads memory half as often as autograd's."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, band: Tensor, bias: float, beta: float) -> Tensor:
@@ -42,7 +42,7 @@ class _LocalResponseNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (grad,), (x, band, scale, factor, result) = grads, ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient's own gradient is wanted: let torch take it from the parts
+        if torch.is_grad_enabled():  # double backward: let autograd differentiate the parts
             parts = x * _inverse_power(conv2d(x * x, band) + ctx.bias, ctx.beta)
             return torch.autograd.grad(parts, x, grad, create_graph=True)[0], None, None, None
         shares = conv2d((grad * result).div_(scale), band)  # the band is symmetric
@@ -52,12 +52,15 @@ class _LocalResponseNorm(torch.autograd.Function):
 def local_response_norm(x: Tensor, band: Tensor, bias: float, beta: float) -> Tensor:
     """TensorFlow's LRN: x / (bias + alpha * sum of squares over 2 * depth_radius + 1 channels) ** beta.
 
-    torch's own (like Caffe's) divides alpha by the window's length and runs a 3-D pool, which costs as much as all
-    convolutions of InceptionV1 together; a banded 1x1 convolution over the squares is the same sum.
+    torch's LRN, like Caffe's, divides alpha by the window's length, and runs a 3-D pool that costs as much as all
+    convolutions of InceptionV1 together. Here the sum is a banded 1x1 convolution of the squares.
 
     Args:
-        x: (N, C, H, W).
-        band: from `lrn_band`.
+        x: (N, C, H, W), float32.
+        band: the result of `lrn_band`.
         bias, beta: TensorFlow's attributes.
+
+    Returns:
+        (N, C, H, W).
     """
     return _LocalResponseNorm.apply(x, band, bias, beta)

@@ -1,7 +1,7 @@
-"""TensorFlow's image resizing in its three conventions of where pixels lie.
+"""TensorFlow's image resizing with its three conventions for the positions of pixels.
 
-legacy: output pixel i lies at i * scale. half_pixel: at (i + 0.5) * scale - 0.5. corners: the first and the last pixels
-of both images coincide. Positions are computed in float32, as TensorFlow does.
+legacy: output pixel i is at input position i * scale. half_pixel: at (i + 0.5) * scale - 0.5. corners: the first and
+the last pixels of both images coincide. Positions are computed in float32, as in TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from converters.errors import InputSizeError
 
 
 def resize_scale(source: int, target: int, convention: str) -> Tensor:
-    """Input pixels to an output pixel, float32."""
+    """Input pixels per output pixel, a float32 scalar."""
     if convention == "corners" and target > 1:
         source, target = source - 1, target - 1
     return torch.tensor(float(source)) / float(target)
 
 
 def bilinear_table(source: int, target: int, convention: str) -> tuple[Tensor, Tensor, Tensor]:
-    """For each output pixel along one axis: the input pixels on both sides, and the weight of the upper one."""
+    """The indices of the input pixels below and above each output pixel along one axis, and the weight of the upper."""
     index = torch.arange(target, dtype=torch.float32)
     scale = resize_scale(source, target, convention)
     at = (index + 0.5) * scale - 0.5 if convention == "half_pixel" else index * scale
@@ -32,7 +32,7 @@ def bilinear_table(source: int, target: int, convention: str) -> tuple[Tensor, T
 
 
 def nearest_table(source: int, target: int, convention: str) -> Tensor:
-    """For each output pixel along one axis: the input pixel that it is."""
+    """The index of the input pixel for each output pixel along one axis."""
     index = torch.arange(target, dtype=torch.float32)
     at = (index + 0.5 if convention == "half_pixel" else index) * resize_scale(source, target, convention)
     at = (at + 0.5).floor() if convention == "corners" else at.floor()
@@ -50,13 +50,16 @@ def resize(x: Tensor, size: Sequence[int], method: str, convention: str) -> Tens
     """TensorFlow's ResizeBilinear and ResizeNearestNeighbor of (N, C, H, W).
 
     Args:
-        x: the images.
-        size: (height, width) to resize to.
+        x: (N, C, H, W).
+        size: the new (height, width).
         method: `bilinear` or `nearest`.
         convention: `legacy`, `half_pixel` (half_pixel_centers) or `corners` (align_corners).
 
+    Returns:
+        (N, C, height, width).
+
     Raises:
-        InputSizeError: the size is none.
+        InputSizeError: the old or the new size is not positive.
     """
     height, width = size
     if min(height, width, *x.shape[-2:]) < 1:

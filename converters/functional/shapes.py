@@ -1,4 +1,4 @@
-"""Functions that join, move and count values in TensorFlow's order."""
+"""TensorFlow's ops that join, split, move and multiply values; each refuses sizes that TensorFlow refuses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from converters.errors import InputSizeError
 
 
 def concat(towers: Sequence[Tensor], dim: int) -> Tensor:
-    """Joins values along torch's axis `dim`.
+    """Concatenates values along torch's axis `dim`.
 
     Raises:
-        InputSizeError: their other sizes differ.
+        InputSizeError: the sizes along other axes differ.
     """
     shapes = [tuple(tower.shape) for tower in towers]
     axis = dim % len(shapes[0])
@@ -27,10 +27,10 @@ def concat(towers: Sequence[Tensor], dim: int) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """MatMul of rows with the transpose of `weight`.
+    """MatMul of (N, in) with the transpose of `weight` (out, in): (N, out).
 
     Raises:
-        InputSizeError: the rows have another length.
+        InputSizeError: the rows of `x` have another length than those of `weight`.
     """
     if x.shape[-1] != weight.shape[1]:
         raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {weight.shape[1]}")
@@ -38,28 +38,28 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def to_tensorflow_order(x: Tensor, layout: str = "NHWC") -> Tensor:
-    """A turned image (layout NHWC) as TensorFlow has it; what has another rank or layout is in its order already."""
+    """Permutes a rank-4 tensor of layout NHWC to (N, H, W, C); other values already have TensorFlow's axis order."""
     return x.permute(0, 2, 3, 1) if x.dim() == 4 and layout == "NHWC" else x
 
 
 def from_tensorflow_order(x: Tensor, layout: str = "NHWC") -> Tensor:
-    """The reverse of `to_tensorflow_order`."""
+    """The inverse of `to_tensorflow_order`."""
     return x.permute(0, 3, 1, 2) if x.dim() == 4 and layout == "NHWC" else x
 
 
 def reshape(x: Tensor, shape: Sequence[int], source: str = "NHWC", target: str = "NHWC") -> Tensor:
-    """TensorFlow's Reshape: values are read and laid out in TensorFlow's order.
+    """TensorFlow's Reshape, which orders elements by TensorFlow's axes.
 
-    A leading -1 folds spatial positions into the batch where they do not fit into the row, as TensorFlow does.
+    As in TensorFlow, a leading -1 moves spatial positions to the batch axis if the image is larger than the rows.
 
     Args:
-        x: any value.
-        shape: to reshape to; one size may be -1.
-        source: how `x` lies, if it has rank 4.
-        target: how the result lies, if it has rank 4.
+        x: a value of any shape.
+        shape: the new shape in TensorFlow's axis order; one size may be -1.
+        source: layout of `x`, if it has rank 4.
+        target: layout of the result, if it has rank 4.
 
     Raises:
-        InputSizeError: the number of values does not fit the shape.
+        InputSizeError: the number of elements does not fit the shape.
     """
     values, fixed = x.numel(), math.prod(size for size in shape if size >= 0)
     fits = values % fixed == 0 if -1 in shape and fixed else values == fixed
@@ -70,10 +70,10 @@ def reshape(x: Tensor, shape: Sequence[int], source: str = "NHWC", target: str =
 
 
 def split(x: Tensor, sizes: Sequence[int], dim: int) -> tuple[Tensor, ...]:
-    """TensorFlow's SplitV along torch's axis `dim`; one size may be -1, for what the others leave.
+    """TensorFlow's SplitV along torch's axis `dim`; one size may be -1 for the rest.
 
     Raises:
-        InputSizeError: the sizes are not the axis's length together.
+        InputSizeError: the sizes do not add up to the axis's length.
     """
     length, stated = x.shape[dim], sum(size for size in sizes if size >= 0)
     if stated > length or (stated != length and -1 not in sizes):
@@ -85,7 +85,7 @@ def chunk(x: Tensor, count: int, dim: int) -> tuple[Tensor, ...]:
     """TensorFlow's Split into equal parts along torch's axis `dim`.
 
     Raises:
-        InputSizeError: the axis cannot be split so.
+        InputSizeError: the axis's length is not a multiple of `count`.
     """
     if x.shape[dim] % count:
         raise InputSizeError(f"it splits an axis of length {x.shape[dim]} into {count} equal parts")
@@ -96,10 +96,10 @@ def unbind(x: Tensor, count: int, dim: int) -> tuple[Tensor, ...]:
     """TensorFlow's Unpack along torch's axis `dim`.
 
     Raises:
-        InputSizeError: the axis has another length.
+        InputSizeError: the axis's length is not `count`.
     """
     if x.shape[dim] != count:
-        raise InputSizeError(f"it takes an axis of length {x.shape[dim]} apart into {count}")
+        raise InputSizeError(f"it unpacks {count} values from an axis of length {x.shape[dim]}")
     return x.unbind(dim)
 
 
@@ -119,7 +119,7 @@ def squeeze(x: Tensor, dims: Sequence[int]) -> Tensor:
     """TensorFlow's Squeeze of torch's axes `dims`.
 
     Raises:
-        InputSizeError: one of them is not of length 1.
+        InputSizeError: one of these axes has another length than 1.
     """
     if any(x.shape[dim] != 1 for dim in dims):
         raise InputSizeError(f"it drops axes of lengths {[x.shape[dim] for dim in dims]}, which have to be 1")
@@ -129,11 +129,15 @@ def squeeze(x: Tensor, dims: Sequence[int]) -> Tensor:
 def squeeze_all(x: Tensor, rank: int) -> Tensor:
     """TensorFlow's Squeeze of all axes of length 1.
 
-    Where the image's size or the batch adds further such axes, TensorFlow drops them, too; layers behind see a value of
-    a rank that they were not made for, so the batch's axis stays.
+    TensorFlow also drops axes that have length 1 only for this image or batch. Later layers expect a fixed rank, so the
+    batch axis is kept if necessary.
+
+    Args:
+        x: a value of any shape.
+        rank: the number of axes to keep.
 
     Raises:
-        InputSizeError: another number of axes is left than `rank`.
+        InputSizeError: another number of axes than `rank` is left.
     """
     sizes = list(x.shape)
     left = [size for index, size in enumerate(sizes) if size != 1 or (index == 0 and sizes.count(1) > x.dim() - rank)]
@@ -143,15 +147,15 @@ def squeeze_all(x: Tensor, rank: int) -> Tensor:
 
 
 def index_axes(x: Tensor, items: Sequence[tuple[Any, ...]]) -> Tensor:
-    """Parts of a value, as StridedSlice takes them.
+    """Indexes a value like StridedSlice.
 
     Args:
-        x: any value.
-        items: for each of its axes ("slice", begin, end, step) or ("at", position), and ("new",) for a new axis
-            between; bounds may be None.
+        x: a value of any shape.
+        items: for each axis ("slice", begin, end, step), where begin and end may be None, or ("at", position), which
+            removes the axis; and ("new",) for each new axis of length 1.
 
     Raises:
-        InputSizeError: a position lies outside.
+        InputSizeError: a position is out of range.
     """
     dim = 0
     for item in items:
@@ -169,7 +173,7 @@ def index_axes(x: Tensor, items: Sequence[tuple[Any, ...]]) -> Tensor:
 
 
 def slice_axis(x: Tensor, dim: int, piece: slice) -> Tensor:
-    """A piece of one axis; steps may be negative."""
+    """Slices one axis; the step may be negative."""
     positions = range(*piece.indices(x.shape[dim]))
     if positions.step > 0:
         return x[(slice(None),) * dim + (slice(positions.start, max(positions.stop, positions.start), positions.step),)]
@@ -178,10 +182,10 @@ def slice_axis(x: Tensor, dim: int, piece: slice) -> Tensor:
 
 
 def take(x: Tensor, positions: Sequence[int], dim: int) -> Tensor:
-    """TensorFlow's Gather of some positions along torch's axis `dim`.
+    """TensorFlow's Gather of constant positions along torch's axis `dim`.
 
     Raises:
-        InputSizeError: a position lies outside.
+        InputSizeError: a position is out of range.
     """
     if max(positions, default=-1) >= x.shape[dim]:
         raise InputSizeError(f"it takes position {max(positions)} of an axis of length {x.shape[dim]}")
@@ -189,24 +193,24 @@ def take(x: Tensor, positions: Sequence[int], dim: int) -> Tensor:
 
 
 def tile(x: Tensor, times: Sequence[int]) -> Tensor:
-    """Tile: each axis repeated.
+    """TensorFlow's Tile: repeats each of torch's axes.
 
     Raises:
-        InputSizeError: the value has more axes than there are numbers of times.
+        InputSizeError: the value's rank is not the length of `times`.
     """
     if x.dim() != len(times):
-        raise InputSizeError(f"it repeats {len(times)} axes of a value that has {x.dim()}")
+        raise InputSizeError(f"it repeats {len(times)} axes of a value of rank {x.dim()}")
     return x.repeat(*times)
 
 
 def transpose(x: Tensor, order: Sequence[int]) -> Tensor:
-    """A value whose axes are put in another order.
+    """Permutes a value's axes.
 
     Raises:
-        InputSizeError: the value has another number of axes.
+        InputSizeError: the value's rank is not the length of `order`.
     """
     if x.dim() != len(order):
-        raise InputSizeError(f"it puts {len(order)} axes in order, of a value that has {x.dim()}")
+        raise InputSizeError(f"it permutes {len(order)} axes of a value of rank {x.dim()}")
     return x.permute(tuple(order))
 
 
@@ -214,12 +218,12 @@ def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tenso
     """TensorFlow's MirrorPad.
 
     Args:
-        x: any value.
+        x: a value of any shape.
         padding: in the order of `torch.nn.functional.pad`, last axis first.
-        repeats_border: whether the outermost values are mirrored, too (SYMMETRIC), or not (REFLECT).
+        repeats_border: whether the mirror image includes the border (SYMMETRIC) or not (REFLECT).
 
     Raises:
-        InputSizeError: more is padded than there is.
+        InputSizeError: the padding is larger than the axis.
     """
     edge = 0 if repeats_border else 1
     for count in range(len(padding) // 2):
@@ -236,17 +240,17 @@ def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tenso
 
 
 def reduce_prod(x: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
-    """The product over several axes."""
+    """The product over torch's axes `dims`."""
     for dim in sorted(dims, reverse=True):
         x = x.prod(dim, keepdim)
     return x
 
 
 def matmul(x: Tensor, y: Tensor) -> Tensor:
-    """Matrix products of the last two axes.
+    """Matrix products over the last two axes.
 
     Raises:
-        InputSizeError: the sizes do not fit.
+        InputSizeError: the rows of `x` have another length than the columns of `y`.
     """
     if x.shape[-1] != y.shape[-2]:
         raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {y.shape[-2]}")

@@ -1,7 +1,7 @@
-"""Sizes that follow from other values' sizes when a layer runs, written as plain data.
+"""Size expressions: sizes that a layer computes from the sizes of its inputs, as plain data.
 
-An expression is a number, `("size", input, dim)` for the length of a layer's input along torch's axis `dim`, or
-`(function, operand, ...)` with a function of `SIZE_FUNCTIONS`.
+An expression is a number, `("size", input, dim)` for the size of an input along torch's axis `dim`, or
+`(function, operand, ...)` with a key of `SIZE_FUNCTIONS`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
+Expression = int | float | str | tuple[Any, ...] | None
+"""A size expression, or a part of one."""
+
 
 def float32(number: float) -> float:
-    """A number rounded to float32, in which TensorFlow computes scaled sizes."""
+    """Rounds a number to float32, in which TensorFlow computes scaled sizes."""
     if not math.isfinite(number):
         return number
     mantissa, exponent = math.frexp(number)
@@ -40,12 +43,15 @@ SIZE_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def evaluate_size(expression: Any, tensors: Sequence[Tensor]) -> Any:
-    """The number that an expression stands for.
+def evaluate_size(expression: Expression, tensors: Sequence[Tensor]) -> Any:
+    """Evaluates a size expression.
 
     Args:
-        expression: see above.
+        expression: an expression, as the module's docstring describes it, or None.
         tensors: the layer's inputs.
+
+    Returns:
+        A number, or None for None.
     """
     if not isinstance(expression, tuple):
         return expression
@@ -55,6 +61,6 @@ def evaluate_size(expression: Any, tensors: Sequence[Tensor]) -> Any:
     return SIZE_FUNCTIONS[name](*(evaluate_size(operand, tensors) for operand in operands))
 
 
-def evaluate_sizes(expressions: Sequence[Any], tensors: Sequence[Tensor]) -> tuple[int, ...]:
-    """The whole numbers that some expressions stand for."""
+def evaluate_sizes(expressions: Sequence[Expression], tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    """Evaluates size expressions to integers."""
     return tuple(int(evaluate_size(expression, tensors)) for expression in expressions)

@@ -1,7 +1,7 @@
-"""Convolutions and pools of (N, C, H, W) that compute what TensorFlow's compute, at every size.
+"""TensorFlow's convolutions and pools of (N, C, H, W), at every input size.
 
-TensorFlow's SAME padding depends on the input's size and is asymmetric when the total is odd (the extra row and
-column go to the bottom and the right), so no fixed `padding=` reproduces it.
+TensorFlow's SAME padding depends on the input's size, and is asymmetric if its total is odd (the extra row and column
+are at the bottom and on the right). No fixed `padding=` of torch reproduces it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,22 @@ Padding = str | Sequence[int]  # "SAME", "VALID", or (top, bottom, left, right)
 
 
 def padding_amounts(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """SAME padding along one axis: rows added before and after an input of `size` rows."""
+    """SAME padding along one axis of length `size`: (before, after)."""
     extent = (kernel - 1) * dilation + 1
     total = max((math.ceil(size / stride) - 1) * stride + extent - size, 0)
     return total // 2, total - total // 2
 
 
 def spatial_padding(size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> tuple[int, ...]:
-    """(top, bottom, left, right) for an input of some (height, width) under TensorFlow's `padding`.
+    """Resolves TensorFlow's `padding` to (top, bottom, left, right).
+
+    Args:
+        size: (height, width) of the input.
+        kernel, stride, dilation: (rows, columns).
+        padding: "SAME", "VALID" or (top, bottom, left, right).
 
     Raises:
-        InputSizeError: a window does not fit into the padded input, which TensorFlow refuses, too.
+        InputSizeError: the window does not fit into the padded input; TensorFlow refuses it, too.
     """
     pads: tuple[int, ...] = (0, 0, 0, 0)
     if padding == "SAME":
@@ -61,9 +66,9 @@ def conv2d(
     groups: int = 1,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """TensorFlow's Conv2D and DepthwiseConv2dNative, with a BiasAdd if wanted.
+    """TensorFlow's Conv2D and DepthwiseConv2dNative, with an optional BiasAdd.
 
-    On a CPU, where torch's own convolution is slow, the same sums are computed another way: see `pointwise` and
+    On a CPU, two kinds of convolutions are computed in a faster way than torch's: see `pointwise` and
     `strided_input_gradient`.
 
     Args:
@@ -74,10 +79,13 @@ def conv2d(
         groups: number of channel groups; C for a depthwise convolution.
         bias: (out,), or None.
 
+    Returns:
+        (N, out, height, width).
+
     Raises:
-        InputSizeError: the kernel does not fit into the input.
+        InputSizeError: the kernel does not fit into the padded input.
     """
-    # Sizes are read once: under a gradient override, each look at a tensor costs microseconds.
+    # Sizes are read once, because each access to a tensor costs microseconds under a gradient override.
     kernel = weight.shape[-2:]
     top, bottom, left, right = pads = spatial_padding(x.shape[-2:], kernel, stride, dilation, padding)
     if groups == 1 and x.device.type == "cpu":
@@ -95,14 +103,14 @@ def conv2d(
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A 1x1 convolution; of a channels_last tensor as a matrix product, which is twice as fast on a CPU."""
+    """A 1x1 convolution; for channels_last tensors a matrix product, which is twice as fast on a CPU."""
     if not x.is_contiguous(memory_format=torch.channels_last):
         return F.conv2d(x, weight, bias)
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 FEW_CHANNELS = 4
-"""Up to so many input channels, torch's gradient of a convolution with a stride is slow on a CPU."""
+"""The number of input channels up to which torch's gradient of a strided convolution is slow on a CPU."""
 
 
 _ONEDNN_BLOCK = 16
@@ -114,16 +122,16 @@ leaves a convolution without a stride, which computes the same.
 
 
 def is_strided_square(kernel: Pair, stride: Pair, dilation: Pair) -> bool:
-    """Whether `strided_input_gradient` knows a convolution's windows."""
+    """Whether `strided_input_gradient` supports a convolution's windows."""
     return stride[0] == stride[1] and max(dilation) == 1 and 1 < stride[0] < min(kernel)
 
 
 class _StridedConvolution(torch.autograd.Function):
-    """A strided convolution without padding whose gradient is computed block by block of stride x stride pixels.
+    """A strided convolution without padding, with a faster gradient on a CPU.
 
-    The gradient of a convolution with a stride is one without a stride over blocks of pixels, as many times as many
-    channels: with an image's three channels, that is three times as fast as torch's own on a CPU. It is made of
-    differentiable functions, so that it has gradients, too.
+    The gradient with respect to the input equals that of a convolution with stride 1 on blocks of stride x stride
+    pixels, which have stride**2 times as many channels. For the three channels of an image it is three times as fast as
+    torch's. The backward pass is differentiable.
     """
 
     @staticmethod
@@ -141,12 +149,12 @@ class _StridedConvolution(torch.autograd.Function):
 
 
 def strided_input_gradient(grad: Tensor, weight: Tensor, stride: int, size: Pair) -> Tensor:
-    """Gradient of a strided convolution without padding with respect to its input.
+    """The gradient of a strided convolution without padding with respect to its input.
 
     Args:
-        grad: (N, out, h, w), of the result.
+        grad: (N, out, h, w), the gradient with respect to the output.
         weight: (out, C, kernel height, kernel width).
-        stride: of rows and columns.
+        stride: the stride of both axes.
         size: (H, W) of the input.
 
     Returns:
@@ -155,15 +163,15 @@ def strided_input_gradient(grad: Tensor, weight: Tensor, stride: int, size: Pair
     missing = [-length % stride for length in weight.shape[-2:]]
     blocks = F.pixel_unshuffle(F.pad(weight, (0, missing[1], 0, missing[0])), stride)
     x = F.pixel_shuffle(_transposed_convolution(grad, blocks), stride)
-    # Behind the last window there may be rows that none reads, and what the kernel was rounded up by is cut off.
+    # Adds zeros for rows after the last window, or removes the rows by which the kernel was extended.
     return F.pad(x, (0, size[1] - x.shape[-1], 0, size[0] - x.shape[-2]))
 
 
 def _transposed_convolution(x: Tensor, weight: Tensor) -> Tensor:
-    """`F.conv_transpose2d` where it has few channels to compute, in two thirds of the time on a CPU.
+    """`F.conv_transpose2d` for few output channels, in two thirds of its time on a CPU.
 
-    What comes of each of the kernel's rows is computed as channels of their own, which fills the processor's registers,
-    and then added up.
+    The results of the kernel's rows are computed as separate channels, which uses the processor's vector registers
+    fully, and then added.
 
     Args:
         x: (N, in, H, W).
@@ -181,14 +189,17 @@ def _transposed_convolution(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def pool_arguments(x: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> tuple[bool, bool, tuple[int, ...]]:
-    """How torch's pools can reproduce TensorFlow's padding without copying the input.
+    """Finds arguments of torch's pools that reproduce TensorFlow's padding without a padded copy of the input.
 
-    torch pads both sides alike; with `ceil_mode` the last window may reach past the end, which stands for one more
-    row of padding there.
+    torch pads both sides equally. With `ceil_mode`, the last window may extend past the end, like one more row of
+    padding there.
 
     Returns:
-        (fits, ceil_mode, pads): if `fits`, torch's own `padding=(top, left)` with that `ceil_mode` gives
-        TensorFlow's windows exactly; otherwise the input has to be padded by hand.
+        (fits, ceil_mode, pads): pads is (top, bottom, left, right). If `fits`, torch's `padding=(top, left)` with this
+        `ceil_mode` gives TensorFlow's windows; otherwise the input has to be padded.
+
+    Raises:
+        InputSizeError: the window does not fit into the padded input.
     """
     height, width = x.shape[-2:]
     pads = spatial_padding((height, width), kernel, stride, (1, 1), padding)
@@ -200,7 +211,7 @@ def pool_arguments(x: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> t
 
 
 def _same_windows(size: int, kernel: int, stride: int, before: int, after: int, ceil_mode: bool) -> bool:
-    """Whether torch's pool padded by `before` on both sides has as many windows as one padded (before, after)."""
+    """Whether a pool with torch's padding of `before` on both sides has as many windows as with (before, after)."""
     if 2 * before > kernel:
         return False
     wanted = (size + before + after - kernel) // stride + 1
@@ -211,10 +222,10 @@ def _same_windows(size: int, kernel: int, stride: int, before: int, after: int, 
 
 
 def max_pool2d(x: Tensor, kernel: Pair, stride: Pair, padding: Padding = "SAME") -> Tensor:
-    """TensorFlow's MaxPool of (N, C, H, W): padding never wins, also where all values are negative.
+    """TensorFlow's MaxPool of (N, C, H, W); padding counts as minus infinity.
 
     Raises:
-        InputSizeError: the window does not fit into the input.
+        InputSizeError: the window does not fit into the padded input.
     """
     fits, ceil_mode, (top, bottom, left, right) = pool_arguments(x, kernel, stride, padding)
     if not fits:
@@ -224,10 +235,10 @@ def max_pool2d(x: Tensor, kernel: Pair, stride: Pair, padding: Padding = "SAME")
 
 
 def avg_pool2d(x: Tensor, kernel: Pair, stride: Pair, padding: Padding = "SAME") -> Tensor:
-    """TensorFlow's AvgPool of (N, C, H, W): a window's sum over the number of its cells that are not padding.
+    """TensorFlow's AvgPool of (N, C, H, W); averages do not count padding.
 
     Raises:
-        InputSizeError: the window does not fit into the input.
+        InputSizeError: the window does not fit into the padded input.
     """
     fits, ceil_mode, (top, bottom, left, right) = pool_arguments(x, kernel, stride, padding)
     kernel, stride = tuple(kernel), tuple(stride)
@@ -239,7 +250,11 @@ def avg_pool2d(x: Tensor, kernel: Pair, stride: Pair, padding: Padding = "SAME")
 
 
 def check_batch(x: Tensor, batch: int) -> None:
-    """Raises InputSizeError where a value has another batch than the graph states."""
+    """Checks that a value has the batch size that the graph states; -1 allows any.
+
+    Raises:
+        InputSizeError: it has another batch size.
+    """
     if batch not in (-1, x.shape[0]):
         raise InputSizeError(f"the graph states a batch of {batch}, not of {x.shape[0]}")
 
@@ -252,19 +267,19 @@ def conv2d_transpose(
     padding: Padding = "SAME",
     dilation: Pair = (1, 1),
 ) -> Tensor:
-    """TensorFlow's Conv2DBackpropInput: the gradient of a convolution with respect to an input of some size.
+    """TensorFlow's Conv2DBackpropInput: the gradient of a convolution with respect to its input of the given size.
 
     Args:
-        x: (N, in, h, w), the convolution's result.
+        x: (N, in, h, w), of the size of the convolution's output.
         weight: (in, out, kernel height, kernel width).
         size: (H, W) of the convolution's input.
-        stride, padding, dilation: the convolution's.
+        stride, padding, dilation: the convolution's arguments, as for `conv2d`.
 
     Returns:
         (N, out, H, W).
 
     Raises:
-        InputSizeError: the convolution of an input of that size has a result of another size than `x`.
+        InputSizeError: the convolution of an input of this size has an output of another size than `x`.
     """
     kernel = weight.shape[-2:]
     pads = spatial_padding(size, kernel, stride, dilation, padding)
@@ -276,5 +291,5 @@ def conv2d_transpose(
         raise InputSizeError(f"it makes {size[0]}x{size[1]} of {list(x.shape[-2:])}, where it needs {made}")
     full = F.conv_transpose2d(x, weight, stride=tuple(stride), dilation=tuple(dilation))
     top, _, left, _ = pads
-    # Rows of padding are cut off; rows that no window reaches are zero.
+    # Removes the padding, and adds zeros for rows that are in no window.
     return F.pad(full, (-left, size[1] + left - full.shape[-1], -top, size[0] + top - full.shape[-2]))

@@ -1,4 +1,4 @@
-"""What a channel is added to, multiplied by, or normalised with."""
+"""Biases and normalizations of channels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from converters import functional
 
 
 class Bias(nn.Module):
-    """BiasAdd: one number a channel."""
+    """BiasAdd: adds one number to each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Bias(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """FusedBatchNorm at inference: the stored mean and variance."""
+    """FusedBatchNorm at inference, with the stored mean and variance."""
 
     mean: Tensor
     variance: Tensor
@@ -39,7 +39,7 @@ class BatchNorm(nn.Module):
 
 
 class LocalResponseNorm(nn.Module):
-    """LRN, with TensorFlow's constants (alpha is not divided by the window's length)."""
+    """LRN with TensorFlow's attributes: alpha is not divided by the window's length."""
 
     band: Tensor
 

@@ -1,4 +1,4 @@
-"""Activations and arithmetic."""
+"""Activations, arithmetic and other elementwise layers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from converters import functional
 
 
 class Identity(nn.Module):
-    """Identity and other ops that pass values through."""
+    """Identity and other ops that return their input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
 class StopGradient(nn.Module):
-    """StopGradient: the value without its history."""
+    """StopGradient: detaches the value."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.detach()
@@ -112,7 +112,7 @@ def _channels(x: Tensor) -> int:
 
 
 class Cast(nn.Module):
-    """Cast to a `kind` of numbers: float (which what is floating already stays), int or bool."""
+    """Cast to a `kind` of dtype: float (float32, unless the value is floating point already), int (int64) or bool."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ UNARY_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Unary(nn.Module):
-    """A function of one value at a time."""
+    """A unary function, by its name in `UNARY_FUNCTIONS`."""
 
     def __init__(self, function: str) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class Sum(nn.Module):
 
 
 class Select(nn.Module):
-    """Select and SelectV2: the second value where the first holds, otherwise the third."""
+    """Select and SelectV2: `x` where `condition` is true, and `y` elsewhere."""
 
     def forward(self, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
         functional.check_broadcast(condition, x)
@@ -203,7 +203,13 @@ BINARY_FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class Binary(nn.Module):
-    """A function of two layers, or of a layer and a constant of `constant_shape`; see `BINARY_FUNCTIONS`."""
+    """A binary function, by its name in `BINARY_FUNCTIONS`, of two values, or of a value and a constant.
+
+    Args:
+        function: key of `BINARY_FUNCTIONS`.
+        constant_shape: shape of the constant; None if both values are inputs.
+        constant_first: the constant is the first argument.
+    """
 
     constant: nn.Parameter | None
 

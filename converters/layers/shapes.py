@@ -1,15 +1,15 @@
-"""Layers that join, move, count and multiply values."""
+"""Layers that join, split, move, reduce and multiply values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from converters import functional
+from converters.functional import Expression
 
 
 class Linear(nn.Module):
@@ -24,7 +24,7 @@ class Linear(nn.Module):
 
 
 class Concat(nn.Module):
-    """Concat and ConcatV2; `dim` counts torch's axes (1 for the channels of NCHW)."""
+    """Concat and ConcatV2 along torch's axis `dim`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class Concat(nn.Module):
 
 
 class Reshape(nn.Module):
-    """Reshape; `shape` and the order of the values are TensorFlow's.
+    """Reshape of the first input; `shape` and the order of the elements are TensorFlow's.
 
-    Sizes may be expressions (`functional.sizes`) over the layer's inputs, of which the first is reshaped.
+    The shape may contain size expressions over all inputs (`functional.sizes`).
     """
 
-    def __init__(self, shape: Sequence[Any], source: str = "NHWC", target: str = "NHWC") -> None:
+    def __init__(self, shape: Sequence[Expression], source: str = "NHWC", target: str = "NHWC") -> None:
         super().__init__()
         self.shape, self.source, self.target = tuple(shape), source, target
 
@@ -61,7 +61,7 @@ class Squeeze(nn.Module):
 
 
 class SqueezeAll(nn.Module):
-    """Squeeze without axes, which leaves `rank` of them."""
+    """Squeeze of all axes of length 1; `rank` axes remain."""
 
     def __init__(self, rank: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class SqueezeAll(nn.Module):
 
 
 class Unsqueeze(nn.Module):
-    """ExpandDims: a new axis `dim`; then the axes are put in another `order`."""
+    """ExpandDims: a new axis `dim`, and then a permutation of the axes to `order`."""
 
     def __init__(self, dim: int, order: Sequence[int] | None = None) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Mean(nn.Module):
 class Pad(nn.Module):
     """Pad with a constant; `padding` is in the order of `torch.nn.functional.pad` (last axis first)."""
 
-    def __init__(self, padding: Sequence[Any], value: float = 0.0) -> None:
+    def __init__(self, padding: Sequence[Expression], value: float = 0.0) -> None:
         super().__init__()
         self.padding, self.value = tuple(padding), value
 
@@ -108,7 +108,7 @@ class Pad(nn.Module):
 class MirrorPad(nn.Module):
     """MirrorPad; `padding` is in the order of `torch.nn.functional.pad` (last axis first)."""
 
-    def __init__(self, padding: Sequence[Any], repeats_border: bool) -> None:
+    def __init__(self, padding: Sequence[Expression], repeats_border: bool) -> None:
         super().__init__()
         self.padding, self.repeats_border = tuple(padding), repeats_border
 
@@ -118,9 +118,9 @@ class MirrorPad(nn.Module):
 
 
 class Tile(nn.Module):
-    """Tile: each of torch's axes repeated some `times`."""
+    """Tile: repeats torch's axes `times` times."""
 
-    def __init__(self, times: Sequence[Any]) -> None:
+    def __init__(self, times: Sequence[Expression]) -> None:
         super().__init__()
         self.times = tuple(times)
 
@@ -129,9 +129,9 @@ class Tile(nn.Module):
 
 
 class Fill(nn.Module):
-    """Fill: one number all over a shape that depends on the inputs' sizes."""
+    """Fill: a tensor of one value, whose shape depends on the inputs' sizes."""
 
-    def __init__(self, shape: Sequence[Any], value: float) -> None:
+    def __init__(self, shape: Sequence[Expression], value: float) -> None:
         super().__init__()
         self.shape, self.value = tuple(shape), value
 
@@ -140,7 +140,7 @@ class Fill(nn.Module):
 
 
 class Stack(nn.Module):
-    """Pack: values joined along a new axis `dim`."""
+    """Pack: stacks values along a new axis `dim`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -151,9 +151,9 @@ class Stack(nn.Module):
 
 
 class Index(nn.Module):
-    """Slice and StridedSlice; `items` are those of `functional.index_axes`, with expressions of sizes for bounds."""
+    """Slice and StridedSlice; `items` as for `functional.index_axes`, with size expressions as bounds."""
 
-    def __init__(self, items: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(self, items: Sequence[tuple[Expression, ...]]) -> None:
         super().__init__()
         self.items = tuple(items)
 
@@ -163,7 +163,7 @@ class Index(nn.Module):
 
 
 class Take(nn.Module):
-    """Gather: some `positions` along torch's axis `dim`."""
+    """Gather of constant `positions` along torch's axis `dim`."""
 
     def __init__(self, positions: Sequence[int], dim: int) -> None:
         super().__init__()
@@ -185,9 +185,9 @@ class MatMul(nn.Module):
 
 
 class Resize(nn.Module):
-    """ResizeBilinear and ResizeNearestNeighbor; `size` may be expressions of sizes."""
+    """ResizeBilinear and ResizeNearestNeighbor to `size`, (height, width), which may be size expressions."""
 
-    def __init__(self, size: Sequence[Any], method: str, convention: str) -> None:
+    def __init__(self, size: Sequence[Expression], method: str, convention: str) -> None:
         super().__init__()
         self.size, self.method, self.convention = tuple(size), method, convention
 
@@ -198,7 +198,7 @@ class Resize(nn.Module):
 class SpaceToBatch(nn.Module):
     """SpaceToBatchND over torch's axes `dims`."""
 
-    def __init__(self, block: Sequence[int], padding: Sequence[Any], dims: Sequence[int]) -> None:
+    def __init__(self, block: Sequence[int], padding: Sequence[Expression], dims: Sequence[int]) -> None:
         super().__init__()
         self.block, self.padding, self.dims = tuple(block), tuple(padding), tuple(dims)
 
@@ -210,7 +210,7 @@ class SpaceToBatch(nn.Module):
 class BatchToSpace(nn.Module):
     """BatchToSpaceND over torch's axes `dims`."""
 
-    def __init__(self, block: Sequence[int], crops: Sequence[Any], dims: Sequence[int]) -> None:
+    def __init__(self, block: Sequence[int], crops: Sequence[Expression], dims: Sequence[int]) -> None:
         super().__init__()
         self.block, self.crops, self.dims = tuple(block), tuple(crops), tuple(dims)
 
@@ -264,7 +264,7 @@ class Reduce(nn.Module):
 
 
 class ArgMax(nn.Module):
-    """ArgMax along torch's axis `dim`: the first of equal values wins."""
+    """ArgMax along torch's axis `dim`; of equal values, the first."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -275,7 +275,7 @@ class ArgMax(nn.Module):
 
 
 class ArgMin(nn.Module):
-    """ArgMin along torch's axis `dim`: the first of equal values wins."""
+    """ArgMin along torch's axis `dim`; of equal values, the first."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -286,7 +286,7 @@ class ArgMin(nn.Module):
 
 
 class Split(nn.Module):
-    """Split and SplitV: parts of some `sizes` along torch's axis `dim`, one of which may be -1 for the rest."""
+    """Split and SplitV into parts of `sizes` along torch's axis `dim`; one size may be -1 for the rest."""
 
     def __init__(self, sizes: Sequence[int], dim: int) -> None:
         super().__init__()
@@ -297,7 +297,7 @@ class Split(nn.Module):
 
 
 class Chunk(nn.Module):
-    """Split of an axis whose length only the image tells, into `count` equal parts."""
+    """Split into `count` equal parts along torch's axis `dim`, whose length depends on the image."""
 
     def __init__(self, count: int, dim: int) -> None:
         super().__init__()
@@ -308,7 +308,7 @@ class Chunk(nn.Module):
 
 
 class Unbind(nn.Module):
-    """Unpack: `count` values along torch's axis `dim`, which goes."""
+    """Unpack: `count` values along torch's axis `dim`, which is removed."""
 
     def __init__(self, count: int, dim: int) -> None:
         super().__init__()
@@ -319,7 +319,7 @@ class Unbind(nn.Module):
 
 
 class Arrange(nn.Module):
-    """A value with `lead` axes of length 1 put in front, and then turned so that its axes are `dims`."""
+    """Adds `lead` leading axes of length 1, and then permutes the axes to `dims`."""
 
     def __init__(self, dims: Sequence[int], lead: int = 0) -> None:
         super().__init__()
@@ -330,7 +330,7 @@ class Arrange(nn.Module):
 
 
 class Constant(nn.Module):
-    """A constant that the graph joins to its values."""
+    """A constant of a given `shape`."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
@@ -341,9 +341,9 @@ class Constant(nn.Module):
 
 
 class Numbers(nn.Module):
-    """Numbers that follow from its inputs' sizes, as a value of some `shape`."""
+    """A tensor of size expressions over the inputs, of a given `shape`."""
 
-    def __init__(self, numbers: Sequence[Any], shape: Sequence[int]) -> None:
+    def __init__(self, numbers: Sequence[Expression], shape: Sequence[int]) -> None:
         super().__init__()
         self.numbers, self.shape = tuple(numbers), tuple(shape)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from converters import functional
-from converters.functional import Padding, Pair
+from converters.functional import Expression, Padding, Pair
 
 
 class Conv2d(nn.Module):
-    """Conv2D, without a bias (TensorFlow adds that in an op of its own); depthwise with `groups=in_channels`."""
+    """Conv2D without a bias, which is a layer of its own; with `groups=in_channels` DepthwiseConv2dNative."""
 
     def __init__(
         self,
@@ -37,14 +36,14 @@ class Conv2d(nn.Module):
 
 
 class ConvTranspose2d(nn.Module):
-    """Conv2DBackpropInput, the transposed convolution; `size` (batch, rows, columns) may be expressions of sizes."""
+    """Conv2DBackpropInput, a transposed convolution; `size` is (batch, rows, columns), of size expressions."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: Pair,
-        size: Sequence[Any],
+        size: Sequence[Expression],
         stride: Pair = (1, 1),
         padding: Padding = "SAME",
         dilation: Pair = (1, 1),

@@ -1,1 +1,1 @@
-"""From a graph to a program: constants are evaluated, every other op becomes a layer."""
+"""Lowers a graph to a program: evaluates constants, and converts every other op to a layer."""

@@ -1,4 +1,4 @@
-"""The constants of a graph: stored ones, and what the graph computes from them."""
+"""The constants of a graph: stored constants, and values that the graph computes from them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from converters.frozen.graph import Graph, Node, Output
 from converters.frozen.placeholders import PLACEHOLDER, how_to_set
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 
-# What evaluating may make in all, beside the file's own constants: enough for the largest network's weights.
-MAX_MADE_BYTES = 2**30
+# Limit on all computed constants together; enough for the weights of the largest networks.
+MAX_COMPUTED_BYTES = 2**30
 
 
 class Constants:
-    """Values that do not depend on any input, by node; each is computed once, when it is asked for.
+    """Values that do not depend on any input; each is computed on first access and cached.
 
     Args:
         graph: a frozen graph.
@@ -22,30 +22,30 @@ class Constants:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._found: dict[str, tuple[np.ndarray, ...]] = {}
-        self._made = 0
+        self._outputs_of: dict[str, tuple[np.ndarray, ...]] = {}
+        self._computed_bytes = 0
 
     def array(self, source: Output) -> np.ndarray:
         """The value of a node's output.
 
         Raises:
-            GraphError: it is no constant, it holds NaN, or what computes it makes no sense.
+            GraphError: it depends on an input, it holds NaN, or a node that computes it is invalid.
         """
         waiting = [source.node]
         while waiting:
             node = self._graph[waiting[-1]]
-            missing = [read.node for read in node.inputs if read.node not in self._found]
-            if node.name in self._found:
+            missing = [read.node for read in node.inputs if read.node not in self._outputs_of]
+            if node.name in self._outputs_of:
                 waiting.pop()
             elif node.constant is None and missing and node.op in EVALUATORS:
                 waiting += missing
             else:
-                self._found[node.name] = self._outputs(node)
+                self._outputs_of[node.name] = self._outputs(node)
                 waiting.pop()
         return self._output(source)
 
     def _output(self, source: Output) -> np.ndarray:
-        outputs = self._found[source.node]
+        outputs = self._outputs_of[source.node]
         if source.index >= len(outputs):
             raise GraphError(f"Output {source.index} of node {source.node!r} is read, which has {len(outputs)}.")
         return outputs[source.index]
@@ -58,7 +58,7 @@ class Constants:
                 f"Placeholder {node.name!r} ({node.attrs.get('dtype')}) is a second input of the graph, and a model "
                 f"takes one image: {how_to_set([node.name])}."
             )
-        if node.op not in EVALUATORS or (not node.inputs):
+        if node.op not in EVALUATORS or not node.inputs:
             raise GraphError(
                 f"Node {node.name!r} ({node.op}) is neither reached by the input nor a constant: "
                 "the graph has another input, or was not frozen."
@@ -66,10 +66,10 @@ class Constants:
         try:
             outputs = evaluate(node, [self._output(read) for read in node.inputs])
         except NotKnownError:
-            raise GraphError(f"Node {node.name!r} ({node.op}) computes a constant that cannot be computed.") from None
-        self._made += sum(array.nbytes for array in outputs if array.flags.owndata)
-        if self._made > MAX_MADE_BYTES:
-            raise GraphError(f"The graph computes constants of more than {MAX_MADE_BYTES // 2**20} MiB.")
+            raise GraphError(f"Node {node.name!r} ({node.op}) cannot be computed as a constant.") from None
+        self._computed_bytes += sum(array.nbytes for array in outputs if array.flags.owndata)
+        if self._computed_bytes > MAX_COMPUTED_BYTES:
+            raise GraphError(f"The graph computes constants of more than {MAX_COMPUTED_BYTES // 2**20} MiB.")
         return tuple(_without_nan(node, array) for array in outputs)
 
 

@@ -1,15 +1,15 @@
-"""Turns a frozen graph into a program: the layer for every op that the input reaches."""
+"""Lowers a frozen graph to a program: one layer for every op that the input reaches."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from converters.errors import GraphError, UnsupportedOpsError
+from converters.errors import GraphError, require_supported
 from converters.frozen.graph import NCHW, NHWC, Graph, Node, Output
 from converters.frozen.placeholders import OPS as PLACEHOLDERS
 from converters.frozen.placeholders import image_placeholders, stated_shape
@@ -17,36 +17,47 @@ from converters.frozen.single_image import with_batch
 from converters.lowering.constants import Constants
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 from converters.lowering.intervals import Interval
-from converters.lowering.ops import Call, Operation, Read, Value, lookup, registered_ops
+from converters.lowering.ops import CONVERTERS, Operation, Read, Value
 from converters.lowering.ops.registry import image
 from converters.lowering.simplify import OPS, require_decided, simplify
 from converters.program.program import Metadata, Program, Step, module_names
 from converters.program.sizes import Size, shape_of
 
-# Lucid writes a model's metadata into its graph as JSON, in a constant of this name.
+# The name of the constant in which Lucid stores a model's metadata as JSON.
 LUCID_METADATA_NODE = "lucid_metadata_json"
 
-# TensorFlow op -> position of its first tower. Lucid adds `_pre_relu` twins for Concat only (and crashes on
-# ConcatV2, whose axis comes last).
-CONCATS = {"Concat": slice(1, None), "ConcatV2": slice(None, -1)}
+# Concatenations, for which `_pre_relu` twins are added. Lucid adds them for Concat only, and crashes on ConcatV2.
+CONCATS = frozenset({"Concat", "ConcatV2"})
 
-# Ops that ask for a value's shape alone, and ops of constants and sizes.
-SHAPE_OPS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
+# Ops that read only the shape of a value -> function of this shape, an object array.
+SHAPE_OPS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "Shape": lambda shape: shape,
+    "ShapeN": lambda shape: shape,
+    "Size": lambda shape: np.asarray(np.prod(shape), object),
+    "Rank": lambda shape: np.array(len(shape), np.int32),
+}
 
-# Ops by whose layout a graph shows how its input lies, and transpositions that show the same.
+# Ops whose data_format is the layout of the graph's input.
 LAYOUT_OPS = frozenset(
     {"Conv2D", "DepthwiseConv2dNative", "BiasAdd", "MaxPool", "AvgPool"}
     | {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
 )
-TURNS = {(0, 3, 1, 2): NHWC, (0, 2, 3, 1): NCHW}  # how the value lies that is turned so
+TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+# Order of a transposition -> layout of the value that it reads.
+TRANSPOSED_LAYOUTS = {TO_NCHW: NHWC, TO_NHWC: NCHW}
 
-# Layers whose result has as many channels as what they read.
+# Layers whose output has as many channels as their input.
 KEEPS_CHANNELS = frozenset({"AvgPool2d", "Cast", "Identity", "MaxPool2d", "Relu", "Relu6", "Resize"})
 
 
 def supported_ops() -> list[str]:
-    """Every op that converts, sorted: what a layer computes, what is computed at conversion, and what goes before."""
-    return sorted({*registered_ops(), *EVALUATORS, *SHAPE_OPS, *OPS})
+    """Names of all TensorFlow ops that can be converted, sorted.
+
+    Example:
+        >>> "Conv2D" in supported_ops()
+        True
+    """
+    return sorted({*CONVERTERS, *EVALUATORS, *SHAPE_OPS, *OPS})
 
 
 Tensors = dict[str, Mapping[str, np.ndarray]]
@@ -54,7 +65,18 @@ Tensors = dict[str, Mapping[str, np.ndarray]]
 
 @dataclass
 class _Lowering:
-    """What is known while a graph is gone through."""
+    """The state of a lowering.
+
+    Attributes:
+        graph: the simplified graph.
+        constants: its constants.
+        layout: the layout of its images.
+        values: every output that was lowered or evaluated.
+        steps: the program so far, by node name.
+        tensors: the steps' tensors, by node name.
+        materialized: output that is a constant or computed from sizes -> the step's output that holds it as a tensor.
+        arranged: (output, layout, rank) -> the step's output that holds it in this layout and rank.
+    """
 
     graph: Graph
     constants: Constants
@@ -62,93 +84,85 @@ class _Lowering:
     values: dict[Output, Value] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
     tensors: Tensors = field(default_factory=dict)
+    materialized: dict[Output, Output] = field(default_factory=dict)
     arranged: dict[tuple[Output, str, int], Output] = field(default_factory=dict)
 
     def value(self, source: Output) -> Value:
-        """What is known of an op's input: computed already, or a constant."""
+        """An input of an op: a lowered value or a constant."""
         if source not in self.values:
-            if source.node in self.steps:  # constants have their outputs asked for one by one
+            if source.node in self.steps:
                 raise GraphError(f"Output {source.index} of node {source.node!r} is read, which it does not have.")
             self.values[source] = _known(self.constants.array(source))
         return self.values[source]
 
-    def add(self, step: Step, tensors: Mapping[str, np.ndarray], *values: Value) -> None:
-        """Adds a step, its tensors, and what is known of its outputs."""
+    def add(self, step: Step, tensors: Mapping[str, np.ndarray], *values: Value) -> Output:
+        """Adds a step with its tensors and outputs; returns its first output."""
         self.steps[step.name] = step
         if tensors:
             self.tensors[step.name] = tensors
         for index, value in enumerate(values):
             self.values[Output(step.name, index)] = value
+        return Output(step.name)
 
     def read(self, node: Node, read: Read) -> Output:
-        """The value that a layer reads: made first where it is a constant or a size, and turned where need be."""
+        """The output that a layer reads; adds steps for constants and sizes, and for another layout or rank."""
         source = node.inputs[read.index]
         value = self.value(source)
-        if value.constant is not None:
-            source, value = self._constant(source, value)
-        elif value.numbers is not None:
-            source, value = self._numbers(node, source, value.numbers)
+        if value.constant is not None or value.numbers is not None:
+            if source not in self.materialized:
+                self.materialized[source] = self._materialize(node, source, value)
+            source, value = self.materialized[source], Value(value.shape, layout=NCHW)
         rank = value.rank if read.rank is None else read.rank
         layout = read.layout or value.layout
-        lies_so = rank != 4 or value.rank != 4 or layout == value.layout
-        if rank == value.rank and lies_so:
+        fits = rank != 4 or value.rank != 4 or layout == value.layout
+        if rank == value.rank and fits:
             return source
         key = (source, layout, rank)
         if key not in self.arranged:
-            self.arranged[key] = self._arranged(source, value, layout, rank)
+            self.arranged[key] = self._add_arranged(source, value, layout, rank)
         return self.arranged[key]
 
-    def _constant(self, source: Output, value: Value) -> tuple[Output, Value]:
-        """A constant as a step."""
-        name = unused(f"{source}/value", self)
-        made = Output(name)
-        found = next((key for key in self.arranged if key == (source, "", 0)), None)
-        if found is not None:
-            return self.arranged[found], self.values[self.arranged[found]]
-        array = self.constants.array(source) if value.constant is None else value.constant()
-        arguments = {"shape": array.shape}
-        step = Step(name, "Const", "Constant", arguments, (), None, hidden=True, layout=NCHW)
-        self.add(step, {"value": array}, Value(array.shape, layout=NCHW))
-        self.arranged[source, "", 0] = made
-        return made, self.values[made]
-
-    def _numbers(self, node: Node, source: Output, numbers: np.ndarray) -> tuple[Output, Value]:
-        """What a graph computes from sizes, as a step that makes a tensor of it."""
+    def _materialize(self, node: Node, source: Output, value: Value) -> Output:
+        """Adds a step that holds a constant, or numbers computed from sizes, as a tensor."""
+        if value.constant is not None:
+            array = value.constant()
+            name = self.unused(f"{source}/value")
+            step = Step(name, "Const", "Constant", {"shape": array.shape}, hidden=True, layout=NCHW)
+            return self.add(step, {"value": array}, Value(array.shape, layout=NCHW))
+        numbers = np.asarray(value.numbers)
         if any(isinstance(number, Interval) for number in numbers.ravel()):
             raise GraphError(
-                f"Node {node.name!r} ({node.op}) reads random numbers: dropout, or other noise, is left in the graph. "
-                "Freeze it in inference mode, or set what decides it (such as --set keep_prob=1)."
+                f"Node {node.name!r} ({node.op}) reads random numbers: the graph contains dropout or other noise. "
+                "Freeze it in inference mode, or set the placeholder that controls it (such as --set keep_prob=1)."
             )
-        made = self.arranged.get((source, "", 0))
-        if made is None:
-            arguments, inputs = self.resolved({"numbers": tuple(numbers.ravel()), "shape": numbers.shape}, [])
-            made = source if source.index == 0 and source.node not in self.steps else Output(unused(str(source), self))
-            op = self.graph.nodes[source.node].op
-            self.add(Step(made.node, op, "Numbers", arguments, inputs, None, layout=NCHW), {})
-            self.arranged[source, "", 0] = made
-        return made, Value(numbers.shape, layout=NCHW)
+        arguments, inputs = self.resolved({"numbers": tuple(numbers.ravel()), "shape": numbers.shape}, [])
+        own_name = source.index == 0 and source.node not in self.steps
+        name = source.node if own_name else self.unused(str(source))
+        self.values.setdefault(Output(name), Value(numbers.shape, layout=NCHW))
+        return self.add(Step(name, self.graph.nodes[source.node].op, "Numbers", arguments, inputs, layout=NCHW), {})
 
-    def _arranged(self, source: Output, value: Value, layout: str, rank: int) -> Output:
-        """A step that turns a value, or puts axes in front of it."""
+    def _add_arranged(self, source: Output, value: Value, layout: str, rank: int) -> Output:
+        """Adds a step that transposes a value, or adds leading axes."""
         lead = rank - value.rank
         dims = tuple(range(rank))
         if rank == 4:
-            lies = value.layout if value.rank == 4 else NCHW
-            turn = {(NCHW, NHWC): (0, 3, 1, 2), (NHWC, NCHW): (0, 2, 3, 1)}
-            dims = turn.get((lies, layout), dims)
-        name = unused(f"{source}/{layout if rank == 4 else rank}", self)
-        shape = (1,) * lead + value.shape
-        made = Value(shape, layout=layout if rank == 4 else NHWC)
-        step = Step(
-            name, "Transpose", "Arrange", {"dims": dims, "lead": lead}, (source,), None, hidden=True, layout=made.layout
+            orders = {(NCHW, NHWC): TO_NCHW, (NHWC, NCHW): TO_NHWC}
+            dims = orders.get((value.layout if value.rank == 4 else NCHW, layout), dims)
+        name = self.unused(f"{source}/{layout if rank == 4 else rank}")
+        made = Value((1,) * lead + value.shape, layout=layout if rank == 4 else NHWC)
+        arguments = {"dims": dims, "lead": lead}
+        return self.add(
+            Step(name, "Transpose", "Arrange", arguments, (source,), hidden=True, layout=made.layout), {}, made
         )
-        self.add(step, {}, made)
-        return Output(name)
 
     def resolved(
         self, arguments: Mapping[str, Any], inputs: Sequence[Output]
     ) -> tuple[dict[str, Any], tuple[Output, ...]]:
-        """Arguments as plain data, and a step's inputs with those behind them whose sizes the arguments mention."""
+        """Replaces `Size`s in arguments by expressions of plain data.
+
+        Returns:
+            The arguments, and the inputs followed by all other values whose sizes the arguments refer to.
+        """
         sources = list(inputs)
 
         def plain(argument: Any) -> Any:
@@ -165,6 +179,13 @@ class _Lowering:
 
         return {key: plain(argument) for key, argument in arguments.items()}, tuple(sources)
 
+    def unused(self, name: str) -> str:
+        """A name that no node and no step has: `name`, `name_1`, `name_2`, ..."""
+        candidate, number = name, 1
+        while candidate in self.graph.nodes or candidate in self.steps:
+            candidate, number = f"{name}_{number}", number + 1
+        return candidate
+
 
 def _known(array: np.ndarray) -> Value:
     """A value that is known at conversion."""
@@ -174,22 +195,25 @@ def _known(array: np.ndarray) -> Value:
 
 
 def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
-    """The program of a graph, and its tensors by step.
+    """Lowers a graph to a program.
 
     Args:
         graph: a frozen graph.
-        metadata: names the input; the rest is kept for the model.
+        metadata: names the graph's input, and is stored in the program.
+
+    Returns:
+        The program, and the tensors of each step by node name.
 
     Raises:
-        UnsupportedOpsError: names every op that the registry lacks, and its nodes.
-        GraphError: the input is not an image, or an op's inputs or attributes make no sense.
+        UnsupportedOpsError: lists every op that cannot be converted, and its nodes.
+        GraphError: the input is not an image, or an op's inputs or attributes are invalid.
     """
     fingerprint, whole = graph.fingerprint(), graph
     graph = with_batch(simplify(graph, graph[metadata.input_name].name), metadata.input_name)
     entry = graph[metadata.input_name]
     reached = list(_reached(graph, entry.name))
     require_decided(graph, reached)
-    _require_supported(graph, reached)
+    require_supported(((name, graph.nodes[name].op) for name in reached), {*CONVERTERS, *EVALUATORS, *SHAPE_OPS})
     layout = _input_layout(graph, reached)
     value = Value(_input_shape(entry, layout), layout=layout)
     lowering = _Lowering(graph, Constants(graph), layout, {Output(entry.name): value})
@@ -197,10 +221,7 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
         _lower_node(lowering, graph.nodes[name])
     if not lowering.steps:
         raise GraphError(f"Nothing in the graph reads its input {entry.name!r}.")
-    read = {source.node for step in lowering.steps.values() for source in step.inputs}
-    unread = tuple(name for name in lowering.steps if name not in read)
-    by_dead = {source.node for name, node in whole.nodes.items() if name not in graph.nodes for source in node.inputs}
-    outputs = tuple(name for name in unread if name not in by_dead) or unread
+    outputs = _outputs(lowering, whole)
     _add_pre_relu_concats(lowering)
     names = module_names(lowering.steps)
     steps = tuple(replace(step, module=names[step.name]) for step in lowering.steps.values())
@@ -210,8 +231,17 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
     return program, lowering.tensors
 
 
+def _outputs(lowering: _Lowering, whole: Graph) -> tuple[str, ...]:
+    """The steps that neither another step nor a node removed by `simplify` reads; if there are none, the former."""
+    read = {source.node for step in lowering.steps.values() for source in step.inputs}
+    unread = tuple(name for name in lowering.steps if name not in read)
+    removed = (node for name, node in whole.nodes.items() if name not in lowering.graph.nodes)
+    read_by_removed = {source.node for node in removed for source in node.inputs}
+    return tuple(name for name in unread if name not in read_by_removed) or unread
+
+
 def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
-    """The input's channels where the graph does not state them: those that the first layers want."""
+    """The channels that the first layers read, for graphs that do not state the input's channels."""
     keep = {entry}
     for step in steps:
         if step.inputs and step.inputs[0].node in keep:
@@ -224,7 +254,7 @@ def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
 
 
 def _reached(graph: Graph, entry: str) -> Iterator[str]:
-    """The nodes whose values depend on the input, in order."""
+    """The nodes that depend on the input, in topological order."""
     found = {entry}
     for name in graph.order:
         if name != entry and any(source.node in found for source in graph.nodes[name].inputs):
@@ -232,31 +262,21 @@ def _reached(graph: Graph, entry: str) -> Iterator[str]:
             yield name
 
 
-def _require_supported(graph: Graph, names: list[str]) -> None:
-    missing: dict[str, list[str]] = {}
-    for name in names:
-        op = graph.nodes[name].op
-        if lookup(op) is None and op not in EVALUATORS and op not in SHAPE_OPS:
-            missing.setdefault(op, []).append(name)
-    if missing:
-        raise UnsupportedOpsError(missing)
-
-
 def _input_layout(graph: Graph, reached: Sequence[str]) -> str:
-    """How the input's axes lie, by the first op that shows it."""
+    """The layout of the input, according to the first op that determines it."""
     for node in (graph.nodes[name] for name in reached):
         if node.op in LAYOUT_OPS:
             return NCHW if node.attrs.get("data_format") == NCHW else NHWC
         if node.op == "Transpose" and len(node.inputs) == 2:
-            order = graph.nodes[node.inputs[1].node].constant
-            turn = tuple(order().ravel().tolist()) if order is not None else ()
-            if turn in TURNS:
-                return TURNS[turn]
+            constant = graph.nodes[node.inputs[1].node].constant
+            order = tuple(constant().ravel().tolist()) if constant is not None else ()
+            if order in TRANSPOSED_LAYOUTS:
+                return TRANSPOSED_LAYOUTS[order]
     return NHWC
 
 
 def _input_shape(entry: Node, layout: str) -> tuple[int | None, ...]:
-    """The input's shape with height and width left open, as Lucid leaves them."""
+    """The input's shape; height and width are unknown even if the graph states them, as in Lucid."""
     shape = entry.attrs.get("shape") if entry.op in PLACEHOLDERS else None
     if not shape:  # absent, unknown, or the empty shape that old versions wrote for "unknown"
         return (None, None, None, None)
@@ -269,7 +289,7 @@ def _input_shape(entry: Node, layout: str) -> tuple[int | None, ...]:
 
 
 def _with_image_shape(metadata: Metadata, channels: int | None, entry: Node, layout: str) -> Metadata:
-    """Metadata with the size of image that the input's placeholder states, where nothing else says it."""
+    """Metadata with the image shape that the input's placeholder states, unless the metadata have one."""
     shape = (stated_shape(entry) or ()) if entry.op in PLACEHOLDERS else ()
     height, width = (shape[2:] if layout == NCHW else shape[1:3]) if len(shape) == 4 else (None, None)
     if metadata.image_shape is not None or not (height and width):
@@ -281,28 +301,24 @@ def _lower_node(lowering: _Lowering, node: Node) -> None:
     values = [lowering.value(source) for source in node.inputs]
     known = _evaluated(node, values)
     if known is not None:
-        for index, array in enumerate(known):
-            lowering.values[Output(node.name, index)] = _known(array)
+        lowering.values.update((Output(node.name, index), _known(array)) for index, array in enumerate(known))
         return
-    convert = lookup(node.op)
-    if convert is None:
-        raise GraphError(f"Node {node.name!r} ({node.op}) works on values that only sizes and constants may be.")
-    call: Call = convert(Operation(node, values, lowering.layout))
-    reads = [read if isinstance(read, Read) else Read(read) for read in call.inputs]
-    sources = [lowering.read(node, read) for read in reads]
+    if node.op not in CONVERTERS:
+        raise GraphError(f"Node {node.name!r} ({node.op}) converts only if its inputs are constants or sizes.")
+    call = CONVERTERS[node.op](Operation(node, values, lowering.layout))
+    sources = [lowering.read(node, read if isinstance(read, Read) else Read(read)) for read in call.inputs]
     arguments, inputs = lowering.resolved(call.arguments, sources)
     layout = call.layout or _layout_of(lowering, sources)
-    shapes = (call.shape, *call.more)
-    made = [Value(shape, layout=layout) for shape in shapes]
-    step = Step(node.name, node.op, call.layer, arguments, inputs, made[0].channels, outputs=len(shapes), layout=layout)
+    made = [Value(shape, layout=layout) for shape in (call.shape, *call.more)]
+    step = Step(node.name, node.op, call.layer, arguments, inputs, made[0].channels, outputs=len(made), layout=layout)
     lowering.add(step, call.tensors, *made)
 
 
 def _evaluated(node: Node, values: Sequence[Value]) -> tuple[np.ndarray, ...] | None:
-    """The outputs of a node that only constants and sizes reach, where they are known; None where not."""
+    """The outputs of a node that depends only on constants and sizes; None for other nodes."""
     if node.op in SHAPE_OPS and all(value.constant is None and value.numbers is None for value in values):
         shapes = [shape_of(source, value.shape) for source, value in zip(node.inputs, values, strict=True)]
-        return tuple(_SHAPES[node.op](shape) for shape in shapes)
+        return tuple(SHAPE_OPS[node.op](shape) for shape in shapes)
     arrays = [value.constant() if value.constant else value.numbers for value in values]
     if node.op not in EVALUATORS or any(array is None for array in arrays):
         return None
@@ -312,25 +328,17 @@ def _evaluated(node: Node, values: Sequence[Value]) -> tuple[np.ndarray, ...] | 
         return None
 
 
-_SHAPES = {
-    "Shape": lambda shape: shape,
-    "ShapeN": lambda shape: shape,
-    "Size": lambda shape: np.asarray(np.prod(shape), object),
-    "Rank": lambda shape: np.array(len(shape), np.int32),
-}
-
-
 def _layout_of(lowering: _Lowering, sources: Sequence[Output]) -> str:
-    """The layout of the first image that a layer reads, or the graph's."""
+    """The layout of the first image that a layer reads, or the graph's layout."""
     values = (lowering.values[source] for source in sources)
     return next((value.layout for value in values if value.rank == 4), lowering.layout)
 
 
 def _add_pre_relu_concats(lowering: _Lowering) -> None:
-    """Adds what Lucid adds to InceptionV1: beside each Concat of channels, the same towers before their ReLUs.
+    """Adds a `_pre_relu` twin to each concatenation of channels, which joins the inputs of its towers' ReLUs.
 
-    Lucid takes its name from the first part of the op's name; for ConcatV2, where Lucid has no rule, the whole name
-    is taken. A name that the graph already has gets TensorFlow's `_1`, `_2`, ...
+    Lucid adds these to InceptionV1. As in Lucid, a Concat's twin is named after the first part of the op's name. The
+    twin of a ConcatV2 is named after the whole name. Taken names get a suffix `_1`, `_2`, ... as in TensorFlow.
     """
     steps = lowering.steps
     lowering.steps = {}
@@ -342,7 +350,7 @@ def _add_pre_relu_concats(lowering: _Lowering) -> None:
             continue
         stem = step.name.split("/")[0] if step.op == "Concat" else step.name
         towers = tuple(_before_relu(lowering.graph, tower) for tower in step.inputs)
-        name = unused(f"{stem}_pre_relu", lowering)
+        name = lowering.unused(f"{stem}_pre_relu")
         lowering.steps[name] = replace(step, name=name, inputs=towers)
 
 
@@ -351,23 +359,15 @@ def _before_relu(graph: Graph, tower: Output) -> Output:
     return node.inputs[0] if node is not None and node.op == "Relu" else tower
 
 
-def unused(name: str, lowering: _Lowering) -> str:
-    """A name that no node and no step has yet."""
-    candidate, number = name, 1
-    while candidate in lowering.graph.nodes or candidate in lowering.steps:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate
-
-
 def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
-    """What a graph says of its input: Lucid's metadata node where there is one, else its only placeholder.
+    """Reads the metadata from the graph's Lucid metadata node, or finds the graph's only image placeholder.
 
     Args:
         graph: a frozen graph.
-        input_name: the input, where the graph has several or its input is not a placeholder.
+        input_name: name of the input; required if the graph has several, or if its input is not a placeholder.
 
     Raises:
-        GraphError: there is no such input, none at all, or more than one to choose from.
+        GraphError: there is no node of this name, no input, or more than one.
     """
     stated = _lucid_metadata(graph)
     if stated is not None and input_name in (None, stated.input_name):
@@ -386,9 +386,8 @@ def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
             "The graph has no input: no node of it is a Placeholder. Name the input with input_name (--input-name)."
         )
     raise GraphError(
-        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name the image's with input_name "
-        "(--input-name); where another one is a number that is always the same, give it with constants "
-        "(--set NAME=VALUE)."
+        f"The graph has {len(placeholders)} inputs ({', '.join(placeholders[:5])}): name the image with input_name "
+        "(--input-name), and set inputs that are always the same number with constants (--set NAME=VALUE)."
     )
 
 
@@ -398,9 +397,8 @@ def _lucid_metadata(graph: Graph) -> Metadata | None:
         return None
     value = node.constant()
     try:
-        data = json.loads(bytes(value.reshape(-1)[0]))
-        return Metadata.from_json(data)
+        return Metadata.from_json(json.loads(bytes(value.reshape(-1)[0])))
+    except GraphError:
+        raise
     except (ValueError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, GraphError):
-            raise
         raise GraphError(f"The graph's metadata node {LUCID_METADATA_NODE!r} does not hold JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""Takes out of a graph what an inference run decides once: conditions on constants, and defaults of placeholders."""
+"""Resolves conditions on constants, and defaults of placeholders, in a graph."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from converters.frozen.graph import Graph, Node, Output
 from converters.frozen.placeholders import WITH_DEFAULT, how_to_set, placeholders_behind
 from converters.lowering.constants import Constants
 
-OPS = frozenset({"Switch", "Merge", WITH_DEFAULT, "IdentityN"})
-SWITCH, MERGE = "Switch", "Merge"
-SEVERAL = "IdentityN"
+SWITCH, MERGE, IDENTITY_N = "Switch", "Merge", "IdentityN"
+OPS = frozenset({SWITCH, MERGE, WITH_DEFAULT, IDENTITY_N})
 
 
 def simplify(graph: Graph, entry: str) -> Graph:
-    """The graph without the branches that never run.
+    """Removes the branches that never run.
 
-    A Switch on a constant passes its data to one of its outputs; what reads the other one is dead, and goes. A Merge of
-    one live input is that input. A `PlaceholderWithDefault` that is not the input is its default. Nodes that stay have
-    their names; a Switch has TensorFlow's name only where its first output is the live one, for only then has
-    TensorFlow a value there. What is left undecided stays as it is.
+    A Switch on a constant passes its data to one of its outputs; nodes that read the other output are dead and removed.
+    A Merge with one live input becomes an Identity. A `PlaceholderWithDefault` other than the input becomes an Identity
+    of its default. A Switch whose first output is live becomes an Identity; one whose second output is live is removed,
+    because TensorFlow has no value under its name. All other nodes, and Switches on other values, stay unchanged.
 
     Args:
         graph: a frozen graph.
         entry: name of the input.
     """
-    if not any(node.op == SWITCH or node.op in (WITH_DEFAULT, SEVERAL) for node in graph.nodes.values()):
+    if not any(node.op in (SWITCH, WITH_DEFAULT, IDENTITY_N) for node in graph.nodes.values()):
         return graph
     return Graph(_Simplifier(graph, entry).nodes())
 
 
 def require_decided(graph: Graph, names: Iterable[str]) -> None:
-    """Refuses conditions that are left.
+    """Checks that no conditions remain.
 
     Raises:
         GraphError: one of the named nodes is a Switch or a Merge.
@@ -54,7 +53,7 @@ class _Simplifier:
     def __init__(self, graph: Graph, entry: str) -> None:
         self.graph, self.entry = graph, entry
         self.constants = Constants(graph)
-        self.instead: dict[Output, Output] = {}
+        self.aliases: dict[Output, Output] = {}  # output of a removed node -> the output that replaces it
         self.dead: set[Output] = set()
         self.dead_nodes: set[str] = set()
 
@@ -63,10 +62,10 @@ class _Simplifier:
         return [node for node in kept if node is not None]
 
     def simplified(self, node: Node) -> Node | None:
-        """What takes a node's place, if anything does."""
+        """The node after simplification; None if it is removed."""
         if node.name == self.entry:
             return replace(node, inputs=())
-        inputs = tuple(self.instead.get(source, source) for source in node.inputs)
+        inputs = tuple(self.aliases.get(source, source) for source in node.inputs)
         live = tuple(source for source in inputs if not self.is_dead(source))
         if len(live) < len(inputs) and not (node.op == MERGE and live):
             self.dead_nodes.add(node.name)
@@ -75,8 +74,8 @@ class _Simplifier:
             return replace(node, op="Identity", inputs=live)
         if node.op == WITH_DEFAULT:
             return replace(node, op="Identity", inputs=inputs)
-        if node.op == SEVERAL:
-            self.instead.update((Output(node.name, index), source) for index, source in enumerate(inputs) if index)
+        if node.op == IDENTITY_N:
+            self.aliases.update((Output(node.name, index), source) for index, source in enumerate(inputs) if index)
             return replace(node, op="Identity", inputs=inputs[:1])
         if node.op == SWITCH:
             return self.switched(replace(node, inputs=inputs))
@@ -89,11 +88,11 @@ class _Simplifier:
         self.dead.add(Output(node.name, 1 - taken))
         if taken == 0:
             return replace(node, op="Identity", inputs=node.inputs[:1])
-        self.instead[Output(node.name, 1)] = node.inputs[0]
+        self.aliases[Output(node.name, 1)] = node.inputs[0]
         return None
 
     def decision(self, node: Node) -> int | None:
-        """Which output of a Switch is live, where a constant says so."""
+        """The live output of a Switch; None unless it depends on a constant."""
         if len(node.inputs) != 2:
             return None
         try:

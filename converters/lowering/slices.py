@@ -1,29 +1,33 @@
-"""StridedSlice's five masks as a list of plain items, one for each axis."""
+"""StridedSlice's five masks as a list of items, one for each axis."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-# A piece of an axis, one position of it (which drops the axis), or a new axis of length 1.
-Item: TypeAlias = tuple[Literal["slice"], Any, Any, int] | tuple[Literal["at"], Any] | tuple[Literal["new"]]
+from converters.program.sizes import Number
+
+# A slice of an axis, one position of it (which drops the axis), or a new axis of length 1.
+Item: TypeAlias = (
+    tuple[Literal["slice"], Number | None, Number | None, int] | tuple[Literal["at"], Number] | tuple[Literal["new"]]
+)
 
 
 def strided_items(
-    attrs: Mapping[str, Any], rank: int, begin: Sequence[Any], end: Sequence[Any], strides: Sequence[Any]
+    attrs: Mapping[str, Any], rank: int, begin: Sequence[Number], end: Sequence[Number], strides: Sequence[Number]
 ) -> list[Item]:
-    """What StridedSlice does to every axis.
+    """Converts the inputs and masks of a StridedSlice to items.
 
     Args:
-        attrs: the node's masks.
-        rank: of the value.
-        begin, end, strides: numbers, or sizes, of the axes that are given.
+        attrs: the node's attributes.
+        rank: the value's rank.
+        begin, end, strides: the node's inputs, numbers or `Size`s.
 
     Returns:
-        The items, in the order of the result's axes; each "slice" and each "at" is the value's next axis.
+        The items in the order of the result's axes. Each "slice" and each "at" applies to the value's next axis.
 
     Raises:
-        ValueError: they do not fit together.
+        ValueError: the inputs, the masks and the rank do not fit together.
     """
     masks = {name: _mask(attrs, name) for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
     if not len(begin) == len(end) == len(strides):

@@ -211,7 +211,7 @@ def test_the_oldest_form_is_named():
 
 
 def test_mixed_forms():
-    refused(caffemodel(SMALL, 1) + caffemodel(SMALL, 2), None, "may not mix")
+    refused(caffemodel(SMALL, 1) + caffemodel(SMALL, 2), None, "mixes")
 
 
 @pytest.mark.parametrize("form", [1, 2])

@@ -101,6 +101,18 @@ def test_an_output_that_a_node_does_not_have_cannot_be_read():
         converters.convert(graph.graph_def())
 
 
+def test_a_later_output_of_a_split_of_sizes_is_a_value():
+    graph = GraphWriter()
+    x = graph.placeholder("input", [None, None, None, 3])
+    mean = graph.op("mean", "Mean", [x, graph.const("axes", [1, 2])], Tidx=np.int32)
+    shape = graph.op("shape", "Shape", [x], out_type=np.int32)
+    sizes = graph.op("sizes", "Cast", [shape], T=None, SrcT=np.int32, DstT=np.float32)
+    split = graph.op("split", "Split", [graph.const("dim", 0), sizes], num_split=4)
+    graph.op("y", "AddV2", [mean, f"{split}:1"])
+    model = converters.convert(graph.graph_def())
+    assert model.activations(torch.zeros(1, 3, 7, 9), ["y"])["y"].tolist() == [[7, 7, 7]]
+
+
 def test_what_brings_values_into_form_is_no_layer():
     """A rank-3 value meets an image; turning it is no op of the graph."""
     graph = GraphWriter()

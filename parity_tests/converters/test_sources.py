@@ -107,7 +107,7 @@ def test_paths_that_cannot_be(path):
         ("weights.safetensors", "give its folder"),
         ("graph.pbtxt", "text_format"),
         ("model.tar.gz", "unpack it"),
-        ("notes.txt", "no file that is known"),
+        ("notes.txt", "no file of a known kind"),
     ],
 )
 def test_files_that_are_not_read_say_what_to_do(name, word, tmp_path):

@@ -17,9 +17,6 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 API = ROOT / "parity_tests" / "public_api.txt"
 WITHOUT_EXAMPLE = Path(__file__).with_name("without_example.txt")
 
-OPTIONAL = {"lucid_port.modelzoo.torchvision": "torchvision", "lucid_port.recipes.activation_atlas": "sklearn"}
-"""Packages of extras that a module's examples import."""
-
 RESULTS = ("lucid_port.optvis.render", "lucid_port.recipes")
 """Modules whose dataclasses are results: the function that returns one shows it."""
 

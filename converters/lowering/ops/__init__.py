@@ -1,4 +1,4 @@
-"""The registry: TensorFlow op type -> one small function that says which layer computes it."""
+"""The op converters: for each TensorFlow op type, a small function that returns the layer that computes it."""
 
 from converters.lowering.ops import (  # noqa: F401  (importing registers the ops)
     batch_space,
@@ -12,6 +12,6 @@ from converters.lowering.ops import (  # noqa: F401  (importing registers the op
     resize,
     shape,
 )
-from converters.lowering.ops.registry import Call, Operation, Read, Value, lookup, registered_ops
+from converters.lowering.ops.registry import CONVERTERS, Call, Operation, Read, Value
 
-__all__ = ["Call", "Operation", "Read", "Value", "lookup", "registered_ops"]
+__all__ = ["CONVERTERS", "Call", "Operation", "Read", "Value"]

@@ -1,4 +1,4 @@
-"""Which of torch's axes an op works along, and what is left of a value where some of its axes go."""
+"""Axes of reductions: converts TensorFlow's axes to the tensor's, and computes the remaining shape."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from converters.lowering.ops.registry import Operation, Read, Shape, Value
 
 @dataclass(frozen=True)
 class Reduced:
-    """A value some of whose axes go, or become 1.
+    """A value whose axes are partly removed, or reduced to length 1.
 
     Attributes:
-        shape: what is left, in TensorFlow's order.
-        read: how the layer has to read the value.
-        dims: torch's axes, sorted.
-        layout: of what is left, if it has rank 4.
+        shape: the remaining shape in TensorFlow.
+        read: the form in which the layer reads the value.
+        dims: the tensor's reduced axes, sorted.
+        layout: layout of the result, if it has rank 4.
     """
 
     shape: Shape
@@ -27,16 +27,16 @@ class Reduced:
 
 
 def reduced(op: Operation, axes: Iterable[int], keep: bool = False, index: int = 0) -> Reduced:
-    """What an op leaves of an input.
+    """Reduces an input of an op.
 
     Args:
         op: the op.
-        axes: TensorFlow's axes.
-        keep: whether they become 1 instead of going.
-        index: which input.
+        axes: TensorFlow's axes, which may be negative.
+        keep: keep the axes with length 1 instead of removing them.
+        index: index of the input.
 
     Raises:
-        GraphError: there are no such axes.
+        GraphError: the input has no such axes.
     """
     value = op.value(index)
     gone = {op.axis(axis, value.rank) for axis in axes}

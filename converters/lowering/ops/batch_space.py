@@ -1,8 +1,7 @@
-"""Ops that move positions into the batch or the channels, and back."""
+"""Converters of the ops that move blocks of positions to the batch or channel axis, and back."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +11,13 @@ MAX_BLOCK = 4096
 
 
 def _moved(op: Operation, layer: str, argument: str, length: Callable[[int, int, int], int]) -> Call:
-    """SpaceToBatchND and its reverse.
+    """Converts SpaceToBatchND or BatchToSpaceND.
 
     Args:
         op: the op.
-        layer: the layer.
-        argument: what its paddings are called.
-        length: of an axis, from its length before, the block and what is added or cut.
+        layer: the layer's class name.
+        argument: the layer's argument for the paddings or crops.
+        length: computes an axis's new length from the old length, the block size, and the padding or crop.
     """
     value, block, amounts = op.value(0), op.integers(1), op.sizes(2)
     count = len(block)
@@ -55,9 +54,11 @@ def depth(op: Operation) -> Call:
     block = op.integer("block_size", 1)
     if not 1 <= block <= MAX_BLOCK:
         raise op.error(f"moves blocks of {block}")
-    squared = block * block
-    if op.node.op == "DepthToSpace" and channels is not None and channels % squared:
-        raise op.error(f"makes blocks of {block} of {channels} channels")
-    factor = squared if op.node.op == "SpaceToDepth" else 1 / squared
-    made = None if channels is None else math.floor(channels * factor)
+    made = None
+    if channels is not None and op.node.op == "SpaceToDepth":
+        made = channels * block**2
+    elif channels is not None:
+        made, rest = divmod(channels, block**2)
+        if rest:
+            raise op.error(f"splits {channels} channels into blocks of {block}x{block}")
     return Call(op.node.op, image(made, layout), {"block": block}, inputs=(Read(0, layout),), layout=layout)

@@ -1,4 +1,4 @@
-"""Activations and arithmetic, one value at a time."""
+"""Converters of activations, arithmetic and other elementwise ops."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def leaky_relu(op: Operation) -> Call:
 def softmax(op: Operation) -> Call:
     value = op.value(0)
     if not value.rank:
-        raise op.error("normalises a single number")
+        raise op.error("normalizes a scalar")
     usual = value.rank != 4 or value.layout == NHWC
     return Call(op.node.op, value.shape, {} if usual else {"dim": value.dim(-1)})
 
@@ -101,7 +101,7 @@ def cast(op: Operation) -> Call:
     wanted, given = str(op.attr("DstT")), str(op.attr("SrcT"))
     kind = next((kind for kind in ("float", "int", "bool") if wanted.removeprefix("u").startswith(kind)), None)
     if kind is None:
-        raise op.error(f"gives values of type {wanted}, which no layer has")
+        raise op.error(f"casts to type {wanted}; float, int and bool types convert")
     if kind == "float" and given.startswith("float"):
         return Call("Identity", op.value(0).shape)
     return Call("Cast", op.value(0).shape, {"kind": kind})
@@ -147,26 +147,30 @@ def select(op: Operation) -> Call:
     if condition.constant is not None and condition.rank == 0:
         return Call("Identity", (first if op.constant(0) else second).shape, inputs=(1 if op.constant(0) else 2,))
     if op.node.op == "Select" and condition.rank != first.rank:
-        raise op.error(f"chooses among values of rank {first.rank} by conditions of rank {condition.rank}")
+        raise op.error(f"selects from values of rank {first.rank} by a condition of rank {condition.rank}")
     shape = broadcast(op, Value(broadcast(op, condition, first)), second)
     reads, layout = together(op, range(3))
     return Call("Select", shape, inputs=reads, layout=layout)
 
 
 def together(op: Operation, indices: range) -> tuple[tuple[Read, ...], str | None]:
-    """How a layer has to read several values so that they lie alike, and how they lie then."""
+    """The form in which a layer reads several inputs so that all have one layout, and this layout."""
     values = [op.value(index) for index in indices]
     computed = [value for value in values if value.rank == 4 and value.constant is None and value.numbers is None]
     layout = computed[0].layout if computed else None
     if layout is None and any(value.rank == 4 for value in values):
         layout = NCHW
-    rank = 4 if layout == NHWC else None  # torch puts axes in front itself, but not between those of a turned image
+    rank = 4 if layout == NHWC else None  # torch adds leading axes itself, but not between those of an NHWC image
     reads = tuple(Read(index, layout, rank if op.value(index).rank else None) for index in indices)
     return reads, layout
 
 
 def broadcast(op: Operation, first: Value, second: Value) -> Shape:
-    """The shape two values broadcast to."""
+    """The shape that two values broadcast to.
+
+    Raises:
+        GraphError: the shapes do not broadcast.
+    """
     rank = max(first.rank, second.rank)
     sides = [(1,) * (rank - value.rank) + value.shape for value in (first, second)]
     sizes: list[int | None] = []

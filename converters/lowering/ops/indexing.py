@@ -1,4 +1,4 @@
-"""Ops that take parts of a value: Slice, StridedSlice, Gather, ReverseV2."""
+"""Converters of indexing ops: Slice, StridedSlice, Gather, ReverseV2."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def strided_slice(op: Operation) -> Call:
     try:
         items = strided_items(op.node.attrs, op.value(0).rank, op.sizes(1), op.sizes(2), op.sizes(3))
     except ValueError as error:
-        raise op.error(f"cannot be read: {error}") from error
+        raise op.error(f"is invalid: {error}") from error
     return _index(op, items)
 
 
 @register("ReverseV2")
 def reverse(op: Operation) -> Call:
     rank = op.value(0).rank
-    turned = {op.axis(axis, rank) for axis in op.integers(1)}
-    return _index(op, [("slice", None, None, -1 if axis in turned else 1) for axis in range(rank)])
+    reversed_axes = {op.axis(axis, rank) for axis in op.integers(1)}
+    return _index(op, [("slice", None, None, -1 if axis in reversed_axes else 1) for axis in range(rank)])
 
 
 def _index(op: Operation, items: Sequence[Item]) -> Call:
@@ -60,7 +60,7 @@ def _shape(shape: Shape, items: Sequence[Item]) -> Shape:
 
 
 def _length(size: int | None, item: Item) -> int | None:
-    """The length of a slice, where it is known."""
+    """The length of a slice; None if it depends on the image."""
     _, begin, end, step = item  # type: ignore[misc]
     known = all(bound is None or isinstance(bound, int) for bound in (begin, end))
     if size is None or not known:
@@ -73,7 +73,7 @@ def gather(op: Operation) -> Call:
     value, indices = op.value(0), op.constant(1)
     axes = op.integers(2) if len(op.values) > 2 else (0,)
     if indices.dtype.kind not in "iu" or indices.ndim > 1 or indices.size > MAX_POSITIONS or len(axes) != 1:
-        raise op.error("takes other positions than a constant list of them")
+        raise op.error("takes positions that are not one constant list along one axis")
     axis = op.axis(axes[0], value.rank)
     positions = tuple(int(position) for position in indices.ravel())
     length = value.shape[axis]

@@ -1,4 +1,4 @@
-"""Ops that join values, and take them apart: Concat, Pack, Split, Unpack."""
+"""Converters of the ops that join and split values: Concat, Pack, Split, Unpack."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def _concat(op: Operation, towers: range, axis_input: int) -> Call:
     axis, rank = axes[0], values[0].rank
     if any(value.rank != rank for value in values) or not -rank <= axis < rank:
         raise op.error(f"joins values of ranks {[value.rank for value in values]} along axis {axis}")
-    others = [tuple(size for number, size in enumerate(value.shape) if number != axis % rank) for value in values]
-    if any(None not in pair and pair[0] != pair[1] for other in others for pair in zip(others[0], other, strict=True)):
-        raise op.error(f"joins shapes {[list(value.shape) for value in values]} along axis {axis}")
-    shape = [
-        next((size for size in sizes if size is not None), None)
-        for sizes in zip(*(v.shape for v in values), strict=True)
-    ]
-    sizes = [value.shape[axis] for value in values]
-    shape[axis] = None if None in sizes else sum(size for size in sizes if size is not None)
+    shape: list[int | None] = []
+    for number, sizes in enumerate(zip(*(value.shape for value in values), strict=True)):
+        known = [size for size in sizes if size is not None]
+        if number == axis % rank:
+            shape.append(sum(known) if len(known) == len(sizes) else None)
+        elif len(set(known)) > 1:
+            raise op.error(f"joins shapes {[list(value.shape) for value in values]} along axis {axis}")
+        else:
+            shape.append(known[0] if known else None)
     reads, layout = together(op, towers)
     dim = axis_of_torch(axis, rank, layout or NCHW)
     return Call("Concat", tuple(shape), {"dim": dim}, inputs=reads, layout=layout)
@@ -55,13 +55,13 @@ def pack(op: Operation) -> Call:
 
 
 def _split(op: Operation, index: int, axis_input: int, sizes: tuple[int, ...] | int) -> Call:
-    """Parts of stated sizes, or equal ones of a stated number."""
+    """Splits an input into parts of these sizes, or into this number of equal parts."""
     value, axes = op.value(index), op.integers(axis_input)
     if len(axes) != 1:
         raise op.error(f"splits along axes {list(axes)}")
     axis = op.axis(axes[0], value.rank)
     length = value.shape[axis]
-    if sizes in (1, (-1,), (length,)):  # one part is the whole
+    if sizes in (1, (-1,), (length,)):  # a single part
         return Call("Identity", value.shape, inputs=(index,), layout=value.layout)
     if isinstance(sizes, int):
         if length is None:
@@ -104,11 +104,11 @@ def split_v(op: Operation) -> Call:
 def unpack(op: Operation) -> Call:
     count = op.integer("num", 1)
     if not 1 <= count <= MAX_PARTS:
-        raise op.error(f"gives {count} values")
+        raise op.error(f"splits into {count} values")
     axis = op.axis(op.integer("axis", 0), op.value(0).rank)
     length = op.value(0).shape[axis]
     if length not in (None, count):
-        raise op.error(f"takes an axis of length {length} apart into {count}")
+        raise op.error(f"splits an axis of length {length} into {count} values")
     left = reduced(op, [axis])
     if count == 1:
         return Call("Squeeze", left.shape, {"dims": left.dims}, inputs=(left.read,), layout=left.layout)

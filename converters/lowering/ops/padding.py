@@ -1,26 +1,19 @@
-"""Pad, PadV2 and MirrorPad."""
+"""Converters of Pad, PadV2 and MirrorPad."""
 
 from __future__ import annotations
 
 from converters.lowering.ops.registry import Call, Operation, register
-from converters.program.sizes import Number
-
-
-def _pairs(op: Operation) -> list[tuple[Number, Number]]:
-    """What is added before and after each axis."""
-    amounts, value, rank = op.sizes(1), op.value(1), op.value(0).rank
-    negative = any(isinstance(amount, int) and amount < 0 for amount in amounts)
-    if value.shape != (rank, 2) or negative:
-        raise op.error(f"pads a value of rank {rank} by {list(amounts)}")
-    return list(zip(amounts[::2], amounts[1::2], strict=True))
 
 
 def _padded(op: Operation, layer: str, arguments: dict[str, object]) -> Call:
-    value, pairs = op.value(0), _pairs(op)
-    sizes = zip(value.shape, pairs, strict=True)
+    value, amounts = op.value(0), op.sizes(1)
+    negative = any(isinstance(amount, int) and amount < 0 for amount in amounts)
+    if op.value(1).shape != (value.rank, 2) or negative:
+        raise op.error(f"pads a value of rank {value.rank} by {list(amounts)}")
+    pairs = list(zip(amounts[::2], amounts[1::2], strict=True))
     shape = tuple(
         size + before + after if isinstance(size, int) and isinstance(before, int) and isinstance(after, int) else None
-        for size, (before, after) in sizes
+        for size, (before, after) in zip(value.shape, pairs, strict=True)
     )
     by_dim = {value.dim(axis): pair for axis, pair in enumerate(pairs)}
     padding = tuple(amount for dim in sorted(by_dim, reverse=True) for amount in by_dim[dim])
@@ -36,5 +29,5 @@ def pad(op: Operation) -> Call:
 def mirror_pad(op: Operation) -> Call:
     mode = op.attr("mode")
     if mode not in ("REFLECT", "SYMMETRIC"):
-        raise op.error(f"has mode {mode!r}, which is none of REFLECT and SYMMETRIC")
+        raise op.error(f"has mode {mode!r}, which is neither REFLECT nor SYMMETRIC")
     return _padded(op, "MirrorPad", {"repeats_border": mode == "SYMMETRIC"})

@@ -1,4 +1,4 @@
-"""Pools and local response normalisation."""
+"""Converters of pools and local response normalization."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from converters.frozen.graph import NHWC
 from converters.lowering.ops.registry import Call, Operation, Read, image, register
 from converters.lowering.ops.window import padding, spatial
 
+POOLS = {"MaxPool": "MaxPool2d", "AvgPool": "AvgPool2d"}
 
-def _pool(op: Operation, layer: str) -> Call:
+
+@register(*POOLS)
+def pool(op: Operation) -> Call:
     channels = op.image_channels(0)
     arguments: dict[str, Any] = {
         "kernel_size": spatial(op, "ksize"),
@@ -19,29 +22,19 @@ def _pool(op: Operation, layer: str) -> Call:
         "padding": padding(op),
     }
     layout = op.layout()
-    return Call(layer, image(channels, layout), arguments, inputs=(Read(0, layout),), layout=layout)
-
-
-@register("MaxPool")
-def max_pool(op: Operation) -> Call:
-    return _pool(op, "MaxPool2d")
-
-
-@register("AvgPool")
-def avg_pool(op: Operation) -> Call:
-    return _pool(op, "AvgPool2d")
+    return Call(POOLS[op.node.op], image(channels, layout), arguments, inputs=(Read(0, layout),), layout=layout)
 
 
 def shortest(number: Any) -> Any:
-    """The number that a float32 attribute was written as (2e-05, not 1.9999999494757503e-05)."""
+    """The shortest decimal of a float32 attribute (2e-05, not 1.9999999494757503e-05); other values unchanged."""
     return float(str(np.float32(number))) if isinstance(number, float) else number
 
 
 @register("LRN")
 def lrn(op: Operation) -> Call:
-    channels = op.image_channels(0, NHWC)  # TensorFlow has no other
+    channels = op.image_channels(0, NHWC)  # LRN has no data_format
     if channels is None:
-        raise op.error("stands before the number of channels is known")
+        raise op.error("reads an unknown number of channels")
     arguments = {
         "channels": channels,
         "depth_radius": op.attr("depth_radius", 5),

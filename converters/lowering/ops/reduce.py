@@ -1,4 +1,4 @@
-"""Reductions: Mean, Sum, Max, Min, Prod, ArgMax."""
+"""Converters of reductions: Mean, Sum, Max, Min, Prod, ArgMax, ArgMin."""
 
 from __future__ import annotations
 
@@ -15,19 +15,16 @@ def reduction(op: Operation) -> Call:
     if not axes:
         return Call("Identity", op.value(0).shape)
     left = reduced(op, axes, keep)
-    arguments: dict[str, object] = {"dims": left.dims}
-    if keep:
-        arguments["keepdim"] = True
-    if op.node.op == "Mean":
-        return Call("Mean", left.shape, arguments, inputs=(left.read,), layout=left.layout)
-    arguments = {"function": REDUCTIONS[op.node.op], **arguments}
-    return Call("Reduce", left.shape, arguments, inputs=(left.read,), layout=left.layout)
+    function = {"function": REDUCTIONS[op.node.op]} if op.node.op in REDUCTIONS else {}
+    arguments = {**function, "dims": left.dims, **({"keepdim": True} if keep else {})}
+    layer = "Reduce" if function else "Mean"
+    return Call(layer, left.shape, arguments, inputs=(left.read,), layout=left.layout)
 
 
 @register("ArgMax", "ArgMin")
 def arg_max(op: Operation) -> Call:
     axes = op.integers(1) if len(op.values) > 1 else (0,)
     if len(axes) != 1:
-        raise op.error(f"works along axes {list(axes)}")
+        raise op.error(f"works along axes {list(axes)}, not along one axis")
     left = reduced(op, axes)
     return Call(op.node.op, left.shape, {"dim": left.dims[0]}, inputs=(left.read,), layout=left.layout)

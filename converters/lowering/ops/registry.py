@@ -1,4 +1,4 @@
-"""What an op's function is given and what it returns."""
+"""The registry of the op converters, and the types of their arguments and results."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from converters.errors import GraphError
 from converters.frozen.graph import LAYOUTS, NCHW, NHWC, Node
 from converters.lowering.intervals import Interval
 from converters.program.sizes import Number, Size
+from converters.registry import Registry
 
 Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of one value before anything runs.
+    """Properties of an op's input or output that are known at conversion.
 
     Attributes:
-        shape: TensorFlow's shape (NHWC for images), None for sizes known only when the model runs. Height and width
-            are never known: a converted model takes any size.
-        constant: decodes the value where it is a constant.
-        layout: how a rank-4 value lies in its tensor.
-        numbers: what the graph computes from sizes, where the value is that: an array of numbers, `Size`s and
-            `Interval`s.
+        shape: the shape in TensorFlow, with None for sizes that are known only when the model runs. The image's height
+            and width are never known, because a converted model accepts any size.
+        constant: decodes the value of a constant; None for other values.
+        layout: the layout of a rank-4 value (see `converters.frozen.graph.LAYOUTS`).
+        numbers: an object array of numbers, `Size`s and `Interval`s, for values that the graph computes from sizes.
     """
 
     shape: Shape
@@ -44,24 +44,19 @@ class Value:
             return self.shape[1]
         return self.shape[-1] if self.shape else None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the tensor's axes are TensorFlow's."""
-        return self.rank != 4 or self.layout == NCHW
-
     def dim(self, axis: int) -> int:
-        """torch's axis for one of TensorFlow's, which may count from the end."""
+        """The tensor's axis for TensorFlow's axis, which may be negative."""
         return axis_of_torch(axis, self.rank, self.layout)
 
 
 @dataclass(frozen=True)
 class Read:
-    """One of an op's inputs as its layer wants it.
+    """One of an op's inputs, in the form in which the layer reads it.
 
     Attributes:
-        index: which input.
-        layout: how it has to lie in its tensor, if it has rank 4; None for as it is.
-        rank: axes of length 1 are put in front up to this rank; None for as it is.
+        index: index of the input.
+        layout: the required layout, if the value has rank 4; None for the value's own.
+        rank: the required rank, for which leading axes of length 1 are added; None for the value's own.
     """
 
     index: int
@@ -75,12 +70,12 @@ class Call:
 
     Attributes:
         layer: class name in `layers.LAYERS`.
-        shape: shape of the result, in TensorFlow's order.
-        arguments: constructor arguments, plain data; sizes in them may be `Size`s.
-        tensors: values of the layer's parameters and buffers, in torch's order.
-        inputs: which of the op's inputs the layer reads when it runs, and how they have to lie.
-        layout: how the result lies, if it has rank 4; None for as the first input that has rank 4.
-        more: shapes of the outputs behind the first.
+        shape: shape of the first output in TensorFlow.
+        arguments: constructor arguments, plain data that may contain `Size`s.
+        tensors: values of the layer's parameters and buffers, in torch's axis order.
+        inputs: the op's inputs that the layer reads when it runs, as indices or `Read`s.
+        layout: layout of the outputs, if they have rank 4; None for the layout of the first input of rank 4.
+        more: shapes of the other outputs in TensorFlow.
     """
 
     layer: str
@@ -94,12 +89,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Operation:
-    """A node to convert, with what is known of its inputs.
+    """A node to convert.
 
     Attributes:
         node: the node.
         values: its inputs.
-        graph_layout: the layout of the graph's images, for values of rank 4 that are made of others.
+        graph_layout: layout of the graph's images, for rank-4 values computed from values of other ranks.
     """
 
     node: Node
@@ -107,45 +102,45 @@ class Operation:
     graph_layout: str = NHWC
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute, or `default` where the graph leaves it out (graphs omit attributes at their defaults)."""
+        """An attribute, or `default` if the graph omits it, as graphs do for default values."""
         value = self.node.attrs.get(name)
         return default if value is None else value
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """A true-or-false attribute.
+        """A boolean attribute.
 
         Raises:
-            GraphError: the attribute is something else.
+            GraphError: the attribute is not a bool.
         """
         value = self.attr(name, default)
-        if not isinstance(value, bool):
-            raise self.error(f"has {name} {value!r}, which has to be true or false")
-        return value
+        return bool(self._checked(name, value, isinstance(value, bool), "true or false"))
 
     def integer(self, name: str, default: int) -> int:
-        """A whole-number attribute.
+        """An integer attribute.
 
         Raises:
-            GraphError: the attribute is something else.
+            GraphError: the attribute is not an integer.
         """
         value = self.attr(name, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.error(f"has {name} {value!r}, which has to be a whole number")
-        return value
+        return int(self._checked(name, value, type(value) is int, "an integer"))
 
     def axes(self, name: str) -> tuple[int, ...]:
-        """An attribute that is a list of axes; empty where it is left out.
+        """An attribute that is a list of axes; empty if the graph omits it.
 
         Raises:
-            GraphError: the attribute is something else.
+            GraphError: the attribute is not a list of integers.
         """
         value = self.attr(name, ())
-        if not isinstance(value, tuple) or not all(isinstance(axis, int) for axis in value):
-            raise self.error(f"has {name} {value!r}, which have to be axes")
+        valid = isinstance(value, tuple) and all(isinstance(axis, int) for axis in value)
+        return tuple(self._checked(name, value, valid, "a list of axes"))
+
+    def _checked(self, name: str, value: Any, valid: bool, expected: str) -> Any:
+        if not valid:
+            raise self.error(f"has {name} {value!r}, which has to be {expected}")
         return value
 
     def value(self, index: int) -> Value:
-        """What is known of an input.
+        """An input.
 
         Raises:
             GraphError: the node has no such input.
@@ -156,28 +151,30 @@ class Operation:
             raise self.error(f"has {len(self.values)} inputs where {index + 1} are needed") from None
 
     def axis(self, axis: int, rank: int) -> int:
-        """An axis counted from the front.
+        """Converts an axis that may be negative to a non-negative one.
 
         Raises:
-            GraphError: there is no such axis.
+            GraphError: a value of this rank has no such axis.
         """
         if not -rank <= axis < rank:
             raise self.error(f"works along axis {axis} of a value of rank {rank}")
         return axis % rank
 
     def constant(self, index: int, rank: int | None = None) -> np.ndarray:
-        """The numbers of an input that has to be a constant.
+        """An input that has to be a numeric constant.
 
         Args:
-            index: which input.
-            rank: the rank it has to have.
+            index: index of the input.
+            rank: the required rank.
 
         Raises:
-            GraphError: the input is computed when the graph runs, or has another rank.
+            GraphError: the input depends on the image, is not numeric, or has another rank.
         """
         decode = self.value(index).constant
         if decode is None:
-            raise self.error(f"needs a constant as input {index} ({self.node.inputs[index]}), which the graph computes")
+            raise self.error(
+                f"needs a constant as input {index} ({self.node.inputs[index]}), which depends on the image"
+            )
         value = decode()
         if value.dtype.kind not in "fiub":
             raise self.error(f"needs numbers as input {index} ({self.node.inputs[index]})")
@@ -186,10 +183,10 @@ class Operation:
         return value
 
     def integers(self, index: int) -> tuple[int, ...]:
-        """A constant input of integers.
+        """An input that has to be a constant of integers, flattened.
 
         Raises:
-            GraphError: the input is no constant, or holds other numbers.
+            GraphError: the input depends on the image, or is not of integers.
         """
         value = self.constant(index)
         if value.dtype.kind not in "iu" and value.size:
@@ -197,23 +194,23 @@ class Operation:
         return tuple(int(number) for number in value.ravel())
 
     def sizes(self, index: int) -> tuple[Number, ...]:
-        """An input of whole numbers that may depend on the image's size.
+        """An input that has to be integers, which may depend on the image's size, flattened.
 
         Raises:
-            GraphError: the input depends on more than that.
+            GraphError: the input depends on the image's values, is random, or is not of integers.
         """
         numbers = self.value(index).numbers
         if numbers is None:
             return self.integers(index)
         if any(isinstance(number, Interval) for number in numbers.ravel()):
-            raise self.error(f"needs numbers as input {index} ({self.node.inputs[index]}), which is random")
+            raise self.error(f"needs known numbers as input {index} ({self.node.inputs[index]}), which are random")
         return tuple(number if isinstance(number, Size) else int(number) for number in numbers.ravel())
 
     def layout(self) -> str:
-        """The op's `data_format`.
+        """The op's `data_format`: NHWC or NCHW.
 
         Raises:
-            GraphError: it is none that images have.
+            GraphError: it is another layout.
         """
         layout = self.attr("data_format", NHWC)
         if layout not in LAYOUTS:
@@ -221,57 +218,37 @@ class Operation:
         return str(layout)
 
     def image_channels(self, index: int = 0, layout: str | None = None) -> int | None:
-        """The channels of an input that has to be an image (rank 4).
+        """The number of channels of an input that has to be an image (rank 4); None if it is unknown.
 
         Args:
-            index: which input.
-            layout: whose channels; None for the op's own layout.
+            index: index of the input.
+            layout: the image's layout; None for the op's `data_format`.
 
         Raises:
-            GraphError: the input has another rank, or the op's layout is none.
+            GraphError: the input has another rank, or the op's layout is neither NHWC nor NCHW.
         """
         layout, value = layout or self.layout(), self.value(index)
         if value.rank != 4:
             raise self.error(f"needs an image (rank 4) as input {index}, not rank {value.rank}")
         return value.shape[1 if layout == NCHW else 3]
 
-    def error(self, what: str) -> GraphError:
-        return GraphError(f"Node {self.node.name!r} ({self.node.op}) {what}.")
+    def error(self, problem: str) -> GraphError:
+        """An error whose message is "Node ... `problem`."."""
+        return GraphError(f"Node {self.node.name!r} ({self.node.op}) {problem}.")
 
 
-Function = Callable[[Operation], Call]
-_REGISTRY: dict[str, Function] = {}
+CONVERTERS: Registry[Callable[[Operation], Call]] = Registry("convert")
+"""The converter of each TensorFlow op that becomes a layer."""
 
-
-def register(*ops: str) -> Callable[[Function], Function]:
-    """Makes a function the converter of these TensorFlow ops."""
-
-    def decorate(function: Function) -> Function:
-        for op in ops:
-            if op in _REGISTRY:
-                raise ValueError(f"Two functions convert {op}.")
-            _REGISTRY[op] = function
-        return function
-
-    return decorate
-
-
-def lookup(op: str) -> Function | None:
-    """The function that converts an op, or None."""
-    return _REGISTRY.get(op)
-
-
-def registered_ops() -> list[str]:
-    """Every op that a layer computes, sorted."""
-    return sorted(_REGISTRY)
+register = CONVERTERS.register
 
 
 def axis_of_torch(axis: int, rank: int, layout: str = NHWC) -> int:
-    """torch's axis for TensorFlow's: turned images are NHWC there and NCHW here; all else is alike."""
+    """The tensor's axis for TensorFlow's axis: they differ for NHWC images, which are (N, C, H, W) in torch."""
     axis = axis % rank if rank else axis
     return (0, 2, 3, 1)[axis] if rank == 4 and layout == NHWC else axis
 
 
 def image(channels: int | None, layout: str = NHWC) -> Shape:
-    """An image's shape, of which only the channels are known."""
+    """The shape in TensorFlow of an image whose channels alone are known."""
     return (None, channels, None, None) if layout == NCHW else (None, None, None, channels)

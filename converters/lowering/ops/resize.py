@@ -1,4 +1,4 @@
-"""ResizeBilinear and ResizeNearestNeighbor."""
+"""Converters of ResizeBilinear and ResizeNearestNeighbor."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAX_SIZE = 2**15
 
 @register(*METHODS)
 def resize(op: Operation) -> Call:
-    channels = op.image_channels(0, NHWC)  # TensorFlow has no other
+    channels = op.image_channels(0, NHWC)  # resizing ops have no data_format
     size = op.sizes(1)
     if len(size) != 2 or any(isinstance(n, int) and not 1 <= n <= MAX_SIZE for n in size):
-        raise op.error(f"resizes to {list(size)}")
+        raise op.error(f"resizes to {list(size)}; it takes a height and a width from 1 to {MAX_SIZE}")
     corners, centers = op.flag("align_corners"), op.flag("half_pixel_centers")
     if corners and centers:
         raise op.error("has both align_corners and half_pixel_centers, which TensorFlow refuses")

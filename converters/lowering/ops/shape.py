@@ -1,4 +1,4 @@
-"""Ops that give a value another shape or order: Reshape, Squeeze, ExpandDims, Transpose, Tile, Fill."""
+"""Converters of shape ops: Reshape, Squeeze, ExpandDims, Transpose, Tile, Fill."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from converters.program.sizes import Number, Size
 
 MAX_VALUES = 2**31
 MAX_RANK = 8
-TURN = (0, 3, 1, 2)  # a plain image's axes in the order of a turned one's
-LAYOUT_CHANGES: dict[tuple[str, tuple[int, ...]], str] = {(NHWC, (0, 3, 1, 2)): NCHW, (NCHW, (0, 2, 3, 1)): NHWC}
+TO_NCHW = (0, 3, 1, 2)
+# (layout, order of a transposition) -> new layout, for transpositions that leave the tensor as it is.
+LAYOUT_CHANGES: dict[tuple[str, tuple[int, ...]], str] = {(NHWC, TO_NCHW): NCHW, (NCHW, (0, 2, 3, 1)): NHWC}
 
 
 @register("Reshape")
@@ -20,9 +21,9 @@ def reshape(op: Operation) -> Call:
     sizes, value = op.sizes(1), op.value(0)
     fixed = [size for size in sizes if isinstance(size, int)]
     if len(sizes) > MAX_RANK or fixed.count(-1) > 1 or min(fixed, default=0) < -1:
-        raise op.error(f"reshapes to {list(sizes)}, which is no shape")
+        raise op.error(f"reshapes to {list(sizes)}, which is not a valid shape")
     if math.prod(size for size in fixed if size > 0) > MAX_VALUES:
-        raise op.error(f"reshapes to {list(sizes)}, which is more than any image network does")
+        raise op.error(f"reshapes to {list(sizes)}, which is larger than in any image network")
     shape: Shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in sizes)
     if -1 in fixed:
         shape = _with_rest(shape, sizes, op)
@@ -36,7 +37,7 @@ def reshape(op: Operation) -> Call:
 
 
 def _with_rest(shape: Shape, sizes: tuple[Number, ...], op: Operation) -> Shape:
-    """The shape with what is left over computed, where only axes that stay are not known."""
+    """Replaces the -1 of a reshape's target, if the unknown sizes of the input also occur in the target."""
     source, value = op.node.inputs[0], op.value(0)
     given = [(source, axis) if size is None else size for axis, size in enumerate(value.shape)]
     wanted = [_atom(size) for size in sizes if size != -1]
@@ -52,7 +53,7 @@ def _with_rest(shape: Shape, sizes: tuple[Number, ...], op: Operation) -> Shape:
 
 
 def _atom(size: Number) -> object:
-    """A size that is an axis's as (value, axis); everything else as it is."""
+    """The size of a value's axis as (value, axis); other sizes unchanged."""
     if isinstance(size, Size) and size.function == "size":
         source, axis = size.operands
         return (source, axis) if isinstance(source, Output) else size
@@ -79,7 +80,7 @@ def expand_dims(op: Operation) -> Call:
     arguments: dict[str, object] = {"dim": axis}
     layout = op.graph_layout
     if len(shape) == 4 and layout == NHWC:
-        arguments["order"] = TURN
+        arguments["order"] = TO_NCHW
     return Call("Unsqueeze", tuple(shape), arguments, inputs=(Read(0, NCHW),), layout=layout)
 
 
@@ -87,7 +88,7 @@ def expand_dims(op: Operation) -> Call:
 def transpose(op: Operation) -> Call:
     value, order = op.value(0), op.integers(1)
     if sorted(order) != list(range(value.rank)):
-        raise op.error(f"puts the axes of a value of rank {value.rank} in the order {list(order)}")
+        raise op.error(f"permutes the axes of a value of rank {value.rank} to {list(order)}")
     shape = tuple(value.shape[axis] for axis in order)
     layout = LAYOUT_CHANGES.get((value.layout, order))
     if layout is not None:

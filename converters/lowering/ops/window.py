@@ -1,18 +1,18 @@
-"""Attributes that every sliding window has: sizes over height and width, and padding."""
+"""Attributes of sliding windows: sizes over height and width, and padding."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from converters.frozen.graph import NCHW
 from converters.lowering.ops.registry import Operation
 
 
 def spatial(op: Operation, name: str, default: tuple[int, ...] | None = None) -> tuple[int, int]:
-    """The (rows, columns) of an attribute that TensorFlow gives for all four axes.
+    """The (height, width) of an attribute that has four sizes, one for each axis.
 
     Raises:
-        GraphError: the attribute is missing and has no default, or is something else.
+        GraphError: the attribute is missing and has no default, or is not four positive sizes.
     """
     sizes = op.attr(name, default)
     fits = _are_integers(sizes) and len(sizes) == 4 and min(sizes) >= 1
@@ -26,12 +26,16 @@ def _image_axes(op: Operation) -> tuple[int, int]:
     return (2, 3) if op.layout() == NCHW else (1, 2)
 
 
-def _are_integers(value: Any) -> bool:
+def _are_integers(value: Any) -> TypeGuard[tuple[int, ...]]:
     return isinstance(value, tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in value)
 
 
 def padding(op: Operation) -> str | tuple[int, ...]:
-    """SAME, VALID, or (top, bottom, left, right)."""
+    """SAME, VALID, or (top, bottom, left, right).
+
+    Raises:
+        GraphError: the attribute is missing or invalid.
+    """
     kind = op.attr("padding")
     if kind in ("SAME", "VALID"):
         return str(kind)
@@ -41,4 +45,4 @@ def padding(op: Operation) -> str | tuple[int, ...]:
             first = 2 * _image_axes(op)[0]
             if not any(amounts[:first] + amounts[first + 4 :]):
                 return amounts[first : first + 4]
-    raise op.error(f"has padding {kind!r}, which is none of SAME, VALID and EXPLICIT over height and width")
+    raise op.error(f"has padding {kind!r}, which is not SAME, VALID, or EXPLICIT over height and width")
