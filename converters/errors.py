@@ -57,6 +57,10 @@ class InputSizeError(ConverterError, ValueError):
     """A layer cannot be computed at this input size; TensorFlow refuses this size, too."""
 
 
+class UnsupportedRequestError(ConverterError, ValueError):
+    """A network does not support the channels or the ReLU rule of a request; nothing was computed."""
+
+
 class MissingPackageError(ConverterError, ImportError):
     """An optional package is not installed; the message says how to install it."""
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from converters.errors import UnsupportedRequestError
 from converters.program.layer_info import Layers
 
 Function: TypeAlias = Callable[[Tensor], Tensor]
@@ -53,6 +54,17 @@ class LayerRequest:
         )
 
 
+def unsupported(request: LayerRequest) -> UnsupportedRequestError:
+    """The error for a request that a network does not support."""
+    if request.channels:
+        return UnsupportedRequestError("This network computes whole layers only: ask for them without channels.")
+    if request.interventions and not request.relu_rule:
+        return UnsupportedRequestError("In this network no layer's value can be replaced: ask for layers as they are.")
+    return UnsupportedRequestError(
+        "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
+    )
+
+
 class LayeredNetwork(nn.Module):
     """A network whose layers have names: the base of all networks of the converters.
 
@@ -69,10 +81,11 @@ class LayeredNetwork(nn.Module):
 
         Args:
             x: (N, C, H, W) in the network's own value range and channel order.
-            request: the layers. Its channels and ReLU rule must be supported.
+            request: the layers.
 
         Raises:
             LayerNotFoundError: a name is no layer's.
+            UnsupportedRequestError: the network does not support the request; nothing was computed.
         """
         raise NotImplementedError
 

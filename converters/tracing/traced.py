@@ -11,18 +11,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from converters.network.fusion import are_watched
-from converters.network.request import Function, LayeredNetwork, LayerRequest, ReluRule
+from converters.network.request import Function, LayeredNetwork, LayerRequest, ReluRule, unsupported
 from converters.program.layer_info import LayerInfo, Layers, module_of
 from converters.program.program import Metadata
 from converters.tracing.aliasing import call_name, called_module, channels, find_changes, is_opaque, relu_kind
-
-
-def unsupported(request: LayerRequest) -> str:
-    """The sentence that refuses a request."""
-    if request.channels:
-        return "This network computes whole layers only: ask for them without channels."
-    return "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
-
 
 Forward = Callable[..., tuple[Any, ...]]
 
@@ -241,7 +233,7 @@ class TracedNetwork(LayeredNetwork):
         with respect to those before it.
         """
         if not self.supports(request):
-            raise ValueError(unsupported(request))
+            raise unsupported(request)
         nodes = [self._names[self.layers[name].name] for name in request.names]
         given = {self._names[self.layers[name].name]: value for name, value in request.interventions}
         return tensors(request.names, self._graph.run(self.module, x, nodes, request.relu_rule, given))

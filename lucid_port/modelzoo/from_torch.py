@@ -22,10 +22,10 @@ from torch.nn.parameter import is_lazy
 from converters import ConvertedModel, LayerInfo, LayerNotFoundError
 from converters.network.fusion import are_watched
 from converters.network.interventions import Given
-from converters.network.request import LayeredNetwork, LayerRequest, ReluRule
+from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
 from converters.program.layer_info import Layers, module_of
 from converters.tracing.aliasing import call_name, channels, no_tensors, stated_channels
-from converters.tracing.traced import LayerGraph, TracedNetwork, same_objects, tensors, unsupported
+from converters.tracing.traced import LayerGraph, TracedNetwork, same_objects, tensors
 from lucid_port.misc import checks
 from lucid_port.modelzoo.hooks import read_by_hooks
 from lucid_port.modelzoo.vision_base import Model, check_value_range
@@ -116,7 +116,7 @@ class TorchNetwork(LayeredNetwork):
         if self.module.training:
             raise ValueError("The network is in training mode, in which renders change it: call its eval() first.")
         if not self.supports(request):
-            raise ValueError(unsupported(request))
+            raise unsupported(request)
         names, given = request.names, dict(request.interventions)
         self._present_trace()
         asked = {name: self._find(name) for name in (*names, *given)}

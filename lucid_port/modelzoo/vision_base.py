@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor, nn
 
 import converters
+from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
-from converters.network.request import Function, LayeredNetwork, LayerRequest
+from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.program.storage import MODEL_FILE
 from converters.sources import CONVERTING, open_source, take_options
 from lucid_port.misc import checks
@@ -37,8 +38,6 @@ __all__ = [
     "model_class",
     "read_network",
 ]
-
-Result = TypeVar("Result")
 
 # Means that Caffe's models subtract, in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
@@ -233,25 +232,23 @@ class Model(nn.Module):
 
     def compute(self, image: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """The values of the requested layers for images in [0, 1]; see `activations`."""
-        return self._at_size(functools.partial(self._compute, request), self.create_input(image))
-
-    def _compute(self, request: LayerRequest, x: Tensor) -> dict[str, Tensor]:
-        network = self.network
-        if isinstance(network, LayeredNetwork):
-            return network.compute(x, request)
-        if request != LayerRequest(request.names) or request.interventions:
-            raise ValueError(f"A {type(network).__name__} computes whole layers as they are: ask for names alone.")
-        return network.activations(x, request.names)
-
-    def _at_size(self, run: Callable[[Tensor], Result], x: Tensor) -> Result:
-        """What `run` gives for the network's input; an error that its size explains says so."""
+        x, network = self.create_input(image), self.network
+        compute = network.compute if isinstance(network, LayeredNetwork) else self._compute_by_names
         if torch.compiler.is_compiling():
-            return run(x)
+            return compute(x, request)
         try:
-            return run(x)
-        except MISFITS as error:
-            explain_misfit(run, x, self.image_shape, error)
+            return compute(x, request)
+        except UnsupportedRequestError:
             raise
+        except MISFITS as error:
+            explain_misfit(lambda x: compute(x, request), x, self.image_shape, error)
+            raise
+
+    def _compute_by_names(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
+        """Asks a network of the user, which has `activations` alone."""
+        if request != LayerRequest(request.names) or request.interventions:
+            raise unsupported(request)
+        return self.network.activations(x, request.names)
 
     def activations(
         self,
@@ -288,7 +285,12 @@ class Model(nn.Module):
         Raises:
             converters.InputSizeError: they cannot be computed at this image size.
         """
-        return self._at_size(self.network, self.create_input(image))
+        x = self.create_input(image)
+        try:
+            return self.network(x)
+        except MISFITS as error:
+            explain_misfit(self.network, x, self.image_shape, error)
+            raise
 
     def get_layer(self, name: str) -> Layer:
         """One of `layers`: the one of that name, else the first whose name contains it (with a warning), as in Lucid.

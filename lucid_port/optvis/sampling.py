@@ -13,7 +13,7 @@ images of the batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -157,8 +157,8 @@ class RandomSource:
 
     def images(self, count: int) -> int | None:
         """Returns `count` if each image of a batch of `count` images draws for itself, else None."""
-        differs = count > 1 or self.image_seed(0) != self.seed
-        return count if self.per_image and differs else None
+        first = self.seed if self.seeds is None else self.seeds[0]
+        return count if self.per_image and (count > 1 or first != self.seed) else None
 
     def integers(self, name: str, high: int, size: Size = (), *, images: int | None = None) -> np.ndarray:
         """Draws uniform integers in `[0, high)`.
@@ -174,15 +174,15 @@ class RandomSource:
         """
         if high < 1:
             raise ValueError(f"{self._prefix}{name} cannot be drawn below {high}: the bound is at least 1.")
-        return self._draw(name, size, images, 0, lambda g, s: g.integers(0, high, s))
+        return self._draw(name, size, images, 0, "integers", 0, high)
 
     def uniform(self, name: str, size: Size = (), *, images: int | None = None) -> np.ndarray:
         """Draws uniform float64 numbers in `[0, 1)`; arguments as in `integers`."""
-        return self._draw(name, size, images, 0, lambda g, s: g.random(s))
+        return self._draw(name, size, images, 0, "random")
 
     def normal(self, name: str, size: Size = (), *, images: int | None = None, axis: int = 0) -> np.ndarray:
         """Draws standard normal float64 numbers; with `images`, stacked along `axis`."""
-        return self._draw(name, size, images, axis, lambda g, s: g.standard_normal(s))
+        return self._draw(name, size, images, axis, "standard_normal")
 
     @property
     def draws(self) -> Draws:
@@ -195,24 +195,17 @@ class RandomSource:
             raise RuntimeError("This source does not record: make it with `record=True`.")
         return self._state.recorded
 
-    def _draw(
-        self,
-        name: str,
-        size: Size,
-        images: int | None,
-        axis: int,
-        make: Callable[[np.random.Generator, tuple[int, ...]], Any],
-    ) -> np.ndarray:
+    def _draw(self, name: str, size: Size, images: int | None, axis: int, method: str, *bounds: int) -> np.ndarray:
         shape = (size,) if isinstance(size, int) else tuple(size)
         full = shape if images is None else (*shape[:axis], images, *shape[axis:])
         key = self._prefix + name
         if self._state.replay is not None:
             value = self._replayed(key, full)
         elif images is None:
-            value = np.asarray(make(self._stream(self.seed, key), shape))
+            value = np.asarray(getattr(self._stream(self.seed, key), method)(*bounds, shape))
         else:
             seeds = [self.image_seed(k) for k in range(images)]
-            drawn = {seed: np.asarray(make(self._stream(seed, key), shape)) for seed in dict.fromkeys(seeds)}
+            drawn = {seed: getattr(self._stream(seed, key), method)(*bounds, shape) for seed in dict.fromkeys(seeds)}
             value = np.stack([drawn[seed] for seed in seeds], axis=axis)
         if self._state.recorded is not None:
             self._state.recorded.setdefault(key, []).append(value.copy())

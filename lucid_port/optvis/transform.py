@@ -121,15 +121,6 @@ def _per_image(
     return torch.cat([apply(image[k : k + 1], p) for k, p in enumerate(params)])
 
 
-def _is_per_image(params: Params) -> bool:
-    return isinstance(params, list)
-
-
-def _plain_params(draw: np.ndarray, images: int | None, make: Callable[[Any], Any]) -> Any:
-    """Returns one parameter for the batch, or a list with one for each image."""
-    return make(draw) if images is None else [make(d) for d in draw]
-
-
 @dataclass(frozen=True)
 class Jitter(Transform):
     """Random crop by `d` pixels; see `jitter`."""
@@ -140,14 +131,13 @@ class Jitter(Transform):
 
     def make_params(self, source: RandomSource, shape: Shape) -> Params:
         images = source.images(shape[0])
-        source = source.reseeded(self.seed)
-        draw = source.integers("offset", self.d + 1, 2, images=images)
-        return _plain_params(draw, images, lambda d: (int(d[0]), int(d[1])))
+        drawn = source.reseeded(self.seed).integers("offset", self.d + 1, 2, images=images).tolist()
+        return tuple(drawn) if images is None else [tuple(one) for one in drawn]
 
     def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
-        if _is_per_image(params):
+        if isinstance(params, list):
             return _per_image(image, params, self.apply)
-        _, _, height, width = self.output_shape(tuple(image.shape), params)
+        height, width = image.shape[2] - self.d, image.shape[3] - self.d
         if height < 1 or width < 1:
             raise ValueError(
                 f"jitter({self.d}) leaves nothing of an image of {image.shape[2]} x "
@@ -184,10 +174,10 @@ class Pad(Transform):
         if self.constant_value != "uniform":
             return float(self.constant_value)
         images = source.images(shape[0])
-        return _plain_params(source.uniform("constant_value", images=images), images, float)
+        return source.uniform("constant_value", images=images).tolist()
 
     def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
-        if _is_per_image(params):
+        if isinstance(params, list):
             return _per_image(image, params, self.apply)
         return pad_image(image, self.w, self.mode.lower(), params)
 
@@ -209,8 +199,8 @@ class RandomScale(Transform):
         return self.scales[int(choice)]
 
     def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
-        _, _, height, width = self.output_shape(tuple(image.shape), params)
-        return resize_bilinear_legacy(image, (height, width))
+        height, width = image.shape[2:]
+        return resize_bilinear_legacy(image, (scaled_size(height, params), scaled_size(width, params)))
 
     def output_shape(self, shape: Shape, params: Params) -> Shape:
         return (*shape[:2], scaled_size(shape[2], params), scaled_size(shape[3], params))
@@ -235,8 +225,10 @@ class RandomRotate(Transform):
 
     def make_params(self, source: RandomSource, shape: Shape) -> Params:
         images = source.images(shape[0])
-        draw = source.reseeded(self.seed).integers("choice", len(self.angles), images=images)
-        return _plain_params(draw, images, lambda index: self._radians(self.angles[int(index)]))
+        drawn = source.reseeded(self.seed).integers("choice", len(self.angles), images=images).tolist()
+        if images is None:
+            return self._radians(self.angles[drawn])
+        return [self._radians(self.angles[index]) for index in drawn]
 
     def _radians(self, angle: float) -> float:
         if self.units.lower() in _RADIANS:
@@ -245,7 +237,7 @@ class RandomRotate(Transform):
         return float(pi * np.float32(angle) / np.float32(180))
 
     def apply(self, image: torch.Tensor, params: Params) -> torch.Tensor:
-        if _is_per_image(params):
+        if isinstance(params, list):
             return _per_image(image, params, self.apply)
         return rotate_nearest(image, params)
 
@@ -371,7 +363,7 @@ class Compose(Transform):
     def make_params(self, source: RandomSource, shape: Shape) -> list[Any] | tuple[Any, ...]:
         params = []
         for index, transform in enumerate(self.transforms):
-            drawn = transform.make_params(self._scope(source, index), shape)
+            drawn = transform.make_params(source.scope(f"{index}.{transform.kind}"), shape)
             shape = transform.output_shape(shape, drawn)
             params.append(drawn)
         return tuple(params)
@@ -391,12 +383,9 @@ class Compose(Transform):
         source = RandomSource() if source is None else source
         # Draw after each step: the size that a user's own transform returns is not known in advance.
         for index, transform in enumerate(self.transforms):
-            params = transform.make_params(self._scope(source, index), tuple(image.shape))
+            params = transform.make_params(source.scope(f"{index}.{transform.kind}"), tuple(image.shape))
             image = transform.apply(image, params)
         return image
-
-    def _scope(self, source: RandomSource, index: int) -> RandomSource:
-        return source.scope(f"{index}.{self.transforms[index].kind}")
 
 
 TransformLike: TypeAlias = Transform | Callable[[torch.Tensor], torch.Tensor]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
-from converters.network.request import LayerRequest
+from converters.network.request import LayerRequest, unsupported
 from lucid_port.optvis import param
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
@@ -67,6 +67,8 @@ class _NamesOnly:
         return not (request.channels or request.relu_rule)
 
     def compute(self, image: torch.Tensor, request: LayerRequest) -> Mapping[str, torch.Tensor]:
+        if not self.supports(request):
+            raise unsupported(request)
         return self._model.activations(image, request.names)
 
 

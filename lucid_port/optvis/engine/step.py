@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from converters.errors import UnsupportedRequestError
 from converters.network.request import LayerRequest
 from lucid_port.misc import checks
 from lucid_port.misc.stack_level import stack_level
-from lucid_port.optvis.engine.coerce import Computing, Model, as_computing
+from lucid_port.optvis.engine.coerce import Computing, Model, ReluOverride, as_computing
 from lucid_port.optvis.engine.compilation import Compilation, obstacle
 from lucid_port.optvis.engine.precision import check_precision, tf32
 from lucid_port.optvis.objectives.reading import channel_of
@@ -116,7 +117,7 @@ class Evaluation:
     def __init__(self, vis: VisT, source: RandomSource, reads: Reads, repeated: bool = False) -> None:
         self._vis = vis
         self.reads = reads
-        self.image = vis.param()
+        self.image = vis.param.evaluate({})  # all of its parts have values: `VisT` draws them
         self.transformed = vis.transform(self.image, source)
         self._values: Mapping[Read, torch.Tensor] = {}
         if reads.layers or reads.channels:
@@ -136,6 +137,9 @@ class Evaluation:
         Raises:
             IndexError: the layer has no such channel.
         """
+        value = self._values.get((name, number))
+        if value is not None:
+            return value
         if name == "input" or name in self.reads.layers:
             return channel_of(self(name), number, name)
         return self._read((name, number))
@@ -161,7 +165,7 @@ class Evaluation:
         self.reads = reads  # only now: the name of no layer is not kept
 
     def _compute(self, reads: Reads, request: LayerRequest, compilable: bool) -> None:
-        self._values = reads.values(self._vis.compute(self.transformed, request, compilable), request)
+        self._values = reads.values(self._vis.forward(self.transformed, request, self._vis.steps, compilable), request)
 
 
 # How it is computed ---------------------------------------------------------------------------
@@ -183,9 +187,8 @@ def compute_under_rule(
     if update is None:
         return model.compute(image, request)
     if update >= REDIRECTED_UPDATES:
-        ruled = replace(request, relu_rule=_RELU_RULE)
-        if model.supports(ruled):
-            return model.compute(image, ruled)
+        with contextlib.suppress(UnsupportedRequestError):
+            return model.compute(image, replace(request, relu_rule=_RELU_RULE))
     with redirection(update):
         return model.compute(image, request)
 
@@ -199,6 +202,7 @@ class Forward:
         precision: one of `PRECISIONS`; with "bf16", a copy of the model is computed, made now.
         compile: whether to compile the network's part of the steps. If that cannot work, a warning says why, and the
             steps are made without.
+        relu_gradient_override: whether Lucid's ReLU rule holds; "always" redirects gradients in all updates.
 
     Attributes:
         precision: as above.
@@ -212,12 +216,20 @@ class Forward:
         TypeError: `compile` is neither True nor False.
     """
 
-    def __init__(self, model: Model, device: torch.device, precision: str = "float32", compile: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: torch.device,
+        precision: str = "float32",
+        compile: bool = False,
+        relu_gradient_override: ReluOverride = False,
+    ) -> None:
         check_precision(precision, device)
         if not isinstance(compile, bool):
             raise TypeError(f"compile is True or False, not {checks.shown(compile)}.")
         self._model = as_computing(_rounded(model) if precision == "bf16" else model)
         self._device = device
+        self._override = relu_gradient_override
         self.precision = precision
         reason = obstacle(device) if compile else None
         if reason is not None:
@@ -234,16 +246,17 @@ class Forward:
         return self.compilation is not None
 
     def __call__(
-        self, image: torch.Tensor, request: LayerRequest, update: int | None = None, compilable: bool = False
+        self, image: torch.Tensor, request: LayerRequest, steps: int, compilable: bool = False
     ) -> Mapping[str, torch.Tensor]:
         """The values of the requested layers for a transformed image, in the image's precision.
 
         Args:
             image: (N, C, H, W) in [0, 1].
             request: the layers.
-            update: number of updates made, on which the ReLU rule depends; None for no rule.
+            steps: number of updates made, on which the ReLU rule depends.
             compilable: whether this is one of many calls with this request.
         """
+        update = None if not self._override else 0 if self._override == "always" else steps
         if self.compilation is None and self.precision != "bf16":
             return compute_under_rule(self._model, image, request, update)
         compiled = self.compilation if compilable and not is_redirected(update) else None

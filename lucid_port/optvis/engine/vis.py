@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-from converters.network.request import LayerRequest
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import (
     Model,
@@ -76,7 +75,7 @@ class VisT:
         self.transform = make_transform_f(transforms)
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
         self.device = own_device(model) if device is None else find_device(device)
-        self.forward = Forward(model, self.device, precision, compile)
+        self.forward = Forward(model, self.device, precision, compile, relu_gradient_override)
         self.param = make_param(param_f)
         self.draws_image = not self.param.ready
         if self.draws_image:
@@ -98,19 +97,6 @@ class VisT:
         self.reads = Reads()
         self._seen: torch.Tensor | None = None  # what the model was given last
         self.watch = Watch()
-
-    def compute(
-        self, image: torch.Tensor, request: LayerRequest, compilable: bool = False
-    ) -> Mapping[str, torch.Tensor]:
-        """The values of layers for a transformed image, under the ReLU rule in force, in the render's precision.
-
-        Args:
-            image: (N, C, H, W) in [0, 1].
-            request: the layers.
-            compilable: whether many steps with this request follow, so that a compilation may pay.
-        """
-        update = (0 if self.relu_gradient_override == "always" else self.steps) if self.relu_gradient_override else None
-        return self.forward(image, request, update, compilable)
 
     def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Evaluate the objective under new draws, without an update.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value
-from lucid_port.optvis.objectives.reading import channel_in, check_layer
+from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value, channel_in
+from lucid_port.optvis.objectives.reading import check_layer
 from lucid_port.optvis.objectives.wrapping import wrap_objective
 
 __all__ = ["alignment", "channel_interpolate", "diversity"]

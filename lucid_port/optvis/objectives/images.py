@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
-from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value
+from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value, to_nhwc
 from lucid_port.optvis.objectives.reading import as_vector, check_fits_image, check_layer
-from lucid_port.optvis.objectives.wrapping import to_nhwc, wrap_objective
+from lucid_port.optvis.objectives.wrapping import wrap_objective
 
 __all__ = [
     "L1",

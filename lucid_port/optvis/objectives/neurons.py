@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
-from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value
+from lucid_port.optvis.objectives.base import Activations, Nhwc, ObjectiveFunction, Value, channel_in, check_index
 from lucid_port.optvis.objectives.reading import (
     as_place,
-    channel_in,
     check_direction,
-    check_index,
     check_layer,
     direction_in,
     dot_product,
     position_in,
-    read_channel,
 )
 from lucid_port.optvis.objectives.wrapping import handle_batch, wrap_objective
 
@@ -90,7 +88,9 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
     """
     check_layer(layer, "channel")
     number = checks.whole(n_channel, "channel's n_channel")
-    return handle_batch(batch)(lambda T: read_channel(T, layer, number).mean())
+    if batch is None:
+        return lambda T: cast(Nhwc, T).channel(layer, number).mean()  # in this format, T is one
+    return _mean(layer, batch, lambda activation: channel_in(activation, number, layer))
 
 
 @wrap_objective(require_format="NHWC")

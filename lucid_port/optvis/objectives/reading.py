@@ -10,21 +10,18 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
-from lucid_port.optvis.objectives.base import Activations
+from lucid_port.optvis.objectives.base import check_index
 
 __all__ = [
     "as_place",
     "as_vector",
-    "channel_in",
     "channel_of",
     "check_direction",
     "check_fits_image",
-    "check_index",
     "check_layer",
     "direction_in",
     "dot_product",
     "position_in",
-    "read_channel",
 ]
 
 
@@ -37,11 +34,6 @@ def as_place(at: Any, what: str) -> int | None:
     return None if at is None else checks.whole(at, what)
 
 
-def check_index(index: int, count: int, layer: str, kind: str, kinds: str) -> None:
-    if not -count <= index < count:
-        raise IndexError(f"Layer {layer!r} has no {kind} {index}: its {kinds} are 0 to {count - 1}.")
-
-
 def channel_of(value: torch.Tensor, number: int, layer: str) -> torch.Tensor:
     """Returns one channel of an activation (N, C, ...), without the channel axis.
 
@@ -50,18 +42,6 @@ def channel_of(value: torch.Tensor, number: int, layer: str) -> torch.Tensor:
     """
     check_index(number, value.shape[1], layer, "channel", "channels")
     return value[:, number]
-
-
-def read_channel(T: Activations, layer: str, number: int) -> torch.Tensor:
-    """Reads one channel through `T.channel` if there is one, else from the layer in NHWC."""
-    read = getattr(T, "channel", None)
-    return channel_in(T(layer), number, layer) if read is None else read(layer, number)
-
-
-def channel_in(tensor: torch.Tensor, number: int, layer: str) -> torch.Tensor:
-    """Returns one channel of an NHWC tensor, without the channel axis."""
-    check_index(number, tensor.shape[-1], layer, "channel", "channels")
-    return tensor[..., number]
 
 
 def position_in(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Tensor:

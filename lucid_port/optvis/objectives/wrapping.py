@@ -11,32 +11,11 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
-from lucid_port.optvis.objectives.base import Activations, Objective, ObjectiveFunction
+from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, in_nhwc
 
-__all__ = ["handle_batch", "to_nhwc", "wrap_objective"]
+__all__ = ["handle_batch", "wrap_objective"]
 
 P = ParamSpec("P")
-
-
-def to_nhwc(tensor: Any) -> Any:
-    """Converts NCHW to NHWC and [N, C] to [N, 1, 1, C]; returns anything else unchanged."""
-    if not isinstance(tensor, torch.Tensor) or tensor.ndim not in (2, 4):
-        return tensor
-    return tensor[:, None, None, :] if tensor.ndim == 2 else tensor.permute(0, 2, 3, 1)
-
-
-class _Nhwc:
-    """`T` in Lucid's axis order."""
-
-    def __init__(self, T: Activations) -> None:
-        self._T = T
-
-    def __call__(self, name: str, /) -> Any:
-        return to_nhwc(self._T(name))
-
-    @property
-    def channel(self) -> Any:
-        return getattr(self._T, "channel", None)
 
 
 def _describe(name: str, arguments: Iterable[Any]) -> str:
@@ -52,7 +31,7 @@ def _objective_factory(function: Callable[P, ObjectiveFunction], nhwc: bool) -> 
         arguments = serialization.bind(function, args, kwargs)
         inner = function(*args, **kwargs)
         return Objective(
-            (lambda T: inner(_Nhwc(T))) if nhwc else inner,
+            in_nhwc(inner) if nhwc else inner,
             name,
             _describe(name, arguments.values()),
             lambda: {"objective": name, "args": serialization.to_data(arguments)},

@@ -77,6 +77,12 @@ def to_valid_rgb_tensor(image: torch.Tensor, decorrelate: bool = False, sigmoid:
     return constrain_L_inf(2 * image - 1) / 2 + 0.5
 
 
+def to_valid_rgb_and_alpha(image: torch.Tensor, decorrelate: bool) -> torch.Tensor:
+    """Converts a channels-first tensor to RGB in (0, 1); the logistic function alone is applied to further channels."""
+    rgb = to_valid_rgb_tensor(image[:, :3], decorrelate)
+    return rgb if image.shape[1] == 3 else torch.cat([rgb, torch.sigmoid(image[:, 3:])], 1)
+
+
 @parameterization
 def to_valid_rgb(t: Parameterization, decorrelate: bool = False, sigmoid: bool = True) -> Parameterization:
     """Converts unbounded values to RGB in [0, 1].

@@ -10,7 +10,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.param.base import Derived, Parameterization, parameterization
-from lucid_port.optvis.param.color import color_correlation_normalized, to_valid_rgb_tensor
+from lucid_port.optvis.param.color import color_correlation_normalized, to_valid_rgb_and_alpha
 from lucid_port.optvis.param.spatial import broadcast_initial, fft_image, pixel_image
 
 __all__ = ["grayscale_image_rgb", "image", "raw_from_rgb"]
@@ -99,14 +99,7 @@ def image(
         raw = pixel_image(shape, sd=None if init is not None else sd, init_val=start)
     if channels is not None:
         return Derived(torch.sigmoid, [raw])
-    return Derived(partial(_squash, decorrelate=decorrelate), [raw])
-
-
-def _squash(raw: torch.Tensor, decorrelate: bool) -> torch.Tensor:
-    rgb = to_valid_rgb_tensor(raw[:, :3], decorrelate=decorrelate, sigmoid=True)
-    if raw.shape[1] == 3:
-        return rgb
-    return torch.cat([rgb, torch.sigmoid(raw[:, 3:])], 1)
+    return Derived(partial(to_valid_rgb_and_alpha, decorrelate=decorrelate), [raw])
 
 
 @parameterization
