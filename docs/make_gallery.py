@@ -32,8 +32,8 @@ INTRODUCTION = """# Gallery
 <!-- Written by docs/make_pages.py from docs/images/gallery. -->
 
 Figures of the Distill articles, each made by one command. The articles use Google's InceptionV1. These pictures use
-`InceptionV1_caffe`, which has the same architecture but was trained with Caffe, so its units are others; they were chosen to
-illustrate the same points. Without `--model`, the command uses `InceptionV1` and the articles' own units.
+`InceptionV1_caffe`, which has the same architecture but was trained with Caffe, so its units are others; they were
+chosen to illustrate the same points. Without `--model`, the command uses `InceptionV1` and the articles' own units.
 
 All figures were made on a CPU in float32. The recipe that the command writes beside the picture states the versions.
 """

@@ -3,8 +3,9 @@
     python docs/make_pages.py            # writes the pages
     python docs/make_pages.py --check    # lists the pages that are not up to date
 
-Generated blocks end with `<!-- end -->`. `<!-- picture: NAME -->` begins a picture and its code from `make_pictures.py`,
-`<!-- preface -->` the code that runs before all pictures, and `<!-- figures -->` the catalogue of figures.
+Generated blocks end with `<!-- end -->`. `<!-- picture: NAME -->` begins a picture with its code from
+`make_pictures.py`, `<!-- preface -->` the code that runs before all pictures, and `<!-- figures -->` the catalogue of
+figures.
 `command_line.md` is written from the commands, `gallery.md` from the pictures of `make_gallery.py`.
 """
 
@@ -92,13 +93,14 @@ To see the traceback of an error, add `--debug` anywhere on the line.
 
 ## In scripts
 
-- With `--json`, every command prints only JSON to standard output: rows if it lists something, otherwise the results and the
-  written files.
+- With `--json`, every command prints only JSON to standard output: rows if it lists something, otherwise the results
+  and the written files.
 - Without `--json`, tables in a pipe have one line per row, with tabs between cells, for `cut` and `grep`.
 - Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
 - `NO_COLOR=1` turns colors off.
 - Commands never prompt for input.
-- `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own seed.
+- `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
+  seed.
 - `--device` is the device of commands that render. `convert` and `parity` compare on the CPU, for which the bounds were
   measured.
 
@@ -114,8 +116,8 @@ lucid-port render TinyInceptionV1 mixed3a:1 -o a.png --json | jq .objective
 lucid-port --install-completion
 ```
 
-This installs completion of commands, options and the names of models, layers and figures for the current shell (bash, zsh,
-fish, PowerShell). Restart the shell afterwards. `lucid-port --show-completion` prints the code instead.
+This installs completion of commands, options and the names of models, layers and figures for the current shell (bash,
+zsh, fish, PowerShell). Restart the shell afterwards. `lucid-port --show-completion` prints the code instead.
 """
 
 
