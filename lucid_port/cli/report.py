@@ -115,23 +115,15 @@ def document(title: str, body: str) -> str:
 
 def comparisons(rows: Sequence[Comparison]) -> str:
     """HTML of comparisons: a summary and a table, failures and the largest errors first."""
-    return _summary(rows) + _table(rows)
-
-
-def _summary(rows: Sequence[Comparison]) -> str:
-    failed = sum(not row.passed for row in rows)
-    verdict = "all within their bounds" if not failed else f"<b>{failed} beyond their bounds</b>"
-    return (
-        f"<p>{len(rows)} comparisons, {verdict}. The error is the largest difference, divided by the reference's "
-        "maximum; the bar shows the error divided by its bound.</p>"
-    )
-
-
-def _table(rows: Sequence[Comparison]) -> str:
     worst_first = sorted(rows, key=lambda row: (row.passed, -row.share))
     head, rest = worst_first[:SHOWN], worst_first[SHOWN:]
     folded = f"<details><summary>The other {len(rest)}</summary>{_rows(rest)}</details>" if rest else ""
-    return _rows(head) + folded
+    failed = sum(not row.passed for row in rows)
+    verdict = f"<b>{failed} beyond their bounds</b>" if failed else "all within their bounds"
+    return (
+        f"<p>{len(rows)} comparisons, {verdict}. The error is the largest difference, divided by the reference's "
+        f"maximum; the bar shows the error divided by its bound.</p>{_rows(head)}{folded}"
+    )
 
 
 def _rows(rows: Sequence[Comparison]) -> str:
