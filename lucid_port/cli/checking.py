@@ -16,18 +16,23 @@ from converters.tensorflow.freeze import HOW_TO_INSTALL
 from converters.tensorflow.process import ENVIRONMENT, find_tensorflow
 
 
-def check_network(network: ConvertedModel, graph: Path | None, **options: Any) -> None:
+def check_network(
+    network: ConvertedModel,
+    graph: Path | None,
+    python: str | Path | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> None:
     """Compares every layer with TensorFlow's values and prints the largest error.
 
     Args:
         network: the converted network.
         graph: file of its graph, which TensorFlow runs if there are no references.
-        **options: further arguments of `references_of`.
+        python, constants: as for `references_of`.
 
     Raises:
         ValueError: there are no values to compare with, or an error is above its bound.
     """
-    references = references_of(network, graph, **options)
+    references = references_of(network, graph, python, constants)
     rows = check_model(network, references)
     failed = [row for row in rows if not row.passed]
     if failed:
