@@ -102,13 +102,13 @@ def peers(result: Mapping[str, Any]) -> str:
         found = ratio(figures, name, other)
         if found is not None:
             aims.append([name, other, f"{found:.2f}", f"{target:.2f}", "yes" if found <= target else "no"])
-    columns = ["", "ms a step and image", "of TensorFlow 1.15's", "objective"]
+    columns = ["", "ms per step and image", "relative to TensorFlow 1.15", "objective"]
     return (
-        "## Beside Lucid and Lucent\n\nOne unit of `mixed4a_pre_relu`, 128 pixels, standard transforms, the same "
-        "weights. What is not alike between them stands in `benchmarks/README.md`. Medians and quartiles:\n\n"
+        "## Compared with Lucid and Lucent\n\nOne unit of `mixed4a_pre_relu`, 128 pixels, standard transforms, the "
+        "same weights. `benchmarks/README.md` lists the differences between the libraries. Medians and quartiles:\n\n"
         + table(columns, rows)
         + "\n"
-        + table(["", "compared with", "share of its time", "aimed at", "reached"], aims)
+        + table(["", "compared with", "relative time", "target", "reached"], aims)
         + f"\n{machine(result)} `python benchmarks/peers.py`\n"
     )
 
@@ -121,9 +121,9 @@ def breakdown(result: Mapping[str, Any]) -> str:
     return (
         f"## The parts of a step, {result['settings']['images']} image(s)\n\n"
         + table(["", "ms", "% of the step"], rows)
-        + f"\nThe network's forward and backward are {100 * network:.0f} % of a step (88 % was aimed at). A part whose "
-        f"quartiles reach zero was not measured: it is the difference of two larger times.\n\n{machine(result)} "
-        "`python benchmarks/breakdown.py`\n"
+        + f"\nThe network's forward and backward are {100 * network:.0f} % of a step (the target was 88 %). A part "
+        "whose quartiles include zero is too small to measure, as it is the difference of two larger times.\n\n"
+        f"{machine(result)} `python benchmarks/breakdown.py`\n"
     )
 
 
@@ -144,9 +144,9 @@ def recipes(result: Mapping[str, Any]) -> str:
         for name, one in result["figures"].items()
     ]
     return (
-        "## Recipes beside render_many\n\nImages and updates in a second, over those of `render_many` with as many "
-        "images of the same size; 0.8 was aimed at.\n\n"
-        + table(["recipe", "images", "ms an image and update", "rate"], rows)
+        "## Recipes compared with render_many\n\nThe rate is images times updates per second, relative to "
+        "`render_many` with as many images of the same size. The target was 0.8.\n\n"
+        + table(["recipe", "images", "ms per image and update", "rate"], rows)
         + f"\n{machine(result)} `python benchmarks/recipes.py`\n"
     )
 
@@ -159,7 +159,7 @@ def drafts(result: Mapping[str, Any]) -> str:
         slowest = max(seconds, key=lambda name: seconds[name])
         whole = [f"{sum(one['seconds'] for one in found.values()):.0f}", f"{sum(seconds.values()):.0f}"]
         rows.append([f"`{model}`", str(len(found)), *whole, f"`{slowest}`, {seconds[slowest]:.0f}"])
-    columns = ["model", "figures", "seconds of all", "of the processor", "longest, of the processor"]
+    columns = ["model", "figures", "seconds in total", "processor seconds", "longest figure, processor seconds"]
     about, settings = result["machine"], result["settings"]
     return (
         "## Drafts of the figures\n\n`lucid-port figure NAME --fast`, one after the other.\n\n"
@@ -220,38 +220,44 @@ SECTIONS = {
 
 
 LIMITS = """
-## What limits it
+## What limits the speed
 
-Two aims are missed by a little: one unit beside TensorFlow 2, and the share of a step that is not the network. A batch
-of 16 reaches all of its aims, at half the time for an image and step: one image alone is too small to keep two cores
-busy in most of a step's operations.
+Two targets are missed by a little: one unit compared with TensorFlow 2, and the share of a step outside of the network.
+A batch of 16 reaches all of its targets and takes half the time per image: most operations on a single image are too
+small to keep two cores busy.
 
-Of a step to `mixed4a_pre_relu` at 142 pixels, about half are convolutions, matrix products of 1x1 convolutions and
-local response norms, which run near what the processor can do. The rest are some 300 small operations (max pools,
-ReLUs, sums and products of a response norm, transforms, update), each limited by memory or by the cost of a call. What
-is not the network takes 2.9 ms; that was 12 % of a step before the network became faster, and is 13 to 14 % now.
-Measured by itself, with warm caches, it takes 2.5 ms.
+About half of a step to `mixed4a_pre_relu` at 142 pixels is convolutions, matrix products for 1x1 convolutions and local
+response norms, which run close to the limits of the processor. The rest is about 300 small operations (max pools,
+ReLUs, sums and products of a response norm, transforms, update), limited by memory or by the overhead of a call. The
+part outside of the network takes 2.9 ms; this was 12 % of a step before the network became faster, and is 13 to 14 %
+now. Measured alone, with warm caches, it takes 2.5 ms.
 
-What helped, each measured alone on two cores: max pools of channels_last tensors (a tenth of the time), a threshold
-instead of a filled mask for the ReLU whose gradient passes at 0 (a thirtieth), 1x1 convolutions as matrix products
-(half), the first convolution's gradient in blocks of pixels (a third) with each of the kernel's rows as channels of its
-own (two thirds of that, 2 % of a step), only the channels that the objective reads (5 % of a step), the local response
-norm's gradient written out (two thirds), and no Python mode around every call after the first 17 updates (1.6 ms a
-step). A convolution and its bias are one call, too, which was not measured alone.
+These changes helped, each measured alone on two cores:
 
-What did not: computing an inception module's three 1x1 convolutions at once (0.1 ms of a step), the response norm's
-sums in blocks of channels (no difference beyond noise), larger malloc thresholds (there are no page faults left to
-save), the gradient of the Fourier parameterization and of resizing written out (no difference), the first
-convolution's gradient as a matrix product and `fold` (slower), `torch.compile` (see [speed.md](speed.md)).
+- max pools of channels_last tensors (to a tenth of the time);
+- a threshold instead of a filled mask for the ReLU whose gradient passes at 0 (to a thirtieth);
+- 1x1 convolutions as matrix products (to half);
+- the first convolution's gradient in blocks of pixels (to a third), with each of the kernel's rows as separate channels
+  (to two thirds of that, 2 % of a step);
+- only the channels that the objective reads (5 % of a step);
+- an explicit gradient of the local response norm (to two thirds);
+- no Python mode around calls after the first 17 updates (1.6 ms per step).
+
+A convolution and its bias are also one call, which was not measured alone.
+
+These changes did not help: an inception module's three 1x1 convolutions in one (0.1 ms of a step), the response norm's
+sums in blocks of channels (no difference beyond noise), larger malloc thresholds (there are no page faults left), an
+explicit gradient of the Fourier parameterization and of resizing (no difference), the first convolution's gradient as a
+matrix product and `fold` (slower), `torch.compile` (see [speed.md](speed.md)).
 """
 
 
-NOT_ON_A_GPU = " Nothing here was measured on a GPU yet."
+NOT_ON_A_GPU = " Nothing was measured on a GPU yet."
 USAGE_ON_A_GPU = """
 
 On a machine with a CUDA device, `python benchmarks/gpu.py --lucent lucent/bin/python` measures the port in less than
-ten minutes and writes `benchmarks/results/gpu.json`. Without `--lucent`, Lucent is left out. On any machine,
-`python benchmarks/gpu.py --smallest --device cpu` runs the same script in its smallest form, which measures nothing.
+ten minutes and writes `benchmarks/results/gpu.json`. Without `--lucent`, Lucent is left out. To test the script on any
+machine, run its smallest form, which gives no meaningful numbers: `python benchmarks/gpu.py --smallest --device cpu`.
 """
 
 

@@ -31,12 +31,11 @@ INTRODUCTION = """# Gallery
 
 <!-- Written by docs/make_pages.py from docs/images/gallery. -->
 
-Figures of the Distill articles, each by one command. The articles' network is InceptionV1 as Google trained it; these
-pictures are of `InceptionV1_caffe`, a network of the same architecture trained with Caffe, whose units are others: for
-each figure some were looked for that make the same point. Without `--model`, the command takes the articles' own units
-of `InceptionV1`.
+Figures of the Distill articles, each made by one command. The articles use Google's InceptionV1. These pictures use
+`InceptionV1_caffe`, which has the same architecture but was trained with Caffe, so its units are others; they were
+chosen to illustrate the same points. Without `--model`, the command uses `InceptionV1` and the articles' own units.
 
-All were made on a CPU in float32. The recipe that the command writes beside the picture says which versions made it.
+All figures were made on a CPU in float32. The recipe that the command writes beside the picture states the versions.
 """
 
 

@@ -1,12 +1,12 @@
-"""Writes what pages show of the code: the code of their pictures, and the command line's help.
+"""Writes the generated parts of the documentation's pages.
 
-    python docs/make_pages.py            # writes
-    python docs/make_pages.py --check    # only says which pages are not as they would be written
+    python docs/make_pages.py            # writes the pages
+    python docs/make_pages.py --check    # lists the pages that are not up to date
 
-Between `<!-- picture: NAME -->` and `<!-- end -->` come a picture and its code from `make_pictures.py`; between
-`<!-- preface -->` and `<!-- end -->` what comes before the code of all pictures; between `<!-- figures -->` and
-`<!-- end -->` the catalogue of figures. `command_line.md` is written from the
-commands themselves, `gallery.md` from what `make_gallery.py` put there.
+Generated blocks end with `<!-- end -->`. `<!-- picture: NAME -->` begins a picture with its code from
+`make_pictures.py`, `<!-- preface -->` the code that runs before all pictures, and `<!-- figures -->` the catalogue of
+figures.
+`command_line.md` is written from the commands, `gallery.md` from the pictures of `make_gallery.py`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from lucid_port.figures.base import ARTICLES, OMITTED, catalogue
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"<!-- (?P<kind>picture|preface|figures)(?:: (?P<name>\S+))? -->\n(?:.*?<!-- end -->\n)?", re.DOTALL)
-UNIT_WIDTH = 240  # pixels; what is narrower stands beside its code
+UNIT_WIDTH = 240  # pixels; narrower pictures are shown beside their code
 
 # Pages with pictures -----------------------------------------------------------------------------
 
 
 def with_pictures(text: str) -> str:
-    """A page with its blocks written anew."""
+    """A page with its blocks updated."""
     return BLOCK.sub(lambda found: _block(found["kind"], found["name"]), text)
 
 
@@ -78,7 +78,7 @@ INTRODUCTION = """# Command line
 
 <!-- Written by docs/make_pages.py from the commands themselves. -->
 
-`lucid-port COMMAND --help` shows what stands here.
+`lucid-port COMMAND --help` shows the same text.
 
 ## Exit codes
 
@@ -87,21 +87,22 @@ INTRODUCTION = """# Command line
 | 0 | success |
 | 1 | the command failed; standard error has one line, `error: ...`, that says why |
 | 2 | wrong usage: an unknown command or option, or a value that an option does not take |
-| 130 | interrupted (Ctrl-C or SIGTERM); what is finished is kept |
+| 130 | interrupted (Ctrl-C or SIGTERM); finished files are kept |
 
-`--debug`, anywhere on the line, shows the traceback of an error.
+To see the traceback of an error, add `--debug` anywhere on the line.
 
 ## In scripts
 
-- `--json`, which every command takes, prints JSON and nothing else: rows for what lists something, otherwise what was
-  done and the files that were written. Errors go to standard error as ever, and the exit code says that there is one.
-- Without it, a table that goes to a pipe has one line a row, with tabs between, so that `cut` and `grep` work.
+- With `--json`, every command prints only JSON to standard output: rows if it lists something, otherwise the results
+  and the written files.
+- Without `--json`, tables in a pipe have one line per row, with tabs between cells, for `cut` and `grep`.
 - Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
-- `NO_COLOR=1` switches colours off.
-- Nothing is asked: every command ends by itself.
-- `--seed` is that of every random draw, in commands that draw (`demo`, `figure`, `render`); a recipe has its own.
-  `--device` names where the work is done, in commands that render. `convert` and `parity` compare on the CPU, where the
-  bounds hold.
+- `NO_COLOR=1` turns colors off.
+- Commands never prompt for input.
+- `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
+  seed.
+- `--device` is the device of commands that render. `convert` and `parity` compare on the CPU, for which the bounds were
+  measured.
 
 ```bash
 lucid-port layers TinyInceptionV1 --json | jq -r '.[] | select(.op == "Conv2D") | .name'
@@ -115,8 +116,8 @@ lucid-port render TinyInceptionV1 mixed3a:1 -o a.png --json | jq .objective
 lucid-port --install-completion
 ```
 
-completes commands, options, and the names of models, their layers and figures, in the shell that it is called from
-(bash, zsh, fish, PowerShell), after a new start of it. `lucid-port --show-completion` prints the code instead.
+This installs completion of commands, options and the names of models, layers and figures for the current shell (bash,
+zsh, fish, PowerShell). Restart the shell afterwards. `lucid-port --show-completion` prints the code instead.
 """
 
 
@@ -139,7 +140,7 @@ def _command(name: str, command: Any, parent: Any) -> str:
 
 
 def _prose(text: str) -> str:
-    """A docstring as a page shows it: examples as code."""
+    """A docstring for a page, with examples as code blocks."""
     parts: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         words = " ".join(paragraph.replace("\b", "").split())
@@ -157,7 +158,7 @@ def _prose(text: str) -> str:
 
 def _rows(command: Any, context: Any) -> str:
     rows = [_row(f"`{_named(one)}`", _said(one)) for one in command.get_params(context) if not _is_hidden(one)]
-    return "\n".join(["| argument or option | what it says |", "|---|---|", *rows])
+    return "\n".join(["| argument or option | meaning |", "|---|---|", *rows])
 
 
 def _is_hidden(parameter: Any) -> bool:
@@ -169,7 +170,7 @@ def _is_argument(parameter: Any) -> bool:
 
 
 def _named(parameter: Any) -> str:
-    """An argument's or option's name, the same in all versions of typer, which show types in different ways."""
+    """The name of an argument or option; the same in all versions of typer, which show types differently."""
     value = (parameter.metavar or parameter.name.upper()).strip("[]{}")
     if _is_argument(parameter):
         return value
@@ -196,7 +197,7 @@ def _row(*cells: str) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """What every page that shows code should be."""
+    """The up-to-date text of every generated page."""
     found = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
     written = {page: with_pictures(text) for page, text in found.items() if BLOCK.search(text)}
     return {**written, DOCS / "command_line.md": command_line(), DOCS / "gallery.md": make_gallery.page()}

@@ -1,7 +1,7 @@
-"""Commands, and how their errors reach the user: one line, no traceback unless asked for.
+"""The commands, and their errors: one line each, with a traceback only under `--debug`.
 
-Exit codes: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted. Each command imports what it needs when
-it runs, so that help and completion are quick.
+Exit codes: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted. Commands import libraries when they run,
+so that help and completion are fast.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ import typer
 from lucid_port import __version__
 from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run
 
-# The base of all of typer's usage errors. Newer typers carry a click of their own, which has no public name.
+# The base class of typer's usage errors. Newer versions of typer bundle click, under no public name.
 ClickException: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 app = typer.Typer(
     name="lucid-port",
-    help="Google's Lucid in PyTorch: convert frozen TensorFlow graphs, and see what their units look for.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,22 +33,13 @@ app = typer.Typer(
 
 
 def _help(command: Callable[..., None]) -> str:
-    """A command's docstring, with its examples kept from being wrapped: a line is copied whole."""
+    """A command's docstring. Its examples are not wrapped, so that a line can be copied."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     return "\n\n".join(f"\b\n{one}" if "lucid-port " in one else one for one in paragraphs)
 
 
-app.command("convert", help=_help(convert.command))(convert.command)
-app.command("demo", help=_help(demo.command))(demo.command)
-app.command("doctor", help=_help(doctor.command))(doctor.command)
-app.command("export", help=_help(export.command))(export.command)
-app.command("figure", help=_help(figure.command))(figure.command)
-app.command("layers", help=_help(layers.command))(layers.command)
-app.command("models", help=_help(models.command))(models.command)
-app.command("parity", help=_help(parity.command))(parity.command)
-app.command("render", help=_help(render.command))(render.command)
-app.command("rerender", help=_help(rerender.command))(rerender.command)
-app.command("run", help=_help(run.command))(run.command)
+for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run):
+    app.command(_module.__name__.rpartition(".")[2], help=_help(_module.command))(_module.command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,14 +53,26 @@ def options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Google's Lucid in PyTorch: convert frozen TensorFlow graphs, and see what their units look for."""
+    """Google's Lucid in PyTorch: convert networks, and render what their units respond to."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns its exit code."""
+    """Runs a command line and returns its exit code.
+
+    Args:
+        arguments: the words after the program's name; those of this process by default.
+
+    Example:
+        >>> from lucid_port.cli import main
+        >>> main(["layers", "TinyInceptionV1", "--grep", "conv2d1_pre_relu"])
+        name                   op       channels
+        conv2d1_pre_relu/conv  Conv2D   16
+        conv2d1_pre_relu       BiasAdd  16
+        0
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    # The option may stand anywhere, as people add it to the end of the line that failed.
+    # The option may stand anywhere: people add it to the end of the line that failed.
     given = [argument for argument in given if argument != "--debug"]
     try:
         with _stopping_on_termination():
@@ -82,15 +84,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             typer.echo(error.format_message())
             return 2
         return _fail(error.format_message(), error.exit_code, debug)
-    except Exception as error:  # whatever it is, a user gets one line, and the traceback where asked for
+    except Exception as error:  # every error becomes one line
         return _fail(_one_line(error), 1, debug)
-    # typer turns Ctrl-C into this exit code without a word.
+    # typer turns Ctrl-C into this exit code and prints nothing.
     return _fail("interrupted", 130, debug) if result == 130 else result if isinstance(result, int) else 0
 
 
 @contextlib.contextmanager
 def _stopping_on_termination() -> Iterator[None]:
-    """Lets a request to end (SIGTERM) clean up as Ctrl-C does."""
+    """Makes SIGTERM raise KeyboardInterrupt, as Ctrl-C does, so that commands clean up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -107,7 +109,7 @@ def _one_line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         text = f"There is not enough memory{f' ({text})' if text else ''}: ask for smaller or fewer pictures."
-    # A KeyError's text is its key alone, and some errors have no text at all.
+    # The text of a KeyError is only its key, and some errors have no text.
     return text if text and type(error) is not KeyError else f"{type(error).__name__}: {text}"
 
 

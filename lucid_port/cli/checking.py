@@ -1,4 +1,4 @@
-"""`--check`: a converted network against TensorFlow's values."""
+"""`--check`: compares a converted network with TensorFlow's values."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ from converters.tensorflow.freeze import HOW_TO_INSTALL
 from converters.tensorflow.process import ENVIRONMENT, find_tensorflow
 
 
-def check_network(network: ConvertedModel, graph: Path | None, **options: Any) -> None:
-    """Compares every layer with TensorFlow's, prints the worst, and refuses a network beyond the bound.
+def check_network(
+    network: ConvertedModel,
+    graph: Path | None,
+    python: str | Path | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> None:
+    """Compares every layer with TensorFlow's values and prints the largest error.
 
     Args:
         network: the converted network.
-        graph: file of its graph, to be run in TensorFlow where there are no references of it.
-        **options: further ones of `references_of`.
+        graph: file of its graph, which TensorFlow runs if there are no references.
+        python, constants: as for `references_of`.
 
     Raises:
-        ValueError: there is nothing to compare with, or a layer is beyond its bound.
+        ValueError: there are no values to compare with, or an error is above its bound.
     """
-    references = references_of(network, graph, **options)
+    references = references_of(network, graph, python, constants)
     rows = check_model(network, references)
     failed = [row for row in rows if not row.passed]
     if failed:
         order = {name: position for position, name in enumerate(network.layers)}
-        first = min(failed, key=lambda row: order[row.layer])  # the culprit: later layers follow from it
+        first = min(failed, key=lambda row: order[row.layer])  # the cause: the layers after it inherit its error
         raise ValueError(
             f"{len(failed)} of {len(rows)} comparisons with TensorFlow fail; the first layer is {first}, "
             f"the worst is {failed[0]}."
@@ -41,12 +46,15 @@ def check_network(network: ConvertedModel, graph: Path | None, **options: Any) -
 
 
 def _summary(rows: Sequence[LayerCheck], references: References) -> str:
-    versions = sorted({reference.tensorflow for reference in references.inputs.values()})
-    layers = len({row.layer for row in rows})
+    layers, inputs = len({row.layer for row in rows}), len({row.input for row in rows})
     return (
-        f"checked: {layers} layers, {len({row.input for row in rows})} inputs, against TensorFlow "
-        f"{', '.join(versions)}; the worst is {rows[0]}"
+        f"checked: {layers} layers, {inputs} inputs, against TensorFlow {versions(references)}; the worst is {rows[0]}"
     )
+
+
+def versions(references: References) -> str:
+    """The versions of TensorFlow that references were recorded with, comma-separated."""
+    return ", ".join(sorted({one.tensorflow for one in references.inputs.values()}))
 
 
 def references_of(
@@ -55,17 +63,17 @@ def references_of(
     python: str | Path | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> References:
-    """The references of a network, made now in TensorFlow where there are none.
+    """The references of a network; if there are none, TensorFlow computes them now.
 
     Args:
         network: the converted network.
         graph: file of its graph.
-        python: a Python that has TensorFlow; otherwise the one that LUCID_PORT_TENSORFLOW names, the reference
-            environment's, or this one.
-        constants: what the network was converted with.
+        python: a Python that has TensorFlow; by default the one in LUCID_PORT_TENSORFLOW, the reference environment's,
+            or this one.
+        constants: placeholder values that the network was converted with.
 
     Raises:
-        ValueError: there are none, and none can be made.
+        ValueError: there are none, and TensorFlow cannot compute them.
     """
     from lucid_port.modelzoo.files import PACKAGE_REFERENCES
 
@@ -74,16 +82,16 @@ def references_of(
         return found
     if graph is None:
         raise ValueError(
-            "There is nothing to check against: no references of this network in reference_outputs/, and it comes from "
-            "no TensorFlow graph that could be run. The project's checkout has some, and TinyInceptionV1 comes with "
-            "its own."
+            "There is nothing to check against: reference_outputs/ has no values of this network, and it is not a "
+            "TensorFlow graph that could be run. Check the graph that it was made from, if there is one."
         )
     tensorflow = find_tensorflow(python)
     if tensorflow is None:
         named = python or os.environ.get(ENVIRONMENT)
         raise ValueError(
-            "There is nothing to check against: no references of this graph in reference_outputs/, and no TensorFlow "
-            f"{f'in {named}' if named else 'here'}. {HOW_TO_INSTALL} In a checkout, tox -e reference makes one."
+            "There is nothing to check against: reference_outputs/ has no values of this graph, and there is no "
+            f"TensorFlow {f'in {named}' if named else 'here'}. {HOW_TO_INSTALL} In a checkout, tox -e reference makes "
+            "an environment that has it."
         )
     metadata: Metadata = network.metadata
     low, high = metadata.image_value_range or (-1.0, 1.0)

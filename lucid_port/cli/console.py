@@ -1,4 +1,4 @@
-"""What the commands share: arguments, tables and messages."""
+"""Arguments, tables and messages that the commands share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Names of the catalogue that begin so, for completion by the shell, which completes files itself."""
+    """Models of the catalogue whose name starts with a text, for shell completion; the shell completes files."""
     from lucid_port.modelzoo.catalogue import catalogue
 
     return [name for name in catalogue() if name.startswith(incomplete)]
@@ -34,26 +34,30 @@ Source = Annotated[
         help="A model's name, a converted folder, or a file: frozen graph, SavedModel, checkpoint, Caffe, ONNX.",
     ),
 ]
-PROGRESS_AFTER = 1.0  # seconds; what takes less needs no bar
+PROGRESS_AFTER = 1.0
+"""Seconds after which a progress bar appears."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
-InputName = Annotated[str | None, typer.Option(help="The graph's input, where it has several.")]
-Layout = Annotated[
-    str | None, typer.Option(help="How an ONNX file has its image, where that does not show: NCHW or NHWC.")
-]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
+InputName = Annotated[str | None, typer.Option(help="The input to use, if the graph has several.")]
+Layout = Annotated[str | None, typer.Option(help="Layout of an ONNX file's image, NCHW or NHWC, if it is ambiguous.")]
 Constants = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A value for a graph's placeholder that is not the image, as in is_training=false; may be repeated.",
+        help="Value of a placeholder other than the image, such as is_training=false. Can be repeated.",
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool = False) -> None:
-    """Rows under their columns; to a pipe, one line a row with tabs between, so that cut and grep work."""
+def names_in(text: str) -> list[str]:
+    """The names in a comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], as_json: bool = False) -> None:
+    """Prints a table: JSON, aligned columns on a terminal, or tab-separated lines for `cut` and `grep` in a pipe."""
     if as_json:
         typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
         return
@@ -71,21 +75,21 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: 
     console.print(table, markup=False)
 
 
-def print_result(sentence: str, facts: Mapping[str, Any], as_json: bool = False) -> None:
-    """What a command has done: a sentence for people, or the facts behind it for scripts."""
+def print_result(sentence: str, facts: Mapping[str, object], as_json: bool = False) -> None:
+    """Prints the result of a command: a sentence for people, or JSON for scripts."""
     typer.echo(json.dumps(facts, indent=1, default=str) if as_json else sentence)
 
 
-def remarks(as_json: bool) -> AbstractContextManager[Any]:
-    """While it lasts, what is said on the way goes to standard error, where standard output is for JSON alone."""
+def remarks(as_json: bool) -> AbstractContextManager[object]:
+    """Context in which remarks go to standard error if standard output is for JSON alone."""
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
-    """The values that NAME=VALUE texts set: true, false, numbers, or lists of them.
+    """The values that NAME=VALUE texts set: true, false, numbers, or lists of these.
 
     Raises:
-        typer.BadParameter: a text is not of this form, or a name comes twice.
+        typer.BadParameter: a text has another form, or a name is repeated.
     """
     found: dict[str, Any] = {}
     for setting in settings or ():
@@ -104,7 +108,7 @@ def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """Shows on standard error how far work has come, where that is a terminal and the work takes more than a second."""
+    """A progress bar on standard error, if that is a terminal and the work takes more than a second."""
     from converters.progress import silent
 
     console = Console(stderr=True)
@@ -127,11 +131,24 @@ def progress_bar() -> Iterator[Report]:
         bar.stop()
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Context in which torch computes on this number of CPU threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def check_page_path(path: Path) -> None:
-    """Refuses, before any work is done for it, a path under which no page can be written.
+    """Refuses a path that a page cannot be written to; called before the work.
 
     Raises:
-        IsADirectoryError: it is a folder.
+        IsADirectoryError: the path is a folder.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file, as in {path / 'page.html'}.")

@@ -1,4 +1,4 @@
-"""`lucid-port demo`: the whole job on the bundled model, offline, as one page."""
+"""`lucid-port demo`: converts, checks and renders the bundled model, and writes one page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Device, Json, Seed, check_page_path, print_result
+from lucid_port.cli.console import Device, Json, Seed, check_page_path, print_result, torch_threads
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from lucid_port.cli.report import Comparison
     from lucid_port.modelzoo.vision_base import Model
 
 MODEL = "TinyInceptionV1"
@@ -27,7 +28,7 @@ UNITS = ("conv2d2:5", "conv2d2:20", "mixed3a:7", "mixed3b:31", "mixed4a:12", "mi
 CLASSES = ("spiral", "circles", "heart", "honeycomb", "flower", "rays")
 SIZE, CLASS_SIZE = 96, 112
 STEPS, CLASS_STEPS = 192, 128
-# Frequencies scaled by f^-1.5 in place of Lucid's f^-1: grain that no class asks for stays small.
+# Frequencies are scaled by f^-1.5 instead of Lucid's f^-1, which keeps grain small.
 SMOOTH = {
     "param": "to_valid_rgb",
     "args": {
@@ -40,17 +41,17 @@ SMOOTH = {
 
 @dataclass
 class _Log:
-    """What was done, and how long it took.
+    """The parts of the work and their durations.
 
     Attributes:
-        rows: sentence, the command that does the same, seconds.
+        rows: (description, the command that does the same, seconds).
     """
 
     rows: list[tuple[str, str, float]] = field(default_factory=list)
 
     @contextmanager
     def part(self, what: str, command: str) -> Iterator[None]:
-        """Times a part."""
+        """Context of one part, which is timed."""
         typer.echo(f"{what} ...", err=True)
         started = time.monotonic()
         yield
@@ -59,28 +60,32 @@ class _Log:
 
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Page to write.")] = Path("demo.html"),
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates of each picture, instead of 192 and 128.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Updates of each picture; by default 192, and 128 for classes.")
+    ] = None,
     seed: Seed = 0,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Convert the bundled model, compare it with TensorFlow, see what its units look for: one page, offline.
+    """Convert, check and render the bundled model offline.
+
+    Writes one page.
 
     Example: lucid-port demo -o demo.html
     """
     from converters.atomic import write_bytes
-    from lucid_port.cli.report import document
+    from lucid_port.cli.report import document, refuse_failures
     from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.optvis.engine.devices import find_device
 
     check_page_path(output)
     place = find_device(device or "cpu")
     log = _Log()
-    with one_thread():
+    with torch_threads(1):  # for small pictures a second thread saves little, and on busy cores it costs time
         with log.part("Converting the frozen TensorFlow graph", f"lucid-port convert {MODEL} -o tiny"):
             model = open_model(MODEL)
         with log.part("Comparing every layer with TensorFlow's values", f"lucid-port convert {MODEL} -o tiny --check"):
-            checked, versions = _comparisons(model)
+            checked, tensorflow = _comparisons(model)
         model = model.to(place)
         channels, classes = channels_recipe(steps or STEPS, seed), classes_recipe(model, steps or CLASS_STEPS, seed)
         with log.part("Rendering six channels", "lucid-port run channels.json"):
@@ -88,53 +93,39 @@ def command(
         with log.part("Rendering six of 28 classes", "lucid-port run classes.json"):
             class_pictures = _render(model, classes)
     shown = (
-        f"<h2>What classes look like to it</h2><p>Above, a drawing of each class; below, what excites the class "
-        f"most.</p>{_figures(_drawings(model), CLASSES)}{_figures(class_pictures, CLASSES)}"
+        f"<h2>Classes</h2><p>Above, a drawing of each class; below, the picture that maximizes its logit."
+        f"</p>{_figures(_drawings(model), CLASSES)}{_figures(class_pictures, CLASSES)}"
         f"{_recipe('classes.json', classes)}"
-        f"<h2>What channels look for</h2>{_figures(channel_pictures, UNITS)}{_recipe('channels.json', channels)}"
+        f"<h2>Channels</h2>{_figures(channel_pictures, UNITS)}{_recipe('channels.json', channels)}"
     )
-    write_bytes(
-        output, document("lucid_port, on its bundled model", _body(model, log, checked, versions, shown)).encode()
-    )
-    failed = [one for one in checked if not one.passed]
+    body = _body(model, log, checked, tensorflow, shown)
+    write_bytes(output, document("lucid_port, on its bundled model", body).encode())
+    failed = sum(not one.passed for one in checked)
     seconds = sum(taken for *_, taken in log.rows)
     print_result(
-        f"{output}: {len(checked)} comparisons with TensorFlow, {len(failed)} beyond bounds; {seconds:.0f} s",
-        {"output": output, "comparisons": len(checked), "failed": len(failed), "seconds": round(seconds, 1)},
+        f"{output}: {len(checked)} comparisons with TensorFlow, {failed} beyond bounds; {seconds:.0f} s",
+        {"output": output, "comparisons": len(checked), "failed": failed, "seconds": round(seconds, 1)},
         json,
     )
-    if failed:
-        raise ValueError(f"{len(failed)} comparisons are beyond their bounds; {output} has them first.")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for pictures this small: a second saves a quarter, and costs many times more where cores are busy."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    refuse_failures(failed, output)
 
 
 def channels_recipe(steps: int, seed: int) -> dict[str, Any]:
-    """What `lucid-port run` makes the channels' pictures from."""
+    """The recipe for the pictures of channels, for `lucid-port run`."""
     return {"model": MODEL, "units": list(UNITS), "size": SIZE, "steps": steps, "seed": seed, "output": "channels"}
 
 
 def classes_recipe(model: Model, steps: int, seed: int) -> dict[str, Any]:
-    """What `lucid-port run` makes the classes' pictures from."""
+    """The recipe for the pictures of classes, for `lucid-port run`."""
     units = [f"{LOGITS}:{model.labels.index(name)}" for name in CLASSES]
     return {"model": MODEL, "units": units, "image": SMOOTH, "steps": steps, "seed": seed, "output": "classes"}
 
 
-def _comparisons(model: Model) -> tuple[list[Any], str]:
-    """Every layer against the values that come with the package, and TensorFlow's versions."""
+def _comparisons(model: Model) -> tuple[list[Comparison], str]:
+    """Compares every layer with the package's recorded values; also returns TensorFlow's version."""
     from converters.reference.check import check_model
     from converters.reference.references import find_references
+    from lucid_port.cli.checking import versions
     from lucid_port.cli.report import Comparison
     from lucid_port.modelzoo.files import PACKAGE_REFERENCES
 
@@ -143,8 +134,7 @@ def _comparisons(model: Model) -> tuple[list[Any], str]:
     if references is None:
         raise ValueError(f"The package lacks TensorFlow's values for {MODEL}: install lucid_port again.")
     rows = check_model(network, references)
-    versions = ", ".join(sorted({one.tensorflow for one in references.inputs.values()}))
-    return [Comparison(row.layer, row.input, row.error, row.bound) for row in rows], versions
+    return [Comparison(row.layer, row.input, row.error, row.bound) for row in rows], versions(references)
 
 
 def _render(model: Model, recipe: Mapping[str, Any]) -> list[np.ndarray]:
@@ -175,7 +165,7 @@ def _drawings(model: Model) -> list[np.ndarray]:
     return list(pictures.permute(0, 2, 3, 1).numpy())
 
 
-def _body(model: Model, log: _Log, checked: Sequence[Any], versions: str, pictures: str) -> str:
+def _body(model: Model, log: _Log, checked: Sequence[Comparison], tensorflow: str, pictures: str) -> str:
     from lucid_port.cli.report import comparisons
 
     layers = "".join(f"<tr><td>{html.escape(layer.name)}</td><td>{layer.depth}</td></tr>" for layer in model.layers)
@@ -186,23 +176,23 @@ def _body(model: Model, log: _Log, checked: Sequence[Any], versions: str, pictur
     )
     return (
         "<p>TinyInceptionV1 has InceptionV1's layers at a quarter of their width, and was trained on pictures that its "
-        "own code draws. Its graph is a frozen TensorFlow graph as any other: what follows works alike for yours.</p>"
-        f"<h2>What was done</h2><table><tr><th>what</th><th>time</th><th>command</th></tr>{timings}</table>"
+        "own code draws. Its graph is an ordinary frozen TensorFlow graph: the same commands work for yours.</p>"
+        f"<h2>Steps</h2><table><tr><th>step</th><th>time</th><th>command</th></tr>{timings}</table>"
         f"{pictures}"
-        f"<h2>Against TensorFlow {html.escape(versions)}</h2>{comparisons(checked)}"
+        f"<h2>Against TensorFlow {html.escape(tensorflow)}</h2>{comparisons(checked)}"
         f"<h2>Layers</h2><table><tr><th>name</th><th>channels</th></tr>{layers}</table>"
-        "<h2>Yours</h2><p>A frozen graph, a checkpoint, or a Caffe network: "
+        "<h2>Your network</h2><p>For a frozen graph, a checkpoint or a Caffe network: "
         "<code>lucid-port convert FILE -o mymodel</code>, then <code>lucid-port layers mymodel</code> and "
         "<code>lucid-port render mymodel LAYER:UNIT -o unit.png --value-range=-117,138</code>. "
-        "The last two take an ONNX file as it is; for a PyTorch network there is <code>modelzoo.from_torch</code>.</p>"
+        "The last two take an ONNX file as it is; PyTorch networks are wrapped by <code>modelzoo.from_torch</code>.</p>"
     )
 
 
 def _recipe(name: str, recipe: Mapping[str, Any]) -> str:
-    """A recipe to copy, and the command that makes the pictures from it."""
+    """HTML of a recipe to copy, with the command that renders it."""
     text = html.escape(json_format.dumps(recipe, indent=1))
     command = f"<code>lucid-port run {name}</code>"
-    return f"<details><summary>Made again by {command}</summary><p>{name}:</p><pre>{text}</pre></details>"
+    return f"<details><summary>Render these with {command}</summary><p>{name}:</p><pre>{text}</pre></details>"
 
 
 def _figures(pictures: Sequence[np.ndarray], names: Sequence[str]) -> str:

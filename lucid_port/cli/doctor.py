@@ -1,4 +1,4 @@
-"""`lucid-port doctor`: what is here, for a report of a problem or before one."""
+"""`lucid-port doctor`: prints the environment, for bug reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTIONAL = {
     "torchvision": "models of torchvision",
     "onnx": "reading and writing ONNX",
     "onnx2torch": "reading ONNX",
-    "onnxruntime": "checking what was written as ONNX",
+    "onnxruntime": "checking written ONNX files",
     "scikit-image": "resizing pictures, and the tests",
     "scikit-learn": "groups of neurons",
     "umap-learn": "activation atlases",
@@ -27,7 +27,7 @@ Row = tuple[str, str, str]
 
 
 def command(json: Json = False) -> None:
-    """Say what is here: versions, devices, caches, models.
+    """Print versions, devices, folders and models.
 
     Example: lucid-port doctor
     """

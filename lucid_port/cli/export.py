@@ -1,4 +1,4 @@
-"""`lucid-port export`: a model's layers become an ONNX file."""
+"""`lucid-port export`: writes layers of a model as an ONNX file."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Constants, InputName, Json, Source, constants_of, print_result
+from lucid_port.cli.console import Constants, InputName, Json, Source, constants_of, names_in, print_result
 
 
 def command(
     source: Source,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="File to write, as model.onnx.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="File to write, such as model.onnx.")],
     layers: Annotated[
-        str | None, typer.Option(help="Layers to give, with commas between; the graph's outputs if left out.")
+        str | None, typer.Option(help="Outputs of the file, comma-separated; by default the graph's outputs.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     input_name: InputName = None,
     constants: Constants = None,
     json: Json = False,
 ) -> None:
-    """Write a model's layers as an ONNX file.
+    """Write layers of a model as an ONNX file.
 
     Example: lucid-port export InceptionV1 -o inceptionv1.onnx --layers mixed4a,softmax2
     """
@@ -32,8 +32,8 @@ def command(
     check_file(output, overwrite)
     network = open_network(source, input_name, constants=constants_of(constants))
     if not isinstance(network, ConvertedModel):
-        raise typer.BadParameter(f"{source} is no TensorFlow graph: only those are written as ONNX.")
-    names = None if layers is None else [name.strip() for name in layers.split(",") if name.strip()]
+        raise typer.BadParameter(f"{source} is not a TensorFlow graph: only converted graphs can be exported.")
+    names = None if layers is None else names_in(layers)
     network.to_onnx(output, names, properties={"name": Path(source).stem}, overwrite=overwrite)
     given = list(network.outputs if names is None else names)
     print_result(f"{output}: {', '.join(given)}", {"output": output, "layers": given}, json)

@@ -1,17 +1,20 @@
-"""`lucid-port figure`: a figure of a Distill article."""
+"""`lucid-port figure`: makes a figure of a Distill article."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lucid_port.cli.console import Device, Json, Seed, model_names, print_result, print_table
+from lucid_port.cli.console import Device, Json, Seed, model_names, names_in, print_result, print_table
+
+if TYPE_CHECKING:
+    from lucid_port.figures.run import Request
 
 
 def figure_names(incomplete: str) -> list[str]:
-    """Names of figures that begin so, for completion by the shell."""
+    """Figures whose name starts with a text, for shell completion."""
     from lucid_port.figures.base import catalogue
 
     return [name for name in ("list", *catalogue()) if name.startswith(incomplete)]
@@ -20,37 +23,41 @@ def figure_names(incomplete: str) -> list[str]:
 def command(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="The figure, or 'list' for all of them.", autocompletion=figure_names),
+        typer.Argument(metavar="NAME", help="Name of the figure, or 'list'.", autocompletion=figure_names),
     ],
     model: Annotated[
         str,
         typer.Option(help="A model's name, a frozen graph, or a converted folder.", autocompletion=model_names),
     ] = "InceptionV1",
     like: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Feed a model from a file as this one, and take its units.")
+        str | None,
+        typer.Option(metavar="MODEL", help="For a model from a file: take preprocessing and units from this model."),
     ] = None,
     units: Annotated[
-        str | None, typer.Option(metavar="UNITS", help="Own units in place of the figure's, with commas between.")
+        str | None, typer.Option(metavar="UNITS", help="Units in place of the figure's own, comma-separated.")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="Own picture, for figures that start from one.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates of each picture; the article's by default.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Picture for figures that start from one.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Updates of each picture; by default as in the article.")
+    ] = None,
     seed: Seed = 0,
-    fast: Annotated[bool, typer.Option("--fast", help="A draft, in less than a minute on two cores.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Make a draft, in less than a minute on two cores.")] = False,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to.")] = Path(
         "figures"
     ),
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Make a figure of a Distill article: a picture, a page and its recipe.
+    """Make a figure of a Distill article.
+
+    Writes a picture, a page and a recipe.
 
     Examples: lucid-port figure list
 
     lucid-port figure fv-channel --model InceptionV1_caffe --fast -o figures
     """
     from lucid_port.figures.base import ARTICLES, catalogue, find_figure
-    from lucid_port.figures.run import Request, open_request, write
-    from lucid_port.optvis.engine.devices import find_device
+    from lucid_port.figures.run import Request
 
     if name == "list":
         rows = [
@@ -60,16 +67,18 @@ def command(
         print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)
         return
     find_figure(name)  # a wrong name fails before the model is opened
-    options = None if units is None else {"units": _split(units)}
-    request = Request(name, model, like, options, steps, seed, None if image is None else str(image.absolute()), fast)
-    place = None if device is None else find_device(device)
-    opened = open_request(request)
-    paths = write(request, opened if place is None else opened.to(place), output, verbose=True)
-    print_result("\n".join(map(str, paths)), {"figure": name, "files": list(paths)}, json)
-
-
-def _split(units: str) -> list[str]:
-    own = [unit.strip() for unit in units.split(",") if unit.strip()]
-    if not own:
+    options = None if units is None else {"units": names_in(units)}
+    if options == {"units": []}:
         raise typer.BadParameter("it names no unit", param_hint="'--units'")
-    return own
+    request = Request(name, model, like, options, steps, seed, None if image is None else str(image.absolute()), fast)
+    paths = make_figure(request, output, device)
+    print_result("\n".join(map(str, paths)), {"figure": name, "files": paths}, json)
+
+
+def make_figure(request: Request, output: Path, device: str | None) -> list[Path]:
+    """Makes a figure on a device, or on the CPU by default, and returns the files written to the folder."""
+    from lucid_port.figures.run import open_request, write
+    from lucid_port.optvis.engine.devices import find_device
+
+    place = find_device(device or "cpu")  # a wrong name fails before the model is opened
+    return list(write(request, open_request(request).to(place), output, verbose=True))

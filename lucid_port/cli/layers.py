@@ -1,4 +1,4 @@
-"""`lucid-port layers`: the names that a model's layers answer to."""
+"""`lucid-port layers`: lists the layers of a model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lucid_port.cli.console import Constants, InputName, Json, Layout, Source, c
 
 def command(
     source: Source,
-    grep: Annotated[str | None, typer.Option(help="Show only names that contain this text.")] = None,
+    grep: Annotated[str | None, typer.Option(help="List only names that contain this text; case is ignored.")] = None,
     json: Json = False,
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
 ) -> None:
-    """List a model's layers: TensorFlow name, op, channels.
+    """List the layers of a model: name, op, channels.
 
     Example: lucid-port layers InceptionV1_seeded --grep pre_relu
     """

@@ -1,4 +1,4 @@
-"""`lucid-port models`: the models that are known by name, and which of them are here."""
+"""`lucid-port models`: lists the catalogue of models."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ COLUMNS = ("family", "name", "layers", "dataset", "here", "what to do")
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="One model, with all that is known of it.", autocompletion=model_names),
+        typer.Argument(metavar="[NAME]", help="Show details of this model.", autocompletion=model_names),
     ] = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="With NAME: its classes, each with the number that units have.")
+        bool, typer.Option("--labels", help="With NAME: list its classes with their unit numbers.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """List the models known by name, and where each is on this machine.
+    """List the models of the catalogue and where their files are.
 
     Examples: LUCID_PORT_MODELZOO=~/models lucid-port models; lucid-port models ResnetV1_50_slim
 
@@ -40,9 +40,9 @@ def command(
     elif name is not None:
         _print_details(entry(name), json)
     elif json:
-        typer.echo(json_format.dumps([_details(entry) for entry in catalogue().values()], indent=1))
+        typer.echo(json_format.dumps([_details(one) for one in catalogue().values()], indent=1))
     else:
-        print_table(COLUMNS, [_row(entry) for entry in catalogue().values()])
+        print_table(COLUMNS, [_row(one) for one in catalogue().values()])
 
 
 def _labels(entry: Entry) -> list[str]:
@@ -53,20 +53,16 @@ def _labels(entry: Entry) -> list[str]:
     return label_lists()[entry.labels].read()
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
+def _row(entry: Entry) -> tuple[object, ...]:
     from lucid_port.modelzoo.files import local_graph
 
-    found = local_graph(entry)
-    advice = None if found or entry.generator else _short_advice(entry)
-    return entry.family, entry.name, len(entry.layers), entry.dataset, found or _made(entry), advice
-
-
-def _made(entry: Entry) -> str | None:
-    return "made when asked for" if entry.generator else None
+    found = local_graph(entry) or ("made when asked for" if entry.generator else None)
+    advice = None if found else _short_advice(entry)
+    return entry.family, entry.name, len(entry.layers), entry.dataset, found, advice
 
 
 def _short_advice(entry: Entry) -> str:
-    """A few words; the whole is what `lucid-port models NAME` prints."""
+    """A few words; `lucid-port models NAME` prints the details."""
     from lucid_port.modelzoo.files import checked_downloads
 
     if checked_downloads(entry):
@@ -80,7 +76,7 @@ def _short_advice(entry: Entry) -> str:
 
 
 def _details(entry: Entry) -> dict[str, Any]:
-    """Everything that is known of a model, as plain data."""
+    """The catalogue's entry of a model as plain data."""
     from lucid_port.modelzoo.files import local_graph, what_to_do
 
     found = local_graph(entry)

@@ -1,4 +1,4 @@
-"""`lucid-port parity`: the proof for one model, as a page."""
+"""`lucid-port parity`: writes a page that compares a model with TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,50 +8,46 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lucid_port.cli.console import Json, check_page_path, model_names, print_result
+from lucid_port.cli.console import Json, Source, check_page_path, print_result
 
-# The checkout that holds the tests; an installed package alone has none.
+if TYPE_CHECKING:
+    from lucid_port.cli.report import Comparison
+
+# The checkout, which has the tests; an installed package has none.
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("parity_tests/optvis", "parity_tests/converters/test_op_parity.py")
 
 
 def command(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="A model's name, a frozen graph, or a converted folder.",
-            autocompletion=model_names,
-        ),
-    ] = "InceptionV1_seeded",
+    source: Source = "InceptionV1_seeded",
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Page to write.")] = Path(
         "parity.html"
     ),
     python: Annotated[
-        str | None, typer.Option(help="A Python with TensorFlow, to make references that are lacking.")
+        str | None, typer.Option(help="A Python with TensorFlow, for a model without recorded values.")
     ] = None,
-    functions: Annotated[bool, typer.Option(help="Also run the comparisons of every function with Lucid.")] = True,
+    functions: Annotated[bool, typer.Option(help="Also compare every function with Lucid.")] = True,
     json: Json = False,
 ) -> None:
-    """Compare a model with TensorFlow and every function with Lucid, and write one page.
+    """Compare a model with TensorFlow, and write a page.
 
     Example: lucid-port parity InceptionV1_caffe -o parity.html
     """
     from converters.atomic import write_bytes
     from converters.reference.check import check_model
     from lucid_port.cli.checking import references_of
-    from lucid_port.cli.report import Comparison, page, pictures_of
+    from lucid_port.cli.report import Comparison, page, pictures_of, refuse_failures
     from lucid_port.modelzoo.nets_factory import graph_file, open_network
 
     check_page_path(output)
     network = open_network(source)
     references = references_of(network, graph_file(source), python)
     rows = check_model(network, references, gradients=True)
-    # One flipped ReLU moves a gradient; how far, TensorFlow itself shows when its input moves by the last bit.
+    # A flipped ReLU changes a gradient. TensorFlow's own gradient, for an input whose last bit changes, shows how much.
     flips = 3 * max((row.moved for row in rows), default=0.0)
     layers = [
         Comparison(
@@ -65,22 +61,23 @@ def command(
     made = _function_comparisons() if functions else []
     text = page(source, references, layers, made, pictures_of(ROOT / "docs" / "images" / "finished.jpg"))
     write_bytes(output, text.encode())
-    failed = [one for one in [*layers, *made] if not one.passed]
+    failed = sum(not one.passed for one in [*layers, *made])
     print_result(
-        f"{output}: {len(layers)} comparisons of layers, {len(made)} of functions, {len(failed)} beyond bounds",
-        {"output": output, "layers": len(layers), "functions": len(made), "failed": len(failed)},
+        f"{output}: {len(layers)} comparisons of layers, {len(made)} of functions, {failed} beyond bounds",
+        {"output": output, "layers": len(layers), "functions": len(made), "failed": failed},
         json,
     )
-    if failed:
-        raise ValueError(f"{len(failed)} comparisons are beyond their bounds; {output} has them first.")
+    refuse_failures(failed, output)
 
 
-def _function_comparisons() -> list[Any]:
+def _function_comparisons() -> list[Comparison]:
     """Runs the tests that compare functions with the real Lucid, and collects their errors."""
     from lucid_port.cli.report import read_log
 
     if not (ROOT / "parity_tests").is_dir():
-        raise ValueError("The comparisons of functions are in the project's checkout; use --no-functions without it.")
+        raise ValueError(
+            "Functions are compared by the tests in the project's checkout: use --no-functions without it."
+        )
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "comparisons.jsonl"
         run = subprocess.run(
@@ -91,7 +88,7 @@ def _function_comparisons() -> list[Any]:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        # 1: tests failed, which the record tells in detail; anything else means that they did not run.
+        # 1: tests failed, and the log has their errors. Any other code means that they did not run.
         if run.returncode not in (0, 1) or not log.exists():
             last = (run.stdout.strip().splitlines() or ["nothing was printed"])[-1]
             raise ValueError(f"The comparisons of functions could not be run: {last}.")

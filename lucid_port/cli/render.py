@@ -1,4 +1,4 @@
-"""`lucid-port render`: what the units of a model look for, as pictures."""
+"""`lucid-port render`: renders units of a model as pictures."""
 
 from __future__ import annotations
 
@@ -8,26 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import (
-    Constants,
-    InputName,
-    Json,
-    Layout,
-    Seed,
-    Source,
-    constants_of,
-    print_result,
-)
+from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
 
 Result = tuple[str, dict[str, Any]]
-"""A sentence, and the facts behind it."""
+"""A sentence for people, and its facts for scripts."""
 
 
 def layer_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Layers of a model that is known by name, for completion by the shell."""
+    """Layers of a model of the catalogue, for shell completion."""
     from lucid_port.modelzoo.catalogue import catalogue
 
     known = catalogue().get(str(context.params.get("source")))
@@ -35,54 +26,55 @@ def layer_names(context: typer.Context, incomplete: str) -> list[str]:
     return [f"{name}:" for name in names if name.startswith(incomplete)]
 
 
+Units = Annotated[
+    str,
+    typer.Argument(
+        metavar="LAYER:UNITS",
+        autocompletion=layer_names,
+        help="Layer and channel numbers: 'LAYER:3', 'LAYER:3,7,20-25', or 'LAYER:*' for all channels.",
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option("-o", "--output", metavar="PATH", help="Picture to write (.png, .jpg, ...), or folder for several."),
+]
+Transforms = Annotated[bool, typer.Option(help="Jitter, scale and rotate the picture in each step, as Lucid does.")]
+Devices = Annotated[
+    str | None, typer.Option(help="cpu, cuda (for several units: all GPUs), cuda:1, mps, ...; the CPU by default.")
+]
+ValueRange = Annotated[
+    str | None, typer.Option(metavar="LO,HI", help="The network's values of black and white, if the file has none.")
+]
+BGR = Annotated[bool | None, typer.Option("--bgr/--rgb", help="The network's channel order, if the file has none.")]
+Sheet = Annotated[bool, typer.Option("--sheet", help="Also put all pictures into one, sheet.png in the folder.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Pictures in a batch; by default as many as fit in memory.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder's pictures instead of resuming.")]
+
+
 def command(
     source: Source,
-    units: Annotated[
-        str,
-        typer.Argument(
-            metavar="LAYER:UNITS",
-            autocompletion=layer_names,
-            help="The layer's name and the channel's number; or 'LAYER:*' for all of them, 'LAYER:3,7,20-25' for some.",
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--output", metavar="PATH", help="Picture to write (.png, .jpg, ...), or the folder for several."
-        ),
-    ],
-    size: Annotated[int, typer.Option(min=1, help="Height and width of the picture, in pixels.")] = 128,
-    steps: Annotated[int, typer.Option(min=1, help="Number of updates; Lucid's default makes 513.")] = 513,
+    units: Units,
+    output: Output,
+    size: Annotated[int, typer.Option(min=1, help="Height and width of the picture in pixels.")] = 128,
+    steps: Annotated[int, typer.Option(min=1, help="Number of updates; the default is Lucid's.")] = 513,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 0.05,
     seed: Seed = 0,
-    transforms: Annotated[
-        bool, typer.Option(help="Jitter, scale and rotate the picture at each step, as Lucid does.")
-    ] = True,
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu, cuda (all of them for several units), cuda:1, mps, ...; the CPU by default."),
-    ] = None,
-    value_range: Annotated[
-        str | None, typer.Option(metavar="LO,HI", help="Values of black and white, for a graph that does not say.")
-    ] = None,
-    bgr: Annotated[
-        bool | None, typer.Option("--bgr/--rgb", help="Order of the channels, for a graph that does not say.")
-    ] = None,
+    transforms: Transforms = True,
+    device: Devices = None,
+    value_range: ValueRange = None,
+    bgr: BGR = None,
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Put all pictures into one, sheet.png in the folder.")] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures made at a time; what fits into the free memory by default.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what a folder holds, instead of going on with it.")
-    ] = False,
+    sheet: Sheet = False,
+    batch_size: BatchSize = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Render what maximises one channel, or each of many, as Lucid renders it by default.
+    """Render pictures that maximize channels of a layer.
 
-    Several go into a folder, with a list of them (manifest.json). A run that was stopped goes on where it stopped.
+    Uses Lucid's default settings. Several pictures go into a folder, with a list of them (manifest.json). If a run is
+    interrupted, the same command resumes it.
 
     Examples: lucid-port render InceptionV1_caffe inception_4a_output:300 -o eyes.png
 
@@ -97,7 +89,7 @@ def command(
     if not many:
         check_picture_path(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
-    place = None if device is None else find_device(device)
+    place = find_device(device or "cpu")
     model = open_model(
         source,
         image_value_range=_value_range(value_range),
@@ -105,8 +97,7 @@ def command(
         input_name=input_name,
         constants=constants_of(constants),
         layout=layout,
-    )
-    model = model.to(place or model.device)
+    ).to(place)
     options: dict[str, Any] = {
         "optimizer": lambda parameters: TFAdam(parameters, lr=lr),
         "transforms": None if transforms else [],
@@ -114,33 +105,32 @@ def command(
     }
     render = functools.partial(_render_many, sheet=sheet, batch_size=batch_size, overwrite=overwrite, device=device)
     sentence, facts = (render if many else _render_one)(model, units, output, size, steps, options)
-    print_result(
-        sentence, {"output": output, "units": units, "size": size, "steps": steps, "seed": seed, **facts}, json
-    )
+    facts = {"output": output, "units": units, "size": size, "steps": steps, "seed": seed, **facts}
+    print_result(sentence, facts, json)
     if facts.get("unfinished"):
         raise KeyboardInterrupt
 
 
 def _wants_folder(text: str, output: Path) -> bool:
-    """Whether the pictures go into a folder: there are several, or the path is a folder's.
+    """Whether to write a folder: there are several units, or the path has no extension or is a folder.
 
     Raises:
-        ValueError: there are several, and the path is a picture's.
+        ValueError: there are several units, but the path is a picture's.
     """
     from lucid_port.misc.io.serialize_array import PICTURES
     from lucid_port.optvis.many.unit_spec import names_several
 
     several = names_several(text)
     if several and output.suffix.lower() in PICTURES and not output.is_dir():
-        raise ValueError(f"{text!r} names several units, which do not go into the picture {output}: give a folder.")
+        raise ValueError(f"{text!r} names several units, which do not fit into the picture {output}: give a folder.")
     return several or output.is_dir() or not output.suffix
 
 
-def _refuse_folder_options(**options: Any) -> None:
+def _refuse_folder_options(**options: object) -> None:
     given = [name for name, value in options.items() if value]
     if given:
         name = given[0].replace("_", "-")
-        raise typer.BadParameter(f"--{name} is for folders: give a folder, or leave it out for a single picture.")
+        raise typer.BadParameter(f"--{name} is for folders: give a folder, or leave the option out for one picture.")
 
 
 def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> Result:
@@ -148,7 +138,7 @@ def _render_one(model: Model, objective: str, output: Path, size: int, steps: in
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.recipes.inputs import named_unit
 
-    named_unit(model, objective)  # a wrong name or number fails before the work
+    named_unit(model, objective)  # a wrong name or number fails before the render
     pictures = render.render_vis(
         model,
         objective,
@@ -192,14 +182,12 @@ def _render_many(
     done = {"pictures": [one.path for one in renders], "reused": renders.reused}
     if renders.interrupted:
         left = renders.asked - len(renders)
-        sentence = f"{output}: {len(renders)} of {renders.asked} units; the same command goes on with the others"
+        sentence = f"{output}: {len(renders)} of {renders.asked} units; the same command resumes it"
         return sentence, {**done, "unfinished": left}
     place = renders[0].path if folder_options["sheet"] else output
     there = f", {renders.reused} of them were there" if renders.reused else ""
-    sentence = (
-        f"{place}: {renders.asked} unit{'s' * (renders.asked != 1)} of {units}, {size}x{size}, {steps} steps{there}"
-    )
-    return sentence, {**done, "unfinished": 0}
+    count = f"{renders.asked} unit{'s' * (renders.asked != 1)}"
+    return f"{place}: {count} of {units}, {size}x{size}, {steps} steps{there}", {**done, "unfinished": 0}
 
 
 def _value_range(text: str | None) -> tuple[float, float] | None:

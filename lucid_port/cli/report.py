@@ -1,4 +1,4 @@
-"""The page that `lucid-port parity` writes: self-contained HTML, the worst first."""
+"""The page that `lucid-port parity` writes: self-contained HTML, the largest errors first."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from converters.reference.references import References
 from lucid_port import __version__
+from lucid_port.cli.checking import versions
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 66em; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -23,18 +24,19 @@ td.number { font-variant-numeric: tabular-nums; white-space: nowrap; } td.bar { 
 .failed { background: #fff0f0; } img { max-width: 100%; image-rendering: pixelated; } .note { color: #666; }
 details { margin: 1em 0; } summary { cursor: pointer; font-weight: 600; }
 """
-SHOWN = 25  # rows of a table before the rest is folded away
+SHOWN = 25
+"""Rows of a table; the others are folded away."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number of the proof.
+    """One comparison with the reference.
 
     Attributes:
-        name: what was compared.
-        detail: for which input, or which part of it.
-        error: greatest difference, relative to the reference's maximum.
-        bound: greatest error that passes.
+        name: of the layer or function.
+        detail: of the input, or of the part that was compared.
+        error: largest absolute difference, divided by the largest absolute value of the reference.
+        bound: largest error that passes.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Comparison:
 
     @property
     def share(self) -> float:
-        """The error as a share of its bound; 0 where both are 0."""
+        """The error divided by its bound; 0 if both are 0."""
         return self.error / self.bound if self.bound else (0.0 if self.error == 0 else math.inf)
 
 
@@ -60,14 +62,14 @@ def read_log(path: Path) -> list[Comparison]:
 
 
 def pictures_of(path: Path) -> str:
-    """Pictures of Lucid and the port side by side, as HTML; empty where there are none."""
+    """HTML that shows finished renders of Lucid and the port; empty if the file does not exist."""
     if not path.is_file():
         return ""
     data = base64.b64encode(path.read_bytes()).decode()
     return (
         "<h2>Pictures</h2><p>Eight units of InceptionV1_caffe, 256 steps, two seeds: Lucid above, the port below. "
-        "Two renders part after some dozen steps, Lucid's own included, so it is the kind of picture that agrees, "
-        f'not the pixels.</p><img alt="Lucid above, port below" src="data:image/jpeg;base64,{data}">'
+        "Renders diverge after a few dozen steps, also two renders of Lucid, so pictures agree in kind, not pixel by "
+        f'pixel.</p><img alt="Lucid above, port below" src="data:image/jpeg;base64,{data}">'
     )
 
 
@@ -81,17 +83,16 @@ def page(
     """The whole page.
 
     Args:
-        source: what the user asked for.
-        references: what its layers were compared with.
+        source: name or path of the model.
+        references: the recorded values of its layers.
         layers: comparisons of layers and gradients.
         functions: comparisons of functions with Lucid.
         pictures: HTML from `pictures_of`.
     """
-    versions = ", ".join(sorted({reference.tensorflow for reference in references.inputs.values()}))
     title = f"Parity of {html.escape(source)}"
     return document(
         title,
-        f"<p>lucid_port {__version__}, against TensorFlow {html.escape(versions)}: "
+        f"<p>lucid_port {__version__}, against TensorFlow {html.escape(versions(references))}: "
         f"{html.escape(references.source)}.</p>"
         f"<h2>Layers and gradients</h2>{comparisons(layers)}"
         + (f"<h2>Functions, against Lucid 0.3.10</h2>{comparisons(functions)}" if functions else "")
@@ -100,7 +101,7 @@ def page(
 
 
 def document(title: str, body: str) -> str:
-    """A page of its own, with this module's style.
+    """A whole HTML page.
 
     Args:
         title: HTML.
@@ -113,24 +114,16 @@ def document(title: str, body: str) -> str:
 
 
 def comparisons(rows: Sequence[Comparison]) -> str:
-    """What was compared, in one sentence and a table, the worst first."""
-    return _summary(rows) + _table(rows)
-
-
-def _summary(rows: Sequence[Comparison]) -> str:
-    failed = sum(not row.passed for row in rows)
-    verdict = "all within their bounds" if not failed else f"<b>{failed} beyond their bounds</b>"
-    return (
-        f"<p>{len(rows)} comparisons, {verdict}. The error is the greatest difference, relative to the reference's "
-        "maximum; the bar shows it as a share of its bound.</p>"
-    )
-
-
-def _table(rows: Sequence[Comparison]) -> str:
+    """HTML of comparisons: a summary and a table, failures and the largest errors first."""
     worst_first = sorted(rows, key=lambda row: (row.passed, -row.share))
     head, rest = worst_first[:SHOWN], worst_first[SHOWN:]
     folded = f"<details><summary>The other {len(rest)}</summary>{_rows(rest)}</details>" if rest else ""
-    return _rows(head) + folded
+    failed = sum(not row.passed for row in rows)
+    verdict = f"<b>{failed} beyond their bounds</b>" if failed else "all within their bounds"
+    return (
+        f"<p>{len(rows)} comparisons, {verdict}. The error is the largest difference, divided by the reference's "
+        f"maximum; the bar shows the error divided by its bound.</p>{_rows(head)}{folded}"
+    )
 
 
 def _rows(rows: Sequence[Comparison]) -> str:
@@ -145,3 +138,13 @@ def _row(row: Comparison) -> str:
         f"<td class=number>{row.error:.1e}</td><td class=number>{row.bound:.1e}</td>"
         f'<td class=bar><div style="width:{100 * min(row.share, 1):.1f}%"></div></td></tr>'
     )
+
+
+def refuse_failures(failed: int, page: Path) -> None:
+    """Raises an error if comparisons failed.
+
+    Raises:
+        ValueError: `failed` is not 0.
+    """
+    if failed:
+        raise ValueError(f"{failed} comparisons are beyond their bounds; {page} lists them first.")

@@ -1,32 +1,34 @@
-"""`lucid-port rerender`: a picture again, from the recipe that it carries."""
+"""`lucid-port rerender`: renders a picture again from the recipe that it carries."""
 
 from __future__ import annotations
 
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Device, Json, print_result
+from lucid_port.cli.console import Device, Json, print_result, torch_threads
 
 
 def command(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture that lucid-port wrote, or its .json.")],
+    picture: Annotated[
+        Path, typer.Argument(metavar="PICTURE", help="Picture written by lucid-port, or its .json file.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="PATH", help="Write it there; else it is only compared.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="PATH", help="Picture to write; by default it is only compared."),
     ] = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Make a picture again from its recipe, and say how it compares.
+    """Render a picture again from its recipe and compare the two.
 
-    On the same processor, versions and number of threads, every bit is the same. Elsewhere it starts from the same
-    image with the same draws, and rounding does the rest.
+    On the same processor, with the same versions and number of threads, the pictures are equal bit for bit. Elsewhere
+    the initial image and all random draws are the same, but rounding differs.
 
     Example: lucid-port rerender eyes.png -o again.png
     """
-    import torch
-
     from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
@@ -36,16 +38,12 @@ def command(
         check_picture_path(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
-    before, threads = torch.get_num_threads(), recipe.made_with.get("threads")
-    bar = ProgressBar(recipe.steps)
-    try:
-        if isinstance(threads, int) and threads > 0:
-            torch.set_num_threads(threads)  # sums are split among them, which decides their last bits
+    threads = recipe.made_with.get("threads")
+    # The number of threads decides how sums are rounded.
+    same_threads = torch_threads(threads) if isinstance(threads, int) and threads > 0 else nullcontext()
+    with closing(ProgressBar(recipe.steps)) as bar, same_threads:
         again = recipe.render(device=place, callbacks=[bar])
         differences = list(recipe.differences(place))
-    finally:
-        bar.close()
-        torch.set_num_threads(before)
     is_picture = picture.suffix.lower() in PICTURES
     compared = compare_pictures(picture, again) if is_picture else None
     lines = [f"{picture}: {compared or 'a recipe alone, with no picture to compare with'}"]

@@ -101,7 +101,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(PictureFolder, "add", interrupted)
     assert render("conv2d0:0-3", tmp_path, "--batch-size", 2) == 130
     captured = capsys.readouterr()
-    assert "2 of 4 units; the same command goes on" in captured.out
+    assert "2 of 4 units; the same command resumes it" in captured.out
     assert captured.err == "error: interrupted\n"
     monkeypatch.undo()
     assert render("conv2d0:0-3", tmp_path) == 0
