@@ -100,4 +100,4 @@ def test_units_that_name_none_are_wrong_usage(tmp_path, capsys, units):
 
 def test_a_layer_without_a_middle(tmp_path, capsys):
     assert draft("fe-nmf-factors", "--units", "softmax2:1", "-o", tmp_path) == 1
-    assert "Layer 'softmax2' is fully connected: it has no middle." in capsys.readouterr().err
+    assert "Layer 'softmax2' is fully connected: it has no positions." in capsys.readouterr().err
