@@ -102,7 +102,7 @@ def visualize(
 
 
 def neuron(
-    model: Model, layer: str | Layer, channel_indices: int | Iterable[int], **options: Any
+    model: Model, layer: str | Layer, channel_indices: int | Sequence[int], **options: Any
 ) -> FeatureVisualization:
     """Renders the neuron in the middle of each channel: Lucid's `feature_visualization.neuron`.
 
@@ -117,7 +117,7 @@ def neuron(
 
 
 def channel(
-    model: Model, layer: str | Layer, channel_indices: int | Iterable[int], **options: Any
+    model: Model, layer: str | Layer, channel_indices: int | Sequence[int], **options: Any
 ) -> FeatureVisualization:
     """Renders each channel: Lucid's `feature_visualization.channel`.
 
@@ -153,7 +153,7 @@ def _lucid(
     objective: Callable[..., Objective],
     model: Model,
     layer: str | Layer,
-    channel_indices: int | Iterable[int],
+    channel_indices: int | Sequence[int],
     *,
     alpha: bool = False,
     negative: bool = False,
