@@ -96,7 +96,7 @@ def class_probabilities(model: Model, picture: ImageLike, logits: str | None = N
         >>> import numpy as np
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
         >>> class_probabilities(TinyInceptionV1(), np.full((96, 96, 3), 0.5)).shape
-        (12,)
+        (28,)
     """
     layer = logits_layer(model) if logits is None else logits
     values = activations_of(model, load_image(picture, model_size(model)), [layer])[layer]

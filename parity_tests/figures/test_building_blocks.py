@@ -180,7 +180,7 @@ CLASSES = ["176", "55"]
         ("bb-activation-grid", ["mixed9"], LayerNotFoundError, "mixed9"),
         ("bb-activation-grid", ["softmax2"], ValueError, "fully connected"),
         ("bb-spatial-attribution", ["mixed4d"], ValueError, "takes two layers, the earlier first; 1 given"),
-        ("bb-spatial-attribution", ["mixed5a", "mixed4d"], ValueError, "earlier one first"),
+        ("bb-spatial-attribution", ["mixed5a", "mixed4d"], ValueError, "earlier layer first"),
         ("bb-spatial-attribution", ["mixed4d", "softmax2"], ValueError, "fully connected"),
         ("bb-neuron-groups", ["softmax2"], ValueError, "fully connected"),
         ("bb-neuron-groups", ["mixed4d_pre_relu"], ValueError, "does not depend"),

@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_the_work(tmp_path, m
 
 def test_units_alone_are_not_enough_for_a_circuit(tmp_path, capsys):
     assert draft("zi-car-circuit", "--units", "mixed4b:1", "-o", tmp_path) == 1
-    assert "needs more than --units for this model: nothing says its 'whole'" in capsys.readouterr().err
+    assert "needs more than --units for this model: its option 'whole' is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("units", ["", " , "])

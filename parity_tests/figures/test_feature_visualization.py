@@ -218,7 +218,7 @@ def test_gradients(make, network, drawing):
         ("fv-channel", [], ValueError, "takes units, layer:channel; 0 given"),
         ("fv-objectives", ["mixed3a:1"], ValueError, "takes a unit, layer:channel, and a class; 1 given"),
         ("fv-objectives", ["mixed3a:1", "a dog of mine"], ValueError, "names 0 classes"),
-        ("fv-neuron-addition", [A, B, C], ValueError, "as many above as then to the left; 3 given"),
+        ("fv-neuron-addition", [A, B, C], ValueError, "then half for the rows; 3 given"),
         ("fv-neuron-addition", ["mixed9:1", B], LayerNotFoundError, "mixed9"),
         ("fv-interpolation", [A], ValueError, "takes pairs of units, layer:channel; 1 given"),
         ("fv-interpolation", [A, "mixed3a:15"], ValueError, "0..14"),

@@ -42,7 +42,7 @@ def _names(layer: str, units: Sequence[int]) -> list[str]:
 
 GABORS = [9, 53, 54, 15, 22, 39, 30, 1, 3, 49, 14, 17, 62, 20, 27, 0, 10, 28, 21, 63, 45, 18, 6, 57, 41, 43, 46, 8]
 CONTRASTS = [59, 23, 5, 7, 48, 29, 12, 24, 55, 13, 32, 50, 36, 37, 16, 11, 33, 34, 47, 38, 58, 2, 60, 61, 4, 51, 25]
-# By the share of a kernel's energy that is colour: below 0.12 a Gabor filter. The others have nearly no pattern.
+# A kernel is a Gabor filter if color is less than 0.12 of its energy. The other units have nearly no pattern.
 CAFFE_GABORS = [*range(2, 8), 13, 14, 17, 19, *range(21, 24), *range(27, 34), 35, 38, 39, *range(43, 46), 57, 58]
 CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
 
@@ -73,14 +73,15 @@ CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
     },
     takes=OF_ONE_LAYER,
     without={
-        TINY: "It knows its drawings by edges between two colours, whichever those are: none of its 16 kernels is a "
-        "Gabor filter without colour."
+        TINY: "It recognizes drawings by edges between any two colors: none of its 16 kernels is a Gabor filter "
+        "without color."
     },
-    see="Each picture is one kernel, from its least weight to its greatest. About as many are Gabor filters, "
-    "edges of every orientation without colour, as set one colour against its opposite; a few do neither.",
+    see="Each picture is one kernel, scaled from its smallest weight to its largest. Two groups are about equally "
+    "large: Gabor filters, which detect edges of every orientation without color, and color contrast units, which "
+    "compare a color with its opposite. A few units do neither.",
 )
 def first_layer(settings: Settings) -> Result:
-    """The kernels that see the image, as pictures, by group."""
+    """The kernels of the first convolution as pictures, by group."""
     options = settings.options
     if "units" in options:
         layer, units = layer_and_units(settings.units)
@@ -96,7 +97,7 @@ def first_layer(settings: Settings) -> Result:
     return Result(panels, {"layer": layer, "groups": groups, "kernels": kernels})
 
 
-# Layer -> family -> channels.
+# Model -> layer -> family -> channels.
 FAMILIES: dict[str, dict[str, dict[str, list[int]]]] = {
     "InceptionV1": {
         "conv2d2": {"Lines": [107, 31, 9, 112, 133, 103], "Gabor textures": [89, 91, 110, 114, 123, 135]},
@@ -158,11 +159,11 @@ def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, li
     options={model: {"families": _families(layers)} for model, layers in FAMILIES.items()},
     takes=CHANNELS,
     fast_options={"size": 40},
-    see="Units of one row look for the same thing, turned or in other colours: lines, then curves made of lines, edges "
-    "between fine and coarse texture, spots of colour, circles.",
+    see="The units of each family detect the same feature in different orientations or colors: lines, then curves made "
+    "of lines, edges between fine and coarse texture, spots of color, and circles.",
 )
 def families(settings: Settings) -> Result:
-    """Small pictures of the neurons of each family."""
+    """Small pictures of the neurons in each family."""
     groups = {"Units": settings.units} if "units" in settings.options else settings.options["families"]
     names = [name for group in groups.values() for name in group]
     pictures = iter(neuron_pictures(settings, names))
@@ -197,15 +198,15 @@ def families(settings: Settings) -> Result:
         },
     },
     takes=OF_ONE_LAYER,
-    without={TINY: "It was trained on drawings, and knows no cars."},
+    without={TINY: "It was trained on drawings, which show no cars."},
     fast_options={"size": 80},
-    see="Windows excite the car detector above and inhibit it below; wheels, the other way round (red excites, blue "
-    "inhibits). In the next layer the car goes mostly to units that look for other things, too. Of InceptionV1_caffe, "
-    "the unit for wheels (4b:454) was picked by eye, since its picture has wheels, and is weak: its weights to the car "
-    "are smaller than the others', and inhibit above more than they excite below.",
+    see="Windows excite the car detector above and inhibit it below; wheels do the opposite (red excites, blue "
+    "inhibits). In the next layer, the car detector feeds mostly units that detect other things, too. In "
+    "InceptionV1_caffe, the wheel unit (4b:454) was picked by eye because its picture shows wheels. It is weak: its "
+    "weights to the car are smaller than those of the other parts, and inhibit above more than they excite below.",
 )
 def car(settings: Settings) -> Result:
-    """Parts, the weights by which they make a whole, and the units that the whole feeds."""
+    """The parts of a car, their weights to the car detector, and the units that it feeds."""
     options = settings.options
     layer, units = layer_and_units(settings.units)
     later, (whole,) = layer_and_units([options["whole"]])
@@ -232,7 +233,7 @@ def car(settings: Settings) -> Result:
 
 
 def _height(weights: np.ndarray) -> float:
-    """How far above the middle weights excite more than below: from -1 (below) to 1 (above)."""
+    """Whether weights excite above or below the middle, from -1 (below only) to 1 (above only)."""
     middle = weights.shape[0] // 2
     above, below = weights[:middle].sum(), weights[middle + 1 :].sum()
     return float((above - below) / max(float(np.abs(weights).sum()), 1e-12))
@@ -258,12 +259,12 @@ TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
     },
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 36, "facets": 2},
-    see="Fine texture on one side, smooth on the other, at one orientation each. The heat maps: orientation through "
-    "360 degrees from left to right, the ratio of the two frequencies from 1 to 10 from top to bottom; to stripes that "
-    "are all alike, at the top, hardly any unit answers.",
+    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation. In the heat "
+    "maps, the orientation runs from left to right through 360 degrees, and the ratio of the two frequencies from top "
+    "to bottom from 1 to 10. Stripes of a single frequency, at the top, activate hardly any unit.",
 )
 def high_low(settings: Settings) -> Result:
-    """Pictures of the units, facets of the first, and activations by orientation and ratio of frequencies."""
+    """Pictures of the units, diverse pictures of the first, and activations by orientation and frequency ratio."""
     options = settings.options
     layer, units = layer_and_units(settings.units)
     names, numbers = _names(layer, units), [str(unit) for unit in units]
@@ -285,10 +286,10 @@ def high_low(settings: Settings) -> Result:
     ]
     maps = [repeated(heat_picture(one), 80, 288) for one in found.values]
     panels = [
-        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} look for", columns=5, scale=2),
+        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} detect", columns=5, scale=2),
         Panel(facets.pictures, [f"{units[0]}, facet {one}" for one in range(len(facets.pictures))], "Facets", scale=2),
-        Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "What is shown", columns=10),
-        Panel(maps, best, "How each unit answers", columns=3),
+        Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "Stimuli", columns=10),
+        Panel(maps, best, "Activations of each unit", columns=3),
     ]
     data = {"units": names, "tuned": _names(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
     return Result(
@@ -298,7 +299,7 @@ def high_low(settings: Settings) -> Result:
 
 @figure(
     "fe-nmf-factors",
-    "What high-low frequency detectors are made of",
+    "Inputs of high-low frequency detectors",
     of="figures 6 and 8",
     steps=512,
     fast_steps=32,
@@ -309,18 +310,21 @@ def high_low(settings: Settings) -> Result:
     },
     takes=OF_ONE_LAYER,
     fast_options={"size": 64},
-    see="Two groups of units feed these detectors, one of fine texture and one of coarse. Each detector is excited "
-    "(red) by one on one side and by the other on the other, and inhibited (blue) where they change places.",
+    see="Two groups of units feed these detectors, one for fine texture and one for coarse texture. Each detector is "
+    "excited (red) by the fine group on one side and by the coarse group on the other, and inhibited (blue) by each "
+    "group on the opposite side.",
 )
 def nmf_factors(settings: Settings) -> Result:
-    """Two factors of the expanded weights: their pictures, members, maps, and answers to gratings."""
+    """Two factors of the expanded weights, with their pictures, members, maps, and activations for gratings."""
     options = settings.options
     later, units = layer_and_units(settings.units)
     layer = options["layer"]
     factors = factored_connections(expanded_weights(settings.model, layer, later, units), 2, seed=settings.seed)
     periods = [3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0]
     answers = _answers(settings, layer, factors, periods)
-    order = np.argsort([one[0] / max(one.sum(), 1e-12) for one in answers])[::-1]  # the finest first
+    order = np.argsort([one[0] / max(one.sum(), 1e-12) for one in answers])[
+        ::-1
+    ]  # the factor for the finest gratings first
     wanted = [objectives.direction(layer, factors.channels[number]) for number in order]
     made = visualize(settings.model, wanted, **render_options(settings))
     members = {FACTORS[place]: _members(factors, number) for place, number in enumerate(order)}
@@ -341,13 +345,13 @@ FACTORS = ("High frequency", "Low frequency")
 
 
 def _members(factors: FactoredWeights, number: int, count: int = 8) -> dict[int, float]:
-    """The channels that make up most of a factor: channel -> its share, the largest first."""
+    """The channels with the largest weights in a factor: channel -> weight, the largest first."""
     shares = factors.channels[number] / max(float(np.linalg.norm(factors.channels[number])), 1e-12)
     return {int(channel): float(shares[channel]) for channel in np.argsort(-shares)[:count]}
 
 
 def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: Sequence[float]) -> np.ndarray:
-    """Mean activation of each factor's channels to gratings of each period, over orientations; [factors, periods]."""
+    """The mean activation of each factor's channels over orientations of gratings, [factors, periods]."""
     channels = range(factors.channels.shape[1])
     rows = [
         tuning(settings.model, layer, channels, "grating", orientations=12, period=period).values.mean(1)
@@ -374,14 +378,15 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
     },
     takes=OF_ONE_LAYER,
     without={
-        TINY: "The kernels of its last layers lie in no bands: rows differ as much as columns (0.32 and 0.34 of the "
+        TINY: "The kernels of its last layers have no bands: rows differ as much as columns (0.32 and 0.34 of the "
         "variance in mixed5b_5x5)."
     },
-    see="Each picture is one unit's kernel, its input channels in three factors as red, green and blue. In earlier "
-    "layers they are patterns of every kind; in the last layer before the global average they lie in horizontal bands.",
+    see="Each picture is the kernel of one unit, with three factors of its input channels as red, green and blue. In "
+    "earlier layers, kernels show patterns of every kind. In the last layer before the global average pool, they show "
+    "horizontal bands.",
 )
 def weight_factors(settings: Settings) -> Result:
-    """Kernels by non-negative factors of their input channels."""
+    """Kernels in terms of non-negative factors of their input channels."""
     if "units" in settings.options:
         layer, units = layer_and_units(settings.units)
         chosen: dict[str, Any] = {layer: units}
@@ -403,7 +408,7 @@ def _own_scale(picture: np.ndarray) -> np.ndarray:
 
 
 def _banding(maps: np.ndarray) -> dict[str, float]:
-    """Shares of the maps' variance that lie between rows and between columns, means over units."""
+    """The shares of the variance of the maps between rows and between columns, averaged over units."""
     centred = maps - maps.mean((1, 2), keepdims=True)
     total = max(float((centred**2).mean()), 1e-12)
     return {
