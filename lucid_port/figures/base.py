@@ -46,6 +46,7 @@ class Article:
     url: str
 
 
+CIRCUITS = "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter"
 ARTICLES: Mapping[str, Article] = {
     "fv": Article(
         "Feature Visualization",
@@ -72,17 +73,9 @@ ARTICLES: Mapping[str, Article] = {
         2019,
         "https://distill.pub/2019/activation-atlas",
     ),
-    "zi": Article(
-        "Zoom In: An Introduction to Circuits",
-        "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter",
-        2020,
-        "https://distill.pub/2020/circuits/zoom-in",
-    ),
+    "zi": Article("Zoom In: An Introduction to Circuits", CIRCUITS, 2020, "https://distill.pub/2020/circuits/zoom-in"),
     "ev": Article(
-        "An Overview of Early Vision in InceptionV1",
-        "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter",
-        2020,
-        "https://distill.pub/2020/circuits/early-vision",
+        "An Overview of Early Vision in InceptionV1", CIRCUITS, 2020, "https://distill.pub/2020/circuits/early-vision"
     ),
     "cd": Article(
         "Curve Detectors",

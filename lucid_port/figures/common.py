@@ -66,7 +66,7 @@ def for_models(
         lucid: units of the models of `INCEPTION`, by Lucid's names.
         caffe: units of `CAFFE`.
         tiny: units of `TINY`; empty if it cannot show what the figure shows.
-        seeded: units of `SEEDED`, if those of InceptionV1 name classes by labels.
+        seeded: units of `SEEDED`, if they differ from those of InceptionV1; empty if it has no options.
         **more: further options, the same for all models.
     """
     units = {**dict.fromkeys(INCEPTION, lucid), CAFFE: caffe, TINY: tiny}

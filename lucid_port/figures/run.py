@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine.coerce import Model, own_device
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import made_here
+
+if TYPE_CHECKING:
+    from lucid_port.modelzoo.vision_base import Model as VisionModel
 
 __all__ = ["MARK", "Request", "is_request", "make", "named_files", "open_request", "write"]
 
@@ -102,7 +105,7 @@ def is_request(data: Any) -> bool:
     return isinstance(data, Mapping) and MARK in data
 
 
-def open_request(request: Request) -> Model:
+def open_request(request: Request) -> VisionModel:
     """Opens the model of a request: a model of the catalogue, or a file with the inputs and labels of the model `like`.
 
     Raises:

@@ -19,7 +19,6 @@ from lucid_port.optvis.engine.coerce import Model, own_device
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.param.base import Memo, Parameterization
-from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.feature_visualization import visualize
 from lucid_port.recipes.inputs import ImageLike, load_image, model_size, spatial_activations
 from lucid_port.recipes.interaction import tiled
@@ -162,14 +161,11 @@ def factored_activation_grid(
 
     vis = VisT(model, seen, cells, relu_gradient_override=True, seed=seed)
     count = checks.whole(batch_size, "batch_size", 1)
-    cells.choose = _random_choice(vis.source.scope("positions"), len(vectors), count)
+    positions = vis.source.scope("positions")
+    cells.choose = lambda: torch.from_numpy(positions.integers("chosen", len(vectors), count))
     losses = run(vis, steps, verbose).mean(1)
     cells.choose = None
     return ActivationGrid(layer, pixels, activations, _icons(vis.image(), activations.shape), losses)
-
-
-def _random_choice(source: RandomSource, among: int, count: int) -> Callable[[], torch.Tensor]:
-    return lambda: torch.from_numpy(source.integers("chosen", among, count))
 
 
 class _Cells(Parameterization):

@@ -11,7 +11,7 @@ replace theirs.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,7 +217,7 @@ def channel_attribution(
         if path_steps is None:
             values = model.activations(pixels.requires_grad_(), [layer, logits])
             activation = values[layer]
-            gradient = gradient_by(score(values[logits]).sum(), activation, layer, logits)
+            (gradient,) = gradients_by(score(values[logits]).sum(), {layer: activation}, logits)
         else:
             factors = _path(checks.whole(path_steps, "path_steps", 1), stochastic, seed)
             activation, gradient = _path_gradient(model, pixels, layer, logits, score, factors)
@@ -270,7 +270,8 @@ def input_attribution(
     score, logits = _score(model, toward, against, logits)
     with torch.enable_grad(), _pools(pools):
         value = score(model.activations(pixels, [logits])[logits]).sum()
-        return channels_last(pixels * gradient_by(value, pixels, "input", logits))
+        (gradient,) = gradients_by(value, {"input": pixels}, logits)
+    return channels_last(pixels * gradient)
 
 
 @strictly
@@ -310,7 +311,7 @@ def gradient_magnitudes(
         >>> {layer: values.shape for layer, values in found.items()}
         {'input': (96, 96), 'mixed4d': (6, 6)}
     """
-    names = checks.items(layers, "layers", "a list of layers")
+    names = list(dict.fromkeys(checks.items(layers, "layers", "a list of layers")))
     if not names:
         raise ValueError("layers names no layer: name at least one.")
     pixels = as_batch(model, load_image(image, model_size(model))).requires_grad_()
@@ -321,31 +322,29 @@ def gradient_magnitudes(
         values["input"] = pixels
         for name in names:
             check_middle(values[name], name)
-        gradients = torch.autograd.grad(total, [values[name] for name in names], allow_unused=True)
-    return {
-        name: np.linalg.norm(channels_last(_dependent(gradient, name, logits)), axis=-1)
-        for name, gradient in zip(names, gradients, strict=True)
-    }
+        gradients = gradients_by(total, {name: values[name] for name in names}, logits)
+    return {name: np.linalg.norm(channels_last(one), axis=-1) for name, one in zip(names, gradients, strict=True)}
 
 
-def gradient_by(
-    value: torch.Tensor, by: torch.Tensor, layer: str, later: str, keep_graph: bool = False
-) -> torch.Tensor:
-    """The gradient of a number computed from the layer `later` with respect to the activation `by` of `layer`.
+def gradients_by(value: torch.Tensor, by: Mapping[str, torch.Tensor], later: str, keep: bool = False) -> Sequence[Any]:
+    """The gradients of a number with respect to activations.
+
+    Args:
+        value: a number that is computed from the layer `later`.
+        by: layer -> activation.
+        later: the name of the later layer, for messages.
+        keep: keep the graph for further gradients.
 
     Raises:
-        ValueError: the number does not depend on the activation.
+        ValueError: the number does not depend on an activation.
     """
-    gradient = None
+    gradients: Sequence[torch.Tensor | None] = [None] * len(by)
     if value.requires_grad:
-        (gradient,) = torch.autograd.grad(value, by, retain_graph=keep_graph, allow_unused=True)
-    return _dependent(gradient, layer, later)
-
-
-def _dependent(gradient: torch.Tensor | None, layer: str, later: str) -> torch.Tensor:
-    if gradient is None:
-        raise ValueError(f"Layer {later!r} does not depend on layer {layer!r}: name the earlier layer first.")
-    return gradient
+        gradients = torch.autograd.grad(value, list(by.values()), retain_graph=keep, allow_unused=True)
+    for layer, gradient in zip(by, gradients, strict=True):
+        if gradient is None:
+            raise ValueError(f"Layer {later!r} does not depend on layer {layer!r}: name the earlier layer first.")
+    return gradients
 
 
 def _path(steps: int, stochastic: bool, seed: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -379,7 +378,7 @@ def _path_gradient(
     for part in points.split(PATH_BATCH):
         part = part.detach().requires_grad_()
         values = able.activations(pixels.expand(len(part), -1, -1, -1), [logits], given={layer: part})
-        total += gradient_by(score(values[logits]).sum(), part, layer, logits).sum(0, keepdim=True)
+        total += gradients_by(score(values[logits]).sum(), {layer: part}, logits)[0].sum(0, keepdim=True)
     return activation, total / len(points)
 
 
@@ -446,6 +445,6 @@ def spatial_attribution(
         rows, columns = norms.shape
         found = np.zeros((rows, columns, *values[layer].shape[2:]), np.float32)
         for row, column in check_positions(positions, rows, columns):
-            gradient = gradient_by(norms[row, column], values[layer], layer, later, keep_graph=True)
+            (gradient,) = gradients_by(norms[row, column], {layer: values[layer]}, later, keep=True)
             found[row, column] = (values[layer] * gradient)[0].sum(0).detach().cpu().numpy()
     return PositionAttribution((layer, later), found)

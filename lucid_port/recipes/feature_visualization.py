@@ -39,6 +39,8 @@ __all__ = [
 
 ALPHA_BLUR = 0.1
 
+Channels = int | Sequence[int]
+
 
 @dataclass(frozen=True)
 class FeatureVisualization:
@@ -101,9 +103,7 @@ def visualize(
 # Lucid's recipe ----------------------------------------------------------------------------------
 
 
-def neuron(
-    model: Model, layer: str | Layer, channel_indices: int | Sequence[int], **options: Any
-) -> FeatureVisualization:
+def neuron(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
     """Renders the neuron in the middle of each channel: Lucid's `feature_visualization.neuron`.
 
     Arguments as for `channel`.
@@ -116,9 +116,7 @@ def neuron(
     return _lucid(objectives.neuron, model, layer, channel_indices, **options)
 
 
-def channel(
-    model: Model, layer: str | Layer, channel_indices: int | Sequence[int], **options: Any
-) -> FeatureVisualization:
+def channel(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
     """Renders each channel: Lucid's `feature_visualization.channel`.
 
     Args:
@@ -153,7 +151,7 @@ def _lucid(
     objective: Callable[..., Objective],
     model: Model,
     layer: str | Layer,
-    channel_indices: int | Sequence[int],
+    channel_indices: Channels,
     *,
     alpha: bool = False,
     negative: bool = False,

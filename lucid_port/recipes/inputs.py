@@ -48,6 +48,8 @@ ObjectiveLike = str | Objective | ObjectiveFunction
 """`"layer:channel"`, an objective, or a function of `T`."""
 Size = tuple[int, int]
 """(height, width) in pixels."""
+SizeLike = int | Sequence[int]
+"""(height, width) in pixels, or one number for both."""
 UnitLike = str | tuple[str, int]
 """A channel of a layer: `"layer:channel"` or (layer, channel)."""
 
@@ -55,7 +57,7 @@ UnitLike = str | tuple[str, int]
 # Pictures ----------------------------------------------------------------------------------------
 
 
-def load_image(image: ImageLike, size: int | Sequence[int] | None = None, background: float = 1.0) -> np.ndarray:
+def load_image(image: ImageLike, size: SizeLike | None = None, background: float = 1.0) -> np.ndarray:
     """Loads a picture, or converts an array to one.
 
     Args:
@@ -77,8 +79,7 @@ def load_image(image: ImageLike, size: int | Sequence[int] | None = None, backgr
         >>> load_image(np.zeros((4, 6), np.uint8), size=(8, 12)).shape
         (8, 12, 3)
     """
-    is_path = isinstance(image, (str, os.PathLike))
-    pixels = _from_file(image) if is_path else _from_array(image)
+    pixels = _from_file(image) if isinstance(image, (str, os.PathLike)) else _from_array(image)
     pixels = _without_alpha(pixels, checks.number(background, "background", 0, most=1))
     if size is None:
         return pixels
@@ -100,13 +101,13 @@ def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
     return load_image(picture, scaled_size(picture.shape, factor))
 
 
-def _from_file(path: Any) -> np.ndarray:
+def _from_file(path: str | os.PathLike[str]) -> np.ndarray:
     if Path(path).suffix.lower() not in PICTURES:
         raise ValueError(f"{path} is no picture: the names of pictures end in {', '.join(PICTURES)}.")
     return load(os.fspath(path))
 
 
-def _from_array(image: Any) -> np.ndarray:
+def _from_array(image: np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
     array = to_array(image)
     if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
         raise TypeError(f"A picture is a path or an array [height, width, channels], not {checks.shown(image)}.")
@@ -120,7 +121,7 @@ def _from_array(image: Any) -> np.ndarray:
             f"The picture has values from {array.min():.3g} to {array.max():.3g}, but floats must be in [0, 1]: "
             "divide by 255, or pass bytes."
         )
-    return array.clip(0, 1) if array.ndim == 3 else array.clip(0, 1)[..., None]
+    return array.clip(0, 1).reshape(*array.shape[:2], -1)
 
 
 def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
@@ -154,9 +155,7 @@ def _resized(pixels: np.ndarray, size: Size) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes], -1).clip(0, 1)  # Lanczos overshoots
 
 
-def load_folder(
-    folder: str | os.PathLike[str], size: int | Sequence[int] | None = None
-) -> tuple[np.ndarray, list[str]]:
+def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) -> tuple[np.ndarray, list[str]]:
     """Loads all pictures of a folder, ordered by name.
 
     Args:

@@ -117,22 +117,13 @@ def neuron_groups(
         first, *others = fields
         effects = {first: np.einsum("hwg,gc->g", spatial, channels)}
         effects |= {one: _effects(fields[one] * (parts > 0), together, spatial, channels) for one in others}
-    whole = float(np.linalg.norm(parts)) or 1.0
+    error = float(np.linalg.norm(parts - together)) / (float(np.linalg.norm(parts)) or 1.0)
     made = np.zeros((0, size, size, 3), np.float32)
     if icons:
         wanted = [objectives.direction(layer, factor) for factor in channels]
         options: dict[str, Any] = {"steps": steps, "seed": seed, "batch_size": batch_size, "verbose": verbose}
         made = visualize(model, wanted, size=size, **options).pictures
-    return NeuronGroups(
-        layer=layer,
-        image=pixels,
-        activations=activations,
-        spatial=spatial,
-        channels=channels,
-        icons=made,
-        effects=effects,
-        error=float(np.linalg.norm(parts - together)) / whole,
-    )
+    return NeuronGroups(layer, pixels, activations, spatial, channels, made, effects, error)
 
 
 def nonnegative_factors(values: np.ndarray, layer: str, groups: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

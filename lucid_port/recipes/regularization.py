@@ -267,14 +267,10 @@ def _study(
             seen, losses = run_through(vis, counts, vis.image, verbose)
             made |= zip(batch, zip(np.stack(seen, 1), losses.T, strict=True), strict=True)
     shape = (*(len(values) for values in axes.values()), len(chosen))
-    pictures, losses = (np.stack([made[item][which] for item in items]) for which in (0, 1))
-    return Study(
-        tuple(axes.items()),
-        unit_names(chosen),
-        tuple(counts),
-        pictures.reshape(*shape, *pictures.shape[1:]),
-        losses.reshape(*shape, -1),
+    pictures, losses = (
+        np.reshape([made[item][which] for item in items], (*shape, *made[items[0]][which].shape)) for which in (0, 1)
     )
+    return Study(tuple(axes.items()), unit_names(chosen), tuple(counts), pictures, losses)
 
 
 def _shareable(items: Sequence[_Item]) -> list[list[_Item]]:

@@ -329,15 +329,8 @@ def tuning_map(
         raise ValueError(f"No value of {parameter!r} is given: pass at least one in settings.")
     _check_parameters(_stimulus(stimulus), [parameter])
     rows = [tuning(model, layer, units, stimulus, **{**options, parameter: value}) for value in given]
-    return TuningMap(
-        layer,
-        rows[0].units,
-        rows[0].orientations,
-        parameter,
-        np.array(given),
-        np.stack([row.values for row in rows], 1),
-        np.stack([row.stimuli[0] for row in rows]),
-    )
+    values, stimuli = np.stack([row.values for row in rows], 1), np.stack([row.stimuli[0] for row in rows])
+    return TuningMap(layer, rows[0].units, rows[0].orientations, parameter, np.array(given), values, stimuli)
 
 
 # Plots -------------------------------------------------------------------------------------------

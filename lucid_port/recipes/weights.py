@@ -26,7 +26,7 @@ from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis.engine.acceleration import strictly
 from lucid_port.optvis.engine.coerce import Model, own_device
 from lucid_port.optvis.overrides.gradient_override import Substitute, gradient_override_map
-from lucid_port.recipes.attribution import gradient_by
+from lucid_port.recipes.attribution import gradients_by
 from lucid_port.recipes.inputs import check_middle, check_units, model_size
 
 __all__ = [
@@ -276,10 +276,10 @@ def _gradients(model: Model, layer: str, later: str, units: Sequence[int], size:
     noise = torch.from_numpy(np.random.RandomState(0).uniform(-10, 10, shape).astype(np.float32))
     with torch.enable_grad(), _linear(model.network):
         values, target = _middle_of(model, torch.zeros(shape), layer, later)
-        gradients = [gradient_by(target[unit], values, layer, later, keep_graph=True) for unit in units]
+        gradients = [gradients_by(target[unit], {layer: values}, later, keep=True)[0] for unit in units]
         elsewhere, same = _middle_of(model, noise, layer, later)
         total, other = (
-            gradient_by(t[units].sum(), v, layer, later).float() for t, v in ((target, values), (same, elsewhere))
+            gradients_by(t[units].sum(), {layer: v}, later)[0].float() for t, v in ((target, values), (same, elsewhere))
         )
     if not (total - other).abs().max() <= LINEAR_TOLERANCE * total.abs().max():
         raise ValueError(
@@ -363,12 +363,8 @@ class _Linear(gradient_override_map):
         return super().__torch_function__(func, types, args, kwargs) if other is None else other(*args, **kwargs or {})
 
 
-def _adaptive_average(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
-    return F.adaptive_avg_pool2d(input, output_size)
-
-
 _FURTHER: dict[Any, Callable[..., Tensor]] = {
-    F.adaptive_max_pool2d: _adaptive_average,
+    F.adaptive_max_pool2d: lambda input, output_size, *rest, **options: F.adaptive_avg_pool2d(input, output_size),
     F.local_response_norm: _identity,
 }
 

@@ -14,6 +14,7 @@ from lucid_port.figures.common import (
     OF_ONE_LAYER,
     SHOWN,
     TINY,
+    for_models,
     layer_and_units,
     neuron_pictures,
     render_options,
@@ -252,11 +253,7 @@ TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
     of="figures 1 to 3",
     steps=512,
     fast_steps=24,
-    options={
-        "InceptionV1": {"units": HIGH_LOW, "tuned": 6},
-        "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "tuned": 6},
-        "TinyInceptionV1": {"units": TINY_HIGH_LOW, "tuned": 4},
-    },
+    options=for_models(HIGH_LOW, CAFFE_HIGH_LOW, TINY_HIGH_LOW, seeded=()),
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 36, "facets": 2},
     see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation. In the heat "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import OF_ONE_LAYER, layer_and_units, neuron_pictures
+from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, neuron_pictures
 from lucid_port.figures.drawing import repeated
 from lucid_port.recipes.tuning import (
     Tuning,
@@ -144,11 +144,9 @@ def _peak(tuned: Tuning, number: int) -> str:
     of="the heat maps of synthetic curves",
     steps=0,
     fast_steps=0,
-    options={
-        "InceptionV1": {"units": CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
-        "InceptionV1_caffe": {"units": CAFFE_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
-        "TinyInceptionV1": {"units": TINY_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
-    },
+    options=for_models(
+        CURVES, CAFFE_CURVES, TINY_CURVES, seeded=(), radii=[float(radius) for radius in range(4, 84, 4)]
+    ),
     takes=OF_ONE_LAYER,
     fast_options={"orientations": 45, "radii": [6.0, 10.0, 16.0, 24.0, 40.0, 64.0]},
     see="The map of each unit has one bright streak: arcs of one orientation over a range of radii. Very small arcs "

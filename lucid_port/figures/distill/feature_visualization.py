@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -323,7 +324,7 @@ def interpolation(settings: Settings) -> Result:
 # The enemy of feature visualization --------------------------------------------------------------
 
 STUDIED = _of("4b:452", "4b:450", "4a:16")
-SMALL = {"size": 48}
+study_figure = functools.partial(figure, steps=2048, options=STUDIED, takes=CHANNELS, fast_options={"size": 48})
 
 
 def _thresholds(settings: Settings, article: Sequence[int]) -> list[int]:
@@ -361,17 +362,13 @@ def _panels(study: Study, words: Mapping[str, str]) -> Result:
     return Result(panels, data)
 
 
-@figure(
+@study_figure(
     "fv-preconditioning",
     "Pixels or decorrelated frequencies, with and without transforms",
     of="the preconditioning figure",
-    steps=2048,
-    options=STUDIED,
-    takes=CHANNELS,
     see="Plain optimization ends in high-frequency noise. Transforms or decorrelation alone remove much of it. "
     "Together they give a clear picture after few steps.",
     fast_steps=96,
-    fast_options=SMALL,
 )
 def conditioned(settings: Settings) -> Result:
     """Pixels and decorrelated frequencies, with and without transforms, at several numbers of updates."""
@@ -380,17 +377,13 @@ def conditioned(settings: Settings) -> Result:
     return _panels(study, {"decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"})
 
 
-@figure(
+@study_figure(
     "fv-robustness",
     "Pictures that are robust to shifts, rotations and scales",
     of="the transformation robustness figure",
-    steps=2048,
-    options=STUDIED,
-    takes=CHANNELS,
     see="Without transforms, high frequencies dominate. Each kind of transform reduces them a little, and all of them "
     "together much more.",
     fast_steps=64,
-    fast_options=SMALL,
 )
 def robust(settings: Settings) -> Result:
     """All combinations of jitter, rotation and scaling, each with and without."""
@@ -398,17 +391,13 @@ def robust(settings: Settings) -> Result:
     return _panels(study, {"rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"})
 
 
-@figure(
+@study_figure(
     "fv-frequency-penalty",
     "Pictures with penalties on high frequencies",
     of="the frequency penalization figure",
-    steps=2048,
-    options=STUDIED,
-    takes=CHANNELS,
     see="Penalties on noise (L1 from gray, total variation, and a blur at each step) leave larger shapes, but also "
     "remove fine detail that belongs to the picture. A weak L1 penalty alone changes little.",
     fast_steps=64,
-    fast_options=SMALL,
 )
 def penalised(settings: Settings) -> Result:
     """All combinations of three penalties, with plain pixels and without transforms."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import ImageLike, load_folder, load_image, model_size, spatial_activations
+from lucid_port.recipes.inputs import ImageLike, SizeLike, load_folder, load_image, model_size, spatial_activations
 
 __all__ = ["Samples", "check_activations", "sample_activations"]
 
@@ -44,7 +44,7 @@ def sample_activations(
     per_image: int | None = 1,
     *,
     seed: int = 0,
-    size: int | Sequence[int] | None = None,
+    size: SizeLike | None = None,
 ) -> Samples:
     """Samples activation vectors at random positions, without replacement for each picture.
 
@@ -86,9 +86,7 @@ def sample_activations(
     return Samples(np.concatenate(found), np.concatenate(origins), np.array(grids), tuple(skipped))
 
 
-def _pictures(
-    model: Model, images: PicturesLike, size: int | Sequence[int] | None
-) -> tuple[Sequence[ImageLike], list[str]]:
+def _pictures(model: Model, images: PicturesLike, size: SizeLike | None) -> tuple[Sequence[ImageLike], list[str]]:
     if isinstance(images, (str, os.PathLike)):
         return load_folder(images, model_size(model) if size is None else size)  # type: ignore[return-value]
     pictures = list(images) if isinstance(images, np.ndarray) and images.ndim == 4 else images
