@@ -28,13 +28,14 @@ __all__ = [
     "a_class",
     "a_layer",
     "caffe_units",
+    "class_label",
     "class_of",
     "enlargement",
     "for_models",
     "layer_and_units",
     "likeliest",
     "lucid_units",
-    "name_of",
+    "names_of",
     "neuron_pictures",
     "render_options",
     "short",
@@ -127,6 +128,11 @@ def layer_and_units(names: Iterable[str]) -> tuple[str, list[int]]:
     return layers[0], [unit for _, unit in parts]
 
 
+def names_of(layer: str, units: Iterable[int]) -> list[str]:
+    """`"layer:channel"` of each channel of a layer."""
+    return [f"{layer}:{unit}" for unit in units]
+
+
 # Renders -----------------------------------------------------------------------------------------
 
 
@@ -178,7 +184,7 @@ def class_of(one: ClassLike) -> ClassLike:
     return int(one) if isinstance(one, str) and one.isdecimal() else one
 
 
-def name_of(model: Model, one: ClassLike) -> str:
+def class_label(model: Model, one: ClassLike) -> str:
     """The label of a class without its synonyms, or its number if the model has no labels."""
     if isinstance(one, str):
         return one

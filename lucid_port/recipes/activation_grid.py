@@ -169,7 +169,7 @@ def factored_activation_grid(
 
 
 class _Cells(Parameterization):
-    """Icons, each the sum of its own image and a mixture of the groups' images.
+    """Icons, each of which is the sum of its own image and a mixture of the groups' images.
 
     Attributes:
         choose: returns the numbers of the icons to compute in each evaluation; None computes all.

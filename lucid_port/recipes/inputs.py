@@ -295,7 +295,7 @@ def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
         TypeError: `units` is not a list of numbers.
         ValueError: the layer has no such channel, or `units` is empty.
     """
-    named = checks.items(units, f"What names units of {layer!r}", "a list of channels")
+    named = checks.items(units, f"The argument for units of {layer!r}", "a list of channels")
     numbers = [checks.whole(unit, f"A unit of {layer!r}", 0) for unit in named]
     if not numbers:
         raise ValueError(f"No units of {layer!r} are named: name at least one channel.")

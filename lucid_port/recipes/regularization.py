@@ -230,7 +230,7 @@ def _axes(given: Any, known: Mapping[str, Any], what: str) -> dict[str, tuple[An
         raise TypeError(f"{what} maps {', '.join(known)} to lists of numbers, as in {{'{next(iter(known))}': (0, 1)}}.")
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ValueError(f"{what} knows {', '.join(known)}, not {checks.shown(unknown[0])}.")
+        raise ValueError(f"{what} has the unknown name {checks.shown(unknown[0])}: use one of {', '.join(known)}.")
     axes = {}
     for name, values in given.items():
         numbers = checks.items(values, f"{what}[{name!r}]", "a list of numbers")

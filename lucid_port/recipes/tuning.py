@@ -212,7 +212,7 @@ def tuning(
     wanted = check_units(model, layer, units)
     angles = np.arange(checks.whole(orientations, "orientations", 1)) * 360.0 / orientations
     pictures = np.stack([draw(checks.whole(size, "size", 1), float(angle), **shape) for angle in angles])
-    checks.finite_values(pictures, "What the stimulus draws")
+    checks.finite_values(pictures, "The drawn stimulus")
     values = middle_activations(model, layer, pictures, batch_size)[:, wanted].T
     shown = pictures[:: max(1, len(pictures) // 8)]
     return Tuning(layer, tuple(wanted), angles, values, shown)

@@ -10,7 +10,7 @@ import pytest
 from lucid_port.cli import main
 from lucid_port.figures import run
 from lucid_port.figures.base import Settings, catalogue, find_figure
-from lucid_port.figures.common import TINY, likeliest, name_of
+from lucid_port.figures.common import TINY, class_label, likeliest
 from lucid_port.figures.photographs import DRAWINGS, SUBJECTS, photograph
 from lucid_port.modelzoo.nets_factory import open_model
 
@@ -33,12 +33,12 @@ def test_a_figure_names_units_or_says_why_not(name):
 
 def test_the_hearts_and_the_bricks_are_what_the_network_sees(model):
     picture = photograph(Settings(model, {}, 0), SUBJECTS[0])
-    assert {name_of(model, one) for one in likeliest(model, picture, 2)} == {"heart", "bricks"}
+    assert {class_label(model, one) for one in likeliest(model, picture, 2)} == {"heart", "bricks"}
 
 
 def test_the_face_is_a_face(model):
     (first,) = likeliest(model, photograph(Settings(model, {}, 0), "one thing"), 1)
-    assert name_of(model, first) == "face"
+    assert class_label(model, first) == "face"
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

@@ -137,7 +137,7 @@ def test_the_articles_settings_are_known():
         (lambda model: preconditioning(model, UNITS, rates=(-1,)), "rates"),
         (lambda model: preconditioning(model, UNITS, thresholds=()), "thresholds"),
         (lambda model: preconditioning(model, UNITS, thresholds=(0,)), "thresholds"),
-        (lambda model: frequency_penalties(model, UNITS, {"L3": (1,)}), "knows L1"),
+        (lambda model: frequency_penalties(model, UNITS, {"L3": (1,)}), "use one of L1"),
         (lambda model: frequency_penalties(model, UNITS, {}), "weights maps"),
         (lambda model: transformation_robustness(model, UNITS, {"jitter": ()}), "jitter is empty"),
         (lambda model: transformation_robustness(model, UNITS, {"jitter": "much"}), "list of numbers"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.collections import PATCHED, photographs
-from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, name_of, render_options, short
+from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, class_label, render_options, short
 from lucid_port.figures.drawing import bars, part
 from lucid_port.misc import checks
 from lucid_port.modelzoo.tiny.drawings import draw_block
@@ -25,7 +25,7 @@ from lucid_port.recipes.inputs import load_folder, load_image, model_size
 from lucid_port.recipes.patches import PatchTable, patch_table
 
 LAYER = {**dict.fromkeys(INCEPTION, "mixed4c"), "InceptionV1_caffe": "inception_4c_output"}
-SHOWN = 6  # classes of a table, as in the article
+LISTED = 6  # classes of a table, as in the article
 DAMPING = 0.1  # a few thousand activations are too few to whiten 512 channels
 NEAREST, AROUND = 5, 2.0  # activations shown of each cell, and positions shown around each of them
 NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # as in the notebook
@@ -171,5 +171,5 @@ def _titles(table: PatchTable) -> list[str]:
 
 def _likeliest(settings: Settings, probabilities: np.ndarray) -> list[tuple[str, float]]:
     """Names and probabilities of the likeliest classes."""
-    order = np.argsort(-probabilities, kind="stable")[:SHOWN]
-    return [(name_of(settings.model, int(number)), float(probabilities[number])) for number in order]
+    order = np.argsort(-probabilities, kind="stable")[:LISTED]
+    return [(class_label(settings.model, int(number)), float(probabilities[number])) for number in order]

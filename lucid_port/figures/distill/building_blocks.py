@@ -13,11 +13,11 @@ from lucid_port.figures.common import (
     TILE,
     a_class,
     a_layer,
+    class_label,
     class_of,
     enlargement,
     for_models,
     likeliest,
-    name_of,
     render_options,
     tile,
 )
@@ -135,7 +135,7 @@ def attribution(settings: Settings) -> Result:
     options = render_options(settings, 110)
     icons = channel_icons(model, layer, list(dict.fromkeys([*best, *worst])), **options)
     small = load_image(picture, max(options["size"], TILE))
-    names = name_of(model, toward), name_of(model, against)
+    names = class_label(model, toward), class_label(model, against)
     panels = [
         Panel(
             [picture, two_sided(picture, found.field.sum(-1))],
@@ -226,12 +226,12 @@ def spatial(settings: Settings) -> Result:
     # Without the blurred gradient: over several pools the blur grows, and cancels what argues for and against a class.
     for pools in POOLS[:2]:
         values = [class_attribution(model, picture, layer, one, pools=pools) for one in classes]
-        names = [name_of(model, one) for one in classes]
+        names = [class_label(model, one) for one in classes]
         shown = [two_sided(picture, one) for one in values]
         title = f"{POOL_TITLES[pools]}: for classes (orange) and against them (blue)"
         panels.append(Panel(shown, names, title, scale=scale))
         per_class[pools] = values
-    labels = [name_of(model, one) for one in classes]
+    labels = [class_label(model, one) for one in classes]
     data = {
         "layers": [layer, later],
         "places": places,
@@ -268,7 +268,7 @@ def groups(settings: Settings) -> Result:
     maps = np.moveaxis(found.spatial, -1, 0)
     maps = maps / np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
     count = len(maps)
-    effects = {name_of(model, one): found.effects[one] for one in classes}
+    effects = {class_label(model, one): found.effects[one] for one in classes}
     captions = [
         ", ".join(f"{name} {values[number]:+.2f}" for name, values in effects.items()) for number in range(count)
     ]

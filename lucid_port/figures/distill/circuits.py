@@ -16,6 +16,7 @@ from lucid_port.figures.common import (
     TINY,
     for_models,
     layer_and_units,
+    names_of,
     neuron_pictures,
     render_options,
     short,
@@ -33,11 +34,6 @@ from lucid_port.recipes.weights import (
     first_layer_kernels,
     signed_picture,
 )
-
-
-def _names(layer: str, units: Sequence[int]) -> list[str]:
-    return [f"{layer}:{unit}" for unit in units]
-
 
 # Early vision ------------------------------------------------------------------------------------
 
@@ -145,7 +141,7 @@ FAMILIES: dict[str, dict[str, dict[str, list[int]]]] = {
 def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, list[str]]:
     """Title of each family -> its units."""
     return {
-        f"{family} ({short(layer)})": _names(layer, units)
+        f"{family} ({short(layer)})": names_of(layer, units)
         for layer, of_layer in layers.items()
         for family, units in of_layer.items()
     }
@@ -186,16 +182,16 @@ def families(settings: Settings) -> Result:
     fast_steps=32,
     options={
         "InceptionV1": {
-            "units": _names("mixed4b", [237, 491, 373]),
+            "units": names_of("mixed4b", [237, 491, 373]),
             "parts": ["windows", "car body", "wheels"],
             "whole": "mixed4c:447",
-            "next": _names("mixed4d", [417, 277, 241]),
+            "next": names_of("mixed4d", [417, 277, 241]),
         },
         "InceptionV1_caffe": {
-            "units": _names("inception_4b_output", [166, 48, 454]),
+            "units": names_of("inception_4b_output", [166, 48, 454]),
             "parts": ["windows", "car body", "wheels"],
             "whole": "inception_4c_output:176",
-            "next": _names("inception_4d_output", [383, 233, 277]),
+            "next": names_of("inception_4d_output", [383, 233, 277]),
         },
     },
     takes=OF_ONE_LAYER,
@@ -217,7 +213,7 @@ def car(settings: Settings) -> Result:
     onward = expanded_weights(settings.model, later, last, following, [whole], size=options.get("reach", 5)).values[
         :, 0
     ]
-    pictures = neuron_pictures(settings, [*_names(layer, units), options["whole"], *options["next"]], 128)
+    pictures = neuron_pictures(settings, [*names_of(layer, units), options["whole"], *options["next"]], 128)
     named = [f"{part} {unit}".strip() for part, unit in zip(parts, units, strict=True)]
     shown = max(1, 224 // pictures.shape[1])
     scale = max(1, shown * pictures.shape[1] // found.shape[-1])
@@ -242,9 +238,9 @@ def _height(weights: np.ndarray) -> float:
 
 # High-low frequency ------------------------------------------------------------------------------
 
-HIGH_LOW = _names("mixed3a", [136, 108, 132, 88, 110, 180, 153, 186, 86, 117, 112, 70, 106, 113])
-CAFFE_HIGH_LOW = _names("inception_3a_output", [148, 121, 106, 123, 100, 97, 108, 188, 190])
-TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
+HIGH_LOW = names_of("mixed3a", [136, 108, 132, 88, 110, 180, 153, 186, 86, 117, 112, 70, 106, 113])
+CAFFE_HIGH_LOW = names_of("inception_3a_output", [148, 121, 106, 123, 100, 97, 108, 188, 190])
+TINY_HIGH_LOW = names_of("mixed3a", [49, 48, 13, 18])
 
 
 @figure(
@@ -264,7 +260,7 @@ def high_low(settings: Settings) -> Result:
     """Pictures of the units, diverse pictures of the first, and activations by orientation and frequency ratio."""
     options = settings.options
     layer, units = layer_and_units(settings.units)
-    names, numbers = _names(layer, units), [str(unit) for unit in units]
+    names, numbers = names_of(layer, units), [str(unit) for unit in units]
     found = tuning_map(
         settings.model,
         layer,
@@ -288,7 +284,7 @@ def high_low(settings: Settings) -> Result:
         Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "Stimuli", columns=10),
         Panel(maps, best, "Activations of each unit", columns=3),
     ]
-    data = {"units": names, "tuned": _names(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
+    data = {"units": names, "tuned": names_of(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
     return Result(
         panels, {**data, "orientations": found.orientations, "ratios": found.settings, "values": found.values}
     )

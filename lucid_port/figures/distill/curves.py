@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, neuron_pictures
+from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, names_of, neuron_pictures
 from lucid_port.figures.drawing import repeated
 from lucid_port.recipes.tuning import (
     Tuning,
@@ -20,18 +20,14 @@ from lucid_port.recipes.tuning import (
 )
 from lucid_port.recipes.weights import ExpandedWeights, edited_copy, expanded_weights, signed_picture
 
-CURVES = [f"mixed3b:{unit}" for unit in (379, 406, 385, 343, 342, 388, 324, 340, 330, 349)]
+CURVES = names_of("mixed3b", [379, 406, 385, 343, 342, 388, 324, 340, 330, 349])
 EARLY_CURVES = [147, 189, 81, 104, 92, 145, 95, 163, 171, 71, 137]
 LINES = [107, 31, 9, 112, 133, 103, 97, 125, 20, 33]
-CAFFE_CURVES = [f"inception_3b_output:{unit}" for unit in (324, 386, 394, 330, 358, 335, 326, 321, 408, 383)]
+CAFFE_CURVES = names_of("inception_3b_output", [324, 386, 394, 330, 358, 335, 326, 321, 408, 383])
 CAFFE_EARLY_CURVES = [130, 84, 92, 173, 109, 83, 81, 107, 64, 127, 171]
-TINY_CURVES = [f"mixed3b:{unit}" for unit in (70, 65, 40, 48, 46, 78, 61, 42, 37)]
+TINY_CURVES = names_of("mixed3b", [70, 65, 40, 48, 46, 78, 61, 42, 37])
 TINY_EARLY_CURVES = [31, 30, 22, 21, 43, 39, 18, 37, 29, 25]
 CAFFE_LINES = [46, 16, 187, 129, 42, 44, 139, 151, 1, 72]
-
-
-def _names(tuned: Tuning) -> list[str]:
-    return [f"{tuned.layer}:{unit}" for unit in tuned.units]
 
 
 def _by_peak(tuned: Tuning, turn: float = 360.0) -> np.ndarray:
@@ -41,7 +37,7 @@ def _by_peak(tuned: Tuning, turn: float = 360.0) -> np.ndarray:
 
 def _numbers(tuned: Tuning) -> dict[str, Any]:
     return {
-        "units": _names(tuned),
+        "units": names_of(tuned.layer, tuned.units),
         "peaks": tuned.peaks,
         "largest": tuned.values.max(1),
         "orientations": tuned.orientations,
@@ -101,7 +97,7 @@ def radial(settings: Settings) -> Result:
     layer, units = layer_and_units(settings.units)
     tuned = _tuned(settings, layer, units, options.get("radius", 20.0))
     order = _by_peak(tuned)
-    names = [_names(tuned)[number] for number in order]
+    names = [names_of(tuned.layer, tuned.units)[number] for number in order]
     numbers = [str(tuned.units[number]) for number in order]
     panels = [
         Panel(tuned.stimuli, [f"{angle:.0f}°" for angle in _shown_angles(tuned)], "Stimuli"),
@@ -229,7 +225,7 @@ def weights(settings: Settings) -> Result:
     count = settings.options.get("orientations", 120)
     later = tuning(settings.model, layer, units, "curve", orientations=count)
     rows = _by_peak(later)
-    panels, data = [], {"units": [_names(later)[row] for row in rows], "orientations": later.peaks[rows]}
+    panels, data = [], {"units": [names_of(layer, later.units)[row] for row in rows], "orientations": later.peaks[rows]}
     for earlier, what in settings.options["sources"].items():
         shape: dict[str, Any] = {"radius": 12.0} if what["stimulus"] == "curve" else {}
         turn = 360.0 if shape else 180.0

@@ -17,12 +17,12 @@ from lucid_port.figures.common import (
     a_class,
     a_layer,
     caffe_units,
+    class_label,
     class_of,
     enlargement,
     for_models,
     likeliest,
     lucid_units,
-    name_of,
     render_options,
     short,
     tile,
@@ -51,7 +51,7 @@ def _of(lucid: str, caffe: str, tiny: str) -> dict[str, dict[str, Any]]:
     return for_models(lucid_units(lucid), caffe_units(caffe), lucid_units(tiny))
 
 
-def article_transforms(size: int) -> list[transform.Transform]:
+def footnote_transforms(size: int) -> list[transform.Transform]:
     """The transforms stated in a footnote of the article, which are smaller than Lucid's default."""
     return [
         transform.pad(16, mode="constant", constant_value=0.5),
@@ -65,7 +65,7 @@ def article_transforms(size: int) -> list[transform.Transform]:
 
 def _as_the_article(settings: Settings, wanted: Sequence[Any], size: int) -> FeatureVisualization:
     options = render_options(settings, size)
-    return visualize(settings.model, wanted, transforms=article_transforms(options["size"]), **options)
+    return visualize(settings.model, wanted, transforms=footnote_transforms(options["size"]), **options)
 
 
 # Units -------------------------------------------------------------------------------------------
@@ -119,12 +119,12 @@ def what_to_ask_for(settings: Settings) -> Result:
     classes = [objectives.class_logit(before, one), objectives.class_logit(_after(model, before), one)]
     first = _as_the_article(settings, local, 224)
     height, width = model_size(model)
-    crop = [*article_transforms(width)[:-1], transform.crop_or_pad_to(height, width)]
+    crop = [*footnote_transforms(width)[:-1], transform.crop_or_pad_to(height, width)]
     second = visualize(model, classes, transforms=crop, **{**render_options(settings), "size": max(height, width)})
     size = first.pictures.shape[1]
     pictures = [*first.pictures, *(load_image(picture, size) for picture in second.pictures)]
     values = [*first.losses[:, -1], *second.losses[:, -1]]
-    label = name_of(model, one)
+    label = class_label(model, one)
     captions = [f"neuron {short(unit)}", f"channel {short(unit)}", f"layer {short(layer)}"]
     captions += [f"logit of {label}", f"probability of {label}"]
     data = {"unit": unit, "class": label, "objectives": captions, "values": values}
@@ -137,7 +137,7 @@ def _after(model: Model, logits: str) -> str:
     return next(step.name for step in softmaxes if logits in map(str, step.inputs))
 
 
-FAMILIES = ("Edges", "Textures", "Patterns", "Parts", "Objects")
+COLUMNS = ("Edges", "Textures", "Patterns", "Parts", "Objects")
 HERO = {
     "InceptionV1": [
         [f"conv2d0_pre_relu:{unit}" for unit in (9, 53, 15, 22, 3, 49)],
@@ -182,12 +182,12 @@ def _rows(families: list[list[str]]) -> dict[str, list[str]]:
 )
 def hero(settings: Settings) -> Result:
     """Units of five depths of the network, with the article's transforms."""
-    columns = len(FAMILIES)
+    columns = len(COLUMNS)
     rows = settings.options.get("rows")
     units = settings.units[: None if rows is None else columns * rows]
     made = _as_the_article(settings, units, 200)
     tiles = [tile(picture) for picture in made.pictures]
-    panel = Panel(tiles, [short(unit) for unit in units], ", ".join(FAMILIES), columns=columns)
+    panel = Panel(tiles, [short(unit) for unit in units], ", ".join(COLUMNS), columns=columns)
     return Result([panel], {"units": units, "values": made.losses[:, -1]})
 
 
@@ -435,7 +435,7 @@ def gradients(settings: Settings) -> Result:
     layers = settings.units
     model, picture = settings.model, photograph(settings, "one thing")
     (toward,) = likeliest(model, picture, 1)
-    panels = [Panel([picture], [name_of(model, toward)], scale=enlargement(picture))]
+    panels = [Panel([picture], [class_label(model, toward)], scale=enlargement(picture))]
     titles = {"native": "The gradient itself", "smooth": "Max pools with a smoother gradient"}
     maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
     for pools, found in maps.items():
@@ -443,7 +443,7 @@ def gradients(settings: Settings) -> Result:
         captions = [short(layer) for layer in found]
         panels.append(Panel(pictures, captions, title=titles[pools], columns=4, scale=enlargement(picture)))
     data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
-    return Result(panels, {"class": name_of(model, toward), "mean_magnitudes": data})
+    return Result(panels, {"class": class_label(model, toward), "mean_magnitudes": data})
 
 
 def _grey(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
