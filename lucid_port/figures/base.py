@@ -137,6 +137,10 @@ class Result:
     Attributes:
         panels: the panels, from top to bottom.
         data: the numbers of the figure, which can be written as JSON.
+
+    Example:
+        >>> Result([Panel([np.zeros((8, 8, 3))], ["black"])], {"mean": 0.0}).data
+        {'mean': 0.0}
     """
 
     panels: Sequence[Panel]
@@ -144,7 +148,12 @@ class Result:
 
 
 class Options(dict[str, Any]):
-    """Options of a figure by name. A missing option raises an error that tells how to supply it."""
+    """Options of a figure by name. A missing option raises an error that tells how to supply it.
+
+    Example:
+        >>> Options(units=["mixed3a:1"])["units"]
+        ['mixed3a:1']
+    """
 
     def __missing__(self, name: str) -> Any:
         raise ValueError(
@@ -200,6 +209,13 @@ class Takes:
         least, most: bounds of the number of units.
         even: require an even number.
         pairs: units come in pairs, and each pair may occur once; otherwise, each unit may occur once.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> from lucid_port.recipes.inputs import named_unit
+        >>> Takes("two units, layer:channel", [named_unit], least=2, most=2).check(TinyInceptionV1(), ["mixed3a:1"])
+        Traceback (most recent call last):
+        ValueError: The figure takes two units, layer:channel; 1 given: mixed3a:1.
     """
 
     words: str

@@ -66,7 +66,7 @@ def logits_layer(model: Model) -> str:
     """The name of the layer before a model's last softmax.
 
     Raises:
-        ValueError: the model's network has no program, or the program has no softmax.
+        ValueError: the network was not converted from a graph, or the graph has no softmax.
 
     Example:
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
@@ -76,7 +76,7 @@ def logits_layer(model: Model) -> str:
     program = getattr(model.network, "program", None)
     softmaxes = [step for step in program.steps if step.op == "Softmax"] if program is not None else []
     if not softmaxes:
-        raise ValueError("The model has no softmax whose input could be the classes' logits: name the layer in logits.")
+        raise ValueError("The layer of the classes' logits cannot be found in the model: name it in logits.")
     return str(softmaxes[-1].inputs[0])
 
 

@@ -210,7 +210,14 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
 
 
 def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
-    """Converts pictures [H, W, 3] or [N, H, W, 3] to a batch (N, 3, H, W) on the model's device."""
+    """Converts pictures [H, W, 3] or [N, H, W, 3] to a batch (N, 3, H, W) on the model's device.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> as_batch(TinyInceptionV1(), np.zeros((32, 40, 3), np.float32)).shape
+        torch.Size([1, 3, 32, 40])
+    """
     pixels = image[None] if image.ndim == 3 else image
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(own_device(model))
 
@@ -255,6 +262,12 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
     Raises:
         converters.LayerNotFoundError: the layer does not exist.
         ValueError: the layer is fully connected.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> spatial_activations(TinyInceptionV1(), np.zeros((32, 32, 3), np.float32), "mixed4a").shape
+        (2, 2, 127)
     """
     found = activations_of(model, image, [layer])[layer]
     check_middle(found[None], layer)
@@ -266,6 +279,12 @@ def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
 
     Raises:
         ValueError: the layer is fully connected.
+
+    Example:
+        >>> import numpy as np
+        >>> check_middle(np.zeros((1, 28)), "softmax2")
+        Traceback (most recent call last):
+        ValueError: Layer 'softmax2' is fully connected: it has no positions. Name a convolutional layer.
     """
     if value.ndim != 4:
         raise ValueError(f"Layer {layer!r} is fully connected: it has no positions. Name a convolutional layer.")
@@ -276,6 +295,11 @@ def channels_of(model: Model, layer: str) -> int:
 
     Raises:
         converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> channels_of(TinyInceptionV1(), "mixed3a")
+        64
     """
     known = getattr(model.network, "layers", None)
     count = None if known is None else known[layer].channels
@@ -294,6 +318,12 @@ def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
         converters.LayerNotFoundError: the layer does not exist.
         TypeError: `units` is not a list of numbers.
         ValueError: the layer has no such channel, or `units` is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> check_units(TinyInceptionV1(), "mixed3a", np.arange(3))
+        [0, 1, 2]
     """
     named = checks.items(units, f"The argument for units of {layer!r}", "a list of channels")
     numbers = [checks.whole(unit, f"A unit of {layer!r}", 0) for unit in named]
@@ -342,6 +372,10 @@ def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objecti
     Raises:
         TypeError: `wanted` is not a list, or an item has another type.
         ValueError: `wanted` is empty, or a text has another form.
+
+    Example:
+        >>> [name for name, _ in named_objectives(["mixed3a:1", "mixed4a:2"])]
+        ['mixed3a:1', 'mixed4a:2']
     """
     given = checks.items(wanted, "wanted", "a list of objectives, as in ['mixed4a:476']")
     if not given:
@@ -351,7 +385,13 @@ def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objecti
 
 
 def before_relu(model: Model, layer: str) -> str:
-    """The name of a layer before its ReLU (Lucid's `..._pre_relu`), or the layer itself if there is none."""
+    """The name of a layer before its ReLU (Lucid's `..._pre_relu`), or the layer itself if there is none.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> before_relu(TinyInceptionV1(), "mixed3a"), before_relu(TinyInceptionV1(), "softmax2")
+        ('mixed3a_pre_relu', 'softmax2')
+    """
     name = f"{layer}_pre_relu"
     known = getattr(model.network, "layers", None)
     return name if known is not None and name in known else layer

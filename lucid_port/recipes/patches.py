@@ -89,7 +89,7 @@ def class_probabilities(model: Model, picture: ImageLike, logits: str | None = N
         float64 [classes].
 
     Raises:
-        ValueError: the model has no softmax, or the layer of the logits has positions.
+        ValueError: the layer of the logits cannot be found, or it has positions.
         converters.LayerNotFoundError: the layer does not exist.
 
     Example:
