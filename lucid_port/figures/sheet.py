@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -71,7 +70,7 @@ def _draw(panel: Panel) -> Image.Image:
     return result
 
 
-def _cut(text: str, font: Any, width: int) -> str:
+def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text, shortened to a width in pixels."""
     if font.getlength(text) <= width:
         return text

@@ -28,6 +28,7 @@ from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.inputs import (
     ClassLike,
     ImageLike,
+    PositionsLike,
     as_batch,
     channels_last,
     check_middle,
@@ -326,7 +327,9 @@ def gradient_magnitudes(
     return {name: np.linalg.norm(channels_last(one), axis=-1) for name, one in zip(names, gradients, strict=True)}
 
 
-def gradients_by(value: torch.Tensor, by: Mapping[str, torch.Tensor], later: str, keep: bool = False) -> Sequence[Any]:
+def gradients_by(
+    value: torch.Tensor, by: Mapping[str, torch.Tensor], later: str, keep: bool = False
+) -> list[torch.Tensor]:
     """The gradients of a number with respect to activations.
 
     Args:
@@ -341,10 +344,12 @@ def gradients_by(value: torch.Tensor, by: Mapping[str, torch.Tensor], later: str
     gradients: Sequence[torch.Tensor | None] = [None] * len(by)
     if value.requires_grad:
         gradients = torch.autograd.grad(value, list(by.values()), retain_graph=keep, allow_unused=True)
+    found = []
     for layer, gradient in zip(by, gradients, strict=True):
         if gradient is None:
             raise ValueError(f"Layer {later!r} does not depend on layer {layer!r}: name the earlier layer first.")
-    return gradients
+        found.append(gradient)
+    return found
 
 
 def _path(steps: int, stochastic: bool, seed: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -412,7 +417,7 @@ def spatial_attribution(
     later: str,
     *,
     pools: str = "native",
-    positions: Sequence[Any] | None = None,
+    positions: PositionsLike | None = None,
 ) -> PositionAttribution:
     """Contributions of the positions of a layer to the length of the activation vectors of a later layer.
 

@@ -46,6 +46,8 @@ ImageLike = str | os.PathLike[str] | np.ndarray | torch.Tensor | Sequence[Any]
 """A picture: a path or address, or an array, tensor or nested list. `load_image` says which shapes and values."""
 ObjectiveLike = str | Objective | ObjectiveFunction
 """`"layer:channel"`, an objective, or a function of `T`."""
+PositionsLike = Iterable[Sequence[int]]
+"""Positions of a layer: (row, column) pairs."""
 Size = tuple[int, int]
 """(height, width) in pixels."""
 SizeLike = int | Sequence[int]
@@ -397,7 +399,7 @@ def before_relu(model: Model, layer: str) -> str:
     return name if known is not None and name in known else layer
 
 
-def check_positions(asked: Sequence[Any] | None, rows: int, columns: int) -> list[Size]:
+def check_positions(asked: PositionsLike | None, rows: int, columns: int) -> list[Size]:
     """Converts positions of a layer to (row, column) pairs, and checks that they exist.
 
     Args:

@@ -151,7 +151,7 @@ def interpolations(
     return found
 
 
-def _pair(model: Model, pair: Any) -> Pair:
+def _pair(model: Model, pair: Sequence[UnitLike]) -> Pair:
     given = checks.items(pair, "A pair", "two units, as in ('mixed4a:476', 'mixed4a:460')")
     if len(given) != 2:
         raise ValueError(f"A pair is two units, not {checks.shown(pair)}.")

@@ -5,7 +5,7 @@ Olah et al.: The Building Blocks of Interpretability (Distill, 2018); notebook b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,14 @@ from lucid_port.misc import checks
 from lucid_port.optvis import objectives
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.feature_visualization import visualize
-from lucid_port.recipes.inputs import ImageLike, check_positions, load_image, model_size, spatial_activations
+from lucid_port.recipes.inputs import (
+    ImageLike,
+    PositionsLike,
+    check_positions,
+    load_image,
+    model_size,
+    spatial_activations,
+)
 
 __all__ = ["SemanticDictionary", "channel_icons", "semantic_dictionary"]
 
@@ -53,7 +60,7 @@ def semantic_dictionary(
     layer: str,
     top: int = 4,
     *,
-    positions: Sequence[Any] | None = None,
+    positions: PositionsLike | None = None,
     size: int = 80,
     steps: int = 512,
     seed: int = 0,
@@ -98,7 +105,7 @@ def semantic_dictionary(
     return SemanticDictionary(layer, pixels, activations, channels, values, icons)
 
 
-def _channels_at(channels: np.ndarray, positions: Sequence[Any]) -> list[int]:
+def _channels_at(channels: np.ndarray, positions: PositionsLike) -> list[int]:
     rows, columns = channels.shape[:2]
     places = check_positions(positions, rows, columns)
     return list(dict.fromkeys(int(channel) for place in places for channel in channels[place]))

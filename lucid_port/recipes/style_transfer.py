@@ -126,7 +126,7 @@ def style_transfer(
     return StyleTransfer(picture, tuple(styles), vis.image()[: len(styles)], losses.T)
 
 
-def _layers(names: Any, what: str) -> list[str]:
+def _layers(names: str | Sequence[str], what: str) -> list[str]:
     given = checks.items([names] if isinstance(names, str) else names, what, "a list of layers")
     return [checks.text(name, f"Each of {what}", "a layer's name") for name in given]
 

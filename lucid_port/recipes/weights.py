@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 ModelT = TypeVar("ModelT", bound=Model)
+Window = int | tuple[int, ...]
 
 PASSED = {"Relu", "Relu6", "BiasAdd", "BiasAddV1", "Identity", "Elu", "Selu", "FusedBatchNorm", "FusedBatchNormV3"}
 """Ops after a convolution that belong to its layer."""
@@ -72,12 +73,11 @@ def kernels_of(model: Model, layer: str) -> np.ndarray:
         >>> kernels_of(TinyInceptionV1(), "conv2d0").shape
         (16, 7, 7, 3)
     """
-    weight = _convolution(model, layer).weight
-    return np.ascontiguousarray(weight.detach().float().cpu().numpy().transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(_weight(model, layer).detach().float().cpu().numpy().transpose(0, 2, 3, 1))
 
 
-def _convolution(model: Model, layer: str) -> Any:
-    """The module that holds the kernels of a layer.
+def _weight(model: Model, layer: str) -> Tensor:
+    """The parameter that holds the kernels of a layer, (units, channels, kh, kw).
 
     Raises:
         ValueError: the layer is not computed by a single convolution.
@@ -95,7 +95,7 @@ def _convolution(model: Model, layer: str) -> Any:
     if not isinstance(weight, Tensor) or weight.dim() != 4:
         advice = "name one, or its bias, batch norm or activation" if steps else "name one"
         raise ValueError(f"Layer {layer!r} is no convolution ({type(module).__name__}): {advice}.")
-    return module
+    return weight
 
 
 def edited_copy(model: ModelT, edits: Mapping[str, Callable[[np.ndarray], np.ndarray]]) -> ModelT:
@@ -127,7 +127,7 @@ def edited_copy(model: ModelT, edits: Mapping[str, Callable[[np.ndarray], np.nda
                 f"The edit of {layer!r} makes kernels {changed.shape} of kernels {kernels.shape}: keep their shape."
             )
         with torch.no_grad():
-            _convolution(copied, layer).weight.copy_(torch.from_numpy(changed.transpose(0, 3, 1, 2).copy()))
+            _weight(copied, layer).copy_(torch.from_numpy(changed.transpose(0, 3, 1, 2).copy()))
     return copied
 
 
@@ -339,7 +339,9 @@ def _identity(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
     return input
 
 
-def _averaged(value: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Tensor:
+def _averaged(
+    value: Tensor, kernel_size: Window, stride: Window, padding: Window, dilation: Window, ceil_mode: bool
+) -> Tensor:
     """Averages over the windows of a max pool. Padding does not count, be it torch's own or cells of -inf."""
     if not np.all(np.equal(dilation, 1)):
         return F.max_pool2d(value, kernel_size, stride, padding, dilation, ceil_mode)  # average pools have no dilation
@@ -370,7 +372,7 @@ _FURTHER: dict[Any, Callable[..., Tensor]] = {
 
 
 @contextlib.contextmanager
-def _linear(network: Any) -> Iterator[None]:
+def _linear(network: torch.nn.Module) -> Iterator[None]:
     """Context in which ReLUs, max pools and response norms of a network are linear."""
     # The converters' LocalResponseNorm calls several torch functions, so a hook replaces its output.
     norms = [module for module in network.modules() if type(module) is LocalResponseNorm]

@@ -32,7 +32,7 @@ from lucid_port.optvis import objectives, transform
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.attribution import POOLS, class_number, gradient_magnitudes, logits_layer
 from lucid_port.recipes.feature_visualization import FeatureVisualization, diversity, visualize
-from lucid_port.recipes.inputs import load_image, model_size, named_unit
+from lucid_port.recipes.inputs import ObjectiveLike, load_image, model_size, named_unit
 from lucid_port.recipes.interaction import sums
 from lucid_port.recipes.interpolation import interpolations
 from lucid_port.recipes.regularization import (
@@ -63,7 +63,7 @@ def footnote_transforms(size: int) -> list[transform.Transform]:
     ]
 
 
-def _as_the_article(settings: Settings, wanted: Sequence[Any], size: int) -> FeatureVisualization:
+def _as_the_article(settings: Settings, wanted: Sequence[ObjectiveLike], size: int) -> FeatureVisualization:
     options = render_options(settings, size)
     return visualize(settings.model, wanted, transforms=footnote_transforms(options["size"]), **options)
 
