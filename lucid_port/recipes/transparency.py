@@ -39,13 +39,17 @@ BACKGROUND_SD, BACKGROUND_DECAY = 0.2, 1.5
 SCALES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 WHOLE_SHARE = 0.5  # weight of the transparency of the whole picture, relative to that of the crop
 
-ICON_TRANSFORMS: list[Transform] = [
-    transform.collapse_alpha_random(),
-    transform.pad(4, mode="constant", constant_value=1),
-    *(transform.jitter(d) for d in (4, 4, 8, 8, 8)),
-    transform.random_scale([0.995**n for n in range(-5, 80)] + [0.998**n for n in (*range(20, 40), *range(20, 40))]),
-    transform.random_rotate([*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5]),
-]
+ICON_SCALES = [0.995**n for n in range(-5, 80)] + 2 * [0.998**n for n in range(20, 40)]
+
+
+def icon_moves(scales: Sequence[float]) -> list[Transform]:
+    """The shifts, scales and rotations with which Lucid's notebooks render icons."""
+    jitters = [transform.jitter(pixels) for pixels in (4, 4, 8, 8, 8)]
+    turns = [*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5]
+    return [*jitters, transform.random_scale(scales), transform.random_rotate(turns)]
+
+
+ICON_TRANSFORMS = [transform.collapse_alpha_random(), transform.pad(4, "constant", 1), *icon_moves(ICON_SCALES)]
 """The transforms of the notebook misc/alpha_feature_vis."""
 
 OPACITY = 2500.0  # weight of an icon's mean opacity: the notebook's 20000, divided by its row of eight icons

@@ -95,25 +95,21 @@ def activation_atlas(
         layout, layout_options: see `lay_out`.
         grid_size: number of cells on a side.
         threshold: cells with this many activations or fewer stay empty.
-        whiten: multiply directions by the inverse covariance of the activations, as the article does.
-        damping: see `inverse_covariance`; Lucid's 0 needs many more activations than channels.
+        whiten, damping: multiply directions by the `inverse_covariance` of the activations, as the article does.
         icon_size, steps, attempts, cossim_pow, border, transforms, batch_size, verbose: see `render_icons`.
         seed: seed of all random draws: positions, layout and icons.
 
     Raises:
-        ValueError: both or neither of `images` and `activations` are given; the layer is fully connected; the
-            activations are too few, are not vectors, or hold NaN; or no cell has enough activations.
+        ValueError: not exactly one of `images` and `activations` is given, the layer is fully connected, or the
+            activations are too few, hold NaN or are not vectors.
         ImportError: the library of the layout is not installed.
         converters.LayerNotFoundError: the layer does not exist.
 
     Example:
-        >>> import numpy as np
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
-        >>> vectors = np.random.RandomState(0).uniform(size=(40, 48)).astype(np.float32)
-        >>> options = {"layout": "tsne", "layout_options": {"perplexity": 5}, "whiten": False}
-        >>> atlas = activation_atlas(
-        ...     TinyInceptionV1(), "conv2d2", activations=vectors, grid_size=1, icon_size=16, steps=2, **options
-        ... )
+        >>> vectors = np.random.RandomState(0).uniform(size=(40, 48))
+        >>> options = {"layout": "tsne", "layout_options": {"perplexity": 5}, "whiten": False, "icon_size": 16}
+        >>> atlas = activation_atlas(TinyInceptionV1(), "conv2d2", activations=vectors, grid_size=1, steps=2, **options)
         >>> atlas.counts, atlas.canvas.shape
         (array([40]), (16, 16, 3))
     """
@@ -121,11 +117,10 @@ def activation_atlas(
         raise ValueError("An atlas is made from images or from activations: give one of them.")
     check_layout(layout)
     skipped: tuple[str, ...] = ()
-    if activations is None:
-        assert images is not None
+    if images is not None:
         found = sample_activations(model, images, layer, per_image, seed=seed)
         activations, skipped = found.activations, found.skipped
-    vectors = check_activations(activations, 2)
+    vectors = check_activations(np.asarray(activations), 2)
     side = checks.whole(grid_size, "grid_size", 1)
     S = inverse_covariance(vectors, damping) if whiten else None  # fails before the slow layout
     places = lay_out(vectors, layout, seed=seed, options=layout_options)

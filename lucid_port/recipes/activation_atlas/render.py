@@ -17,12 +17,12 @@ from lucid_port.optvis.objectives.base import Activations
 from lucid_port.recipes.activation_atlas.samples import check_activations
 from lucid_port.recipes.inputs import channels_of, check_middle
 from lucid_port.recipes.steps import alike, batches, run
+from lucid_port.recipes.transparency import ICON_SCALES, icon_moves
 
 __all__ = ["article_transforms", "inverse_covariance", "render_icons"]
 
 BORDER = 5  # width of the border whose complexity is penalized, in pixels
 EPSILON, LEAST_COSSIM = 1e-4, 0.1
-TURNS = [*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5]
 
 
 def inverse_covariance(activations: ArrayLike, damping: float = 0.0) -> np.ndarray:
@@ -59,8 +59,8 @@ def inverse_covariance(activations: ArrayLike, damping: float = 0.0) -> np.ndarr
 
 def lucids_transforms(size: int) -> list[transform.Transform]:
     """The transforms of Lucid's `render_icons`."""
-    scales = [0.998**n for n in range(20, 40)]
-    return [transform.pad(16, "constant", 0.5), *_moved(scales), transform.crop_or_pad_to(size, size)]
+    moves = icon_moves([0.998**n for n in range(20, 40)])
+    return [transform.pad(16, "constant", 0.5), *moves, transform.jitter(2), transform.crop_or_pad_to(size, size)]
 
 
 def article_transforms() -> list[transform.Transform]:
@@ -70,13 +70,7 @@ def article_transforms() -> list[transform.Transform]:
         >>> len(article_transforms())
         9
     """
-    scales = [0.995**n for n in range(-5, 80)] + 2 * [0.998**n for n in range(20, 40)]
-    return [transform.pad(2, "constant", 1.0), *_moved(scales)]
-
-
-def _moved(scales: Sequence[float]) -> list[transform.Transform]:
-    jitters = [transform.jitter(pixels) for pixels in (4, 4, 8, 8, 8)]
-    return [*jitters, transform.random_scale(scales), transform.random_rotate(TURNS), transform.jitter(2)]
+    return [transform.pad(2, "constant", 1.0), *icon_moves(ICON_SCALES), transform.jitter(2)]
 
 
 def render_icons(
@@ -126,7 +120,6 @@ def render_icons(
         converters.LayerNotFoundError: the layer does not exist.
 
     Example:
-        >>> import numpy as np
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
         >>> icons, values = render_icons(TinyInceptionV1(), np.eye(48)[:2], "conv2d2", size=16, steps=2, attempts=1)
         >>> icons.shape, values.shape
