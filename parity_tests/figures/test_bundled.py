@@ -56,7 +56,7 @@ def test_drawings_need_no_scikit_image(tmp_path, monkeypatch):
 
 def test_why_it_is_not_there(tmp_path, capsys):
     assert draft("zi-car-circuit", "-o", tmp_path) == 1
-    assert "knows no cars. Choose one of InceptionV1" in capsys.readouterr().err
+    assert "which show no cars. Choose one of InceptionV1" in capsys.readouterr().err
 
 
 # Bad input ---------------------------------------------------------------------------------------
