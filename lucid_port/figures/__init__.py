@@ -1,1 +1,1 @@
-"""Figures of the Distill articles, one command each: thin scripts over the recipes."""
+"""Figures of the Distill articles, each made by one command from the recipes."""

@@ -1,4 +1,4 @@
-"""What a figure is, and the catalogue of them."""
+"""Figures, what they are made of, and their catalogue."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Article:
     """A Distill article.
 
     Attributes:
-        title: its title.
-        authors: of it.
-        year: of publication.
-        url: where it is.
+        title: title.
+        authors: names, separated by commas.
+        year: year of publication.
+        url: address.
     """
 
     title: str
@@ -46,6 +46,7 @@ class Article:
     url: str
 
 
+CIRCUITS = "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter"
 ARTICLES: Mapping[str, Article] = {
     "fv": Article(
         "Feature Visualization",
@@ -72,17 +73,9 @@ ARTICLES: Mapping[str, Article] = {
         2019,
         "https://distill.pub/2019/activation-atlas",
     ),
-    "zi": Article(
-        "Zoom In: An Introduction to Circuits",
-        "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter",
-        2020,
-        "https://distill.pub/2020/circuits/zoom-in",
-    ),
+    "zi": Article("Zoom In: An Introduction to Circuits", CIRCUITS, 2020, "https://distill.pub/2020/circuits/zoom-in"),
     "ev": Article(
-        "An Overview of Early Vision in InceptionV1",
-        "Chris Olah, Nick Cammarata, Ludwig Schubert, Gabriel Goh, Michael Petrov, Shan Carter",
-        2020,
-        "https://distill.pub/2020/circuits/early-vision",
+        "An Overview of Early Vision in InceptionV1", CIRCUITS, 2020, "https://distill.pub/2020/circuits/early-vision"
     ),
     "cd": Article(
         "Curve Detectors",
@@ -112,22 +105,22 @@ ARTICLES: Mapping[str, Article] = {
 }
 
 OMITTED: Mapping[str, str] = {
-    "dp-3d-texture": "textured models (Differentiable Image Parameterizations, figures 13 to 17) take meshes, which "
-    "are others', and a renderer of surfaces. For a renderer of your own there is param.bilinearly_sampled_image.",
+    "dp-3d-texture": "textured models (Differentiable Image Parameterizations, figures 13 to 17) need meshes, which "
+    "have other owners, and a renderer of surfaces. With your own renderer, use param.bilinearly_sampled_image.",
 }
-"""Figures of the articles that the catalogue has not, and why."""
+"""Figures of the articles that are not in the catalogue, and the reasons."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Some pictures that belong together.
+    """A group of pictures.
 
     Attributes:
-        pictures: [H, W, C] in [0, 1] each, of any sizes.
-        captions: one for each, or none.
-        title: above them.
-        columns: how many stand in a row; all by default.
-        scale: how many times larger each is shown, for pictures of few pixels.
+        pictures: [H, W, C] in [0, 1] each; sizes may differ.
+        captions: one for each picture, or empty.
+        title: text above the pictures.
+        columns: number of pictures in a row; all by default.
+        scale: whole factor by which the pictures are enlarged, for pictures of few pixels.
     """
 
     pictures: Sequence[np.ndarray] | np.ndarray
@@ -139,11 +132,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Result:
-    """What a figure gives.
+    """The result of making a figure.
 
     Attributes:
-        panels: what is shown, from top to bottom.
-        data: the numbers behind it, JSON-able.
+        panels: the panels, from top to bottom.
+        data: the numbers of the figure, which can be written as JSON.
+
+    Example:
+        >>> Result([Panel([np.zeros((8, 8, 3))], ["black"])], {"mean": 0.0}).data
+        {'mean': 0.0}
     """
 
     panels: Sequence[Panel]
@@ -151,26 +148,31 @@ class Result:
 
 
 class Options(dict[str, Any]):
-    """What a figure shows by name. One that is asked for and not there is the user's to say, or of a model it knows."""
+    """Options of a figure by name. A missing option raises an error that tells how to supply it.
+
+    Example:
+        >>> Options(units=["mixed3a:1"])["units"]
+        ['mixed3a:1']
+    """
 
     def __missing__(self, name: str) -> Any:
         raise ValueError(
-            f"The figure needs more than --units for this model: nothing says its {name!r}. Take a model that it "
-            "names units for, by --model or --like; 'lucid-port figure list' prints which."
+            f"The figure needs more than --units for this model: its option {name!r} is missing. Name a model that the "
+            "figure has options for by --model or --like; 'lucid-port figure list' prints them."
         )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a figure is made with.
+    """The settings with which a figure is made.
 
     Attributes:
         model: the model.
-        options: what the figure says of units, layers and classes for this model, with the user's own in their place.
+        options: the figure's units, layers and other options for this model, overridden by the user's.
         steps: number of updates of each picture.
-        seed: of all random draws.
-        image: path of the user's picture, for figures that start from one; None for the figure's own.
-        fast: whether a draft will do.
+        seed: seed of all random draws.
+        image: path of the user's picture, for figures that start from a picture; None for the figure's own.
+        fast: make a draft.
         verbose: show progress.
     """
 
@@ -184,29 +186,36 @@ class Settings:
 
     @property
     def units(self) -> list[str]:
-        """What the figure shows, which its `Takes` has checked.
+        """The units of the figure.
 
         Raises:
-            ValueError: nothing says what it shows for this model.
+            ValueError: the options name no units.
         """
         return [str(unit) for unit in self.options["units"]]
 
 
 Make = Callable[[Settings], Result]
 Kind = Callable[[Model, str], Any]
-"""From the name of a unit, a layer or a class to what it means; raises where there is none of it."""
+"""A function that resolves the name of a unit, a layer or a class, and raises an error if it does not exist."""
 
 
 @dataclass(frozen=True)
 class Takes:
-    """What the units of a figure are: how many of what.
+    """Number and kinds of the units of a figure.
 
     Attributes:
-        words: for the list of figures, and for who gave others.
-        kinds: what each is, in order; the last is of all that follow, too.
-        least, most: how many.
-        even: whether their number is.
-        pairs: whether they come in pairs, of which each is given once; else each unit is.
+        words: description, for the list of figures and for error messages.
+        kinds: kind of each unit, in order; the last kind applies to all following units.
+        least, most: bounds of the number of units.
+        even: require an even number.
+        pairs: units come in pairs, and each pair may occur once; otherwise, each unit may occur once.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> from lucid_port.recipes.inputs import named_unit
+        >>> Takes("two units, layer:channel", [named_unit], least=2, most=2).check(TinyInceptionV1(), ["mixed3a:1"])
+        Traceback (most recent call last):
+        ValueError: The figure takes two units, layer:channel; 1 given: mixed3a:1.
     """
 
     words: str
@@ -217,11 +226,11 @@ class Takes:
     pairs: bool = False
 
     def check(self, model: Model, units: Sequence[str]) -> None:
-        """Refuses units that the figure cannot be made of, before anything is rendered.
+        """Checks units before anything is rendered.
 
         Raises:
-            ValueError: they are too few or too many, one is given twice, or one is no such thing as it should be.
-            converters.LayerNotFoundError: there is no such layer.
+            ValueError: there are too few or too many units, a unit occurs twice, or a unit is of the wrong kind.
+            converters.LayerNotFoundError: a layer does not exist.
         """
         count = len(units)
         uneven = (self.even or self.pairs) and count % 2
@@ -251,19 +260,19 @@ class Figure:
     """A figure of the catalogue.
 
     Attributes:
-        name: of the command.
+        name: name on the command line.
         title: one line.
-        article: key of `ARTICLES`.
-        figure: which figure of the article.
-        make: makes it.
-        steps: updates of each picture in the article; 0 where nothing is optimised.
-        fast_steps: of a draft.
-        options: model's name -> what the figure shows for it.
-        fast_options: what a draft has instead.
-        see: what to see in it.
-        takes: what `units` of the options are; `make` refuses others.
-        without: model's name -> a sentence that says why it cannot make the figure's point.
-        of_picture: whether it starts from a picture, in whose place the user's may be.
+        article: key in `ARTICLES`.
+        figure: which figure of the article it reproduces.
+        make: function that makes it.
+        steps: updates of each picture in the article; 0 if nothing is optimized.
+        fast_steps: updates of each picture in a draft.
+        options: model's name -> options of the figure for this model.
+        fast_options: options that a draft overrides.
+        see: description of the figure.
+        takes: number and kinds of the option `units`, which `make` checks.
+        without: model's name -> a sentence that says why the figure has no options for this model.
+        of_picture: whether the figure starts from a picture, which the user's may replace.
     """
 
     name: str
@@ -281,15 +290,15 @@ class Figure:
     of_picture: bool = False
 
     def options_for(self, model: str | None, fast: bool = False) -> dict[str, Any]:
-        """What the figure shows for a model.
+        """The options for a model.
 
         Raises:
-            ValueError: nothing is known for it; the error says for which it is, and why it is not for this one.
+            ValueError: the figure has no options for it. The error gives the reason, and the models that have options.
         """
         if model is None or model not in self.options:
             missing = f"The figure {self.name} names no units for {model}."
             why = self.without.get(model or "", "")
-            choice = f"Choose one of {', '.join(self.options)}, or give --units."
+            choice = f"Choose one of {', '.join(self.options)}, or pass --units."
             raise ValueError(" ".join(part for part in (missing, why, choice) if part))
         return {**self.options[model], **(self.fast_options if fast else {})}
 
@@ -311,19 +320,22 @@ def figure(
     without: Mapping[str, str] | None = None,
     of_picture: bool = False,
 ) -> Callable[[Make], Make]:
-    """Adds a function to the catalogue.
+    """Decorates a function that makes a figure, and registers the figure in the catalogue.
 
     Args:
-        name: of the command; its first part is the article's key.
+        name: name on the command line; the part before the first hyphen is the article's key.
         title: one line.
-        of: which figure of the article.
+        of: which figure of the article it reproduces.
         steps: updates of each picture in the article.
-        options: model's name -> units, layers and classes.
-        takes: what `units` of the options are. They are checked before the function is called.
-        see: what to see in it.
-        fast_steps, fast_options: of a draft that takes less than a minute on two cores.
-        without: model's name -> a sentence that says why it cannot make the figure's point.
-        of_picture: whether it starts from a picture, in whose place the user's may be.
+        options: model's name -> units, layers and other options.
+        takes: number and kinds of the option `units`, which are checked before the function is called.
+        see: description of the figure.
+        fast_steps, fast_options: steps and options of a draft, which takes less than a minute on two cores.
+        without: model's name -> a sentence that says why the figure has no options for this model.
+        of_picture: whether the figure starts from a picture, which the user's may replace.
+
+    Raises:
+        ValueError: the name is taken.
     """
     if name in _FIGURES:
         raise ValueError(f"Two figures are called {name!r}.")
@@ -333,7 +345,7 @@ def figure(
 
         @functools.wraps(make)
         def checked(settings: Settings) -> Result:
-            if "units" in settings.options:  # some figures show groups of their own where there are none
+            if "units" in settings.options:  # some figures have groups of units instead
                 takes.check(settings.model, settings.units)
             return make(settings)
 
@@ -359,7 +371,12 @@ def figure(
 
 @functools.cache
 def catalogue() -> Mapping[str, Figure]:
-    """All figures by name, in the order of the articles."""
+    """All figures by name, in the order of the articles.
+
+    Example:
+        >>> catalogue()["fv-channel"].article
+        'fv'
+    """
     package = importlib.import_module("lucid_port.figures.distill")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
@@ -371,7 +388,11 @@ def find_figure(name: str) -> Figure:
     """A figure by its name.
 
     Raises:
-        ValueError: there is none of this name; the error offers the nearest.
+        ValueError: no figure has this name; the error suggests similar names.
+
+    Example:
+        >>> find_figure("fv-channel").takes.words
+        'units, layer:channel'
     """
     if name in OMITTED:
         raise ValueError(f"The figure {name} is left out: {OMITTED[name]}")

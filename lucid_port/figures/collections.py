@@ -1,4 +1,4 @@
-"""Collections of photographs that come with scikit-image: many for an atlas, and pairs for patches."""
+"""Photographs from scikit-image: a collection for atlases, and pairs for patches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_PIXELS = 600  # on the longer side
 
 
 def photographs() -> list[np.ndarray]:
-    """A dozen photographs that come with scikit-image, of different sizes, [H, W, 3] each.
+    """Twelve photographs from scikit-image of different sizes, float32 [H, W, 3] each, in [0, 1].
 
     Raises:
         ImportError: scikit-image is not installed.
@@ -52,11 +52,11 @@ Part = tuple[str, int, int, int]
 
 @dataclass(frozen=True)
 class Patched:
-    """Parts of two photographs of scikit-image, and how one is put on the other.
+    """Crops of two photographs from scikit-image, and where one is pasted onto the other.
 
     Attributes:
-        picture, patch: name, top, left and side of a square of each.
-        ratios: sides of the patch in parts of the picture's.
+        picture, patch: (name, top, left, side) of a square crop.
+        ratios: sides of the patch relative to the picture's.
         place: (down, right), from 0 to 1.
     """
 
@@ -82,5 +82,5 @@ PATCHED: Mapping[str, Patched] = {
     "tripod+wheel": Patched(("camera", 0, 154, 358), ("stereo_motorcycle", 240, 0, 260), (0.4, 0.7), (1.0, 0.0)),
     "coffee+coins": Patched(("coffee", 0, 200, 400), ("coins", 91, 172, 212), (0.45, 0.7), (0.0, 0.0)),
 }
-"""Pairs that show what the article's show with snorkel and train: found by trying photographs' parts on each other
-with InceptionV1_caffe."""
+"""Pairs with the effect of the article's snorkel and train, found by trying crops of photographs with
+InceptionV1_caffe."""

@@ -1,4 +1,4 @@
-"""What figures share: what they are asked for and take, what they render with, how units and classes are called."""
+"""Shared parts of figures: options per model, kinds of units, render settings, and captions of units and classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.objectives.base import parse_unit
 from lucid_port.recipes.attribution import class_number, logits_layer
 from lucid_port.recipes.feature_visualization import visualize
-from lucid_port.recipes.inputs import activations_of, channels_of, load_image, named_unit
+from lucid_port.recipes.inputs import ClassLike, activations_of, channels_of, load_image, named_unit
 
 __all__ = [
     "CAFFE",
@@ -28,13 +28,14 @@ __all__ = [
     "a_class",
     "a_layer",
     "caffe_units",
+    "class_label",
     "class_of",
     "enlargement",
     "for_models",
     "layer_and_units",
     "likeliest",
     "lucid_units",
-    "name_of",
+    "names_of",
     "neuron_pictures",
     "render_options",
     "short",
@@ -43,15 +44,14 @@ __all__ = [
 
 SEEDED = "InceptionV1_seeded"
 INCEPTION = ("InceptionV1", SEEDED)
-"""Models with the same names of layers and numbers of units, the second without labels; what another is asked for goes
-into each figure's options."""
+"""Models with the same layers and channels, the second without labels. Options for other models are in each figure."""
 
 CAFFE, TINY = "InceptionV1_caffe", "TinyInceptionV1"
-"""InceptionV1 as trained with Caffe, with other units; and the network that comes with this package: InceptionV1's
-layers at a quarter of their width, trained on drawings. Their units were found by looking."""
+"""InceptionV1 as trained with Caffe, whose units differ, and the network in this package, which has InceptionV1's
+layers at a quarter of their width and was trained on drawings. Their units in the figures were picked by eye."""
 
-TILE = 112  # pixels that a caption needs
-SHOWN = 224  # pixels that a long caption needs
+TILE = 112  # width of a picture with a caption, in pixels
+SHOWN = 224  # width of a picture with a long caption, in pixels
 
 
 def for_models(
@@ -61,14 +61,14 @@ def for_models(
     seeded: Iterable[str] | None = None,
     **more: Any,
 ) -> dict[str, dict[str, Any]]:
-    """What each model that a figure knows is asked for.
+    """The options of a figure for each model.
 
     Args:
-        lucid: units of InceptionV1, by Lucid's names.
-        caffe: of `CAFFE`.
-        tiny: of `TINY`; none where it cannot make the figure's point.
-        seeded: of `SEEDED`, where those of InceptionV1 name classes by their labels.
-        **more: other options, the same for all.
+        lucid: units of the models of `INCEPTION`, by Lucid's names.
+        caffe: units of `CAFFE`.
+        tiny: units of `TINY`; empty if it cannot show what the figure shows.
+        seeded: units of `SEEDED`, if they differ from those of InceptionV1; empty if it has no options.
+        **more: further options, the same for all models.
     """
     units = {**dict.fromkeys(INCEPTION, lucid), CAFFE: caffe, TINY: tiny}
     units |= {} if seeded is None else {SEEDED: seeded}
@@ -76,33 +76,33 @@ def for_models(
 
 
 def lucid_units(numbers: str) -> list[str]:
-    """Channels before their ReLU by Lucid's names: `"4a:476 4b:1"` for `mixed4a_pre_relu:476` and another."""
+    """Channels before their ReLU by Lucid's names: `"4a:476"` becomes `mixed4a_pre_relu:476`."""
     return [f"mixed{unit.replace(':', '_pre_relu:')}" for unit in numbers.split()]
 
 
 def caffe_units(numbers: str) -> list[str]:
-    """Channels before their ReLU by the names of Caffe's InceptionV1: `"4a:476"` for `inception_4a_output_pre_relu`."""
+    """Channels before their ReLU in `CAFFE`: `"4a:476"` becomes `inception_4a_output_pre_relu:476`."""
     return [f"inception_{unit.replace(':', '_output_pre_relu:')}" for unit in numbers.split()]
 
 
-# What units are ----------------------------------------------------------------------------------
+# Kinds of units ---------------------------------------------------------------------------------
 
 
 def a_layer(model: Model, name: str) -> str:
-    """A layer's name.
+    """A layer's name, checked to exist.
 
     Raises:
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
     """
     channels_of(model, name)
     return name
 
 
 def a_class(model: Model, name: str) -> int:
-    """A class's number, from itself or from a label.
+    """The number of a class, given as a number or a label.
 
     Raises:
-        ValueError: there is no such class, or the label names several.
+        ValueError: the class does not exist, or several classes have the label.
     """
     number, count = class_number(model, class_of(name)), channels_of(model, logits_layer(model))
     if number >= count:
@@ -116,23 +116,28 @@ ONE_LAYER = Takes("a layer", [a_layer], most=1)
 
 
 def layer_and_units(names: Iterable[str]) -> tuple[str, list[int]]:
-    """The layer that units have in common, and their channels.
+    """The common layer of units `"layer:channel"`, and their channels.
 
     Raises:
-        ValueError: there are none, a name is none, or they are of several layers.
+        ValueError: there are no units, a name has another form, or the units are of several layers.
     """
     parts = [parse_unit(name) for name in names]
     layers = sorted({layer for layer, _ in parts})
     if len(layers) != 1:
-        raise ValueError(f"This figure shows units of one layer, not of {', '.join(layers) or 'none'}.")
+        raise ValueError(f"The figure shows units of one layer, not of {', '.join(layers) or 'none'}: name such units.")
     return layers[0], [unit for _, unit in parts]
+
+
+def names_of(layer: str, units: Iterable[int]) -> list[str]:
+    """`"layer:channel"` of each channel of a layer."""
+    return [f"{layer}:{unit}" for unit in units]
 
 
 # Renders -----------------------------------------------------------------------------------------
 
 
 def render_options(settings: Settings, size: int = 128) -> dict[str, Any]:
-    """What recipes that render are called with, at the figure's own size unless the options have another."""
+    """The arguments of recipes that render; the option `size` replaces the figure's own."""
     return {
         "size": settings.options.get("size", size),
         "steps": settings.steps,
@@ -142,12 +147,12 @@ def render_options(settings: Settings, size: int = 128) -> dict[str, Any]:
 
 
 def neuron_pictures(settings: Settings, names: Sequence[str], size: int = 64) -> np.ndarray:
-    """The favourite picture of the neuron in the middle of each channel, [N, size, size, 3].
+    """Renders the neuron in the middle of each channel, [N, size, size, 3].
 
-    The objective of Curve Detectors, Zoom In, and the articles around them: one neuron's picture shows one curve.
+    Curve Detectors, Zoom In and related articles use this objective, because the picture of a neuron shows one curve.
 
     Raises:
-        ValueError: a name is none.
+        ValueError: a name has another form than `"layer:channel"`.
     """
     wanted = [objectives.neuron(*parse_unit(name)) for name in names]
     return visualize(settings.model, wanted, **render_options(settings, size)).pictures
@@ -157,7 +162,7 @@ def neuron_pictures(settings: Settings, names: Sequence[str], size: int = 64) ->
 
 
 def short(unit: str) -> str:
-    """A unit or layer as the articles write it, without what models add to its name."""
+    """The name of a unit or layer as in the articles, without the prefixes and suffixes of models."""
     layer, colon, number = unit.partition(":")
     layer = layer.split("/")[0].removesuffix("_pre_relu").removesuffix("_output")
     layer = layer.removeprefix("inception_").removeprefix("mixed")
@@ -165,22 +170,22 @@ def short(unit: str) -> str:
 
 
 def tile(picture: np.ndarray) -> np.ndarray:
-    """A picture, enlarged if it is too small for its caption."""
+    """A picture, enlarged to `TILE` if it is smaller."""
     return picture if picture.shape[0] >= TILE else load_image(picture, TILE)
 
 
 def enlargement(picture: np.ndarray) -> int:
-    """How many times larger a picture of a model's size is shown: one of few pixels is too narrow for its caption."""
+    """The factor by which a picture of a model's size is enlarged, so that it is wide enough for its caption."""
     return max(1, SHOWN // picture.shape[1])
 
 
-def class_of(one: Any) -> Any:
-    """A class of the command line: a number if it is one, else a label."""
+def class_of(one: ClassLike) -> ClassLike:
+    """A class from the command line: an int if the text is a number, else a label."""
     return int(one) if isinstance(one, str) and one.isdecimal() else one
 
 
-def name_of(model: Model, one: Any) -> str:
-    """A class's label without its synonyms; its number where the model has no labels."""
+def class_label(model: Model, one: ClassLike) -> str:
+    """The label of a class without its synonyms, or its number if the model has no labels."""
     if isinstance(one, str):
         return one
     try:
@@ -190,6 +195,6 @@ def name_of(model: Model, one: Any) -> str:
 
 
 def likeliest(model: Model, picture: np.ndarray, count: int) -> list[int]:
-    """Classes of a picture, the likeliest first."""
+    """The numbers of the likeliest classes of a picture, the likeliest first."""
     layer = logits_layer(model)
     return [int(number) for number in np.argsort(-activations_of(model, picture, [layer])[layer].ravel())[:count]]

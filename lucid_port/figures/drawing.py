@@ -1,4 +1,4 @@
-"""What figures draw on pictures: where something is, how much of it, and which part is meant."""
+"""Drawing on pictures: heat maps, frames around positions, crops, and bar charts."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ COLOURS: tuple[Colour, ...] = (
     (0.50, 0.50, 0.00),
     (0.35, 0.35, 0.35),
 )
-"""For up to ten things in one picture; they repeat after that."""
+"""Colors of up to ten items in one picture; they repeat after that."""
 
-PALE = 0.75  # how near to white a picture is drawn on which something else is shown
-TINT = 0.65  # of the colour where there is most of it
+PALE = 0.75  # share of white in a picture under a heat map
+TINT = 0.65  # share of the color where a map is 1
 
 
 def heat(picture: np.ndarray, maps: Sequence[np.ndarray], colours: Sequence[Colour] = (FOR,)) -> np.ndarray:
-    """A pale picture, coloured where maps are high.
+    """Overlays maps on a pale gray picture, each in its color.
 
     Args:
         picture: [H, W, 3] in [0, 1].
-        maps: [h, w] each, in [0, 1]; h and w are any.
+        maps: [h, w] each, in [0, 1], of any size.
         colours: one for each map; they repeat.
 
     Returns:
-        [H, W, 3] in [0, 1].
+        float32 [H, W, 3] in [0, 1].
     """
     grey = picture.mean(-1, keepdims=True).repeat(3, -1)
     base = grey * (1 - PALE) + PALE
@@ -58,20 +58,20 @@ def heat(picture: np.ndarray, maps: Sequence[np.ndarray], colours: Sequence[Colo
 
 
 def two_sided(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A pale picture, orange where values [h, w] are above 0 and blue where they are below, by the largest."""
+    """Overlays values [h, w] on a pale picture, orange above 0 and blue below, relative to the largest magnitude."""
     scaled = values / max(float(np.abs(values).max()), 1e-12)
     return heat(picture, [scaled.clip(0), -scaled.clip(None, 0)], [FOR, AGAINST])
 
 
 def enlarged(values: np.ndarray, size: Sequence[int], smooth: bool = True) -> np.ndarray:
-    """A map [h, w] in [0, 1] at another size, smooth between its values or in squares."""
+    """Resizes a map [h, w] in [0, 1], smoothly or by repeating values."""
     how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
     image = Image.fromarray(np.ascontiguousarray(values, np.float32)).resize((size[1], size[0]), how)
     return np.asarray(image).clip(0, 1)
 
 
 def repeated(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A picture of few pixels, each repeated so often that it comes near a size (never beyond it, but for one each)."""
+    """Enlarges a picture by whole factors of at least 1, to the largest size within height and width."""
     rows, columns = max(1, height // picture.shape[0]), max(1, width // picture.shape[1])
     return np.repeat(np.repeat(picture, rows, 0), columns, 1)
 
@@ -79,13 +79,13 @@ def repeated(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 def outlined(
     picture: np.ndarray, places: Iterable[Sequence[int]], grid: Sequence[int], colours: Sequence[Colour] = COLOURS
 ) -> np.ndarray:
-    """A picture with frames around some places.
+    """Draws frames around cells of a grid over a picture.
 
     Args:
         picture: [H, W, 3] in [0, 1].
-        places: (row, column) of a grid over the picture.
-        grid: its rows and columns.
-        colours: one for each place; they repeat.
+        places: (row, column) of each cell.
+        grid: numbers of rows and columns.
+        colours: one for each cell; they repeat.
     """
     result = picture.copy()
     for number, place in enumerate(places):
@@ -101,10 +101,14 @@ def outlined(
 
 
 def part(picture: np.ndarray, place: Sequence[int], grid: Sequence[int], size: int, around: float = 1.0) -> np.ndarray:
-    """What is seen at a place of a grid over a picture and around it, [size, size, 3].
+    """Crops a cell of a grid over a picture, with its surroundings, [size, size, 3].
 
     Args:
-        around: how many places more on each side, as far as the picture goes.
+        picture: [H, W, 3] in [0, 1].
+        place: (row, column) of the cell.
+        grid: numbers of rows and columns.
+        size: height and width of the result in pixels.
+        around: number of further cells on each side, within the picture.
     """
     (top, bottom), (left, right) = (
         _span(at, n, side, around) for at, n, side in zip(place, grid, picture.shape, strict=False)
@@ -113,12 +117,12 @@ def part(picture: np.ndarray, place: Sequence[int], grid: Sequence[int], size: i
 
 
 def bars(shares: Sequence[tuple[str, float]], width: int, marked: str = "") -> np.ndarray:
-    """A table of names and percentages, each on a bar as long as it is large, [16 * rows, width, 3].
+    """Draws a bar chart of names and percentages, [16 * rows, width, 3].
 
     Args:
-        shares: (name, part of 1) of each row.
+        shares: (name, share in [0, 1]) of each row.
         width: in pixels.
-        marked: the name whose bar is coloured.
+        marked: the name whose bar is colored.
     """
     line, font = 16, ImageFont.load_default(11)
     table = Image.new("RGB", (width, line * len(shares)), (255, 255, 255))
@@ -135,6 +139,6 @@ def bars(shares: Sequence[tuple[str, float]], width: int, marked: str = "") -> n
 
 
 def _span(at: int, count: int, side: int, around: float = 0.0) -> tuple[int, int]:
-    """First pixel and the one after the last of a place, and of some around it; at least 4 pixels."""
+    """The first pixel and the pixel after the last of a cell, widened by `around` cells and to at least 4 pixels."""
     first, last = max(0, round((at - around) * side / count)), min(side, round((at + 1 + around) * side / count))
     return min(first, max(0, side - 4)), max(last, min(first + 4, side))

@@ -1,4 +1,4 @@
-"""A figure as a page: self-contained HTML, laid out as the articles lay theirs out."""
+"""A figure as a self-contained HTML page, with a layout like that of the articles."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ img { display: block; max-width: 100%; } .pixels { image-rendering: pixelated; }
 footer { border-top: 1px solid var(--line); margin-top: 3em; padding-top: 1em; font-size: 13px; }
 code { font: 13px/1.5 ui-monospace, monospace; } a { color: inherit; }
 """
-JPEG_FROM = 160 * 160  # pixels from which a picture without transparency is a JPEG
+JPEG_FROM = 160 * 160  # pixels from which an opaque picture is stored as JPEG
 
 
-_OWN = "\n<p>This was written of the figure's own picture, in whose place another is here.</p>"
+_OWN = "\n<p>This text describes the figure's own picture. Another picture is shown here.</p>"
 
 
 def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str, own_picture: bool = False) -> str:
-    """The page.
+    """The HTML of a figure's page.
 
     Args:
-        figure: what it is.
-        result: what is shown.
-        facts: what it was made with, by name.
-        command: what makes it again.
-        own_picture: whether it starts from a picture of the user's.
+        figure: the figure.
+        result: its panels.
+        facts: settings with which it was made, by name.
+        command: the command line that makes it.
+        own_picture: whether it starts from the user's picture.
     """
     article = ARTICLES[figure.article]
     body = "\n".join(_panel(panel) for panel in result.panels)

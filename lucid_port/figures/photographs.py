@@ -1,8 +1,8 @@
-"""Pictures that figures start from: the user's own, photographs that come with scikit-image, or drawings.
+"""Pictures that figures start from: the user's own, photographs from scikit-image, or drawings.
 
-The articles' photographs are others' and are not shipped. scikit-image is an optional dependency:
-`pip install 'lucid_port[figures]'`. The network that comes with this package knows drawings only, and is shown some of
-those that it was trained on: they need nothing but the package.
+The articles' photographs have other owners and are not included. scikit-image is an optional dependency:
+`pip install 'lucid_port[figures]'`. The network in this package was trained on drawings only, and gets drawings, which
+need no further package.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lucid_port.recipes.inputs import load_image, model_size
 __all__ = ["DRAWINGS", "PHOTOGRAPHS", "SUBJECTS", "photograph", "shipped"]
 
 SUBJECTS = ("two things", "one thing", "a texture")
-"""What figures ask for."""
+"""Subjects of pictures, as figures request them."""
 
 SIDE, CAT_ROWS = 224, 128
 
@@ -30,7 +30,7 @@ Pictures = Mapping[str, Callable[[], np.ndarray]]
 
 
 def shipped(name: str) -> np.ndarray:
-    """One of scikit-image's photographs, uint8 [H, W, 3], or [H, W] without colour.
+    """One of scikit-image's photographs, uint8 [H, W, 3], or [H, W] if it is gray.
 
     Raises:
         ImportError: scikit-image is not installed.
@@ -39,14 +39,14 @@ def shipped(name: str) -> np.ndarray:
         from skimage import data
     except ModuleNotFoundError as error:
         raise ImportError(
-            "This figure starts from a photograph: give your own with --image, or install scikit-image, which has "
+            "This figure starts from a photograph: pass your own with --image, or install scikit-image, which contains "
             "some: pip install 'lucid_port[figures]'."
         ) from error
     return getattr(data, name)()
 
 
 def _cat_and_cup() -> np.ndarray:
-    """As in the article's picture of a dog and a cat: a cat above a cup of coffee."""
+    """A cat above a cup of coffee, like the dog and cat of the article."""
     cat = load_image(shipped("chelsea")[9:265], (CAT_ROWS, SIDE))
     cup = load_image(shipped("coffee")[10:250, 20:580], (SIDE - CAT_ROWS, SIDE))
     return np.concatenate([cat, cup])
@@ -57,7 +57,7 @@ def _cat() -> np.ndarray:
 
 
 def _gravel() -> np.ndarray:
-    """Stones, coloured: the photograph has brightness only."""
+    """Stones. The photograph is gray, so colors are added."""
     grey = load_image(shipped("gravel")[:256, :256])[..., :1]
     return np.clip(np.concatenate([grey * 1.1, grey**1.4, grey**2 + 0.1], -1), 0, 1).astype(np.float32)
 
@@ -72,14 +72,14 @@ NOISE = 0.02
 
 
 def _drawing(name: str, seed: int, rows: int = DRAWN_SIDE) -> np.ndarray:
-    """A drawing of a class, [rows, DRAWN_SIDE, 3] in [0, 1]; the seed is of one that was looked at."""
+    """A drawing of a class, [rows, DRAWN_SIDE, 3] in [0, 1]. The seeds were picked by eye."""
     random = torch.Generator().manual_seed(seed)
     drawn = draw(torch.tensor([CLASSES.index(name)]), (rows, DRAWN_SIDE), random, NOISE)
     return np.ascontiguousarray(drawn[0].permute(1, 2, 0).numpy())
 
 
 def _hearts_and_bricks() -> np.ndarray:
-    """Hearts above a wall: TinyInceptionV1 gives 0.38 to the one class and 0.43 to the other."""
+    """Hearts above a brick wall. TinyInceptionV1 gives probability 0.38 to hearts and 0.43 to bricks."""
     return np.concatenate([_drawing("heart", 1, HEART_ROWS), _drawing("bricks", 3, DRAWN_SIDE - HEART_ROWS)])
 
 
@@ -88,22 +88,22 @@ DRAWINGS: Pictures = dict(
 )
 
 DEFAULTS: Mapping[str, Pictures] = {"TinyInceptionV1": DRAWINGS}
-"""By the model's name; others are shown photographs."""
+"""Pictures by the model's name; other models get photographs."""
 
 
 def photograph(settings: Settings, subject: str = SUBJECTS[0]) -> np.ndarray:
-    """The user's picture if one was named, else the model's picture of a subject, in the model's size.
+    """The user's picture, or else the model's picture of a subject, at the model's size.
 
     Args:
-        settings: of the figure.
+        settings: settings of the figure.
         subject: one of `SUBJECTS`.
 
     Returns:
         float32 [H, W, 3] in [0, 1].
 
     Raises:
-        FileNotFoundError, ValueError: the user's file is missing, or no picture.
-        ImportError: none was named, the model's is a photograph, and scikit-image is not installed.
+        FileNotFoundError, ValueError: the user's file is missing or not a picture.
+        ImportError: a photograph is needed, and scikit-image is not installed.
     """
     size = model_size(settings.model)
     if settings.image is not None:

@@ -1,4 +1,4 @@
-"""Makes a figure and writes it: a picture, a page, and the recipe beside them."""
+"""Makes a figure and writes it as a picture, a page and a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,9 +24,13 @@ from lucid_port.figures.sheet import compose
 from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
 from lucid_port.optvis import checkpoints
+from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import made_here
+
+if TYPE_CHECKING:
+    from lucid_port.modelzoo.vision_base import Model as VisionModel
 
 __all__ = ["MARK", "Request", "is_request", "make", "named_files", "open_request", "write"]
 
@@ -37,20 +41,20 @@ DEFAULT_MODEL = "InceptionV1"
 
 @dataclass(frozen=True)
 class Request:
-    """A figure as it was asked for.
+    """A request for a figure.
 
     Attributes:
-        figure: its name.
-        model: a name of the catalogue, or a path.
-        like: the model whose units the figure takes, where `model` is a path.
-        options: the user's own units, layers and classes.
-        steps: updates of each picture; the article's by default, fewer for a draft.
-        seed: of all random draws.
+        figure: name of the figure.
+        model: name of a model of the catalogue, or a path.
+        like: the model whose options are used if `model` is a path.
+        options: the user's own options, such as units.
+        steps: updates of each picture; by default those of the article, or fewer for a draft.
+        seed: seed of all random draws.
         image: path of the user's picture.
-        fast: whether a draft will do.
+        fast: make a draft.
 
     Raises:
-        TypeError, ValueError: a number is none, or too small.
+        TypeError, ValueError: a number has the wrong type or is too small.
     """
 
     figure: str
@@ -69,7 +73,7 @@ class Request:
             checks.whole(self.steps, "A figure's steps", 1)
 
     def command(self) -> str:
-        """The command line that asks for the same."""
+        """The command line of this request."""
         words = ["lucid-port", "figure", self.figure, "--model", self.model]
         flags: dict[str, Any] = {"--like": self.like, "--steps": self.steps, "--image": self.image}
         for flag, value in flags.items():
@@ -81,10 +85,10 @@ class Request:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Request:
-        """The request in plain data.
+        """Reads a request from JSON data.
 
         Raises:
-            TypeError, ValueError: it is of another version, lacks the figure's name, or holds what makes no sense.
+            TypeError, ValueError: the data have another version, lack the figure's name, or hold invalid values.
         """
         if data.get(MARK) != FORMAT or not isinstance(data.get("figure"), str):
             raise ValueError(f"The figure's recipe is damaged, or of another version than {FORMAT}.")
@@ -92,22 +96,22 @@ class Request:
         options = known.get("options") or {}
         if not isinstance(options, Mapping) or not isinstance(options.get("units", []), list):
             raise ValueError(
-                'The figure\'s recipe has options that are none: {"units": ["layer:channel", ...]} is one.'
+                'The figure\'s recipe has invalid options: write them as in {"units": ["layer:channel", ...]}.'
             )
         return cls(**known)
 
 
 def is_request(data: Any) -> bool:
-    """Whether plain data say that they are a figure's recipe."""
+    """Whether JSON data are the recipe of a figure."""
     return isinstance(data, Mapping) and MARK in data
 
 
-def open_request(request: Request) -> Any:
-    """The model of a request: that of the catalogue, or a file that is fed and labelled as the model it is like.
+def open_request(request: Request) -> VisionModel:
+    """Opens the model of a request: a model of the catalogue, or a file with the inputs and labels of the model `like`.
 
     Raises:
-        ValueError: there is no such model, or nothing says how the file wants to be fed.
-        FileNotFoundError: its file could be found nowhere.
+        ValueError: the model does not exist, or the inputs of the file are unknown.
+        FileNotFoundError: the model's file was not found.
     """
     from lucid_port.modelzoo.catalogue import entry
     from lucid_port.modelzoo.nets_factory import open_model
@@ -120,26 +124,26 @@ def open_request(request: Request) -> Any:
 
 def _check_picture(request: Request) -> None:
     if request.image is not None and not find_figure(request.figure).of_picture:
-        raise ValueError(f"The figure {request.figure} starts from no picture: leave --image out.")
+        raise ValueError(f"The figure {request.figure} starts from no picture: leave out --image.")
 
 
-def make(request: Request, model: Any, verbose: bool = False) -> Result:
+def make(request: Request, model: Model, verbose: bool = False) -> Result:
     """Makes a figure.
 
     Args:
-        request: what was asked for.
+        request: the request.
         model: the opened model, on its device.
         verbose: show progress.
 
     Raises:
-        ValueError: there is no such figure, or it names no units for this model.
+        ValueError: the figure does not exist, or has no options for this model.
     """
     _check_picture(request)
     figure = find_figure(request.figure)
     return figure.make(_settings(figure, request, model, verbose))
 
 
-def _settings(figure: Figure, request: Request, model: Any, verbose: bool) -> Settings:
+def _settings(figure: Figure, request: Request, model: Model, verbose: bool) -> Settings:
     own = dict(request.options or {})
     own_name = request.model if request.model in figure.options else getattr(model, "name", request.model)
     named = request.like or own_name
@@ -151,22 +155,22 @@ def _settings(figure: Figure, request: Request, model: Any, verbose: bool) -> Se
     return Settings(model, Options({**known, **own}), steps, request.seed, request.image, request.fast, verbose)
 
 
-def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose: bool = False) -> Sequence[Path]:
+def write(request: Request, model: Model, folder: str | os.PathLike[str], verbose: bool = False) -> Sequence[Path]:
     """Makes a figure and writes NAME.png, NAME.html and NAME.json into a folder.
 
-    While it is made, the folder holds `.NAME.unfinished`, from which the same request goes on if it was interrupted.
+    While the figure is made, the folder holds `.NAME.unfinished`. If the request is interrupted, it resumes from there.
 
     Returns:
-        Their paths.
+        The paths of the three files.
 
     Raises:
         ValueError: as `make`.
         OSError: the folder cannot be written to.
     """
     figure = find_figure(request.figure)
-    about = _asked_and_where(request, model)
+    about = _request_data(request, model)
     key = {**about, "files": named_files(request)}
-    with _ready(Path(folder)) as place, _going_on(place / f".{figure.name}.unfinished", key, verbose):
+    with _ready(Path(folder)) as place, _checkpointed(place / f".{figure.name}.unfinished", key, verbose):
         started = time.monotonic()
         result = make(request, model, verbose)
         seconds = round(time.monotonic() - started)
@@ -184,10 +188,12 @@ def write(request: Request, model: Any, folder: str | os.PathLike[str], verbose:
 
 @contextlib.contextmanager
 def _ready(folder: Path) -> Iterator[Path]:
-    """A folder that can be written to, which is to be known before hours of work; one that stays empty is removed.
+    """Context that creates a folder and checks that it can be written to, before long work starts.
+
+    After an error, the folder is removed if it was new and is empty.
 
     Raises:
-        OSError: it cannot be made, or written to.
+        OSError: the folder cannot be created or written to.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, and a figure is written into a folder: name another.")
@@ -199,14 +205,14 @@ def _ready(folder: Path) -> Iterator[Path]:
         yield folder
     except BaseException:
         if is_new:
-            with contextlib.suppress(OSError):  # something is kept in it, to go on from
+            with contextlib.suppress(OSError):  # it holds a checkpoint
                 folder.rmdir()
         raise
 
 
 @contextlib.contextmanager
-def _going_on(path: Path, key: Mapping[str, Any], verbose: bool) -> Iterator[None]:
-    """Keeps what is rendered until the figure is written, and says so where it is interrupted."""
+def _checkpointed(path: Path, key: Mapping[str, Any], verbose: bool) -> Iterator[None]:
+    """Context that keeps checkpoints until the figure is written, and reports them if it is interrupted."""
     with checkpoints.kept(path, key) as unfinished:
         try:
             yield
@@ -216,22 +222,22 @@ def _going_on(path: Path, key: Mapping[str, Any], verbose: bool) -> Iterator[Non
             raise
 
 
-def _asked_and_where(request: Request, model: Any) -> dict[str, Any]:
-    """What decides a figure: the request, the model's weights, versions and machine."""
+def _request_data(request: Request, model: Model) -> dict[str, Any]:
+    """All that determines a figure: the request, the model's weights, versions and the machine."""
     asked = {name: getattr(request, name) for name in Request.__dataclass_fields__}
     made = {"fingerprint": fingerprint(model.network), **made_here(own_device(model))}
     return {**asked, "made_with": made}
 
 
 def named_files(request: Request) -> dict[str, Any]:
-    """What the files are that a request names, so that others under the same names are told apart."""
+    """Path -> hash or listing of each file that a request names, to tell files of the same name apart."""
     named = [request.image, *(request.options or {}).values()]
     paths = [Path(one) for one in named if isinstance(one, str)]
     return {str(path): _stamp(path) for path in paths if path.exists()}
 
 
 def _stamp(path: Path) -> Any:
-    """A file's hash; of the files in a folder, which may be many, names, sizes and times."""
+    """The hash of a file, or the names, sizes and times of the files in a folder."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     states = [(str(one), one.stat()) for one in sorted(path.rglob("*"))]

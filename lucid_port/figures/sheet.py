@@ -1,10 +1,9 @@
-"""A figure as one picture: panels below each other, captions in small type."""
+"""A figure as one picture: panels below each other, with captions in small type."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,10 +19,10 @@ BACKGROUND, INK, FAINT = (255, 255, 255), (34, 34, 34), (110, 110, 110)
 
 
 def compose(panels: Sequence[Panel]) -> np.ndarray:
-    """The panels as one picture, uint8 [H, W, 3].
+    """Draws panels as one picture, uint8 [H, W, 3].
 
     Raises:
-        ValueError: there is nothing to show.
+        ValueError: the panels have no pictures.
     """
     drawn = [_draw(panel) for panel in panels if len(panel.pictures)]
     if not drawn:
@@ -39,7 +38,7 @@ def compose(panels: Sequence[Panel]) -> np.ndarray:
 
 
 def as_pixels(picture: np.ndarray, scale: int = 1) -> Image.Image:
-    """A picture in [0, 1] as Pillow has it, on white where it is transparent."""
+    """Converts a picture in [0, 1] to a Pillow image, with transparent parts on white."""
     image = Image.fromarray(normalize_array(picture, (0, 1)))
     if image.mode in ("RGBA", "LA"):
         paper = Image.new("RGBA", image.size, (*BACKGROUND, 255))
@@ -71,8 +70,8 @@ def _draw(panel: Panel) -> Image.Image:
     return result
 
 
-def _cut(text: str, font: Any, width: int) -> str:
-    """The text, or as much of it as fits."""
+def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The text, shortened to a width in pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}…") > width:

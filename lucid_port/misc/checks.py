@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["broadcasts", "finite_values", "items", "number", "shown", "sizes", "text", "whole"]
+__all__ = ["broadcasts", "choice", "finite_values", "items", "number", "shown", "sizes", "text", "whole"]
 
 
 def shown(value: Any) -> str:
@@ -81,6 +81,18 @@ def text(value: Any, what: str, wanted: str) -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} is {wanted}, not {shown(value)}.")
+    return value
+
+
+def choice(value: Any, what: str, known: Iterable[str]) -> str:
+    """One of some names.
+
+    Raises:
+        ValueError: `value` is not one of them.
+    """
+    names = list(known)
+    if value not in names:
+        raise ValueError(f"{what} is one of {', '.join(map(repr, names))}, not {shown(value)}.")
     return value
 
 

@@ -1,1 +1,1 @@
-"""Techniques of the Distill articles as functions: what each module does, its first line says."""
+"""Techniques of the Distill articles as functions. The first line of each module says which technique it implements."""

@@ -1,47 +1,48 @@
-"""How a network sees a picture at one layer: an icon for the activation vector of each position.
+"""Activation grids: an icon of the activation vector at each position of a layer.
 
 Olah et al.: The Building Blocks of Interpretability (Distill, 2018); notebook building-blocks/ActivationGrid. The naive
-way renders each position for itself. The factored way shares most of the image between positions: each icon is a part
-of its own and a mixture of the icons of a few groups of neurons, so that neighbours look alike.
+grid renders each position separately. The factored grid shares parameters between positions: each icon is the sum of
+its own image and a mixture of the images of a few groups of neurons, so that neighbors look alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.param.base import Memo, Parameterization
-from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.feature_visualization import visualize
-from lucid_port.recipes.inputs import load_image, model_size, spatial_activations
+from lucid_port.recipes.inputs import ImageLike, load_image, model_size, spatial_activations
+from lucid_port.recipes.interaction import tiled
+from lucid_port.recipes.neuron_groups import nonnegative_factors
 from lucid_port.recipes.steps import run
 
 __all__ = ["ActivationGrid", "activation_grid", "factored_activation_grid"]
 
-CROP = 2  # pixels of each icon's border, which are rarely optimised well
-OWN, SHARED = 0.7, 0.5  # how much of an icon is its own, and the groups'
+CROP = 2  # pixels cut off each side of an icon, which are rarely optimized well
+OWN, SHARED = 0.7, 0.5  # weights of an icon's own image and of the groups' mixture
 
 
 @dataclass(frozen=True)
 class ActivationGrid:
-    """An icon for each position.
+    """An icon for each position of a layer.
 
     Attributes:
-        layer: the layer.
+        layer: name of the layer.
         image: the picture, [H, W, 3].
         activations: [h, w, C].
-        icons: [h, w, size, size, 3].
-        losses: objective values: before each update.
+        icons: [h, w, size, size, 3] in [0, 1].
+        losses: objective values before each update: [h * w, steps] of the naive grid, [steps] of the factored grid
+            (the mean over the icons of each update).
     """
 
     layer: str
@@ -52,18 +53,17 @@ class ActivationGrid:
 
     @property
     def magnitudes(self) -> np.ndarray:
-        """How much there is to see at each position: the length of its vector over the longest, [h, w]."""
+        """The length of the activation vector at each position, relative to the longest, [h, w]."""
         lengths = np.linalg.norm(self.activations, axis=-1)
         return lengths / max(float(lengths.max()), 1e-12)
 
     @property
     def mosaic(self) -> np.ndarray:
         """All icons side by side, [h * size, w * size, 3]."""
-        rows, columns, height, width, channels = self.icons.shape
-        return self.icons.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+        return tiled(self.icons)
 
     def scaled_mosaic(self, background: float = 1.0) -> np.ndarray:
-        """The mosaic with each icon's area in proportion to its magnitude: how the article shows it."""
+        """The mosaic with the area of each icon proportional to its magnitude, as in the article."""
         result = np.full_like(self.mosaic, background)
         size = self.icons.shape[2]
         for (row, column), magnitude in np.ndenumerate(self.magnitudes):
@@ -78,7 +78,7 @@ class ActivationGrid:
 
 def activation_grid(
     model: Model,
-    image: Any,
+    image: ImageLike,
     layer: str,
     *,
     size: int = 42,
@@ -87,18 +87,25 @@ def activation_grid(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> ActivationGrid:
-    """The naive grid: each position's direction rendered for itself.
+    """Renders the naive grid: the activation vector of each position separately.
 
     Args:
         model: the model.
         image: a path, or an array [H, W, C] in [0, 1]; resized to the model's own size.
-        layer: a convolutional layer.
-        size: height and width that are rendered for each icon, of which 2 pixels on each side are cut off.
+        layer: name of a convolutional layer.
+        size: rendered height and width of each icon, including 2 pixels on each side that are cut off.
         steps, seed, batch_size, verbose: as for `render_many`.
 
     Raises:
         ValueError: the layer is fully connected, or `size` is below 5.
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> grid = activation_grid(TinyInceptionV1(), np.full((96, 96, 3), 0.5), "mixed5a", size=16, steps=1)
+        >>> grid.icons.shape, grid.mosaic.shape
+        ((3, 3, 12, 12, 3), (36, 36, 3))
     """
     pixels, activations, size = _prepared(model, image, layer, size)
     wanted = [objectives.direction(layer, vector) for vector in activations.reshape(-1, activations.shape[-1])]
@@ -108,7 +115,7 @@ def activation_grid(
 
 def factored_activation_grid(
     model: Model,
-    image: Any,
+    image: ImageLike,
     layer: str,
     groups: int = 6,
     *,
@@ -118,54 +125,56 @@ def factored_activation_grid(
     seed: int = 0,
     verbose: bool = False,
 ) -> ActivationGrid:
-    """The grid whose icons share what their groups of neurons look like.
+    """Renders the factored grid, whose icons share the images of groups of neurons.
 
-    Each update optimises a random `batch_size` of the positions (with replacement).
+    Each update optimizes a random batch of positions, drawn with replacement.
 
     Args:
-        groups: groups of neurons (NMF).
+        groups: number of groups of neurons (NMF).
         steps: number of updates, each of one batch.
-        batch_size: positions of an update.
+        batch_size: number of positions in each batch.
         model, image, layer, size, seed, verbose: as for `activation_grid`.
 
     Raises:
         ValueError: the layer is fully connected or has negative values, there are more groups than channels, or
             `size` is below 5.
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
+        ImportError: scikit-learn is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> image = np.random.RandomState(0).uniform(size=(96, 96, 3))
+        >>> grid = factored_activation_grid(TinyInceptionV1(), image, "mixed5a", 2, size=16, steps=2, batch_size=4)
+        >>> grid.icons.shape, grid.losses.shape
+        ((3, 3, 12, 12, 3), (2,))
     """
     pixels, activations, size = _prepared(model, image, layer, size)
-    if activations.min() < 0:
-        raise ValueError(f"Layer {layer!r} has negative values, which groups are not made of: take it after its ReLU.")
-    if checks.whole(groups, "groups", 1) > activations.shape[-1]:
-        raise ValueError(f"Layer {layer!r} has {activations.shape[-1]} channels, which do not make {groups} groups.")
     vectors = activations.reshape(-1, activations.shape[-1])
-    weights = ChannelReducer(groups, "NMF", random_state=seed, max_iter=2000).fit_transform(vectors)
+    weights, _ = nonnegative_factors(vectors, layer, groups, seed)
     cells = _Cells(weights / max(float(weights.max()), 1e-12), size)
     directions = torch.from_numpy(vectors.astype(np.float32)).to(own_device(model))
 
-    def seen(T: Any) -> torch.Tensor:
+    def seen(T: Activations) -> torch.Tensor:
         activation = T(layer)
         wanted = directions[cells.chosen].to(activation.dtype)
         return (activation * wanted[:, :, None, None]).sum(1).flatten(1).mean(1)
 
     vis = VisT(model, seen, cells, relu_gradient_override=True, seed=seed)
     count = checks.whole(batch_size, "batch_size", 1)
-    cells.choose = _random_choice(vis.source.scope("positions"), len(vectors), count)
+    positions = vis.source.scope("positions")
+    cells.choose = lambda: torch.from_numpy(positions.integers("chosen", len(vectors), count))
     losses = run(vis, steps, verbose).mean(1)
     cells.choose = None
     return ActivationGrid(layer, pixels, activations, _icons(vis.image(), activations.shape), losses)
 
 
-def _random_choice(source: RandomSource, among: int, count: int) -> Callable[[], torch.Tensor]:
-    return lambda: torch.from_numpy(source.integers("chosen", among, count))
-
-
 class _Cells(Parameterization):
-    """Icons made of a part of their own and a mixture of the groups' icons; some of them are computed at a time.
+    """Icons, each of which is the sum of its own image and a mixture of the groups' images.
 
     Attributes:
-        choose: says which icons to compute, each time that the image is asked for; None for all.
-        chosen: which were computed last, on the device.
+        choose: returns the numbers of the icons to compute in each evaluation; None computes all.
+        chosen: numbers of the icons that were computed last, on the device.
     """
 
     def __init__(self, weights: np.ndarray, size: int) -> None:
@@ -187,7 +196,7 @@ class _Cells(Parameterization):
         return param.color.to_valid_rgb_tensor(image, decorrelate=True)
 
 
-def _prepared(model: Model, image: Any, layer: str, size: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _prepared(model: Model, image: ImageLike, layer: str, size: int) -> tuple[np.ndarray, np.ndarray, int]:
     pixels = load_image(image, model_size(model))
     return pixels, spatial_activations(model, pixels, layer), checks.whole(size, "An icon's size", 2 * CROP + 1)
 

@@ -1,16 +1,17 @@
-"""Which channels and which positions argue for a class, or for what a later layer sees.
+"""Attribution: how much channels and positions of a layer contribute to a class, or to a later layer.
 
 Olah et al.: The Building Blocks of Interpretability (Distill, 2018), https://distill.pub/2018/building-blocks; Lucid's
 notebooks building-blocks/AttrChannel and AttrSpatial. The attribution of an activation is the activation times the
-gradient of a score with respect to it: what a linear model of the rest of the network says that it contributes.
-Integrated along the path from no activation at all, it is exact in sum (Sundararajan, Taly, Yan: Axiomatic Attribution
-for Deep Networks, 2017). Max pools make gradients rough; a smoother pool's gradient may be taken instead.
+gradient of a score with respect to it: its contribution according to a linear model of the rest of the network.
+Integrated along the path from zero activation, attributions sum exactly to the score's change (Sundararajan, Taly, Yan:
+Axiomatic Attribution for Deep Networks, 2017). Max pools make gradients noisy; the gradient of a smoother pool may
+replace theirs.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,20 @@ import torch.nn.functional as F
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
-from lucid_port.optvis.overrides.gradient_override import gradient_override_map
+from lucid_port.optvis.overrides.gradient_override import Op, gradient_override_map
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import l2_smoothed_maxpool_grad
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import as_batch, check_positions, load_image, model_size
+from lucid_port.recipes.inputs import (
+    ClassLike,
+    ImageLike,
+    PositionsLike,
+    as_batch,
+    channels_last,
+    check_middle,
+    check_positions,
+    load_image,
+    model_size,
+)
 
 __all__ = [
     "POOLS",
@@ -40,11 +51,11 @@ __all__ = [
 ]
 
 POOLS = ("native", "smooth", "smooth_blurred")
-"""Which gradient max pools have: their own; that of avg(x^2) / (0.01 + avg(|x|)) over each window; that, blurred."""
+"""Gradients of max pools: their own, that of avg(x^2) / (0.01 + avg(|x|)) over each window, or the latter blurred."""
 
 _BLUR = ((0.25, 0.5, 0.25), (0.5, 0.25, 0.5), (0.25, 0.5, 0.25))
-PATH_BATCH = 10  # points of a path that are computed together
-NOISE = 1.5  # the stochastic path's factor for each channel is the sum of two uniform draws over this
+PATH_BATCH = 10  # points of a path in one batch
+NOISE = 1.5  # a stochastic path multiplies each channel by the sum of two uniform draws over this
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 
@@ -53,23 +64,38 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 
 
 def logits_layer(model: Model) -> str:
-    """The layer before a model's last softmax.
+    """The name of the layer before a model's last softmax.
 
     Raises:
-        ValueError: the model does not tell; name the layer.
+        ValueError: the network was not converted from a graph, or the graph has no softmax.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> logits_layer(TinyInceptionV1())
+        'softmax2_pre_activation'
     """
     program = getattr(model.network, "program", None)
     softmaxes = [step for step in program.steps if step.op == "Softmax"] if program is not None else []
     if not softmaxes:
-        raise ValueError("It cannot be told which layer has the classes' logits: name it with logits.")
+        raise ValueError("The layer of the classes' logits cannot be found in the model: name it in logits.")
     return str(softmaxes[-1].inputs[0])
 
 
-def class_number(model: Model, label: Any) -> int:
-    """The number of a class, from itself or from the model's label.
+def class_number(model: Model, label: ClassLike) -> int:
+    """The number of a class.
+
+    Args:
+        model: the model.
+        label: a number, a label, or one of the synonyms of a label (`"tabby"` for `"tabby, tabby cat"`).
 
     Raises:
-        ValueError: there is no such label, or it names several classes.
+        ValueError: no class or several classes have this label.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> model = TinyInceptionV1()
+        >>> model.labels[class_number(model, "spiral")]
+        'spiral'
     """
     if not isinstance(label, str):
         return checks.whole(label, "A class", 0)
@@ -83,8 +109,8 @@ def class_number(model: Model, label: Any) -> int:
     return found[0]
 
 
-def _score(model: Model, toward: Any, against: Any) -> Score:
-    """From logits (N, classes) to one number an image: a logit, or the difference of two."""
+def _score(model: Model, toward: ClassLike, against: ClassLike | None, logits: str | None) -> tuple[Score, str]:
+    """A function from logits (N, classes) to N scores (a logit, or the difference of two), and the logits' layer."""
     first = class_number(model, toward)
     second = None if against is None else class_number(model, against)
     if first == second:
@@ -97,7 +123,7 @@ def _score(model: Model, toward: Any, against: Any) -> Score:
                 raise ValueError(f"There is no class {number}: the layer has {rows.shape[1]}.")
         return rows[:, first] if second is None else rows[:, first] - rows[:, second]
 
-    return score
+    return score, logits_layer(model) if logits is None else logits
 
 
 # Pools -------------------------------------------------------------------------------------------
@@ -105,16 +131,15 @@ def _score(model: Model, toward: Any, against: Any) -> Score:
 
 @contextlib.contextmanager
 def _pools(kind: str) -> Iterator[None]:
-    if kind not in POOLS:
-        raise ValueError(f"pools is one of {', '.join(map(repr, POOLS))}, not {checks.shown(kind)}.")
-    if kind == "native":
+    """Context in which max pools have one of the gradients of `POOLS`."""
+    if checks.choice(kind, "pools", POOLS) == "native":
         yield
         return
     with gradient_override_map({"MaxPool": l2_smoothed_maxpool_grad if kind == "smooth" else _blurred_gradient}):
         yield
 
 
-def _blurred_gradient(op: Any, grad: torch.Tensor) -> torch.Tensor:
+def _blurred_gradient(op: Op, grad: torch.Tensor) -> torch.Tensor:
     gradient = l2_smoothed_maxpool_grad(op, grad)
     kernel = gradient.new_tensor(_BLUR)[None, None].expand(gradient.shape[1], 1, 3, 3)
     return F.conv2d(gradient, kernel, padding=1, groups=gradient.shape[1])
@@ -125,12 +150,12 @@ def _blurred_gradient(op: Any, grad: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class ChannelAttribution:
-    """What each channel of a layer contributes to a score.
+    """Contributions of the channels of a layer to a score.
 
     Attributes:
-        layer: the layer.
+        layer: name of the layer.
         values: [C], summed over positions.
-        field: [h, w, C], at each position.
+        field: [h, w, C], the contribution at each position.
         activations: [h, w, C].
     """
 
@@ -141,17 +166,17 @@ class ChannelAttribution:
 
     @property
     def order(self) -> np.ndarray:
-        """Channels, those that argue most for the score first."""
+        """Channel numbers, [C], by decreasing contribution."""
         return np.argsort(-self.values, kind="stable")
 
 
 @strictly
 def channel_attribution(
     model: Model,
-    image: Any,
+    image: ImageLike,
     layer: str,
-    toward: Any,
-    against: Any = None,
+    toward: ClassLike,
+    against: ClassLike | None = None,
     *,
     logits: str | None = None,
     path_steps: int | None = None,
@@ -159,82 +184,112 @@ def channel_attribution(
     pools: str = "native",
     seed: int = 0,
 ) -> ChannelAttribution:
-    """What each channel of a layer contributes to a class, or to one class against another.
+    """Contributions of the channels of a layer to a class, or to the difference of two classes.
 
     Args:
         model: the model.
         image: a path, or an array [H, W, C] in [0, 1]; resized to the model's own size.
-        layer: the layer.
-        toward: a class, by number or label.
+        layer: name of the layer.
+        toward: number or label of a class.
         against: another class, whose logit is subtracted.
-        logits: the layer of the classes' logits; that before the last softmax by default.
-        path_steps: None for the plain gradient; else the gradient is averaged over so many points from no activation
-            to nearly the whole one (n / path_steps, as in the notebook: 100).
-        stochastic: move each channel along the path by a random factor of its own, (U + U) / 1.5.
-        pools: see `POOLS`.
-        seed: of the random factors.
+        logits: the layer of the classes' logits; the one before the last softmax by default.
+        path_steps: number of points n over which the gradient is averaged, at activations times 0, 1/n, ...,
+            (n - 1)/n (100 in the notebook). None for the gradient at the activations themselves.
+        stochastic: multiply each channel at each point of the path by a random factor, (U + U) / 1.5.
+        pools: gradient of max pools, see `POOLS`.
+        seed: seed of the random factors.
 
     Raises:
-        ValueError: a class does not exist or is compared with itself, the classes do not depend on the layer, or
+        ValueError: a class does not exist or is compared with itself, the logits do not depend on the layer, or
             `pools` is unknown.
         converters.LayerNotFoundError: a layer does not exist.
-        converters.InputSizeError: the classes cannot be computed at the model's size.
+        converters.InputSizeError: the logits cannot be computed at the model's size.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> found = channel_attribution(TinyInceptionV1(), np.full((96, 96, 3), 0.5), "mixed4d", "heart", "bricks")
+        >>> found.field.shape == found.activations.shape
+        True
     """
     pixels = as_batch(model, load_image(image, model_size(model)))
-    score, logits = _score(model, toward, against), logits_layer(model) if logits is None else logits
+    score, logits = _score(model, toward, against, logits)
     with torch.enable_grad(), _pools(pools):
         if path_steps is None:
-            activation, gradient = _gradient(model, pixels, layer, logits, score)
+            values = model.activations(pixels.requires_grad_(), [layer, logits])
+            activation = values[layer]
+            (gradient,) = gradients_by(score(values[logits]).sum(), {layer: activation}, logits)
         else:
             factors = _path(checks.whole(path_steps, "path_steps", 1), stochastic, seed)
             activation, gradient = _path_gradient(model, pixels, layer, logits, score, factors)
-    field = _nhwc(activation * gradient)
-    return ChannelAttribution(layer, field.reshape(-1, field.shape[-1]).sum(0), field, _nhwc(activation))
+    field = channels_last(activation * gradient)
+    return ChannelAttribution(layer, field.reshape(-1, field.shape[-1]).sum(0), field, channels_last(activation))
 
 
 @strictly
 def class_attribution(
-    model: Model, image: Any, layer: str, toward: Any, against: Any = None, **options: Any
+    model: Model, image: ImageLike, layer: str, toward: ClassLike, against: ClassLike | None = None, **options: Any
 ) -> np.ndarray:
-    """What each position of a layer contributes to a class, [h, w]; arguments as for `channel_attribution`.
+    """Contributions of the positions of a layer to a class, [h, w]; arguments as for `channel_attribution`.
 
     Raises:
-        ValueError: the layer is fully connected.
+        ValueError: the layer is fully connected, or as `channel_attribution`.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> class_attribution(TinyInceptionV1(), np.full((96, 96, 3), 0.5), "mixed4d", "heart").shape
+        (6, 6)
     """
     field = channel_attribution(model, image, layer, toward, against, **options).field
-    if field.ndim != 3:
-        raise ValueError(f"Layer {layer!r} is fully connected: it has no positions. Name a convolutional layer.")
+    check_middle(field[None], layer)
     return field.sum(-1)
 
 
 @strictly
 def input_attribution(
-    model: Model, image: Any, toward: Any, against: Any = None, *, logits: str | None = None, pools: str = "native"
+    model: Model,
+    image: ImageLike,
+    toward: ClassLike,
+    against: ClassLike | None = None,
+    *,
+    logits: str | None = None,
+    pools: str = "native",
 ) -> np.ndarray:
-    """What each pixel contributes to a class, [H, W, 3]: pixel times gradient; else as `channel_attribution`."""
+    """Contributions of the pixels to a class, pixel times gradient; arguments as for `channel_attribution`.
+
+    Returns:
+        [H, W, 3].
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> input_attribution(TinyInceptionV1(), np.full((96, 96, 3), 0.5), "heart").shape
+        (96, 96, 3)
+    """
     pixels = as_batch(model, load_image(image, model_size(model))).requires_grad_()
-    score, logits = _score(model, toward, against), logits_layer(model) if logits is None else logits
+    score, logits = _score(model, toward, against, logits)
     with torch.enable_grad(), _pools(pools):
         value = score(model.activations(pixels, [logits])[logits]).sum()
-        (gradient,) = torch.autograd.grad(value, pixels)
-    return _nhwc(pixels * gradient)
+        (gradient,) = gradients_by(value, {"input": pixels}, logits)
+    return channels_last(pixels * gradient)
 
 
 @strictly
 def gradient_magnitudes(
     model: Model,
-    image: Any,
+    image: ImageLike,
     layers: Sequence[str],
-    toward: Any,
-    against: Any = None,
+    toward: ClassLike,
+    against: ClassLike | None = None,
     *,
     logits: str | None = None,
     pools: str = "native",
 ) -> dict[str, np.ndarray]:
-    """How much each position of the input and of some layers would change a class: the length of its gradient.
+    """The length of a class's gradient at each position of the input and of layers.
 
-    Strided convolutions and max pools leave their grid in these maps, more of it the nearer they are to the input:
-    Feature Visualization (Distill, 2017), "The enemy of feature visualization".
+    Strided convolutions and max pools imprint their grid on these maps, most strongly near the input: Feature
+    Visualization (Distill, 2017), "The enemy of feature visualization".
 
     Args:
         model: the model.
@@ -246,52 +301,59 @@ def gradient_magnitudes(
         layer -> [h, w], in the order of `layers`.
 
     Raises:
-        ValueError: a layer is fully connected, or the classes do not depend on it; a class does not exist; no layer is
-            named.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: a layer is fully connected, the logits do not depend on it, a class does not exist, or `layers` is
+            empty.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> found = gradient_magnitudes(TinyInceptionV1(), np.full((96, 96, 3), 0.5), ["input", "mixed4d"], "heart")
+        >>> {layer: values.shape for layer, values in found.items()}
+        {'input': (96, 96), 'mixed4d': (6, 6)}
     """
-    names = checks.items(layers, "layers", "a list of layers")
+    names = list(dict.fromkeys(checks.items(layers, "layers", "a list of layers")))
     if not names:
-        raise ValueError("layers names no layer.")
+        raise ValueError("layers names no layer: name at least one.")
     pixels = as_batch(model, load_image(image, model_size(model))).requires_grad_()
-    score, logits = _score(model, toward, against), logits_layer(model) if logits is None else logits
+    score, logits = _score(model, toward, against, logits)
     with torch.enable_grad(), _pools(pools):
         values = dict(model.activations(pixels, [*(name for name in names if name != "input"), logits]))
         total = score(values[logits]).sum()
         values["input"] = pixels
         for name in names:
-            if values[name].dim() != 4:
-                raise ValueError(f"Layer {name!r} is fully connected: it has no positions. Name a convolutional layer.")
-        gradients = torch.autograd.grad(total, [values[name] for name in names], allow_unused=True)
-    found = {}
-    for name, gradient in zip(names, gradients, strict=True):
+            check_middle(values[name], name)
+        gradients = gradients_by(total, {name: values[name] for name in names}, logits)
+    return {name: np.linalg.norm(channels_last(one), axis=-1) for name, one in zip(names, gradients, strict=True)}
+
+
+def gradients_by(
+    value: torch.Tensor, by: Mapping[str, torch.Tensor], later: str, keep: bool = False
+) -> list[torch.Tensor]:
+    """The gradients of a number with respect to activations.
+
+    Args:
+        value: a number that is computed from the layer `later`.
+        by: layer -> activation.
+        later: the name of the later layer, for messages.
+        keep: keep the graph for further gradients.
+
+    Raises:
+        ValueError: the number does not depend on an activation.
+    """
+    gradients: Sequence[torch.Tensor | None] = [None] * len(by)
+    if value.requires_grad:
+        gradients = torch.autograd.grad(value, list(by.values()), retain_graph=keep, allow_unused=True)
+    found = []
+    for layer, gradient in zip(by, gradients, strict=True):
         if gradient is None:
-            raise ValueError(f"Layer {logits!r} does not depend on layer {name!r}: name one that comes before it.")
-        found[name] = np.linalg.norm(_nhwc(gradient), axis=-1)
+            raise ValueError(f"Layer {later!r} does not depend on layer {layer!r}: name the earlier layer first.")
+        found.append(gradient)
     return found
 
 
-def _gradient(
-    model: Model, pixels: torch.Tensor, layer: str, logits: str, score: Score
-) -> tuple[torch.Tensor, torch.Tensor]:
-    values = model.activations(pixels.clone().requires_grad_(), [layer, logits])
-    return values[layer], _derivative(score(values[logits]).sum(), values[layer], layer, logits)
-
-
-def _derivative(value: torch.Tensor, by: torch.Tensor, layer: str, logits: str) -> torch.Tensor:
-    """The gradient of a score by a layer.
-
-    Raises:
-        ValueError: the score does not depend on the layer.
-    """
-    gradient = torch.autograd.grad(value, by, allow_unused=True)[0] if value.requires_grad else None
-    if gradient is None:
-        raise ValueError(f"Layer {logits!r} does not depend on layer {layer!r}: name one that comes before it.")
-    return gradient
-
-
 def _path(steps: int, stochastic: bool, seed: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """From an activation to the factors [steps, C, 1, 1] by which it is multiplied along the path."""
+    """A function from an activation (1, C, ...) to its factors along the path, (steps, C, 1, ...)."""
 
     def factors(activation: torch.Tensor) -> torch.Tensor:
         channels = activation.shape[1]
@@ -312,7 +374,7 @@ def _path_gradient(
     score: Score,
     path: Callable[[torch.Tensor], torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The activation, and the score's gradient averaged along a path."""
+    """The activation, and the gradient of the score averaged along a path."""
     able: Any = model
     with torch.no_grad():
         activation = model.activations(pixels, [layer])[layer]
@@ -321,13 +383,8 @@ def _path_gradient(
     for part in points.split(PATH_BATCH):
         part = part.detach().requires_grad_()
         values = able.activations(pixels.expand(len(part), -1, -1, -1), [logits], given={layer: part})
-        total += _derivative(score(values[logits]).sum(), part, layer, logits).sum(0, keepdim=True)
+        total += gradients_by(score(values[logits]).sum(), {layer: part}, logits)[0].sum(0, keepdim=True)
     return activation, total / len(points)
-
-
-def _nhwc(value: torch.Tensor) -> np.ndarray:
-    first = value[0].detach().float().cpu().numpy()
-    return np.ascontiguousarray(first.transpose(1, 2, 0)) if first.ndim == 3 else first
 
 
 # Layer to layer ----------------------------------------------------------------------------------
@@ -335,11 +392,11 @@ def _nhwc(value: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PositionAttribution:
-    """What each position of one layer contributes to each position of a later one.
+    """Contributions of the positions of a layer to the positions of a later layer.
 
     Attributes:
-        layers: the earlier and the later layer.
-        values: [h2, w2, h1, w1]: to position (h2, w2) of the later, from (h1, w1) of the earlier.
+        layers: names of the earlier and the later layer.
+        values: [h2, w2, h1, w1]: contribution to position (h2, w2) of the later layer from (h1, w1) of the earlier.
     """
 
     layers: tuple[str, str]
@@ -347,43 +404,52 @@ class PositionAttribution:
 
     @property
     def normalised(self) -> np.ndarray:
-        """Without what argues against, over the largest: values in [0, 1] as the notebook shows them."""
+        """Positive values divided by the largest, in [0, 1], negative ones set to 0, as the notebook shows them."""
         positive = self.values.clip(0)
         return positive / max(float(positive.max()), 1e-12)
 
 
 @strictly
 def spatial_attribution(
-    model: Model, image: Any, layer: str, later: str, *, pools: str = "native", positions: Sequence[Any] | None = None
+    model: Model,
+    image: ImageLike,
+    layer: str,
+    later: str,
+    *,
+    pools: str = "native",
+    positions: PositionsLike | None = None,
 ) -> PositionAttribution:
-    """What each position of a layer contributes to how strongly each position of a later layer is excited.
-
-    The score of a position of the later layer is the length of its activation vector.
+    """Contributions of the positions of a layer to the length of the activation vectors of a later layer.
 
     Args:
         model: the model.
         image: a path, or an array [H, W, C] in [0, 1]; resized to the model's own size.
         layer: the earlier layer.
         later: the later layer.
-        pools: see `POOLS`.
-        positions: (row, column) pairs of the later layer; all by default. The others' values are 0.
+        pools: gradient of max pools, see `POOLS`.
+        positions: (row, column) pairs of the later layer; all by default. The values of other positions are 0.
 
     Raises:
-        ValueError: a layer is fully connected, the later does not depend on the earlier, or a position does not exist.
+        ValueError: a layer is fully connected, the later layer does not depend on the earlier, or a position does not
+            exist.
         converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> image = np.full((96, 96, 3), 0.5)
+        >>> spatial_attribution(TinyInceptionV1(), image, "mixed4a", "mixed4d", positions=[(0, 0)]).values.shape
+        (6, 6, 6, 6)
     """
     pixels = as_batch(model, load_image(image, model_size(model)))
     with torch.enable_grad(), _pools(pools):
-        values = model.activations(pixels.clone().requires_grad_(), [layer, later])
+        values = model.activations(pixels.requires_grad_(), [layer, later])
         for name in (layer, later):
-            if values[name].dim() != 4:
-                raise ValueError(f"Layer {name!r} is fully connected: it has no positions. Name a convolutional layer.")
+            check_middle(values[name], name)
         norms = values[later][0].square().sum(0).clamp(min=1e-30).sqrt()
         rows, columns = norms.shape
         found = np.zeros((rows, columns, *values[layer].shape[2:]), np.float32)
         for row, column in check_positions(positions, rows, columns):
-            (gradient,) = torch.autograd.grad(norms[row, column], values[layer], retain_graph=True, allow_unused=True)
-            if gradient is None:
-                raise ValueError(f"Layer {later!r} does not depend on layer {layer!r}: name the earlier one first.")
+            (gradient,) = gradients_by(norms[row, column], {layer: values[layer]}, later, keep=True)
             found[row, column] = (values[layer] * gradient)[0].sum(0).detach().cpu().numpy()
     return PositionAttribution((layer, later), found)

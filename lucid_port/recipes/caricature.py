@@ -1,4 +1,4 @@
-"""What a layer keeps of a picture, exaggerated: caricatures, or feature inversion.
+"""Caricatures (feature inversion): pictures that exaggerate what a layer keeps of a given picture.
 
 Lucid's `recipes.caricature` and its notebook misc/feature_inversion_caricatures.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from lucid_port.optvis import param, transform
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective, wrap_objective
-from lucid_port.recipes.inputs import load_image, model_size
+from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction
+from lucid_port.recipes.inputs import ImageLike, load_image, model_size
 from lucid_port.recipes.steps import run
 
 __all__ = ["Caricature", "caricature", "dot_compare", "feature_inversion"]
@@ -28,13 +28,13 @@ LEAST_COSSIM = 0.1
 
 @dataclass(frozen=True)
 class Caricature:
-    """A picture and what some layers keep of it.
+    """A picture and its caricatures.
 
     Attributes:
         image: the picture, [H, W, 3].
-        layers: the layers' names.
-        pictures: one for each layer, [len(layers), H, W, 3].
-        losses: objective values, summed over the layers, before each update.
+        layers: names of the L layers.
+        pictures: the caricature by each layer, [L, H, W, 3].
+        losses: objective value, summed over the layers, before each update, [steps].
     """
 
     image: np.ndarray
@@ -44,23 +44,28 @@ class Caricature:
 
 
 @wrap_objective
-def dot_compare(layer: str, batch: int = 1, cossim_pow: float = 0.0) -> Any:
-    """How far image `batch` goes in the direction of image 0, the reference.
+def dot_compare(layer: str, batch: int = 1, cossim_pow: float = 0.0) -> ObjectiveFunction:
+    """Compares the activation of image `batch` with that of image 0, the reference.
 
-    The dot product of the two activations, times the power `cossim_pow` of that product over image `batch`'s
-    magnitude (which is at least 0.1), as in Lucid's recipe.
+    The value is `dot * max(0.1, dot / |a|) ** cossim_pow`, where `dot` is the dot product of the two activations and
+    `|a|` the length of image `batch`'s, as in Lucid's recipe.
 
     Args:
-        layer: the layer.
-        batch: the image that is compared with image 0.
-        cossim_pow: 0 for the dot product alone; more keeps closer to the reference's direction.
+        layer: name of the layer.
+        batch: index of the image that is compared with image 0.
+        cossim_pow: 0 for the dot product alone; larger values keep the direction closer to the reference's.
 
     Raises:
-        TypeError, ValueError: `cossim_pow` is no number from 0 on.
+        TypeError, ValueError: `cossim_pow` is not a number from 0 on.
+
+    Example:
+        >>> import torch
+        >>> dot_compare("mixed4a")(lambda name: torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor(11.)
     """
     checks.number(cossim_pow, "cossim_pow", 0)
 
-    def inner(T: Any) -> torch.Tensor:
+    def inner(T: Activations) -> torch.Tensor:
         reference, own = T(layer)[0], T(layer)[batch]
         dot = (reference * own).sum()
         if cossim_pow == 0:
@@ -72,7 +77,7 @@ def dot_compare(layer: str, batch: int = 1, cossim_pow: float = 0.0) -> Any:
 
 
 def caricature(
-    img: Any,
+    img: ImageLike,
     model: Model,
     layer: str | Sequence[str],
     n_steps: int = 512,
@@ -82,29 +87,36 @@ def caricature(
     size: int | Sequence[int] | None = None,
     seed: int = 0,
 ) -> Caricature:
-    """Pictures that excite layers in the direction that a given picture does, and further.
+    """Renders pictures whose activations point in the direction of a given picture's, and are larger.
 
-    All layers' pictures are optimised in one batch beside the given one, which goes through the same transforms.
+    The pictures of all layers are optimized in one batch with the given picture, which passes the same transforms.
 
     Args:
         img: a path, or an array [H, W, C] in [0, 1].
         model: the model.
-        layer: one layer, or several.
+        layer: name of a layer, or a list of names.
         n_steps: number of updates.
         cossim_pow: see `dot_compare`.
-        verbose: show progress where standard error is a terminal.
+        verbose: show progress if standard error is a terminal.
         size: (height, width) of the pictures; the model's own by default.
-        seed: of all random draws; the picture of layer k begins as one alone does with `seed + k`.
+        seed: seed of all random draws; the picture of layer k starts like a single picture with `seed + k`.
 
     Raises:
         TypeError: `layer` is neither a name nor a list of names.
-        ValueError: the picture is none, or no layer is named.
-        converters.LayerNotFoundError: a name is no layer's.
+        ValueError: `img` is not a picture, or no layer is named.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> made = caricature(np.full((32, 32, 3), 0.5), TinyInceptionV1(), ["mixed3a", "mixed4a"], n_steps=2, size=32)
+        >>> made.pictures.shape
+        (2, 32, 32, 3)
     """
     layers = [layer] if isinstance(layer, str) else checks.items(layer, "layer", "a layer's name, or a list of names")
     names = [checks.text(name, "A layer's name", "text, as in 'mixed4a'") for name in layers]
     if not names:
-        raise ValueError("layer names no layer.")
+        raise ValueError("layer names no layer: name at least one.")
     reference = load_image(img, model_size(model) if size is None else size)
     height, width = reference.shape[:2]
     compare = [dot_compare(name, batch=1 + number, cossim_pow=cossim_pow) for number, name in enumerate(names)]

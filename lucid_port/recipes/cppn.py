@@ -1,4 +1,4 @@
-"""Paintings: images as small networks from coordinates to colours, which can be shown at any size.
+"""Compositional pattern producing networks (CPPNs): images as small networks from coordinates to colors.
 
 Mordvintsev, Pezzotti, Schubert, Olah: Differentiable Image Parameterizations (Distill, 2018),
 https://distill.pub/2018/differentiable-parameterizations, section "Compositional pattern producing networks"; Lucid's
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,17 +28,17 @@ from lucid_port.optvis.param.cppn import (
     unbiased_composite_activation,
 )
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import named_objectives
+from lucid_port.recipes.inputs import ObjectiveLike, named_objectives
 from lucid_port.recipes.steps import alike, batches, run_through, update_counts
 
 __all__ = ["ACTIVATIONS", "Networks", "Paintings", "between", "loop", "paint"]
 
 HIDDEN, LAYERS = 24, 8
-STRIPE = 1 << 16  # pixels that are computed at a time
+STRIPE = 1 << 16  # pixels that are computed together
 
 
 def abs_normalized(x: torch.Tensor) -> torch.Tensor:
-    """The absolute value with mean 0 and deviation 1 for normal input."""
+    """The absolute value, shifted and scaled to mean 0 and standard deviation 1 for normal input."""
     return (x.abs() - 0.79) / 0.6
 
 
@@ -49,36 +48,43 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu_normalized": relu_normalized_activation,
     "abs_normalized": abs_normalized,
 }
-"""The notebook's activations."""
+"""The notebook's activation functions by name."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks from (x, y) to a colour, one for each picture.
+    """N networks from (x, y) to a color, one for each picture, which can be shown at any size.
 
     Attributes:
-        weights: for each layer [N, outputs, inputs].
-        biases: for each layer [N, outputs].
-        activation: a name of `ACTIVATIONS`.
+        weights: for each layer, float32 [N, outputs, inputs].
+        biases: for each layer, float32 [N, outputs].
+        activation: a name in `ACTIVATIONS`.
+
+    Example:
+        >>> import numpy as np
+        >>> networks = Networks((np.zeros((2, 3, 2), np.float32),), (np.zeros((2, 3), np.float32),), "composite")
+        >>> networks.paint(4).shape, networks[0].paint((2, 6)).shape
+        ((2, 4, 4, 3), (1, 2, 6, 3))
     """
 
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray, ...]
     activation: str
 
-    def __getitem__(self, index: Any) -> Networks:
-        """Some of the networks: by number, or as in `networks[2:4]`."""
+    def __getitem__(self, index: int | slice) -> Networks:
+        """A part of the networks, by number or by slice as in `networks[2:4]`."""
         chosen = index if isinstance(index, slice) else [index]
-        return Networks(tuple(w[chosen] for w in self.weights), tuple(b[chosen] for b in self.biases), self.activation)
+        return _combined(lambda values: values[chosen], self)
 
     def __len__(self) -> int:
         return len(self.biases[0])
 
     def paint(self, size: int | Sequence[int] = 224) -> np.ndarray:
-        """The pictures at any size, [N, H, W, 3] in [0, 1], a stripe at a time.
+        """Renders the pictures in stripes, [N, H, W, 3] in [0, 1].
 
         Args:
-            size: height and width, or (height, width): the shorter side shows what a square would.
+            size: one number for height and width, or (height, width). The shorter side covers the same coordinates as
+                the side of a square.
         """
         height, width = checks.sizes((size, size) if np.ndim(size) == 0 else size, "size", 2)
         grid = _coordinates(height, width)
@@ -90,7 +96,7 @@ class Networks:
 
 
 def _coordinates(height: int, width: int) -> torch.Tensor:
-    """[2, H * W]: x and y, of deviation 1 along the shorter side."""
+    """The coordinates x and y, [2, H * W], of standard deviation 1 along the shorter side."""
     if height == width:
         return coordinate_grid(width)[0].reshape(2, -1)
     unit = math.sqrt(3) / (max(min(height, width) - 1, 1) / 2)
@@ -105,7 +111,7 @@ def _evaluate(
     activation: Callable[[torch.Tensor], torch.Tensor],
     grid: torch.Tensor,
 ) -> torch.Tensor:
-    """[N, 3, pixels], of coordinates [2, pixels]."""
+    """The colors [N, 3, pixels] at coordinates [2, pixels]."""
     x = grid.expand(len(weights[0]), -1, -1)
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         x = activation(torch.baddbmm(bias[..., None], weight, x))
@@ -113,9 +119,10 @@ def _evaluate(
 
 
 class _Paintings(Parameterization):
-    """A batch of networks, each with weights of its own.
+    """A batch of networks with separate weights.
 
-    The notebook's start: weights of the deviation that keeps the signal's, no biases, a flat grey picture.
+    They start as in the notebook: weights whose standard deviation preserves that of the signal, zero biases, and a
+    last layer of zeros, which makes the picture a flat gray.
     """
 
     def __init__(self, count: int, size: int, activation: str) -> None:
@@ -142,7 +149,7 @@ class _Paintings(Parameterization):
         return pixels.reshape(-1, 3, self._size, self._size)
 
     def networks(self) -> Networks:
-        """A copy of the networks as they are."""
+        """A copy of the current networks."""
 
         def copied(parameters: Iterable[torch.Tensor]) -> tuple[np.ndarray, ...]:
             return tuple(parameter.detach().cpu().numpy().copy() for parameter in parameters)
@@ -155,12 +162,12 @@ class _Paintings(Parameterization):
 
 @dataclass(frozen=True)
 class Paintings:
-    """Pictures and the networks that they are, on the way to the end.
+    """Pictures and their networks at several numbers of updates.
 
     Attributes:
-        names: what each maximises.
-        thresholds: after how many updates these are, T numbers.
-        pictures: [T, N, H, W, 3].
+        names: names of the N objectives.
+        thresholds: T numbers of updates.
+        pictures: [T, N, H, W, 3] in [0, 1].
         networks: T groups of N networks.
         losses: objective values before each update, [N, steps].
     """
@@ -174,7 +181,7 @@ class Paintings:
 
 def paint(
     model: Model,
-    wanted: Iterable[Any],
+    wanted: Iterable[ObjectiveLike],
     *,
     size: int = 224,
     steps: int = 512,
@@ -185,31 +192,36 @@ def paint(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> Paintings:
-    """Trains a network for each objective, as the notebook does: no transforms, Adam.
+    """Trains a network for each objective, as in the notebook: by Adam, without transforms.
 
     Args:
         model: the model.
         wanted: objectives, or `"layer:channel"`.
-        size: height and width of the pictures in training; show them at others with `Networks.paint`.
+        size: height and width of the pictures in training; `Networks.paint` shows them at other sizes.
         steps: number of updates.
-        thresholds: after how many updates pictures and networks are kept; the last is always.
-        lr: learning rate; the article's 0.004 to 0.005.
-        activation: a name of `ACTIVATIONS`.
-        seed: of all random draws.
-        batch_size: pictures of a batch; by default what fits into memory.
+        thresholds: numbers of updates after which pictures and networks are kept, besides the last.
+        lr: learning rate; the article uses 0.004 to 0.005.
+        activation: a name in `ACTIVATIONS`.
+        seed: seed of all random draws.
+        batch_size: most pictures in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: an argument has the wrong type or is out of range.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> made = paint(TinyInceptionV1(), ["mixed4a:48"], size=32, steps=2, thresholds=[1])
+        >>> made.thresholds, made.pictures.shape, made.networks[-1].paint(64).shape
+        ((1, 2), (2, 1, 32, 32, 3), (1, 64, 64, 3))
     """
     names, asked = zip(*named_objectives(wanted), strict=True)
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is one of {', '.join(map(repr, ACTIVATIONS))}, not {checks.shown(activation)}.")
+    checks.choice(activation, "activation", ACTIVATIONS)
     size, steps = checks.whole(size, "size", 1), checks.whole(steps, "steps", 1)
     counts = update_counts([steps, *(() if thresholds is None else thresholds)])
     if counts[-1] > steps:
-        raise ValueError(f"A threshold of {counts[-1]} is not reached in {steps} steps.")
+        raise ValueError(f"A threshold of {counts[-1]} is not reached in {steps} steps: pass more steps.")
 
     def make(chosen: Sequence[Objective]) -> VisT:
         return VisT(
@@ -231,7 +243,7 @@ def paint(
         pictures.append(np.stack([one for one, _ in seen]))
         trained.append([one for _, one in seen])
         losses.append(values.T)
-    together = tuple(_joined(groups) for groups in zip(*trained, strict=True))
+    together = tuple(_combined(lambda *parts: np.concatenate(parts), *groups) for groups in zip(*trained, strict=True))
     return Paintings(names, tuple(counts), np.concatenate(pictures, 1), together, np.concatenate(losses))
 
 
@@ -239,9 +251,10 @@ def _look(vis: VisT, paintings: _Paintings) -> Callable[[], tuple[np.ndarray, Ne
     return lambda: (vis.image(), paintings.networks())
 
 
-def _joined(groups: Sequence[Networks]) -> Networks:
+def _combined(function: Callable[..., np.ndarray], *groups: Networks) -> Networks:
+    """Networks whose arrays are a function of the corresponding arrays of some groups."""
     weights, biases = (
-        tuple(np.concatenate(parts) for parts in zip(*(getattr(group, kind) for group in groups), strict=True))
+        tuple(function(*parts) for parts in zip(*(getattr(group, kind) for group in groups), strict=True))
         for kind in ("weights", "biases")
     )
     return Networks(weights, biases, groups[0].activation)
@@ -251,47 +264,55 @@ def _joined(groups: Sequence[Networks]) -> Networks:
 
 
 def between(first: Networks, second: Networks, t: float) -> Networks:
-    """Networks on the way from some to others: mixed weights, a little larger half way, times 1 + t (1 - t).
+    """Interpolates the weights of networks: ((1 - t) first + t second) (1 + t (1 - t)).
 
     Args:
-        first: where t is 0.
-        second: where t is 1.
+        first: the networks at t = 0.
+        second: the networks at t = 1.
         t: from 0 to 1.
 
     Raises:
-        ValueError: the networks have different activations or sizes, or `t` is no such number.
+        ValueError: the networks have different activations or sizes, or `t` is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = (Networks((np.full((1, 3, 2), v),), (np.zeros((1, 3)),), "composite") for v in (0, 4))
+        >>> float(between(first, second, 0.5).weights[0][0, 0, 0])
+        2.5
     """
     shapes = [[w.shape for w in group.weights] for group in (first, second)]
     if first.activation != second.activation or shapes[0] != shapes[1]:
-        raise ValueError("Only networks of one activation and size can be mixed.")
+        raise ValueError("Only networks of one activation and size can be mixed: paint both with the same settings.")
     share = checks.number(t, "t", 0, most=1)
 
     def mixed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return ((a * (1 - share) + b * share) * (1 + share * (1 - share))).astype(np.float32)
 
-    weights, biases = (
-        tuple(mixed(a, b) for a, b in zip(getattr(first, kind), getattr(second, kind), strict=True))
-        for kind in ("weights", "biases")
-    )
-    return Networks(weights, biases, first.activation)
+    return _combined(mixed, first, second)
 
 
 def loop(first: Networks, second: Networks, frames: int = 60, size: int | Sequence[int] = 224) -> np.ndarray:
-    """From one picture to another and back, slower at both: the article's figure 9.
+    """Animates one picture into another and back, slower at both ends: the article's figure 9.
 
     Args:
         first: one network.
-        second: another.
-        frames: number of frames; the last comes just before the first again.
+        second: another network.
+        frames: number of frames. Played in a loop, the last frame leads back to the first.
         size: see `Networks.paint`.
 
     Returns:
-        [frames, H, W, 3].
+        [frames, H, W, 3] in [0, 1].
 
     Raises:
-        ValueError: the networks have different activations or sizes, or are several.
+        ValueError: the networks have different activations or sizes, or an argument holds more than one network.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = (Networks((np.full((1, 3, 2), v),), (np.zeros((1, 3)),), "composite") for v in (0, 4))
+        >>> loop(first, second, frames=3, size=8).shape
+        (3, 8, 8, 3)
     """
     if len(first) != 1 or len(second) != 1:
-        raise ValueError("A loop goes from one network to another: choose one, as in networks[0].")
+        raise ValueError("A loop leads from one network to another: choose one of each, as in networks[0].")
     times = [(1 - math.cos(2 * math.pi * k / checks.whole(frames, "frames", 1))) / 2 for k in range(frames)]
     return np.concatenate([between(first, second, t).paint(size) for t in times])

@@ -1,15 +1,14 @@
-"""DeepDream: more of what a network sees in a picture, at one scale after another.
+"""DeepDream: changes a picture, octave by octave, so that it excites a layer or another objective more.
 
-Mordvintsev, Olah, Tyka: Inceptionism: Going Deeper into Neural Networks (Google Research Blog, 2015); the settings are
+Mordvintsev, Olah, Tyka: Inceptionism: Going Deeper into Neural Networks (Google Research Blog, 2015). The settings are
 those of the DeepDream tool in Lucid's notebook differentiable-parameterizations/appendix/infinite_patterns: octaves,
-gradients normalised by a Laplacian pyramid, random shifts, tiles.
+gradients normalized by a Laplacian pyramid, random shifts, and tiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,18 +21,26 @@ from lucid_port.optvis import objectives
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.many.setup import each_for_itself
+from lucid_port.optvis.many.workers import split_evenly
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.color import color_correlation_normalized
 from lucid_port.optvis.progress import ManyProgress
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import as_batch, load_image, named_objectives, scaled_size
+from lucid_port.recipes.inputs import (
+    ImageLike,
+    ObjectiveLike,
+    as_batch,
+    load_scaled,
+    named_objectives,
+    scaled_size,
+)
 
 __all__ = ["DeepDream", "deepdream", "laplacian_normalize"]
 
 RATE = 0.02
-LEAST_RATE = 0.2  # share of the rate below which it does not fall in later octaves
-SMALLEST = 48  # pixels of the shorter side of the first octave
-COLOR_FLOOR = 0.08  # added to the colours' covariance, so that rare colours are not lost
+LEAST_RATE = 0.2  # smallest share of the rate in later octaves
+SMALLEST = 48  # least number of pixels of the shorter side of an octave
+COLOR_FLOOR = 0.08  # added to the diagonal of the colors' covariance, so that rare colors are kept
 EPSILON = 1e-10
 
 
@@ -42,10 +49,10 @@ class DeepDream:
     """Dreams of one picture.
 
     Attributes:
-        names: what each maximises.
+        names: names of the N objectives.
         image: the picture, [H, W, 3].
-        pictures: [N, H, W, 3].
-        octaves: sizes (height, width) on the way.
+        pictures: the dreams, [N, H, W, 3] in [0, 1].
+        octaves: (height, width) of each octave, the smallest first.
         values: objective values before each update, [N, octaves * steps].
     """
 
@@ -59,8 +66,8 @@ class DeepDream:
 @strictly
 def deepdream(
     model: Model,
-    image: Any,
-    wanted: Any,
+    image: ImageLike,
+    wanted: ObjectiveLike | Sequence[ObjectiveLike],
     *,
     size: int | None = None,
     octaves: int = 6,
@@ -72,36 +79,41 @@ def deepdream(
     seed: int = 0,
     verbose: bool = False,
 ) -> DeepDream:
-    """Changes a picture so that a layer, or anything else, is more excited; several dreams in one batch.
+    """Changes a picture by gradient ascent, for one or several objectives in one batch.
 
-    The picture is dreamt of small first. Each octave adds what was dreamt, enlarged, to the picture at the next size.
+    The smallest octave comes first. Each octave starts from the picture at its size plus the enlarged change that the
+    octave before it made.
 
     Args:
         model: the model.
         image: a path, or an array [H, W, C] in [0, 1].
-        wanted: a layer's name (the mean of its squares), `"layer:channel"`, an objective, or a list of these.
-        size: pixels of the longer side, aspect ratio kept; the picture's own by default.
-        octaves: number of sizes; those smaller than 48 pixels are left out.
-        octave_scale: from one size to the next.
-        steps: updates of each octave.
-        rate: how far an update goes, in deviations of the gradient; falls with the octaves to a fifth.
-        levels: of the pyramid that normalises the gradient; 0 for its deviation alone.
-        tile: side of the part that the network sees at a time.
-        seed: of the random shifts.
+        wanted: a layer's name (its mean square is maximized), `"layer:channel"`, an objective, or a list of these.
+        size: pixels of the longer side, with the aspect ratio kept; the picture's own by default.
+        octaves: number of sizes; sizes whose shorter side is below 48 pixels are left out, except the picture's own.
+        octave_scale: ratio of one size to the one before it, at least 1.
+        steps: number of updates in each octave.
+        rate: length of an update, in standard deviations of the gradient; decreases with the octaves to a fifth.
+        levels: levels of the pyramid that normalizes the gradient; 0 normalizes by the root mean square alone.
+        tile: side of the parts in which the network sees the picture, at least 32 pixels.
+        seed: seed of the random shifts.
         verbose: show progress.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: an argument has the wrong type or is out of range.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> made = deepdream(TinyInceptionV1(), np.full((48, 64, 3), 0.5), "mixed3a", octaves=1, steps=2)
+        >>> made.pictures.shape, made.octaves
+        ((1, 48, 64, 3), ((48, 64),))
     """
-    given = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+    given: list[ObjectiveLike] = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]  # type: ignore[list-item]
     named = named_objectives([_dream(one) for one in given])
     names = tuple(one if isinstance(one, str) else name for one, (name, _) in zip(given, named, strict=True))
     asked = [objective for _, objective in named]
-    picture = load_image(image)
-    if size is not None:
-        factor = checks.whole(size, "size", 1) / max(picture.shape[:2])
-        picture = load_image(picture, scaled_size(picture.shape, factor))
+    picture = load_scaled(image, size)
     steps, levels = checks.whole(steps, "steps", 1), checks.whole(levels, "levels", 0)
     sizes = _octaves(picture.shape, checks.whole(octaves, "octaves", 1), checks.number(octave_scale, "octave_scale", 1))
     gradients = _Gradients(model, asked, checks.whole(tile, "tile", 32), RandomSource(seed))
@@ -124,8 +136,8 @@ def deepdream(
     return DeepDream(names, picture, made, tuple(sizes), losses)
 
 
-def _dream(wanted: Any) -> Any:
-    """A layer's name alone stands for the mean of its squares."""
+def _dream(wanted: ObjectiveLike) -> ObjectiveLike:
+    """Replaces a layer's name by the objective of its mean square."""
     return objectives.deepdream(wanted) if isinstance(wanted, str) and not _names_unit(wanted) else wanted
 
 
@@ -135,7 +147,7 @@ def _names_unit(text: str) -> bool:
 
 
 def _octaves(shape: Sequence[int], count: int, scale: float) -> list[tuple[int, int]]:
-    """Sizes from the smallest to the picture's own."""
+    """(height, width) of each octave, from the smallest to the picture's own."""
     sizes = [scaled_size(shape, scale**-number) for number in range(count)]
     return [sizes[0], *(size for size in sizes[1:] if min(size) >= SMALLEST)][::-1]
 
@@ -150,9 +162,9 @@ def _resized(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 class _Gradients:
-    """Objectives' gradients for whole pictures, computed tile by tile under a random shift.
+    """Computes gradients of objectives for whole pictures, tile by tile.
 
-    Tiles have seams; the shift puts them elsewhere each time.
+    A random shift in each call moves the seams between tiles.
     """
 
     def __init__(self, model: Model, wanted: Sequence[Objective], tile: int, source: RandomSource) -> None:
@@ -160,7 +172,7 @@ class _Gradients:
         self._layers: dict[str, None] = {}
 
     def __call__(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """[N] values, averaged over tiles by their area, and their gradients [N, 3, H, W]."""
+        """The N objective values, averaged over tiles by area, [N], and their gradients, [N, 3, H, W]."""
         height, width = pictures.shape[2:]
         shift = [int(self._source.integers(axis, side)) for axis, side in (("y", height), ("x", width))]
         rolled = pictures.roll(shift, (2, 3))
@@ -178,7 +190,7 @@ class _Gradients:
 
 
 class _Seen:
-    """`T` of one tile: all layers that were ever read come from one pass."""
+    """`T` of one tile. All layers that earlier tiles have read are computed in one forward pass."""
 
     def __init__(self, model: Model, image: torch.Tensor, layers: dict[str, None]) -> None:
         self._model, self._image, self._layers = model, image, layers
@@ -196,14 +208,12 @@ class _Seen:
 
 
 def _parts(length: int, most: int) -> list[slice]:
-    """An axis in parts of nearly one length."""
-    count = -(-length // most)
-    ends = [length * number // count for number in range(count + 1)]
-    return [slice(a, b) for a, b in pairwise(ends)]
+    """Splits an axis into parts of nearly equal length, at most `most`."""
+    return [slice(part[0], part[-1] + 1) for part in split_evenly(range(length), most)]
 
 
 def _direction(gradient: torch.Tensor, levels: int) -> torch.Tensor:
-    """Where an update goes: the gradient normalised, in natural colours, of deviation 1 in each picture."""
+    """The direction of an update: the normalized gradient in natural colors, of standard deviation 1 per picture."""
     covariance = color_correlation_normalized @ color_correlation_normalized.T
     colors = torch.from_numpy(covariance + COLOR_FLOOR * np.eye(3, dtype=np.float32)).to(gradient)
     colored = torch.einsum("ij,njhw->nihw", colors, laplacian_normalize(gradient, levels))
@@ -211,14 +221,19 @@ def _direction(gradient: torch.Tensor, levels: int) -> torch.Tensor:
 
 
 def laplacian_normalize(image: torch.Tensor, levels: int = 4) -> torch.Tensor:
-    """Gives all frequencies the same strength: each band of a Laplacian pyramid gets the root mean square 1.
+    """Scales each band of a Laplacian pyramid to a root mean square of 1, so that all frequencies are equally strong.
 
     Args:
-        image: (N, C, H, W).
-        levels: bands beside the lowest; 0 for one band, all of it.
+        image: (N, C, H, W), floats.
+        levels: number of bands above the lowest; with 0, the image is a single band.
 
     Returns:
-        (N, C, H, W).
+        The sum of the scaled bands, (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> laplacian_normalize(torch.eye(4).reshape(1, 1, 4, 4), levels=0).square().mean()
+        tensor(1.)
     """
     bands = []
     for _ in range(levels):

@@ -1,16 +1,15 @@
-"""One unit from several angles, in one sheet.
+"""A sheet of different views of one unit.
 
-The views of Olah, Mordvintsev, Schubert: Feature Visualization (Distill, 2017),
+The views are those of Olah, Mordvintsev, Schubert: Feature Visualization (Distill, 2017),
 https://distill.pub/2017/feature-visualization, whose appendix shows each unit as neuron, as channel, negated, and in
-four pictures that differ; beside them, pictures from other random starts, and one with transparency. Lucid's notebooks
-feature-visualization/negative_neurons and neuron_diversity.
+four diverse pictures. The sheet adds pictures from other random starts, and a picture with transparency. Lucid's
+notebooks are feature-visualization/negative_neurons and neuron_diversity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes import feature_visualization
 from lucid_port.recipes.inputs import before_relu, check_units
@@ -33,14 +33,14 @@ class UnitSheet:
     """Pictures of one unit.
 
     Attributes:
-        name: the unit.
-        neuron: what the neuron in the middle looks for, [H, W, 3].
-        channel: what the channel looks for, [H, W, 3].
-        negative: what it looks for least, [H, W, 3].
+        name: name of the unit.
+        neuron: the neuron in the middle maximized, [H, W, 3].
+        channel: the channel maximized, [H, W, 3].
+        negative: the channel minimized, [H, W, 3].
         diverse: pictures of the channel that differ in style, [D, H, W, 3].
         seeds: pictures of the channel from other random starts, [S, H, W, 3].
         transparent: the channel with transparency, [H, W, 4].
-        losses: the sum of what the opaque pictures maximise, before each update, [steps].
+        losses: sum of the objectives of the opaque pictures before each update, [steps].
     """
 
     name: str
@@ -68,27 +68,35 @@ def unit_sheet(
 ) -> UnitSheet:
     """Renders all views of a unit, the opaque ones in one batch.
 
+    By Lucid's names of layers, the negative is rendered before the ReLU (`..._pre_relu`), and Gram matrices are
+    computed after it.
+
     Args:
         model: the model.
-        layer: a convolutional layer.
-        unit: its channel. The negative, and the layer whose Gram matrices are to differ, are found by Lucid's names:
-            before the ReLU the one, after it the other.
-        diverse: number of pictures that are to differ, from 2 on.
-        strength: how much difference weighs against the channel.
+        layer: name of a convolutional layer.
+        unit: the channel.
+        diverse: number of diverse pictures, at least 2.
+        strength: weight of their difference, relative to the channel.
         seeds: number of pictures from other random starts.
         size: height and width in pixels.
         steps: number of updates.
-        seed: of all random draws; the other starts have the seeds after it.
+        seed: seed of all random draws; the other starts use the seeds after it.
         verbose: show progress.
 
     Raises:
         TypeError, ValueError: the layer has no such channel, or a number is too small.
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> sheet = unit_sheet(TinyInceptionV1(), "mixed3a", 31, diverse=2, seeds=1, size=32, steps=2)
+        >>> sheet.name, sheet.diverse.shape, sheet.transparent.shape
+        ('mixed3a:31', (2, 32, 32, 3), (32, 32, 4))
     """
     (number,) = check_units(model, layer, [unit])
     varied, starts = checks.whole(diverse, "diverse", 2), checks.whole(seeds, "seeds", 0)
     views = _Views(model, layer, number, varied, starts, checks.number(strength, "strength"))
-    # As each view would begin alone: all with the same seed, but those that are to differ.
+    # Each view starts like a single picture with `seed`, except diverse pictures and other starts.
     source = RandomSource(
         seeds=[seed] * 3 + [seed + k for k in range(varied)] + [seed + 1 + k for k in range(starts)], shared=seed
     )
@@ -100,20 +108,12 @@ def unit_sheet(
         model, layer, number, alpha=True, n_steps=steps, size=(size, size), seed=seed, verbose=verbose
     )
     neuron, channel, negative = pictures[:3]
-    return UnitSheet(
-        f"{layer}:{number}",
-        neuron,
-        channel,
-        negative,
-        pictures[3 : 3 + varied],
-        pictures[3 + varied :],
-        clear.pictures[0],
-        losses,
-    )
+    differing, others = pictures[3 : 3 + varied], pictures[3 + varied :]
+    return UnitSheet(f"{layer}:{number}", neuron, channel, negative, differing, others, clear.pictures[0], losses)
 
 
 class _Views:
-    """The sum of what the views maximise, each of its own images of the batch.
+    """The sum of the views' objectives, each evaluated on its own images of the batch.
 
     Attributes:
         count: number of images.
@@ -127,7 +127,7 @@ class _Views:
         self._parts = [*single, (differing, diverse), *[(own, 1)] * seeds]
         self.count = sum(count for _, count in self._parts)
 
-    def __call__(self, T: Any) -> torch.Tensor:
+    def __call__(self, T: Activations) -> torch.Tensor:
         values, first = [], 0
         for wanted, count in self._parts:
             images = slice(first, first + count)

@@ -1,4 +1,4 @@
-"""What a unit looks for: Lucid's `recipes.feature_visualization`, and the objectives of the article of that name.
+"""Feature visualization: Lucid's `recipes.feature_visualization`, and the objectives of the article of that name.
 
 Olah, Mordvintsev, Schubert: Feature Visualization (Distill, 2017), https://distill.pub/2017/feature-visualization.
 """
@@ -13,13 +13,15 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.modelzoo.layer import Layer
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.render_many import render_many
-from lucid_port.recipes.inputs import check_units, model_size
+from lucid_port.recipes.inputs import ClassLike, ObjectiveLike, check_units, model_size
 from lucid_port.recipes.steps import run
 
 __all__ = [
@@ -37,13 +39,15 @@ __all__ = [
 
 ALPHA_BLUR = 0.1
 
+Channels = int | Sequence[int]
+
 
 @dataclass(frozen=True)
 class FeatureVisualization:
     """Pictures, one for each objective.
 
     Attributes:
-        names: what each maximises.
+        names: names of the N objectives.
         pictures: [N, H, W, C] in [0, 1].
         losses: objective values before each update, [N, steps].
     """
@@ -55,7 +59,7 @@ class FeatureVisualization:
 
 def visualize(
     model: Model,
-    wanted: Iterable[Any],
+    wanted: Iterable[ObjectiveLike],
     *,
     size: int = 128,
     steps: int = 512,
@@ -64,21 +68,27 @@ def visualize(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> FeatureVisualization:
-    """Renders objectives in batches, each as Lucid renders it by default.
+    """Renders objectives in batches, with Lucid's default settings.
 
     Args:
         model: the model.
         wanted: objectives, or `"layer:channel"`.
         size: height and width in pixels.
         steps: number of updates.
-        seed: of all random draws.
+        seed: seed of all random draws.
         transforms: as for `render_vis`.
         batch_size: as for `render_many`.
         verbose: show progress.
 
     Raises:
         TypeError, ValueError, IndexError: as `render_many`.
-        KeyboardInterrupt: it was interrupted.
+        KeyboardInterrupt: the run was interrupted.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> made = visualize(TinyInceptionV1(), ["mixed4a:48", "mixed4a:73"], size=32, steps=2)
+        >>> made.pictures.shape, made.losses.shape
+        ((2, 32, 32, 3), (2, 2))
     """
     asked = [objectives.as_objective(one) for one in checks.items(wanted, "wanted", "a list of objectives")]
     found = render_many(
@@ -93,31 +103,46 @@ def visualize(
 # Lucid's recipe ----------------------------------------------------------------------------------
 
 
-def neuron(model: Model, layer: Any, channel_indices: Any, **options: Any) -> FeatureVisualization:
-    """The neuron in the middle of each channel: Lucid's `feature_visualization.neuron`; options as for `channel`."""
+def neuron(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
+    """Renders the neuron in the middle of each channel: Lucid's `feature_visualization.neuron`.
+
+    Arguments as for `channel`.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> neuron(TinyInceptionV1(), "mixed4a", 48, n_steps=2, size=(32, 32)).names
+        ('mixed4a:48',)
+    """
     return _lucid(objectives.neuron, model, layer, channel_indices, **options)
 
 
-def channel(model: Model, layer: Any, channel_indices: Any, **options: Any) -> FeatureVisualization:
-    """Each channel: Lucid's `feature_visualization.channel`.
+def channel(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
+    """Renders each channel: Lucid's `feature_visualization.channel`.
 
     Args:
         model: the model.
-        layer: a layer's name, or a `Layer`.
-        channel_indices: one channel, or several.
-        alpha: render transparency, too; channels 4.
-        negative: minimise instead.
+        layer: name of a layer, or a `Layer`.
+        channel_indices: a channel, or a list of channels.
+        alpha: render with transparency, in 4 channels; False by default.
+        negative: minimize instead of maximize; False by default.
         n_steps: number of updates, 128 by default.
         lr: learning rate of Adam, 0.05 by default.
-        override_gradients: redirect ReLU gradients, in all steps (this recipe of Lucid's never ends the rule).
+        override_gradients: override ReLU gradients in all steps, True by default. (In Lucid's recipe the override
+            never ends.)
         size: (height, width); the model's own by default.
-        seed: of all random draws; picture k of a list begins as one alone does with `seed + k`, as in Lucid's batches.
-        verbose: show progress.
+        seed: seed of all random draws, 0 by default. Picture k starts like a single picture with `seed + k`, as in
+            Lucid's batches.
+        verbose: show progress, False by default.
 
     Raises:
         ValueError: the layer has no such channel.
         TypeError: `layer` is neither a name nor a `Layer`.
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> channel(TinyInceptionV1(), "mixed4a", [48, 73], alpha=True, n_steps=2, size=(32, 32)).pictures.shape
+        (2, 32, 32, 4)
     """
     return _lucid(objectives.channel, model, layer, channel_indices, **options)
 
@@ -125,8 +150,8 @@ def channel(model: Model, layer: Any, channel_indices: Any, **options: Any) -> F
 def _lucid(
     objective: Callable[..., Objective],
     model: Model,
-    layer: Any,
-    channel_indices: Any,
+    layer: str | Layer,
+    channel_indices: Channels,
     *,
     alpha: bool = False,
     negative: bool = False,
@@ -141,11 +166,10 @@ def _lucid(
     units = check_units(model, name, np.atleast_1d(channel_indices).tolist())
     height, width = model_size(model) if size is None else checks.sizes(size, "size", 2)
     wanted = [objective(name, unit, batch=index) for index, unit in enumerate(units)]
-    together = _Together([-one for one in wanted] if negative else wanted, alpha)
     transforms = [*transform.standard_transforms, transform.crop_or_pad_to(height, width)]
     vis = VisT(
         model,
-        together,
+        _each([-one for one in wanted] if negative else wanted, alpha),
         param.image(width, height, batch=len(units), alpha=alpha),
         lambda parameters: TFAdam(parameters, lr=lr),
         [*transforms, transform.collapse_alpha_random()] if alpha else transforms,
@@ -157,47 +181,65 @@ def _lucid(
     return FeatureVisualization(names, vis.image(), losses)
 
 
-class _Together:
-    """Objectives, one for each image, [N]; with transparency, as Lucid's recipe weighs it, [N + 1]."""
+def _each(wanted: Sequence[Objective], alpha: bool) -> Callable[[Activations], torch.Tensor]:
+    """The values of the objectives of N images, [N]; with transparency [N + 1], weighted as in Lucid's recipe."""
 
-    def __init__(self, wanted: Sequence[Objective], alpha: bool) -> None:
-        self.wanted, self.alpha = wanted, alpha
-
-    def __call__(self, T: Any) -> torch.Tensor:
-        values = torch.stack([one(T) for one in self.wanted])
-        if not self.alpha:
-            return values
-        # Less of it the more the picture covers, and no fine grain in the transparency.
+    def values(T: Activations) -> torch.Tensor:
+        found = torch.stack([one(T) for one in wanted])
+        if not alpha:
+            return found
+        # Opacity lowers the values, and fine grain in the alpha channel is penalized.
         blur = -ALPHA_BLUR * objectives.blur_alpha_each_step()(T)
-        return torch.cat([values * (1 - T("input")[:, 3:].mean()), blur[None]])
+        return torch.cat([found * (1 - T("input")[:, 3:].mean()), blur[None]])
+
+    return values
 
 
 # The article's objectives ------------------------------------------------------------------------
 
 
 def layer(model: Model, layer: str, **options: Any) -> FeatureVisualization:
-    """A whole layer, squared, as DeepDream does: the article's "Layer/DeepDream"; options as for `visualize`."""
+    """Renders the mean square of a layer: DeepDream's objective, "Layer/DeepDream" in the article.
+
+    Options as for `visualize`.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> layer(TinyInceptionV1(), "mixed4a", size=32, steps=2).pictures.shape
+        (1, 32, 32, 3)
+    """
     return visualize(model, [objectives.deepdream(layer)], **options)
 
 
-def logit(model: Model, layer: str, classes: Iterable[Any], **options: Any) -> FeatureVisualization:
-    """Classes before the softmax.
+def logit(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any) -> FeatureVisualization:
+    """Renders classes before the softmax.
 
     Args:
         model: the model.
-        layer: the layer of logits, `softmax2_pre_activation` in InceptionV1.
-        classes: numbers, or names of the model's labels.
+        layer: the layer of the logits, `softmax2_pre_activation` in InceptionV1.
+        classes: numbers or labels.
         options: as for `visualize`.
 
     Raises:
-        ValueError: a name is no label's.
+        ValueError: the model has no such label.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> logit(TinyInceptionV1(), "softmax2_pre_activation", ["heart", 3], size=96, steps=1).pictures.shape
+        (2, 96, 96, 3)
     """
     given = checks.items(classes, "classes", "a list of numbers or labels")
     return visualize(model, [objectives.class_logit(layer, one) for one in given], **options)
 
 
-def probability(model: Model, layer: str, classes: Iterable[Any], **options: Any) -> FeatureVisualization:
-    """Classes after the softmax; arguments as for `logit`, with the layer of probabilities (`softmax2`)."""
+def probability(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any) -> FeatureVisualization:
+    """Renders classes after the softmax: arguments as for `logit`, with the layer of probabilities (`softmax2`).
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> probability(TinyInceptionV1(), "softmax2", ["heart"], size=96, steps=1).pictures.shape
+        (1, 96, 96, 3)
+    """
     return logit(model, layer, classes, **options)
 
 
@@ -209,7 +251,7 @@ class Facets:
     """Several pictures of one unit.
 
     Attributes:
-        name: the unit.
+        name: name of the unit.
         pictures: [N, H, W, C] in [0, 1].
         losses: objective value before each update, [steps].
     """
@@ -222,15 +264,15 @@ class Facets:
 def negative_and_positive(
     model: Model, layer: str, unit: int, *, size: int = 128, steps: int = 512, seed: int = 0, verbose: bool = False
 ) -> Facets:
-    """What a channel responds to least, and most; notebook feature-visualization/negative_neurons.
+    """Minimizes and maximizes a channel: Lucid's notebook feature-visualization/negative_neurons.
 
     Args:
         model: the model.
-        layer: the layer; before its ReLU, or nothing is below 0.
+        layer: name of a layer before its ReLU; after it, no value is below 0.
         unit: the channel.
         size: height and width in pixels.
         steps: number of updates.
-        seed: of all random draws.
+        seed: seed of all random draws.
         verbose: show progress.
 
     Returns:
@@ -238,6 +280,12 @@ def negative_and_positive(
 
     Raises:
         ValueError: the layer has no such channel.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> negative_and_positive(TinyInceptionV1(), "mixed4a_pre_relu", 48, size=32, steps=2).pictures.shape
+        (2, 32, 32, 3)
     """
     (number,) = check_units(model, layer, [unit])
     objective = objectives.channel(layer, number, batch=1) - objectives.channel(layer, number, batch=0)
@@ -257,25 +305,31 @@ def diversity(
     seed: int = 0,
     verbose: bool = False,
 ) -> Facets:
-    """Several pictures of one channel that differ in style; notebook feature-visualization/neuron_diversity.
+    """Renders pictures of one channel that differ in style: Lucid's notebook feature-visualization/neuron_diversity.
 
     Args:
         model: the model.
-        layer: the layer.
+        layer: name of the layer.
         unit: the channel.
-        count: number of pictures, from 2 on.
-        strength: how much difference weighs against the channel.
+        count: number of pictures, at least 2.
+        strength: weight of the difference, relative to the channel.
         diversity_layer: the layer whose Gram matrices are to differ; `layer` without `_pre_relu` by default.
         size, steps, seed, verbose: as for `negative_and_positive`.
 
     Raises:
         ValueError: the layer has no such channel, or `count` is below 2.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> diversity(TinyInceptionV1(), "mixed4a", 48, 2, size=32, steps=2).pictures.shape
+        (2, 32, 32, 3)
     """
     (number,) = check_units(model, layer, [unit])
     count = checks.whole(count, "count", 2)
     strength = checks.number(strength, "strength")
-    where = layer.removesuffix("_pre_relu") if diversity_layer is None else diversity_layer
-    objective = objectives.channel(layer, number) - strength * objectives.diversity(where)
+    differing = layer.removesuffix("_pre_relu") if diversity_layer is None else diversity_layer
+    objective = objectives.channel(layer, number) - strength * objectives.diversity(differing)
     return _facets(model, f"{layer}:{number}", objective, count, size, steps, seed, verbose)
 
 

@@ -1,21 +1,22 @@
-"""What the layers of a model make of a picture: Lucid's `recipes.image_activations`."""
+"""Activations of the layers of a model for a picture: Lucid's `recipes.image_activations`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
-from lucid_port.recipes.inputs import activations_of, load_image, model_size
+from lucid_port.recipes.inputs import ImageLike, activations_of, load_image, model_size
 
 __all__ = ["image_activations"]
 
 
-def image_activations(model: Model, image: Any, layer_names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """A picture's activations.
+def image_activations(
+    model: Model, image: ImageLike, layer_names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Computes the activations of layers for a picture.
 
     Args:
         model: the model.
@@ -23,12 +24,19 @@ def image_activations(model: Model, image: Any, layer_names: Sequence[str] | Non
         layer_names: the layers; by default those that the model lists as convolutional.
 
     Returns:
-        layer -> [h, w, C] (or [C] for fully connected layers), float32.
+        layer -> float32 [h, w, C], or [C] if the layer is fully connected.
 
     Raises:
-        TypeError: `layer_names` is no list, but one name.
-        ValueError: the model lists no layers, and none are named; or the picture is none.
-        converters.LayerNotFoundError: a name is no layer's.
+        TypeError: `layer_names` is not a list.
+        ValueError: `layer_names` is None and the model lists no layers, or `image` is not a picture.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> found = image_activations(TinyInceptionV1(), np.full((96, 96, 3), 0.5), ["mixed4d", "softmax2"])
+        >>> {layer: values.ndim for layer, values in found.items()}
+        {'mixed4d': 3, 'softmax2': 1}
     """
     if layer_names is None:
         names = conv_layers(model)
@@ -38,12 +46,12 @@ def image_activations(model: Model, image: Any, layer_names: Sequence[str] | Non
 
 
 def conv_layers(model: Model) -> list[str]:
-    """Names of the layers that a model lists as convolutional.
+    """The names of the layers that a model lists as convolutional.
 
     Raises:
-        ValueError: it lists none.
+        ValueError: the model lists none.
     """
     names = [layer.name for layer in getattr(model, "layers", ()) if "conv" in layer.tags]
     if not names:
-        raise ValueError("The model lists no convolutional layers: name the layers.")
+        raise ValueError("The model lists no convolutional layers: name the layers in layer_names.")
     return names

@@ -1,4 +1,4 @@
-"""What recipes are given: pictures of any kind, layers, units. Checked once, with the same words everywhere."""
+"""Inputs that recipes share: pictures, layers, units and positions, converted and checked in one place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.many.unit_spec import check_channels, name_of
 from lucid_port.optvis.objectives import Objective, as_objective
-from lucid_port.optvis.objectives.base import parse_unit
+from lucid_port.optvis.objectives.base import ObjectiveFunction, parse_unit
 
 __all__ = [
     "PICTURES",
@@ -40,31 +40,49 @@ __all__ = [
 ]
 
 PAIRS = "a list of (row, column) pairs"
+
+ClassLike = int | str
+"""A class, by its number or its label."""
+ImageLike = str | os.PathLike[str] | np.ndarray | torch.Tensor | Sequence[Any]
+"""A picture: a path or address, or an array, tensor or nested list. `load_image` says which shapes and values."""
+ObjectiveLike = str | Objective | ObjectiveFunction
+"""`"layer:channel"`, an objective, or a function of `T`."""
+PositionsLike = Iterable[Sequence[int]]
+"""Positions of a layer: (row, column) pairs."""
 Size = tuple[int, int]
+"""(height, width) in pixels."""
+SizeLike = int | Sequence[int]
+"""(height, width) in pixels, or one number for both."""
+UnitLike = str | tuple[str, int]
+"""A channel of a layer: `"layer:channel"` or (layer, channel)."""
 
 
 # Pictures ----------------------------------------------------------------------------------------
 
 
-def load_image(image: Any, size: int | Sequence[int] | None = None, background: float = 1.0) -> np.ndarray:
-    """A picture as recipes want it.
+def load_image(image: ImageLike, size: SizeLike | None = None, background: float = 1.0) -> np.ndarray:
+    """Loads a picture, or converts an array to one.
 
     Args:
-        image: a path or address of any mode (grey, palette, alpha, 16 bits, turned by EXIF), or an array [H, W],
-            [H, W, 1], [H, W, 3] or [H, W, 4]: floats in [0, 1], or integers up to their type's maximum.
-        size: (height, width), or one number for both; the picture's own by default. Resized by Lanczos.
-        background: what shows through where the picture is transparent, 0 (black) to 1 (white).
+        image: a path or address of a picture of any mode (gray, palette, alpha, 16 bits, rotated by EXIF), or an array
+            [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: floats in [0, 1], or integers from 0 to their type's maximum.
+        size: (height, width), or one number for both. The picture is resized by Lanczos; None keeps its size.
+        background: gray value behind transparent pixels, from 0 (black) to 1 (white).
 
     Returns:
         float32 [H, W, 3] in [0, 1].
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no picture, or the array has another shape or values outside [0, 1].
-        TypeError: it is neither.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a picture, or the array has another shape or values outside [0, 1].
+        TypeError: `image` is neither a path nor an array of numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> load_image(np.zeros((4, 6), np.uint8), size=(8, 12)).shape
+        (8, 12, 3)
     """
-    is_path = isinstance(image, (str, os.PathLike))
-    pixels = _from_file(image) if is_path else _from_array(image)
+    pixels = _from_file(image) if isinstance(image, (str, os.PathLike)) else _from_array(image)
     pixels = _without_alpha(pixels, checks.number(background, "background", 0, most=1))
     if size is None:
         return pixels
@@ -73,13 +91,26 @@ def load_image(image: Any, size: int | Sequence[int] | None = None, background: 
     return _resized(pixels, wanted)
 
 
-def _from_file(path: Any) -> np.ndarray:
+def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
+    """A picture as from `load_image` whose longer side has `longest` pixels; None keeps its size.
+
+    Raises:
+        TypeError, ValueError: as `load_image`, or `longest` is not a whole number from 1 on.
+    """
+    picture = load_image(image)
+    if longest is None:
+        return picture
+    factor = checks.whole(longest, "size", 1) / max(picture.shape[:2])
+    return load_image(picture, scaled_size(picture.shape, factor))
+
+
+def _from_file(path: str | os.PathLike[str]) -> np.ndarray:
     if Path(path).suffix.lower() not in PICTURES:
-        raise ValueError(f"{path} is no picture: pictures end in {', '.join(PICTURES)}.")
+        raise ValueError(f"{path} is no picture: the names of pictures end in {', '.join(PICTURES)}.")
     return load(os.fspath(path))
 
 
-def _from_array(image: Any) -> np.ndarray:
+def _from_array(image: np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
     array = to_array(image)
     if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
         raise TypeError(f"A picture is a path or an array [height, width, channels], not {checks.shown(image)}.")
@@ -90,16 +121,16 @@ def _from_array(image: Any) -> np.ndarray:
         raise ValueError("The picture has values that are NaN or infinite.")
     if array.min() < -1e-3 or array.max() > 1 + 1e-3:
         raise ValueError(
-            f"The picture has values from {array.min():.3g} to {array.max():.3g}; floats are in [0, 1]: "
+            f"The picture has values from {array.min():.3g} to {array.max():.3g}, but floats must be in [0, 1]: "
             "divide by 255, or pass bytes."
         )
-    return array.clip(0, 1) if array.ndim == 3 else array.clip(0, 1)[..., None]
+    return array.clip(0, 1).reshape(*array.shape[:2], -1)
 
 
 def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
     channels = pixels.shape[-1]
     if channels not in (1, 2, 3, 4):
-        raise ValueError(f"A picture has 1 to 4 channels, the last axis, not {channels}.")
+        raise ValueError(f"A picture has 1 to 4 channels on its last axis, not {channels}.")
     if channels in (2, 4):
         alpha = pixels[..., -1:]
         pixels = pixels[..., :-1] * alpha + np.float32(background) * (1 - alpha)
@@ -107,7 +138,12 @@ def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
 
 
 def scaled_size(shape: Sequence[int], factor: float) -> Size:
-    """(height, width) of an array of pictures' shape [H, W, ...] times a factor, one pixel at the least."""
+    """(height, width) of a shape [H, W, ...] times a factor, rounded, at least 1 pixel each.
+
+    Example:
+        >>> scaled_size((224, 200, 3), 0.5)
+        (112, 100)
+    """
     height, width = (max(1, round(side * factor)) for side in shape[:2])
     return height, width
 
@@ -122,27 +158,32 @@ def _resized(pixels: np.ndarray, size: Size) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes], -1).clip(0, 1)  # Lanczos overshoots
 
 
-def load_folder(
-    folder: str | os.PathLike[str], size: int | Sequence[int] | None = None
-) -> tuple[np.ndarray, list[str]]:
-    """All pictures of a folder, in the order of their names.
+def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) -> tuple[np.ndarray, list[str]]:
+    """Loads all pictures of a folder, ordered by name.
 
     Args:
-        folder: the folder.
-        size: as for `load_image`; needed where the pictures differ in size.
+        folder: path of the folder.
+        size: as for `load_image`; required if the pictures differ in size.
 
     Returns:
-        [N, H, W, 3], and a sentence for each file that was left out because it cannot be read.
+        The pictures, float32 [N, H, W, 3], and one sentence for each file that could not be read.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: it has no picture that can be read, or the pictures differ in size.
+        FileNotFoundError: the folder does not exist.
+        ValueError: the folder has no readable picture, or its pictures differ in size.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (6, 4)).save(f"{folder}/a.png")
+        ...     pictures, skipped = load_folder(folder)
+        >>> pictures.shape, skipped
+        ((1, 4, 6, 3), [])
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder} is no folder{' but a file' if folder.exists() else ''}: name one of pictures."
-        )
+        kind = "is a file, which is no folder" if folder.exists() else "is no folder"
+        raise FileNotFoundError(f"{folder} {kind}: name a folder of pictures.")
     found, skipped = [], []
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
         try:
@@ -152,12 +193,18 @@ def load_folder(
     if not found:
         raise ValueError(f"{folder} has no picture that can be read{': ' + skipped[0] if skipped else '.'}")
     if len({picture.shape for picture in found}) > 1:
-        raise ValueError(f"The pictures of {folder} differ in size: give a size for all.")
+        raise ValueError(f"The pictures of {folder} differ in size: pass a size for all.")
     return np.stack(found), skipped
 
 
 def model_size(model: Model, otherwise: int = 224) -> Size:
-    """(height, width) that a model was trained on; `otherwise` where it does not say."""
+    """(height, width) of the images that a model was trained on; `otherwise` if the model does not state it.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> model_size(TinyInceptionV1())
+        (96, 96)
+    """
     height, width = tuple(getattr(model, "image_shape", (None, None, 3)))[:2]
     return height or otherwise, width or otherwise
 
@@ -166,26 +213,40 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
 
 
 def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
-    """Pictures [H, W, 3] or [N, H, W, 3] as a model takes them: (N, 3, H, W), on its device."""
+    """Converts pictures [H, W, 3] or [N, H, W, 3] to a batch (N, 3, H, W) on the model's device.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> as_batch(TinyInceptionV1(), np.zeros((32, 40, 3), np.float32)).shape
+        torch.Size([1, 3, 32, 40])
+    """
     pixels = image[None] if image.ndim == 3 else image
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(own_device(model))
 
 
 @strictly
 def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
-    """Layers' values for one picture.
+    """The activations of layers for one picture.
 
     Args:
         model: the model.
         image: [H, W, 3] in [0, 1].
-        layers: their names.
+        layers: names of layers.
 
     Returns:
-        name -> [h, w, C], or [C] for fully connected layers; float32.
+        layer -> float32 [h, w, C], or [C] if the layer is fully connected.
 
     Raises:
-        converters.LayerNotFoundError: a name is no layer's.
+        converters.LayerNotFoundError: a layer does not exist.
         converters.InputSizeError: a layer cannot be computed at this size.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> found = activations_of(TinyInceptionV1(), np.full((32, 32, 3), 0.5, np.float32), ["mixed4a"])
+        >>> found["mixed4a"].shape
+        (2, 2, 127)
     """
     with torch.no_grad():
         found = model.activations(as_batch(model, image), list(layers))
@@ -193,125 +254,171 @@ def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> di
 
 
 def channels_last(value: torch.Tensor) -> np.ndarray:
-    """The first image's activation as an array, [h, w, C] or [C]."""
+    """The activation of the first image of a batch, float32 [h, w, C] or [C]."""
     first = value[0].detach().float().cpu().numpy()
     return np.ascontiguousarray(first.transpose(1, 2, 0)) if first.ndim == 3 else first
 
 
 def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarray:
-    """One layer's values for one picture, [h, w, C].
+    """The activation of a layer with positions for one picture [H, W, 3], float32 [h, w, C].
 
     Raises:
-        converters.LayerNotFoundError: there is no such layer.
-        ValueError: the layer is fully connected, so that it has no positions.
+        converters.LayerNotFoundError: the layer does not exist.
+        ValueError: the layer is fully connected.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> spatial_activations(TinyInceptionV1(), np.zeros((32, 32, 3), np.float32), "mixed4a").shape
+        (2, 2, 127)
     """
     found = activations_of(model, image, [layer])[layer]
-    if found.ndim != 3:
-        raise ValueError(
-            f"Layer {layer!r} is fully connected: it has {found.shape[-1]} units, but no positions. Name a "
-            "convolutional layer."
-        )
+    check_middle(found[None], layer)
     return found
 
 
-def check_middle(value: torch.Tensor, layer: str) -> None:
-    """Refuses a layer whose value (N, C, ...) has no positions, of which one would be the middle.
+def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
+    """Checks that the activation of a layer, with its batch axis, has positions.
 
     Raises:
         ValueError: the layer is fully connected.
+
+    Example:
+        >>> import numpy as np
+        >>> check_middle(np.zeros((1, 28)), "softmax2")
+        Traceback (most recent call last):
+        ValueError: Layer 'softmax2' is fully connected: it has no positions. Name a convolutional layer.
     """
-    if value.dim() != 4:
-        raise ValueError(f"Layer {layer!r} is fully connected: it has no middle. Name a convolutional layer.")
+    if value.ndim != 4:
+        raise ValueError(f"Layer {layer!r} is fully connected: it has no positions. Name a convolutional layer.")
 
 
 def channels_of(model: Model, layer: str) -> int:
-    """How many channels a layer has.
+    """The number of channels of a layer.
 
     Raises:
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> channels_of(TinyInceptionV1(), "mixed3a")
+        64
     """
     known = getattr(model.network, "layers", None)
     count = None if known is None else known[layer].channels
-    if count is None:  # only running the model tells
+    if count is None:  # the layer's description does not state it: run the model
         count = activations_of(model, np.zeros((*model_size(model), 3), np.float32), [layer])[layer].shape[-1]
     return int(count)
 
 
-def check_units(model: Model, layer: str, units: Iterable[Any]) -> list[int]:
-    """Channels of a layer, checked to exist.
+# Units -------------------------------------------------------------------------------------------
+
+
+def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
+    """Converts channel numbers of a layer to a list, and checks that the channels exist.
 
     Raises:
-        converters.LayerNotFoundError: there is no such layer.
-        TypeError: they are no list of numbers.
-        ValueError: the layer has no such channel, or none is named.
+        converters.LayerNotFoundError: the layer does not exist.
+        TypeError: `units` is not a list of numbers.
+        ValueError: the layer has no such channel, or `units` is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> check_units(TinyInceptionV1(), "mixed3a", np.arange(3))
+        [0, 1, 2]
     """
-    named = checks.items(units, f"What names units of {layer!r}", "a list of channels")
+    named = checks.items(units, f"The argument for units of {layer!r}", "a list of channels")
     numbers = [checks.whole(unit, f"A unit of {layer!r}", 0) for unit in named]
     if not numbers:
-        raise ValueError(f"No units of {layer!r} are named.")
+        raise ValueError(f"No units of {layer!r} are named: name at least one channel.")
     known = getattr(model.network, "layers", None)
     check_channels(layer, numbers, None if known is None else known[layer].channels)
     return numbers
 
 
-def named_unit(model: Model, unit: Any) -> tuple[str, int]:
-    """Layer and channel of a unit, checked to exist.
+def named_unit(model: Model, unit: UnitLike) -> tuple[str, int]:
+    """The layer and channel of a unit, checked to exist.
 
     Args:
         model: the model.
         unit: `"layer:channel"`, or (layer, channel).
 
     Raises:
-        TypeError: it is neither.
-        ValueError: the text is not of that form, or the layer has no such channel.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError: `unit` has another type.
+        ValueError: the text has another form, or the layer has no such channel.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> named_unit(TinyInceptionV1(), "mixed4a:48")
+        ('mixed4a', 48)
     """
     is_pair = isinstance(unit, (tuple, list)) and len(unit) == 2 and isinstance(unit[0], str)
     if not is_pair and not isinstance(unit, str):
         raise TypeError(f"A unit is 'layer:channel' or (layer, channel), not {checks.shown(unit)}.")
-    layer, channel = unit if is_pair else parse_unit(unit)
+    layer, channel = parse_unit(unit) if isinstance(unit, str) else unit
     return layer, check_units(model, layer, [channel])[0]
 
 
-def named_objectives(wanted: Any) -> list[tuple[str, Objective]]:
-    """What pictures maximise, and what to call it.
+def unit_names(units: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+    """`"layer:channel"` of each unit."""
+    return tuple(f"{layer}:{channel}" for layer, channel in units)
+
+
+def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objective]]:
+    """Converts what is to be maximized to objectives, with the name of each.
 
     Args:
         wanted: a list of objectives, of `"layer:channel"`, or of functions of `T`.
 
     Raises:
-        TypeError: it is none, or an item is nothing of these.
-        ValueError: it is empty, or a text is not of that form.
+        TypeError: `wanted` is not a list, or an item has another type.
+        ValueError: `wanted` is empty, or a text has another form.
+
+    Example:
+        >>> [name for name, _ in named_objectives(["mixed3a:1", "mixed4a:2"])]
+        ['mixed3a:1', 'mixed4a:2']
     """
     given = checks.items(wanted, "wanted", "a list of objectives, as in ['mixed4a:476']")
     if not given:
-        raise ValueError("wanted has no objectives.")
+        raise ValueError("wanted has no objectives: name at least one, as in ['mixed4a:476'].")
     made = [as_objective(one) for one in given]
     return [(one if isinstance(one, str) else name_of(own), own) for one, own in zip(given, made, strict=True)]
 
 
 def before_relu(model: Model, layer: str) -> str:
-    """A layer before its ReLU, where the model has it under Lucid's name (`..._pre_relu`); else the layer itself."""
+    """The name of a layer before its ReLU (Lucid's `..._pre_relu`), or the layer itself if there is none.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> before_relu(TinyInceptionV1(), "mixed3a"), before_relu(TinyInceptionV1(), "softmax2")
+        ('mixed3a_pre_relu', 'softmax2')
+    """
     name = f"{layer}_pre_relu"
     known = getattr(model.network, "layers", None)
     return name if known is not None and name in known else layer
 
 
-def check_positions(asked: Sequence[Any] | None, rows: int, columns: int) -> list[tuple[int, int]]:
-    """Positions of a layer, checked to exist.
+def check_positions(asked: PositionsLike | None, rows: int, columns: int) -> list[Size]:
+    """Converts positions of a layer to (row, column) pairs, and checks that they exist.
 
     Args:
-        asked: (row, column) pairs; None for all.
-        rows, columns: of the layer.
+        asked: (row, column) pairs; None for all positions.
+        rows, columns: size of the layer.
 
     Raises:
-        TypeError, ValueError: they are none, or outside of the layer.
+        TypeError, ValueError: `asked` is not a list of pairs of whole numbers, or a position is outside of the layer.
+
+    Example:
+        >>> check_positions(None, 1, 3)
+        [(0, 0), (0, 1), (0, 2)]
     """
     if asked is None:
         return [(row, column) for row in range(rows) for column in range(columns)]
     pairs = [checks.items(one, "A position", "a pair (row, column)") for one in checks.items(asked, "positions", PAIRS)]
     if any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"positions is {PAIRS}.")
+        raise ValueError(f"positions is {PAIRS}, not {checks.shown(asked)}.")
     found = [(checks.whole(row, "A row"), checks.whole(column, "A column")) for row, column in pairs]
     for row, column in found:
         if not (0 <= row < rows and 0 <= column < columns):

@@ -1,4 +1,4 @@
-"""From one unit to another in a row of pictures that stay alike, because they share what they are made of.
+"""Interpolation between units: a row of aligned pictures that share parameters.
 
 Olah, Mordvintsev, Schubert: Feature Visualization (Distill, 2017), section "Interaction between neurons"; Mordvintsev,
 Pezzotti, Schubert, Olah: Differentiable Image Parameterizations (Distill, 2018),
@@ -21,10 +21,11 @@ from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.setup import joined
 from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import named_unit
+from lucid_port.recipes.inputs import UnitLike, named_unit, unit_names
 from lucid_port.recipes.steps import alike, batches, run
 
 __all__ = ["SHARING", "Interpolation", "interpolate", "interpolations"]
@@ -32,8 +33,9 @@ __all__ = ["SHARING", "Interpolation", "interpolate", "interpolations"]
 ALIGNMENT = 0.1
 DECAY = 5.0
 
+Pair = tuple[tuple[str, int], tuple[str, int]]
 Level = tuple[int, int]
-"""A shared part: how many images along the row it has, and how many times coarser than the pictures it is."""
+"""A shared image: its number of frames along the row, and the factor by which it is coarser than the pictures."""
 
 SHARING: dict[str, tuple[bool, tuple[Level, ...]]] = {
     "none": (True, ()),
@@ -42,11 +44,11 @@ SHARING: dict[str, tuple[bool, tuple[Level, ...]]] = {
     "ends": (False, ((2, 16),)),
     "pyramid": (True, ((1, 2), (1, 4), (1, 8), (2, 8), (1, 16), (2, 16))),
 }
-"""What the pictures of a row are made of: whether of a part of their own, and the parts that they share.
+"""Parameters of the pictures of a row, by name: whether each has an image of its own, and the images they share.
 
-`none` is an image for each; `whole`, `coarse` and `ends` are the notebook's steps on the way (one image for all, one
-that is coarse, two coarse ones that fade into each other); `pyramid` is its result, a part of each picture's own and
-six shared ones.
+`none` has separate images. `whole`, `coarse` and `ends` are intermediate results of the notebook: one shared image, one
+coarse image, and two coarse images that are interpolated. `pyramid` is the notebook's result: each picture has an image
+of its own and shares six.
 """
 
 
@@ -55,11 +57,11 @@ class Interpolation:
     """A row of pictures from one unit to another.
 
     Attributes:
-        names: the two units.
-        pictures: [frames, H, W, 3].
-        unique: what each picture has of its own, as a picture, [frames, H, W, 3].
-        shared: what it has from the parts that all share, as a picture, [frames, H, W, 3].
-        losses: the objective's value before each update, [steps].
+        names: names of the two units.
+        pictures: [frames, H, W, 3] in [0, 1].
+        unique: each picture's own image, shown as a picture, [frames, H, W, 3].
+        shared: the sum of the shared images, shown as a picture, [frames, H, W, 3].
+        losses: objective value before each update, [steps].
     """
 
     names: tuple[str, str]
@@ -69,14 +71,21 @@ class Interpolation:
     losses: np.ndarray
 
 
-def interpolate(model: Model, first: Any, second: Any, frames: int = 6, **options: Any) -> Interpolation:
-    """One row of pictures; see `interpolations`, whose options it has."""
+def interpolate(model: Model, first: UnitLike, second: UnitLike, frames: int = 6, **options: Any) -> Interpolation:
+    """Renders one row of pictures, with the options of `interpolations`.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> row = interpolate(TinyInceptionV1(), "mixed3a:31", "mixed3a:30", 3, size=32, steps=2)
+        >>> row.names, row.pictures.shape
+        (('mixed3a:31', 'mixed3a:30'), (3, 32, 32, 3))
+    """
     return interpolations(model, [(first, second)], frames, **options)[0]
 
 
 def interpolations(
     model: Model,
-    pairs: Iterable[Any],
+    pairs: Iterable[tuple[UnitLike, UnitLike]],
     frames: int = 6,
     *,
     sharing: str = "pyramid",
@@ -89,41 +98,45 @@ def interpolations(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> list[Interpolation]:
-    """Rows of pictures, each from one unit to another; several rows are optimised in one batch.
+    """Renders rows of pictures, each from one unit to another, several rows in one batch.
 
-    Along a row, the objective goes from the first channel to the second. That alone leaves each picture free to put
-    what it shows anywhere. They stay alike by what they share, by an objective that holds layers' activations of
-    neighbours together, or both, as the notebook has it.
+    Along a row, the objective changes linearly from the first channel to the second. The pictures are aligned by shared
+    parameters, by a penalty on different activations of neighbors, or by both, as in the notebook.
 
     Args:
         model: the model.
         pairs: two units for each row, `"layer:channel"` or (layer, channel).
-        frames: pictures of a row, from 2 on.
+        frames: number of pictures in a row, at least 2.
         sharing: see `SHARING`.
-        align: layers in which neighbours are held together (the notebook's: mixed3b and mixed4a).
-        alignment: how much that weighs.
-        decay: how much less it weighs with each step of distance, up to four.
-        size: height and width in pixels, at least 16 times 1.
+        align: layers in which differences between neighbors are penalized (mixed3b and mixed4a in the notebook).
+        alignment: weight of this penalty.
+        decay: factor by which the weight decreases with each step of distance between pictures, up to four steps.
+        size: height and width in pixels, at least 16.
         steps: number of updates.
-        seed: of all random draws.
-        batch_size: rows of a batch at most; by default what fits into memory.
+        seed: seed of all random draws.
+        batch_size: most rows in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Raises:
-        TypeError, ValueError: a unit is none of the model's, or an argument makes no sense.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: a unit has another form or does not exist, or an argument is out of range.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> rows = interpolations(TinyInceptionV1(), [("mixed3a:31", "mixed3a:30")], 2, size=32, steps=2)
+        >>> rows[0].shared.shape
+        (2, 32, 32, 3)
     """
     units = [_pair(model, pair) for pair in checks.items(pairs, "pairs", "a list of pairs of units")]
     if not units:
-        raise ValueError("pairs names no pairs of units.")
-    if sharing not in SHARING:
-        raise ValueError(f"sharing is one of {', '.join(map(repr, SHARING))}, not {checks.shown(sharing)}.")
+        raise ValueError("pairs names no pairs of units: name at least one.")
+    checks.choice(sharing, "sharing", SHARING)
     frames, size = checks.whole(frames, "frames", 2), checks.whole(size, "size", 16)
     layers = checks.items(align, "align", "a list of layers")
     weight = checks.number(alignment, "alignment", 0)
     held = [weight * objectives.alignment(layer, decay) for layer in layers]
 
-    def make(rows: Sequence[tuple[Any, Any]]) -> VisT:
+    def make(rows: Sequence[Pair]) -> VisT:
         images = [_Row(frames, size, sharing) for _ in rows]
         wanted = [Objective.sum([objectives.channel_interpolate(*a, *b), *held]) for a, b in rows]
         source = RandomSource(seed) if len(rows) == 1 else alike(seed, len(rows))
@@ -134,45 +147,36 @@ def interpolations(
     for rows in batches(units, make, batch_size):
         vis = make(rows)
         losses = run(vis, steps, verbose)
-        found += _rows(vis, rows, frames, losses)
+        found += _rows(vis, rows, losses)
     return found
 
 
-def _pair(model: Model, pair: Any) -> tuple[tuple[str, int], tuple[str, int]]:
+def _pair(model: Model, pair: Sequence[UnitLike]) -> Pair:
     given = checks.items(pair, "A pair", "two units, as in ('mixed4a:476', 'mixed4a:460')")
     if len(given) != 2:
         raise ValueError(f"A pair is two units, not {checks.shown(pair)}.")
     return named_unit(model, given[0]), named_unit(model, given[1])
 
 
-def _each_row(wanted: Sequence[Objective], frames: int) -> Callable[[Any], torch.Tensor]:
-    """[rows]: each row's objective, of its own part of the batch."""
+def _each_row(wanted: Sequence[Objective], frames: int) -> Callable[[Activations], torch.Tensor]:
+    """The objective of each row, [rows], evaluated on the row's images of the batch."""
 
-    def values(T: Any) -> torch.Tensor:
-        return torch.stack([one(_part(T, number, frames)) for number, one in enumerate(wanted)])
+    def part(T: Activations, number: int) -> Activations:
+        return lambda name: T(name)[number * frames : (number + 1) * frames]
 
-    return values
-
-
-def _part(T: Any, number: int, frames: int) -> Callable[[str], Any]:
-    return lambda name: T(name)[number * frames : (number + 1) * frames]
+    return lambda T: torch.stack([one(part(T, number)) for number, one in enumerate(wanted)])
 
 
-def _rows(
-    vis: VisT, rows: Sequence[tuple[tuple[str, int], tuple[str, int]]], frames: int, losses: np.ndarray
-) -> list[Interpolation]:
-    pictures = vis.image()
+def _rows(vis: VisT, rows: Sequence[Pair], losses: np.ndarray) -> list[Interpolation]:
     images = [part for part in vis.param.modules() if isinstance(part, _Row)]
-    found = []
-    for number, (ends, row) in enumerate(zip(rows, images, strict=True)):
-        names = tuple(f"{layer}:{channel}" for layer, channel in ends)
-        own = pictures[number * frames : (number + 1) * frames].copy()
-        found.append(Interpolation(names, own, *row.parts(), losses[:, number]))  # type: ignore[arg-type]
-    return found
+    return [
+        Interpolation(unit_names(ends), own.copy(), *row.parts(), losses[:, number])  # type: ignore[arg-type]
+        for number, (ends, row, own) in enumerate(zip(rows, images, np.split(vis.image(), len(rows)), strict=True))
+    ]
 
 
 class _Row(Parameterization):
-    """The images of one row."""
+    """The parameters of one row of pictures."""
 
     def __init__(self, frames: int, size: int, sharing: str) -> None:
         super().__init__()
@@ -193,7 +197,7 @@ class _Row(Parameterization):
         return unique, sum(part.evaluate(memo) for part in self.shared)  # type: ignore[operator]
 
     def parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is each picture's own, and what is shared, as pictures."""
+        """Each picture's own image and the sum of the shared images, as pictures [frames, H, W, 3]."""
         with torch.no_grad():
             unique, shared = self._parts({})
             like = unique if torch.is_tensor(unique) else shared

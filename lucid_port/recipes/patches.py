@@ -1,15 +1,14 @@
-"""What a patch on a picture makes a network say.
+"""Adversarial patches: class probabilities of a picture with another picture pasted onto it.
 
 Carter et al.: Activation Atlas (Distill, 2019), "Adversarial patches"; Lucid's notebook activation-atlas-adversarial. A
-small picture, put into a corner of another one, makes a class likely that neither of them is: the network adds up what
-it sees.
+small picture in a corner of another picture can make a class likely that neither picture shows, because the network
+adds up everything it sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,21 +16,21 @@ from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.recipes.attribution import logits_layer
-from lucid_port.recipes.inputs import activations_of, load_image, model_size
+from lucid_port.recipes.inputs import ImageLike, activations_of, load_image, model_size
 
 __all__ = ["PatchTable", "class_probabilities", "patch_table", "with_patch"]
 
 
 @dataclass(frozen=True)
 class PatchTable:
-    """A picture without and with a patch of several sizes, and the patch by itself.
+    """A picture without a patch and with a patch of several sizes, and the patch alone.
 
     Attributes:
-        pictures: the picture, then with the patch in each size, [1 + sizes, H, W, 3].
+        pictures: the picture alone, then with the patch in each size, [1 + sizes, H, W, 3].
         patch: the patch in the picture's size, [H, W, 3].
-        ratios: the patch's side in parts of the picture's, with 0 for the picture alone.
-        probabilities: of all classes, [1 + sizes, classes].
-        patch_probabilities: of the patch by itself, [classes].
+        ratios: side of the patch relative to the picture's; 0 for the picture alone.
+        probabilities: probabilities of all classes for each picture, [1 + sizes, classes].
+        patch_probabilities: probabilities of all classes for the patch alone, [classes].
     """
 
     pictures: np.ndarray
@@ -41,20 +40,28 @@ class PatchTable:
     patch_probabilities: np.ndarray
 
 
-def with_patch(picture: Any, patch: Any, ratio: float, place: Sequence[float] = (0, 0)) -> np.ndarray:
-    """A picture with a patch on it.
+def with_patch(picture: ImageLike, patch: ImageLike, ratio: float, place: Sequence[float] = (0, 0)) -> np.ndarray:
+    """Pastes a patch onto a picture.
 
     Args:
         picture: a path, or an array [H, W, C] in [0, 1].
-        patch: likewise; resized to `ratio` times the picture's height and width, by Lanczos.
+        patch: a path or array like `picture`; resized by Lanczos to `ratio` times the picture's height and width.
         ratio: above 0, up to 1.
         place: (down, right), each from 0 (top, left) to 1 (bottom, right).
 
     Returns:
-        [H, W, 3].
+        float32 [H, W, 3] in [0, 1].
 
     Raises:
-        ValueError: `ratio` or `place` is out of range, or a picture is none.
+        ValueError: `ratio` or `place` is out of range, or a picture cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> with_patch(np.zeros((4, 4, 3)), np.ones((2, 2, 3)), 0.5, place=(1, 0))[..., 0]
+        array([[0., 0., 0., 0.],
+               [0., 0., 0., 0.],
+               [1., 1., 0., 0.],
+               [1., 1., 0., 0.]], dtype=float32)
     """
     share = checks.number(ratio, "ratio", above=0)
     at = [checks.number(one, "A part of place", 0) for one in checks.items(place, "place", "two numbers")]
@@ -70,45 +77,64 @@ def with_patch(picture: Any, patch: Any, ratio: float, place: Sequence[float] = 
 
 
 @strictly
-def class_probabilities(model: Model, picture: Any, logits: str | None = None) -> np.ndarray:
-    """Probabilities of all classes, [classes], of a picture in the model's own size.
+def class_probabilities(model: Model, picture: ImageLike, logits: str | None = None) -> np.ndarray:
+    """The probabilities of all classes for a picture, resized to the model's own size.
 
     Args:
         model: the model.
         picture: a path, or an array [H, W, C] in [0, 1].
-        logits: the layer of the classes' logits; that before the last softmax by default.
+        logits: the layer of the classes' logits; the one before the last softmax by default.
+
+    Returns:
+        float64 [classes].
 
     Raises:
-        ValueError: it cannot be told which layer has the logits, or it has no classes (but positions).
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: the layer of the logits cannot be found, or it has positions.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> class_probabilities(TinyInceptionV1(), np.full((96, 96, 3), 0.5)).shape
+        (28,)
     """
     layer = logits_layer(model) if logits is None else logits
     values = activations_of(model, load_image(picture, model_size(model)), [layer])[layer]
     if values.size != values.shape[-1]:
-        raise ValueError(f"Layer {layer!r} has values for {values.size} positions and channels, not for classes.")
+        raise ValueError(
+            f"Layer {layer!r} has {values.size} values by position and channel, not for classes: name the layer of the "
+            "logits."
+        )
     shifted = np.exp(values.ravel().astype(np.float64) - values.max())
     return shifted / shifted.sum()
 
 
 def patch_table(
     model: Model,
-    picture: Any,
-    patch: Any,
+    picture: ImageLike,
+    patch: ImageLike,
     ratios: Iterable[float] = (0.4, 0.7),
     place: Sequence[float] = (0, 0),
     logits: str | None = None,
 ) -> PatchTable:
-    """Probabilities of a picture without a patch, and with it in several sizes.
+    """The class probabilities of a picture without a patch, and with the patch in several sizes.
 
     Args:
         model: the model.
         picture, patch: paths, or arrays [H, W, C] in [0, 1]; both are resized to the model's own size first.
-        ratios: sides of the patch in parts of the picture's.
+        ratios: sides of the patch relative to the picture's.
         place: as for `with_patch`.
         logits: as for `class_probabilities`.
 
     Raises:
         ValueError: as `with_patch` and `class_probabilities`.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> table = patch_table(TinyInceptionV1(), np.full((96, 96, 3), 0.5), np.zeros((96, 96, 3)), ratios=[0.5])
+        >>> table.ratios, table.pictures.shape
+        ((0.0, 0.5), (2, 96, 96, 3))
     """
     size = model_size(model)
     base, alone = load_image(picture, size), load_image(patch, size)

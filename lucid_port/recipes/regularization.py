@@ -1,8 +1,8 @@
-"""The enemy of feature visualization: what keeps an optimised picture from being noise.
+"""Studies of regularization: preconditioning, penalties and transforms that keep high-frequency noise out of pictures.
 
 Olah, Mordvintsev, Schubert: Feature Visualization (Distill, 2017), https://distill.pub/2017/feature-visualization,
 section "The enemy of feature visualization"; Lucid's notebook feature-visualization/regularization. Each study renders
-some units under all combinations of some settings, and keeps pictures on the way.
+units with all combinations of some settings, and keeps the pictures at several numbers of updates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Transform
-from lucid_port.recipes.inputs import named_unit
+from lucid_port.recipes.inputs import UnitLike, named_unit, unit_names
 from lucid_port.recipes.steps import alike, batches, run_through, update_counts
 
 __all__ = [
@@ -48,7 +48,7 @@ PENALTIES: dict[str, Callable[[], Objective]] = {
     "total_variation": objectives.total_variation,
     "blur": objectives.blur_input_each_step,
 }
-"""What a picture costs for its high frequencies."""
+"""Penalties on high frequencies, by name."""
 
 NOTEBOOK_PENALTIES = {"L1": (0, 0.05), "total_variation": (0, 0.25), "blur": (0, 1.0)}
 ARTICLE_PENALTIES = {
@@ -56,31 +56,34 @@ ARTICLE_PENALTIES = {
     "total_variation": (0, 0.05, 0.25, 1.5, 3),
     "blur": (0, 0.1, 1, 5, 10),
 }
-"""The article's weights."""
+"""The article's weights of penalties."""
 
 TRANSFORMS: dict[str, Callable[[Any], list[Transform]]] = {
     "jitter": lambda d: [transform.pad(2 * d), transform.jitter(d)] if d else [],
     "scale": lambda s: [transform.random_scale([s ** (n / 10) for n in range(-10, 11)])] if s != 1 else [],
     "rotate": lambda degrees: [transform.random_rotate(range(-degrees, degrees + 1))] if degrees else [],
 }
-"""What a picture has to stand: shifts by up to so many pixels (with padding of twice that), scales by up to a
-factor, and rotations by up to so many degrees, applied in this order."""
+"""Random transforms by name, from their strength, in the order in which they are applied.
+
+Shifts by up to that many pixels (with twice as much padding), scales by up to that factor, and rotations by up to that
+many degrees.
+"""
 
 NOTEBOOK_TRANSFORMS = {"jitter": (0, 1), "rotate": (0, 5), "scale": (1, 1.1)}
 ARTICLE_TRANSFORMS = {"jitter": (0, 1, 2, 8), "rotate": (0, 5, 15, 45, 180), "scale": (1, 1.1, 1.2)}
-"""The article's settings."""
+"""The article's strengths of transforms."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """Pictures of units under all combinations of settings.
+    """Pictures of units with all combinations of settings.
 
     Attributes:
-        axes: for each setting its name and its values.
-        units: names of the units, U.
-        thresholds: after how many updates pictures were taken, T.
-        pictures: [values of the first setting, ..., of the last, U, T, H, W, 3].
-        losses: objective values before each update, [values of the first, ..., of the last, U, steps].
+        axes: name and values of each setting.
+        units: names of the U units.
+        thresholds: the T numbers of updates after which pictures were taken.
+        pictures: [values of the first setting, ..., values of the last setting, U, T, H, W, 3] in [0, 1].
+        losses: objective values before each update, [values of the first setting, ..., U, steps].
     """
 
     axes: tuple[tuple[str, tuple[Any, ...]], ...]
@@ -92,7 +95,7 @@ class Study:
 
 @dataclass(frozen=True)
 class _Setting:
-    """One combination: what is optimised how, beside the unit."""
+    """One combination of settings."""
 
     rate: float = RATE
     decorrelate: bool = True
@@ -102,7 +105,7 @@ class _Setting:
 
 def preconditioning(
     model: Model,
-    units: Iterable[Any],
+    units: Iterable[UnitLike],
     *,
     rates: Iterable[float] = RATES,
     thresholds: Iterable[int] = THRESHOLDS,
@@ -111,26 +114,32 @@ def preconditioning(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> Study:
-    """Learning rates, with and without decorrelation, with and without transforms.
+    """Studies learning rates, with and without decorrelation, and with and without transforms.
 
-    Without both it is naive optimisation: pixels, nothing else.
+    Without decorrelation and transforms, plain pixels are optimized.
 
     Args:
         model: the model.
         units: channels, `"layer:channel"` or (layer, channel).
         rates: learning rates.
-        thresholds: after how many updates to take pictures; the last is the number of updates.
+        thresholds: numbers of updates after which pictures are taken; the largest is the number of updates.
         size: height and width in pixels.
-        seed: of all random draws, the same for all combinations.
-        batch_size: pictures of a batch; by default what fits into memory.
+        seed: seed of all random draws, the same for all combinations.
+        batch_size: most pictures in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Returns:
-        The settings `decorrelate`, `transforms` (both False, True) and `rate`.
+        A study with the settings `decorrelate` and `transforms` (False, True) and `rate`.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: an argument has the wrong type, is empty or is out of range.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> study = preconditioning(TinyInceptionV1(), ["mixed3a:31"], rates=[0.05], thresholds=[1, 2], size=32)
+        >>> study.pictures.shape
+        (2, 2, 1, 1, 2, 32, 32, 3)
     """
     numbers = [checks.number(rate, "Each of rates", 0) for rate in checks.items(rates, "rates", "a list of numbers")]
     axes = {"decorrelate": (False, True), "transforms": (False, True), "rate": tuple(numbers)}
@@ -143,7 +152,7 @@ def preconditioning(
 
 def frequency_penalties(
     model: Model,
-    units: Iterable[Any],
+    units: Iterable[UnitLike],
     weights: Mapping[str, Iterable[float]] = NOTEBOOK_PENALTIES,
     *,
     thresholds: Iterable[int] = THRESHOLDS,
@@ -152,15 +161,21 @@ def frequency_penalties(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> Study:
-    """Penalties on high frequencies, for pixels without transforms.
+    """Studies penalties on high frequencies, with plain pixels and without transforms.
 
     Args:
-        weights: for each of some `PENALTIES`, how much it costs: one axis each. The article's are `ARTICLE_PENALTIES`.
+        weights: name in `PENALTIES` -> weights; each name becomes an axis. The article's are `ARTICLE_PENALTIES`.
         model, units, thresholds, size, seed, batch_size, verbose: as for `preconditioning`.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: an argument has the wrong type, is empty or is out of range.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> study = frequency_penalties(TinyInceptionV1(), ["mixed3a:31"], {"blur": (0, 1)}, thresholds=[2], size=32)
+        >>> study.axes, study.pictures.shape
+        ((('blur', (0, 1)),), (2, 1, 1, 32, 32, 3))
     """
     axes = _axes(weights, PENALTIES, "weights")
 
@@ -173,7 +188,7 @@ def frequency_penalties(
 
 def transformation_robustness(
     model: Model,
-    units: Iterable[Any],
+    units: Iterable[UnitLike],
     strengths: Mapping[str, Iterable[float]] = NOTEBOOK_TRANSFORMS,
     *,
     decorrelate: bool = True,
@@ -183,16 +198,22 @@ def transformation_robustness(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> Study:
-    """Random shifts, rotations and scales that a picture has to stand.
+    """Studies random shifts, rotations and scales.
 
     Args:
-        strengths: for each of some `TRANSFORMS`, how strong: one axis each. The article's are `ARTICLE_TRANSFORMS`.
-        decorrelate: optimise decorrelated frequencies, as the notebook does; else pixels.
+        strengths: name in `TRANSFORMS` -> strengths; each name becomes an axis. The article's are `ARTICLE_TRANSFORMS`.
+        decorrelate: optimize decorrelated frequencies, as the notebook does, instead of pixels.
         model, units, thresholds, size, seed, batch_size, verbose: as for `preconditioning`.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: an argument has the wrong type, is empty or is out of range.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> model, strengths = TinyInceptionV1(), {"jitter": (0, 2), "rotate": (0, 5)}
+        >>> transformation_robustness(model, ["mixed3a:31"], strengths, thresholds=[2], size=32).pictures.shape
+        (2, 2, 1, 1, 32, 32, 3)
     """
     axes = _axes(strengths, TRANSFORMS, "strengths")
 
@@ -206,10 +227,10 @@ def transformation_robustness(
 
 def _axes(given: Any, known: Mapping[str, Any], what: str) -> dict[str, tuple[Any, ...]]:
     if not isinstance(given, Mapping) or not given:
-        raise TypeError(f"{what} says what {', '.join(known)} are to be, as in {{'{next(iter(known))}': (0, 1)}}.")
+        raise TypeError(f"{what} maps {', '.join(known)} to lists of numbers, as in {{'{next(iter(known))}': (0, 1)}}.")
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ValueError(f"{what} knows {', '.join(known)}, not {checks.shown(unknown[0])}.")
+        raise ValueError(f"{what} has the unknown name {checks.shown(unknown[0])}: use one of {', '.join(known)}.")
     axes = {}
     for name, values in given.items():
         numbers = checks.items(values, f"{what}[{name!r}]", "a list of numbers")
@@ -224,7 +245,7 @@ _Item = tuple[_Setting, tuple[str, int]]
 
 def _study(
     model: Model,
-    units: Iterable[Any],
+    units: Iterable[UnitLike],
     axes: Mapping[str, tuple[Any, ...]],
     setting: Callable[..., _Setting],
     thresholds: Iterable[int],
@@ -236,28 +257,24 @@ def _study(
     chosen = [named_unit(model, unit) for unit in checks.items(units, "units", "a list of units")]
     empty = [name for name, values in (("units", chosen), *axes.items()) if not values]
     if empty:
-        raise ValueError(f"{empty[0]} is empty: there is nothing to render.")
+        raise ValueError(f"{empty[0]} is empty: pass at least one value.")
     counts, pixels = update_counts(thresholds), checks.whole(size, "size", 2)
     items = [(setting(*values), unit) for values in itertools.product(*axes.values()) for unit in chosen]
     made: dict[_Item, tuple[np.ndarray, np.ndarray]] = {}
-    for group in _alike(items):
+    for group in _shareable(items):
         for batch in batches(group, lambda some: _vis(model, some, pixels, seed), batch_size):
             vis = _vis(model, batch, pixels, seed)
             seen, losses = run_through(vis, counts, vis.image, verbose)
             made |= zip(batch, zip(np.stack(seen, 1), losses.T, strict=True), strict=True)
     shape = (*(len(values) for values in axes.values()), len(chosen))
-    pictures, losses = (np.stack([made[item][which] for item in items]) for which in (0, 1))
-    return Study(
-        tuple(axes.items()),
-        tuple(f"{layer}:{channel}" for layer, channel in chosen),
-        tuple(counts),
-        pictures.reshape(*shape, *pictures.shape[1:]),
-        losses.reshape(*shape, -1),
+    pictures, losses = (
+        np.reshape([made[item][which] for item in items], (*shape, *made[items[0]][which].shape)) for which in (0, 1)
     )
+    return Study(tuple(axes.items()), unit_names(chosen), tuple(counts), pictures, losses)
 
 
-def _alike(items: Sequence[_Item]) -> list[list[_Item]]:
-    """Those that can share a batch: the same transforms, the same kind of image, and a layer; by learning rate."""
+def _shareable(items: Sequence[_Item]) -> list[list[_Item]]:
+    """Groups of items that can share a batch (transforms, kind of image and layer are equal), by learning rate."""
     groups: dict[Any, list[_Item]] = {}
     for item in dict.fromkeys(items):
         key = (item[0].transforms, item[0].decorrelate, item[1][0])
@@ -295,7 +312,7 @@ def _objective(setting: _Setting, unit: tuple[str, int]) -> Objective:
 
 
 class _SideBySide(Parameterization):
-    """Groups of images with parameters of their own, all of which begin as one with the render's seed."""
+    """Groups of images with separate parameters. Each image starts like a single image with the render's seed."""
 
     def __init__(self, parts: Sequence[Parameterization], counts: Sequence[int]) -> None:
         super().__init__()

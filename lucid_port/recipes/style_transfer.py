@@ -1,4 +1,4 @@
-"""A picture painted as another: style transfer in two dimensions.
+"""Style transfer: paints a picture in the style of another.
 
 Mordvintsev, Pezzotti, Schubert, Olah: Differentiable Image Parameterizations (Distill, 2018),
 https://distill.pub/2018/differentiable-parameterizations, section "Style transfer with non-VGG architectures"; Lucid's
@@ -8,7 +8,7 @@ Style (2015).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,11 @@ from lucid_port.misc import checks
 from lucid_port.optvis import param
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import load_image, scaled_size
+from lucid_port.recipes.inputs import ImageLike, load_image, load_scaled, scaled_size
 from lucid_port.recipes.steps import run
 
 __all__ = ["CONTENT_LAYERS", "PARAMETERIZATIONS", "STYLE_LAYERS", "StyleTransfer", "gram_matrices", "style_transfer"]
@@ -31,7 +32,7 @@ CONTENT_LAYERS = ("mixed3b",)
 STYLE_LAYERS = ("conv2d2", "mixed3a", "mixed4a", "mixed4b", "mixed4c")
 CONTENT_WEIGHT = 100.0
 PARAMETERIZATIONS = ("decorrelated", "pixel")
-"""Frequencies of decorrelated colours, or pixels, with which the article shows that it does not work."""
+"""Frequencies of decorrelated colors, or pixels, with which the article shows that style transfer fails."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class StyleTransfer:
 
     Attributes:
         content: the picture, [H, W, 3].
-        styles: the others, each [at least H, at least W, 3].
-        pictures: the picture in each style, [S, H, W, 3].
-        losses: minus the distances, before each update, [S, steps].
+        styles: S pictures, each [at least H, at least W, 3].
+        pictures: the picture in each style, [S, H, W, 3] in [0, 1].
+        losses: negative distances to content and style before each update, [S, steps].
     """
 
     content: np.ndarray
@@ -53,8 +54,8 @@ class StyleTransfer:
 
 def style_transfer(
     model: Model,
-    content: Any,
-    style: Any,
+    content: ImageLike,
+    style: ImageLike | Sequence[ImageLike],
     *,
     content_layers: Sequence[str] = CONTENT_LAYERS,
     style_layers: Sequence[str] = STYLE_LAYERS,
@@ -69,49 +70,53 @@ def style_transfer(
 ) -> StyleTransfer:
     """Paints a picture in the style of one or several others, all in one batch.
 
-    The distance to the content is the mean absolute difference of activations, that to the style the mean absolute
-    difference of Gram matrices, each summed over its layers. Each update compares with a random part of the style.
+    The distance to the content is the mean absolute difference of activations. The distance to the style is the mean
+    absolute difference of Gram matrices. Both are summed over their layers. Each update compares with a random crop of
+    the style.
 
     Args:
         model: the model.
         content: a path, or an array [H, W, C] in [0, 1].
-        style: the same, or a list of these; smaller ones are enlarged, aspect ratio kept, until they cover the content.
+        style: a picture like `content`, or a list of pictures. A smaller picture is enlarged, with its aspect ratio
+            kept, until it covers the content.
         content_layers: layers in which the content is compared; by default those of Lucid's InceptionV1.
         style_layers: layers in which the style is compared.
-        content_weight: how much the content weighs.
+        content_weight: weight of the distance to the content.
         parameterization: see `PARAMETERIZATIONS`.
-        transforms: as for `render_vis`, of all pictures alike; Lucid's by default.
+        transforms: as for `render_vis`, the same for all pictures; Lucid's by default.
         lr: learning rate of Adam.
-        size: pixels of the content's longer side, aspect ratio kept; its own by default.
+        size: pixels of the content's longer side, with the aspect ratio kept; its own by default.
         steps: number of updates.
-        seed: of all random draws; the picture of style k begins as one alone does with `seed + k`.
+        seed: seed of all random draws; the picture in style k starts like a single picture with `seed + k`.
         verbose: show progress.
 
     Raises:
-        TypeError, ValueError: a picture is none, or an argument makes no sense.
-        converters.LayerNotFoundError: a name is no layer's.
+        TypeError, ValueError: a picture cannot be read, or an argument has the wrong type or is out of range.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> content, style = np.full((32, 40, 3), 0.5), np.full((48, 48, 3), 0.2)
+        >>> style_transfer(TinyInceptionV1(), content, style, steps=2).pictures.shape
+        (1, 32, 40, 3)
     """
-    if parameterization not in PARAMETERIZATIONS:
-        known = ", ".join(map(repr, PARAMETERIZATIONS))
-        raise ValueError(f"parameterization is one of {known}, not {checks.shown(parameterization)}.")
+    checks.choice(parameterization, "parameterization", PARAMETERIZATIONS)
     of_content, of_style = _layers(content_layers, "content_layers"), _layers(style_layers, "style_layers")
     if not of_content and not of_style:
-        raise ValueError("content_layers and style_layers are both empty: there is nothing to be like.")
-    picture = load_image(content)
-    if size is not None:
-        longest = max(picture.shape[:2])
-        picture = load_image(picture, scaled_size(picture.shape, checks.whole(size, "size", 1) / longest))
+        raise ValueError("content_layers and style_layers are both empty: name a layer in one of them.")
+    picture = load_scaled(content, size)
     height, width = picture.shape[:2]
     given = style if isinstance(style, (list, tuple)) else [style]
     if not given:
-        raise ValueError("style is a picture, or a list of pictures, and it is empty.")
+        raise ValueError("style is a picture or a list of pictures, not an empty list.")
     styles = [_covering(load_image(one), height, width) for one in given]
     decorrelated = parameterization == "decorrelated"
     images = param.image(width, height, batch=len(styles), decorrelate=decorrelated, fft=decorrelated)
     vis = VisT(
         model,
-        _Likeness(len(styles), of_content, of_style, checks.number(content_weight, "content_weight", 0)),
-        param.concat([images, param.constant(picture[None]), _RandomParts(styles, height, width)]),
+        _negative_distances(len(styles), of_content, of_style, checks.number(content_weight, "content_weight", 0)),
+        param.concat([images, param.constant(picture[None]), _RandomCrops(styles, height, width)]),
         lambda parameters: TFAdam(parameters, lr=lr),
         transforms,
         relu_gradient_override=True,
@@ -121,13 +126,13 @@ def style_transfer(
     return StyleTransfer(picture, tuple(styles), vis.image()[: len(styles)], losses.T)
 
 
-def _layers(names: Any, what: str) -> list[str]:
+def _layers(names: str | Sequence[str], what: str) -> list[str]:
     given = checks.items([names] if isinstance(names, str) else names, what, "a list of layers")
     return [checks.text(name, f"Each of {what}", "a layer's name") for name in given]
 
 
 def _covering(style: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The style, enlarged if a side is shorter than the content's."""
+    """The style, enlarged until no side is shorter than the content's."""
     factor = max(height / style.shape[0], width / style.shape[1])
     if factor <= 1:
         return style
@@ -136,41 +141,53 @@ def _covering(style: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def gram_matrices(activation: torch.Tensor) -> torch.Tensor:
-    """How channels go together in each image: [N, C, C] of [N, C, H, W], averaged over positions.
+    """The Gram matrix of the channels of each image, averaged over positions.
+
+    Args:
+        activation: (N, C, H, W).
+
+    Returns:
+        (N, C, C).
 
     Raises:
-        ValueError: it has no positions.
+        ValueError: the activation has no positions.
+
+    Example:
+        >>> import torch
+        >>> gram_matrices(torch.ones(1, 2, 4, 4))
+        tensor([[[1., 1.],
+                 [1., 1.]]])
     """
     if activation.dim() != 4:
         raise ValueError(
-            f"A style is read from layers with positions, not from one of shape {list(activation.shape)}: name a "
-            "convolutional layer."
+            f"Gram matrices need a layer with positions, not an activation of shape {list(activation.shape)}: name "
+            "convolutional layers in style_layers."
         )
     flat = activation.flatten(2)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 
 
-class _Likeness:
-    """[S]: minus the distance of each picture to the content (image S) and to its style (image S + 1 + number)."""
+def _negative_distances(
+    count: int, content: Sequence[str], style: Sequence[str], weight: float
+) -> Callable[[Activations], torch.Tensor]:
+    """The objective of a batch of S pictures, the content and S styles: negative distances of the pictures, [S]."""
 
-    def __init__(self, count: int, content: Sequence[str], style: Sequence[str], weight: float) -> None:
-        self._count, self._content, self._style, self._weight = count, content, style, weight
-
-    def __call__(self, T: Any) -> torch.Tensor:
-        count = self._count
+    def values(T: Activations) -> torch.Tensor:
         total: Any = 0.0
-        for layer in self._content:
+        for layer in content:
             activation = T(layer)
             difference = activation[:count] - activation[count : count + 1].detach()
-            total = total + self._weight * difference.abs().flatten(1).mean(1)
-        for layer in self._style:
+            total = total + weight * difference.abs().flatten(1).mean(1)
+        for layer in style:
             grams = gram_matrices(T(layer))
             total = total + (grams[:count] - grams[count + 1 :].detach()).abs().flatten(1).mean(1)
         return -total
 
+    return values
 
-class _RandomParts(Parameterization):
-    """A random part of each of some pictures, another in each evaluation."""
+
+class _RandomCrops(Parameterization):
+    """A random crop of each of some pictures, drawn anew in each evaluation."""
 
     def __init__(self, pictures: Sequence[np.ndarray], height: int, width: int) -> None:
         super().__init__()

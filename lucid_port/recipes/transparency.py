@@ -1,4 +1,4 @@
-"""Pictures with transparency: what a unit looks for is there, and nothing else.
+"""Pictures with transparency, which are opaque only where a unit needs them to be.
 
 Mordvintsev, Pezzotti, Schubert, Olah: Differentiable Image Parameterizations (Distill, 2018),
 https://distill.pub/2018/differentiable-parameterizations, section "Semi-transparent patterns", and the icons of Olah et
@@ -8,9 +8,9 @@ differentiable-parameterizations/transparency and misc/alpha_feature_vis.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -22,12 +22,14 @@ from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import fft_to_image, rfft2d_freqs
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Shape, Transform
-from lucid_port.recipes.inputs import before_relu, check_units, named_objectives
+from lucid_port.recipes.feature_visualization import FeatureVisualization
+from lucid_port.recipes.inputs import ObjectiveLike, before_relu, check_units, named_objectives
 from lucid_port.recipes.steps import alike, batches, run
 
 __all__ = ["GAMMA", "AlphaIcons", "Transparent", "alpha_icons", "checkerboard", "over", "transparent"]
@@ -35,33 +37,49 @@ __all__ = ["GAMMA", "AlphaIcons", "Transparent", "alpha_icons", "checkerboard", 
 GAMMA = 2.2
 BACKGROUND_SD, BACKGROUND_DECAY = 0.2, 1.5
 SCALES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
-WHOLE_SHARE = 0.5  # how much the whole picture's opacity weighs, beside the crop's
+WHOLE_SHARE = 0.5  # weight of the transparency of the whole picture, relative to that of the crop
 
-ICON_TRANSFORMS: list[Transform] = [
-    transform.collapse_alpha_random(),
-    transform.pad(4, mode="constant", constant_value=1),
-    *(transform.jitter(d) for d in (4, 4, 8, 8, 8)),
-    transform.random_scale([0.995**n for n in range(-5, 80)] + [0.998**n for n in (*range(20, 40), *range(20, 40))]),
-    transform.random_rotate([*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5]),
-]
-"""Those of misc/alpha_feature_vis."""
+ICON_SCALES = [0.995**n for n in range(-5, 80)] + 2 * [0.998**n for n in range(20, 40)]
 
-OPACITY = 2500.0  # what an icon's mean opacity costs: the notebook's 20000, over its row of eight
-LATER = 0.15  # after which share of the steps it costs something: the notebook's 150 of 1000
+
+def icon_moves(scales: Sequence[float]) -> list[Transform]:
+    """The shifts, scales and rotations with which Lucid's notebooks render icons."""
+    jitters = [transform.jitter(pixels) for pixels in (4, 4, 8, 8, 8)]
+    turns = [*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5]
+    return [*jitters, transform.random_scale(scales), transform.random_rotate(turns)]
+
+
+ICON_TRANSFORMS = [transform.collapse_alpha_random(), transform.pad(4, "constant", 1), *icon_moves(ICON_SCALES)]
+"""The transforms of the notebook misc/alpha_feature_vis."""
+
+OPACITY = 2500.0  # weight of an icon's mean opacity: the notebook's 20000, divided by its row of eight icons
+LATER = 0.15  # share of the steps before opacity is penalized: the notebook's 150 of 1000
 WASHED = 0.7
+
+Item = TypeVar("Item")
 
 
 # Showing -----------------------------------------------------------------------------------------
 
 
-def checkerboard(height: int, width: int | None = None, tiles: int = 8, light: float = 0.95, dark: float = 0.6) -> Any:
-    """The pattern behind what is transparent, float32 [H, W, 3].
+def checkerboard(
+    height: int, width: int | None = None, tiles: int = 8, light: float = 0.95, dark: float = 0.6
+) -> np.ndarray:
+    """A checkerboard, as background of transparent pictures.
 
     Args:
         height: in pixels.
         width: in pixels; the height by default.
-        tiles: pairs of light and dark fields along each axis.
-        light, dark: the two greys; the first field is light.
+        tiles: number of pairs of light and dark fields along each axis.
+        light, dark: the two gray values, in [0, 1]; the field at the top left is light.
+
+    Returns:
+        float32 [H, W, 3].
+
+    Example:
+        >>> checkerboard(2, tiles=1, light=1, dark=0)[..., 0]
+        array([[1., 0.],
+               [0., 1.]], dtype=float32)
     """
     fields = [
         np.arange(size) * 2 * checks.whole(tiles, "tiles", 1) // checks.whole(size, "A checkerboard's size", 1)
@@ -71,19 +89,24 @@ def checkerboard(height: int, width: int | None = None, tiles: int = 8, light: f
     return np.repeat(np.where(even, light, dark).astype(np.float32)[..., None], 3, -1)
 
 
-def over(pictures: np.ndarray, background: Any = 1.0, gamma: float = GAMMA) -> np.ndarray:
-    """Pictures with transparency on a background, mixed in linear light.
+def over(pictures: np.ndarray, background: float | np.ndarray = 1.0, gamma: float = GAMMA) -> np.ndarray:
+    """Composites pictures over a background in linear light.
 
     Args:
-        pictures: [..., H, W, 4] in [0, 1], as shown by a display.
-        background: a grey, a colour [3] or a picture [H, W, 3], as shown by a display.
-        gamma: of the display; 1 mixes the values themselves, as most programs do.
+        pictures: [..., H, W, 4] in [0, 1]; colors are gamma-encoded, as for a display.
+        background: a gray value, a color [3] or a picture [H, W, 3]; gamma-encoded, too.
+        gamma: exponent of the display; 1 mixes the encoded values, as most programs do.
 
     Returns:
-        [..., H, W, 3].
+        float32 [..., H, W, 3] in [0, 1].
 
     Raises:
-        ValueError: there are not four channels.
+        ValueError: `pictures` has not four channels.
+
+    Example:
+        >>> import numpy as np
+        >>> over(np.array([[[0.0, 0.0, 0.0, 0.5]]]), background=1.0, gamma=1)
+        array([[[0.5, 0.5, 0.5]]], dtype=float32)
     """
     if pictures.shape[-1] != 4:
         raise ValueError(f"A picture with transparency has 4 channels, not {pictures.shape[-1]}.")
@@ -96,27 +119,23 @@ def over(pictures: np.ndarray, background: Any = 1.0, gamma: float = GAMMA) -> n
 
 
 @dataclass(frozen=True)
-class Transparent:
-    """Pictures with transparency.
+class Transparent(FeatureVisualization):
+    """Pictures with transparency, one for each objective.
 
     Attributes:
-        names: what each maximises.
-        pictures: [N, H, W, 4] in [0, 1], colours as shown by a display.
-        losses: what is maximised, before each update, [N, steps].
+        names: names of the N objectives.
+        pictures: [N, H, W, 4] in [0, 1]; colors are gamma-encoded, as for a display.
+        losses: maximized values before each update, [N, steps].
     """
 
-    names: tuple[str, ...]
-    pictures: np.ndarray
-    losses: np.ndarray
-
-    def over(self, background: Any = 1.0) -> np.ndarray:
-        """The pictures on a background; see the function `over`."""
+    def over(self, background: float | np.ndarray = 1.0) -> np.ndarray:
+        """The pictures over a background, see the function `over`."""
         return over(self.pictures, background)
 
 
 def transparent(
     model: Model,
-    wanted: Iterable[Any],
+    wanted: Iterable[ObjectiveLike],
     *,
     size: int = 320,
     crop: int | None = None,
@@ -126,39 +145,46 @@ def transparent(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> Transparent:
-    """Pictures that cover no more than they need, as in the article's figure 11.
+    """Renders pictures that are opaque only where they need to be, as in the article's figure 11.
 
-    Each update puts the picture on a random background, in linear light, at a random scale, and shows the network a
-    random part. What is maximised is the objective times how transparent the part is, plus half of the objective times
-    how transparent the whole is. Name layers before their ReLU where the model has them (`..._pre_relu`), as the
-    notebook does: after it, parts in which a unit does not fire give no gradient.
+    Each update composites the picture over a random background in linear light, scales it at random, and shows the
+    network a random crop. The maximized value is the objective times the mean transparency of the crop, plus half of
+    the objective times the mean transparency of the whole picture. If the model has layers before their ReLU
+    (`..._pre_relu`), name these, as the notebook does: after a ReLU, crops in which a unit is 0 give no gradient.
 
     Args:
         model: the model.
         wanted: objectives, or `"layer:channel"`.
         size: height and width in pixels.
-        crop: side of the part that the network sees; half the size by default (the notebook's 160 of 320).
+        crop: side of the crop that the network sees; half of `size` by default (160 of 320 in the notebook).
         lr: learning rate of Adam.
         steps: number of updates.
-        seed: of all random draws.
-        batch_size: pictures of a batch; by default what fits into memory.
+        seed: seed of all random draws.
+        batch_size: most pictures in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense, or the crop does not fit into the smallest scale.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: an argument has the wrong type or is out of range, or the crop is larger than the
+            smallest scale of the picture.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> made = transparent(TinyInceptionV1(), ["mixed3a_pre_relu:31"], size=64, steps=2)
+        >>> made.pictures.shape, made.over(checkerboard(64)).shape
+        ((1, 64, 64, 4), (1, 64, 64, 3))
     """
     names, asked = zip(*named_objectives(wanted), strict=True)
     size = checks.whole(size, "size", 2)
     side = size // 2 if crop is None else checks.whole(crop, "crop", 1)
     if side > int(min(SCALES) * size):
-        raise ValueError(f"A crop of {side} pixels does not fit into {min(SCALES)} x {size}, the smallest scale.")
+        raise ValueError(f"A crop of {side} pixels does not fit into {min(SCALES)} x {size}: pass a smaller crop.")
 
     def make(chosen: Sequence[Objective]) -> VisT:
         display = _Display()
         return VisT(
             model,
-            _Scarce(chosen, display),
+            _times_transparency(chosen, display),
             param.image(size, batch=len(chosen), alpha=True),
             lambda parameters: TFAdam(parameters, lr=lr),
             [Backdrop(), transform.random_scale(SCALES), CropTo(side), display],
@@ -171,7 +197,10 @@ def transparent(
     return Transparent(names, pictures, losses)
 
 
-def _rendered(items: Sequence[Any], make: Any, steps: int, batch_size: int | None, verbose: bool) -> Any:
+def _rendered(
+    items: Sequence[Item], make: Callable[[Sequence[Item]], VisT], steps: int, batch_size: int | None, verbose: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures [N, H, W, 4] and the losses [N, steps] of all items, rendered in batches."""
     pictures, losses = [], []
     for chosen in batches(items, make, batch_size):
         vis = make(chosen)
@@ -181,10 +210,10 @@ def _rendered(items: Sequence[Any], make: Any, steps: int, batch_size: int | Non
 
 
 class _Display:
-    """The last transform: from linear light to what networks have seen. Keeps how opaque the picture was.
+    """The last transform: drops the alpha channel, and gamma-encodes colors, as networks were trained on.
 
     Attributes:
-        alpha: [N, 1, h, w].
+        alpha: the alpha channel of the last image, [N, 1, h, w].
     """
 
     alpha: torch.Tensor
@@ -194,20 +223,20 @@ class _Display:
         return image[:, :3] ** (1 / GAMMA)
 
 
-class _Scarce:
-    """[N]: each image's objective times its transparency, that of the part and half that of the whole."""
+def _times_transparency(wanted: Sequence[Objective], display: _Display) -> Callable[[Activations], torch.Tensor]:
+    """The objective of each image, [N], times the transparency of the crop plus half that of the whole picture."""
+    each = each_for_itself(wanted)
 
-    def __init__(self, wanted: Sequence[Objective], display: _Display) -> None:
-        self._values, self._display = each_for_itself(wanted), display
+    def values(T: Activations) -> torch.Tensor:
+        whole, crop = (1 - alpha.flatten(1).mean(1) for alpha in (T("input")[:, 3:], display.alpha))
+        return each(T) * (WHOLE_SHARE * whole + crop)
 
-    def __call__(self, T: Any) -> torch.Tensor:
-        whole, part = (1 - alpha.flatten(1).mean(1) for alpha in (T("input")[:, 3:], self._display.alpha))
-        return self._values(T) * (WHOLE_SHARE * whole + part)
+    return values
 
 
 @dataclass(frozen=True)
 class Backdrop(Transform):
-    """Mix RGBA with a random picture for each image; the fourth channel stays."""
+    """Composites RGBA images over random pictures, a different one for each image; keeps the alpha channel."""
 
     kind: ClassVar[str] = "backdrop"
 
@@ -225,7 +254,7 @@ class Backdrop(Transform):
 
 @dataclass(frozen=True)
 class CropTo(Transform):
-    """A random square part, the same of all images."""
+    """Crops a random square, the same for all images."""
 
     kind: ClassVar[str] = "crop_to"
     side: int
@@ -250,10 +279,10 @@ class AlphaIcons:
     """Icons with transparency.
 
     Attributes:
-        layer: the layer.
-        units: its channels.
+        layer: name of the layer.
+        units: the N channels.
         pictures: [N, H, W, 4] in [0, 1].
-        losses: what is maximised, before each update, [N, steps].
+        losses: maximized values before each update, [N, steps].
     """
 
     layer: str
@@ -262,7 +291,7 @@ class AlphaIcons:
     losses: np.ndarray
 
     def washed(self, amount: float = WASHED, background: float = 1.0) -> np.ndarray:
-        """As the notebook shows them, [N, H, W, 3]: what is transparent fades to the background, but not quite."""
+        """The icons as the notebook shows them, [N, H, W, 3]: transparent parts fade by `amount` to the background."""
         colour, alpha = self.pictures[..., :3], self.pictures[..., 3:]
         return colour * ((1 - amount) + amount * alpha) + background * amount * (1 - alpha)
 
@@ -270,7 +299,7 @@ class AlphaIcons:
 def alpha_icons(
     model: Model,
     layer: str,
-    units: Iterable[Any],
+    units: Iterable[int],
     *,
     size: int = 110,
     steps: int = 1000,
@@ -278,24 +307,30 @@ def alpha_icons(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> AlphaIcons:
-    """Icons of a layer's channels, as in The Building Blocks of Interpretability.
+    """Renders icons of the channels of a layer, as in The Building Blocks of Interpretability.
 
-    Half the sum of the neuron in the middle (before its ReLU, where the model has that) and the channel, less what
-    fine grain and opacity cost; these costs fall with time.
+    The maximized value is half the sum of the neuron in the middle (before its ReLU, if the model has that layer) and
+    the channel, minus penalties on fine grain and opacity. The penalties decrease with the steps.
 
     Args:
         model: the model.
-        layer: a convolutional layer.
-        units: its channels.
+        layer: name of a convolutional layer.
+        units: channels of the layer.
         size: height and width in pixels.
         steps: number of updates.
-        seed: of all random draws.
-        batch_size: icons of a batch; by default what fits into memory.
+        seed: seed of all random draws.
+        batch_size: most icons in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Raises:
-        TypeError, ValueError: the layer has no such channel.
-        converters.LayerNotFoundError: there is no such layer.
+        TypeError, ValueError: the layer has no such channel, or an argument is out of range.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> icons = alpha_icons(TinyInceptionV1(), "mixed3a", [31, 30], size=32, steps=2)
+        >>> icons.pictures.shape, icons.washed().shape
+        ((2, 32, 32, 4), (2, 32, 32, 3))
     """
     numbers = check_units(model, layer, units)
     steps = checks.whole(steps, "steps", 1)
@@ -319,20 +354,20 @@ def alpha_icons(
 
 
 class _Icons:
-    """[N]: what each icon maximises.
+    """The objective of each icon, [N].
 
     Attributes:
-        progress: tells which share of the updates is made.
+        progress: returns the share of updates made so far, from 0 to 1.
     """
 
-    progress: Any
+    progress: Callable[[], float]
 
     def __init__(self, wanted: Sequence[Objective]) -> None:
-        self._count, self._values = len(wanted), each_for_itself(wanted)
+        self._values = each_for_itself(wanted)
         blurs = objectives.blur_input_each_step(), objectives.blur_alpha_each_step()
         self._blurs = [each_for_itself([blur] * len(wanted)) for blur in blurs]
 
-    def __call__(self, T: Any) -> torch.Tensor:
+    def __call__(self, T: Activations) -> torch.Tensor:
         done = self.progress()
         slow, fast = 1 - done / 1.5, 1 - done
         blur, alpha_blur = (one(T) for one in self._blurs)

@@ -1,7 +1,7 @@
-"""How units answer to drawn stimuli: curves, lines and high-low frequency edges, turned through all orientations.
+"""Tuning curves: activations of units by the orientation of drawn stimuli (curves, lines, high-low frequency edges).
 
 Cammarata et al.: Curve Detectors and Curve Circuits (Distill, 2020 and 2021); Schubert et al.: High-Low Frequency
-Detectors (2021). Stimuli are anti-aliased by their distance functions; the unit looked at is the one in the middle.
+Detectors (2021). Stimuli are anti-aliased by their distance functions. Activations are read in the middle of the layer.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BACKGROUND, INK = 0.5, 0.0
 
 
 def _coordinates(size: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of pixels around the middle, turned by an angle in degrees (counter-clockwise on screen)."""
+    """Pixel coordinates relative to the center, rotated by an angle in degrees (counter-clockwise on screen)."""
     half = (size - 1) / 2
     y, x = np.mgrid[:size, :size] - half
     turn = np.deg2rad(angle)
@@ -48,10 +48,14 @@ def _coordinates(size: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inked(distance: np.ndarray, width: float, ink: float, background: float) -> np.ndarray:
-    """A stroke of some width around distance 0, one pixel of slope at its edges, [H, W, 3]."""
+    """A stroke around distance 0, whose edges are one pixel wide, [H, W, 3]."""
     share = np.clip(width / 2 - np.abs(distance) + 0.5, 0, 1)
-    grey = background + (ink - background) * share
-    return np.repeat(grey[..., None], 3, -1).astype(np.float32)
+    return _gray(background + (ink - background) * share)
+
+
+def _gray(values: np.ndarray) -> np.ndarray:
+    """Gray values [H, W] as a picture, float32 [H, W, 3]."""
+    return np.repeat(values[..., None], 3, -1).astype(np.float32)
 
 
 def curve(
@@ -63,28 +67,39 @@ def curve(
     ink: float = INK,
     background: float = BACKGROUND,
 ) -> np.ndarray:
-    """A circular arc through the middle that bends to one side.
+    """Draws half of a circle, which passes through the center of the picture.
 
     Args:
         size: height and width in pixels.
-        orientation: degrees by which it is turned counter-clockwise; at 0 its centre lies to the right.
-        radius: of the circle, in pixels.
-        width: of the stroke, in pixels.
-        ink, background: grey values.
+        orientation: rotation counter-clockwise in degrees; at 0, the center of the circle lies to the right.
+        radius: radius of the circle in pixels.
+        width: width of the stroke in pixels.
+        ink, background: gray values in [0, 1].
 
     Returns:
-        [size, size, 3] in [0, 1]; half of the circle.
+        float32 [size, size, 3] in [0, 1].
+
+    Example:
+        >>> curve(9, 0.0, radius=3, width=1)[4, :, 0]
+        array([0.5, 0.5, 0.5, 0.5, 0. , 0.5, 0.5, 0.5, 0.5], dtype=float32)
     """
     u, v = _coordinates(size, orientation)
     distance = np.hypot(u - radius, v) - radius
-    far = np.where(u > radius, np.hypot(u - radius, np.abs(v) - radius), 0)  # the half on the other side is left out
+    far = np.where(u > radius, np.hypot(u - radius, np.abs(v) - radius), 0)  # leaves out the other half
     return _inked(np.where(u > radius, np.maximum(np.abs(distance), far), distance), width, ink, background)
 
 
 def line(
     size: int, orientation: float, *, width: float = 3.0, ink: float = INK, background: float = BACKGROUND
 ) -> np.ndarray:
-    """A straight line through the middle, upright at 0 degrees and turned counter-clockwise; as `curve`."""
+    """Draws a straight line through the center, vertical at 0 degrees; arguments as for `curve`.
+
+    Example:
+        >>> line(3, 0.0, width=1)[..., 0]
+        array([[0.5, 0. , 0.5],
+               [0.5, 0. , 0.5],
+               [0.5, 0. , 0.5]], dtype=float32)
+    """
     u, _ = _coordinates(size, orientation)
     return _inked(u, width, ink, background)
 
@@ -92,29 +107,37 @@ def line(
 def high_low_frequency(
     size: int, orientation: float, *, period: float = 4.0, ratio: float = 8.0, sharpness: float = 1.0
 ) -> np.ndarray:
-    """An edge between fine stripes and coarse ones.
+    """Draws an edge between fine and coarse stripes.
 
     Args:
         size: height and width in pixels.
-        orientation: degrees; at 0 the fine stripes are on the left, and all stripes are upright.
-        period: of the fine stripes, in pixels.
-        ratio: how many times longer that of the coarse ones is.
-        sharpness: of the transition, per pixel.
+        orientation: rotation counter-clockwise in degrees; at 0, all stripes are vertical, the fine ones on the left.
+        period: period of the fine stripes in pixels.
+        ratio: period of the coarse stripes divided by that of the fine ones.
+        sharpness: steepness of the transition, per pixel.
 
     Returns:
-        [size, size, 3] in [0, 1].
+        float32 [size, size, 3] in [0, 1].
+
+    Example:
+        >>> high_low_frequency(96, 45.0).shape
+        (96, 96, 3)
     """
     u, _ = _coordinates(size, orientation)
-    share = 1 / (1 + np.exp(np.clip(sharpness * u, -50, 50)))  # 1 where it is fine
+    share = 1 / (1 + np.exp(np.clip(sharpness * u, -50, 50)))  # of the fine stripes
     fine, coarse = (np.sin(2 * np.pi * u / length) for length in (period, period * ratio))
-    grey = 0.5 + 0.5 * (share * fine + (1 - share) * coarse)
-    return np.repeat(grey[..., None], 3, -1).astype(np.float32)
+    return _gray(0.5 + 0.5 * (share * fine + (1 - share) * coarse))
 
 
 def grating(size: int, orientation: float, *, period: float = 4.0) -> np.ndarray:
-    """Stripes of one period in pixels, upright at 0 degrees, mid-grey in the middle; as `curve`."""
+    """Draws sinusoidal stripes of a period in pixels, vertical at 0 degrees, medium gray at the center.
+
+    Example:
+        >>> grating(5, 0.0, period=4.0)[0, :, 0].round(2)
+        array([0.5, 0. , 0.5, 1. , 0.5], dtype=float32)
+    """
     u, _ = _coordinates(size, orientation)
-    return np.repeat((0.5 + 0.5 * np.sin(2 * np.pi * u / period))[..., None], 3, -1).astype(np.float32)
+    return _gray(0.5 + 0.5 * np.sin(2 * np.pi * u / period))
 
 
 STIMULI: dict[str, Callable[..., np.ndarray]] = {
@@ -123,19 +146,19 @@ STIMULI: dict[str, Callable[..., np.ndarray]] = {
     "line": line,
     "high_low_frequency": high_low_frequency,
 }
-"""What can be drawn, by name."""
+"""Functions that draw stimuli, by name."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How units answer to a stimulus at all orientations.
+    """Activations of units by the orientation of a stimulus.
 
     Attributes:
-        layer: the layer.
-        units: its channels.
+        layer: name of the layer.
+        units: channels of the layer.
         orientations: degrees, [n].
-        values: activations of the units in the middle, [units, n].
-        stimuli: some of what was shown, [k, size, size, 3].
+        values: activations in the middle of the layer, [units, n].
+        stimuli: some of the stimuli, [k, size, size, 3].
     """
 
     layer: str
@@ -146,7 +169,7 @@ class Tuning:
 
     @property
     def peaks(self) -> np.ndarray:
-        """The orientation that each unit answers to most, degrees."""
+        """The orientation of the largest activation of each unit in degrees, [units]."""
         return self.orientations[self.values.argmax(1)]
 
 
@@ -161,47 +184,49 @@ def tuning(
     batch_size: int = 32,
     **shape: Any,
 ) -> Tuning:
-    """Activations of units to one stimulus at equally spaced orientations.
+    """Computes the activations of units for one stimulus at equally spaced orientations.
 
     Args:
         model: the model.
-        layer: a convolutional layer.
-        units: its channels.
-        stimulus: a name in `STIMULI`, or a function of (size, orientation).
-        orientations: how many, from 0 to 360 degrees.
-        size: height and width of the stimuli, in pixels.
-        batch_size: stimuli that are shown at a time.
-        shape: for the stimulus, such as `radius=20`.
+        layer: name of a convolutional layer.
+        units: channels of the layer.
+        stimulus: a name in `STIMULI`, or a function of (size, orientation) that returns [size, size, 3] in [0, 1].
+        orientations: number of orientations from 0 to 360 degrees.
+        size: height and width of the stimuli in pixels.
+        batch_size: number of stimuli in a batch.
+        shape: parameters of the stimulus, such as `radius=20`.
 
     Raises:
         ValueError: a unit or stimulus does not exist, the stimulus has no such parameter, or the layer is fully
             connected.
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> found = tuning(TinyInceptionV1(), "mixed3b", [70, 65], "curve", orientations=8, radius=16)
+        >>> found.values.shape, found.orientations[:3]
+        ((2, 8), array([ 0., 45., 90.]))
     """
     draw = _stimulus(stimulus)
     _check_parameters(draw, shape)
     wanted = check_units(model, layer, units)
     angles = np.arange(checks.whole(orientations, "orientations", 1)) * 360.0 / orientations
     pictures = np.stack([draw(checks.whole(size, "size", 1), float(angle), **shape) for angle in angles])
-    checks.finite_values(pictures, "What the stimulus draws")
+    checks.finite_values(pictures, "The drawn stimulus")
     values = middle_activations(model, layer, pictures, batch_size)[:, wanted].T
     shown = pictures[:: max(1, len(pictures) // 8)]
     return Tuning(layer, tuple(wanted), angles, values, shown)
 
 
-def _stimulus(stimulus: Any) -> Callable[..., np.ndarray]:
-    if callable(stimulus):
-        return stimulus
-    if not isinstance(stimulus, str) or stimulus not in STIMULI:
-        raise ValueError(f"stimulus is one of {', '.join(map(repr, STIMULI))} or a function, not {stimulus!r}.")
-    return STIMULI[stimulus]
+def _stimulus(stimulus: str | Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    return stimulus if callable(stimulus) else STIMULI[checks.choice(stimulus, "stimulus", STIMULI)]
 
 
 def _check_parameters(draw: Callable[..., np.ndarray], names: Iterable[str]) -> None:
-    """Refuses what a stimulus has no parameter for, besides its size and orientation.
+    """Checks names of parameters of a stimulus, besides its size and orientation.
 
     Raises:
-        ValueError: it has none of such a name.
+        ValueError: the stimulus has no parameter of a name.
     """
     own = list(inspect.signature(draw).parameters.values())[2:]
     known = [one.name for one in own if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
@@ -213,11 +238,17 @@ def _check_parameters(draw: Callable[..., np.ndarray], names: Iterable[str]) -> 
 
 @strictly
 def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """Activations in the middle of a layer, [N, C], for pictures [N, H, W, 3].
+    """Computes the activations in the middle of a layer, float32 [N, C], for pictures [N, H, W, 3] in [0, 1].
 
     Raises:
         ValueError: the layer is fully connected.
-        converters.LayerNotFoundError: there is no such layer.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> middle_activations(TinyInceptionV1(), "mixed3b", np.zeros((2, 32, 32, 3), np.float32)).shape
+        (2, 120)
     """
     found = []
     for start in range(0, len(pictures), checks.whole(batch_size, "batch_size", 1)):
@@ -228,21 +259,21 @@ def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_siz
     return np.concatenate(found)
 
 
-# Two parameters at once --------------------------------------------------------------------------
+# Two parameters ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TuningMap:
-    """How units answer to a stimulus at all orientations and at several values of another of its parameters.
+    """Activations of units by the orientation and another parameter of a stimulus.
 
     Attributes:
-        layer: the layer.
-        units: its channels.
+        layer: name of the layer.
+        units: channels of the layer.
         orientations: degrees, [n].
-        parameter: the other parameter's name, such as `radius`.
-        settings: its values, [m].
-        values: activations of the units in the middle, [units, m, n].
-        stimuli: one for each value, at orientation 0, [m, size, size, 3].
+        parameter: name of the other parameter, such as `radius`.
+        settings: values of the other parameter, [m].
+        values: activations in the middle of the layer, [units, m, n].
+        stimuli: the stimulus for each value of the parameter at orientation 0, [m, size, size, 3].
     """
 
     layer: str
@@ -255,7 +286,7 @@ class TuningMap:
 
     @property
     def best(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where each unit answers most: (values of the parameter, orientations in degrees), [units] each."""
+        """The parameter value and orientation (degrees) of the largest activation of each unit, [units] each."""
         rows, columns = np.divmod(self.values.reshape(len(self.units), -1).argmax(1), len(self.orientations))
         return self.settings[rows], self.orientations[columns]
 
@@ -269,41 +300,40 @@ def tuning_map(
     settings: Sequence[float],
     **options: Any,
 ) -> TuningMap:
-    """Activations of units by orientation and by another parameter of a stimulus.
+    """Computes the activations of units by the orientation and another parameter of a stimulus.
 
-    The heat maps of Curve Detectors (`"curve"` by `"radius"`) and of High-Low Frequency Detectors
+    These are the heat maps of Curve Detectors (`"curve"` by `"radius"`) and of High-Low Frequency Detectors
     (`"high_low_frequency"` by `"ratio"`).
 
     Args:
         model: the model.
-        layer: a convolutional layer.
-        units: its channels.
+        layer: name of a convolutional layer.
+        units: channels of the layer.
         stimulus: as for `tuning`.
-        parameter: one of the stimulus's own parameters.
-        settings: its values.
+        parameter: name of a parameter of the stimulus.
+        settings: values of the parameter.
         options: as for `tuning`.
 
     Raises:
-        ValueError: no value is given, the stimulus has no such parameter, or as `tuning`.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: `settings` is empty, the stimulus has no such parameter, or as `tuning`.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> found = tuning_map(TinyInceptionV1(), "mixed3b", [70], "curve", "radius", [8, 16], orientations=4)
+        >>> found.values.shape
+        (1, 2, 4)
     """
     given = [checks.number(value, parameter) for value in checks.items(settings, "settings", "a list of numbers")]
     if not given:
-        raise ValueError(f"No value of {parameter!r} is given.")
+        raise ValueError(f"No value of {parameter!r} is given: pass at least one in settings.")
     _check_parameters(_stimulus(stimulus), [parameter])
     rows = [tuning(model, layer, units, stimulus, **{**options, parameter: value}) for value in given]
-    return TuningMap(
-        layer,
-        rows[0].units,
-        rows[0].orientations,
-        parameter,
-        np.array(given),
-        np.stack([row.values for row in rows], 1),
-        np.stack([row.stimuli[0] for row in rows]),
-    )
+    values, stimuli = np.stack([row.values for row in rows], 1), np.stack([row.stimuli[0] for row in rows])
+    return TuningMap(layer, rows[0].units, rows[0].orientations, parameter, np.array(given), values, stimuli)
 
 
-# Pictures of them --------------------------------------------------------------------------------
+# Plots -------------------------------------------------------------------------------------------
 
 _HEAT = np.array(
     [[0.27, 0.00, 0.33], [0.23, 0.32, 0.55], [0.13, 0.57, 0.55], [0.37, 0.79, 0.38], [0.99, 0.91, 0.14]], np.float32
@@ -311,14 +341,20 @@ _HEAT = np.array(
 
 
 def heat_picture(values: np.ndarray, largest: float | None = None) -> np.ndarray:
-    """Activations as colours, from dark violet for none over green to yellow for the largest.
+    """Maps activations to colors, from dark violet for 0 over green to yellow for the largest.
 
     Args:
-        values: [...]; negative ones are shown as 0.
-        largest: what is yellow; the largest value by default.
+        values: [...]; negative values are shown as 0.
+        largest: the value shown as yellow; the largest by default.
 
     Returns:
-        [..., 3] in [0, 1].
+        float32 [..., 3] in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> heat_picture(np.array([0.0, 1.0]))
+        array([[0.27, 0.  , 0.33],
+               [0.99, 0.91, 0.14]], dtype=float32)
     """
     scale = float(np.max(values)) if largest is None else largest
     share = np.clip(values / max(scale, 1e-12), 0, 1)
@@ -327,30 +363,40 @@ def heat_picture(values: np.ndarray, largest: float | None = None) -> np.ndarray
 
 
 def polar_picture(orientations: np.ndarray, values: np.ndarray, size: int = 160) -> np.ndarray:
-    """One unit's tuning as the articles draw it: a shape whose radius is the activation, 0 degrees to the right.
+    """Draws the polar plot of a tuning curve: the radius is the activation, and 0 degrees points to the right.
 
     Args:
         orientations: degrees, [n].
-        values: [n]; negative ones are drawn as 0.
+        values: activations, [n]; negative values are drawn as 0.
         size: height and width in pixels.
 
     Returns:
-        [size, size, 3] in [0, 1].
+        float32 [size, size, 3] in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> polar_picture(np.array([0.0, 120.0, 240.0]), np.array([1.0, 0.0, 0.0]), 32).shape
+        (32, 32, 3)
     """
     inside, ground = _polar(orientations, values, size)
     return (ground * (1 - inside) + inside * np.array([0.90, 0.48, 0.20])).astype(np.float32)
 
 
 def polar_family_picture(orientations: np.ndarray, values: np.ndarray, size: int = 320) -> np.ndarray:
-    """A family of units in one polar plot, each in a hue of its own: whether they cover all orientations among them.
+    """Draws the tuning curves of several units in one polar plot, each in its own hue.
 
     Args:
         orientations: degrees, [n].
-        values: [units, n]; the largest of each reaches the rim.
+        values: activations, [units, n]; the largest of each unit reaches the rim.
         size: height and width in pixels.
 
     Returns:
-        [size, size, 3] in [0, 1].
+        float32 [size, size, 3] in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> polar_family_picture(np.array([0.0, 120.0, 240.0]), np.eye(3)[:2], 32).shape
+        (32, 32, 3)
     """
     _, ground = _polar(orientations, values[0], size)
     picture = np.broadcast_to(ground, (size, size, 3))
@@ -362,7 +408,7 @@ def polar_family_picture(orientations: np.ndarray, values: np.ndarray, size: int
 
 
 def _polar(orientations: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """How far each pixel is covered by a polar plot, and the ground with its rim; [size, size, 1] each."""
+    """The coverage of each pixel by a polar plot, and the background with its rim, [size, size, 1] each."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     angle = np.rad2deg(np.arctan2(-y, x)) % 360
     order = np.argsort(orientations)

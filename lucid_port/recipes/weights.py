@@ -1,8 +1,8 @@
-"""Looking at weights: first-layer kernels, weights expanded across layers, and their factors.
+"""Visualization of weights: first-layer kernels, weights expanded across layers, and their factors.
 
 Voss et al.: Visualizing Weights (Distill, 2021), https://distill.pub/2020/circuits/visualizing-weights; Petrov, Voss,
-Schubert et al.: Weight Banding (2021). An expanded weight is what a unit of a later layer would get from a unit of an
-earlier one if all between them were linear: the gradient with the non-linearities taken out.
+Schubert et al.: Weight Banding (2021). The expanded weight between units of two layers is the gradient of the later
+unit with respect to the earlier one after the non-linearities between them are removed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.overrides.gradient_override import GradientSubstitute, gradient_override_map
+from lucid_port.recipes.attribution import gradients_by
 from lucid_port.recipes.inputs import check_middle, check_units, model_size
 
 __all__ = [
@@ -42,41 +43,46 @@ __all__ = [
 ]
 
 ModelT = TypeVar("ModelT", bound=Model)
+Window = int | tuple[int, ...]
 
 PASSED = {"Relu", "Relu6", "BiasAdd", "BiasAddV1", "Identity", "Elu", "Selu", "FusedBatchNorm", "FusedBatchNormV3"}
-"""Ops behind a convolution that belong to its layer."""
+"""Ops after a convolution that belong to its layer."""
 
-LARGER = (2, 4)  # how many times larger images are tried where units see the borders
-LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; what is linear has the same for every image, bit by bit
+LARGER = (2, 4)  # factors by which the image is enlarged if units see its borders
+LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; a linear function has bit-identical gradients for all images
 
 
 # Kernels -----------------------------------------------------------------------------------------
 
 
 def kernels_of(model: Model, layer: str) -> np.ndarray:
-    """The weights of a layer's convolution.
+    """The kernels of a convolution.
 
     Args:
-        model: a model of any kind of network.
-        layer: the convolution's name; in a converted network, also that of its bias, batch norm or activation.
+        model: a model with any kind of network.
+        layer: name of the convolution; in a converted network, also the name of its bias, batch norm or activation.
 
     Returns:
-        [units, kh, kw, channels], float32.
+        float32 [units, kh, kw, channels].
 
     Raises:
-        ValueError: the layer is not computed by one convolution.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: the layer is not computed by a single convolution.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> kernels_of(TinyInceptionV1(), "conv2d0").shape
+        (16, 7, 7, 3)
     """
-    weight = _convolution(model, layer).weight
-    return np.ascontiguousarray(weight.detach().float().cpu().numpy().transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(_weight(model, layer).detach().float().cpu().numpy().transpose(0, 2, 3, 1))
 
 
-def _convolution(model: Model, layer: str) -> Any:
-    """The module that holds a layer's kernels.
+def _weight(model: Model, layer: str) -> Tensor:
+    """The parameter that holds the kernels of a layer, (units, channels, kh, kw).
 
     Raises:
-        ValueError: the layer is not computed by one convolution.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: the layer is not computed by a single convolution.
+        converters.LayerNotFoundError: the layer does not exist.
     """
     network: Any = model.network
     module = network.layer_module(layer)
@@ -88,54 +94,70 @@ def _convolution(model: Model, layer: str) -> Any:
             module = network.get_submodule(steps[name].module)
     weight = getattr(module, "weight", None)
     if not isinstance(weight, Tensor) or weight.dim() != 4:
-        advice = "name one, or what stands behind it" if steps else "name one"
+        advice = "name one, or its bias, batch norm or activation" if steps else "name one"
         raise ValueError(f"Layer {layer!r} is no convolution ({type(module).__name__}): {advice}.")
-    return module
+    return weight
 
 
 def edited_copy(model: ModelT, edits: Mapping[str, Callable[[np.ndarray], np.ndarray]]) -> ModelT:
-    """A copy of a model with other weights in some convolutions; the model itself stays as it is.
+    """A deep copy of a model with edited kernels in some convolutions.
 
-    Curve Circuits takes connections away in this manner, to see what they did.
+    Curve Circuits removes connections in this way to find out their effect.
 
     Args:
-        model: a model of any kind of network.
-        edits: convolution, or what else `kernels_of` takes -> function from its kernels [units, kh, kw, channels] to
-            new ones of the same shape.
+        model: a model with any kind of network.
+        edits: layer, as for `kernels_of` -> function from its kernels [units, kh, kw, channels] to new kernels of the
+            same shape.
 
     Raises:
-        ValueError: a layer is not computed by one convolution, or an edit changes the kernels' shape.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: a layer is not computed by a single convolution, or an edit changes the shape of the kernels.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> edited = edited_copy(TinyInceptionV1(), {"conv2d0": lambda kernels: kernels.clip(0)})
+        >>> bool(kernels_of(edited, "conv2d0").min() >= 0)
+        True
     """
     copied = copy.deepcopy(model)
     for layer, edit in edits.items():
         kernels = kernels_of(copied, layer)
         changed = np.asarray(edit(kernels.copy()), np.float32)
         if changed.shape != kernels.shape:
-            raise ValueError(f"The edit of {layer!r} makes kernels {changed.shape} of kernels {kernels.shape}.")
+            raise ValueError(
+                f"The edit of {layer!r} makes kernels {changed.shape} of kernels {kernels.shape}: keep their shape."
+            )
         with torch.no_grad():
-            _convolution(copied, layer).weight.copy_(torch.from_numpy(changed.transpose(0, 3, 1, 2).copy()))
+            _weight(copied, layer).copy_(torch.from_numpy(changed.transpose(0, 3, 1, 2).copy()))
     return copied
 
 
 def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
-    """The kernels of the layer that sees the image, as pictures.
+    """The kernels of the first convolution as pictures.
 
-    Each kernel's values are mapped to [0, 1] from its own least to its greatest, as in An Overview of Early Vision.
+    The values of each kernel are scaled to [0, 1] from its minimum to its maximum, as in An Overview of Early Vision.
 
     Args:
         model: the model.
-        layer: its first convolution, `conv2d0` in InceptionV1.
+        layer: name of its first convolution, `conv2d0` in InceptionV1.
 
     Returns:
-        [units, kh, kw, 3], RGB whatever the model's own order.
+        float32 [units, kh, kw, 3] in RGB order, also for models that take BGR.
 
     Raises:
-        ValueError: the layer does not read three channels, or is no convolution.
+        ValueError: the layer is not a convolution, or reads another number of channels than three.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> first_layer_kernels(TinyInceptionV1(), "conv2d0").shape
+        (16, 7, 7, 3)
     """
     kernels = kernels_of(model, layer)
     if kernels.shape[-1] != 3:
-        raise ValueError(f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's three.")
+        raise ValueError(
+            f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's three: name the first convolution."
+        )
     if getattr(model, "is_BGR", False):
         kernels = kernels[..., ::-1]
     low, high = (extreme(kernels, (1, 2, 3), keepdims=True) for extreme in (np.min, np.max))
@@ -143,14 +165,20 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
 
 
 def signed_picture(weights: np.ndarray, largest: float | None = None) -> np.ndarray:
-    """Weights as colours, as the articles show them: red for positive, blue for negative, white for none.
+    """Maps weights to colors, as in the articles: red for positive, blue for negative, white for 0.
 
     Args:
         weights: [...].
-        largest: what is fully coloured; the largest magnitude by default.
+        largest: the magnitude shown in full color; the largest by default.
 
     Returns:
-        [..., 3] in [0, 1].
+        float32 [..., 3] in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> signed_picture(np.array([1.0, 0.0]))
+        array([[0.8 , 0.1 , 0.13],
+               [1.  , 1.  , 1.  ]], dtype=float32)
     """
     scale = float(np.abs(weights).max()) if largest is None else largest
     share = np.clip(weights / max(scale, 1e-12), -1, 1)[..., None]
@@ -164,13 +192,13 @@ def signed_picture(weights: np.ndarray, largest: float | None = None) -> np.ndar
 
 @dataclass(frozen=True)
 class ExpandedWeights:
-    """What units of a later layer get from units of an earlier one, by position.
+    """Weights from units of an earlier layer to units of a later layer, by relative position.
 
     Attributes:
-        layers: the earlier and the later layer.
-        units: of the later layer.
-        sources: of the earlier layer.
-        values: [units, sources, size, size]; the middle is the later unit's own place.
+        layers: names of the earlier and the later layer.
+        units: channels of the later layer.
+        sources: channels of the earlier layer.
+        values: [units, sources, size, size]; the position of the later unit is in the middle.
     """
 
     layers: tuple[str, str]
@@ -189,28 +217,34 @@ def expanded_weights(
     *,
     size: int | None = None,
 ) -> ExpandedWeights:
-    """Weights between two layers, however many lie between them.
+    """Computes the weights between two layers across the layers between them.
 
-    Between them, ReLUs pass everything, response norms nothing but the identity, and max pools average: so the value
-    of the later unit is linear in the earlier layer, and its gradient holds everywhere. Other non-linearities are not
-    taken out: where one lies between the layers, which the gradients of two pictures show, there are no such weights.
+    ReLUs and response norms are replaced by the identity, and max pools by average pools. The later unit is then linear
+    in the earlier layer, so that its gradient is the same everywhere. Other non-linearities stay. If one lies between
+    the layers, the gradients for two images differ, and an error is raised.
 
     Args:
-        model: a model of any kind of network; its ReLUs, pools and norms may be modules or functions.
+        model: a model with any kind of network. Its ReLUs, pools and norms may be modules or functions.
         layer: the earlier layer.
         later: the later layer.
         units: channels of the later layer.
         sources: channels of the earlier layer; all by default.
-        size: positions in each direction, an odd number; as many as are not zero by default, at least 3. Of a unit that
-            sees more than four times as far as the model's images reach, what lies beyond is left out.
+        size: height and width of the weights, an odd number. By default the smallest size that holds all non-zero
+            weights, at least 3. If the receptive field of a unit is larger than four times the model's image size, the
+            weights outside are left out.
 
     Raises:
         ValueError: a channel does not exist, `size` is even, a layer is fully connected, or the later layer does not
-            depend on the earlier, or not linearly.
+            depend linearly on the earlier.
         converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> expanded_weights(TinyInceptionV1(), "mixed3a", "mixed3b", [70], [31, 30], size=3).values.shape
+        (1, 2, 3, 3)
     """
     if size is not None and checks.whole(size, "size", 1) % 2 == 0:
-        raise ValueError(f"size is an odd number, so that there is a middle, not {size}.")
+        raise ValueError(f"size is an odd number, so that the weights have a middle, not {size}.")
     wanted = check_units(model, later, units)
     stacked = _whole_gradients(model, layer, later, wanted)
     chosen = list(range(stacked.shape[1])) if sources is None else check_units(model, layer, sources)
@@ -219,7 +253,7 @@ def expanded_weights(
 
 
 def _whole_gradients(model: Model, layer: str, later: str, units: Sequence[int]) -> np.ndarray:
-    """As `_gradients`, of an image so large that the units see no border of it, if they do not see everything."""
+    """The result of `_gradients` for an image so large that the units do not see its borders, if that is possible."""
     height, width = _image_size(model)
     found = _gradients(model, layer, later, units, (height, width))
     for factor in LARGER:
@@ -227,35 +261,37 @@ def _whole_gradients(model: Model, layer: str, later: str, units: Sequence[int])
             break
         try:
             found = _gradients(model, layer, later, units, (factor * height, factor * width))
-        except InputSizeError:  # a network of one size
+        except InputSizeError:  # the network accepts one size only
             break
     return found
 
 
 def _gradients(model: Model, layer: str, later: str, units: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-    """[units, C, h, w]: gradients of the units in the middle of the later layer by the earlier one.
+    """The gradients of the units in the middle of the later layer with respect to the earlier, [units, C, h, w].
 
     Raises:
-        ValueError: a layer is fully connected, or the later one does not depend on the earlier, or not linearly.
+        ValueError: a layer is fully connected, or the later layer does not depend linearly on the earlier.
     """
     shape = (1, _channels(model), *size)
-    # Far from the values of pictures, so that whatever bends does so.
+    # Values far outside of those of pictures, which drive non-linear functions out of their linear range.
     noise = torch.from_numpy(np.random.RandomState(0).uniform(-10, 10, shape).astype(np.float32))
     with torch.enable_grad(), _linear(model.network):
         values, target = _middle_of(model, torch.zeros(shape), layer, later)
-        gradients = [_gradient(target[unit], values, later, layer) for unit in units]
+        gradients = [gradients_by(target[unit], {layer: values}, later, keep=True)[0] for unit in units]
         elsewhere, same = _middle_of(model, noise, layer, later)
-        total, other = (_gradient(t[units].sum(), v, later, layer) for t, v in ((target, values), (same, elsewhere)))
+        total, other = (
+            gradients_by(t[units].sum(), {layer: v}, later)[0].float() for t, v in ((target, values), (same, elsewhere))
+        )
     if not (total - other).abs().max() <= LINEAR_TOLERANCE * total.abs().max():
         raise ValueError(
             f"Layer {later!r} is not linear in layer {layer!r}, also without the ReLUs, max pools and response norms "
-            "between them, so that it has no expanded weights: name layers between which nothing else bends values."
+            "between them, so that it has no expanded weights: name layers without other non-linearities between them."
         )
-    return np.stack([one[0].cpu().numpy() for one in gradients])
+    return np.stack([one[0].float().cpu().numpy() for one in gradients])
 
 
 def _is_cut(stacked: np.ndarray) -> bool:
-    """Whether what reaches the units touches a border of the earlier layer."""
+    """Whether weights at a border of the earlier layer are non-zero."""
     reach = np.abs(stacked).sum((0, 1))
     return bool(reach[0].any() or reach[-1].any() or reach[:, 0].any() or reach[:, -1].any())
 
@@ -265,13 +301,13 @@ def _channels(model: Model) -> int:
 
 
 def _image_size(model: Model) -> tuple[int, int]:
-    """(height, width) of an image whose middle is far from the borders for most units: the model's own, or twice."""
+    """(height, width) of an image whose borders most units in the middle do not see: the model's size, or twice it."""
     height, width = model_size(model)
     return (2 * height if height < 224 else height), (2 * width if width < 224 else width)
 
 
 def _middle_of(model: Model, image: Tensor, layer: str, later: str) -> tuple[Tensor, Tensor]:
-    """The earlier layer's value (1, C, h, w), and the later layer's channels in its middle."""
+    """The activation of the earlier layer, (1, C, h, w), and that in the middle of the later layer, (C2,)."""
     values = model.activations(image.to(own_device(model)).requires_grad_(), [layer, later])
     for name in (layer, later):
         check_middle(values[name], name)
@@ -279,15 +315,8 @@ def _middle_of(model: Model, image: Tensor, layer: str, later: str) -> tuple[Ten
     return values[layer], values[later][0, :, height // 2, width // 2]
 
 
-def _gradient(value: Tensor, of: Tensor, later: str, layer: str) -> Tensor:
-    (gradient,) = torch.autograd.grad(value, of, retain_graph=True, allow_unused=True)
-    if gradient is None:
-        raise ValueError(f"Layer {later!r} does not depend on layer {layer!r}: name the earlier one first.")
-    return gradient.detach().float()
-
-
 def _middle(stacked: np.ndarray) -> tuple[int, int]:
-    """The earlier layer's position over which the later unit stands: the middle of what reaches it."""
+    """The position in the earlier layer that corresponds to the later unit: the center of the non-zero weights."""
     reach = np.abs(stacked).sum((0, 1))
     rows, columns = np.flatnonzero(reach.sum(1)), np.flatnonzero(reach.sum(0))
     if not len(rows):
@@ -307,15 +336,17 @@ def _cropped(stacked: np.ndarray, middle: tuple[int, int], size: int | None) -> 
     return padded[:, :, row : row + 2 * radius + 1, column : column + 2 * radius + 1].astype(np.float32)
 
 
-def _passed(value: Tensor, **attributes: Any) -> Tensor:
-    return value
+def _identity(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
+    return input
 
 
-def _averaged(value: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Tensor:
-    """The average over a max pool's windows, cells outside the image left out: padding of either kind."""
+def _averaged(
+    value: Tensor, kernel_size: Window, stride: Window, padding: Window, dilation: Window, ceil_mode: bool
+) -> Tensor:
+    """Averages over the windows of a max pool. Padding does not count, be it torch's own or cells of -inf."""
     if not np.all(np.equal(dilation, 1)):
-        return F.max_pool2d(value, kernel_size, stride, padding, dilation, ceil_mode)  # no average has such windows
-    inside = value != -math.inf  # TensorFlow's and ONNX's padding, where torch's own cannot do it
+        return F.max_pool2d(value, kernel_size, stride, padding, dilation, ceil_mode)  # average pools have no dilation
+    inside = value != -math.inf  # converted networks pad with -inf if torch's own padding cannot express theirs
     total, count = (
         F.avg_pool2d(one, kernel_size, stride, padding, ceil_mode)
         for one in (value.masked_fill(~inside, 0), inside.to(value.dtype))
@@ -324,14 +355,11 @@ def _averaged(value: Tensor, kernel_size: Any, stride: Any, padding: Any, dilati
 
 
 class _Linear(gradient_override_map):
-    """Context in which ReLUs and response norms pass everything, and max pools average, whoever calls them."""
+    """Context in which ReLUs and response norms are the identity and max pools average, as modules or functions."""
 
     def __init__(self) -> None:
-        substitutes = {
-            "Relu": GradientSubstitute(_passed),
-            "Relu6": GradientSubstitute(_passed),
-            "MaxPool": GradientSubstitute(_averaged),
-        }
+        identity, average = GradientSubstitute(_identity), GradientSubstitute(_averaged)
+        substitutes = {"Relu": identity, "Relu6": identity, "MaxPool": average}
         super().__init__(substitutes)
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
@@ -339,24 +367,17 @@ class _Linear(gradient_override_map):
         return super().__torch_function__(func, types, args, kwargs) if other is None else other(*args, **kwargs or {})
 
 
-def _adaptive_average(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
-    return F.adaptive_avg_pool2d(input, output_size)
-
-
-def _not_normed(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
-    return input
-
-
 _FURTHER: dict[Any, Callable[..., Tensor]] = {
-    F.adaptive_max_pool2d: _adaptive_average,
-    F.local_response_norm: _not_normed,
+    F.adaptive_max_pool2d: lambda input, output_size, *rest, **options: F.adaptive_avg_pool2d(input, output_size),
+    F.local_response_norm: _identity,
 }
 
 
 @contextlib.contextmanager
-def _linear(network: Any) -> Iterator[None]:
-    """Context in which a network's non-linearities are taken out."""
-    norms = [module for module in network.modules() if type(module) is LocalResponseNorm]  # of several torch functions
+def _linear(network: torch.nn.Module) -> Iterator[None]:
+    """Context in which ReLUs, max pools and response norms of a network are linear."""
+    # The converters' LocalResponseNorm calls several torch functions, so a hook replaces its output.
+    norms = [module for module in network.modules() if type(module) is LocalResponseNorm]
     handles = [norm.register_forward_hook(lambda module, inputs, output: inputs[0]) for norm in norms]
     try:
         with _Linear():
@@ -371,12 +392,12 @@ def _linear(network: Any) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class FactoredWeights:
-    """A layer's weights in a few factors of their input channels.
+    """Weights of a layer in terms of a few factors of their input channels.
 
     Attributes:
-        layer: the layer.
-        maps: [units, kh, kw, factors], what each unit takes from each factor; signed.
-        channels: [factors, channels], what each factor is made of; not negative.
+        layer: name of the layer.
+        maps: signed weights of each unit for each factor, [units, kh, kw, factors].
+        channels: non-negative weights of the input channels in each factor, [factors, channels].
     """
 
     layer: str
@@ -385,25 +406,33 @@ class FactoredWeights:
 
     @property
     def pictures(self) -> np.ndarray:
-        """[units, kh, kw, 3]: the first three factors as red, green and blue, negative parts left out; in [0, 1]."""
+        """The positive parts of the first three factors as red, green and blue, [units, kh, kw, 3] in [0, 1]."""
         shown = self.maps[..., :3].clip(0)
         padded = np.concatenate([shown, np.zeros((*shown.shape[:-1], 3 - shown.shape[-1]))], -1)
         return (padded / max(float(padded.max()), 1e-12)).astype(np.float32)
 
 
 def factored_weights(model: Model, layer: str, factors: int = 3, *, seed: int = 0) -> FactoredWeights:
-    """One-sided non-negative factorisation of a convolution's input channels, as the articles colour weights.
+    """Factors the input channels of a convolution by one-sided NMF, as the articles do to color weights.
 
-    The factors come from the magnitudes of the weights; each unit's signed weights are then projected onto them.
+    The factors are those of the magnitudes of the weights. The signed weights of each unit are projected onto them.
 
     Args:
         model: the model.
-        layer: a convolution, or what stands behind it.
-        factors: how many.
-        seed: of the factorisation's start.
+        layer: name of a convolution, as for `kernels_of`.
+        factors: number of factors.
+        seed: seed of the factorization's start.
 
     Raises:
-        ValueError: the layer is no convolution, or has fewer channels than factors.
+        ValueError: the layer is not a convolution, or has fewer input channels than factors.
+        converters.LayerNotFoundError: the layer does not exist.
+        ImportError: scikit-learn is not installed.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> found = factored_weights(TinyInceptionV1(), "conv2d2", 2)
+        >>> found.maps.shape, found.channels.shape
+        ((48, 3, 3, 2), (2, 16))
     """
     kernels = kernels_of(model, layer)
     _check_factors(layer, kernels.shape[-1], factors)
@@ -411,22 +440,29 @@ def factored_weights(model: Model, layer: str, factors: int = 3, *, seed: int = 
 
 
 def factored_connections(weights: ExpandedWeights, factors: int = 2, *, seed: int = 0) -> FactoredWeights:
-    """One-sided non-negative factorisation of expanded weights by their earlier channels.
+    """Factors the earlier channels of expanded weights by one-sided NMF.
 
-    Channels come together that excite the later units in the same places and inhibit them in the same places: so
-    High-Low Frequency Detectors finds the two groups of units that those detectors are made of. What excites and what
-    inhibits are factorised as cases of their own, and a factor's maps are signed.
+    A factor holds channels that excite the later units in the same positions and inhibit them in the same positions.
+    High-Low Frequency Detectors finds in this way the two groups of units that excite and inhibit these detectors.
+    Positive and negative weights are factored as separate samples, and the maps of a factor are signed.
 
     Args:
-        weights: between the layers.
-        factors: how many.
-        seed: of the factorisation's start.
+        weights: the weights between two layers.
+        factors: number of factors.
+        seed: seed of the factorization's start.
 
     Returns:
-        Its maps are [units, size, size, factors]; its channels are `weights.sources`.
+        The factors, with maps [units, size, size, factors] and channels in the order of `weights.sources`.
 
     Raises:
         ValueError: there are fewer sources than factors.
+        ImportError: scikit-learn is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> weights = ExpandedWeights(("a", "b"), (0,), (0, 1, 2), np.ones((1, 3, 5, 5), np.float32))
+        >>> factored_connections(weights, 1).maps.shape
+        (1, 5, 5, 1)
     """
     values = weights.values.transpose(0, 2, 3, 1)
     _check_factors(weights.layers[0], values.shape[-1], factors)
@@ -435,11 +471,11 @@ def factored_connections(weights: ExpandedWeights, factors: int = 2, *, seed: in
 
 def _check_factors(layer: str, channels: int, factors: int) -> None:
     if checks.whole(factors, "factors", 1) > channels:
-        raise ValueError(f"{channels} channels of {layer!r} do not make {factors} factors.")
+        raise ValueError(f"{channels} channels of {layer!r} do not make {factors} factors: pass a smaller number.")
 
 
 def _factored(layer: str, values: np.ndarray, cases: np.ndarray, factors: int, seed: int) -> FactoredWeights:
-    """Factors of non-negative cases [..., channels], and signed values [units, kh, kw, channels] projected on them."""
+    """Factors of non-negative cases [..., channels], and the projections of values [units, kh, kw, channels]."""
     reducer = ChannelReducer(factors, "NMF", random_state=seed, max_iter=1000)
     reducer.fit(cases)
     channels = np.asarray(reducer.components, np.float32)

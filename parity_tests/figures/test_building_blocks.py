@@ -9,7 +9,7 @@ import pytest
 
 from converters import LayerNotFoundError
 from lucid_port.figures.base import Settings, catalogue, find_figure
-from lucid_port.figures.common import name_of
+from lucid_port.figures.common import class_label
 from lucid_port.figures.photographs import PHOTOGRAPHS, photograph
 from lucid_port.recipes.activation_grid import activation_grid, factored_activation_grid
 from lucid_port.recipes.attribution import channel_attribution, class_attribution, spatial_attribution
@@ -104,7 +104,7 @@ def test_activation_grid(make, network, drawing, naive):
 def test_spatial_attribution(make, network, drawing):
     result = make("bb-spatial-attribution", ["mixed4d", "mixed5a"], places=2, classes=3)
     assert [shapes(panel) for panel in result.panels] == [*[[PHOTO] * 2] * 4, *[[PHOTO] * 3] * 2]
-    assert list(result.panels[-1].captions) == [name_of(network, one) for one in result.data["classes"]]
+    assert list(result.panels[-1].captions) == [class_label(network, one) for one in result.data["classes"]]
     assert in_range(result)
     places = result.data["places"]
     for pools, attributions in result.data["attributions"].items():
@@ -180,7 +180,7 @@ CLASSES = ["176", "55"]
         ("bb-activation-grid", ["mixed9"], LayerNotFoundError, "mixed9"),
         ("bb-activation-grid", ["softmax2"], ValueError, "fully connected"),
         ("bb-spatial-attribution", ["mixed4d"], ValueError, "takes two layers, the earlier first; 1 given"),
-        ("bb-spatial-attribution", ["mixed5a", "mixed4d"], ValueError, "earlier one first"),
+        ("bb-spatial-attribution", ["mixed5a", "mixed4d"], ValueError, "earlier layer first"),
         ("bb-spatial-attribution", ["mixed4d", "softmax2"], ValueError, "fully connected"),
         ("bb-neuron-groups", ["softmax2"], ValueError, "fully connected"),
         ("bb-neuron-groups", ["mixed4d_pre_relu"], ValueError, "does not depend"),

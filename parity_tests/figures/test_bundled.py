@@ -10,7 +10,7 @@ import pytest
 from lucid_port.cli import main
 from lucid_port.figures import run
 from lucid_port.figures.base import Settings, catalogue, find_figure
-from lucid_port.figures.common import TINY, likeliest, name_of
+from lucid_port.figures.common import TINY, class_label, likeliest
 from lucid_port.figures.photographs import DRAWINGS, SUBJECTS, photograph
 from lucid_port.modelzoo.nets_factory import open_model
 
@@ -33,12 +33,12 @@ def test_a_figure_names_units_or_says_why_not(name):
 
 def test_the_hearts_and_the_bricks_are_what_the_network_sees(model):
     picture = photograph(Settings(model, {}, 0), SUBJECTS[0])
-    assert {name_of(model, one) for one in likeliest(model, picture, 2)} == {"heart", "bricks"}
+    assert {class_label(model, one) for one in likeliest(model, picture, 2)} == {"heart", "bricks"}
 
 
 def test_the_face_is_a_face(model):
     (first,) = likeliest(model, photograph(Settings(model, {}, 0), "one thing"), 1)
-    assert name_of(model, first) == "face"
+    assert class_label(model, first) == "face"
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -56,7 +56,7 @@ def test_drawings_need_no_scikit_image(tmp_path, monkeypatch):
 
 def test_why_it_is_not_there(tmp_path, capsys):
     assert draft("zi-car-circuit", "-o", tmp_path) == 1
-    assert "knows no cars. Choose one of InceptionV1" in capsys.readouterr().err
+    assert "which show no cars. Choose one of InceptionV1" in capsys.readouterr().err
 
 
 # Bad input ---------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_the_work(tmp_path, m
 
 def test_units_alone_are_not_enough_for_a_circuit(tmp_path, capsys):
     assert draft("zi-car-circuit", "--units", "mixed4b:1", "-o", tmp_path) == 1
-    assert "needs more than --units for this model: nothing says its 'whole'" in capsys.readouterr().err
+    assert "needs more than --units for this model: its option 'whole' is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("units", ["", " , "])
@@ -100,4 +100,4 @@ def test_units_that_name_none_are_wrong_usage(tmp_path, capsys, units):
 
 def test_a_layer_without_a_middle(tmp_path, capsys):
     assert draft("fe-nmf-factors", "--units", "softmax2:1", "-o", tmp_path) == 1
-    assert "Layer 'softmax2' is fully connected: it has no middle." in capsys.readouterr().err
+    assert "Layer 'softmax2' is fully connected: it has no positions." in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from converters import LayerNotFoundError
 from lucid_port.figures.base import catalogue, find_figure
 from lucid_port.figures.common import short
-from lucid_port.figures.distill.feature_visualization import article_transforms
+from lucid_port.figures.distill.feature_visualization import footnote_transforms
 from lucid_port.optvis import objectives
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import compose
@@ -46,15 +46,15 @@ def test_objectives(make, network, label):
     local = [objectives.neuron(layer, 3), objectives.channel(layer, 3), objectives.deepdream(layer)]
     classes = [objectives.class_logit(name, 55) for name in ("softmax2_pre_activation", "softmax2")]
     values = [
-        *visualize(network, local, size=40, steps=1, transforms=article_transforms(40)).losses[:, -1],
-        *visualize(network, classes, size=224, steps=1, transforms=article_transforms(224)).losses[:, -1],
+        *visualize(network, local, size=40, steps=1, transforms=footnote_transforms(40)).losses[:, -1],
+        *visualize(network, classes, size=224, steps=1, transforms=footnote_transforms(224)).losses[:, -1],
     ]
     np.testing.assert_array_equal(result.data["values"], values)
 
 
 @pytest.mark.parametrize("size", [64, 200, 224])
 def test_the_articles_transforms_keep_the_size(size):
-    transforms = compose(article_transforms(size))
+    transforms = compose(footnote_transforms(size))
     for seed in range(20):
         params = transforms.make_params(RandomSource(seed), (2, 3, size, size))
         assert tuple(transforms.output_shape((2, 3, size, size), params)) == (2, 3, size, size)
@@ -66,7 +66,7 @@ def test_rows_of_five(make, network):
     assert result.panels[0].columns == 5
     assert shapes(result.panels[0]) == [(120, 120, 3)] * 10
     assert result.panels[0].captions[9] == "3a:9"
-    found = visualize(network, units[:10], size=120, steps=1, transforms=article_transforms(120))
+    found = visualize(network, units[:10], size=120, steps=1, transforms=footnote_transforms(120))
     np.testing.assert_array_equal(result.data["values"], found.losses[:, -1])
 
 
@@ -218,7 +218,7 @@ def test_gradients(make, network, drawing):
         ("fv-channel", [], ValueError, "takes units, layer:channel; 0 given"),
         ("fv-objectives", ["mixed3a:1"], ValueError, "takes a unit, layer:channel, and a class; 1 given"),
         ("fv-objectives", ["mixed3a:1", "a dog of mine"], ValueError, "names 0 classes"),
-        ("fv-neuron-addition", [A, B, C], ValueError, "as many above as then to the left; 3 given"),
+        ("fv-neuron-addition", [A, B, C], ValueError, "then half for the rows; 3 given"),
         ("fv-neuron-addition", ["mixed9:1", B], LayerNotFoundError, "mixed9"),
         ("fv-interpolation", [A], ValueError, "takes pairs of units, layer:channel; 1 given"),
         ("fv-interpolation", [A, "mixed3a:15"], ValueError, "0..14"),

@@ -106,7 +106,7 @@ def test_a_recipe_whose_units_are_no_list(tmp_path, capsys, options):
     recipe = tmp_path / "own.json"
     recipe.write_text(json.dumps({"lucid_port_figure": 1, "figure": "fv-channel", "options": options}))
     assert run("run", recipe, "-o", tmp_path) == 1
-    assert "has options that are none" in capsys.readouterr().err
+    assert "has invalid options" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_the_command_line_that_a_page_names():
         (["dp-3d-texture"], "The figure dp-3d-texture is left out: textured models"),
         (["fv-channel", "--units", "mixed9:1", "--steps", "1"], "mixed9"),
         (["fv-channel", "--model", "InceptionV4_slim"], "InceptionV4_slim"),
-        (["fv-channel", "--image", "cat.png"], "The figure fv-channel starts from no picture: leave --image out."),
+        (["fv-channel", "--image", "cat.png"], "The figure fv-channel starts from no picture: leave out --image."),
     ],
 )
 def test_what_cannot_be_made(tmp_path, capsys, arguments, words):

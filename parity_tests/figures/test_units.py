@@ -98,7 +98,7 @@ def test_a_layer_without_a_middle(tiny, monkeypatch):
         raise AssertionError("something was rendered")
 
     monkeypatch.setattr(VisT, "step", not_reached)
-    assert "has no middle" in refused("fe-high-low", tiny, ["softmax2:1"])
+    assert "has no positions" in refused("fe-high-low", tiny, ["softmax2:1"])
 
 
 @pytest.mark.parametrize(

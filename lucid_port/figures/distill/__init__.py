@@ -1,1 +1,1 @@
-"""The catalogue's figures, one module for each family of articles."""
+"""The figures of the catalogue, one module for each group of articles."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.collections import PATCHED, photographs
-from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, name_of, render_options, short
+from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, class_label, render_options, short
 from lucid_port.figures.drawing import bars, part
 from lucid_port.misc import checks
 from lucid_port.modelzoo.tiny.drawings import draw_block
@@ -25,10 +25,10 @@ from lucid_port.recipes.inputs import load_folder, load_image, model_size
 from lucid_port.recipes.patches import PatchTable, patch_table
 
 LAYER = {**dict.fromkeys(INCEPTION, "mixed4c"), "InceptionV1_caffe": "inception_4c_output"}
-SHOWN = 6  # classes of a table, as in the article
-DAMPING = 0.1  # some thousands of activations do not tell 512 channels apart
-NEAREST, AROUND = 5, 2.0  # how many activations are shown of a cell, and how many positions around each
-NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
+LISTED = 6  # classes of a table, as in the article
+DAMPING = 0.1  # a few thousand activations are too few to whiten 512 channels
+NEAREST, AROUND = 5, 2.0  # activations shown of each cell, and positions shown around each of them
+NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # as in the notebook
 
 
 @figure(
@@ -41,19 +41,19 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # of the notebook
         TINY: {"units": ["mixed4c"], "drawings": 1200, "per_image": 4},
     },
     takes=ONE_LAYER,
-    see="Each icon shows the mean of the activations in its cell of the map, where like things lie near each other. "
-    "Below, for the fullest cells, where in which pictures their activations come from: coins with coins, grass with "
-    "grass. The article's map has a million activations of as many photographs; this one has some thousands of a dozen "
-    "photographs (of drawings, for TinyInceptionV1), so that it has fewer regions, each of them the parts of one or "
-    "two pictures. Their covariance would say more of the pictures than of the network, so icons are of the means as "
-    "they are, not whitened as in the article. A draft's icons are faint, and its map, by t-SNE, is small. --image "
-    "names a folder of your own pictures: the more, the better.",
+    see="Each icon shows the mean of the activations in its cell of the map. Similar activations lie near each other. "
+    "The rows below show, for the fullest cells, the parts of pictures that the activations come from: coins with "
+    "coins, grass with grass. The article's map has a million activations of as many photographs. This one has a few "
+    "thousand activations of twelve photographs (of drawings, for TinyInceptionV1), so it has fewer regions, each from "
+    "one or two pictures. The covariance of so few pictures describes the pictures more than the network, so the means "
+    "are not whitened, unlike in the article. The icons of a draft are faint, and its map, made by t-SNE, is small. "
+    "--image names a folder of your own pictures; more pictures give a better map.",
     fast_steps=64,
     fast_options={"grid": 5, "size": 64, "per_image": 60, "drawings": 150, "layout": "tsne", "layout_options": {}},
     of_picture=True,
 )
 def mini_atlas(settings: Settings) -> Result:
-    """The icons at their places, how many activations each is of, and what the fullest cells are made of."""
+    """The map of icons, and the sources of the activations in the fullest cells."""
     (layer,) = settings.units
     layout = settings.options.get("layout", "umap")
     check_layout(layout)
@@ -78,7 +78,7 @@ def mini_atlas(settings: Settings) -> Result:
         **options,
     )
     title = f"{short(layer)}: {len(atlas.activations)} activations of {len(pictures)} pictures"
-    title += f" ({len(skipped)} that cannot be read left out)" if skipped else ""
+    title += f" ({len(skipped)} unreadable ones left out)" if skipped else ""
     panels = [Panel([atlas.canvas], title=title), *_sources(settings, atlas, found, pictures)]
     data = {
         "layer": layer,
@@ -93,7 +93,7 @@ def mini_atlas(settings: Settings) -> Result:
 
 
 def _pictures(settings: Settings) -> tuple[Sequence[np.ndarray], list[str]]:
-    """The user's folder; else drawings for the network that knows them, and photographs for all others."""
+    """The pictures of the user's folder, or else drawings for TinyInceptionV1 and photographs for other models."""
     if settings.image is not None:
         folder, skipped = load_folder(settings.image, model_size(settings.model))
         return list(folder), skipped
@@ -105,7 +105,7 @@ def _pictures(settings: Settings) -> tuple[Sequence[np.ndarray], list[str]]:
 
 
 def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, pictures: Sequence[np.ndarray]) -> list[Panel]:
-    """For the cells of most activations: the icon, and what is seen at the activations nearest to its mean."""
+    """A panel for each of the fullest cells: its icon, and the crops around the activations nearest to its mean."""
     rows = checks.whole(settings.options.get("rows", 6), "rows", 1)
     panels = []
     for cell in np.argsort(-atlas.counts, kind="stable")[:rows]:
@@ -128,22 +128,22 @@ def _pair(_: Model, name: str) -> str:
 
 @figure(
     "aa-adversarial-table",
-    "A patch makes a picture another thing",
+    "A patch changes the class of a picture",
     of="the tables of adversarial patches",
     steps=0,
     options={name: {"units": list(PATCHED)} for name in ("InceptionV1", "InceptionV1_caffe")},
     takes=Takes(f"pairs of picture and patch, of {', '.join(PATCHED)}", [_pair]),
-    see="A patch in a corner makes a class likely that is among the likeliest of neither the picture nor the patch "
-    "(orange): a man with a tripod and a wheel are a tricycle or a unicycle, a cup and a dozen coins are a dial "
-    "telephone. The network adds up what it sees, wherever it is. In the article, a snorkel and a train are a scuba "
-    "diver. Its pictures are others'; these are photographs that come with scikit-image, and their pairs were found by "
-    "trying parts of them on each other with InceptionV1_caffe: another network may see another thing. --image puts "
-    "the patches on your own picture.",
+    see="A patch in a corner makes a class likely (orange) that is not among the likeliest classes of the picture or "
+    "of the patch: a man with a tripod plus a wheel become a tricycle or a unicycle, and a cup plus a dozen coins "
+    "become a dial telephone. The network adds up what it sees, regardless of position. In the article, a snorkel plus "
+    "a train become a scuba diver. The article's pictures have other owners; these photographs come with scikit-image, "
+    "and the pairs were found by trying crops of them on each other with InceptionV1_caffe. Another network may see "
+    "other classes. --image pastes the patches onto your own picture.",
     fast_steps=0,
     of_picture=True,
 )
 def adversarial_table(settings: Settings) -> Result:
-    """For each pair the picture, the patch, and both together in two sizes, with the six likeliest classes of each."""
+    """Each pair's picture, patch, and both combined in two sizes, with the six likeliest classes of each."""
     panels, data = [], {}
     for pair in settings.units:
         how = PATCHED[pair]
@@ -171,5 +171,5 @@ def _titles(table: PatchTable) -> list[str]:
 
 def _likeliest(settings: Settings, probabilities: np.ndarray) -> list[tuple[str, float]]:
     """Names and probabilities of the likeliest classes."""
-    order = np.argsort(-probabilities, kind="stable")[:SHOWN]
-    return [(name_of(settings.model, int(number)), float(probabilities[number])) for number in order]
+    order = np.argsort(-probabilities, kind="stable")[:LISTED]
+    return [(class_label(settings.model, int(number)), float(probabilities[number])) for number in order]

@@ -1,11 +1,9 @@
 """Figures of The Building Blocks of Interpretability (2018).
 
-They start from a picture: the user's (`--image`), or the model's own (`lucid_port.figures.photographs`).
+They start from the user's picture (`--image`), or from the model's own (`lucid_port.figures.photographs`).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -15,15 +13,15 @@ from lucid_port.figures.common import (
     TILE,
     a_class,
     a_layer,
+    class_label,
     class_of,
     enlargement,
     for_models,
     likeliest,
-    name_of,
     render_options,
     tile,
 )
-from lucid_port.figures.drawing import AGAINST, COLOURS, FOR, heat, outlined, part, two_sided
+from lucid_port.figures.drawing import AGAINST, COLOURS, FOR, Colour, heat, outlined, part, two_sided
 from lucid_port.figures.photographs import photograph
 from lucid_port.misc import checks
 from lucid_port.recipes.activation_grid import activation_grid, factored_activation_grid
@@ -38,11 +36,11 @@ from lucid_port.recipes.inputs import load_image, spatial_activations
 from lucid_port.recipes.neuron_groups import neuron_groups
 from lucid_port.recipes.semantic_dictionary import channel_icons, semantic_dictionary
 
-# Of the photograph that comes with scikit-image. The article's picture of a dog and a cat has "Labrador retriever"
-# against "tiger cat": give it with --image, and these with --units.
+# Classes of the photograph from scikit-image. The article's picture of a dog and a cat has "Labrador retriever" and
+# "tiger cat": pass it with --image, and these classes with --units.
 CLASSES = ("Egyptian cat", "espresso")
 NUMBERS = ("8", "947")  # the same classes, for a network without labels
-DRAWN = ("heart", "bricks")  # what the picture for the network of drawings shows
+DRAWN = ("heart", "bricks")  # classes of the picture for TinyInceptionV1
 LAYER = for_models(["mixed4d"], ["inception_4d_output"], ["mixed4a"])
 LAYER_AND_CLASSES = for_models(
     ["mixed4d", *CLASSES], ["inception_4d_output", *CLASSES], ["mixed4a", *DRAWN], ["mixed4d", *NUMBERS]
@@ -55,11 +53,11 @@ POOL_TITLES = {
 
 
 def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
-    """(row, column) where there is most, then where there is most at a distance from those, ...; not at the border."""
+    """(row, column) of up to `count` maxima that keep a distance from each other and from the border."""
     left = strength.astype(np.float64).copy()
     rows, columns = np.indices(left.shape)
     apart = max(left.shape) / 3.5
-    if min(left.shape) > 4:  # the border sees more padding than picture
+    if min(left.shape) > 4:  # positions at the border see more padding than picture
         left[[0, -1]], left[:, [0, -1]] = -np.inf, -np.inf
     found: list[tuple[int, int]] = []
     while len(found) < count and np.isfinite(left).any():
@@ -74,20 +72,21 @@ def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
 
 @figure(
     "bb-semantic-dictionary",
-    "A picture in the words of a layer",
+    "The strongest channels at places of a picture",
     of="the semantic dictionary",
     steps=512,
     options=LAYER,
     takes=ONE_LAYER,
-    see="At each marked place, the channels that fire most there, as pictures of what they look for: not numbers, but "
-    "what the network sees. In the photograph, an eye is eyes and snouts, the rim of a cup is rims and "
-    "bowls; in the drawing, a heart is corners and round edges, bricks are lines and lattices.",
+    see="For each marked place, the channels with the largest activations, shown as pictures of what they detect "
+    "instead of numbers. In the photograph, an eye activates detectors of eyes and snouts, and the rim of a cup those "
+    "of rims and bowls; in the drawing, a heart activates detectors of corners and round edges, and bricks those of "
+    "lines and lattices.",
     fast_steps=64,
     fast_options={"size": 64, "places": 2},
     of_picture=True,
 )
 def dictionary(settings: Settings) -> Result:
-    """A layer's strongest four channels at the places of a picture where it fires most."""
+    """The four strongest channels of a layer at the places of its largest activations."""
     (layer,) = settings.units
     picture = photograph(settings)
     found = semantic_dictionary(settings.model, picture, layer)
@@ -96,7 +95,7 @@ def dictionary(settings: Settings) -> Result:
     options = render_options(settings, 80)
     channels = list(dict.fromkeys(int(channel) for place in places for channel in found.channels[place]))
     icons = channel_icons(settings.model, layer, channels, **options)
-    panels = [Panel([outlined(picture, places, grid)], [f"where {layer} fires most"], scale=enlargement(picture))]
+    panels = [Panel([outlined(picture, places, grid)], [f"largest activations of {layer}"], scale=enlargement(picture))]
     for number, place in enumerate(places, 1):
         captions = [f"{c}: {value:.4g}" for c, value in zip(found.channels[place], found.values[place], strict=True)]
         seen = outlined(part(picture, place, grid, max(options["size"], TILE)), [(0, 0)], (1, 1), [COLOURS[number - 1]])
@@ -118,25 +117,25 @@ def dictionary(settings: Settings) -> Result:
     steps=512,
     options=LAYER_AND_CLASSES,
     takes=Takes("a layer, a class and another class", [a_layer, a_class], least=3, most=3),
-    see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of a class's parts "
-    "argue for it, more often than not on the thing itself; some argue for it by arguing against the other, and then "
-    "on that one.",
+    see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of the parts of a "
+    "class argue for it, mostly at positions on the object itself. Some argue for it because they argue against the "
+    "other class, at positions on the other object.",
     fast_steps=64,
     fast_options={"size": 64, "channels": 4},
     of_picture=True,
 )
 def attribution(settings: Settings) -> Result:
-    """The channels that tell two classes apart, most decisive first, and where they do."""
+    """The channels that contribute most to either of two classes, and the positions where they do."""
     layer, *classes = settings.units
     model, picture, (toward, against) = settings.model, photograph(settings), map(class_of, classes)
-    spatial_activations(model, picture, layer)  # refuses layers without positions
+    spatial_activations(model, picture, layer)  # raises an error if the layer has no positions
     found = channel_attribution(model, picture, layer, toward, against)
     count = checks.whole(settings.options.get("channels", 6), "channels", 1)
     best, worst = found.order[:count].tolist(), found.order[::-1][:count].tolist()
     options = render_options(settings, 110)
     icons = channel_icons(model, layer, list(dict.fromkeys([*best, *worst])), **options)
     small = load_image(picture, max(options["size"], TILE))
-    names = name_of(model, toward), name_of(model, against)
+    names = class_label(model, toward), class_label(model, against)
     panels = [
         Panel(
             [picture, two_sided(picture, found.field.sum(-1))],
@@ -155,8 +154,8 @@ def attribution(settings: Settings) -> Result:
     return Result(panels, data)
 
 
-def _where(picture: np.ndarray, values: np.ndarray, colour: Any) -> np.ndarray:
-    """Where a channel contributes, on the picture."""
+def _where(picture: np.ndarray, values: np.ndarray, colour: Colour) -> np.ndarray:
+    """Overlays the magnitudes of a channel's contributions [h, w] on the picture."""
     scaled = np.abs(values) / max(float(np.abs(values).max()), 1e-12)
     return heat(picture, [scaled], [colour])
 
@@ -168,15 +167,15 @@ def _where(picture: np.ndarray, values: np.ndarray, colour: Any) -> np.ndarray:
     steps=1024,
     options=LAYER,
     takes=ONE_LAYER,
-    see="For each position of the layer, a picture of its whole activation vector: eyes where eyes are, rims where "
-    "rims are; or hearts where hearts are, bricks where bricks are. Below, each is as large as its vector is "
-    "long, so that what excites the network stands out.",
+    see="For each position of the layer, a picture of its whole activation vector: eyes where the picture has eyes, "
+    "rims where it has rims; in the drawing, hearts and bricks. Below, the area of each icon is proportional to the "
+    "length of its vector, so that the positions that excite the network most stand out.",
     fast_steps=96,
     fast_options={"size": 32, "batch_size": 32},
     of_picture=True,
 )
 def grid(settings: Settings) -> Result:
-    """An icon for each position, which shares most of its look with its neighbours; then scaled by magnitude."""
+    """Icons of all positions, which share images of groups of neurons, at full size and scaled by magnitude."""
     (layer,) = settings.units
     options = render_options(settings, 48)
     if settings.options.get("naive", False):
@@ -187,26 +186,27 @@ def grid(settings: Settings) -> Result:
     panels = [
         Panel([found.image], title="The picture", scale=enlargement(found.image)),
         Panel([found.mosaic], title=f"{layer}: an icon for each position", scale=enlargement(found.mosaic)),
-        Panel([found.scaled_mosaic()], title="Scaled by how much there is to see", scale=enlargement(found.mosaic)),
+        Panel([found.scaled_mosaic()], title="Scaled by the length of the vector", scale=enlargement(found.mosaic)),
     ]
     return Result(panels, {"layer": layer, "magnitudes": found.magnitudes})
 
 
 @figure(
     "bb-spatial-attribution",
-    "What a place in a layer owes to the places before it",
+    "Contributions of earlier positions to later ones",
     of="spatial attribution",
     steps=0,
     options=for_models(["mixed4d", "mixed5a"], ["inception_4d_output", "inception_5a_output"], ["mixed3b", "mixed4d"]),
     takes=Takes("two layers, the earlier first", [a_layer], least=2, most=2),
-    see="How much each place of the earlier layer (orange) contributes to a marked place of the later: mostly what "
-    "lies under it. Max pools make the plain gradient ragged; a smoother one shows the same things with less noise, "
-    "and blurred it shows broader ones. Below, what each place contributes to the likeliest classes.",
+    see="The contribution (orange) of each place of the earlier layer to a marked place of the later layer comes "
+    "mostly from under that place. Max pools make the plain gradient noisy. A smoother gradient shows the same regions "
+    "with less noise, and a blurred one shows broader regions. Below, the contribution of each place to the likeliest "
+    "classes.",
     fast_steps=0,
     of_picture=True,
 )
 def spatial(settings: Settings) -> Result:
-    """From the strongest places of a later layer, and from classes, back to an earlier layer, by three gradients."""
+    """Attribution of the strongest places of a later layer and of classes to an earlier layer, by three gradients."""
     layer, later = settings.units
     model, picture = settings.model, photograph(settings)
     strength = np.linalg.norm(spatial_activations(model, picture, later), axis=-1)
@@ -223,15 +223,15 @@ def spatial(settings: Settings) -> Result:
         shown = [outlined(one, [place], strength.shape) for one, place in zip(shown, places, strict=True)]
         panels.append(Panel(shown, title=f"{POOL_TITLES[pools]}: from {layer}", scale=scale))
         toward[pools] = [found[place] for place in places]
-    # Not blurred: over several pools the blur grows, until little is left of what argues for a class and what against.
+    # Without the blurred gradient: over several pools the blur grows, and cancels what argues for and against a class.
     for pools in POOLS[:2]:
         values = [class_attribution(model, picture, layer, one, pools=pools) for one in classes]
-        names = [name_of(model, one) for one in classes]
+        names = [class_label(model, one) for one in classes]
         shown = [two_sided(picture, one) for one in values]
-        title = f"{POOL_TITLES[pools]}: for classes (orange), against them (blue)"
+        title = f"{POOL_TITLES[pools]}: for classes (orange) and against them (blue)"
         panels.append(Panel(shown, names, title, scale=scale))
         per_class[pools] = values
-    labels = [name_of(model, one) for one in classes]
+    labels = [class_label(model, one) for one in classes]
     data = {
         "layers": [layer, later],
         "places": places,
@@ -250,15 +250,15 @@ def spatial(settings: Settings) -> Result:
     steps=512,
     options=LAYER_AND_CLASSES,
     takes=Takes("a layer, and classes", [a_layer, a_class], most=11),
-    see="Thousands of activations as six groups: where each is (its colour), what it looks for, and how much it argues "
-    "for each class. Groups are things: eyes, fur, the rim, the inside of the cup, the "
-    "background; or hearts, bricks, the edge between the two, the background.",
+    see="Thousands of activations in six groups: the position of each group (its color), an icon of what it detects, "
+    "and its contribution to each class. Groups correspond to things: eyes, fur, the rim, the inside of the cup, the "
+    "background; in the drawing, hearts, bricks, the edge between the two, and the background.",
     fast_steps=64,
     fast_options={"size": 72},
     of_picture=True,
 )
 def groups(settings: Settings) -> Result:
-    """Non-negative factors of a layer's activations, their icons, and their effects on classes."""
+    """Non-negative factors of the activations of a layer, their icons, and their effects on classes."""
     layer, *labels = settings.units
     model, picture = settings.model, photograph(settings)
     classes = [class_number(model, class_of(one)) for one in labels] or likeliest(model, picture, 2)
@@ -268,7 +268,7 @@ def groups(settings: Settings) -> Result:
     maps = np.moveaxis(found.spatial, -1, 0)
     maps = maps / np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
     count = len(maps)
-    effects = {name_of(model, one): found.effects[one] for one in classes}
+    effects = {class_label(model, one): found.effects[one] for one in classes}
     captions = [
         ", ".join(f"{name} {values[number]:+.2f}" for name, values in effects.items()) for number in range(count)
     ]
@@ -283,14 +283,14 @@ def groups(settings: Settings) -> Result:
         Panel(
             [heat(picture, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)],
             captions,
-            title="Where each group is, and what it contributes to classes",
+            title="Position of each group, and its contribution to classes",
             columns=min(count, 3),
             scale=scale,
         ),
         Panel(
             [tile(icon) for icon in found.icons],
             [f"group {number}" for number in range(1, count + 1)],
-            title="What each looks for",
+            title="What each group detects",
         ),
     ]
     strongest = [np.argsort(-row)[:5] for row in found.channels]

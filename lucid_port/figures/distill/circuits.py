@@ -14,7 +14,9 @@ from lucid_port.figures.common import (
     OF_ONE_LAYER,
     SHOWN,
     TINY,
+    for_models,
     layer_and_units,
+    names_of,
     neuron_pictures,
     render_options,
     short,
@@ -33,16 +35,11 @@ from lucid_port.recipes.weights import (
     signed_picture,
 )
 
-
-def _names(layer: str, units: Sequence[int]) -> list[str]:
-    return [f"{layer}:{unit}" for unit in units]
-
-
 # Early vision ------------------------------------------------------------------------------------
 
 GABORS = [9, 53, 54, 15, 22, 39, 30, 1, 3, 49, 14, 17, 62, 20, 27, 0, 10, 28, 21, 63, 45, 18, 6, 57, 41, 43, 46, 8]
 CONTRASTS = [59, 23, 5, 7, 48, 29, 12, 24, 55, 13, 32, 50, 36, 37, 16, 11, 33, 34, 47, 38, 58, 2, 60, 61, 4, 51, 25]
-# By the share of a kernel's energy that is colour: below 0.12 a Gabor filter. The others have nearly no pattern.
+# A kernel is a Gabor filter if color is less than 0.12 of its energy. The other units have nearly no pattern.
 CAFFE_GABORS = [*range(2, 8), 13, 14, 17, 19, *range(21, 24), *range(27, 34), 35, 38, 39, *range(43, 46), 57, 58]
 CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
 
@@ -73,14 +70,15 @@ CAFFE_OTHERS = [1, 8, 16, 18, 20, 34, 37, 40, 55, 56, 59]
     },
     takes=OF_ONE_LAYER,
     without={
-        TINY: "It knows its drawings by edges between two colours, whichever those are: none of its 16 kernels is a "
-        "Gabor filter without colour."
+        TINY: "It recognizes drawings by edges between any two colors: none of its 16 kernels is a Gabor filter "
+        "without color."
     },
-    see="Each picture is one kernel, from its least weight to its greatest. About as many are Gabor filters, "
-    "edges of every orientation without colour, as set one colour against its opposite; a few do neither.",
+    see="Each picture is one kernel, scaled from its smallest weight to its largest. Two groups are about equally "
+    "large: Gabor filters, which detect edges of every orientation without color, and color contrast units, which "
+    "compare a color with its opposite. A few units do neither.",
 )
 def first_layer(settings: Settings) -> Result:
-    """The kernels that see the image, as pictures, by group."""
+    """The kernels of the first convolution as pictures, by group."""
     options = settings.options
     if "units" in options:
         layer, units = layer_and_units(settings.units)
@@ -96,7 +94,7 @@ def first_layer(settings: Settings) -> Result:
     return Result(panels, {"layer": layer, "groups": groups, "kernels": kernels})
 
 
-# Layer -> family -> channels.
+# Model -> layer -> family -> channels.
 FAMILIES: dict[str, dict[str, dict[str, list[int]]]] = {
     "InceptionV1": {
         "conv2d2": {"Lines": [107, 31, 9, 112, 133, 103], "Gabor textures": [89, 91, 110, 114, 123, 135]},
@@ -143,7 +141,7 @@ FAMILIES: dict[str, dict[str, dict[str, list[int]]]] = {
 def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, list[str]]:
     """Title of each family -> its units."""
     return {
-        f"{family} ({short(layer)})": _names(layer, units)
+        f"{family} ({short(layer)})": names_of(layer, units)
         for layer, of_layer in layers.items()
         for family, units in of_layer.items()
     }
@@ -158,11 +156,11 @@ def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, li
     options={model: {"families": _families(layers)} for model, layers in FAMILIES.items()},
     takes=CHANNELS,
     fast_options={"size": 40},
-    see="Units of one row look for the same thing, turned or in other colours: lines, then curves made of lines, edges "
-    "between fine and coarse texture, spots of colour, circles.",
+    see="The units of each family detect the same feature in different orientations or colors: lines, then curves made "
+    "of lines, edges between fine and coarse texture, spots of color, and circles.",
 )
 def families(settings: Settings) -> Result:
-    """Small pictures of the neurons of each family."""
+    """Small pictures of the neurons in each family."""
     groups = {"Units": settings.units} if "units" in settings.options else settings.options["families"]
     names = [name for group in groups.values() for name in group]
     pictures = iter(neuron_pictures(settings, names))
@@ -184,28 +182,28 @@ def families(settings: Settings) -> Result:
     fast_steps=32,
     options={
         "InceptionV1": {
-            "units": _names("mixed4b", [237, 491, 373]),
+            "units": names_of("mixed4b", [237, 491, 373]),
             "parts": ["windows", "car body", "wheels"],
             "whole": "mixed4c:447",
-            "next": _names("mixed4d", [417, 277, 241]),
+            "next": names_of("mixed4d", [417, 277, 241]),
         },
         "InceptionV1_caffe": {
-            "units": _names("inception_4b_output", [166, 48, 454]),
+            "units": names_of("inception_4b_output", [166, 48, 454]),
             "parts": ["windows", "car body", "wheels"],
             "whole": "inception_4c_output:176",
-            "next": _names("inception_4d_output", [383, 233, 277]),
+            "next": names_of("inception_4d_output", [383, 233, 277]),
         },
     },
     takes=OF_ONE_LAYER,
-    without={TINY: "It was trained on drawings, and knows no cars."},
+    without={TINY: "It was trained on drawings, which show no cars."},
     fast_options={"size": 80},
-    see="Windows excite the car detector above and inhibit it below; wheels, the other way round (red excites, blue "
-    "inhibits). In the next layer the car goes mostly to units that look for other things, too. Of InceptionV1_caffe, "
-    "the unit for wheels (4b:454) was picked by eye, since its picture has wheels, and is weak: its weights to the car "
-    "are smaller than the others', and inhibit above more than they excite below.",
+    see="Windows excite the car detector above and inhibit it below; wheels do the opposite (red excites, blue "
+    "inhibits). In the next layer, the car detector feeds mostly units that detect other things, too. In "
+    "InceptionV1_caffe, the wheel unit (4b:454) was picked by eye because its picture shows wheels. It is weak: its "
+    "weights to the car are smaller than those of the other parts, and inhibit above more than they excite below.",
 )
 def car(settings: Settings) -> Result:
-    """Parts, the weights by which they make a whole, and the units that the whole feeds."""
+    """The parts of a car, their weights to the car detector, and the units that it feeds."""
     options = settings.options
     layer, units = layer_and_units(settings.units)
     later, (whole,) = layer_and_units([options["whole"]])
@@ -215,7 +213,7 @@ def car(settings: Settings) -> Result:
     onward = expanded_weights(settings.model, later, last, following, [whole], size=options.get("reach", 5)).values[
         :, 0
     ]
-    pictures = neuron_pictures(settings, [*_names(layer, units), options["whole"], *options["next"]], 128)
+    pictures = neuron_pictures(settings, [*names_of(layer, units), options["whole"], *options["next"]], 128)
     named = [f"{part} {unit}".strip() for part, unit in zip(parts, units, strict=True)]
     shown = max(1, 224 // pictures.shape[1])
     scale = max(1, shown * pictures.shape[1] // found.shape[-1])
@@ -232,7 +230,7 @@ def car(settings: Settings) -> Result:
 
 
 def _height(weights: np.ndarray) -> float:
-    """How far above the middle weights excite more than below: from -1 (below) to 1 (above)."""
+    """Whether weights excite above or below the middle, from -1 (below only) to 1 (above only)."""
     middle = weights.shape[0] // 2
     above, below = weights[:middle].sum(), weights[middle + 1 :].sum()
     return float((above - below) / max(float(np.abs(weights).sum()), 1e-12))
@@ -240,9 +238,9 @@ def _height(weights: np.ndarray) -> float:
 
 # High-low frequency ------------------------------------------------------------------------------
 
-HIGH_LOW = _names("mixed3a", [136, 108, 132, 88, 110, 180, 153, 186, 86, 117, 112, 70, 106, 113])
-CAFFE_HIGH_LOW = _names("inception_3a_output", [148, 121, 106, 123, 100, 97, 108, 188, 190])
-TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
+HIGH_LOW = names_of("mixed3a", [136, 108, 132, 88, 110, 180, 153, 186, 86, 117, 112, 70, 106, 113])
+CAFFE_HIGH_LOW = names_of("inception_3a_output", [148, 121, 106, 123, 100, 97, 108, 188, 190])
+TINY_HIGH_LOW = names_of("mixed3a", [49, 48, 13, 18])
 
 
 @figure(
@@ -251,22 +249,18 @@ TINY_HIGH_LOW = _names("mixed3a", [49, 48, 13, 18])
     of="figures 1 to 3",
     steps=512,
     fast_steps=24,
-    options={
-        "InceptionV1": {"units": HIGH_LOW, "tuned": 6},
-        "InceptionV1_caffe": {"units": CAFFE_HIGH_LOW, "tuned": 6},
-        "TinyInceptionV1": {"units": TINY_HIGH_LOW, "tuned": 4},
-    },
+    options=for_models(HIGH_LOW, CAFFE_HIGH_LOW, TINY_HIGH_LOW, seeded=()),
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 36, "facets": 2},
-    see="Fine texture on one side, smooth on the other, at one orientation each. The heat maps: orientation through "
-    "360 degrees from left to right, the ratio of the two frequencies from 1 to 10 from top to bottom; to stripes that "
-    "are all alike, at the top, hardly any unit answers.",
+    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation. In the heat "
+    "maps, the orientation runs from left to right through 360 degrees, and the ratio of the two frequencies from top "
+    "to bottom from 1 to 10. Stripes of a single frequency, at the top, activate hardly any unit.",
 )
 def high_low(settings: Settings) -> Result:
-    """Pictures of the units, facets of the first, and activations by orientation and ratio of frequencies."""
+    """Pictures of the units, diverse pictures of the first, and activations by orientation and frequency ratio."""
     options = settings.options
     layer, units = layer_and_units(settings.units)
-    names, numbers = _names(layer, units), [str(unit) for unit in units]
+    names, numbers = names_of(layer, units), [str(unit) for unit in units]
     found = tuning_map(
         settings.model,
         layer,
@@ -285,12 +279,12 @@ def high_low(settings: Settings) -> Result:
     ]
     maps = [repeated(heat_picture(one), 80, 288) for one in found.values]
     panels = [
-        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} look for", columns=5, scale=2),
+        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} detect", columns=5, scale=2),
         Panel(facets.pictures, [f"{units[0]}, facet {one}" for one in range(len(facets.pictures))], "Facets", scale=2),
-        Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "What is shown", columns=10),
-        Panel(maps, best, "How each unit answers", columns=3),
+        Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "Stimuli", columns=10),
+        Panel(maps, best, "Activations of each unit", columns=3),
     ]
-    data = {"units": names, "tuned": _names(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
+    data = {"units": names, "tuned": names_of(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
     return Result(
         panels, {**data, "orientations": found.orientations, "ratios": found.settings, "values": found.values}
     )
@@ -298,7 +292,7 @@ def high_low(settings: Settings) -> Result:
 
 @figure(
     "fe-nmf-factors",
-    "What high-low frequency detectors are made of",
+    "Inputs of high-low frequency detectors",
     of="figures 6 and 8",
     steps=512,
     fast_steps=32,
@@ -309,18 +303,21 @@ def high_low(settings: Settings) -> Result:
     },
     takes=OF_ONE_LAYER,
     fast_options={"size": 64},
-    see="Two groups of units feed these detectors, one of fine texture and one of coarse. Each detector is excited "
-    "(red) by one on one side and by the other on the other, and inhibited (blue) where they change places.",
+    see="Two groups of units feed these detectors, one for fine texture and one for coarse texture. Each detector is "
+    "excited (red) by the fine group on one side and by the coarse group on the other, and inhibited (blue) by each "
+    "group on the opposite side.",
 )
 def nmf_factors(settings: Settings) -> Result:
-    """Two factors of the expanded weights: their pictures, members, maps, and answers to gratings."""
+    """Two factors of the expanded weights, with their pictures, members, maps, and activations for gratings."""
     options = settings.options
     later, units = layer_and_units(settings.units)
     layer = options["layer"]
     factors = factored_connections(expanded_weights(settings.model, layer, later, units), 2, seed=settings.seed)
     periods = [3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0]
     answers = _answers(settings, layer, factors, periods)
-    order = np.argsort([one[0] / max(one.sum(), 1e-12) for one in answers])[::-1]  # the finest first
+    order = np.argsort([one[0] / max(one.sum(), 1e-12) for one in answers])[
+        ::-1
+    ]  # the factor for the finest gratings first
     wanted = [objectives.direction(layer, factors.channels[number]) for number in order]
     made = visualize(settings.model, wanted, **render_options(settings))
     members = {FACTORS[place]: _members(factors, number) for place, number in enumerate(order)}
@@ -341,13 +338,13 @@ FACTORS = ("High frequency", "Low frequency")
 
 
 def _members(factors: FactoredWeights, number: int, count: int = 8) -> dict[int, float]:
-    """The channels that make up most of a factor: channel -> its share, the largest first."""
+    """The channels with the largest weights in a factor: channel -> weight, the largest first."""
     shares = factors.channels[number] / max(float(np.linalg.norm(factors.channels[number])), 1e-12)
     return {int(channel): float(shares[channel]) for channel in np.argsort(-shares)[:count]}
 
 
 def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: Sequence[float]) -> np.ndarray:
-    """Mean activation of each factor's channels to gratings of each period, over orientations; [factors, periods]."""
+    """The mean activation of each factor's channels over orientations of gratings, [factors, periods]."""
     channels = range(factors.channels.shape[1])
     rows = [
         tuning(settings.model, layer, channels, "grating", orientations=12, period=period).values.mean(1)
@@ -374,14 +371,15 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
     },
     takes=OF_ONE_LAYER,
     without={
-        TINY: "The kernels of its last layers lie in no bands: rows differ as much as columns (0.32 and 0.34 of the "
+        TINY: "The kernels of its last layers have no bands: rows differ as much as columns (0.32 and 0.34 of the "
         "variance in mixed5b_5x5)."
     },
-    see="Each picture is one unit's kernel, its input channels in three factors as red, green and blue. In earlier "
-    "layers they are patterns of every kind; in the last layer before the global average they lie in horizontal bands.",
+    see="Each picture is the kernel of one unit, with three factors of its input channels as red, green and blue. In "
+    "earlier layers, kernels show patterns of every kind. In the last layer before the global average pool, they show "
+    "horizontal bands.",
 )
 def weight_factors(settings: Settings) -> Result:
-    """Kernels by non-negative factors of their input channels."""
+    """Kernels in terms of non-negative factors of their input channels."""
     if "units" in settings.options:
         layer, units = layer_and_units(settings.units)
         chosen: dict[str, Any] = {layer: units}
@@ -403,7 +401,7 @@ def _own_scale(picture: np.ndarray) -> np.ndarray:
 
 
 def _banding(maps: np.ndarray) -> dict[str, float]:
-    """Shares of the maps' variance that lie between rows and between columns, means over units."""
+    """The shares of the variance of the maps between rows and between columns, averaged over units."""
     centred = maps - maps.mean((1, 2), keepdims=True)
     total = max(float((centred**2).mean()), 1e-12)
     return {

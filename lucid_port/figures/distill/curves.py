@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import OF_ONE_LAYER, layer_and_units, neuron_pictures
+from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, names_of, neuron_pictures
 from lucid_port.figures.drawing import repeated
 from lucid_port.recipes.tuning import (
     Tuning,
@@ -20,28 +20,24 @@ from lucid_port.recipes.tuning import (
 )
 from lucid_port.recipes.weights import ExpandedWeights, edited_copy, expanded_weights, signed_picture
 
-CURVES = [f"mixed3b:{unit}" for unit in (379, 406, 385, 343, 342, 388, 324, 340, 330, 349)]
+CURVES = names_of("mixed3b", [379, 406, 385, 343, 342, 388, 324, 340, 330, 349])
 EARLY_CURVES = [147, 189, 81, 104, 92, 145, 95, 163, 171, 71, 137]
 LINES = [107, 31, 9, 112, 133, 103, 97, 125, 20, 33]
-CAFFE_CURVES = [f"inception_3b_output:{unit}" for unit in (324, 386, 394, 330, 358, 335, 326, 321, 408, 383)]
+CAFFE_CURVES = names_of("inception_3b_output", [324, 386, 394, 330, 358, 335, 326, 321, 408, 383])
 CAFFE_EARLY_CURVES = [130, 84, 92, 173, 109, 83, 81, 107, 64, 127, 171]
-TINY_CURVES = [f"mixed3b:{unit}" for unit in (70, 65, 40, 48, 46, 78, 61, 42, 37)]
+TINY_CURVES = names_of("mixed3b", [70, 65, 40, 48, 46, 78, 61, 42, 37])
 TINY_EARLY_CURVES = [31, 30, 22, 21, 43, 39, 18, 37, 29, 25]
 CAFFE_LINES = [46, 16, 187, 129, 42, 44, 139, 151, 1, 72]
 
 
-def _names(tuned: Tuning) -> list[str]:
-    return [f"{tuned.layer}:{unit}" for unit in tuned.units]
-
-
 def _by_peak(tuned: Tuning, turn: float = 360.0) -> np.ndarray:
-    """The units' order by the orientation that they answer to most."""
+    """The order of the units by the orientation of their largest activation."""
     return np.argsort(tuned.peaks % turn, kind="stable")
 
 
 def _numbers(tuned: Tuning) -> dict[str, Any]:
     return {
-        "units": _names(tuned),
+        "units": names_of(tuned.layer, tuned.units),
         "peaks": tuned.peaks,
         "largest": tuned.values.max(1),
         "orientations": tuned.orientations,
@@ -54,7 +50,7 @@ def _numbers(tuned: Tuning) -> dict[str, Any]:
 
 @figure(
     "cd-radial-tuning",
-    "Curve detectors answer to curves of one orientation",
+    "Curve detectors respond to curves of one orientation",
     of="the radial tuning curves",
     steps=512,
     fast_steps=32,
@@ -90,23 +86,23 @@ def _numbers(tuned: Tuning) -> dict[str, Any]:
     },
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 72},
-    see="Each unit answers most to arcs of one orientation, and among them they cover the circle, but for a part: at "
-    "125 to 140 degrees InceptionV1_caffe's layer 3b is silent, and TinyInceptionV1's units are where the centre lies "
-    "to the left. Some answer to a second orientation, too, in the layers around it up to half as much. 0 degrees: the "
-    "arc's centre lies to the right; angles grow counter-clockwise.",
+    see="Each unit responds most to arcs of one orientation. Together, the units cover the circle, except for a part: "
+    "InceptionV1_caffe's layer 3b is silent from 125 to 140 degrees, and TinyInceptionV1's units are silent for arcs "
+    "whose center lies to the left. Some units respond to a second orientation, too; in the layers before and after, "
+    "up to half as much. At 0 degrees, the center of the arc lies to the right, and angles grow counter-clockwise.",
 )
 def radial(settings: Settings) -> Result:
-    """Polar plots of synthetic arcs, of one layer's curve detectors and of the layers around it."""
+    """Polar plots of the responses to arcs of curve detectors in one layer and in the layers before and after."""
     options = settings.options
     layer, units = layer_and_units(settings.units)
     tuned = _tuned(settings, layer, units, options.get("radius", 20.0))
     order = _by_peak(tuned)
-    names = [_names(tuned)[number] for number in order]
+    names = [names_of(tuned.layer, tuned.units)[number] for number in order]
     numbers = [str(tuned.units[number]) for number in order]
     panels = [
-        Panel(tuned.stimuli, [f"{angle:.0f}°" for angle in _shown_angles(tuned)], "What is shown"),
-        Panel(neuron_pictures(settings, names), numbers, f"What units of {layer} look for", columns=6, scale=2),
-        _polar_panel(tuned, order, "How they answer to arcs of all orientations"),
+        Panel(tuned.stimuli, [f"{angle:.0f}°" for angle in _shown_angles(tuned)], "Stimuli"),
+        Panel(neuron_pictures(settings, names), numbers, f"What units of {layer} detect", columns=6, scale=2),
+        _polar_panel(tuned, order, "Activations by the orientation of arcs"),
         Panel([polar_family_picture(tuned.orientations, tuned.values[order])], ["The family"]),
     ]
     data = {layer: _numbers(tuned)}
@@ -133,7 +129,7 @@ def _polar_panel(tuned: Tuning, order: Sequence[int] | np.ndarray, title: str, s
 
 
 def _peak(tuned: Tuning, number: int) -> str:
-    """A unit, the orientation that it answers to most, and its answer; a unit that answers to none has no peak."""
+    """The caption of a unit: the orientation of its largest activation and that activation, or "silent"."""
     largest = tuned.values[number].max()
     return f"{tuned.units[number]}: " + (f"{tuned.peaks[number]:.0f}°, {largest:.3g}" if largest > 0 else "silent")
 
@@ -144,20 +140,19 @@ def _peak(tuned: Tuning, number: int) -> str:
     of="the heat maps of synthetic curves",
     steps=0,
     fast_steps=0,
-    options={
-        "InceptionV1": {"units": CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
-        "InceptionV1_caffe": {"units": CAFFE_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
-        "TinyInceptionV1": {"units": TINY_CURVES, "radii": [float(radius) for radius in range(4, 84, 4)]},
-    },
+    options=for_models(
+        CURVES, CAFFE_CURVES, TINY_CURVES, seeded=(), radii=[float(radius) for radius in range(4, 84, 4)]
+    ),
     takes=OF_ONE_LAYER,
     fast_options={"orientations": 45, "radii": [6.0, 10.0, 16.0, 24.0, 40.0, 64.0]},
-    see="One bright streak a unit: arcs of one orientation, over a range of radii. Very small arcs are dots, to which "
-    "a unit may answer in most orientations (InceptionV1_caffe's 330). From left to right the arc turns "
-    "through 360 degrees; from top to bottom its radius grows. The article counts in standard deviations over "
-    "ImageNet; here each map is scaled to its own largest activation, which the caption states.",
+    see="The map of each unit has one bright streak: arcs of one orientation over a range of radii. Very small arcs "
+    "are dots, to which a unit may respond in most orientations (InceptionV1_caffe's 330). The orientation of the arc "
+    "runs from left to right through 360 degrees, and its radius grows from top to bottom. The article's unit is the "
+    "standard deviation over ImageNet; here, each map is scaled to its own largest activation, which the caption "
+    "states.",
 )
 def synthetic(settings: Settings) -> Result:
-    """Activations by orientation and radius of an arc, one heat map a unit."""
+    """Activations by the orientation and radius of an arc, one heat map for each unit."""
     layer, units = layer_and_units(settings.units)
     found = tuning_map(
         settings.model,
@@ -177,8 +172,8 @@ def synthetic(settings: Settings) -> Result:
         for number in order
     ]
     panels = [
-        Panel(found.stimuli, [f"radius {radius:g}" for radius in found.settings], "What is shown", columns=7),
-        Panel(pictures, captions, "How each unit answers", columns=2),
+        Panel(found.stimuli, [f"radius {radius:g}" for radius in found.settings], "Stimuli", columns=7),
+        Panel(pictures, captions, "Activations of each unit", columns=2),
     ]
     data = {"units": settings.units, "best_radius": radii, "best_orientation": angles}
     return Result(panels, {**data, "radii": found.settings, "values": found.values})
@@ -218,19 +213,19 @@ def synthetic(settings: Settings) -> Result:
     },
     takes=OF_ONE_LAYER,
     fast_options={"orientations": 48},
-    see="Rows are curve detectors and columns the units that feed them, both in order of orientation. Along the "
+    see="Rows are curve detectors and columns the units that feed them, both ordered by orientation. Along the "
     "diagonal, where orientations agree, weights excite (red) in the shape of the arc; elsewhere they cancel or "
-    "inhibit (blue). Lines excite where they would touch the curve. Where the earlier layer has no unit of an "
-    "orientation, as InceptionV1_caffe's 3a between 76 and 234 degrees, the diagonal has a gap; in TinyInceptionV1 it "
-    "hardly shows.",
+    "inhibit (blue). Lines excite where they would touch the curve. The diagonal has a gap if the earlier layer has no "
+    "units of some orientations, such as InceptionV1_caffe's 3a between 76 and 234 degrees. In TinyInceptionV1, the "
+    "diagonal is hardly visible.",
 )
 def weights(settings: Settings) -> Result:
-    """Expanded weights as small multiples, ordered by orientation."""
+    """Expanded weights between units ordered by orientation, as small pictures."""
     layer, units = layer_and_units(settings.units)
     count = settings.options.get("orientations", 120)
     later = tuning(settings.model, layer, units, "curve", orientations=count)
     rows = _by_peak(later)
-    panels, data = [], {"units": [_names(later)[row] for row in rows], "orientations": later.peaks[rows]}
+    panels, data = [], {"units": [names_of(layer, later.units)[row] for row in rows], "orientations": later.peaks[rows]}
     for earlier, what in settings.options["sources"].items():
         shape: dict[str, Any] = {"radius": 12.0} if what["stimulus"] == "curve" else {}
         turn = 360.0 if shape else 180.0
@@ -268,7 +263,7 @@ def _range(angles: np.ndarray) -> str:
 
 
 def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray) -> dict[str, float | None]:
-    """Mean weight between units whose orientations agree (within 45 degrees), and whose are opposed (135 and more)."""
+    """Mean weights between units whose orientations agree (within 45 degrees), cross, or oppose (135 or more)."""
     apart = np.abs((rows[:, None] - columns[None] + 180) % 360 - 180)
     total = found.values.sum((2, 3))
     chosen = {"agree": apart <= 45, "across": (apart > 45) & (apart < 135), "opposed": apart >= 135}
@@ -303,16 +298,16 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
     },
     takes=OF_ONE_LAYER,
     fast_options={"orientations": 72},
-    see="With all its weights a curve detector answers to one orientation. Without the negative ones it answers to "
-    "others, too, with an echo where the arc runs along the same line but bends the other way: inhibition is what "
-    "makes it selective. Fed by early curves alone it is weaker or silent; without inhibition it answers to most arcs. "
-    "Numbers: unit, peak, largest activation. This is not the article's exact edit. What is edited here is one branch "
-    "of the block (5x5, in TinyInceptionV1 3x3): 'no negative weights' sets those of its last convolution that are "
-    "below 0 to 0, and 'early curves alone' takes every other input from the 1x1 convolution before it, which keeps "
-    "weights of either sign.",
+    see="With all its weights, a curve detector responds to one orientation. Without negative weights, it responds to "
+    "others, too, with an echo for arcs that run along the same line but bend the other way: inhibition makes it "
+    "selective. Fed by early curves alone, it is weaker or silent; without inhibition in addition, it responds to most "
+    "arcs. Captions give the unit, its peak and its largest activation. This is not exactly the article's edit. One "
+    "branch of the block is edited (5x5; 3x3 in TinyInceptionV1): 'no negative weights' sets the negative weights of "
+    "its last convolution to 0, and 'early curves alone' removes every other input from the 1x1 convolution before it, "
+    "which keeps weights of both signs.",
 )
 def editing(settings: Settings) -> Result:
-    """Tuning curves of copies of the network in which weights are taken away."""
+    """Tuning curves of copies of the network in which weights are removed."""
     layer, units = layer_and_units(settings.units)
     count = settings.options.get("orientations", 180)
     rows = {
@@ -350,7 +345,7 @@ def _edits(options: Mapping[str, Any]) -> dict[str, Edits]:
 
 
 def _echo(tuned: Tuning, whole: Tuning) -> np.ndarray:
-    """Of each unit's largest activation, the share that arcs bending the other way (150 degrees and more) get."""
+    """The largest activation of each unit for arcs that bend the other way (150 degrees or more), over its largest."""
     apart = np.abs((whole.orientations[None] - whole.peaks[:, None] + 180) % 360 - 180)
     opposed = np.where(apart >= 150, tuned.values, 0).max(1)
     return opposed / np.maximum(tuned.values.max(1), 1e-12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.common import (
@@ -21,7 +20,7 @@ from lucid_port.figures.common import (
 from lucid_port.figures.photographs import photograph
 from lucid_port.misc import checks
 from lucid_port.recipes import cppn
-from lucid_port.recipes.inputs import load_image, named_unit
+from lucid_port.recipes.inputs import ImageLike, load_image, named_unit
 from lucid_port.recipes.interpolation import interpolations
 from lucid_port.recipes.style_transfer import CONTENT_LAYERS, CONTENT_WEIGHT, STYLE_LAYERS, style_transfer
 from lucid_port.recipes.transparency import checkerboard, over, transparent
@@ -29,17 +28,17 @@ from lucid_port.recipes.transparency import checkerboard, over, transparent
 
 @figure(
     "dp-aligned-interpolation",
-    "From one unit to another, aligned and not",
+    "Interpolation between units, aligned and not",
     of="figures 2 and 3",
     steps=512,
     options=for_models(lucid_units("4a:476 4a:460"), caffe_units("4a:300 4a:41"), lucid_units("4a:73 4a:48"), frames=5),
     takes=Takes("two units, layer:channel", [named_unit], least=2, most=2),
     fast_options={"frames": 4, "size": 64},
-    see="Rendered one by one, pictures of a row put what they show anywhere. With parameters that they share, the "
-    "same thing stays in its place and changes from the one unit's into the other's.",
+    see="Pictures rendered one by one show their objects at unrelated positions. With shared parameters, objects keep "
+    "their positions and change gradually from the first unit's to the second unit's.",
 )
 def aligned_interpolation(settings: Settings) -> Result:
-    """One row without sharing; one with, taken apart into what is each picture's own and what is shared."""
+    """A row without shared parameters, and a row with them, also split into unshared and shared images."""
     first, second = settings.units
     frames = settings.options["frames"]
     options = render_options(settings)
@@ -49,10 +48,10 @@ def aligned_interpolation(settings: Settings) -> Result:
     )
     names = [short(first), *[""] * (frames - 2), short(second)]
     panels = [
-        Panel(alone.pictures, names, "Each picture by itself"),
+        Panel(alone.pictures, names, "Each picture separately"),
         Panel(together.pictures, names, "With shared parameters"),
-        Panel(together.unique, [], "Of these, what is each picture's own"),
-        Panel(together.shared, [], "Of these, what is shared"),
+        Panel(together.unique, [], "The unshared images"),
+        Panel(together.shared, [], "The shared images"),
     ]
     values = {"alone": alone.losses[-1], "together": together.losses[-1]}
     return Result(panels, {"units": [first, second], "values": values})
@@ -74,12 +73,12 @@ CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in
     takes=Takes("layers that the content is compared in", [a_layer]),
     fast_options={"size": 112},
     see="The same objective in pixels and in a decorrelated Fourier basis. The article finds that pixels fail with "
-    "InceptionV1; InceptionV1_caffe paints gravel in pixels, too, though with less contrast and spots of wrong colour "
-    "(in the eye). TinyInceptionV1 knows drawings in any colours: of a style it takes shapes, not colours.",
+    "InceptionV1. InceptionV1_caffe paints gravel in pixels, too, but with less contrast and spots of wrong color (in "
+    "the eye). TinyInceptionV1 was trained on drawings in arbitrary colors: it transfers shapes, not colors.",
     of_picture=True,
 )
 def style(settings: Settings) -> Result:
-    """A picture in the style of another, by both parameterizations; the content's layers are the units."""
+    """A picture in the style of another, by both parameterizations. The units are the layers of the content."""
     content = photograph(settings, "one thing")
     painting = photograph_of_style(settings)
     options = {
@@ -99,15 +98,15 @@ def style(settings: Settings) -> Result:
     return Result([Panel(pictures, captions)], {"distances": {kind: one.losses[0, -1] for kind, one in made.items()}})
 
 
-def photograph_of_style(settings: Settings) -> Any:
-    """The picture whose style is taken: the option `style`, or the model's picture of a texture."""
+def photograph_of_style(settings: Settings) -> ImageLike:
+    """The picture of the style: the option `style`, or the model's picture of a texture."""
     own = settings.options.get("style")
     return photograph(replace(settings, image=None), "a texture") if own is None else own  # --image is the content
 
 
 @figure(
     "dp-cppn",
-    "Pictures that a small network paints",
+    "Pictures painted by a small network",
     of="figures 7 and 8",
     steps=512,
     options=for_models(
@@ -117,11 +116,11 @@ def photograph_of_style(settings: Settings) -> Any:
     ),
     takes=CHANNELS,
     fast_options={"size": 96, "shown": 128},
-    see="A network of coordinates has no pixels: it paints smooth shapes with sharp edges, light coming out of dark, "
-    "and the same picture at any size.",
+    see="A network from coordinates to colors has no pixels. It paints smooth shapes with sharp edges, light on dark, "
+    "and shows the same picture at any size.",
 )
 def paintings(settings: Settings) -> Result:
-    """Each unit's painting at growing numbers of updates, the last one larger than it was trained."""
+    """The painting of each unit after several numbers of updates, and the last one at a larger size."""
     units = settings.units
     counts = sorted({max(1, settings.steps * part // 16) for part in (1, 4, 16)})
     options = {**render_options(settings, 224), "thresholds": counts}
@@ -132,13 +131,13 @@ def paintings(settings: Settings) -> Result:
         Panel(made.pictures[:, number], [f"{count} steps" for count in made.thresholds], short(unit))
         for number, unit in enumerate(units)
     ]
-    final = Panel(large, [short(unit) for unit in units], "The same networks, painted larger")
+    final = Panel(large, [short(unit) for unit in units], "The same networks at a larger size")
     return Result([*rows, final], {"units": units, "values": made.losses[:, -1]})
 
 
 @figure(
     "dp-transparency",
-    "Pictures that cover no more than they need",
+    "Pictures with transparency",
     of="figure 11",
     steps=1000,
     options=for_models(
@@ -149,11 +148,11 @@ def paintings(settings: Settings) -> Result:
     takes=CHANNELS,
     fast_steps=256,
     fast_options={"size": 96},
-    see="With transparency, a unit's picture is only what the unit needs: the rest is left out, which shows the "
-    "checkerboard behind.",
+    see="With transparency, the picture of a unit is opaque only where the unit needs it. Elsewhere, the checkerboard "
+    "behind it is visible.",
 )
 def transparency(settings: Settings) -> Result:
-    """Each unit's picture over a checkerboard, and how much of it is covered."""
+    """The picture of each unit over a checkerboard, and its alpha channel."""
     units = settings.units
     made = transparent(settings.model, units, **render_options(settings, 320))
     side = made.pictures.shape[1]
@@ -161,5 +160,5 @@ def transparency(settings: Settings) -> Result:
     shown = [over(picture[None], board)[0] for picture in made.pictures]
     covered = made.pictures[..., 3]
     names = [short(unit) for unit in units]
-    panels = [Panel(shown, names, "Over a checkerboard"), Panel(list(covered[..., None]), names, "How much it covers")]
+    panels = [Panel(shown, names, "Over a checkerboard"), Panel(list(covered[..., None]), names, "Opacity")]
     return Result(panels, {"units": units, "covered": covered.mean((1, 2))})

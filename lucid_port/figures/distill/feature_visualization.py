@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,12 +17,12 @@ from lucid_port.figures.common import (
     a_class,
     a_layer,
     caffe_units,
+    class_label,
     class_of,
     enlargement,
     for_models,
     likeliest,
     lucid_units,
-    name_of,
     render_options,
     short,
     tile,
@@ -31,7 +32,7 @@ from lucid_port.optvis import objectives, transform
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.attribution import POOLS, class_number, gradient_magnitudes, logits_layer
 from lucid_port.recipes.feature_visualization import FeatureVisualization, diversity, visualize
-from lucid_port.recipes.inputs import load_image, model_size, named_unit
+from lucid_port.recipes.inputs import ObjectiveLike, load_image, model_size, named_unit
 from lucid_port.recipes.interaction import sums
 from lucid_port.recipes.interpolation import interpolations
 from lucid_port.recipes.regularization import (
@@ -46,12 +47,12 @@ NOTEBOOK_STEPS = 512
 
 
 def _of(lucid: str, caffe: str, tiny: str) -> dict[str, dict[str, Any]]:
-    """What each model that a figure knows is asked for, `"4a:476"` for channel 476 of mixed4a before its ReLU."""
+    """The options of a figure for each model: channels before their ReLU, such as `"4a:476"` of mixed4a."""
     return for_models(lucid_units(lucid), caffe_units(caffe), lucid_units(tiny))
 
 
-def article_transforms(size: int) -> list[transform.Transform]:
-    """The transforms that a footnote of the article states: shifts, scales and rotations, less than Lucid's default."""
+def footnote_transforms(size: int) -> list[transform.Transform]:
+    """The transforms stated in a footnote of the article, which are smaller than Lucid's default."""
     return [
         transform.pad(16, mode="constant", constant_value=0.5),
         transform.jitter(16),
@@ -62,9 +63,9 @@ def article_transforms(size: int) -> list[transform.Transform]:
     ]
 
 
-def _as_the_article(settings: Settings, wanted: Sequence[Any], size: int) -> FeatureVisualization:
+def _as_the_article(settings: Settings, wanted: Sequence[ObjectiveLike], size: int) -> FeatureVisualization:
     options = render_options(settings, size)
-    return visualize(settings.model, wanted, transforms=article_transforms(options["size"]), **options)
+    return visualize(settings.model, wanted, transforms=footnote_transforms(options["size"]), **options)
 
 
 # Units -------------------------------------------------------------------------------------------
@@ -72,15 +73,15 @@ def _as_the_article(settings: Settings, wanted: Sequence[Any], size: int) -> Fea
 
 @figure(
     "fv-channel",
-    "What a channel looks for",
+    "What a channel detects",
     of="the tutorial's first picture, and of any unit",
     steps=NOTEBOOK_STEPS,
     options=for_models(["mixed4a_pre_relu:476"], ["inception_4a_output:300"], ["mixed4a_pre_relu:48"]),
     takes=CHANNELS,
-    see="One channel's favourite picture: for a trained network, a texture or an object that comes again and again.",
+    see="The picture that maximizes a channel: in a trained network, a texture or an object that repeats.",
 )
 def channel(settings: Settings) -> Result:
-    """Any units, each as Lucid renders it by default."""
+    """Any units, with Lucid's default settings."""
     units = settings.units
     made = visualize(settings.model, units, **render_options(settings))
     values = made.losses[:, -1]
@@ -91,7 +92,7 @@ def channel(settings: Settings) -> Result:
 
 @figure(
     "fv-objectives",
-    "What can be asked for: a neuron, a channel, a layer, a class",
+    "Objectives: a neuron, a channel, a layer, a class",
     of="the optimization objectives",
     steps=ARTICLE_STEPS,
     options=for_models(
@@ -101,14 +102,14 @@ def channel(settings: Settings) -> Result:
         [*lucid_units("4a:476"), "55"],  # the same class, for a network without labels
     ),
     takes=Takes("a unit, layer:channel, and a class", [named_unit, a_class], least=2, most=2),
-    see="The neuron stands once, in the middle; its channel everywhere; the whole layer, squared, is a mixture of all "
-    "it knows. A class before the softmax shows evidence for it; its probability can as well be raised by lowering "
-    "the other classes, and looks less like it.",
+    see="The neuron's feature appears once, in the middle; the channel's feature appears everywhere; the whole layer, "
+    "squared, gives a mixture of its features. The logit of a class shows evidence for the class. Its probability can "
+    "also grow when the other logits shrink, and its picture resembles the class less.",
     fast_steps=24,
     fast_options={"size": 96},
 )
 def what_to_ask_for(settings: Settings) -> Result:
-    """Neuron, channel, layer, logit and probability; classes at the size that the model's classifier needs."""
+    """Neuron, channel, layer, logit and probability. Classes are rendered at the size that the classifier needs."""
     unit, label = settings.units
     model = settings.model
     layer, number = named_unit(model, unit)
@@ -118,25 +119,25 @@ def what_to_ask_for(settings: Settings) -> Result:
     classes = [objectives.class_logit(before, one), objectives.class_logit(_after(model, before), one)]
     first = _as_the_article(settings, local, 224)
     height, width = model_size(model)
-    crop = [*article_transforms(width)[:-1], transform.crop_or_pad_to(height, width)]
+    crop = [*footnote_transforms(width)[:-1], transform.crop_or_pad_to(height, width)]
     second = visualize(model, classes, transforms=crop, **{**render_options(settings), "size": max(height, width)})
     size = first.pictures.shape[1]
     pictures = [*first.pictures, *(load_image(picture, size) for picture in second.pictures)]
     values = [*first.losses[:, -1], *second.losses[:, -1]]
-    label = name_of(model, one)
+    label = class_label(model, one)
     captions = [f"neuron {short(unit)}", f"channel {short(unit)}", f"layer {short(layer)}"]
     captions += [f"logit of {label}", f"probability of {label}"]
     data = {"unit": unit, "class": label, "objectives": captions, "values": values}
     return Result([Panel(pictures, captions)], data)
 
 
-def _after(model: Any, logits: str) -> str:
-    """The softmax of a layer of logits."""
+def _after(model: Model, logits: str) -> str:
+    """The name of the softmax of a layer of logits."""
     softmaxes = [step for step in model.network.program.steps if step.op == "Softmax"]
     return next(step.name for step in softmaxes if logits in map(str, step.inputs))
 
 
-FAMILIES = ("Edges", "Textures", "Patterns", "Parts", "Objects")
+COLUMNS = ("Edges", "Textures", "Patterns", "Parts", "Objects")
 HERO = {
     "InceptionV1": [
         [f"conv2d0_pre_relu:{unit}" for unit in (9, 53, 15, 22, 3, 49)],
@@ -153,7 +154,7 @@ HERO = {
         caffe_units("4d:73 4d:293 4d:161 4d:447 4d:513 4c:423"),
     ],
     TINY: [
-        [f"conv2d2_pre_relu:{unit}" for unit in (32, 7, 34, 22, 24, 4)],  # conv2d0's are flat colours
+        [f"conv2d2_pre_relu:{unit}" for unit in (32, 7, 34, 22, 24, 4)],  # the pictures of conv2d0 are flat colors
         lucid_units("3a:13 3a:3 3a:7 3a:36 3a:40 3a:11"),
         lucid_units("4a:48 4a:36 4a:16 4a:3 4a:111 4a:73"),
         lucid_units("4b:34 4d:72 4b:77 4d:24 4b:116 4d:20"),
@@ -164,7 +165,7 @@ HERO["InceptionV1_seeded"] = HERO["InceptionV1"]
 
 
 def _rows(families: list[list[str]]) -> dict[str, list[str]]:
-    """Rows of one unit of each family."""
+    """The units of the families in rows, with one unit of each family in a row."""
     return {"units": [unit for row in zip(*families, strict=True) for unit in row]}
 
 
@@ -175,18 +176,18 @@ def _rows(families: list[list[str]]) -> dict[str, list[str]]:
     steps=ARTICLE_STEPS,
     options={model: _rows(families) for model, families in HERO.items()},
     takes=Takes("units, layer:channel, five to a row", [named_unit]),
-    see="From left to right, units of later and later layers: edges, textures, patterns, parts, and objects.",
+    see="From left to right, units of increasingly late layers: edges, textures, patterns, parts, and objects.",
     fast_steps=48,
     fast_options={"size": 80, "rows": 3},
 )
 def hero(settings: Settings) -> Result:
-    """Units of five depths of the network, each with the article's transforms."""
-    columns = len(FAMILIES)
+    """Units of five depths of the network, with the article's transforms."""
+    columns = len(COLUMNS)
     rows = settings.options.get("rows")
     units = settings.units[: None if rows is None else columns * rows]
     made = _as_the_article(settings, units, 200)
     tiles = [tile(picture) for picture in made.pictures]
-    panel = Panel(tiles, [short(unit) for unit in units], ", ".join(FAMILIES), columns=columns)
+    panel = Panel(tiles, [short(unit) for unit in units], ", ".join(COLUMNS), columns=columns)
     return Result([panel], {"units": units, "values": made.losses[:, -1]})
 
 
@@ -204,13 +205,13 @@ def hero(settings: Settings) -> Result:
         "4a:43 4a:39 4a:71 4a:112",
     ),
     takes=CHANNELS,
-    see="One picture does not show all that a unit responds to. Pictures that have to differ in style show other "
-    "facets of it; some, of units that respond to several things, show different things.",
+    see="One picture does not show everything that a unit responds to. Pictures optimized to differ in style show "
+    "other facets of the unit. If a unit responds to several things, they show different things.",
     fast_steps=40,
     fast_options={"size": 72, "most": 2},
 )
 def facets(settings: Settings) -> Result:
-    """Each unit alone, and in four pictures made to differ."""
+    """A single picture of each unit, and four diverse pictures."""
     units = settings.units[: settings.options.get("most")]
     options = render_options(settings)
     alone = visualize(settings.model, units, **options)
@@ -218,7 +219,7 @@ def facets(settings: Settings) -> Result:
     for unit, simple in zip(units, alone.pictures, strict=True):
         layer, number = named_unit(settings.model, unit)
         found = diversity(settings.model, layer, number, settings.options.get("count", 4), **options)
-        captions = ["alone", *["to differ"] * len(found.pictures)]
+        captions = ["alone", *["diverse"] * len(found.pictures)]
         panels.append(Panel([tile(one) for one in (simple, *found.pictures)], captions, title=short(unit)))
         values.append(found.losses[-1])
     return Result(panels, {"units": units, "alone": alone.losses[:, -1], "values": values})
@@ -226,8 +227,8 @@ def facets(settings: Settings) -> Result:
 
 @figure(
     "fv-negative",
-    "What a unit responds to most, and least",
-    of="the spectrum of examples, its two optimised ends",
+    "Maximum and minimum of a unit",
+    of="the spectrum of examples, its two optimized ends",
     steps=NOTEBOOK_STEPS,
     options=_of(
         "4a:492 4a:6 4a:240 4b:482 4d:479 4e:718",
@@ -235,13 +236,13 @@ def facets(settings: Settings) -> Result:
         "4a:48 4a:36 4a:35 4a:111 4a:23 4a:16",
     ),
     takes=CHANNELS,
-    see="Above, what makes a channel fire as much as possible; below, what makes it most negative before its ReLU: "
-    "often something that it is important not to confuse it with.",
+    see="Above, pictures that maximize channels; below, pictures that minimize them before their ReLU. The latter "
+    "often show something that must not be confused with the former.",
     fast_steps=48,
     fast_options={"size": 72, "most": 4},
 )
 def both_ends(settings: Settings) -> Result:
-    """Each channel, and its negative."""
+    """Each channel maximized and minimized."""
     units = settings.units[: settings.options.get("most")]
     wanted = [objectives.as_objective(unit) for unit in units]
     made = visualize(settings.model, [*wanted, *(-one for one in wanted)], **render_options(settings))
@@ -258,7 +259,7 @@ def both_ends(settings: Settings) -> Result:
 
 @figure(
     "fv-neuron-addition",
-    "Units added to each other",
+    "Sums of units",
     of="neuron addition",
     steps=NOTEBOOK_STEPS,
     options=_of(
@@ -266,14 +267,14 @@ def both_ends(settings: Settings) -> Result:
         "4a:173 3a:1 3b:2 4a:47 4a:299 4a:68 4a:194 4b:9 4b:30 4c:444 4d:293 4c:507",
         "3a:7 3a:3 4a:72 4a:36 3a:13 4a:50 4a:48 4a:16 4a:73 4a:111 4a:81 4a:97",
     ),
-    takes=Takes("units, layer:channel, as many above as then to the left", [named_unit], least=2, even=True),
-    see="The optimum for the sum of two channels is a mixture of both: the one's texture in the other's shape. The "
-    "channels alone are above and to the left.",
+    takes=Takes("units, layer:channel, half for the columns, then half for the rows", [named_unit], least=2, even=True),
+    see="The picture that maximizes the sum of two channels mixes both: the texture of one in the shape of the other. "
+    "The first row and the first column show the single channels.",
     fast_steps=40,
     fast_options={"size": 64, "most": 2},
 )
 def addition(settings: Settings) -> Result:
-    """All sums of one of some units with one of others."""
+    """The sums of each unit of the first half and each of the second."""
     units = settings.units
     half, most = len(units) // 2, settings.options.get("most")
     found = sums(settings.model, units[:half][:most], units[half:][:most], **render_options(settings))
@@ -296,7 +297,7 @@ def addition(settings: Settings) -> Result:
 
 @figure(
     "fv-interpolation",
-    "From one unit to another",
+    "Interpolation between units",
     of="neuron interpolation",
     steps=NOTEBOOK_STEPS,
     options=_of(
@@ -306,8 +307,8 @@ def addition(settings: Settings) -> Result:
         "4a:48 4a:73 4a:16 4a:39 4a:95 4a:40 4a:111 4a:3 4a:23 4a:81",
     ),
     takes=Takes("pairs of units, layer:channel", [named_unit], least=2, pairs=True),
-    see="Pictures that share most of what they are made of, from one channel's optimum to another's: shapes stay where "
-    "they are and change what they are.",
+    see="Pictures that share most of their parameters, from one channel's maximum to another's. Shapes keep their "
+    "positions and change into other things.",
     fast_steps=40,
     fast_options={"size": 64, "most": 2, "frames": 4},
 )
@@ -323,11 +324,11 @@ def interpolation(settings: Settings) -> Result:
 # The enemy of feature visualization --------------------------------------------------------------
 
 STUDIED = _of("4b:452", "4b:450", "4a:16")
-SMALL = {"size": 48}
+study_figure = functools.partial(figure, steps=2048, options=STUDIED, takes=CHANNELS, fast_options={"size": 48})
 
 
 def _thresholds(settings: Settings, article: Sequence[int]) -> list[int]:
-    """After how many updates pictures are shown: the article's numbers up to the last."""
+    """The numbers of updates after which pictures are shown: the article's, up to the number of steps."""
     return [*(count for count in article if count < settings.steps), settings.steps]
 
 
@@ -337,7 +338,7 @@ def _studied(settings: Settings, article: Sequence[int]) -> dict[str, Any]:
 
 
 def _panels(study: Study, words: Mapping[str, str]) -> Result:
-    """A panel for each unit: a row for each combination of settings, a picture for each number of updates."""
+    """A panel for each unit and combination of settings, with a picture for each number of updates."""
     names = [name for name, _ in study.axes]
     combinations = list(itertools.product(*(values for _, values in study.axes)))
     pictures = study.pictures.reshape(len(combinations), len(study.units), *study.pictures.shape[-4:])
@@ -361,57 +362,45 @@ def _panels(study: Study, words: Mapping[str, str]) -> Result:
     return Result(panels, data)
 
 
-@figure(
+@study_figure(
     "fv-preconditioning",
     "Pixels or decorrelated frequencies, with and without transforms",
     of="the preconditioning figure",
-    steps=2048,
-    options=STUDIED,
-    takes=CHANNELS,
-    see="Naive optimisation ends in noise of high frequency. Transforms or decorrelation alone tame much of it; "
-    "together they give a clear picture, and early.",
+    see="Plain optimization ends in high-frequency noise. Transforms or decorrelation alone remove much of it. "
+    "Together they give a clear picture after few steps.",
     fast_steps=96,
-    fast_options=SMALL,
 )
 def conditioned(settings: Settings) -> Result:
-    """Both choices of the space and of the transforms, on the way to the last update."""
+    """Pixels and decorrelated frequencies, with and without transforms, at several numbers of updates."""
     rates = settings.options.get("rates", (0.05,))
     study = preconditioning(settings.model, settings.units, rates=rates, **_studied(settings, (1, 32, 128, 256)))
     return _panels(study, {"decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"})
 
 
-@figure(
+@study_figure(
     "fv-robustness",
-    "Pictures that have to stand being shifted, turned and scaled",
+    "Pictures that are robust to shifts, rotations and scales",
     of="the transformation robustness figure",
-    steps=2048,
-    options=STUDIED,
-    takes=CHANNELS,
-    see="Without transforms, high frequencies win. Each kind of transform tames them a little, all of them together "
-    "much more.",
+    see="Without transforms, high frequencies dominate. Each kind of transform reduces them a little, and all of them "
+    "together much more.",
     fast_steps=64,
-    fast_options=SMALL,
 )
 def robust(settings: Settings) -> Result:
-    """All combinations of a little jitter, rotation and scaling."""
+    """All combinations of jitter, rotation and scaling, each with and without."""
     study = transformation_robustness(settings.model, settings.units, **_studied(settings, (8, 32, 128, 512)))
     return _panels(study, {"rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"})
 
 
-@figure(
+@study_figure(
     "fv-frequency-penalty",
-    "Pictures that pay for high frequencies",
+    "Pictures with penalties on high frequencies",
     of="the frequency penalization figure",
-    steps=2048,
-    options=STUDIED,
-    takes=CHANNELS,
-    see="Penalties on noise (L1 from grey, total variation, and blurring at each step) leave larger shapes, but also "
-    "take away fine detail that belongs to the picture. A weak L1 by itself changes little.",
+    see="Penalties on noise (L1 from gray, total variation, and a blur at each step) leave larger shapes, but also "
+    "remove fine detail that belongs to the picture. A weak L1 penalty alone changes little.",
     fast_steps=64,
-    fast_options=SMALL,
 )
 def penalised(settings: Settings) -> Result:
-    """All combinations of three penalties, on pixels without transforms."""
+    """All combinations of three penalties, with plain pixels and without transforms."""
     study = frequency_penalties(settings.model, settings.units, **_studied(settings, (1, 32, 128, 256)))
     return _panels(study, {"L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"})
 
@@ -425,7 +414,7 @@ def _a_depth(model: Model, name: str) -> str:
 
 @figure(
     "fv-gradient-artefacts",
-    "Where high frequencies come from: gradients, layer by layer",
+    "The origin of high frequencies: gradients, layer by layer",
     of="the figure of gradient magnitudes",
     steps=0,
     options=for_models(
@@ -436,17 +425,17 @@ def _a_depth(model: Model, name: str) -> str:
     ),
     takes=Takes("layers, or 'input'", [_a_depth]),
     see="The length of a class's gradient at each position, from the input to the last layers. Each strided "
-    "convolution and each max pool adds a grid to what comes back through it. With a smoother gradient of the max "
-    "pools less of it is left near the input; in the last layers shown it stays.",
+    "convolution and each max pool adds a grid pattern to the gradient that passes through it. A smoother gradient of "
+    "the max pools reduces the pattern near the input. In the last layers shown, the pattern stays.",
     fast_steps=0,
     of_picture=True,
 )
 def gradients(settings: Settings) -> Result:
-    """Magnitudes of the likeliest class's gradient, with the max pools' own gradient and with smoother ones."""
+    """Magnitudes of the likeliest class's gradient, with the own gradient of max pools and with a smoother one."""
     layers = settings.units
     model, picture = settings.model, photograph(settings, "one thing")
     (toward,) = likeliest(model, picture, 1)
-    panels = [Panel([picture], [name_of(model, toward)], scale=enlargement(picture))]
+    panels = [Panel([picture], [class_label(model, toward)], scale=enlargement(picture))]
     titles = {"native": "The gradient itself", "smooth": "Max pools with a smoother gradient"}
     maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
     for pools, found in maps.items():
@@ -454,11 +443,11 @@ def gradients(settings: Settings) -> Result:
         captions = [short(layer) for layer in found]
         panels.append(Panel(pictures, captions, title=titles[pools], columns=4, scale=enlargement(picture)))
     data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
-    return Result(panels, {"class": name_of(model, toward), "mean_magnitudes": data})
+    return Result(panels, {"class": class_label(model, toward), "mean_magnitudes": data})
 
 
 def _grey(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """A map in squares, from black to white at its 99th percentile."""
+    """A map [h, w] as gray squares, with white at its 99th percentile."""
     scaled = (values / max(float(np.percentile(values, 99)), 1e-30)).clip(0, 1)
     scale = max(1, size[0] // values.shape[0])
     return np.repeat(np.repeat(scaled, scale, 0), scale, 1)[..., None].repeat(3, -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Activation atlases: what a layer sees in many pictures, laid out as a map, each place of it rendered.
+"""Activation atlases: activations of a layer for many pictures, laid out as a map of rendered cells.
 
 Carter, Armstrong, Schubert, Johnson, Olah: Activation Atlas (Distill, 2019), https://distill.pub/2019/activation-atlas;
 Lucid's `recipes.activation_atlas` (main, layout, render) and its notebook activation-atlas-simple.

@@ -1,4 +1,4 @@
-"""Where vectors lie on a map, and what lies in each cell of it: Lucid's `recipes.activation_atlas.layout`."""
+"""Layout of vectors in the plane, and means over the cells of a grid: Lucid's `recipes.activation_atlas.layout`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lucid_port.misc import checks
 from lucid_port.recipes.activation_atlas.samples import check_activations
@@ -15,7 +16,7 @@ __all__ = ["LAYOUTS", "bin_laid_out_activations", "lay_out", "normalize_layout"]
 
 
 def _umap(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
-    """UMAP (McInnes, Healy, Melville 2018) with Lucid's options."""
+    """UMAP (McInnes, Healy, Melville, 2018) with Lucid's options."""
     from umap import UMAP
 
     given = {"n_neighbors": 50, "min_dist": 0.05, "metric": "cosine", **options}
@@ -24,7 +25,7 @@ def _umap(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
 
 
 def _tsne(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
-    """t-SNE (van der Maaten, Hinton 2008), by the cosine as in Lucid's notebook of class atlases."""
+    """t-SNE (van der Maaten, Hinton, 2008) by cosine distance, as in Lucid's notebook of class atlases."""
     from sklearn.manifold import TSNE
 
     given = {"perplexity": 30, "metric": "cosine", **options}
@@ -33,21 +34,19 @@ def _tsne(activations: np.ndarray, seed: int, **options: Any) -> np.ndarray:
 
 
 LAYOUTS: Mapping[str, Callable[..., np.ndarray]] = {"umap": _umap, "tsne": _tsne}
-"""What lays vectors out: (activations [N, C], seed, options of its own) -> [N, 2]."""
+"""Layout methods by name: functions of (activations [N, C], seed, options) that return [N, 2]."""
 
 _NEEDS = {"umap": ("umap", "umap-learn"), "tsne": ("sklearn.manifold", "scikit-learn")}
 
 
 def check_layout(layout: str) -> None:
-    """Refuses, before any work is done for it, a layout that cannot be made here.
+    """Checks, before any work is done, that a layout is known and its library installed.
 
     Raises:
-        ValueError: there is no such layout.
+        ValueError: the layout is unknown.
         ImportError: its library is not installed.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout is one of {', '.join(map(repr, LAYOUTS))}, not {checks.shown(layout)}.")
-    module, package = _NEEDS[layout]
+    module, package = _NEEDS[checks.choice(layout, "layout", LAYOUTS)]
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -58,29 +57,35 @@ def check_layout(layout: str) -> None:
 def _check_enough(activations: np.ndarray, neighbours: Any, option: str) -> None:
     if len(activations) <= checks.number(neighbours, option, above=0):
         raise ValueError(
-            f"{len(activations)} activations are too few for a layout by {neighbours} neighbours: take more, or a "
+            f"{len(activations)} activations are too few for a layout by {neighbours} neighbors: pass more, or a "
             f"smaller {option} in layout_options."
         )
 
 
 def lay_out(
-    activations: Any, layout: str = "umap", *, seed: int = 0, options: Mapping[str, Any] | None = None
+    activations: ArrayLike, layout: str = "umap", *, seed: int = 0, options: Mapping[str, Any] | None = None
 ) -> np.ndarray:
-    """Places vectors in the plane, like ones near each other.
+    """Places vectors in the plane so that similar vectors are near each other.
 
     Args:
         activations: [N, C].
-        layout: a name of `LAYOUTS`: "umap" (n_neighbors 50, min_dist 0.05, cosine), or "tsne" (perplexity 30, cosine).
-        seed: of UMAP's random draws, which Lucid leaves open; t-SNE begins from principal components. Values also
-            depend on the versions of the libraries.
-        options: of UMAP, or of t-SNE, in place of Lucid's.
+        layout: a name in `LAYOUTS`: "umap" (n_neighbors 50, min_dist 0.05, cosine) or "tsne" (perplexity 30, cosine).
+        seed: seed of UMAP's random draws, which Lucid does not fix; t-SNE starts from principal components. The result
+            also depends on the versions of the libraries.
+        options: options of UMAP or t-SNE that replace Lucid's.
 
     Returns:
-        [N, 2] in [0, 1], normalised by `normalize_layout`.
+        float64 [N, 2] in [0, 1], normalized by `normalize_layout`.
 
     Raises:
-        ValueError: there is no such layout, or the activations are too few for it, hold NaN, or are no vectors.
-        ImportError: umap-learn, or scikit-learn, is not installed.
+        ValueError: the layout is unknown, or the activations are too few for it, hold NaN, or are not vectors.
+        ImportError: umap-learn or scikit-learn is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> vectors = np.random.RandomState(0).uniform(size=(20, 3))
+        >>> lay_out(vectors, "tsne", options={"perplexity": 5}).shape
+        (20, 2)
     """
     check_layout(layout)
     vectors = check_activations(activations)
@@ -88,18 +93,26 @@ def lay_out(
 
 
 def normalize_layout(
-    layout: Any, min_percentile: float = 1, max_percentile: float = 99, relative_margin: float = 0.1
+    layout: ArrayLike, min_percentile: float = 1, max_percentile: float = 99, relative_margin: float = 0.1
 ) -> np.ndarray:
-    """Moves a layout into the unit square and pulls in what lies far out.
+    """Scales a layout to the unit square, and clips outliers to its edge.
 
     Args:
         layout: [N, 2].
-        min_percentile, max_percentile: of each axis, between which the range is taken.
-        relative_margin: how much is added on either side, in parts of the range. The upper margin is a part of the
-            range with the lower margin, as in Lucid.
+        min_percentile, max_percentile: percentiles of each axis that bound the range.
+        relative_margin: margin added on either side, relative to the range. As in Lucid, the upper margin is relative
+            to the range plus the lower margin.
+
+    Returns:
+        float64 [N, 2] in [0, 1].
 
     Raises:
-        ValueError: the shape is another, there are NaN, or all points have one place on an axis.
+        ValueError: the layout has another shape or holds NaN, or all points have the same coordinate on an axis.
+
+    Example:
+        >>> normalize_layout([[0, 0], [1, 2]], 0, 100, relative_margin=0)
+        array([[0., 0.],
+               [1., 1.]])
     """
     points = np.asarray(layout, np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
@@ -109,26 +122,32 @@ def normalize_layout(
     least = least - relative_margin * (most - least)
     most = most + relative_margin * (most - least)
     if not (most > least).all():
-        raise ValueError("The layout has no extent: all points have one place on an axis.")
+        raise ValueError("The layout has no extent: all points have the same coordinate on an axis.")
     return (points.clip(least, most) - least) / (most - least)
 
 
 def bin_laid_out_activations(
-    layout: Any, activations: Any, grid_size: int, threshold: int = 5
+    layout: ArrayLike, activations: ArrayLike, grid_size: int, threshold: int = 5
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean vector of each cell of a grid over a layout.
+    """Averages the vectors in each cell of a grid over a layout.
 
     Args:
         layout: [N, 2] in [0, 1].
         activations: [N, C].
-        grid_size: cells on a side.
-        threshold: cells of so many vectors or fewer are left out.
+        grid_size: number of cells on a side.
+        threshold: cells with this many vectors or fewer are left out.
 
     Returns:
-        Means [cells, C], cells (x, y) [cells, 2], and how many vectors each is of [cells]; x changes fastest.
+        The means, float32 [cells, C], the (x, y) of each cell, [cells, 2], and its number of vectors, [cells]; x
+        changes fastest.
 
     Raises:
-        ValueError: there is not one place for each vector, or no cell has more than `threshold`.
+        ValueError: layout and activations differ in length, or no cell has more than `threshold` vectors.
+
+    Example:
+        >>> means, cells, counts = bin_laid_out_activations([[0.1, 0.1], [0.2, 0.1], [0.9, 0.9]], [[1], [3], [5]], 2, 1)
+        >>> means, cells, counts
+        (array([[2.]], dtype=float32), array([[0, 0]]), array([2]))
     """
     vectors, points = check_activations(activations), np.asarray(layout, np.float64)
     side, few = checks.whole(grid_size, "grid_size", 1), checks.whole(threshold, "threshold", 0)
@@ -143,7 +162,7 @@ def bin_laid_out_activations(
     if not len(kept):
         raise ValueError(
             f"No cell of {side} x {side} has more than {few} of the {len(vectors)} activations (the fullest has "
-            f"{counts.max()}): take more activations, a smaller grid_size or a smaller threshold."
+            f"{counts.max()}): pass more activations, a smaller grid_size or a smaller threshold."
         )
     means = np.stack([vectors[numbers == number].mean(0, dtype=np.float64) for number in kept])
     return means.astype(np.float32), np.column_stack([kept % side, kept // side]), counts[kept]

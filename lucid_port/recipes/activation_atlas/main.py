@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.recipes.activation_atlas.layout import bin_laid_out_activations, check_layout, lay_out
 from lucid_port.recipes.activation_atlas.render import inverse_covariance, render_icons
-from lucid_port.recipes.activation_atlas.samples import check_activations, sample_activations
+from lucid_port.recipes.activation_atlas.samples import PicturesLike, check_activations, sample_activations
 
 __all__ = ["ActivationAtlas", "activation_atlas", "make_canvas"]
 
@@ -22,16 +23,16 @@ class ActivationAtlas:
     """A map of a layer's activations.
 
     Attributes:
-        layer: the layer.
-        grid_size: cells on a side.
+        layer: name of the layer.
+        grid_size: number of cells on a side.
         activations: [N, C].
-        layout: where each lies, [N, 2] in [0, 1].
-        directions: the mean of each cell that has enough of them, [cells, C].
-        cells: (x, y) of each, y upwards, [cells, 2].
-        counts: how many vectors each is the mean of, [cells].
-        icons: [cells, size, size, 3].
-        values: objective of each before its last update, [cells].
-        skipped: a sentence for each file that could not be read.
+        layout: position of each activation, [N, 2] in [0, 1].
+        directions: mean activation of each cell with enough activations, [cells, C].
+        cells: (x, y) of each cell, y upwards, [cells, 2].
+        counts: number of activations in each cell, [cells].
+        icons: [cells, size, size, 3] in [0, 1].
+        values: objective of each icon before its last update, [cells].
+        skipped: one sentence for each file that could not be read.
     """
 
     layer: str
@@ -47,11 +48,11 @@ class ActivationAtlas:
 
     @property
     def canvas(self) -> np.ndarray:
-        """All icons at their places, white where there are none, [grid_size * size, grid_size * size, 3]."""
+        """The icons in their cells, empty cells in white, [grid_size * size, grid_size * size, 3]."""
         return make_canvas(self.icons, self.cells, self.grid_size)
 
     def origins_of(self, cell: int) -> np.ndarray:
-        """Numbers of the vectors in a cell, the nearest to its mean (by the cosine) first."""
+        """Indices of the activations in a cell, by decreasing cosine similarity to its mean."""
         side = self.grid_size
         own = np.floor(self.layout * side).astype(int).clip(0, side - 1)
         inside = np.flatnonzero((own == self.cells[cell]).all(1))
@@ -63,9 +64,9 @@ class ActivationAtlas:
 def activation_atlas(
     model: Model,
     layer: str,
-    images: Any = None,
+    images: PicturesLike | None = None,
     *,
-    activations: Any = None,
+    activations: ArrayLike | None = None,
     per_image: int | None = 1,
     layout: str = "umap",
     layout_options: Mapping[str, Any] | None = None,
@@ -83,38 +84,45 @@ def activation_atlas(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> ActivationAtlas:
-    """Lays a layer's activations out as a map, and renders the mean of each of its cells.
+    """Lays out activations of a layer as a map, and renders the mean of each cell.
 
     Args:
         model: the model.
-        layer: a convolutional layer.
-        images: a folder, or a list or array of pictures, whose activations are taken (`sample_activations`).
-        activations: [N, C] in place of pictures.
-        per_image: positions of each picture; None for all.
+        layer: name of a convolutional layer.
+        images: a folder, or a list or array of pictures, from which activations are sampled (`sample_activations`).
+        activations: [N, C], in place of `images`.
+        per_image: number of positions sampled from each picture; None for all.
         layout, layout_options: see `lay_out`.
-        grid_size: cells on a side.
-        threshold: cells of so many activations or fewer stay empty.
-        whiten: see directions through the inverse of the activations' covariance, as the article does.
-        damping: see `inverse_covariance`; Lucid's 0 takes many more activations than channels.
+        grid_size: number of cells on a side.
+        threshold: cells with this many activations or fewer stay empty.
+        whiten, damping: multiply directions by the `inverse_covariance` of the activations, as the article does.
         icon_size, steps, attempts, cossim_pow, border, transforms, batch_size, verbose: see `render_icons`.
-        seed: of all random draws: positions, layout and icons.
+        seed: seed of all random draws: positions, layout and icons.
 
     Raises:
-        ValueError: both or neither of `images` and `activations` are given; the layer is fully connected; activations
-            are too few, no vectors, or hold NaN; or no cell has enough of them.
-        ImportError: the layout's library is not installed.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: not exactly one of `images` and `activations` is given, the layer is fully connected, or the
+            activations are too few, hold NaN or are not vectors.
+        ImportError: the library of the layout is not installed.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> vectors = np.random.RandomState(0).uniform(size=(40, 48))
+        >>> options = {"layout": "tsne", "layout_options": {"perplexity": 5}, "whiten": False, "icon_size": 16}
+        >>> atlas = activation_atlas(TinyInceptionV1(), "conv2d2", activations=vectors, grid_size=1, steps=2, **options)
+        >>> atlas.counts, atlas.canvas.shape
+        (array([40]), (16, 16, 3))
     """
     if (images is None) == (activations is None):
-        raise ValueError("An atlas is made of images or of activations: give one of them.")
+        raise ValueError("An atlas is made from images or from activations: give one of them.")
     check_layout(layout)
     skipped: tuple[str, ...] = ()
-    if activations is None:
+    if images is not None:
         found = sample_activations(model, images, layer, per_image, seed=seed)
         activations, skipped = found.activations, found.skipped
-    vectors = check_activations(activations, 2)
+    vectors = check_activations(np.asarray(activations), 2)
     side = checks.whole(grid_size, "grid_size", 1)
-    S = inverse_covariance(vectors, damping) if whiten else None  # what cannot be whitened fails before the layout
+    S = inverse_covariance(vectors, damping) if whiten else None  # fails before the slow layout
     places = lay_out(vectors, layout, seed=seed, options=layout_options)
     directions, cells, counts = bin_laid_out_activations(places, vectors, side, threshold)
     icons, values = render_icons(
@@ -135,29 +143,35 @@ def activation_atlas(
     return ActivationAtlas(layer, side, vectors, places, directions, cells, counts, icons, values, skipped)
 
 
-def make_canvas(icons: Any, cells: Any, grid_size: int) -> np.ndarray:
-    """Icons at their cells.
+def make_canvas(icons: ArrayLike, cells: ArrayLike, grid_size: int) -> np.ndarray:
+    """Pastes icons into the cells of a grid.
 
-    x is the column and y the row from below, as in the article and Lucid's notebooks. (Lucid's recipe turns its canvas:
-    there, x is the row from above.)
+    x is the column and y the row from below, as in the article and Lucid's notebooks. (In Lucid's recipe, which
+    transposes the canvas, x is the row from above.)
 
     Args:
         icons: [N, size, size, 3].
-        cells: (x, y) of each, [N, 2].
-        grid_size: cells on a side.
+        cells: (x, y) of each icon, [N, 2].
+        grid_size: number of cells on a side.
 
     Returns:
-        [grid_size * size, grid_size * size, 3], white where there is no icon.
+        float32 [grid_size * size, grid_size * size, 3], with empty cells in white.
 
     Raises:
-        ValueError: there is not one cell for each icon, or one lies outside.
+        ValueError: icons and cells differ in length, or a cell lies outside of the grid.
+
+    Example:
+        >>> import numpy as np
+        >>> make_canvas(np.zeros((1, 1, 1, 3)), [(0, 0)], 2)[..., 0]
+        array([[1., 1.],
+               [0., 1.]], dtype=float32)
     """
     pictures, places = np.asarray(icons, np.float32), np.asarray(cells)
     side = checks.whole(grid_size, "grid_size", 1)
     if pictures.ndim != 4 or places.shape != (len(pictures), 2):
         raise ValueError(f"Icons of shape {list(pictures.shape)} and cells of shape {list(places.shape)} do not match.")
     if places.size and (places.min() < 0 or places.max() >= side):
-        raise ValueError(f"A cell lies outside of the grid of {side} x {side}.")
+        raise ValueError(f"A cell lies outside of the grid of {side} x {side}: pass a larger grid_size.")
     height, width = pictures.shape[1:3]
     canvas = np.ones((side * height, side * width, pictures.shape[3]), np.float32)
     for (x, y), icon in zip(places, pictures, strict=True):

@@ -1,42 +1,48 @@
-"""Icons of directions in a layer's activations: Lucid's `recipes.activation_atlas.render`."""
+"""Renders icons of directions in the activation space of a layer: Lucid's `recipes.activation_atlas.render`."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.objectives.base import Activations
 from lucid_port.recipes.activation_atlas.samples import check_activations
-from lucid_port.recipes.inputs import channels_of
+from lucid_port.recipes.inputs import channels_of, check_middle
 from lucid_port.recipes.steps import alike, batches, run
+from lucid_port.recipes.transparency import ICON_SCALES, icon_moves
 
 __all__ = ["article_transforms", "inverse_covariance", "render_icons"]
 
-BORDER = 5  # pixels whose complexity is penalised
+BORDER = 5  # width of the border whose complexity is penalized, in pixels
 EPSILON, LEAST_COSSIM = 1e-4, 0.1
-TURNS = [*range(-20, 20), *range(-10, 10), *range(-5, 5), *[0] * 5]
 
 
-def inverse_covariance(activations: Any, damping: float = 0.0) -> np.ndarray:
-    """What decorrelates directions: the inverse of the channels' mean products (nothing is subtracted before).
+def inverse_covariance(activations: ArrayLike, damping: float = 0.0) -> np.ndarray:
+    """The inverse of the uncentered covariance of channels, which whitens directions.
 
     Args:
         activations: [N, C].
-        damping: added to the diagonal, in parts of its mean. Lucid adds nothing, which takes many more vectors than
-            channels; few vectors leave directions open, which whitening would blow up.
+        damping: value added to the diagonal, relative to its mean. Lucid adds nothing, which needs many more vectors
+            than channels: with few vectors, the covariance is singular or nearly so.
 
     Returns:
-        [C, C], float32.
+        float32 [C, C].
 
     Raises:
-        ValueError: the vectors leave directions open and there is no damping, or they are no vectors, or hold NaN.
+        ValueError: the covariance is singular, or the activations are not vectors or hold NaN.
+
+    Example:
+        >>> inverse_covariance([[2.0, 0.0], [0.0, 4.0]])
+        array([[0.5  , 0.   ],
+               [0.   , 0.125]], dtype=float32)
     """
     vectors = check_activations(activations).astype(np.float64)
     share = checks.number(damping, "damping", 0)
@@ -46,34 +52,33 @@ def inverse_covariance(activations: Any, damping: float = 0.0) -> np.ndarray:
     if rank < len(products):
         raise ValueError(
             f"{len(vectors)} activations of {len(products)} channels vary in {rank} directions only, so that their "
-            "covariance has no inverse: take more activations, a damping above 0, or do not whiten."
+            "covariance has no inverse: pass more activations or a damping above 0, or do not whiten."
         )
     return np.linalg.inv(products).astype(np.float32)
 
 
 def lucids_transforms(size: int) -> list[transform.Transform]:
-    """Those of Lucid's `render_icons`."""
-    scales = [0.998**n for n in range(20, 40)]
-    return [transform.pad(16, "constant", 0.5), *_moved(scales), transform.crop_or_pad_to(size, size)]
+    """The transforms of Lucid's `render_icons`."""
+    moves = icon_moves([0.998**n for n in range(20, 40)])
+    return [transform.pad(16, "constant", 0.5), *moves, transform.jitter(2), transform.crop_or_pad_to(size, size)]
 
 
 def article_transforms() -> list[transform.Transform]:
-    """Those of the notebook that made the article's icons: less padding, and smaller pictures among them."""
-    scales = [0.995**n for n in range(-5, 80)] + 2 * [0.998**n for n in range(20, 40)]
-    return [transform.pad(2, "constant", 1.0), *_moved(scales)]
+    """The transforms of the notebook that made the article's icons, with less padding and smaller scales than Lucid's.
 
-
-def _moved(scales: Sequence[float]) -> list[transform.Transform]:
-    jitters = [transform.jitter(pixels) for pixels in (4, 4, 8, 8, 8)]
-    return [*jitters, transform.random_scale(scales), transform.random_rotate(TURNS), transform.jitter(2)]
+    Example:
+        >>> len(article_transforms())
+        9
+    """
+    return [transform.pad(2, "constant", 1.0), *icon_moves(ICON_SCALES), transform.jitter(2)]
 
 
 def render_icons(
     model: Model,
-    directions: Any,
+    directions: ArrayLike,
     layer: str,
     *,
-    S: Any = None,
+    S: ArrayLike | None = None,
     size: int = 80,
     steps: int = 128,
     attempts: int = 3,
@@ -84,35 +89,41 @@ def render_icons(
     batch_size: int | None = None,
     verbose: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What excites the middle of a layer in given directions.
+    """Renders icons that excite the middle of a layer in given directions.
 
-    Each icon maximises `mean(a v') max(0.1, mean(a v') / |a|) ** cossim_pow` of the activation a in the middle and the
-    whitened direction v' = v S, and a plain border, as Lucid's `direction_neuron_cossim_S` does. ReLU gradients are not
-    redirected.
+    Each icon maximizes `mean(a v') max(0.1, mean(a v') / |a|) ** cossim_pow`, where `a` is the activation in the middle
+    and `v' = v S` the whitened direction, and the plainness of its border, like Lucid's `direction_neuron_cossim_S`.
+    ReLU gradients are not overridden.
 
     Args:
         model: the model.
         directions: [N, C].
-        layer: a convolutional layer.
-        S: [C, C], from `inverse_covariance`; directions as they are by default.
+        layer: name of a convolutional layer.
+        S: [C, C], from `inverse_covariance`; None does not whiten.
         size: height and width in pixels.
         steps: number of updates.
-        attempts: how often each icon is made, from other random starts; that of the largest objective is kept.
+        attempts: number of random starts for each icon; the icon with the largest objective is kept.
         cossim_pow: 0 for the dot product alone.
-        border: how much the plain border weighs. Lucid's 1 drowns directions of small numbers, as whitened ones are;
-            the article's notebook has none, which is 0.
-        transforms: as for `render_vis`; Lucid's of this recipe by default.
-        seed: of all random draws, and that of further attempts the numbers after it.
-        batch_size: icons of a batch at most; by default what fits into memory.
+        border: weight of the plain border. Lucid's 1 outweighs directions of small values, such as whitened ones; the
+            article's notebook uses 0.
+        transforms: as for `render_vis`; those of Lucid's recipe by default.
+        seed: seed of all random draws; further attempts use the seeds after it.
+        batch_size: most icons in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Returns:
-        Icons [N, size, size, 3] in [0, 1], and each one's objective before its last update [N].
+        The icons, [N, size, size, 3] in [0, 1], and the objective of each before its last update, float32 [N].
 
     Raises:
-        ValueError: directions or `S` do not fit the layer, or it is fully connected.
-        TypeError: the directions are no numbers.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: directions or `S` do not fit the layer, or the layer is fully connected.
+        TypeError: the directions are not numbers.
+        converters.LayerNotFoundError: the layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> icons, values = render_icons(TinyInceptionV1(), np.eye(48)[:2], "conv2d2", size=16, steps=2, attempts=1)
+        >>> icons.shape, values.shape
+        ((2, 16, 16, 3), (2,))
     """
     vectors = _whitened(check_activations(directions), S)
     channels = channels_of(model, layer)
@@ -144,7 +155,7 @@ def render_icons(
     return np.stack(icons), np.array(values, np.float32)
 
 
-def _whitened(vectors: np.ndarray, S: Any) -> np.ndarray:
+def _whitened(vectors: np.ndarray, S: ArrayLike | None) -> np.ndarray:
     if S is None:
         return vectors
     matrix = check_activations(S)
@@ -155,18 +166,19 @@ def _whitened(vectors: np.ndarray, S: Any) -> np.ndarray:
     return vectors @ matrix
 
 
-def _values(layer: str, vectors: np.ndarray, power: float, size: int, weight: float) -> Callable[[Any], torch.Tensor]:
-    """[N]: each icon's objective."""
+def _values(
+    layer: str, vectors: np.ndarray, power: float, size: int, weight: float
+) -> Callable[[Activations], torch.Tensor]:
+    """The objective of each icon, [N]."""
     edge = objectives.penalize_boundary_complexity((1, size, size, 3), w=BORDER)
 
     @functools.cache
-    def wanted(device: torch.device) -> torch.Tensor:  # copied once: the loop is not to wait for it
+    def wanted(device: torch.device) -> torch.Tensor:  # copied once, so that steps do not wait for it
         return torch.from_numpy(vectors).to(device)
 
-    def values(T: Any) -> torch.Tensor:
+    def values(T: Activations) -> torch.Tensor:
         activation = T(layer)
-        if activation.ndim != 4:
-            raise ValueError(f"Layer {layer!r} is fully connected: it has no positions. Name a convolutional layer.")
+        check_middle(activation, layer)
         middle = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2]
         dot = (middle * wanted(middle.device)).mean(1)
         cosine = dot / (EPSILON + torch.linalg.vector_norm(middle, dim=1))
