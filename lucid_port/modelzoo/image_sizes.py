@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from converters import InputSizeError
 
-Result = TypeVar("Result")
-
 # What networks and torch raise where sizes do not fit: views, matrix products, the assertions of vision transformers.
 MISFITS = (RuntimeError, ValueError, IndexError, AssertionError)
 
 
-def run_at_size(run: Callable[[Tensor], Result], x: Tensor, image_shape: Sequence[int | None]) -> Result:
-    """What a network computes of its input.
+def explain_misfit(
+    run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
+) -> None:
+    """Says so if the size of the image is to blame for an error of a network.
 
-    Where it fails, it is tried at the size that it was trained on; what it does there tells whether the size is to
-    blame. Other failures stay as they are.
+    The network is tried at the size that it was trained on. If it fails there in the same way, the error stays.
 
     Args:
-        run: gives what is wanted of the network for (N, C, H, W).
+        run: computes what failed, for (N, C, H, W).
         x: (N, C, H, W), in the network's own value range.
-        image_shape: (height, width, channels) that the network was trained on; None for what nobody states.
+        image_shape: (height, width, channels) that the network was trained on; None for sizes that are not known.
+        error: what `run(x)` raised.
 
     Raises:
         converters.InputSizeError: the network cannot be computed at this size; it says what size the network takes,
             and what to do.
     """
-    if torch.compiler.is_compiling():
-        return run(x)
-    try:
-        return run(x)
-    except torch.OutOfMemoryError:
-        raise
-    except MISFITS as error:
-        sentence = _blame(run, x, image_shape, error)
-        if sentence is None:
-            raise
+    sentence = None if isinstance(error, torch.OutOfMemoryError) else _blame(run, x, image_shape, error)
+    if sentence is not None:
         raise InputSizeError(sentence) from error
 
 

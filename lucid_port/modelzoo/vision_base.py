@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.catalogue import Entry, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
-from lucid_port.modelzoo.image_sizes import run_at_size
+from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.layer import Layer
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "model_class",
     "read_network",
 ]
+
+Result = TypeVar("Result")
 
 # Means that Caffe's models subtract, in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
@@ -231,12 +233,25 @@ class Model(nn.Module):
 
     def compute(self, image: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """The values of the requested layers for images in [0, 1]; see `activations`."""
-        x, network = self.create_input(image), self.network
+        return self._at_size(functools.partial(self._compute, request), self.create_input(image))
+
+    def _compute(self, request: LayerRequest, x: Tensor) -> dict[str, Tensor]:
+        network = self.network
         if isinstance(network, LayeredNetwork):
-            return run_at_size(lambda x: network.compute(x, request), x, self.image_shape)
+            return network.compute(x, request)
         if request != LayerRequest(request.names) or request.interventions:
             raise ValueError(f"A {type(network).__name__} computes whole layers as they are: ask for names alone.")
-        return run_at_size(lambda x: network.activations(x, request.names), x, self.image_shape)
+        return network.activations(x, request.names)
+
+    def _at_size(self, run: Callable[[Tensor], Result], x: Tensor) -> Result:
+        """What `run` gives for the network's input; an error that its size explains says so."""
+        if torch.compiler.is_compiling():
+            return run(x)
+        try:
+            return run(x)
+        except MISFITS as error:
+            explain_misfit(run, x, self.image_shape, error)
+            raise
 
     def activations(
         self,
@@ -273,7 +288,7 @@ class Model(nn.Module):
         Raises:
             converters.InputSizeError: they cannot be computed at this image size.
         """
-        return run_at_size(self.network, self.create_input(image), self.image_shape)
+        return self._at_size(self.network, self.create_input(image))
 
     def get_layer(self, name: str) -> Layer:
         """One of `layers`: the one of that name, else the first whose name contains it (with a warning), as in Lucid.
