@@ -1,15 +1,16 @@
-"""What Lucid's InceptionV1 layers are called in other libraries, and back.
+"""Layer names of Lucid's InceptionV1 in other libraries.
 
-The peers are Lucent 0.1.8 (`lucent.modelzoo.inceptionv1`), captum.optim (`captum.optim.models.googlenet`, which was
-never released: meta-pytorch/captum, pull request 1545) and torchvision (`torchvision.models.googlenet`). A peer's name
-is the dotted name of the module that gives the layer's value.
+The peers are Lucent 0.1.8 (`lucent.modelzoo.inceptionv1`), captum.optim (`captum.optim.models.googlenet`, unreleased:
+meta-pytorch/captum, pull request 1545) and torchvision (`torchvision.models.googlenet`). A peer's name of a layer is
+the dotted name of the module that computes its value.
 
-Lucent and captum.optim have the weights of Lucid's model: the same place is the same unit. But Lucent computes
-another local response normalisation, and pads for even sizes only. torchvision's network was trained by itself, with
-batch norm, without local response normalisation, with 208 channels in inception4a's 3x3 branch rather than 204, 32 in
-inception5a's 5x5 bottleneck rather than 48, and 3x3 kernels in the branch that is called 5x5: the same place is another
-unit there. Auxiliary heads run in training mode only in
-torchvision, with `aux_logits=True` only in captum.optim, which has no weights for them and pools adaptively before.
+Lucent and captum.optim use the weights of Lucid's model, so that their units are the same. Lucent computes the local
+response normalization differently, and its padding is right for even sizes only. In captum.optim, auxiliary heads run
+with `aux_logits=True` only, have no weights, and start with an adaptive pool.
+
+torchvision's network was trained separately, so that its units are others. It uses batch normalization, no local
+response normalization, 208 channels in the 3x3 branch of inception4a (204 in Lucid), 32 in the 5x5 bottleneck of
+inception5a (48 in Lucid), and 3x3 kernels in the branches called 5x5. Its auxiliary heads run in training mode only.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from converters.errors import LayerNotFoundError
 PEERS = ("lucent", "captum", "torchvision")
 
 REASONS: Mapping[str, str] = {
-    "bias": "its layers add the bias at once",
-    "function": "a function computes it, which has no name",
+    "bias": "its convolutions and fully connected layers include the bias",
+    "function": "it computes the value with a function, not with a module",
     "heads": "it has no auxiliary heads",
-    "identity": "there it is a softmax under a second name",
+    "identity": "in Lucid it is the softmax under a second name",
     "input": "its input has no name",
-    "joined": "it joins the branches behind their ReLUs only",
-    "none": "it does not compute it",
-    "one": "it has one ReLU behind the joined branches",
+    "joined": "it concatenates the branches after their ReLUs only",
+    "none": "it does not compute the value",
+    "one": "it has one ReLU after the concatenated branches",
 }
-"""Why a layer has no counterpart, by the words behind ! in the tables below."""
+"""Reasons why a layer has no counterpart. The tables below refer to them by `!key`."""
 
 _STEM = """
 input                           !input                          !input                  !input
@@ -61,7 +62,7 @@ output1                         !identity                       !identity       
 output2                         !identity                       !identity               !identity
 """
 
-# {} is the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
+# {} stands for the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
 _MODULE = """
 {}_1x1_pre_relu/conv              !bias                             !bias                     {}.branch1.conv
 {}_1x1_pre_relu                   {}_1x1_pre_relu_conv              {}.conv_1x1               {}.branch1.bn
@@ -86,7 +87,7 @@ _MODULE = """
 {}_pre_relu                       !joined                           {}                        !joined
 """
 
-# {} is the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
+# {} stands for the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
 _HEAD = """
 head{}_pool                     !heads  aux{}.avg_pool   !function
 head{}_bottleneck_pre_relu/conv !heads  !bias            aux{}.conv.conv
@@ -106,12 +107,17 @@ MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 
 
 class NoCounterpartError(ValueError):
-    """A peer has nothing that gives a layer's value."""
+    """A peer has no module that computes a layer's value."""
 
 
 @dataclass(frozen=True)
 class Counterparts:
-    """A layer of Lucid's InceptionV1 in the peers; None where there is none."""
+    """Names of one layer in Lucid and in the peers; None if a peer has no counterpart.
+
+    Example:
+        >>> table()[1]
+        Counterparts(lucid='conv2d0_pre_relu/conv', lucent=None, captum=None, torchvision='conv1.conv')
+    """
 
     lucid: str
     lucent: str | None
@@ -120,7 +126,7 @@ class Counterparts:
 
 
 def to_peer(name: str, peer: str) -> str:
-    """What a peer calls a layer of Lucid's InceptionV1.
+    """Translates a layer name of Lucid's InceptionV1 to a peer.
 
     Args:
         name: Lucid's name.
@@ -128,8 +134,12 @@ def to_peer(name: str, peer: str) -> str:
 
     Raises:
         converters.LayerNotFoundError: Lucid's InceptionV1 has no such layer.
-        NoCounterpartError: the peer has none; the error says why.
-        ValueError: there is no such peer.
+        NoCounterpartError: the peer has no counterpart; the error gives the reason.
+        ValueError: the peer is unknown.
+
+    Example:
+        >>> to_peer("mixed4a", "torchvision")
+        'inception4a'
     """
     _check_peer(peer)
     cells = _cells()
@@ -142,15 +152,19 @@ def to_peer(name: str, peer: str) -> str:
 
 
 def to_lucid(name: str, peer: str) -> str:
-    """What Lucid calls a layer of a peer.
+    """Translates a layer name of a peer to Lucid's InceptionV1.
 
     Args:
         name: the peer's name.
         peer: one of `PEERS`.
 
     Raises:
-        converters.LayerNotFoundError: no layer of Lucid's has that name in the peer.
-        ValueError: there is no such peer.
+        converters.LayerNotFoundError: Lucid has no counterpart of that name.
+        ValueError: the peer is unknown.
+
+    Example:
+        >>> to_lucid("mixed4a_relu", "captum")
+        'mixed4a'
     """
     _check_peer(peer)
     found = {row[peer]: lucid for lucid, row in _cells().items() if not row[peer].startswith("!")}
@@ -160,7 +174,7 @@ def to_lucid(name: str, peer: str) -> str:
 
 
 def table() -> tuple[Counterparts, ...]:
-    """All layers of Lucid's InceptionV1, with their counterparts."""
+    """Returns all layers of Lucid's InceptionV1 with their counterparts."""
     found = []
     for lucid, cells in _cells().items():
         names = {peer: None if name.startswith("!") else name for peer, name in cells.items()}
@@ -170,7 +184,7 @@ def table() -> tuple[Counterparts, ...]:
 
 @cache
 def _cells() -> Mapping[str, Mapping[str, str]]:
-    """Lucid's name -> peer -> its name, or ! and the reason why there is none."""
+    """Returns Lucid's name -> peer -> the peer's name, or "!" and a key of `REASONS`."""
     return {lucid: dict(zip(PEERS, cells, strict=True)) for lucid, *cells in _rows()}
 
 

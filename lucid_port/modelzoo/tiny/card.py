@@ -1,4 +1,4 @@
-"""The measured parts of TinyInceptionV1's model card."""
+"""Updates the measurements in TinyInceptionV1's model card."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _TABLE = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
 def with_measurements(card: str, counts: Tensor) -> str:
-    """The card with what was measured of a network in place of what stood there.
+    """Replaces the measurements in a model card.
 
     Args:
         card: Markdown with a row `| accuracy | ... |` and a block `<!-- measured --> ... <!-- end -->`.
-        counts: (classes drawn, classes taken for), from `evaluate.confusion`.
+        counts: confusion matrix (true class, predicted class), from `evaluate.confusion`.
 
     Raises:
         ValueError: the card has no such row or block.
     """
-    for pattern, what in ((_ROW, "row of the accuracy"), (_TABLE, "block of what was measured")):
+    for pattern, what in ((_ROW, "row of the accuracy"), (_TABLE, "block of measurements")):
         if not pattern.search(card):
             raise ValueError(f"The card has no {what}.")
     share = f"{100 * accuracy(counts):.2f} % of {int(counts.sum())}"
