@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, TypeAlias
 
 from converters.errors import nearest_names
+
+ValueRange: TypeAlias = tuple[float | Sequence[float], float | Sequence[float]]
+"""(lo, hi): a network's input values for black and white, one number each or one number per channel."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Entry:
     synsets: str | None = None
     input_name: str
     image_shape: tuple[int, int, int]
-    image_value_range: tuple[float | list[float], float | list[float]]
+    image_value_range: ValueRange
     is_BGR: bool
     fingerprint: str | None = None
     package_graph: str | None = None

@@ -55,7 +55,7 @@ def get_activations(
     layer: str | Layer,
     examples: np.ndarray | Iterable[Any],
     batch_size: int = 64,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     ind_shape: Sequence[int] | None = None,
     center_only: bool = False,
 ) -> np.ndarray:
@@ -97,7 +97,7 @@ def get_activations_iter(
     generator: Iterable[tuple[int | Index, np.ndarray]],
     reducer: str = "mean",
     batch_size: int = 64,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     ind_shape: Sequence[int] | None = None,
     center_only: bool = False,
 ) -> np.ndarray:
@@ -134,7 +134,7 @@ def _responses(
     name: str,
     generator: Iterable[tuple[int | Index, np.ndarray]],
     batch_size: int,
-    dtype: DTypeLike,
+    dtype: DTypeLike | None,
     center_only: bool,
 ) -> Iterator[tuple[Index, np.ndarray]]:
     """Yields index and activations, (height, width, channels) or (channels), of each image."""

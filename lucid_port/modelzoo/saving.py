@@ -17,6 +17,7 @@ from converters.atomic import write_bytes
 from converters.frozen.graph import Graph, Node
 from converters.frozen.graphdef import Source, parse_graphdef, read_graph
 from converters.lowering.lower import LUCID_METADATA_NODE
+from lucid_port.modelzoo.catalogue import ValueRange
 
 REQUIRED = ("input_name", "image_shape", "image_value_range")
 FLOATS = ("float16", "float32", "float64", "DT_BFLOAT16")
@@ -121,7 +122,7 @@ def save_graph(
     input_name: str,
     output_names: Sequence[str],
     image_shape: Sequence[int | None] | None,
-    image_value_range: tuple[Any, Any],
+    image_value_range: ValueRange,
 ) -> Path:
     """Writes the part of a frozen graph that some outputs need, with Lucid's metadata node.
 
