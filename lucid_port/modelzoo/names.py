@@ -35,19 +35,15 @@ REASONS: Mapping[str, str] = {
 }
 """Reasons why a layer has no counterpart. The tables below refer to them by `!key`."""
 
+# A row has a layer's names in Lucid, Lucent, captum.optim and torchvision. A row that starts with "conv" stands for the
+# layers of a convolution: its name in Lucid, captum.optim's convolution and ReLU, and torchvision's block.
 _STEM = """
 input                           !input                          !input                  !input
-conv2d0_pre_relu/conv           !bias                           !bias                   conv1.conv
-conv2d0_pre_relu                conv2d0_pre_relu_conv           conv1                   conv1.bn
-conv2d0                         conv2d0                         conv1_relu              conv1
+conv  conv2d0                   conv1  conv1_relu               conv1
 maxpool0                        maxpool0                        pool1                   maxpool1
 localresponsenorm0              !function                       local_response_norm1    !none
-conv2d1_pre_relu/conv           !bias                           !bias                   conv2.conv
-conv2d1_pre_relu                conv2d1_pre_relu_conv           conv2                   conv2.bn
-conv2d1                         conv2d1                         conv2_relu              conv2
-conv2d2_pre_relu/conv           !bias                           !bias                   conv3.conv
-conv2d2_pre_relu                conv2d2_pre_relu_conv           conv3                   conv3.bn
-conv2d2                         conv2d2                         conv3_relu              conv3
+conv  conv2d1                   conv2  conv2_relu               conv2
+conv  conv2d2                   conv3  conv3_relu               conv3
 localresponsenorm1              !function                       local_response_norm2    !none
 maxpool1                        maxpool1                        pool2                   maxpool2
 maxpool4                        maxpool4                        pool3                   maxpool3
@@ -64,27 +60,15 @@ output2                         !identity                       !identity       
 
 # {} stands for the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
 _MODULE = """
-{}_1x1_pre_relu/conv              !bias                             !bias                     {}.branch1.conv
-{}_1x1_pre_relu                   {}_1x1_pre_relu_conv              {}.conv_1x1               {}.branch1.bn
-{}_1x1                            {}_1x1                            !one                      {}.branch1
-{}_3x3_bottleneck_pre_relu/conv   !bias                             !bias                     {}.branch2.0.conv
-{}_3x3_bottleneck_pre_relu        {}_3x3_bottleneck_pre_relu_conv   {}.conv_3x3_reduce        {}.branch2.0.bn
-{}_3x3_bottleneck                 {}_3x3_bottleneck                 {}.conv_3x3_reduce_relu   {}.branch2.0
-{}_3x3_pre_relu/conv              !bias                             !bias                     {}.branch2.1.conv
-{}_3x3_pre_relu                   {}_3x3_pre_relu_conv              {}.conv_3x3               {}.branch2.1.bn
-{}_3x3                            {}_3x3                            !one                      {}.branch2.1
-{}_5x5_bottleneck_pre_relu/conv   !bias                             !bias                     {}.branch3.0.conv
-{}_5x5_bottleneck_pre_relu        {}_5x5_bottleneck_pre_relu_conv   {}.conv_5x5_reduce        {}.branch3.0.bn
-{}_5x5_bottleneck                 {}_5x5_bottleneck                 {}.conv_5x5_reduce_relu   {}.branch3.0
-{}_5x5_pre_relu/conv              !bias                             !bias                     {}.branch3.1.conv
-{}_5x5_pre_relu                   {}_5x5_pre_relu_conv              {}.conv_5x5               {}.branch3.1.bn
-{}_5x5                            {}_5x5                            !one                      {}.branch3.1
-{}_pool                           {}_pool                           {}.pool                   {}.branch4.0
-{}_pool_reduce_pre_relu/conv      !bias                             !bias                     {}.branch4.1.conv
-{}_pool_reduce_pre_relu           {}_pool_reduce_pre_relu_conv      {}.pool_proj              {}.branch4.1.bn
-{}_pool_reduce                    {}_pool_reduce                    !one                      {}.branch4.1
-{}                                {}                                {}_relu                   {}
-{}_pre_relu                       !joined                           {}                        !joined
+conv  {}_1x1             {}.conv_1x1         !one                     {}.branch1
+conv  {}_3x3_bottleneck  {}.conv_3x3_reduce  {}.conv_3x3_reduce_relu  {}.branch2.0
+conv  {}_3x3             {}.conv_3x3         !one                     {}.branch2.1
+conv  {}_5x5_bottleneck  {}.conv_5x5_reduce  {}.conv_5x5_reduce_relu  {}.branch3.0
+conv  {}_5x5             {}.conv_5x5         !one                     {}.branch3.1
+{}_pool                  {}_pool             {}.pool                  {}.branch4.0
+conv  {}_pool_reduce     {}.pool_proj        !one                     {}.branch4.1
+{}                       {}                  {}_relu                  {}
+{}_pre_relu              !joined             {}                       !joined
 """
 
 # {} stands for the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
@@ -189,17 +173,28 @@ def _cells() -> Mapping[str, Mapping[str, str]]:
 
 
 def _rows() -> Iterator[list[str]]:
-    yield from (line.split() for line in _STEM.strip().splitlines())
+    yield from _layers(_STEM)
     for module in MODULES:
-        names = (f"mixed{module}", f"mixed{module}", f"mixed{module}", f"inception{module}")
-        yield from _filled(_MODULE, names)
+        yield from _filled(_MODULE, (*[f"mixed{module}"] * 3, f"inception{module}"))
     for head in (0, 1):
         yield from _filled(_HEAD, (str(head), *[str(head + 1)] * 3))
 
 
-def _filled(text: str, names: tuple[str, ...]) -> Iterator[list[str]]:
-    for line in text.strip().splitlines():
-        yield [cell.replace("{}", name) for cell, name in zip(line.split(), names, strict=True)]
+def _layers(table: str) -> Iterator[list[str]]:
+    """Yields the four names of each layer of a table."""
+    for cells in map(str.split, table.strip().splitlines()):
+        if cells[0] == "conv":
+            _, name, convolution, relu, block = cells
+            yield [f"{name}_pre_relu/conv", "!bias", "!bias", f"{block}.conv"]
+            yield [f"{name}_pre_relu", f"{name}_pre_relu_conv", convolution, f"{block}.bn"]
+            yield [name, name, relu, block]
+        else:
+            yield cells
+
+
+def _filled(table: str, names: tuple[str, ...]) -> Iterator[list[str]]:
+    for cells in _layers(table):
+        yield [cell.replace("{}", name) for cell, name in zip(cells, names, strict=True)]
 
 
 def _check_peer(peer: str) -> None:

@@ -6,8 +6,7 @@ import re
 
 from torch import Tensor
 
-from lucid_port.modelzoo.tiny.drawings import CLASSES
-from lucid_port.modelzoo.tiny.evaluate import accuracy, taken_for
+from lucid_port.modelzoo.tiny.evaluate import accuracy, by_class
 from lucid_port.modelzoo.tiny.network import SIZE
 
 _ROW = re.compile(r"^\| accuracy \|.*$", re.MULTILINE)
@@ -41,7 +40,5 @@ def _measured(counts: Tensor) -> str:
         "| class | recognised | else taken for |",
         "|---|---|---|",
     ]
-    for index, name in enumerate(CLASSES):
-        share = 100 * int(counts[index, index]) / max(1, int(counts[index].sum()))
-        lines.append(f"| {name} | {share:.1f} % | {taken_for(counts, index)} |")
+    lines += [f"| {name} | {100 * share:.1f} % | {wrong} |" for name, share, wrong in by_class(counts)]
     return "\n".join(lines) + "\n"

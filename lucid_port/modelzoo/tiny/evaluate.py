@@ -6,7 +6,7 @@ python -m lucid_port.modelzoo.tiny.evaluate [GRAPH.pb] [--pictures 5600]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -48,19 +48,17 @@ def accuracy(counts: Tensor) -> float:
     return float(counts.diagonal().sum() / counts.sum())
 
 
-def taken_for(counts: Tensor, index: int) -> str:
-    """Lists the most frequent wrong predictions for a class: up to three classes, with their counts."""
-    row = counts[index]
-    others = [other for other in row.argsort(descending=True).tolist() if row[other] and other != index]
-    return ", ".join(f"{CLASSES[other]} {int(row[other])}" for other in others[:3])
+def by_class(counts: Tensor) -> Iterator[tuple[str, float, str]]:
+    """Yields name, accuracy and up to three most frequent wrong predictions (with their counts) of each class."""
+    for index, (name, row) in enumerate(zip(CLASSES, counts, strict=True)):
+        others = [other for other in row.argsort(descending=True).tolist() if row[other] and other != index]
+        wrong = ", ".join(f"{CLASSES[other]} {int(row[other])}" for other in others[:3])
+        yield name, int(row[index]) / max(1, int(row.sum())), wrong
 
 
 def report(counts: Tensor) -> str:
     """Formats a confusion matrix: a line per class with its accuracy and its most frequent wrong predictions."""
-    lines = []
-    for index, (name, row) in enumerate(zip(CLASSES, counts, strict=True)):
-        share = int(row[index]) / max(1, int(row.sum()))
-        lines.append(f"{name:20s} {share:7.1%}  {taken_for(counts, index)}")
+    lines = [f"{name:20s} {share:7.1%}  {wrong}" for name, share, wrong in by_class(counts)]
     return "\n".join([*lines, f"{'all':20s} {accuracy(counts):7.2%}  of {int(counts.sum())}"])
 
 
