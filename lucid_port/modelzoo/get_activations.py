@@ -40,7 +40,7 @@ class Reducer:
 
     prepare: Callable[[np.ndarray], np.ndarray]
     combine: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    finish: Callable[[np.ndarray, Any], np.ndarray]
+    finish: Callable[[np.ndarray, int | np.ndarray], np.ndarray]
 
 
 REDUCERS: Mapping[str, Reducer] = {
