@@ -130,7 +130,7 @@ def _chosen(name: str, weights: str | Enum | None, kinds: Any) -> Any:
     return found
 
 
-def _built(name: str, weights: Enum | None, seed: int, options: Mapping[str, Any], models: ModuleType) -> nn.Module:
+def _built(name: str, weights: Any, seed: int, options: Mapping[str, Any], models: ModuleType) -> nn.Module:
     """Builds the network.
 
     Raises:
