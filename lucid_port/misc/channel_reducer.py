@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.misc.io.serialize_array import ArrayLike, to_array
+from lucid_port.misc.io.serialize_array import to_array
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["ChannelReducer"]
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-__all__ = ["constant", "to_device"]
+__all__ = ["ArrayLike", "constant", "to_device"]
+
+ArrayLike: TypeAlias = np.ndarray | torch.Tensor | Sequence[Any]
+"""An array, a tensor or a nested list of numbers."""
+
+Make = Callable[..., np.ndarray]
 
 
 def to_device(array: np.ndarray, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -21,9 +27,7 @@ def to_device(array: np.ndarray, device: torch.device, dtype: torch.dtype) -> to
 
 
 @functools.lru_cache(maxsize=64)
-def constant(
-    make: Callable[..., np.ndarray], arguments: tuple[Hashable, ...], device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
+def constant(make: Make, arguments: tuple[Any, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Returns `make(*arguments)` on a device. The tensor is cached and shared: do not write to it."""
     with torch.inference_mode(False):  # inference tensors cannot be saved for a later backward pass
         return torch.from_numpy(np.ascontiguousarray(make(*arguments))).to(device, dtype)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["collapse_channels", "hue_to_rgb", "sparse_channels_to_rgb"]
 

@@ -19,7 +19,8 @@ import torch
 from converters.atomic import write_bytes
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
-from lucid_port.misc.io.serialize_array import PICTURES, ArrayLike, Domain, as_picture, serialize_array, to_array
+from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "save"]
 
@@ -185,8 +186,10 @@ def _save_npz(thing: Any, fmt: str) -> tuple[bytes, dict]:
 def _plain(thing: Any) -> Any:
     if hasattr(thing, "to_json"):
         return thing.to_json()
-    if isinstance(thing, (np.ndarray, np.generic, torch.Tensor)):
-        return to_array(thing).tolist()
+    if isinstance(thing, torch.Tensor):
+        thing = to_array(thing)
+    if isinstance(thing, (np.ndarray, np.generic)):
+        return thing.tolist()
     if isinstance(thing, (set, frozenset)):
         return list(thing)
     raise TypeError(f"{type(thing).__name__} cannot be written as JSON.")

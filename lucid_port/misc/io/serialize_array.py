@@ -6,16 +6,13 @@ import io
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image, PngImagePlugin
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 
-__all__ = ["PICTURES", "ArrayLike", "Domain", "as_picture", "normalize_array", "serialize_array", "to_array"]
-
-ArrayLike: TypeAlias = npt.ArrayLike | torch.Tensor
-"""An array, a tensor, a number, or nested sequences of numbers."""
+__all__ = ["PICTURES", "Domain", "as_picture", "normalize_array", "serialize_array", "to_array"]
 
 Domain: TypeAlias = tuple[float, float]
 """(low, high): the values of black and white."""

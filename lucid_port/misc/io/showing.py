@@ -15,7 +15,8 @@ from PIL import Image
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.collapse_channels import collapse_channels
-from lucid_port.misc.io.serialize_array import ArrayLike, Domain, normalize_array, serialize_array, to_array
+from lucid_port.misc.io.serialize_array import Domain, normalize_array, serialize_array, to_array
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["image", "image_html", "image_url", "images", "images_html", "show"]
 
@@ -38,8 +39,9 @@ def _array(thing: Picture) -> np.ndarray:
     """Converts an image to an array. Masks become 0.0 and 1.0; Pillow images with a palette become RGB or RGBA."""
     if isinstance(thing, Image.Image):
         plain = thing.mode in ("L", "RGB", "RGBA", "F", "I", "I;16")
-        thing = thing if plain else thing.convert("RGBA" if thing.has_transparency_data else "RGB")
-    values = to_array(thing)
+        values = np.asarray(thing if plain else thing.convert("RGBA" if thing.has_transparency_data else "RGB"))
+    else:
+        values = to_array(thing)
     return values.astype(np.float32) if values.dtype == bool else values
 
 
