@@ -8,7 +8,7 @@ import os
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import requests
@@ -104,55 +104,37 @@ def _not_found(entry: Entry, failures: Sequence[str]) -> Iterator[str]:
     yield f"By hand: {what_to_do(entry)}, and name that folder in {SEARCH_PATH}."
 
 
+_INSTRUCTIONS: Mapping[str, str] = {
+    "graph": "put it as {file} into a folder",
+    "caffemodel": "put it as {name} into a folder, where it is read as it is "
+    "(or keep what `lucid-port convert {name} -o {model}` writes in that folder)",
+    "checkpoint": "variables without a graph; with TensorFlow 1.15, in research/slim of "
+    "https://github.com/tensorflow/models, freeze them: `{commands}`; put {file} into a folder",
+    "pytorch": "PyTorch's weights (no frozen graph is known to be public); load them with their own package and wrap "
+    "the image network with lucid_port.modelzoo.from_torch; or put a frozen graph that you have as {file} into a folder",
+}
+"""Kind of download -> how to make a file that can be opened."""
+
+
 def what_to_do(entry: Entry) -> str:
     """Describes how to get a model's file manually. The sentence ends with the folder for the file."""
-    download = next(iter(checked_downloads(entry)), None) or next(iter(entry.downloads), None)
+    download = next(iter([*checked_downloads(entry), *entry.downloads]), None)
     if download is None:
         return "get the file, put it into a folder"
     known = _readable_hash(download.hash) if download.hash else "hash unknown"
     inside = f"; {download.member} is in it" if download.member else ""
-    return f"download {download.url} ({known}{inside}), {_INSTRUCTIONS[download.kind](entry, download)}"
+    instructions = _INSTRUCTIONS[download.kind].format(
+        file=next(iter(entry.files), ""),
+        name=download.file_name,
+        model=entry.name,
+        commands=" && ".join(freezing_commands(entry, download.file_name)) if entry.freezing else "",
+    )
+    return f"download {download.url} ({known}{inside}), {instructions}"
 
 
 def _readable_hash(text: str) -> str:
     algorithm, digest = text.split(":")
     return f"{algorithm.upper().replace('SHA', 'SHA-')} {digest}"
-
-
-def _put_graph(entry: Entry, download: Download) -> str:
-    return f"put it as {entry.files[0]} into a folder"
-
-
-def _put_caffemodel(entry: Entry, download: Download) -> str:
-    name = download.file_name
-    return (
-        f"put it as {name} into a folder, where it is read as it is "
-        f"(or keep what `lucid-port convert {name} -o {entry.name}` writes in that folder)"
-    )
-
-
-def _freeze(entry: Entry, download: Download) -> str:
-    commands = " && ".join(freezing_commands(entry, download.file_name))
-    return (
-        "variables without a graph; with TensorFlow 1.15, in research/slim of https://github.com/tensorflow/models, "
-        f"freeze them: `{commands}`; put {entry.files[0]} into a folder"
-    )
-
-
-def _export_from_pytorch(entry: Entry, download: Download) -> str:
-    return (
-        "PyTorch's weights (no frozen graph is known to be public); load them with their own package and wrap the "
-        "image network with lucid_port.modelzoo.from_torch; or put a frozen graph that you have as "
-        f"{entry.files[0]} into a folder"
-    )
-
-
-_INSTRUCTIONS: Mapping[str, Callable[[Entry, Download], str]] = {
-    "graph": _put_graph,
-    "caffemodel": _put_caffemodel,
-    "checkpoint": _freeze,
-    "pytorch": _export_from_pytorch,
-}
 
 
 def freezing_commands(entry: Entry, checkpoint: str) -> list[str]:

@@ -36,7 +36,9 @@ def explain_misfit(
         raise InputSizeError(sentence) from error
 
 
-def _blame(run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception) -> str | None:
+def _blame(
+    run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
+) -> str | None:
     """Returns the message for a failure that is explained by the image size; None for other failures."""
     height, width = image_shape[:2]
     given = tuple(x.shape[-2:])
