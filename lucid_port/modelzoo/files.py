@@ -111,7 +111,8 @@ _INSTRUCTIONS: Mapping[str, str] = {
     "checkpoint": "variables without a graph; with TensorFlow 1.15, in research/slim of "
     "https://github.com/tensorflow/models, freeze them: `{commands}`; put {file} into a folder",
     "pytorch": "PyTorch's weights (no frozen graph is known to be public); load them with their own package and wrap "
-    "the image network with lucid_port.modelzoo.from_torch; or put a frozen graph that you have as {file} into a folder",
+    "the image network with lucid_port.modelzoo.from_torch; or put a frozen graph that you have as {file} into a "
+    "folder",
 }
 """Kind of download -> how to make a file that can be opened."""
 

@@ -35,9 +35,9 @@ def with_measurements(card: str, counts: Tensor) -> str:
 def _measured(counts: Tensor) -> str:
     drawn = int(counts[0].sum())
     lines = [
-        f"{drawn} held-out drawings of each, as `python -m lucid_port.modelzoo.tiny.evaluate` prints:",
+        f"{drawn} held-out drawings per class, as printed by `python -m lucid_port.modelzoo.tiny.evaluate`:",
         "",
-        "| class | recognised | else taken for |",
+        "| class | accuracy | most frequent errors |",
         "|---|---|---|",
     ]
     lines += [f"| {name} | {100 * share:.1f} % | {wrong} |" for name, share, wrong in by_class(counts)]
