@@ -1,1 +1,1 @@
-"""What Lucid's notebooks import from `lucid.misc`."""
+"""Helpers that Lucid's notebooks import from `lucid.misc`."""

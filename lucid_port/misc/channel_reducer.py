@@ -1,4 +1,4 @@
-"""Dimensionality reduction of the channels of activations."""
+"""Dimensionality reduction of activations along their channel axis."""
 
 from __future__ import annotations
 
@@ -9,28 +9,37 @@ import numpy as np
 
 from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import to_array
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["ChannelReducer"]
 
 
 class ChannelReducer:
-    """scikit-learn's decompositions for arrays of any rank: the last axis is reduced.
+    """Reduces the last axis of arrays of any rank with a decomposition of scikit-learn.
 
-    Calling it transforms if it was fitted, else fits and transforms. The estimator's fitted
-    attributes are there without the underscore (`components` for `components_`).
+    Calling the reducer transforms the array, and fits the decomposition first if it is not fitted yet. The fitted
+    attributes of the estimator are available without their underscore: `components` for `components_`.
 
     Args:
         n_components: number of channels to keep.
-        reduction_alg: name of a class in `sklearn.decomposition` (NMF, PCA, FastICA, ...) or a
-            class with the same interface.
-        **kwargs: for the estimator.
+        reduction_alg: name of a class in `sklearn.decomposition` (NMF, PCA, FastICA, ...), or a class with the same
+            interface.
+        **kwargs: passed to the estimator.
 
     Raises:
-        ValueError: `n_components` is no integer, or the name is unknown.
+        ValueError: `n_components` is not an integer from 1 on, or the name is unknown.
         ImportError: scikit-learn is not installed.
+
+    Example:
+        >>> reducer = ChannelReducer(2, "PCA")
+        >>> activations = np.random.default_rng(0).random((1, 4, 4, 6))
+        >>> reducer(activations).shape
+        (1, 4, 4, 2)
+        >>> reducer.components.shape
+        (2, 6)
     """
 
-    def __init__(self, n_components: int = 3, reduction_alg: Any = "NMF", **kwargs: Any) -> None:
+    def __init__(self, n_components: int = 3, reduction_alg: str | type[Any] = "NMF", **kwargs: Any) -> None:
         if not isinstance(n_components, (int, np.integer)) or n_components < 1:
             raise ValueError(f"n_components must be an int from 1 on, not {n_components!r}.")
         self.n_components = int(n_components)
@@ -38,27 +47,27 @@ class ChannelReducer:
         self._reducer = estimator(n_components=self.n_components, **kwargs)
         self._is_fit = False
 
-    def fit(self, acts: Any) -> Any:
-        """Fit to activations [..., channels] and return the estimator."""
+    def fit(self, acts: ArrayLike) -> Any:
+        """Fits the estimator to activations [..., channels] and returns it."""
         fitted = self._apply_flat(self._reducer.fit, acts)
         self._is_fit = True
         return fitted
 
-    def fit_transform(self, acts: Any) -> np.ndarray:
-        """Fit to activations [..., channels] and reduce them: [..., n_components]."""
+    def fit_transform(self, acts: ArrayLike) -> np.ndarray:
+        """Fits the estimator to activations [..., channels] and reduces them to [..., n_components]."""
         reduced = self._apply_flat(self._reducer.fit_transform, acts)
         self._is_fit = True
         return reduced
 
-    def transform(self, acts: Any) -> np.ndarray:
-        """Reduce activations [..., channels]: [..., n_components]."""
+    def transform(self, acts: ArrayLike) -> np.ndarray:
+        """Reduces activations [..., channels] to [..., n_components]."""
         return self._apply_flat(self._reducer.transform, acts)
 
-    def __call__(self, acts: Any) -> np.ndarray:
+    def __call__(self, acts: ArrayLike) -> np.ndarray:
         return self.transform(acts) if self._is_fit else self.fit_transform(acts)
 
     @staticmethod
-    def _apply_flat(function: Callable[[np.ndarray], Any], acts: Any) -> Any:
+    def _apply_flat(function: Callable[[np.ndarray], Any], acts: ArrayLike) -> Any:
         array = to_array(acts)
         checks.finite_values(array, "The array of activations")
         if array.ndim == 0:

@@ -1,7 +1,7 @@
-"""Checks of arguments: each failure is one sentence that says which argument it is and what it should be.
+"""Argument checks. Each error is one sentence that names the argument and its expected value.
 
-`what` names the argument in the message, as in "jitter's d". Nothing here belongs into a loop that runs on a device,
-except `broadcasts`, which looks at shapes only.
+`what` is the name of the argument in the message, for example "jitter's d". The checks may wait for the device, so do
+not call them in a render loop; `broadcasts`, which compares shapes only, is the exception.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 __all__ = ["broadcasts", "choice", "finite_values", "items", "number", "shown", "sizes", "text", "whole"]
 
 
-def shown(value: Any) -> str:
-    """A value in a message: arrays by their shape, everything else shortened to one line."""
+def shown(value: object) -> str:
+    """Formats a value for an error message: arrays and tensors by shape, other values as one line of 80 characters."""
     if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim > 0:
         kind = "a tensor" if isinstance(value, torch.Tensor) else "an array"
         return f"{kind} of shape {tuple(value.shape)}"
@@ -26,12 +26,12 @@ def shown(value: Any) -> str:
     return line if len(line) <= 80 else f"{line[:77]}..."
 
 
-def whole(value: Any, what: str, least: int | None = None) -> int:
-    """A whole number as an int; 3.0 and arrays without axes count as numbers.
+def whole(value: object, what: str, least: int | None = None) -> int:
+    """Converts a whole number to int. Accepts 3.0, and arrays and tensors without axes.
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is not whole, or below `least`.
+        TypeError: the value is not a number.
+        ValueError: the value is not whole, or below `least`.
     """
     wanted = "a whole number" if least is None else f"a whole number from {least} on"
     plain = _scalar(value, what, wanted)
@@ -41,20 +41,20 @@ def whole(value: Any, what: str, least: int | None = None) -> int:
 
 
 def number(
-    value: Any, what: str, least: float | None = None, above: float | None = None, most: float | None = None
+    value: object, what: str, least: float | None = None, above: float | None = None, most: float | None = None
 ) -> int | float:
-    """A finite number as Python's own.
+    """Converts a finite number to int or float.
 
     Args:
-        value: what was given.
+        value: the argument.
         what: its name in the message.
-        least: smallest number that is allowed.
-        above: largest number that is too small.
-        most: largest number that is allowed; with `least` only.
+        least: inclusive lower bound.
+        above: exclusive lower bound.
+        most: inclusive upper bound; requires `least`.
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is NaN, infinite, too small or too large.
+        TypeError: the value is not a number.
+        ValueError: the value is NaN, infinite or out of bounds.
     """
     wanted = "a finite number"
     wanted += "" if least is None else f" from {least} {'on' if most is None else f'to {most}'}"
@@ -66,41 +66,41 @@ def number(
     return plain
 
 
-def _scalar(value: Any, what: str, wanted: str) -> Any:
+def _scalar(value: object, what: str, wanted: str) -> Any:
     plain = value.item() if isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and value.ndim == 0 else value
     if isinstance(plain, bool) or not isinstance(plain, Real):
         raise TypeError(f"{what} is {wanted}, not {shown(value)}.")
     return plain
 
 
-def text(value: Any, what: str, wanted: str) -> str:
-    """A string.
+def text(value: object, what: str, wanted: str) -> str:
+    """Returns the value if it is a string.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the value is not a string; the message says that `wanted` is expected.
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} is {wanted}, not {shown(value)}.")
     return value
 
 
-def choice(value: Any, what: str, known: Iterable[str]) -> str:
-    """One of some names.
+def choice(value: object, what: str, known: Iterable[str]) -> str:
+    """Checks that a value is one of some names.
 
     Raises:
-        ValueError: `value` is not one of them.
+        ValueError: it is not.
     """
     names = list(known)
-    if value not in names:
+    if not isinstance(value, str) or value not in names:
         raise ValueError(f"{what} is one of {', '.join(map(repr, names))}, not {shown(value)}.")
     return value
 
 
-def items(values: Any, what: str, wanted: str) -> list[Any]:
-    """The items of a list, tuple, array or generator; a string is not taken for its letters.
+def items(values: object, what: str, wanted: str) -> list[Any]:
+    """Converts a list, tuple, array or generator to a list. Strings and mappings are refused.
 
     Raises:
-        TypeError: it is nothing of these.
+        TypeError: the value is none of these; the message says that `wanted` is expected.
     """
     without_axes = isinstance(values, (np.ndarray, torch.Tensor)) and values.ndim == 0
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or without_axes:
@@ -108,17 +108,17 @@ def items(values: Any, what: str, wanted: str) -> list[Any]:
     return list(values)
 
 
-def sizes(shape: Any, what: str, rank: int | None = None) -> tuple[int, ...]:
-    """A shape as a tuple of ints.
+def sizes(shape: object, what: str, rank: int | None = None) -> tuple[int, ...]:
+    """Converts a shape to a tuple of ints.
 
     Args:
-        shape: what was given.
+        shape: the argument.
         what: its name in the message.
-        rank: number of sizes; 4 are those of an image batch.
+        rank: expected number of sizes; 4 means an image batch, NHWC.
 
     Raises:
-        TypeError: it is no list of numbers.
-        ValueError: a size is not a whole number from 1 on, or the rank is another.
+        TypeError: the value is not a list of numbers.
+        ValueError: a size is not a whole number from 1 on, or the number of sizes is not `rank`.
     """
     wanted = "a shape of sizes" if rank is None else f"a shape of {rank} sizes"
     wanted = "a shape of [batch, height, width, channels]" if rank == 4 else wanted
@@ -128,12 +128,12 @@ def sizes(shape: Any, what: str, rank: int | None = None) -> tuple[int, ...]:
     return tuple(whole(size, f"Every size of {what}", 1) for size in given)
 
 
-def finite_values(values: Any, what: str) -> None:
-    """Refuses what is no number, array, tensor or nested list of finite numbers.
+def finite_values(values: object, what: str) -> None:
+    """Checks that a number, array, tensor or nested list holds finite real numbers only.
 
     Raises:
-        TypeError: it holds something else than numbers.
-        ValueError: it is ragged, empty, or holds NaN or infinities.
+        TypeError: a value is not a real number.
+        ValueError: the value is ragged or empty, or contains NaN or infinity.
     """
     if isinstance(values, torch.Tensor):
         numeric, finite, count = not values.is_complex(), bool(torch.isfinite(values).all()), values.numel()
@@ -151,7 +151,7 @@ def finite_values(values: Any, what: str) -> None:
 
 
 def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
-    """Whether a tensor of `shape` can be repeated along its axes of size 1 to get that of `to`."""
+    """Whether a tensor of `shape` broadcasts to the shape `to`."""
     return len(shape) <= len(to) and all(
         size in (1, wanted) for size, wanted in zip(reversed(shape), reversed(to), strict=False)
     )

@@ -1,9 +1,9 @@
-"""Matplotlib figures as arrays."""
+"""Conversion of Matplotlib figures to arrays."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -13,11 +13,20 @@ from lucid_port.misc import checks
 __all__ = ["matplotlib_to_numpy"]
 
 
-def matplotlib_to_numpy(plt: Any) -> np.ndarray:
-    """A figure (or `pyplot`) as an RGBA array [H, W, 4], float64 in [0, 1].
+class Figure(Protocol):
+    """A Matplotlib figure, or `matplotlib.pyplot` for the current figure."""
+
+    def savefig(self, fname: io.BytesIO, *, format: str) -> Any: ...
+
+
+def matplotlib_to_numpy(plt: Figure) -> np.ndarray:
+    """Renders a figure, or the current figure of `pyplot`, to an RGBA array.
+
+    Returns:
+        [H, W, 4] float64 in [0, 1].
 
     Raises:
-        TypeError: it is no figure.
+        TypeError: `plt` has no `savefig`.
     """
     if not hasattr(plt, "savefig"):
         raise TypeError(f"matplotlib_to_numpy takes a figure or pyplot, not {checks.shown(plt)}.")

@@ -1,4 +1,4 @@
-"""Where the code runs."""
+"""Facts about the machine and the interpreter."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["is_notebook_environment", "processor"]
 
 
 def is_notebook_environment() -> bool:
-    """Whether this is a notebook (Jupyter or Colab) that can show pictures."""
+    """Whether the code runs in a notebook (Jupyter or Colab) that can show pictures."""
     try:
         from IPython import get_ipython
     except ImportError:
         return False
-    kinds = [kind.__name__ for kind in type(get_ipython()).__mro__]
-    return "ZMQInteractiveShell" in kinds  # Colab's and others' are made from it
+    # The shells of Colab and other notebooks derive from Jupyter's.
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(get_ipython()).__mro__)
 
 
 def processor() -> str:
-    """The processor's name; a word for its kind where the system does not tell."""
+    """The name of the processor, or of its architecture if the system does not report the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Lucid's place for gradient overrides; see `lucid_port.optvis.overrides`."""
+"""Gradient overrides at Lucid's import path; see `lucid_port.optvis.overrides`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resizing and compositing of pictures as arrays ([H, W, C] or [N, H, W, C])."""
+"""Resizing and compositing of images as arrays."""
 
 from __future__ import annotations
 
@@ -18,17 +18,26 @@ def resize(
     ratios: float | Sequence[float] | None = None,
     **kwargs: Any,
 ) -> np.ndarray:
-    """Resize by spline interpolation (order 3, so values may overshoot [0, 1]).
+    """Resizes images by spline interpolation of order 3. Values may overshoot the range of the input.
 
     Args:
         image: [H, W, C] or [N, H, W, C].
-        target_size: height and width, or one number for both.
-        ratios: factors for height and width instead, or one number for both.
-        **kwargs: for `scipy.ndimage.zoom`, such as `order=1`.
+        target_size: (height, width) in pixels, or one number for both.
+        ratios: scale factors of (height, width), or one number for both. Pass either this or `target_size`.
+        **kwargs: passed to `scipy.ndimage.zoom`, for example `order=1`.
+
+    Returns:
+        The resized images, in the dtype of `image`.
 
     Raises:
-        ValueError: neither or both sizes were given, or the image has another rank.
+        ValueError: neither or both of `target_size` and `ratios` are given, or the image has another rank.
         ImportError: SciPy is not installed.
+
+    Example:
+        >>> resize(np.zeros((8, 6, 3)), (4, 3)).shape
+        (4, 3, 3)
+        >>> resize(np.zeros((8, 6, 3)), ratios=2).shape
+        (16, 12, 3)
     """
     from scipy import ndimage
 
@@ -64,16 +73,25 @@ def composite(
     foreground_width_ratio: float = 0.25,
     foreground_position: Sequence[float] = (0.0, 0.0),
 ) -> np.ndarray:
-    """Put a picture, resized to a square, on another.
+    """Pastes an image, resized to a square, onto another.
 
     Args:
         background_image: [H, W, C].
         foreground_image: [h, w, C].
-        foreground_width_ratio: its side as a share of the background's width; 0 changes nothing.
-        foreground_position: (y, x), shares of the free space above and to the left.
+        foreground_width_ratio: the side of the square, as a fraction of the background's width. 0 returns the
+            background.
+        foreground_position: (y, x) in [0, 1]: (0, 0) is the top left corner, (1, 1) the bottom right corner.
+
+    Returns:
+        [H, W, C], a copy of the background with the square.
 
     Raises:
-        ValueError: the pictures have different channels, or the foreground does not lie within the background.
+        ValueError: the images have different numbers of channels, or the square is larger than the background.
+
+    Example:
+        >>> blended = composite(np.zeros((8, 8, 3)), np.ones((4, 4, 3)), 0.5, (1, 1))
+        >>> float(blended[..., 0].sum()), float(blended[-1, -1, 0])
+        (16.0, 1.0)
     """
     if background_image.ndim != 3 or foreground_image.ndim != 3:
         raise ValueError("composite takes two pictures [H, W, C].")
@@ -100,18 +118,22 @@ def composite(
 
 
 def soft_alpha_blend(image_with_alpha: np.ndarray, amount_background: float = 0.333, gamma: float = 2.2) -> np.ndarray:
-    """Blend RGBA over a faint version of itself on white, in linear light.
+    """Blends an RGBA image over a faint version of itself on white, in linear light.
 
     Args:
         image_with_alpha: [..., 4] in [0, 1].
-        amount_background: how much of the picture the background keeps.
-        gamma: of the display.
+        amount_background: opacity in [0, 1] of the faint version on white.
+        gamma: exponent that converts the values to linear light.
 
     Returns:
-        [..., 3].
+        [..., 3] in [0, 1].
 
     Raises:
-        ValueError: there are not four channels.
+        ValueError: the last axis does not have four channels.
+
+    Example:
+        >>> soft_alpha_blend(np.array([0.0, 0.0, 0.0, 1.0])).tolist()
+        [0.0, 0.0, 0.0]
     """
     if image_with_alpha.shape[-1] != 4:
         raise ValueError(f"soft_alpha_blend needs RGBA, not {image_with_alpha.shape[-1]} channels.")

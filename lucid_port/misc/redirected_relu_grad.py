@@ -1,4 +1,4 @@
-"""Lucid's place for redirected ReLU gradients; see `lucid_port.optvis.overrides`."""
+"""Redirected ReLU gradients at Lucid's import path; see `lucid_port.optvis.overrides`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic stimuli: anti-aliased pictures of implicit functions."""
+"""Synthetic stimuli: anti-aliased images of implicit functions."""
 
 from __future__ import annotations
 
@@ -29,27 +29,34 @@ def sample_binary_image(
     *,
     source: RandomSource | None = None,
 ) -> Callable[[Energy], np.ndarray]:
-    """A renderer of pictures with two regions; also usable as a decorator.
+    """Returns a renderer of implicit functions as images with two regions. It also serves as a decorator.
 
     Args:
-        size: width and height.
-        alias_factor: random offsets within a pixel to average over.
-        color_a: colour of the exterior, where the function is not negative.
-        color_b: colour of the interior, or of the boundary line.
-        boundary_line: draw the boundary instead of the regions.
-        boundary_width: its width in pixels.
-        blur_beyond_radius: blur more and more from this radius on.
-        fade_beyond_radius: fade to `fade_color` from this radius on.
-        fade_over_distance: pixels within which the fading is complete.
-        fade_color: colour to fade to.
-        source: of the random offsets, which are drawn once, here.
+        size: width and height in pixels.
+        alias_factor: number of samples per pixel, at random offsets within the pixel.
+        color_a: RGB color in [0, 1] of the exterior (function >= 0).
+        color_b: RGB color of the interior (function < 0), or of the boundary line.
+        boundary_line: draw the boundary line instead of the regions.
+        boundary_width: width of the line in pixels.
+        blur_beyond_radius: distance in pixels from the center beyond which the image is blurred increasingly.
+        fade_beyond_radius: distance in pixels from the center beyond which the image fades to `fade_color`.
+        fade_over_distance: length of the fade in pixels.
+        fade_color: RGB color at the end of the fade.
+        source: random source of the offsets, which are drawn once, in this call.
 
     Returns:
-        A function that takes a function of coordinate arrays (x along columns, y along rows,
-        zero at `size // 2`), negative inside, and returns a float64 array [size, size, 3].
+        A function from an implicit function to its image, float64 [size, size, 3]. The implicit function takes
+        coordinate arrays x (along columns) and y (along rows), 0 at pixel `size // 2`.
 
     Raises:
-        TypeError, ValueError: a size or colour makes no sense.
+        TypeError, ValueError: a size is not a whole number from 1 on, or a color is not three finite numbers.
+
+    Example:
+        >>> @sample_binary_image(16, alias_factor=2)
+        ... def disc(x, y):
+        ...     return x**2 + y**2 - 25
+        >>> disc.shape, disc[8, 8].tolist(), disc[0, 0].tolist()
+        ((16, 16, 3), [0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
     """
     size = checks.whole(size, "size", 1)
     alias_factor = checks.whole(alias_factor, "alias_factor", 1)
@@ -90,7 +97,12 @@ def sample_binary_image(
 
 
 def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
-    """Minimum with a rounded crease of radius `r`, for smooth intersections of shapes."""
+    """Elementwise minimum with a crease rounded by radius `r`, for smooth intersections of shapes.
+
+    Example:
+        >>> rmin(np.array([0.0, 3.0]), np.array([2.0, 0.0]), 1.0).tolist()
+        [0.0, 0.0]
+    """
     difference = np.asarray(X) - np.asarray(Y)
     arc = np.arcsin(np.clip(difference / np.maximum(r, 1e-6) / np.sqrt(2), -1, 1))
     rounded = Y + r * np.sin(np.pi / 4 + arc) - r
@@ -98,17 +110,21 @@ def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
 
 
 def rounded_corner(orientation: float, r: float, angular_width: float = 90, size: int = 224, **kwds: Any) -> np.ndarray:
-    """A corner, rounded with radius `r`: a curve stimulus.
+    """Draws a corner rounded with radius `r`: a curve stimulus.
 
     Args:
-        orientation: of the curve, degrees.
-        r: radius.
-        angular_width: of the corner, degrees.
-        size: width and height.
-        **kwds: as in `sample_binary_image`.
+        orientation: orientation of the curve in degrees.
+        r: radius in pixels.
+        angular_width: angle of the corner in degrees.
+        size: width and height in pixels.
+        **kwds: passed to `sample_binary_image`.
 
     Returns:
-        float64 array [size, size, 3].
+        float64 [size, size, 3].
+
+    Example:
+        >>> rounded_corner(0, 4, size=16, alias_factor=2).shape
+        (16, 16, 3)
     """
     axis = np.deg2rad(orientation) + np.pi / 2
     half = np.deg2rad(angular_width) / 2

@@ -1,4 +1,4 @@
-"""Numbers from the host to where an image is, without waiting for the device."""
+"""Copies of host arrays on a device, made without waiting for the device."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ Make = Callable[..., np.ndarray]
 
 
 def to_device(array: np.ndarray, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """An array as a tensor. A copy from ordinary memory would wait until a GPU has done all its work so far."""
+    """Copies an array to a device.
+
+    Copies to a GPU use pinned memory: a copy from pageable memory would wait for all work that is queued on the GPU.
+    """
     tensor = torch.from_numpy(array).to(dtype)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 @functools.lru_cache(maxsize=64)
 def constant(make: Make, arguments: tuple[Any, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """What a function of plain arguments gives, copied to a device once. It is shared: do not write to it."""
-    with torch.inference_mode(False):  # or it could take part in no gradient later
+    """Returns `make(*arguments)` on a device. The tensor is cached and shared: do not write to it."""
+    with torch.inference_mode(False):  # inference tensors cannot be saved for a later backward pass
         return torch.from_numpy(np.ascontiguousarray(make(*arguments))).to(device, dtype)

@@ -1,4 +1,4 @@
-"""Models under Lucid's names, and from elsewhere: where their files are found, and what they want to be fed."""
+"""Models: Lucid's by name, and networks from other libraries. Locates their files and prepares their input."""
 
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.torchvision import torchvision

@@ -1,8 +1,8 @@
-"""Recorded activations of a model's layers, and the linear maps between layers that follow from them.
+"""Recorded activations of a model's layers, and linear maps between layers computed from them.
 
-Lucid's authors sampled 100,000 positions of ImageNet's images, the same ones for every layer of a model, so that rows
-of two layers belong together. Their files lay under gs://modelzoo/aligned-activations/, which is reported down; here
-they are found in the folders of LUCID_PORT_MODELZOO and in the cache, under the same names.
+Lucid's authors sampled 100,000 positions of ImageNet images, the same positions for every layer of a model: row i of
+one layer corresponds to row i of any other. The files were at gs://modelzoo/aligned-activations/, which is reported to
+be offline. This module reads them from the folders of LUCID_PORT_MODELZOO and from the cache, under the same names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NUMBER_OF_PAGES = NUMBER_OF_AVAILABLE_SAMPLES // PAGE_SIZE
 
 
 class Layer(Protocol):
-    """A layer of a model of the catalogue: `lucid_port.modelzoo.layer.Layer`."""
+    """The part of `lucid_port.modelzoo.layer.Layer` that this module reads."""
 
     @property
     def name(self) -> str: ...
@@ -53,17 +53,22 @@ class Layer(Protocol):
 
 @functools.lru_cache(maxsize=128)
 def get_aligned_activations(layer: Layer) -> np.ndarray:
-    """A layer's recorded activations.
+    """Reads the recorded activations of a layer.
 
     Args:
         layer: one of a model's `layers`.
 
     Returns:
-        (samples, depth), read-only: the pages one after the other. Samples of all layers of a model correspond.
+        (100000, depth), read-only: the pages, concatenated. Rows correspond between all layers of a model.
 
     Raises:
         FileNotFoundError: a page is not on this machine.
-        ValueError: a page holds something else, or values that are not finite.
+        ValueError: a page has another shape, or values that are not finite.
+
+    Example, with the pages in a folder of LUCID_PORT_MODELZOO::
+
+        layer = vision_models.InceptionV1().get_layer("mixed4a")
+        get_aligned_activations(layer).shape  # (100000, 508)
     """
     activations = np.concatenate([_read_page(layer, path) for path in _pages(layer)])
     activations.flags.writeable = False
@@ -71,7 +76,7 @@ def get_aligned_activations(layer: Layer) -> np.ndarray:
 
 
 def _pages(layer: Layer) -> Iterator[Path]:
-    """The files of a layer's pages."""
+    """Yields the files of a layer's pages."""
     for page in range(NUMBER_OF_PAGES):
         name = PATH_TEMPLATE.format(sanitize(layer.model_name), sanitize(layer.name), page)
         found = files.find_local([name])
@@ -96,11 +101,11 @@ def _read_page(layer: Layer, path: Path) -> np.ndarray:
 
 @functools.lru_cache(maxsize=128)
 def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
-    """The mean product of two layers' channels over the samples (nothing is subtracted before).
+    """Computes the uncentered covariance of two layers: the mean over samples of the product of their channels.
 
     Args:
         layer1: a layer.
-        layer2: another one; itself where it is left out.
+        layer2: another layer; None means `layer1`.
 
     Returns:
         (depth of layer1, depth of layer2).
@@ -117,16 +122,16 @@ def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
 
 @functools.lru_cache(maxsize=128)
 def layer_inverse_covariance(layer: Layer) -> np.ndarray:
-    """The inverse of a layer's covariance with itself.
+    """Computes the inverse of a layer's uncentered covariance with itself, (depth, depth).
 
     Raises:
-        numpy.linalg.LinAlgError: it has none.
+        numpy.linalg.LinAlgError: the covariance is singular.
     """
     return np.linalg.inv(layer_covariance(layer))
 
 
 def push_activations(activations: np.ndarray, from_layer: Layer, to_layer: Layer) -> np.ndarray:
-    """What activations of one layer predict for another one, by linear regression over the samples.
+    """Maps activations of one layer to another layer by the linear regression over the recorded samples.
 
     Args:
         activations: (rows, depth of from_layer).

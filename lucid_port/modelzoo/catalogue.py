@@ -1,15 +1,18 @@
-"""The catalogue: one data file with everything that is known of each model but its weights."""
+"""The catalogue: a data file that describes every model except for its weights."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, TypeAlias
 
 from converters.errors import nearest_names
+
+ValueRange: TypeAlias = tuple[float | Sequence[float], float | Sequence[float]]
+"""(lo, hi): a network's input values for black and white, one number each or one number per channel."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,13 @@ class Download:
     """A public file.
 
     Attributes:
-        url: its address.
-        kind: "graph" (a frozen graph), "caffemodel", "checkpoint" (TensorFlow variables, without a graph), or
+        url: URL of the file, or of an archive that holds it.
+        kind: "graph" (a frozen graph), "caffemodel", "checkpoint" (TensorFlow variables without a graph), or
             "pytorch".
-        hash: of the file at the address, as `algorithm:hexadecimal`; None where no public source states one.
-        member: the wanted file's name, where the address is that of an archive.
-        member_hash: of the wanted file, where it is known, too (SHA-256, by which files are recognised).
-        source: where the address and its hash were read.
+        hash: hash of the file at the URL, as `algorithm:hexadecimal`; None if no public source states one.
+        member: name of the file within the archive; None if the URL is not an archive.
+        member_hash: SHA-256 of the file within the archive, if it is known. Files are recognized by it.
+        source: where URL and hash are published.
     """
 
     url: str
@@ -35,17 +38,17 @@ class Download:
 
     @property
     def file_name(self) -> str:
-        """What the wanted file is called."""
+        """Name of the file, without folders."""
         return (self.member or self.url).rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
 class Freezing:
-    """How TF-Slim's scripts make the graph to which a checkpoint belongs.
+    """Arguments of TF-Slim's script that writes the graph of a checkpoint.
 
     Attributes:
         network: TF-Slim's name of the network (`--model_name`).
-        labels_offset: 1 where the network has no background class (`--labels_offset`).
+        labels_offset: 1 if the network has no background class (`--labels_offset`).
     """
 
     network: str
@@ -54,13 +57,13 @@ class Freezing:
 
 @dataclass(frozen=True)
 class LabelList:
-    """A list of classes, or of their synsets, that comes with this package.
+    """A list of class names or synset ids that is part of this package.
 
     Attributes:
         name: Lucid's name of the list.
-        file: the file in `labels/`, one class a line.
-        source: where the list was read.
-        first: a class that goes before those of the file.
+        file: file in `labels/`, one class per line.
+        source: where the list is published.
+        first: a class in front of those of the file, or None.
     """
 
     name: str
@@ -69,85 +72,72 @@ class LabelList:
     first: str | None = None
 
     def read(self) -> list[str]:
-        """The classes, in the order of the network's output."""
+        """Reads the list, in the order of the network's output."""
         folder = resources.files("lucid_port.modelzoo").joinpath("labels")
         lines = folder.joinpath(self.file).read_text(encoding="utf-8").splitlines()
         return lines if self.first is None else [self.first, *lines]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What the catalogue says of one model.
+    """The catalogue's description of one model.
 
     Attributes:
         name: Lucid's name.
-        family: "InceptionV1", "caffe", "slim" or "other"; "stand-in" for what Lucid does not have.
+        family: "InceptionV1", "caffe", "slim" or "other"; "stand-in" for models that Lucid does not have.
         description: one line.
-        dataset: what it was trained on.
-        labels, synsets: names of lists in `label_lists()`; None where the model has none.
+        dataset: name of the training data.
+        labels, synsets: names of lists in `label_lists()`, or None.
         input_name, image_shape, image_value_range, is_BGR: Lucid's metadata.
-        fingerprint: the graph's `Graph.fingerprint()`, by which a file of another name is recognised.
-        package_graph: the file in `data/` that comes with this package, which is then the network.
-        files: file names under which the network is looked for; the first is this project's own.
-        downloads: where it was published.
-        freezing: how a checkpoint becomes a frozen graph.
-        generator: name of the function that makes the graph, for a model without a file.
+        fingerprint: `Graph.fingerprint()` of the graph. Files with other names are recognized by it.
+        package_graph: file in `data/` with the network, for models that are part of this package.
+        files: file names under which the network is searched for; the first is this project's own.
+        downloads: public files of the network.
+        freezing: how to freeze a checkpoint.
+        generator: name of the function that generates the graph, for models without a file.
         layers: Lucid's layers as (name, depth, tags).
-        layers_of: the model whose `Layer` objects these are, where it is another one.
+        layers_of: name of the model that the `Layer` objects belong to, usually `name`.
     """
 
     name: str
     family: str
     description: str
-    dataset: str | None
-    labels: str | None
-    synsets: str | None
+    dataset: str | None = None
+    labels: str | None = None
+    synsets: str | None = None
     input_name: str
     image_shape: tuple[int, int, int]
-    image_value_range: tuple[Any, Any]
+    image_value_range: ValueRange
     is_BGR: bool
-    fingerprint: str | None
-    package_graph: str | None
-    files: tuple[str, ...]
-    downloads: tuple[Download, ...]
-    freezing: Freezing | None
-    generator: str | None
+    fingerprint: str | None = None
+    package_graph: str | None = None
+    files: tuple[str, ...] = ()
+    downloads: tuple[Download, ...] = ()
+    freezing: Freezing | None = None
+    generator: str | None = None
     layers: tuple[tuple[str, int, frozenset[str]], ...]
     layers_of: str
 
     @classmethod
     def from_json(cls, name: str, data: Mapping[str, Any], layers_of: Mapping[str, Any]) -> Entry:
-        """An entry from the data file.
+        """Creates an entry from the data file.
 
         Args:
             name: the model's name.
-            data: what the file says of it.
-            layers_of: what the file says of the model whose layers it has, usually itself.
+            data: the model's object in the file.
+            layers_of: the object of the model whose layers it shares, usually `data`.
         """
-        low, high = data["image_value_range"]
-        return cls(
-            name=name,
-            family=data["family"],
-            description=data["description"],
-            dataset=data.get("dataset"),
-            labels=data.get("labels"),
-            synsets=data.get("synsets"),
-            input_name=data["input_name"],
-            image_shape=tuple(data["image_shape"]),
-            image_value_range=(low, high),
-            is_BGR=data["is_BGR"],
-            fingerprint=data.get("fingerprint"),
-            package_graph=data.get("package_graph"),
-            files=tuple(data.get("files", ())),
-            downloads=tuple(Download(**download) for download in data.get("downloads", ())),
-            freezing=Freezing(**data["freeze"]) if "freeze" in data else None,
-            generator=data.get("generator"),
-            layers=tuple((layer, depth, frozenset(tags)) for layer, depth, tags in layers_of["layers"]),
-            layers_of=data.get("layers_of", name),
-        )
+        stated = {"layers_of": name, **data}
+        if "freeze" in stated:
+            stated["freezing"] = Freezing(**stated.pop("freeze"))
+        for key in ("image_shape", "image_value_range", "files"):
+            stated[key] = tuple(stated.get(key, ()))
+        stated["downloads"] = tuple(Download(**download) for download in data.get("downloads", ()))
+        stated["layers"] = tuple((layer, depth, frozenset(tags)) for layer, depth, tags in layers_of["layers"])
+        return cls(name=name, **stated)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data with everything that the catalogue says."""
+        """Converts the entry to data that JSON can hold."""
         return {
             **{key: value for key, value in vars(self).items() if key not in ("downloads", "freezing", "layers")},
             "downloads": [vars(download) for download in self.downloads],
@@ -164,23 +154,23 @@ def _data() -> Mapping[str, Any]:
 
 @functools.cache
 def catalogue() -> Mapping[str, Entry]:
-    """Lucid's name -> entry, for every model."""
+    """Returns the entries of all models by Lucid's name."""
     models = _data()["models"]
     return {name: Entry.from_json(name, data, models[data.get("layers_of", name)]) for name, data in models.items()}
 
 
 @functools.cache
 def label_lists() -> Mapping[str, LabelList]:
-    """Lucid's name -> list, for every list of labels and of synsets."""
+    """Returns all lists of labels and synsets by Lucid's name."""
     return {name: LabelList(name=name, **data) for name, data in _data()["labels"].items()}
 
 
 def entry(name: str) -> Entry:
-    """The entry of one model.
+    """Returns the entry of one model.
 
     Raises:
-        ValueError: there is no such model; the error offers the nearest names.
-        TypeError: the name is no text.
+        ValueError: the catalogue has no such model; the error suggests similar names.
+        TypeError: the name is not a string.
     """
     if not isinstance(name, str):
         raise TypeError(f"A model's name is text, such as {next(iter(catalogue()))!r}, not {name!r}.")

@@ -1,4 +1,4 @@
-"""Finds a model's file: in the folders a user names, in the cache, or at its public address."""
+"""Finds a model's file in the user's folders, in the cache, or at its public URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import requests
@@ -25,14 +25,14 @@ with warnings.catch_warnings():
 SEARCH_PATH = "LUCID_PORT_MODELZOO"
 PACKAGE_DATA = Path(__file__).with_name("data")
 PACKAGE_REFERENCES = PACKAGE_DATA / "references"
-"""TensorFlow's values of the models that come with the package."""
+"""Folder of TensorFlow's values for the models that are part of this package."""
 
-# What opens as it is; of every other kind the user has to make one of these.
+# Kinds of download that can be opened directly. Users convert files of the other kinds.
 READABLE = ("graph", "caffemodel")
 
 
 def search_folders() -> list[Path]:
-    """The folders of the environment variable LUCID_PORT_MODELZOO, in order."""
+    """Returns the folders of the environment variable LUCID_PORT_MODELZOO, in order."""
     return [Path(folder).expanduser() for folder in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if folder]
 
 
@@ -42,7 +42,7 @@ def cache_folder() -> Path:
 
 
 def find_local(names: Sequence[str]) -> Path | None:
-    """The first file, or folder of a saved network, of one of these names in the search path or the cache."""
+    """Returns the first file, or folder of a saved network, with one of these names in the search path or the cache."""
     for folder in [*search_folders(), cache_folder()]:
         for name in names:
             path = folder / name
@@ -52,9 +52,10 @@ def find_local(names: Sequence[str]) -> Path | None:
 
 
 def local_graph(entry: Entry) -> Path | None:
-    """A model's file on this machine, or None. A saved network counts, in a folder of the model's name.
+    """Returns a model's file on this machine, or None.
 
-    Downloads lie in a folder of their model's, as several have the same name.
+    Files may be in a folder with the model's name, as downloads are: several have the same name. Such a folder may also
+    be a saved network.
     """
     if entry.package_graph is not None:
         return PACKAGE_DATA / entry.package_graph
@@ -62,13 +63,13 @@ def local_graph(entry: Entry) -> Path | None:
 
 
 def find_graph(entry: Entry) -> Path:
-    """A model's frozen graph, Caffe weights or saved network.
+    """Finds a model's frozen graph, Caffe weights or saved network.
 
-    Looked for in the folders of LUCID_PORT_MODELZOO, then in the cache, then at the public addresses that have a
-    known hash, which is checked; what comes from there is kept in the cache.
+    The search order is: the folders of LUCID_PORT_MODELZOO, the cache, public URLs with a known hash. Downloads are
+    checked against the hash and kept in the cache.
 
     Raises:
-        FileNotFoundError: none of them has it; the error says what was tried and how to get it by hand.
+        FileNotFoundError: the file was not found; the error lists the places and how to get the file manually.
     """
     found = local_graph(entry)
     if found is not None:
@@ -83,7 +84,7 @@ def find_graph(entry: Entry) -> Path:
 
 
 def checked_downloads(entry: Entry) -> list[Download]:
-    """The addresses from which a model is downloaded when it is asked for: their hash is known, and they open."""
+    """Returns the downloads that `find_graph` uses: their hash is known, and their kind can be opened directly."""
     return [download for download in entry.downloads if download.kind in READABLE and download.hash]
 
 
@@ -103,14 +104,33 @@ def _not_found(entry: Entry, failures: Sequence[str]) -> Iterator[str]:
     yield f"By hand: {what_to_do(entry)}, and name that folder in {SEARCH_PATH}."
 
 
+_INSTRUCTIONS: Mapping[str, str] = {
+    "graph": "put it as {file} into a folder",
+    "caffemodel": "put it as {name} into a folder, where it is read as it is "
+    "(or keep what `lucid-port convert {name} -o {model}` writes in that folder)",
+    "checkpoint": "variables without a graph; with TensorFlow 1.15, in research/slim of "
+    "https://github.com/tensorflow/models, freeze them: `{commands}`; put {file} into a folder",
+    "pytorch": "PyTorch's weights (no frozen graph is known to be public); load them with their own package and wrap "
+    "the image network with lucid_port.modelzoo.from_torch; or put a frozen graph that you have as {file} into a "
+    "folder",
+}
+"""Kind of download -> how to make a file that can be opened."""
+
+
 def what_to_do(entry: Entry) -> str:
-    """How to get a model's file by hand; the sentence ends with a folder that the file is to be in."""
-    download = next(iter(checked_downloads(entry)), None) or next(iter(entry.downloads), None)
+    """Describes how to get a model's file manually. The sentence ends with the folder for the file."""
+    download = next(iter([*checked_downloads(entry), *entry.downloads]), None)
     if download is None:
         return "get the file, put it into a folder"
     known = _readable_hash(download.hash) if download.hash else "hash unknown"
     inside = f"; {download.member} is in it" if download.member else ""
-    return f"download {download.url} ({known}{inside}), {_INSTRUCTIONS[download.kind](entry, download)}"
+    instructions = _INSTRUCTIONS[download.kind].format(
+        file=next(iter(entry.files), ""),
+        name=download.file_name,
+        model=entry.name,
+        commands=" && ".join(freezing_commands(entry, download.file_name)) if entry.freezing else "",
+    )
+    return f"download {download.url} ({known}{inside}), {instructions}"
 
 
 def _readable_hash(text: str) -> str:
@@ -118,47 +138,11 @@ def _readable_hash(text: str) -> str:
     return f"{algorithm.upper().replace('SHA', 'SHA-')} {digest}"
 
 
-def _put_graph(entry: Entry, download: Download) -> str:
-    return f"put it as {entry.files[0]} into a folder"
-
-
-def _put_caffemodel(entry: Entry, download: Download) -> str:
-    name = download.file_name
-    return (
-        f"put it as {name} into a folder, where it is read as it is "
-        f"(or keep what `lucid-port convert {name} -o {entry.name}` writes in that folder)"
-    )
-
-
-def _freeze(entry: Entry, download: Download) -> str:
-    commands = " && ".join(freezing_commands(entry, download.file_name))
-    return (
-        "variables without a graph; with TensorFlow 1.15, in research/slim of https://github.com/tensorflow/models, "
-        f"freeze them: `{commands}`; put {entry.files[0]} into a folder"
-    )
-
-
-def _export_from_pytorch(entry: Entry, download: Download) -> str:
-    return (
-        "PyTorch's weights (no frozen graph is known to be public); load them with their own package and wrap the "
-        "image network with lucid_port.modelzoo.from_torch; or put a frozen graph that you have as "
-        f"{entry.files[0]} into a folder"
-    )
-
-
-_INSTRUCTIONS: Mapping[str, Callable[[Entry, Download], str]] = {
-    "graph": _put_graph,
-    "caffemodel": _put_caffemodel,
-    "checkpoint": _freeze,
-    "pytorch": _export_from_pytorch,
-}
-
-
 def freezing_commands(entry: Entry, checkpoint: str) -> list[str]:
-    """The two commands that make a frozen graph of a TF-Slim checkpoint, as Lucid made its own.
+    """Returns the two commands that freeze a TF-Slim checkpoint in the way that Lucid did.
 
     Args:
-        entry: a model with `freezing`; its last layer is the graph's output.
+        entry: a model with `freezing`. Its last layer is the output of the graph.
         checkpoint: the checkpoint's file.
 
     Raises:

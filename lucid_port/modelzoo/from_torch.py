@@ -1,7 +1,7 @@
-"""Any PyTorch network as a model that objectives, overrides and renders accept.
+"""Wraps any PyTorch network as a model for objectives, overrides and renders.
 
-Layers are the network's modules by their dotted names (`layer4.2.conv1`), and where `torch.fx` can trace the network,
-also what its code computes between them (`layer4.2.add`), and every further run of a module (`layer4.2.relu_1`).
+Layers are the network's modules by their dotted names (`layer4.2.conv1`). If `torch.fx` can trace the network, the
+functions between modules (`layer4.2.add`) and repeated calls of a module (`layer4.2.relu_1`) are layers, too.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ from converters.program.layer_info import Layers, module_of
 from converters.tracing.aliasing import call_name, channels, no_tensors, stated_channels
 from converters.tracing.traced import LayerGraph, TracedNetwork, same_objects, tensors
 from lucid_port.misc import checks
+from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.hooks import read_by_hooks
 from lucid_port.modelzoo.vision_base import Model, check_value_range
 
-_ROOT = "module"  # what `TorchNetwork` calls the network
+_ROOT = "module"  # name of the attribute of `TorchNetwork` that holds the network
 
 
 class TorchNetwork(LayeredNetwork):
-    """A PyTorch network whose layers answer to names.
+    """A PyTorch network with named layers.
 
-    Where `torch.fx` traces the network, only what the asked layers need is computed. Where it does not (its code
-    depends on values, as in many transformers), or where a hook sits on a module that holds others, layers are read
-    by forward hooks, and the network runs up to the last of them.
+    If `torch.fx` can trace the network, a pass computes only the requested layers and their inputs. If it cannot
+    (because the code depends on values, as in many transformers), or if a module with submodules has a hook, layers
+    are read by forward hooks, and the network runs up to the last of them.
 
     Args:
-        module: the network; put into evaluation mode, its weights frozen.
-        trace: whether to try to trace it.
+        module: the network. It is switched to evaluation mode, and its weights are frozen.
+        trace: whether to trace the network.
 
     Attributes:
-        layers: name -> `converters.LayerInfo`, whose op is the module's class or the function's name, and whose
-            `module` is empty for functions. First those that run, in their order, then modules that are not known to.
-        untraced: why only modules are layers, as a clause; None where the network was traced.
+        layers: name -> `converters.LayerInfo`. Its op is the class of the module or the name of the function; its
+            `module` is empty for functions. Traced layers come first, in the order of execution, then other modules.
+        untraced: the reason why only modules are layers, as a clause; None if the network was traced.
     """
 
     layers: Layers
@@ -64,10 +65,10 @@ class TorchNetwork(LayeredNetwork):
         self.module = module.eval().requires_grad_(False)
         self._traces = trace
         self._lock = threading.Lock()
-        self._look()
+        self._find_layers()
 
-    def _look(self) -> None:
-        """Finds the network's layers."""
+    def _find_layers(self) -> None:
+        """Traces the network and lists its layers."""
         self._overwritten: dict[tuple[str, ...], set[str]] = {}
         self._parts = list(self.module.modules())
         self._holders = [part for part in self._parts if next(part.children(), None) is not None]
@@ -78,7 +79,7 @@ class TorchNetwork(LayeredNetwork):
         elif self._traces:
             try:
                 self._trace, self.untraced = Trace(self), None
-            except Exception as error:  # whatever the network's own code raises when it is run without an image
+            except Exception as error:  # the network's own code may raise anything
                 self.untraced = f"torch.fx cannot trace the network ({_one_line(error)})"
         self.layers = _layers(self.module, self._trace)
 
@@ -89,68 +90,68 @@ class TorchNetwork(LayeredNetwork):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._lock = threading.Lock()
-        self._look()
+        self._find_layers()
 
     def forward(self, x: Tensor) -> Any:
-        """What the network itself gives."""
+        """Returns the network's own output."""
         return self.module(x)
 
     def supports(self, request: LayerRequest) -> bool:
         """Whether the request selects no channels; with a ReLU rule, whether every ReLU is traced and unobserved."""
         if request.channels or not request.relu_rule:
             return not request.channels
-        trace = self._present_trace()
+        trace = self._current_trace()
         return trace is not None and trace.relus is not None and not are_watched([*self._holders, *trace.relus])
 
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """The values of the requested layers, as they were when the layers gave them; see `activations`.
+        """Computes the values of the requested layers; see `activations`.
 
-        Each has gradients with respect to those before it. If a module runs several times in one pass, its first value
-        has its name.
+        Values are those before any later in-place operation. Gradients flow between them. The name of a module that
+        runs several times in one pass refers to its first value.
 
         Raises:
             converters.LayerNotFoundError: a name is no layer's.
-            ValueError: a layer does not run in this network, or its value is not a tensor or cannot be given; the
-                network is in training mode, or does not support the request.
+            ValueError: a layer does not run, its value is not a tensor, or it cannot be replaced; the network is in
+                training mode, or does not support the request.
         """
         if self.module.training:
             raise ValueError("The network is in training mode, in which renders change it: call its eval() first.")
         if not self.supports(request):
             raise unsupported(request)
         names, given = request.names, dict(request.interventions)
-        self._present_trace()
-        asked = {name: self._find(name) for name in (*names, *given)}
+        self._current_trace()
+        infos = {name: self._find(name) for name in (*names, *given)}
         is_watched = are_watched(self._holders)
-        nodes = self._nodes(asked, is_watched, bool(given))
+        nodes = self._nodes(infos, is_watched, bool(given))
         traced = [name for name in names if name in nodes]
-        read = {name: module_of(self.module, asked[name]) for name in names if name not in nodes}
-        hooked = {module_of(self.module, asked[n]): (n, value) for n, value in given.items() if n not in nodes}
+        read = {name: module_of(self.module, infos[name]) for name in names if name not in nodes}
+        hooked = {module_of(self.module, infos[n]): (n, value) for n, value in given.items() if n not in nodes}
         inside = {nodes[name]: value for name, value in given.items() if name in nodes}
         run = functools.partial(self._run_trace, x, nodes, request.relu_rule, inside, traced)
         found: dict[str, Tensor] = {}
         if not (read or hooked):
             found = run()
-        elif nodes and not is_watched:  # one pass for all, so that there are gradients between them
-            found |= self._seen_by_hooks(lambda: found.update(run(whole=True)), read, hooked, whole=True)
+        elif nodes and not is_watched:  # one pass for all layers, so that gradients flow between them
+            found |= self._read_by_hooks(lambda: found.update(run(whole=True)), read, hooked, whole=True)
         else:
-            found = self._seen_by_hooks(lambda: self.module(x), read, hooked)
+            found = self._read_by_hooks(lambda: self.module(x), read, hooked)
             found |= run() if traced else {}
         return {name: found[name] for name in names}
 
-    def _nodes(self, asked: Mapping[str, LayerInfo], is_watched: bool, is_given: bool) -> dict[str, str]:
-        """The nodes of the layers that the trace reads; hooks read the others.
+    def _nodes(self, infos: Mapping[str, LayerInfo], is_watched: bool, intervenes: bool) -> dict[str, str]:
+        """Returns layer name -> node for the layers that are read by the trace. Hooks read the others.
 
         Args:
-            asked: name -> layer.
-            is_watched: whether modules that hold others have hooks: a traced pass runs what they hold, and not them
-                themselves.
-            is_given: whether values are given to the pass, which then has to be one.
+            infos: name -> layer.
+            is_watched: whether a module with submodules has a hook. A traced pass would skip the hook, because it runs
+                the submodules directly.
+            intervenes: whether the pass has interventions, which need a single pass.
         """
-        if self._trace is None or (is_watched and is_given):
+        if self._trace is None or (is_watched and intervenes):
             return {}
         known = self._trace.nodes
-        names = [n for n, info in asked.items() if info.name in known and not (is_watched and info.module == info.name)]
-        return {name: known[asked[name].name] for name in names}
+        names = [n for n, info in infos.items() if info.name in known and not (is_watched and info.module == info.name)]
+        return {name: known[infos[name].name] for name in names}
 
     def _run_trace(
         self,
@@ -161,7 +162,7 @@ class TorchNetwork(LayeredNetwork):
         names: Sequence[str],
         whole: bool = False,
     ) -> dict[str, Tensor]:
-        """Some layers' values, from what they need of the traced network, or (`whole`) from all of it."""
+        """Computes layers by the trace: with their inputs only, or (`whole`) in a complete pass."""
         if self._trace is None:
             return {}
         graph = self._trace.graph
@@ -170,20 +171,20 @@ class TorchNetwork(LayeredNetwork):
         return tensors(names, values[: len(names)])
 
     def layer_module(self, name: str) -> nn.Module:
-        """The module that computes a layer.
+        """Returns the module that computes a layer.
 
         Raises:
-            converters.LayerNotFoundError: there is no such layer.
+            converters.LayerNotFoundError: the network has no such layer.
             ValueError: the layer is a function.
         """
-        self._present_trace()
+        self._current_trace()
         return module_of(self.module, self._find(name))
 
     def check_channels(self, channels: int | None) -> None:
-        """Refuses images of another number of channels than the network reads.
+        """Checks the number of image channels against the convolutions that read the image.
 
         Raises:
-            ValueError: a convolution reads the image, with another number of channels.
+            ValueError: a convolution takes another number of channels.
         """
         for info in [] if self._trace is None else self._trace.first:
             part = self.module.get_submodule(info.module)
@@ -202,17 +203,17 @@ class TorchNetwork(LayeredNetwork):
                 error.args = (f"{error} Only modules are layers here, because {self.untraced}.",)
             raise
 
-    def _present_trace(self) -> Trace | None:
-        """The trace, made anew where modules were put in the place of others."""
+    def _current_trace(self) -> Trace | None:
+        """Returns the trace, and renews it if modules of the network were replaced."""
         if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
-            self._look()
+            self._find_layers()
         return self._trace
 
-    def _seen_by_hooks(
+    def _read_by_hooks(
         self, run: Callable[[], object], modules: Mapping[str, nn.Module], given: Given, whole: bool = False
     ) -> dict[str, Tensor]:
-        """What modules give in a pass that ends with the last of them, or (`whole`) with the network."""
-        with self._lock:  # hooks sit on the modules, where passes of other threads would meet them
+        """Reads modules by hooks in a pass that stops at the last of them, or (`whole`) in a complete pass."""
+        with self._lock:  # the hooks would also run in passes of other threads
             separate = self._overwritten.setdefault((*modules, *(name for name, _ in given.values())), set())
             found = read_by_hooks(run, modules, given, separate, whole)
         missing = [name for name in modules if name not in found]
@@ -232,12 +233,12 @@ def _one_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class _Value:
-    """What a traced pass gave at one place.
+    """A value in a traced pass.
 
     Attributes:
-        node: the node that computes it.
-        base: the path of the module that ran, or `path.function` for what the code of a module called.
-        path: the path of the module that ran; empty for functions.
+        node: the node that computes the value.
+        base: path of the module that returned it, or `path.function` for a function called by the module at `path`.
+        path: path of the module that returned it; empty for functions.
     """
 
     node: fx.Node
@@ -246,10 +247,10 @@ class _Value:
 
 
 class _Tracer(fx.Tracer):
-    """Notes in which module each node was made, and which node each run of a module gave.
+    """A tracer that records the module of each function call, and the result of each module call.
 
     Attributes:
-        values: in the order in which they were computed.
+        values: the values of function and module calls, in the order of execution.
     """
 
     def __init__(self) -> None:
@@ -257,8 +258,9 @@ class _Tracer(fx.Tracer):
         self.values: list[_Value] = []
         self._path = ""
 
-    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """As `fx.Tracer` does it."""
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         outer, self._path = self._path, self.path_of_module(m)
         result = super().call_module(m, forward, args, kwargs)
         if isinstance(result, fx.Proxy) and self._path != _ROOT:
@@ -268,7 +270,6 @@ class _Tracer(fx.Tracer):
         return result
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        """As `fx.Tracer` does it."""
         node = super().create_node(*args, **kwargs)
         if node.op in ("call_function", "call_method"):
             self.values.append(_Value(node, f"{self._path}.{call_name(node)}".removeprefix(f"{_ROOT}."), ""))
@@ -276,17 +277,17 @@ class _Tracer(fx.Tracer):
 
 
 class Trace:
-    """What `torch.fx` finds in a network's code.
+    """The graph of a network, traced by `torch.fx`.
 
     Args:
         network: the network.
 
     Attributes:
-        graph: the nodes, to run them.
-        relus: the ReLUs that are modules; None where others may hide.
-        nodes: name of a layer -> name of its node, in the order in which they run.
-        layers: what the layers are.
-        first: the layers that read the image itself.
+        graph: the graph.
+        relus: the ReLU modules; None if the network may contain ReLUs that are not modules.
+        nodes: layer name -> node name, in the order of execution.
+        layers: the layers, in the same order.
+        first: the layers that read the image.
     """
 
     def __init__(self, network: TorchNetwork) -> None:
@@ -313,7 +314,7 @@ class Trace:
 
 
 def _numbered(values: Iterable[_Value], modules: set[str]) -> dict[str, _Value]:
-    """Names for values: a module's path for what it gives first, `relu_1` for what a second `relu` beside it gives."""
+    """Gives each value a unique name: the path of its module for the first call, with `_1`, `_2` for further calls."""
     found: dict[str, _Value] = {}
     runs: Counter[str] = Counter()
     for value in values:
@@ -327,7 +328,7 @@ def _numbered(values: Iterable[_Value], modules: set[str]) -> dict[str, _Value]:
 
 @contextlib.contextmanager
 def _untouched(module: nn.Module) -> Iterator[None]:
-    """Context behind which modules have the attributes that they had: a traced pass may have left its own."""
+    """A context that restores the attributes of all modules at its end. A traced pass may set some."""
     before = [(part, dict(part.__dict__)) for part in module.modules()]
     try:
         yield
@@ -339,7 +340,7 @@ def _untouched(module: nn.Module) -> Iterator[None]:
 
 
 def _layers(module: nn.Module, trace: Trace | None) -> Layers:
-    """What the layers of a network are: those of a trace, then its other modules."""
+    """Returns the layers of a network: those of the trace, then its other modules."""
     traced = [] if trace is None else trace.layers
     known = {info.name for info in traced}
     modules = [(name, part) for name, part in module.named_modules() if name and name not in known]
@@ -349,7 +350,7 @@ def _layers(module: nn.Module, trace: Trace | None) -> Layers:
 
 def from_torch(
     module: nn.Module,
-    image_value_range: tuple[Any, Any] | None = None,
+    image_value_range: ValueRange | None = None,
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -358,26 +359,38 @@ def from_torch(
     labels: Sequence[str] | None = None,
     trace: bool = True,
 ) -> Model:
-    """A PyTorch network as a model to render.
+    """Wraps a PyTorch network as a model to render.
 
-    The network itself is put into evaluation mode, and its weights are frozen (`requires_grad_(False)`); copy it before
-    (`copy.deepcopy`) where it is to be trained on. Its layers' names are `list(model.network.layers)`.
+    The network is switched to evaluation mode, and its weights are frozen (`requires_grad_(False)`). To continue its
+    training, wrap a copy (`copy.deepcopy`). The names of the layers are `list(model.network.layers)`.
 
     Args:
-        module: the network. One that knows its layers already (a `converters.ConvertedModel` or `TracedNetwork`) keeps
-            them.
-        image_value_range: (lo, hi), the network's values for black and white; numbers, or one for each channel.
-        mean, std: instead, what torchvision's `Normalize` takes for images in [0, 1].
-        is_BGR: whether the network's channels are blue, green, red.
-        image_shape: (height, width, channels) that the network was trained on.
+        module: the network, which takes one image batch (N, C, H, W). A `converters.ConvertedModel` or `TracedNetwork`
+            keeps its layers.
+        image_value_range: (lo, hi), the network's values for black and white: numbers, or one number per channel.
+        mean, std: alternative to `image_value_range`: the arguments of torchvision's `Normalize`, one number per
+            channel.
+        is_BGR: whether the channel order of the network is blue, green, red.
+        image_shape: (height, width, channels) of the training images.
         labels: names of the classes.
-        trace: whether to trace the network with `torch.fx`, so that what its code computes between modules is layers,
-            too. False where the code asks for something that a trace does not have, such as `isinstance(x, Tensor)`.
+        trace: whether to trace the network with `torch.fx`, so that functions between modules are layers, too. Pass
+            False if tracing changes the network's behavior, for example because of `isinstance(x, Tensor)`.
+
+    Returns:
+        A model that takes RGB images (N, 3, H, W) in [0, 1].
 
     Raises:
-        TypeError: the network is none, or an argument is not of the kind that is wanted.
-        ValueError: neither, or both, of the range and mean with std are given, they do not fit the channels, the
-            network reads another number of channels, wants more than an image, or its weights have no shape yet.
+        TypeError: `module` is not a network, or an argument has another type.
+        ValueError: neither or both of `image_value_range` and `mean` with `std` are given, their lengths do not match
+            the channels, the network takes another number of channels or more than one image, or its weights are lazy.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> model = from_torch(network, image_value_range=(-1, 1), image_shape=(16, 16, 3))
+        >>> list(model.network.layers)
+        ['0', '1', '2']
+        >>> model.activations(torch.rand(1, 3, 16, 16), "1")["1"].shape
+        torch.Size([1, 8, 14, 14])
     """
     if not isinstance(module, nn.Module):
         made = " (a class: call it first)" if isinstance(module, type) else ""
@@ -407,10 +420,10 @@ _NETWORKS = (ConvertedModel, TracedNetwork, TorchNetwork)
 
 
 def _check_shapes_are_known(module: nn.Module) -> None:
-    """Refuses networks whose weights are made in their first pass.
+    """Checks that a network has no lazy weights, which get their shape in the first pass.
 
     Raises:
-        ValueError: there is such a module.
+        ValueError: a module has lazy weights.
     """
     for name, part in module.named_modules():
         if any(is_lazy(tensor) for tensor in (*part._parameters.values(), *part._buffers.values())):
@@ -422,10 +435,10 @@ def _check_shapes_are_known(module: nn.Module) -> None:
 
 
 def _check_takes_an_image(module: nn.Module) -> None:
-    """Refuses networks that are not called with one value, the image.
+    """Checks that a network can be called with one argument.
 
     Raises:
-        ValueError: the network's forward takes no value, or wants more than one.
+        ValueError: the network's `forward` takes no argument, or requires more than one.
     """
     parameters = inspect.signature(module.forward).parameters.values()
     places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
@@ -436,11 +449,11 @@ def _check_takes_an_image(module: nn.Module) -> None:
         takes = f"takes {', '.join(needed)}" if needed else "takes no value"
         raise ValueError(
             f"{type(module).__name__}.forward {takes}, and a model takes one image: wrap the network in a module whose "
-            "forward(self, image) gives it the rest, and give from_torch that one."
+            "forward(self, image) passes the other arguments, and give that module to from_torch."
         )
 
 
-def _image_shape(shape: Any) -> tuple[Any, ...]:
+def _image_shape(shape: object) -> tuple[Any, ...]:
     wanted = "(height, width, channels)"
     given = checks.items(shape, "image_shape", wanted)
     if len(given) != 3:
@@ -448,13 +461,13 @@ def _image_shape(shape: Any) -> tuple[Any, ...]:
     return tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
 
 
-def _channel_values(values: Any, what: str) -> list[int | float]:
-    """One finite number for each channel."""
+def _channel_values(values: object, what: str) -> list[int | float]:
+    """Checks that the values are finite numbers, one per channel."""
     given = checks.items(values, what, "a list of one number for each channel, as in (0.485, 0.456, 0.406)")
     return [checks.number(value, f"Each number of {what}") for value in given]
 
 
-def _range_of_normalised(mean: list[int | float], std: list[int | float]) -> tuple[Any, Any]:
+def _range_of_normalised(mean: list[int | float], std: list[int | float]) -> ValueRange:
     if len(mean) != len(std):
         raise ValueError(f"mean has {len(mean)} numbers and std {len(std)}: give both one for each channel.")
     if min(std, default=1) <= 0:

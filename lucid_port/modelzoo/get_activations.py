@@ -1,13 +1,15 @@
-"""A layer's activations for many images, such as families of synthetic stimuli."""
+"""Activations of a layer for many images, for example families of synthetic stimuli."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 
 from lucid_port.misc.iter_nd_utils import batch_iter, dict_to_ndarray, recursive_enumerate_nd
 from lucid_port.modelzoo.layer import Layer
@@ -18,7 +20,7 @@ Index: TypeAlias = tuple[int, ...]
 
 
 class Model(Protocol):
-    """A model whose layers can be read."""
+    """The part of `lucid_port.modelzoo.vision_base.Model` that this module uses."""
 
     @property
     def device(self) -> torch.device: ...
@@ -28,17 +30,17 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Reducer:
-    """How several images of one index become one value.
+    """A reduction over the activations of all images that have the same index.
 
     Attributes:
-        prepare: applied to each image's activations.
-        combine: joins two of these.
-        finish: makes the result of what was joined and of how many there were.
+        prepare: maps the activations of one image.
+        combine: reduces two prepared values to one.
+        finish: computes the result from the combined value and the number of images.
     """
 
     prepare: Callable[[np.ndarray], np.ndarray]
     combine: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    finish: Callable[[np.ndarray, Any], np.ndarray]
+    finish: Callable[[np.ndarray, int | np.ndarray], np.ndarray]
 
 
 REDUCERS: Mapping[str, Reducer] = {
@@ -51,31 +53,35 @@ REDUCERS: Mapping[str, Reducer] = {
 def get_activations(
     model: Model,
     layer: str | Layer,
-    examples: Any,
+    examples: np.ndarray | Iterable[Any],
     batch_size: int = 64,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     ind_shape: Sequence[int] | None = None,
     center_only: bool = False,
 ) -> np.ndarray:
-    """A layer's activations for an array of images with any number of axes.
+    """Computes the activations of a layer for an array of images with any number of leading axes.
 
     Args:
         model: the model.
         layer: a layer's name, or one of `model.layers`.
-        examples: (..., height, width, 3), values in [0, 1]; or nested iterables, generators too, of such arrays of one
-            image each.
-        batch_size: how many images are computed at once. They have to be equally large.
-        dtype: of the result, and of what is kept on the way; the network's own where it is left out.
-        ind_shape: the sizes of the axes before the images'. It saves memory where `examples` is no array.
-        center_only: whether only the central position, [height // 2, width // 2] of the layer, is wanted.
+        examples: (..., height, width, 3) in [0, 1], or nested iterables (also generators) of images.
+        batch_size: number of images per forward pass. The images of a batch have the same size.
+        dtype: dtype of the result and of intermediate sums; None means that of the network.
+        ind_shape: shape of the leading axes. It saves memory if `examples` is not an array.
+        center_only: return only the position [height // 2, width // 2] of the layer.
 
     Returns:
-        (*ind_shape, channels) with `center_only` and for fully connected layers, else
-        (*ind_shape, height, width, channels).
+        (*ind_shape, height, width, channels), or (*ind_shape, channels) with `center_only` and for fully connected
+        layers.
 
     Raises:
-        ValueError: there are no images, or they are not images of one size.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: there are no images, or the images of a batch differ in size.
+        converters.LayerNotFoundError: the model has no such layer.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> get_activations(TinyInceptionV1(), "mixed4a", np.zeros((2, 3, 32, 32, 3), np.float32)).shape
+        (2, 3, 2, 2, 127)
     """
     if ind_shape is None and isinstance(examples, np.ndarray):
         ind_shape = examples.shape[:-3]
@@ -91,37 +97,47 @@ def get_activations_iter(
     generator: Iterable[tuple[int | Index, np.ndarray]],
     reducer: str = "mean",
     batch_size: int = 64,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     ind_shape: Sequence[int] | None = None,
     center_only: bool = False,
 ) -> np.ndarray:
-    """As `get_activations`, for images that come with their index, in any order and any number to an index.
+    """Computes the activations of a layer for pairs of index and image, and reduces those that have the same index.
 
     Args:
-        model, layer, batch_size, dtype, ind_shape, center_only: as for `get_activations`.
-        generator: pairs of an index (a number or a tuple) and an image (height, width, 3) in [0, 1].
-        reducer: what becomes of several images with one index: "mean", "max" or "rms" (root of the mean square).
+        model, layer, batch_size, dtype, ind_shape, center_only: as in `get_activations`.
+        generator: pairs of an index (a number or a tuple) and an image (height, width, 3) in [0, 1], in any order.
+        reducer: reduction over the images of one index: "mean", "max" or "rms" (root mean square).
 
     Returns:
         As `get_activations`; zero at an index without an image.
 
     Raises:
-        ValueError: there is no such reducer; there are no images, or they are not images of one size.
-        IndexError: an index lies outside of `ind_shape`.
-        converters.LayerNotFoundError: there is no such layer.
+        ValueError: the reducer is unknown, there are no images, or the images of a batch differ in size.
+        IndexError: an index is outside of `ind_shape`.
+        converters.LayerNotFoundError: the model has no such layer.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> images = ((index % 2, np.full((32, 32, 3), index / 4)) for index in range(4))
+        >>> get_activations_iter(TinyInceptionV1(), "mixed4a", images, center_only=True).shape
+        (2, 127)
     """
     if reducer not in REDUCERS:
         raise ValueError(f"reducer is one of {', '.join(REDUCERS)}, not {reducer!r}.")
     name = layer.name if isinstance(layer, Layer) else layer
     responses = _responses(model, name, generator, batch_size, dtype, center_only)
-    gather = _into_dict if ind_shape is None else _into_array
-    return gather(responses, REDUCERS[reducer], tuple(ind_shape or ()))
+    return _reduce(responses, REDUCERS[reducer], None if ind_shape is None else tuple(ind_shape))
 
 
 def _responses(
-    model: Model, name: str, generator: Iterable[tuple[Any, Any]], batch_size: int, dtype: Any, center_only: bool
+    model: Model,
+    name: str,
+    generator: Iterable[tuple[int | Index, np.ndarray]],
+    batch_size: int,
+    dtype: DTypeLike | None,
+    center_only: bool,
 ) -> Iterator[tuple[Index, np.ndarray]]:
-    """Index and activations, (height, width, channels) or (channels), of each image."""
+    """Yields index and activations, (height, width, channels) or (channels), of each image."""
     for batch in batch_iter(generator, batch_size):
         images = _stack([image for _, image in batch]).to(model.device)
         with torch.no_grad():
@@ -134,8 +150,8 @@ def _responses(
             yield (index if isinstance(index, tuple) else (int(index),)), value
 
 
-def _stack(images: Sequence[Any]) -> torch.Tensor:
-    """Images as one NCHW batch."""
+def _stack(images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Stacks images (height, width, channels) to an NCHW batch."""
     arrays = [np.asarray(image, np.float32) for image in images]
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
@@ -145,37 +161,22 @@ def _stack(images: Sequence[Any]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(arrays).transpose(0, 3, 1, 2)))
 
 
-def _into_dict(responses: Iterable[tuple[Index, np.ndarray]], reducer: Reducer, shape: Index) -> np.ndarray:
-    """The result where nothing is known of the indices before."""
-    totals: dict[Index, np.ndarray] = {}
-    counts: dict[Index, int] = {}
-    for index, value in responses:
-        prepared = reducer.prepare(value)
-        totals[index] = reducer.combine(totals[index], prepared) if index in totals else prepared
-        counts[index] = counts.get(index, 0) + 1
-    if not totals:
-        raise ValueError("There are no images.")
-    return dict_to_ndarray(
-        {index: _same(reducer.finish(total, counts[index]), total) for index, total in totals.items()}
-    )
-
-
-def _into_array(responses: Iterable[tuple[Index, np.ndarray]], reducer: Reducer, shape: Index) -> np.ndarray:
-    """The result in an array whose size is known, filled as the images come."""
-    counts = np.zeros(shape, np.int64)
-    totals: np.ndarray | None = None
+def _reduce(responses: Iterable[tuple[Index, np.ndarray]], reducer: Reducer, shape: Index | None) -> np.ndarray:
+    """Reduces the activations of each index, in one array if the shape of the indices is known, else in a dict."""
+    counts: Any = Counter() if shape is None else np.zeros(shape, np.int64)
+    totals: Any = None
     for index, value in responses:
         prepared = reducer.prepare(value)
         if totals is None:
-            totals = np.zeros((*shape, *prepared.shape), prepared.dtype)
+            totals = {} if shape is None else np.zeros((*shape, *prepared.shape), prepared.dtype)
         totals[index] = reducer.combine(totals[index], prepared) if counts[index] else prepared
         counts[index] += 1
     if totals is None:
         raise ValueError("There are no images.")
-    per_value = np.maximum(counts, 1).reshape(*shape, *[1] * (totals.ndim - len(shape)))
-    return _same(reducer.finish(totals, per_value), totals)
 
+    def finish(total: np.ndarray, count: int | np.ndarray) -> np.ndarray:
+        return reducer.finish(total, count).astype(total.dtype, copy=False)  # dividing may have widened it
 
-def _same(result: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """A result in the precision that was asked for, which dividing by a count may have widened."""
-    return result.astype(like.dtype, copy=False)
+    if isinstance(totals, dict):
+        return dict_to_ndarray({index: finish(total, counts[index]) for index, total in totals.items()})
+    return finish(totals, np.maximum(counts, 1).reshape(*counts.shape, *[1] * (totals.ndim - counts.ndim)))

@@ -1,4 +1,4 @@
-"""What modules give in one pass of a network, read by forward hooks."""
+"""Reads the outputs of modules in one forward pass with forward hooks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from converters.network.interventions import Given, giving
 
 
 class _Found(Exception):
-    """Ends a forward pass when all asked layers have their values."""
+    """Stops a forward pass when all requested layers have been read."""
 
 
 class _Reading:
-    """What the hooks of one pass see.
+    """The values that the hooks of one forward pass read.
 
     Args:
-        separate: names of the layers whose values are overwritten behind them.
-        wanted: how many values are to be found before the pass ends; None for a pass that runs to its end.
+        separate: names of layers whose output is overwritten in place later in the pass.
+        wanted: number of values after which the pass stops; None for a complete pass.
 
     Attributes:
-        found: name of a layer -> the first value that its module gave.
+        found: layer name -> first output of its module.
     """
 
     def __init__(self, separate: set[str], wanted: int | None) -> None:
@@ -33,11 +33,7 @@ class _Reading:
         self._versions: dict[str, int] = {}
 
     def hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        """A forward hook that reads a layer.
-
-        Raises:
-            ValueError: when it runs, the layer's value is no tensor.
-        """
+        """Returns a forward hook that reads a layer. The hook raises ValueError if the output is not a tensor."""
 
         def read(module: nn.Module, inputs: Any, output: Any) -> None:
             if name in self.found:
@@ -52,17 +48,17 @@ class _Reading:
         return read
 
     def _kept(self, name: str, output: Tensor) -> Tensor:
-        if output.is_inference():  # such tensors do not tell whether they are overwritten, and have no gradients
+        if output.is_inference():  # inference tensors have no version counter, and no gradients
             return output.clone()
         if name not in self._separate:
             self._versions[name] = output._version
             return output
         kept = output.clone()
-        output.copy_(kept)  # now all that reads the original, under whatever name, depends on what is handed out
+        output.copy_(kept)  # makes the original and its aliases depend on the returned tensor, for gradients
         return kept
 
     def overwritten(self) -> set[str]:
-        """The layers of which somebody overwrote what was read, so that it is not what they gave."""
+        """Names of the layers whose value was overwritten in place after it was read."""
         return {name for name, version in self._versions.items() if self.found[name]._version != version}
 
 
@@ -73,19 +69,19 @@ def read_by_hooks(
     separate: set[str],
     whole: bool = False,
 ) -> dict[str, Tensor]:
-    """The first value that each of some modules gives in a pass, with gradients with respect to those before it.
+    """Reads the first output of each module in one forward pass. Gradients flow between the outputs.
 
-    Values are the network's own tensors, not copies, unless the pass overwrites them; then it is made again.
+    The values are the network's own tensors. If the pass overwrites one in place, it is run again with a copy.
 
     Args:
-        run: makes the pass.
-        modules: name of a layer -> its module.
-        given: modules that give another value when they first run; it is what is read of them.
-        separate: names of layers that are known to be overwritten; what turns up is added.
-        whole: whether the pass runs to its end, not only up to the last of the layers.
+        run: runs the forward pass.
+        modules: layer name -> module.
+        given: interventions: modules whose first output is replaced. The replacement is also the value that is read.
+        separate: names of layers that are known to be overwritten in place. Further ones are added to the set.
+        whole: run the complete pass instead of stopping at the last of the layers.
 
     Raises:
-        ValueError: a layer's value is no tensor.
+        ValueError: the output of a module is not a tensor.
     """
     while True:
         reading = _Reading(separate, None if whole else len(modules))

@@ -1,16 +1,15 @@
-"""What is said where a network of one size (a ViT, an MLP, a flatten of known length) gets images of another."""
+"""Error messages for networks of a fixed input size (ViTs, MLPs) that get images of another size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from converters import InputSizeError
 
-# What networks and torch raise where sizes do not fit: views, matrix products, the assertions of vision transformers.
+# Errors of torch and of networks for sizes that do not fit: of views, matrix products and assertions in ViTs.
 MISFITS = (RuntimeError, ValueError, IndexError, AssertionError)
 
 
@@ -36,25 +35,27 @@ def explain_misfit(
         raise InputSizeError(sentence) from error
 
 
-def _blame(run: Callable[[Tensor], Any], x: Tensor, image_shape: Sequence[int | None], error: Exception) -> str | None:
-    """The sentence about a failure that the size of the image explains; None for any other."""
+def _blame(
+    run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
+) -> str | None:
+    """Returns the message for a failure that is explained by the image size; None for other failures."""
     height, width = image_shape[:2]
     given = tuple(x.shape[-2:])
     if height is None or width is None or given == (height, width):
         return None
     second = _failure(run, x.new_zeros((*x.shape[:2], height, width)))
-    what = str(error).rstrip(".") if isinstance(error, InputSizeError) else _what_failed(given, error)
+    failure = str(error).rstrip(".") if isinstance(error, InputSizeError) else _failure_at(given, error)
     if second is None:
-        return f"{what}. At {height}x{width} it can: {_advice(height, width)}."
+        return f"{failure}. At {height}x{width} it can: {_advice(height, width)}."
     if str(second) == str(error):
         return None
     return (
-        f"{what}. It fails at {height}x{width}, too, which image_shape states: if it takes another size, say so with "
-        "image_shape=(height, width, channels)."
+        f"{failure}. It fails at {height}x{width}, too, which image_shape states: if the network takes another size, "
+        "pass image_shape=(height, width, channels)."
     )
 
 
-def _failure(run: Callable[[Tensor], Any], x: Tensor) -> Exception | None:
+def _failure(run: Callable[[Tensor], object], x: Tensor) -> Exception | None:
     try:
         with torch.no_grad():
             run(x)
@@ -63,7 +64,7 @@ def _failure(run: Callable[[Tensor], Any], x: Tensor) -> Exception | None:
     return None
 
 
-def _what_failed(size: tuple[int, ...], error: Exception) -> str:
+def _failure_at(size: tuple[int, ...], error: Exception) -> str:
     reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
     return f"The network cannot be computed for images of {size[0]}x{size[1]} ({reason})"
 
@@ -71,6 +72,7 @@ def _what_failed(size: tuple[int, ...], error: Exception) -> str:
 def _advice(height: int, width: int) -> str:
     image, option = (f"{width}", f" (--size {width})") if height == width else (f"{width}, {height}", "")
     return (
-        f"make pictures of that size, param.image({image}){option}, and where it takes no other, with transforms that "
-        f"keep it: transforms=[] (--no-transforms), or transform.crop_or_pad_to({height}, {width}) behind the others"
+        f"make images of that size with param.image({image}){option}; if it takes no other size, also use transforms "
+        f"that keep the size: transforms=[] (--no-transforms), or transform.crop_or_pad_to({height}, {width}) as the "
+        "last one"
     )

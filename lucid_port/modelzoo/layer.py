@@ -1,4 +1,4 @@
-"""A layer as Lucid lists it: a name, a depth and tags."""
+"""Lucid's description of a layer: name, depth and tags."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ class Layer:
     Attributes:
         name: TensorFlow's name.
         depth: number of channels.
-        tags: "conv" or "dense", and what else Lucid notes.
-        model_name: the model it belongs to.
-        width, height, shape: always None, as in Lucid, which reserves them.
+        tags: "conv" or "dense", and further tags of Lucid.
+        model_name: name of the model.
+        width, height, shape: reserved; always None, as in Lucid.
+
+    Example:
+        >>> layer = Layer("mixed4a", 508, frozenset({"conv"}), "InceptionV1")
+        >>> str(layer)
+        'Layer of InceptionV1 <mixed4a: 508> (conv)'
+        >>> layer["type"]
+        'conv'
     """
 
     name: str
@@ -34,10 +41,10 @@ class Layer:
     shape: ClassVar[None] = None
 
     def __getitem__(self, key: str) -> Any:
-        """`layer["name"]`, as Lucid's older notebooks write it; "type" is the first tag.
+        """Returns an attribute by name, as in Lucid's older notebooks; "type" is the first tag.
 
         Raises:
-            AttributeError: a layer has no such value.
+            AttributeError: a layer has no such attribute.
         """
         if key == "type":
             return sorted(self.tags)[0]
@@ -47,7 +54,7 @@ class Layer:
 
     @property
     def activations(self) -> np.ndarray:
-        """The layer's recorded activations (see `aligned_activations`).
+        """The recorded activations, (samples, depth); see `aligned_activations`.
 
         Raises:
             FileNotFoundError: they are not on this machine.
@@ -55,7 +62,7 @@ class Layer:
         return get_aligned_activations(self)
 
     def to_json(self) -> str:
-        """The name, as Lucid writes a layer to JSON."""
+        """Returns the name: the JSON form of a layer in Lucid."""
         return self.name
 
     def __str__(self) -> str:

@@ -1,15 +1,16 @@
-"""What Lucid's InceptionV1 layers are called in other libraries, and back.
+"""Layer names of Lucid's InceptionV1 in other libraries.
 
-The peers are Lucent 0.1.8 (`lucent.modelzoo.inceptionv1`), captum.optim (`captum.optim.models.googlenet`, which was
-never released: meta-pytorch/captum, pull request 1545) and torchvision (`torchvision.models.googlenet`). A peer's name
-is the dotted name of the module that gives the layer's value.
+The peers are Lucent 0.1.8 (`lucent.modelzoo.inceptionv1`), captum.optim (`captum.optim.models.googlenet`, unreleased:
+meta-pytorch/captum, pull request 1545) and torchvision (`torchvision.models.googlenet`). A peer's name of a layer is
+the dotted name of the module that computes its value.
 
-Lucent and captum.optim have the weights of Lucid's model: the same place is the same unit. But Lucent computes
-another local response normalisation, and pads for even sizes only. torchvision's network was trained by itself, with
-batch norm, without local response normalisation, with 208 channels in inception4a's 3x3 branch rather than 204, 32 in
-inception5a's 5x5 bottleneck rather than 48, and 3x3 kernels in the branch that is called 5x5: the same place is another
-unit there. Auxiliary heads run in training mode only in
-torchvision, with `aux_logits=True` only in captum.optim, which has no weights for them and pools adaptively before.
+Lucent and captum.optim use the weights of Lucid's model, so that their units are the same. Lucent computes the local
+response normalization differently, and its padding is right for even sizes only. In captum.optim, auxiliary heads run
+with `aux_logits=True` only, have no weights, and start with an adaptive pool.
+
+torchvision's network was trained separately, so that its units are others. It uses batch normalization, no local
+response normalization, 208 channels in the 3x3 branch of inception4a (204 in Lucid), 32 in the 5x5 bottleneck of
+inception5a (48 in Lucid), and 3x3 kernels in the branches called 5x5. Its auxiliary heads run in training mode only.
 """
 
 from __future__ import annotations
@@ -23,30 +24,26 @@ from converters.errors import LayerNotFoundError
 PEERS = ("lucent", "captum", "torchvision")
 
 REASONS: Mapping[str, str] = {
-    "bias": "its layers add the bias at once",
-    "function": "a function computes it, which has no name",
+    "bias": "its convolutions and fully connected layers include the bias",
+    "function": "it computes the value with a function, not with a module",
     "heads": "it has no auxiliary heads",
-    "identity": "there it is a softmax under a second name",
+    "identity": "in Lucid it is the softmax under a second name",
     "input": "its input has no name",
-    "joined": "it joins the branches behind their ReLUs only",
-    "none": "it does not compute it",
-    "one": "it has one ReLU behind the joined branches",
+    "joined": "it concatenates the branches after their ReLUs only",
+    "none": "it does not compute the value",
+    "one": "it has one ReLU after the concatenated branches",
 }
-"""Why a layer has no counterpart, by the words behind ! in the tables below."""
+"""Reasons why a layer has no counterpart. The tables below refer to them by `!key`."""
 
+# A row has a layer's names in Lucid, Lucent, captum.optim and torchvision. A row that starts with "conv" stands for the
+# layers of a convolution: its name in Lucid, captum.optim's convolution and ReLU, and torchvision's block.
 _STEM = """
 input                           !input                          !input                  !input
-conv2d0_pre_relu/conv           !bias                           !bias                   conv1.conv
-conv2d0_pre_relu                conv2d0_pre_relu_conv           conv1                   conv1.bn
-conv2d0                         conv2d0                         conv1_relu              conv1
+conv  conv2d0                   conv1  conv1_relu               conv1
 maxpool0                        maxpool0                        pool1                   maxpool1
 localresponsenorm0              !function                       local_response_norm1    !none
-conv2d1_pre_relu/conv           !bias                           !bias                   conv2.conv
-conv2d1_pre_relu                conv2d1_pre_relu_conv           conv2                   conv2.bn
-conv2d1                         conv2d1                         conv2_relu              conv2
-conv2d2_pre_relu/conv           !bias                           !bias                   conv3.conv
-conv2d2_pre_relu                conv2d2_pre_relu_conv           conv3                   conv3.bn
-conv2d2                         conv2d2                         conv3_relu              conv3
+conv  conv2d1                   conv2  conv2_relu               conv2
+conv  conv2d2                   conv3  conv3_relu               conv3
 localresponsenorm1              !function                       local_response_norm2    !none
 maxpool1                        maxpool1                        pool2                   maxpool2
 maxpool4                        maxpool4                        pool3                   maxpool3
@@ -61,32 +58,20 @@ output1                         !identity                       !identity       
 output2                         !identity                       !identity               !identity
 """
 
-# {} is the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
+# {} stands for the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
 _MODULE = """
-{}_1x1_pre_relu/conv              !bias                             !bias                     {}.branch1.conv
-{}_1x1_pre_relu                   {}_1x1_pre_relu_conv              {}.conv_1x1               {}.branch1.bn
-{}_1x1                            {}_1x1                            !one                      {}.branch1
-{}_3x3_bottleneck_pre_relu/conv   !bias                             !bias                     {}.branch2.0.conv
-{}_3x3_bottleneck_pre_relu        {}_3x3_bottleneck_pre_relu_conv   {}.conv_3x3_reduce        {}.branch2.0.bn
-{}_3x3_bottleneck                 {}_3x3_bottleneck                 {}.conv_3x3_reduce_relu   {}.branch2.0
-{}_3x3_pre_relu/conv              !bias                             !bias                     {}.branch2.1.conv
-{}_3x3_pre_relu                   {}_3x3_pre_relu_conv              {}.conv_3x3               {}.branch2.1.bn
-{}_3x3                            {}_3x3                            !one                      {}.branch2.1
-{}_5x5_bottleneck_pre_relu/conv   !bias                             !bias                     {}.branch3.0.conv
-{}_5x5_bottleneck_pre_relu        {}_5x5_bottleneck_pre_relu_conv   {}.conv_5x5_reduce        {}.branch3.0.bn
-{}_5x5_bottleneck                 {}_5x5_bottleneck                 {}.conv_5x5_reduce_relu   {}.branch3.0
-{}_5x5_pre_relu/conv              !bias                             !bias                     {}.branch3.1.conv
-{}_5x5_pre_relu                   {}_5x5_pre_relu_conv              {}.conv_5x5               {}.branch3.1.bn
-{}_5x5                            {}_5x5                            !one                      {}.branch3.1
-{}_pool                           {}_pool                           {}.pool                   {}.branch4.0
-{}_pool_reduce_pre_relu/conv      !bias                             !bias                     {}.branch4.1.conv
-{}_pool_reduce_pre_relu           {}_pool_reduce_pre_relu_conv      {}.pool_proj              {}.branch4.1.bn
-{}_pool_reduce                    {}_pool_reduce                    !one                      {}.branch4.1
-{}                                {}                                {}_relu                   {}
-{}_pre_relu                       !joined                           {}                        !joined
+conv  {}_1x1             {}.conv_1x1         !one                     {}.branch1
+conv  {}_3x3_bottleneck  {}.conv_3x3_reduce  {}.conv_3x3_reduce_relu  {}.branch2.0
+conv  {}_3x3             {}.conv_3x3         !one                     {}.branch2.1
+conv  {}_5x5_bottleneck  {}.conv_5x5_reduce  {}.conv_5x5_reduce_relu  {}.branch3.0
+conv  {}_5x5             {}.conv_5x5         !one                     {}.branch3.1
+{}_pool                  {}_pool             {}.pool                  {}.branch4.0
+conv  {}_pool_reduce     {}.pool_proj        !one                     {}.branch4.1
+{}                       {}                  {}_relu                  {}
+{}_pre_relu              !joined             {}                       !joined
 """
 
-# {} is the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
+# {} stands for the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
 _HEAD = """
 head{}_pool                     !heads  aux{}.avg_pool   !function
 head{}_bottleneck_pre_relu/conv !heads  !bias            aux{}.conv.conv
@@ -106,12 +91,17 @@ MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 
 
 class NoCounterpartError(ValueError):
-    """A peer has nothing that gives a layer's value."""
+    """A peer has no module that computes a layer's value."""
 
 
 @dataclass(frozen=True)
 class Counterparts:
-    """A layer of Lucid's InceptionV1 in the peers; None where there is none."""
+    """Names of one layer in Lucid and in the peers; None if a peer has no counterpart.
+
+    Example:
+        >>> table()[1]
+        Counterparts(lucid='conv2d0_pre_relu/conv', lucent=None, captum=None, torchvision='conv1.conv')
+    """
 
     lucid: str
     lucent: str | None
@@ -120,7 +110,7 @@ class Counterparts:
 
 
 def to_peer(name: str, peer: str) -> str:
-    """What a peer calls a layer of Lucid's InceptionV1.
+    """Translates a layer name of Lucid's InceptionV1 to a peer.
 
     Args:
         name: Lucid's name.
@@ -128,8 +118,12 @@ def to_peer(name: str, peer: str) -> str:
 
     Raises:
         converters.LayerNotFoundError: Lucid's InceptionV1 has no such layer.
-        NoCounterpartError: the peer has none; the error says why.
-        ValueError: there is no such peer.
+        NoCounterpartError: the peer has no counterpart; the error gives the reason.
+        ValueError: the peer is unknown.
+
+    Example:
+        >>> to_peer("mixed4a", "torchvision")
+        'inception4a'
     """
     _check_peer(peer)
     cells = _cells()
@@ -142,15 +136,19 @@ def to_peer(name: str, peer: str) -> str:
 
 
 def to_lucid(name: str, peer: str) -> str:
-    """What Lucid calls a layer of a peer.
+    """Translates a layer name of a peer to Lucid's InceptionV1.
 
     Args:
         name: the peer's name.
         peer: one of `PEERS`.
 
     Raises:
-        converters.LayerNotFoundError: no layer of Lucid's has that name in the peer.
-        ValueError: there is no such peer.
+        converters.LayerNotFoundError: Lucid has no counterpart of that name.
+        ValueError: the peer is unknown.
+
+    Example:
+        >>> to_lucid("mixed4a_relu", "captum")
+        'mixed4a'
     """
     _check_peer(peer)
     found = {row[peer]: lucid for lucid, row in _cells().items() if not row[peer].startswith("!")}
@@ -160,7 +158,7 @@ def to_lucid(name: str, peer: str) -> str:
 
 
 def table() -> tuple[Counterparts, ...]:
-    """All layers of Lucid's InceptionV1, with their counterparts."""
+    """Returns all layers of Lucid's InceptionV1 with their counterparts."""
     found = []
     for lucid, cells in _cells().items():
         names = {peer: None if name.startswith("!") else name for peer, name in cells.items()}
@@ -170,22 +168,33 @@ def table() -> tuple[Counterparts, ...]:
 
 @cache
 def _cells() -> Mapping[str, Mapping[str, str]]:
-    """Lucid's name -> peer -> its name, or ! and the reason why there is none."""
+    """Returns Lucid's name -> peer -> the peer's name, or "!" and a key of `REASONS`."""
     return {lucid: dict(zip(PEERS, cells, strict=True)) for lucid, *cells in _rows()}
 
 
 def _rows() -> Iterator[list[str]]:
-    yield from (line.split() for line in _STEM.strip().splitlines())
+    yield from _layers(_STEM)
     for module in MODULES:
-        names = (f"mixed{module}", f"mixed{module}", f"mixed{module}", f"inception{module}")
-        yield from _filled(_MODULE, names)
+        yield from _filled(_MODULE, (*[f"mixed{module}"] * 3, f"inception{module}"))
     for head in (0, 1):
         yield from _filled(_HEAD, (str(head), *[str(head + 1)] * 3))
 
 
-def _filled(text: str, names: tuple[str, ...]) -> Iterator[list[str]]:
-    for line in text.strip().splitlines():
-        yield [cell.replace("{}", name) for cell, name in zip(line.split(), names, strict=True)]
+def _layers(table: str) -> Iterator[list[str]]:
+    """Yields the four names of each layer of a table."""
+    for cells in map(str.split, table.strip().splitlines()):
+        if cells[0] == "conv":
+            _, name, convolution, relu, block = cells
+            yield [f"{name}_pre_relu/conv", "!bias", "!bias", f"{block}.conv"]
+            yield [f"{name}_pre_relu", f"{name}_pre_relu_conv", convolution, f"{block}.bn"]
+            yield [name, name, relu, block]
+        else:
+            yield cells
+
+
+def _filled(table: str, names: tuple[str, ...]) -> Iterator[list[str]]:
+    for cells in _layers(table):
+        yield [cell.replace("{}", name) for cell, name in zip(cells, names, strict=True)]
 
 
 def _check_peer(peer: str) -> None:

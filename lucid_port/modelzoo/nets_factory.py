@@ -1,4 +1,4 @@
-"""Models by name, as Lucid's `nets_factory` gives them."""
+"""Models by name, as in Lucid's `nets_factory`."""
 
 from __future__ import annotations
 
@@ -18,27 +18,36 @@ NOT_GRAPHS = (".caffemodel", ".prototxt", ".onnx", ".meta")
 
 
 def get_model(name: str) -> Model:
-    """A model of the catalogue.
+    """Opens a model of the catalogue.
 
     Raises:
-        ValueError: there is no such model; the error offers the nearest names.
-        TypeError: the name is no text.
-        FileNotFoundError: its file could be found nowhere.
+        ValueError: the catalogue has no such model; the error suggests similar names.
+        TypeError: the name is not a string.
+        FileNotFoundError: the model's file was not found.
+
+    Example:
+        >>> get_model("TinyInceptionV1").image_shape
+        (96, 96, 3)
     """
     return MODELS[entry(name).name]()
 
 
 def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
-    """A model by its name in the catalogue, or from a file or folder.
+    """Opens a model by its name in the catalogue, or from a file or folder.
 
     Args:
-        source: a name, or whatever path `converters.open_source` reads.
-        overrides: arguments of `Model` for a source that does not say them.
+        source: a name, or a path that `converters.open_source` reads.
+        **overrides: arguments of `Model`, for example `image_value_range` for a file that does not state it.
 
     Raises:
-        ValueError: the source is neither a file nor a model's name, or does not say its value range.
-        TypeError: the source is no text and no path.
-        FileNotFoundError: a model of the catalogue whose file could be found nowhere.
+        ValueError: the source is neither a path nor a model's name, or its value range is unknown.
+        TypeError: the source is neither a string nor a path.
+        FileNotFoundError: the file of a model of the catalogue was not found.
+
+    Example:
+        >>> model = open_model("TinyInceptionV1", labels=["one", "two"])
+        >>> model.name, model.labels
+        ('TinyInceptionV1', ['one', 'two'])
     """
     _check_source(source)
     if looks_like_source(source):
@@ -47,16 +56,24 @@ def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
 
 
 def open_network(source: str | os.PathLike[str], input_name: str | None = None, **options: Any) -> Any:
-    """The network alone, for which nobody needs to know a value range.
+    """Opens a network without the wrapper `Model`, so that its value range need not be known.
 
     Args:
-        source: a model's name in the catalogue, or whatever path `converters.open_source` reads.
-        input_name: the graph's input, where it has several.
-        **options: further ones of `converters.open_source`, for a source that takes them.
+        source: a model's name in the catalogue, or a path that `converters.open_source` reads.
+        input_name: the graph's input, if it has several.
+        **options: further options of `converters.open_source`.
+
+    Returns:
+        The network, which takes (N, C, H, W) in its own value range.
 
     Raises:
-        ValueError: the source is neither a path nor a model's name, or the file is nothing that converts.
-        FileNotFoundError: the file is not there, or could be found nowhere.
+        ValueError: the source is neither a path nor a model's name, or the file cannot be converted.
+        FileNotFoundError: the file was not found.
+
+    Example:
+        >>> network = open_network("TinyInceptionV1")
+        >>> network.layers["mixed4a"].channels
+        127
     """
     _check_source(source)
     found = None if looks_like_source(source) else entry(str(source))
@@ -64,16 +81,22 @@ def open_network(source: str | os.PathLike[str], input_name: str | None = None, 
 
 
 def graph_file(source: str | os.PathLike[str]) -> Path | None:
-    """The frozen graph that a source stands for; None for a network from something else, or one that is made."""
-    path = Path(source) if looks_like_source(source) else _found(str(source))
-    return path if path is not None and path.is_file() and path.suffix not in NOT_GRAPHS else None
+    """Returns the path of the frozen graph of a source; None if the network has no file or one of another format.
+
+    Example:
+        >>> graph_file("TinyInceptionV1").name
+        'TinyInceptionV1.pb'
+    """
+    if looks_like_source(source):
+        path = Path(source)
+    else:
+        known = entry(str(source))
+        if known.generator is not None:
+            return None
+        path = find_graph(known)
+    return path if path.is_file() and path.suffix not in NOT_GRAPHS else None
 
 
-def _check_source(source: Any) -> None:
+def _check_source(source: object) -> None:
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"A model is opened by its name or by a path, not by {source!r}.")
-
-
-def _found(name: str) -> Path | None:
-    known = entry(name)
-    return None if known.generator is not None else find_graph(known)

@@ -1,7 +1,7 @@
-"""Weights of Lucid's InceptionV1 from other libraries' files, and back.
+"""Weights of Lucid's InceptionV1 from Lucent's files, and back.
 
-Lucent distributes them as `inception5h.pth`, the state_dict of its InceptionV1: of 57 convolutions and the last fully
-connected layer, without the two auxiliary heads.
+Lucent distributes the weights as `inception5h.pth`: the state_dict of its InceptionV1, with 57 convolutions and the
+last fully connected layer, without the two auxiliary heads.
 """
 
 from __future__ import annotations
@@ -32,50 +32,61 @@ _HEADS = tuple(
 )
 
 
-def load_lucent_weights(model: Any, weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Gives InceptionV1 the weights of Lucent's.
+def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Loads the weights of Lucent's InceptionV1 into Lucid's.
 
     Args:
-        model: Lucid's InceptionV1 (`vision_models.InceptionV1`, or the network of such a model).
-        weights: Lucent's file (`inception5h.pth`; nothing but tensors is read from it) or its state_dict.
+        model: Lucid's InceptionV1: a model such as `vision_models.InceptionV1()`, or its network.
+        weights: Lucent's file `inception5h.pth` (read with `weights_only=True`), or its state_dict.
 
     Returns:
-        The layers whose weights Lucent does not have, and which keep their own: those of the auxiliary heads.
+        The layers that keep their own weights because Lucent has none for them: those of the auxiliary heads.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file holds something else than a state_dict, a tensor is missing, unknown or of another shape,
-            or the model is not Lucid's InceptionV1. The model stays as it was.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a state_dict, a tensor is missing, unknown or of another shape, or the model is
+            not Lucid's InceptionV1. The model stays unchanged.
+
+    Example::
+
+        model = vision_models.InceptionV1_seeded()
+        load_lucent_weights(model, "inception5h.pth")
     """
     state = weights if isinstance(weights, Mapping) else _read(Path(weights))
     own = _own_tensors(model)
     _check(state, own)
     for key, tensor in own.items():
-        tensor.data = torch.empty_like(tensor).copy_(state[key])  # what is there may lie in the file's own memory
+        tensor.data = torch.empty_like(tensor).copy_(state[key])  # the old memory may be a mapping of the file
     network = getattr(model, "network", model)
-    if isinstance(network, ConvertedModel):  # from now on it is no longer the network of its file
+    if isinstance(network, ConvertedModel):  # its weights are no longer those of its file
         network.program = replace(network.program, fingerprint="", source_sha256=None)
     return _HEADS
 
 
-def to_lucent_state_dict(model: Any) -> dict[str, Tensor]:
-    """The weights of InceptionV1 as Lucent's `InceptionV1().load_state_dict` takes them; for `torch.save`.
+def to_lucent_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """Returns the weights of Lucid's InceptionV1 as a state_dict of Lucent's.
 
     Args:
         model: Lucid's InceptionV1, or its network.
 
     Returns:
-        Lucent's keys, in its order, with copies of the weights. Those of the auxiliary heads are left out.
+        Lucent's keys, in its order, with copies of the weights, for `torch.save` or `load_state_dict`. The weights of
+        the auxiliary heads are left out.
 
     Raises:
         ValueError: the model is not Lucid's InceptionV1.
+
+    Example::
+
+        state = to_lucent_state_dict(vision_models.InceptionV1())
+        torch.save(state, "inception5h.pth")
     """
     own = _own_tensors(model)
     return {key: tensor.detach().clone(memory_format=torch.contiguous_format) for key, tensor in own.items()}
 
 
 def _keys() -> Iterator[tuple[str, str, str]]:
-    """(Lucent's key, Lucid's layer, its parameter), in Lucent's order. Weights lie in both as PyTorch has them."""
+    """Yields (Lucent's key, Lucid's layer, its parameter) in Lucent's order. Both use PyTorch's weight layout."""
     for name in _CONVOLUTIONS:
         yield f"{name}_pre_relu_conv.weight", f"{name}_pre_relu/conv", "weight"
         yield f"{name}_pre_relu_conv.bias", f"{name}_pre_relu", "bias"
@@ -83,8 +94,8 @@ def _keys() -> Iterator[tuple[str, str, str]]:
     yield "softmax2_pre_activation_matmul.bias", "softmax2_pre_activation", "bias"
 
 
-def _own_tensors(model: Any) -> dict[str, Tensor]:
-    """Lucent's key -> the model's own tensor.
+def _own_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Returns Lucent's key -> tensor of the model.
 
     Raises:
         ValueError: a layer is missing.
@@ -103,17 +114,17 @@ def _own_tensors(model: Any) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    """A file's state_dict.
+    """Reads the state_dict in a file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds something else.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file does not hold a state_dict.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:  # what torch raises for foreign and broken files
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:  # raised for corrupt files and other formats
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{path} is no file of tensors that PyTorch wrote: {reason[0]}") from error
     if not isinstance(state, Mapping):
@@ -122,7 +133,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 
 def _check(state: Mapping[Any, Any], own: Mapping[str, Tensor]) -> None:
-    """Refuses what is not the state_dict of Lucent's InceptionV1.
+    """Checks that a mapping is the state_dict of Lucent's InceptionV1.
 
     Raises:
         ValueError: a tensor is missing, unknown or of another shape.

@@ -1,4 +1,4 @@
-"""Graphs that say how they are fed, and the manifests that say it for them."""
+"""Frozen graphs with Lucid's metadata (input name, image shape, value range), and manifests that hold it in a file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from converters.atomic import write_bytes
 from converters.frozen.graph import Graph, Node
 from converters.frozen.graphdef import Source, parse_graphdef, read_graph
 from converters.lowering.lower import LUCID_METADATA_NODE
+from lucid_port.modelzoo.catalogue import ValueRange
 
 REQUIRED = ("input_name", "image_shape", "image_value_range")
 FLOATS = ("float16", "float32", "float64", "DT_BFLOAT16")
@@ -28,26 +29,26 @@ EXAMPLES: Mapping[str, str] = {
 }
 
 
-# -- what a graph lets one guess --------------------------------------------------------------------------------------
+# -- guessing the metadata of a graph ---------------------------------------------------------------------------------
 
 
 def suggest_save_args(graph: Source) -> dict[str, Any]:
-    """Guesses what `Model.save` has to be told of a graph, and prints the call with it.
+    """Guesses the arguments of `Model.save` for a graph, and prints the call.
 
-    Lucid's rules: the only placeholder is the input if it is of floating point; if it holds integers and is divided by
-    255 nearby, that one division is the input, with values in (0, 1). The outputs are all softmaxes. The shape is the
-    input's. The range of values shows nowhere else in a graph.
+    Lucid's rules: a graph with one placeholder of floating point has it as input. If the placeholder holds integers and
+    one division by 255 follows within five nodes, the division is the input, with the value range (0, 1). All softmaxes
+    are outputs. The image shape is that of the input. The value range of other graphs cannot be guessed.
 
     Args:
         graph: a frozen graph: a path, its bytes, or a GraphDef.
 
     Returns:
-        `input_name`, `image_shape`, `output_names` and `image_value_range`, None for what could not be guessed (a
-        warning says so).
+        `input_name`, `image_shape`, `output_names` and `image_value_range`; None, with a warning, for values that
+        cannot be guessed.
 
     Raises:
-        GraphError: it is no frozen graph.
-        FileNotFoundError: there is no such file.
+        GraphError: the source is not a frozen graph.
+        FileNotFoundError: the file does not exist.
     """
     read = read_graph(graph)
     input_name, image_value_range = _guess_input(read)
@@ -66,7 +67,7 @@ def suggest_save_args(graph: Source) -> dict[str, Any]:
 
 
 def _guess_input(graph: Graph) -> tuple[str | None, tuple[int, int] | None]:
-    """The input's name and range, as far as they can be guessed."""
+    """Guesses the input's name and value range; None for each that cannot be guessed."""
     placeholders = [node for node in graph.nodes.values() if node.op == "Placeholder"]
     if len(placeholders) != 1:
         return None, None
@@ -80,29 +81,21 @@ def _guess_input(graph: Graph) -> tuple[str | None, tuple[int, int] | None]:
 
 
 def _neighbourhood(graph: Graph, name: str, distance: int) -> set[str]:
-    """The nodes that can be reached in some steps from or to a node."""
-    readers: dict[str, set[str]] = {}
-    for node in graph.nodes.values():
-        for source in node.inputs:
-            readers.setdefault(source.node, set()).add(node.name)
+    """Returns the nodes within some edges of a node, in either direction."""
+    edges = [(node.name, source.node) for node in graph.nodes.values() for source in node.inputs]
     near = {name}
     for _ in range(distance):
-        near |= {other for known in near for other in _neighbours(graph, known, readers)}
+        near |= {end for edge in edges if not near.isdisjoint(edge) for end in edge}
     return near
 
 
-def _neighbours(graph: Graph, name: str, readers: Mapping[str, set[str]]) -> Iterator[str]:
-    yield from (source.node for source in graph[name].inputs)
-    yield from readers.get(name, ())
-
-
 def _holds_255(node: Node) -> bool:
-    """Whether a constant holds 255; Lucid looks at integers alone, though TensorFlow divides by a float."""
+    """Whether a node is a constant that contains 255. Lucid checks integers only, but TensorFlow divides by a float."""
     return node.constant is not None and bool(np.any(node.constant() == 255))
 
 
 def _guess_shape(graph: Graph, name: str) -> list[int] | None:
-    """Height, width and channels that the input's op states."""
+    """Returns [height, width, channels] from the shape attribute of the input; None if it is incomplete."""
     shape = graph[name].attrs.get("shape")
     if shape is None or len(shape) not in (3, 4):
         return None
@@ -129,21 +122,21 @@ def save_graph(
     input_name: str,
     output_names: Sequence[str],
     image_shape: Sequence[int | None] | None,
-    image_value_range: tuple[Any, Any],
+    image_value_range: ValueRange,
 ) -> Path:
-    """Writes what some outputs of a frozen graph need, with the node in which Lucid keeps how a model is fed.
+    """Writes the part of a frozen graph that some outputs need, with Lucid's metadata node.
 
     Args:
-        path: the file, by Lucid's custom ending in .pb.
+        path: the file to write; Lucid's convention is the extension .pb.
         graph: a frozen graph: a path, its bytes, or a GraphDef.
         input_name: the op that images replace.
-        output_names: ops to keep, with all that they need.
+        output_names: the ops to keep, with their transitive inputs.
         image_shape: (height, width, channels).
-        image_value_range: (lowest, highest) value.
+        image_value_range: (value of black, value of white).
 
     Raises:
-        ValueError: a name is that of a tensor ("x:0") or of no op, or no output is named.
-        GraphError: it is no frozen graph.
+        ValueError: a name is that of a tensor ("x:0") or of no op, or `output_names` is empty.
+        GraphError: the source is not a frozen graph.
     """
     names = [input_name, *output_names]
     tensor = next((name for name in names if ":" in name), None)
@@ -167,7 +160,7 @@ def save_graph(
 
 
 def _needed(graph: Graph, names: Iterable[str]) -> set[str]:
-    """Some nodes and all that they read."""
+    """Returns some nodes and their transitive inputs."""
     kept: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -179,7 +172,7 @@ def _needed(graph: Graph, names: Iterable[str]) -> set[str]:
 
 
 def add_metadata(graph_def: GraphDef, metadata: Mapping[str, Any]) -> None:
-    """Adds the string constant `lucid_metadata_json` to a graph."""
+    """Adds Lucid's string constant `lucid_metadata_json` to a graph."""
     node = graph_def.node.add(name=LUCID_METADATA_NODE, op="Const")
     node.attr["dtype"].type = DT_STRING
     tensor = node.attr["value"].tensor
@@ -192,11 +185,11 @@ def add_metadata(graph_def: GraphDef, metadata: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The JSON object in a manifest's file.
+    """Reads a manifest.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds something else.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file does not hold a JSON object.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no manifest {path}.")
@@ -210,15 +203,15 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def required(stated: Mapping[str, Any], what: str, *more: str) -> dict[str, Any]:
-    """The values without which a model cannot be fed.
+    """Returns the values of `REQUIRED`, the metadata that every model needs.
 
     Args:
         stated: a manifest, or metadata.
         what: its name in the error.
-        more: further keys that it has to have.
+        *more: further required keys.
 
     Raises:
-        ValueError: one is missing.
+        ValueError: a key is missing.
     """
     keys = (*more, *REQUIRED)
     missing = [key for key in keys if stated.get(key) is None]

@@ -1,7 +1,7 @@
-"""InceptionV1's exact graph with seeded weights, and smooth twins of any graph.
+"""InceptionV1's exact graph with seeded random weights, and smooth twins of any graph.
 
-The trained weights of Lucid's default model are a user's download. Its topology is public, so tests and first tries
-use the same graph with weights that anyone can recompute bit for bit.
+The trained weights of Lucid's default model must be downloaded by the user. Its topology is public: tests and first
+experiments use the same graph with random weights, which are reproducible bit for bit.
 """
 
 from __future__ import annotations
@@ -44,29 +44,31 @@ MODULES: tuple[InceptionModule, ...] = (
     InceptionModule("mixed5a", 256, 160, 320, 48, 128, 128),
     InceptionModule("mixed5b", 384, 192, 384, 48, 128, 128),
 )
-# Modules after which the map is halved, with the name of the pool that does it.
-_POOL_AFTER = {"mixed3b": "maxpool4", "mixed4e": "maxpool10"}
-_HEAD_AFTER = {"mixed4a": 0, "mixed4d": 1}
+POOL_AFTER = {"mixed3b": "maxpool4", "mixed4e": "maxpool10"}
+"""Module -> name of the max pool of stride 2 that follows it."""
 
-# Root mean squares that keep a random network's values where a trained network's lie: tens to hundreds in the
-# convolutions, logits of a few units so that no softmax saturates.
+HEAD_AFTER = {"mixed4a": 0, "mixed4d": 1}
+"""Module -> number of the auxiliary head that reads it."""
+
+# Scales of the random weights that give activations as large as in a trained network: tens to hundreds in the
+# convolutions, and a few units in the logits, so that no softmax saturates.
 _LOGIT_GAIN = 0.06
 _BIAS_SCALE = 8.0
 
 
 def seeded_inceptionv1(seed: int = 0, smooth: bool = False, width: float = 1.0) -> GraphDef:
-    """InceptionV1 as Lucid's graph file has it (names, attributes, all three heads), with seeded weights.
+    """Builds the graph of Lucid's InceptionV1 (names, attributes, all three heads) with seeded random weights.
 
-    Input: `input`, NHWC RGB of any size, values in (-117, 138). The weights are made of uniform draws of
-    `numpy.random.RandomState` and correctly rounded arithmetic only, so every machine gets the same bits.
+    The input is `input`, NHWC RGB of any size, with values in (-117, 138). The weights come from uniform draws of
+    `numpy.random.RandomState` and correctly rounded arithmetic only, so they are the same bits on every machine.
 
     Args:
         seed: seed of the weights.
-        smooth: also replace ReLUs and max pools as `smooth_twin` does.
-        width: factor on the channels of every convolution, for networks that are quick to run; 1 is InceptionV1.
+        smooth: replace ReLUs and max pools; see `smooth_twin`.
+        width: factor on the channels of every convolution; less than 1 gives faster networks.
 
     Returns:
-        A frozen graph of 53.9 MB at width 1.
+        A frozen graph, 53.9 MB at width 1.
 
     Raises:
         ValueError: `width` is not positive.
@@ -78,10 +80,10 @@ def seeded_inceptionv1(seed: int = 0, smooth: bool = False, width: float = 1.0) 
 
 
 def smooth_twin(graph_def: GraphDef) -> GraphDef:
-    """The same graph with Softplus for Relu and AvgPool for MaxPool, names and all else unchanged.
+    """Copies a graph with Softplus instead of Relu and AvgPool instead of MaxPool.
 
-    Rounding flips decisions of ReLUs and maxima, which moves single values of a gradient a lot. On the twin nothing
-    flips, so that any difference of gradients is an error.
+    Rounding can flip the decisions of ReLUs and maxima, which changes single values of a gradient a lot. The twin makes
+    no decisions: gradients that differ by more than rounding show an error.
     """
     twin = GraphDef()
     twin.CopyFrom(graph_def)
@@ -92,26 +94,26 @@ def smooth_twin(graph_def: GraphDef) -> GraphDef:
 
 
 class Weights(Protocol):
-    """Where the weights of a graph come from, layer by layer, in the order of the graph."""
+    """A source of weights, which is called once for each layer, in the order of the graph."""
 
     def convolution(self, name: str, shape: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """HWIO kernel and bias of a convolution, float32."""
+        """Returns kernel (HWIO, of `shape`) and bias of a convolution, float32."""
         ...
 
     def dense(self, name: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """(inputs, outputs) matrix and bias of a fully connected layer, float32."""
+        """Returns matrix (inputs, outputs) and bias of a fully connected layer, float32."""
         ...
 
 
 class InceptionBuilder:
-    """Adds InceptionV1's nodes to a writer; each method returns (node name, channels) of what it added.
+    """Builds the graph of InceptionV1.
 
     Args:
-        weights: of all layers.
+        weights: source of the weights.
         width: factor on the channels.
         classes: number of classes of each head.
-        final_pool: size of the window of the last pool.
-        head_map: height and width of the map that an auxiliary head's hidden layer reads.
+        final_pool: window size of the last pool.
+        head_map: height and width of the map that the hidden layer of an auxiliary head reads.
     """
 
     def __init__(
@@ -136,10 +138,10 @@ class InceptionBuilder:
         x = writer.pool("maxpool1", "MaxPool", x, 3, 2, "SAME")
         for module in MODULES:
             x, channels = self._module(module, x, channels)
-            if module.name in _HEAD_AFTER:
-                self._auxiliary_head(_HEAD_AFTER[module.name], x, channels)
-            if module.name in _POOL_AFTER:
-                x = writer.pool(_POOL_AFTER[module.name], "MaxPool", x, 3, 2, "SAME")
+            if module.name in HEAD_AFTER:
+                self._auxiliary_head(HEAD_AFTER[module.name], x, channels)
+            if module.name in POOL_AFTER:
+                x = writer.pool(POOL_AFTER[module.name], "MaxPool", x, 3, 2, "SAME")
         x = writer.pool("avgpool0", "AvgPool", x, self._final_pool, 1, "VALID")
         x = writer.reshape("avgpool0/reshape", x, [-1, channels])
         self._softmax("softmax2", x, channels)
@@ -199,7 +201,7 @@ class InceptionBuilder:
 
 
 class _SeededWeights:
-    """Random weights, drawn in the order in which they are asked for."""
+    """Random weights, drawn in the order of the calls."""
 
     def __init__(self, random: np.random.RandomState) -> None:
         self._random = random
@@ -212,12 +214,12 @@ class _SeededWeights:
         return self._draw(shape, gain), self._uniform(shape[-1:], _BIAS_SCALE * gain)
 
     def _draw(self, shape: Sequence[int], gain: float = 1.0) -> np.ndarray:
-        """Weights of He's variance (2 / inputs), so that a ReLU network keeps its activations' size."""
+        """Draws weights with He's variance (2 / fan in), which preserves the scale of activations through ReLUs."""
         fan_in = math.prod(shape[:-1])
         return self._uniform(shape, gain * math.sqrt(2.0 / fan_in))
 
     def _uniform(self, shape: Sequence[int], scale: float) -> np.ndarray:
-        """Uniform draws around zero whose root mean square is `scale`, float32."""
+        """Draws float32 values, uniform around zero with standard deviation `scale`."""
         draws = self._random.random_sample(tuple(shape))
         draws -= 0.5
         draws *= scale * math.sqrt(12.0)

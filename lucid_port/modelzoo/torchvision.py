@@ -1,54 +1,62 @@
-"""torchvision's networks as models, with the preprocessing and the class names that their weights state.
+"""torchvision's networks as models, with the preprocessing and class names of their weights.
 
 torchvision is an optional dependency: `pip install lucid_port[torchvision]`.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
+from converters.errors import nearest_names
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.vision_base import Model
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""What torchvision's classification weights are normalised with."""
+"""Mean and standard deviation that normalize the input of torchvision's ImageNet weights."""
 
-# What builders are told for random weights: these two warn unless they hear how to draw them (in torchvision's own
-# way), and networks for segmentation would download a part of theirs.
+# Options of builders for random weights. These two networks warn unless `init_weights` is given (True is torchvision's
+# default); segmentation networks would download the weights of their backbone.
 _DRAWN: Mapping[str, Any] = {"init_weights": True}
 _RANDOM: Mapping[str, Mapping[str, Any]] = {"googlenet": _DRAWN, "inception_v3": _DRAWN}
 _RANDOM_SEGMENTATION: Mapping[str, Any] = {"weights_backbone": None}
 
 
-def torchvision(name: str, weights: Any = "DEFAULT", *, seed: int = 0, trace: bool = True, **options: Any) -> Model:
-    """One of torchvision's networks for classification or segmentation.
+def torchvision(
+    name: str, weights: str | Enum | None = "DEFAULT", *, seed: int = 0, trace: bool = True, **options: Any
+) -> Model:
+    """Opens one of torchvision's networks for classification or segmentation.
 
     Args:
-        name: torchvision's, such as "resnet50".
-        weights: "DEFAULT" for the best ones, the name of others ("IMAGENET1K_V1"), a member of torchvision's
-            enumeration, or None for random ones. Weights are downloaded into torch's cache when they are first used.
-        seed: of random weights.
-        trace: whether functions between the modules are layers, too (see `from_torch`).
-        options: what torchvision's builder takes besides, such as `num_classes`.
+        name: torchvision's name, for example "resnet50".
+        weights: "DEFAULT" for the best weights, another name ("IMAGENET1K_V1"), a member of torchvision's enumeration,
+            or None for random weights. Weights are downloaded to torch's cache on first use.
+        seed: seed of random weights.
+        trace: whether the values of functions between modules are layers, too; see `from_torch`.
+        **options: further options of torchvision's builder, for example `num_classes`.
 
     Returns:
-        A model whose value range, image size and labels are those of the weights. Random weights have no labels; they
-        get ImageNet's normalisation and the size that the network's best weights were trained on.
+        A model with the value range, image size and labels of the weights. With random weights it has no labels,
+        ImageNet's normalization, and the image size of the best weights.
 
     Raises:
         ModuleNotFoundError: torchvision is not installed.
-        ImportError: it does not fit the installed torch.
-        ValueError: there is no such network, or there are no such weights.
-        ConnectionError: the weights could not be downloaded.
+        ImportError: torchvision does not match the installed torch.
+        ValueError: torchvision has no such network or weights.
+        ConnectionError: the download failed.
+
+    Example, with torchvision::
+
+        model = torchvision("resnet18")
+        model.activations(torch.rand(1, 3, 224, 224), "layer4")["layer4"].shape  # (1, 512, 7, 7)
     """
     models = _library()
     segmenting = models.list_models(module=models.segmentation)
@@ -70,10 +78,11 @@ def torchvision(name: str, weights: Any = "DEFAULT", *, seed: int = 0, trace: bo
 
 
 def _library() -> ModuleType:
-    """`torchvision.models`.
+    """Imports `torchvision.models`.
 
     Raises:
-        ModuleNotFoundError, ImportError: it cannot be imported.
+        ModuleNotFoundError: torchvision is not installed.
+        ImportError: torchvision does not match the installed torch.
     """
     try:
         return importlib.import_module("torchvision.models")
@@ -83,7 +92,7 @@ def _library() -> ModuleType:
         raise ModuleNotFoundError(
             "torchvision is not installed: pip install 'lucid_port[torchvision]'.", name="torchvision"
         ) from None
-    except (ImportError, RuntimeError, OSError) as error:  # a torchvision built for another torch fails in many ways
+    except (ImportError, RuntimeError, OSError) as error:  # raised by a torchvision that was built for another torch
         raise ImportError(
             f"torchvision cannot be imported beside torch {torch.__version__}, to which its version has to belong "
             f"({' '.join(str(error).split())}): install both together, pip install torch torchvision."
@@ -91,24 +100,23 @@ def _library() -> ModuleType:
 
 
 def _check_name(name: str, known: Sequence[str]) -> None:
-    """Refuses names of no network.
+    """Checks the name of a network.
 
     Raises:
-        ValueError: `known` does not hold it.
+        ValueError: `known` does not contain it.
     """
     if name not in known:
-        close = difflib.get_close_matches(str(name), known, n=3)
-        offer = f" Did you mean {', '.join(close)}?" if close else ""
+        offer = nearest_names(str(name), known, 3)
         raise ValueError(
-            f"torchvision has no network {checks.shown(name)} that takes one image to its features.{offer}"
+            f"torchvision has no network {checks.shown(name)} for classification or segmentation of images.{offer}"
         )
 
 
-def _chosen(name: str, weights: Any, kinds: Any) -> Any:
-    """The member of torchvision's enumeration that is meant; None for random weights.
+def _chosen(name: str, weights: str | Enum | None, kinds: Any) -> Any:
+    """Returns the member of torchvision's enumeration of weights; None for random weights.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the network has no such weights.
     """
     if weights is None or isinstance(weights, kinds):
         return weights
@@ -123,20 +131,20 @@ def _chosen(name: str, weights: Any, kinds: Any) -> Any:
 
 
 def _built(name: str, weights: Any, seed: int, options: Mapping[str, Any], models: ModuleType) -> nn.Module:
-    """The network.
+    """Builds the network.
 
     Raises:
-        ConnectionError: its weights could not be downloaded.
+        ConnectionError: the download of its weights failed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             network: nn.Module = models.get_model(name, weights=weights, **options)
-        except OSError as error:  # urllib's errors are such, and what a broken connection gives
+        except OSError as error:  # the base of urllib's errors and of ConnectionError
             folder = os.path.join(torch.hub.get_dir(), "checkpoints")
             file = weights.url.rsplit("/", 1)[-1] if weights is not None else ""
             raise ConnectionError(
-                f"The weights {weights} cannot be had from {getattr(weights, 'url', '')} ({error}): put the file "
-                f"{file} into {folder}, or take random weights with weights=None."
+                f"The weights {weights} cannot be downloaded from {getattr(weights, 'url', '')} ({error}): put the "
+                f"file {file} into {folder}, or use random weights with weights=None."
             ) from error
     return network

@@ -1,14 +1,14 @@
-"""A vision model: a network, and how an image in [0, 1] has to be prepared for it."""
+"""Vision models: networks that take images in [0, 1]."""
 
 from __future__ import annotations
 
 import functools
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from converters.program.storage import MODEL_FILE
 from converters.sources import CONVERTING, open_source, take_options
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
-from lucid_port.modelzoo.catalogue import Entry, catalogue, label_lists
+from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.layer import Layer
@@ -39,7 +39,9 @@ __all__ = [
     "read_network",
 ]
 
-# Means that Caffe's models subtract, in R, G, B and in B, G, R order.
+Result = TypeVar("Result")
+
+# Means that Caffe's models subtract from images in [0, 255], in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
@@ -47,55 +49,68 @@ GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.se
 
 
 class Network(Protocol):
-    """What a model needs of its network, which is an `nn.Module` besides."""
+    """The interface of a model's network, which is also an `nn.Module`.
+
+    Networks that derive from `converters.network.request.LayeredNetwork` also take channels, ReLU rules and
+    interventions; see `Model.supports`.
+    """
 
     @property
     def layers(self) -> Mapping[str, converters.LayerInfo]:
-        """Every layer by name."""
+        """All layers by name."""
         ...
 
     def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Some layers' values, NCHW, by name; nothing is computed that they do not need."""
+        """Computes the values of some layers, NCHW, by name."""
         ...
 
     def layer_module(self, name: str) -> nn.Module:
-        """The module that computes a layer."""
+        """Returns the module that computes a layer."""
         ...
 
     def __call__(self, x: Tensor) -> Any:
-        """The network's outputs."""
+        """Computes the network's outputs."""
         ...
 
 
 class Model(nn.Module):
-    """A network that takes images in [0, 1], RGB, and maps them to what it was trained on.
+    """A network that takes RGB images in [0, 1].
 
-    The mapping is Lucid's `create_input`: the channels are reversed first where the model is BGR, then
-    lo + x * (hi - lo).
+    The model maps images to the network's input as Lucid's `create_input` does: it reverses the channels if `is_BGR`,
+    and then computes lo + x * (hi - lo).
 
     Args:
-        path: the frozen graph (.pb) or a folder written by `converters.save`. A model of the catalogue finds its
-            own file where this is left out.
-        input_name, image_shape, image_value_range, is_BGR: override what the catalogue or the graph's own metadata
-            say. The range is (value of black, value of white): the first is the greater for a network of negatives.
-        labels: names of the classes, where the catalogue has none.
-        network: a network that is there already, instead of a file.
-        **options: further ones of `converters.open_source`, for a file that takes them, such as `constants`.
+        path: a frozen graph (.pb), a folder written by `converters.save`, or another file that
+            `converters.open_source` reads. Models of the catalogue find their own file by default.
+        input_name, image_shape, image_value_range, is_BGR: override the metadata of the catalogue or of the file. The
+            range is (value of black, value of white), and may fall.
+        labels: names of the classes; override those of the catalogue.
+        network: a network to use instead of a file.
+        **options: further options of `converters.open_source`, for example `constants`.
 
     Attributes:
-        network: the network itself, in its own value range: a `converters.ConvertedModel`, or whatever else has
-            `layers` and `activations(x, names)`.
-        image_shape: (height, width, channels) that it was trained on.
-        image_value_range: (lo, hi), numbers or one number for each channel in the network's own order.
-        is_BGR: whether the network's channels are blue, green, red.
-        source: the path that was given for the network; None where there was none.
-        layers: Lucid's list of the model's main layers; `network.layers` has every name.
+        network: the network, which takes (N, C, H, W) in its own value range.
+        image_shape: (height, width, channels) of the training images; None for unknown sizes.
+        image_value_range: (lo, hi), numbers, or one number per channel in the network's channel order.
+        is_BGR: whether the network's channel order is blue, green, red.
+        source: the `path` argument, or None.
+        layers: Lucid's list of the model's main layers. `network.layers` has all layers.
 
     Raises:
-        FileNotFoundError: the file is missing, or could be found nowhere.
-        ValueError: nothing says what range of values the network wants, or it is no range.
-        TypeError: there is no such option, or nothing that could take it.
-        converters.GraphError: the file is not a graph that converts.
+        FileNotFoundError: the file was not found.
+        ValueError: the value range is unknown or invalid.
+        TypeError: the file or network does not take an option.
+        converters.GraphError: the file cannot be converted.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> model = TinyInceptionV1()
+        >>> model.image_shape, model.image_value_range
+        ((96, 96, 3), (-117, 138))
+        >>> model.activations(torch.rand(1, 3, 32, 32), "mixed3a")["mixed3a"].shape
+        torch.Size([1, 64, 4, 4])
+        >>> model.layers[0].name
+        'conv2d0'
     """
 
     catalogue_entry: ClassVar[Entry | None] = None
@@ -109,7 +124,7 @@ class Model(nn.Module):
         *,
         input_name: str | None = None,
         image_shape: Sequence[int] | None = None,
-        image_value_range: tuple[Any, Any] | None = None,
+        image_value_range: ValueRange | None = None,
         is_BGR: bool | None = None,
         labels: Sequence[str] | None = None,
         network: Network | None = None,
@@ -140,22 +155,22 @@ class Model(nn.Module):
 
     @property
     def name(self) -> str:
-        """The model's name in the catalogue, or its class's."""
+        """The model's name in the catalogue, or the name of its class."""
         return self.catalogue_entry.name if self.catalogue_entry else type(self).__name__
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return self._low.device
 
     @property
     def dataset(self) -> str | None:
-        """What the model was trained on, where the catalogue knows it."""
+        """Name of the training data; None if it is unknown."""
         return None if self.catalogue_entry is None else self.catalogue_entry.dataset
 
     @property
     def input_name(self) -> str:
-        """TensorFlow's name of the network's input; "" for a network that is not from a graph."""
+        """TensorFlow's name of the network's input; empty for a network that does not come from a graph."""
         return getattr(self.network, "metadata", converters.Metadata("")).input_name
 
     @property
@@ -171,7 +186,7 @@ class Model(nn.Module):
 
     @property
     def synset_ids(self) -> list[str]:
-        """WordNet's id of each class ("n01440764"), in the order of the network's output; "dummy" for no class.
+        """WordNet's ids of the classes ("n01440764"), in the order of the network's output; "dummy" for unused outputs.
 
         Raises:
             RuntimeError: the model has no list of synsets.
@@ -180,11 +195,11 @@ class Model(nn.Module):
 
     @property
     def synsets(self) -> list[Any]:
-        """nltk's synset of each class, None for "dummy".
+        """nltk's synsets of the classes, None for "dummy".
 
         Raises:
             RuntimeError: the model has no list of synsets.
-            ImportError, LookupError: nltk or its WordNet is missing; the error says how to get it.
+            ImportError, LookupError: nltk or its WordNet corpus is missing.
         """
         from lucid_port.modelzoo.wordnet import synset_from_id
 
@@ -197,16 +212,16 @@ class Model(nn.Module):
         return label_lists()[name].read()
 
     def create_input(self, image: Tensor) -> Tensor:
-        """An image as the network wants it.
+        """Maps images to the network's input.
 
         Args:
-            image: (N, 3, H, W) or (3, H, W), values in [0, 1], RGB.
+            image: (N, 3, H, W) or (3, H, W), RGB in [0, 1], floating point.
 
         Returns:
-            (N, C, H, W) in the network's own value range, channel order and precision.
+            (N, C, H, W) in the network's value range, channel order and dtype.
 
         Raises:
-            ValueError: the image is no floating point tensor, or has another number of channels.
+            ValueError: the image is not a floating point tensor, or has another number of channels.
         """
         if not isinstance(image, Tensor):
             raise ValueError(f"The image is a {type(image).__name__}, not a tensor: use torch.as_tensor (NCHW).")
@@ -224,7 +239,7 @@ class Model(nn.Module):
         return (self._low + image * self._span).to(_dtype(self.network))
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether `compute` honors the channels and the ReLU rule of a request."""
+        """Whether `compute` supports the channels and the ReLU rule of a request."""
         network = self.network
         return (
             network.supports(request) if isinstance(network, LayeredNetwork) else request == LayerRequest(request.names)
@@ -258,29 +273,30 @@ class Model(nn.Module):
         channels: Mapping[str, Sequence[int]] | None = None,
         given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """The values of some layers for images in [0, 1]; only what they need is computed.
+        """Computes the values of some layers for images in [0, 1].
 
-        All come from one pass, so that each has gradients with respect to those that it depends on.
+        Only the layers and their inputs are computed, in one pass. Gradients flow between the values.
 
         Args:
-            image: (N, 3, H, W) or (3, H, W), values in [0, 1], RGB.
-            names: TensorFlow's layer names.
-            instead: op -> function that computes every "Relu" or "Relu6", if the network supports it.
-            channels: name -> the channels that are wanted, if the network supports it.
-            given: name of a layer -> the value that the layers behind it read instead of its own.
+            image: (N, 3, H, W) or (3, H, W), RGB in [0, 1].
+            names: names of layers.
+            instead: op ("Relu" or "Relu6") -> function that replaces all ops of this kind. Not all networks support it.
+            channels: layer name -> channels to return; others are not computed. Not all networks support it.
+            given: layer name -> value that replaces the layer's own for all later layers.
 
         Returns:
-            name -> (N, C, H, W), or (rows, features) for fully connected layers.
+            Layer name -> (N, C, H, W), or (rows, features) for fully connected layers.
 
         Raises:
             converters.LayerNotFoundError: a name is no layer's.
             converters.InputSizeError: a layer cannot be computed at this image size.
-            ValueError: the value of a layer is no tensor, or cannot be given.
+            ValueError: the value of a layer is not a tensor or cannot be replaced, or the network does not support the
+                request.
         """
         return self.compute(image, LayerRequest.of(names, channels, instead, given))
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
-        """The network's outputs for images in [0, 1].
+        """Computes the network's outputs for images (N, 3, H, W) in [0, 1].
 
         Raises:
             converters.InputSizeError: they cannot be computed at this image size.
@@ -293,10 +309,10 @@ class Model(nn.Module):
             raise
 
     def get_layer(self, name: str) -> Layer:
-        """One of `layers`: the one of that name, else the first whose name contains it (with a warning), as in Lucid.
+        """Returns one of `layers` by name, or, with a warning, the first whose name contains `name`, as in Lucid.
 
         Raises:
-            KeyError: no listed layer's name contains it.
+            KeyError: no name contains `name`.
         """
         exact = next((layer for layer in self.layers if layer.name == name), None)
         close = [layer for layer in self.layers if name.lower() in layer.name.lower()]
@@ -307,15 +323,15 @@ class Model(nn.Module):
         return exact or close[0]
 
     def load_graphdef(self) -> None:
-        """Does nothing: the graph is loaded when the model is made. Lucid's notebooks call it."""
+        """Does nothing, because the constructor loads the graph. Lucid's notebooks call it."""
 
-    def get_activations(self, layer: str | Layer, examples: Any, **options: Any) -> np.ndarray:
-        """A layer's activations for many images; see `lucid_port.modelzoo.get_activations.get_activations`."""
+    def get_activations(self, layer: str | Layer, examples: np.ndarray | Iterable[Any], **options: Any) -> np.ndarray:
+        """Computes activations for many images; see `lucid_port.modelzoo.get_activations.get_activations`."""
         return get_activations(self, layer, examples, **options)
 
     @staticmethod
     def suggest_save_args(graph: Source) -> dict[str, Any]:
-        """What `Model.save` could be told of a graph; see `lucid_port.modelzoo.saving.suggest_save_args`."""
+        """Guesses the arguments of `Model.save`; see `lucid_port.modelzoo.saving.suggest_save_args`."""
         return saving.suggest_save_args(graph)
 
     @staticmethod
@@ -324,20 +340,20 @@ class Model(nn.Module):
         input_name: str,
         output_names: Sequence[str],
         image_shape: Sequence[int] | None,
-        image_value_range: tuple[Any, Any],
+        image_value_range: ValueRange,
         *,
         graph: Source,
     ) -> Path:
-        """Writes a frozen graph that says how it is fed; see `lucid_port.modelzoo.saving.save_graph`."""
+        """Writes a frozen graph with Lucid's metadata; see `lucid_port.modelzoo.saving.save_graph`."""
         return saving.save_graph(save_url, graph, input_name, output_names, image_shape, image_value_range)
 
     @staticmethod
     def load(url: str | os.PathLike[str]) -> Model:
-        """A model from a frozen graph that says how it is fed (.pb), a manifest (.json), or a saved folder.
+        """Opens a frozen graph with Lucid's metadata (.pb), a manifest (.json), or a folder of `converters.save`.
 
         Raises:
-            ValueError: the file is none of these, or does not say how it is fed.
-            FileNotFoundError: there is no such file.
+            ValueError: the file is none of these, or lacks the metadata.
+            FileNotFoundError: the file does not exist.
         """
         path = Path(url)
         if path.suffix == ".json":
@@ -348,15 +364,15 @@ class Model(nn.Module):
 
     @staticmethod
     def load_from_metadata(model_url: str | os.PathLike[str], metadata: Mapping[str, Any]) -> Model:
-        """A model from a frozen graph, told how it is fed.
+        """Opens a frozen graph with separate metadata.
 
         Args:
             model_url: the graph's file.
             metadata: `input_name`, `image_shape` and `image_value_range`.
 
         Raises:
-            ValueError: one of these is missing, or the graph does not convert.
-            FileNotFoundError: there is no such file.
+            ValueError: a key is missing, or the graph cannot be converted.
+            FileNotFoundError: the file does not exist.
         """
         return Model(model_url, **saving.required(metadata, "The metadata"))
 
@@ -365,22 +381,22 @@ class Model(nn.Module):
 
 
 class FrozenGraphModel(Model):
-    """A model from a manifest: what a `manifest.json` beside a frozen graph says of it.
+    """A model from a frozen graph and its manifest, the content of a `manifest.json`.
 
     Args:
-        model_directory: the manifest's folder, to which a `model_path` that starts with "./" is relative.
-        manifest: `model_path`, `input_name`, `image_shape` and `image_value_range`; also `layers`, as names or as
-            {"name", "depth", "tags"}, and `is_BGR`, `labels` (a list) and `model_name`. Further values become
-            attributes.
+        model_directory: the manifest's folder. A `model_path` that starts with "./" is relative to it.
+        manifest: required keys are `model_path`, `input_name`, `image_shape` and `image_value_range`. Optional keys
+            are `layers` (names, or objects with `name`, `depth` and `tags`), `is_BGR`, `labels` (a list) and
+            `model_name`. Further keys become attributes.
 
     Attributes:
-        manifest: as given.
-        layer_names: the names of its layers.
+        manifest: the manifest.
+        layer_names: names of the layers in the manifest.
 
     Raises:
-        ValueError: the manifest lacks one of the first four, or its layers are neither names nor such objects.
-        NotImplementedError: its `type` is not "frozen".
-        FileNotFoundError: there is no such graph.
+        ValueError: the manifest lacks a required key, or its layers are neither names nor objects.
+        NotImplementedError: the manifest's `type` is not "frozen".
+        FileNotFoundError: the graph does not exist.
     """
 
     def __init__(self, model_directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> None:
@@ -399,16 +415,16 @@ class FrozenGraphModel(Model):
 
     @property
     def name(self) -> str:
-        """The manifest's `model_name`, or the class's name."""
+        """The manifest's `model_name`, or the name of the class."""
         return self.model_name or type(self).__name__
 
     @classmethod
     def from_manifest(cls, path: str | os.PathLike[str]) -> FrozenGraphModel:
-        """The model of a manifest's file.
+        """Opens the model of a manifest file.
 
         Raises:
-            ValueError: the file is no JSON object, or lacks something.
-            FileNotFoundError: there is no such file.
+            ValueError: the file is not a JSON object, or lacks a required key.
+            FileNotFoundError: the file does not exist.
         """
         return cls(Path(path).parent, saving.read_manifest(path))
 
@@ -416,7 +432,7 @@ class FrozenGraphModel(Model):
     def from_directory(
         cls, model_path: str | os.PathLike[str], manifest_path: str | os.PathLike[str] | None = None
     ) -> FrozenGraphModel:
-        """The model of a folder with a `manifest.json`."""
+        """Opens the model of a folder with a `manifest.json`."""
         return cls.from_manifest(manifest_path or Path(model_path, "manifest.json"))
 
 
@@ -426,38 +442,39 @@ SerializedModel = FrozenGraphModel
 def read_network(
     path: str | os.PathLike[str] | None, entry: Entry | None, input_name: str | None, **options: Any
 ) -> Any:
-    """A network from its file, or as the catalogue says where no path is given.
+    """Opens a network from a file, or the network of an entry of the catalogue.
+
+    Args:
+        path: a path that `converters.open_source` reads; None for the file of the entry.
+        entry: an entry of the catalogue, or None.
+        input_name: the graph's input, if it has several.
+        **options: further options of `converters.open_source`.
 
     Raises:
-        FileNotFoundError: the file is missing, or could be found nowhere.
-        ValueError: the file is nothing that converts, or takes no input's name.
+        FileNotFoundError: the file was not found.
+        ValueError: the file cannot be converted, or takes no `input_name`.
     """
-    if path is None and entry is None:
-        raise ValueError("A model that is not in the catalogue needs the path of its graph.")
-    if path is None and entry is not None and entry.generator is not None:
-        told = take_options(f"{entry.name}, which is made here,", CONVERTING, options).given()
-        stated = replace(_metadata(entry), input_name=input_name or entry.input_name)
-        return converters.convert(GENERATORS[entry.generator](), metadata=stated, **told)
-    if path is None and entry is not None:
+    if path is None:
+        if entry is None:
+            raise ValueError("A model that is not in the catalogue needs the path of its graph.")
+        if entry.generator is not None:
+            given = take_options(f"{entry.name}, which is generated,", CONVERTING, options).given()
+            stated = replace(_metadata(entry), input_name=input_name or entry.input_name)
+            return converters.convert(GENERATORS[entry.generator](), metadata=stated, **given)
         path = files.find_graph(entry)
-    if entry is not None and input_name is None:
-        return _read_known(Path(path or ""), entry, options)
-    network = open_source(path or "", input_name=input_name, **options)
-    return _recognised(network, input_name)
+    if entry is None or input_name is not None:
+        return _with_known_metadata(open_source(path, input_name=input_name, **options), input_name)
+    if Path(path).suffix in (".pb", ".caffemodel"):  # files of other formats have their own metadata
+        options["metadata"] = _metadata(entry)
+    return open_source(path, **options)
 
 
-def _read_known(path: Path, entry: Entry, options: Mapping[str, Any]) -> Any:
-    """A network whose metadata the catalogue knows; other kinds of file say theirs, or need none."""
-    told = {"metadata": _metadata(entry)} if path.suffix in (".pb", ".caffemodel") else {}
-    return open_source(path, **told, **options)
-
-
-def _recognised(network: Any, input_name: str | None) -> Any:
-    """A network from a file that says nothing of itself, with the catalogue's metadata where its graph is known.
+def _with_known_metadata(network: Any, input_name: str | None) -> Any:
+    """Adds the catalogue's metadata to a network without metadata whose graph the catalogue knows.
 
     Args:
         network: the network.
-        input_name: the input that was asked for; where it is another one than the model's, images do not go in there.
+        input_name: the requested input. The metadata applies only if it is that of the catalogue.
     """
     program = getattr(network, "program", None)
     if program is None or program.metadata.image_value_range is not None:
@@ -471,12 +488,23 @@ def _recognised(network: Any, input_name: str | None) -> Any:
     return network
 
 
-def check_value_range(value_range: Any, channels: int | None) -> tuple[Any, Any]:
-    """The values for black and white, checked to be numbers, or one for each channel.
+def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
+    """Checks a value range.
+
+    Args:
+        value_range: (lo, hi), the values for black and white: numbers, or one number per channel.
+        channels: number of image channels; None if it is unknown.
+
+    Returns:
+        (lo, hi), as given.
 
     Raises:
-        TypeError: it holds something else than numbers.
-        ValueError: it has not two ends, one that does not fit the channels, or no difference between them.
+        TypeError: the range contains values that are not numbers.
+        ValueError: it does not have two ends, an end does not match the channels, or both ends are equal.
+
+    Example:
+        >>> check_value_range((0, 255), 3)
+        (0, 255)
     """
     ends = checks.items(value_range, "image_value_range", "(lo, hi), the network's values for black and white")
     if len(ends) != 2:
@@ -497,8 +525,8 @@ def _metadata(entry: Entry) -> converters.Metadata:
     return converters.Metadata(entry.input_name, entry.image_shape, entry.image_value_range, entry.is_BGR)
 
 
-def _dtype(network: Any) -> torch.dtype:
-    """The precision of a network's weights."""
+def _dtype(network: Network) -> torch.dtype:
+    """The dtype of a network's weights."""
     tensors = (*network.parameters(), *network.buffers()) if isinstance(network, nn.Module) else ()
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
 
@@ -509,7 +537,7 @@ def _first(*candidates: Any) -> Any:
 
 
 def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Layer, ...], list[str]]:
-    """A manifest's layers, and their names; a list of names alone has no depths, so no `Layer`s."""
+    """Returns a manifest's layers and their names. A list of names gives no `Layer` objects, for lack of depths."""
     if all(isinstance(layer, str) for layer in stated):
         return (), list(stated)
     try:
@@ -523,12 +551,12 @@ def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Laye
 
 @functools.cache
 def _layers(name: str) -> tuple[Layer, ...]:
-    """A catalogue model's layers, one object for each however many models share them."""
+    """Returns the layers of a catalogue model. Cached, so that models share the objects."""
     return tuple(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
 
 
 def model_class(entry: Entry) -> type[Model]:
-    """The class of a model of the catalogue, under Lucid's name."""
+    """Creates the class of a model of the catalogue, under Lucid's name."""
     attributes: Mapping[str, Any] = {
         "__doc__": f"{entry.description}.",
         "__module__": "lucid_port.modelzoo.vision_models",

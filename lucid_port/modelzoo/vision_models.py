@@ -12,7 +12,7 @@ __all__ = ["Layer", "Model", *MODELS]
 
 
 def __getattr__(name: str) -> type[Model]:
-    """Says which models there are (and tells type checkers that these names are model classes)."""
+    """Raises an error that lists the models. Its annotation tells type checkers that the names are model classes."""
     if name.startswith("__"):
         raise AttributeError(name)
     raise AttributeError(f"No model is called {name!r}; the models are {', '.join(MODELS)}.")

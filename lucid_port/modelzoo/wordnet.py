@@ -1,8 +1,8 @@
-"""ImageNet's classes as WordNet's synsets, as Lucid's `wordnet` offers them.
+"""ImageNet's classes as WordNet synsets, as in Lucid's `wordnet`.
 
-Names of classes differ between models, and two classes may share one; synsets tell them apart. WordNet comes with nltk
-(`pip install 'lucid_port[wordnet]'`), and its corpus with `python -m nltk.downloader wordnet`; nothing is downloaded
-here. Ids are those of WordNet 3.0: a letter for the part of speech and the offset, "n01484850".
+Class names differ between models and are not unique; synsets are. WordNet needs nltk (`pip install
+'lucid_port[wordnet]'`) and its corpus (`python -m nltk.downloader wordnet`); this module downloads nothing. Ids are
+those of WordNet 3.0: a letter for the part of speech and the offset, for example "n01484850".
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from typing import Any
+from typing import Any, Protocol
 
 from lucid_port.modelzoo.catalogue import label_lists
 
@@ -26,12 +26,22 @@ IMAGENET_SYNSETS = "ImageNet_standard_synsets"
 _ID = re.compile(r"[nvars]\d{8}")
 
 
+class Synset(Protocol):
+    """The part of nltk's synset that this module reads."""
+
+    def name(self) -> str: ...
+
+    def pos(self) -> str: ...
+
+    def offset(self) -> int: ...
+
+
 def _wordnet() -> Any:
-    """nltk's WordNet.
+    """Returns nltk's WordNet corpus reader.
 
     Raises:
         ImportError: nltk is not installed.
-        LookupError: nltk has no WordNet on this machine.
+        LookupError: the corpus is not on this machine.
     """
     try:
         from nltk.corpus import wordnet
@@ -46,17 +56,21 @@ def _wordnet() -> Any:
     return wordnet
 
 
-def id_from_synset(synset: Any) -> str:
-    """A synset's id: "n01484850" for great_white_shark.n.01."""
+def id_from_synset(synset: Synset) -> str:
+    """Returns the id of a synset, for example "n01484850" for great_white_shark.n.01."""
     return f"{synset.pos()}{synset.offset():08}"
 
 
 def synset_from_id(id_str: str) -> Any:
-    """The synset of an id.
+    """Returns nltk's synset of an id.
 
     Raises:
-        ValueError: it is no id, or WordNet has no such synset.
-        ImportError, LookupError: nltk or its WordNet is missing.
+        ValueError: the string is not an id, or WordNet has no such synset.
+        ImportError, LookupError: nltk or its WordNet corpus is missing.
+
+    Example, with nltk and the corpus::
+
+        synset_from_id("n01484850")  # Synset('great_white_shark.n.01')
     """
     if not isinstance(id_str, str) or not _ID.fullmatch(id_str):
         raise ValueError(f"A synset's id is a letter and eight digits, such as n01484850, not {id_str!r}.")
@@ -65,7 +79,7 @@ def synset_from_id(id_str: str) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # nltk warns and gives None, or raises, as its version is
+            warnings.simplefilter("ignore", UserWarning)  # for unknown ids, some versions of nltk warn instead of raise
             synset = wordnet.synset_from_pos_and_offset(id_str[0], int(id_str[1:]))
     except WordNetError:
         synset = None
@@ -75,38 +89,46 @@ def synset_from_id(id_str: str) -> Any:
 
 
 @functools.cache
-def _imagenet_synset_ids() -> tuple[str, ...]:
-    return tuple(label_lists()[IMAGENET_SYNSETS].read())
-
-
-@functools.cache
 def _imagenet_synsets() -> tuple[Any, ...]:
-    return tuple(synset_from_id(name) for name in _imagenet_synset_ids())
+    return tuple(synset_from_id(name) for name in imagenet_synset_ids())
 
 
 def imagenet_synset_ids() -> list[str]:
-    """The ids of ImageNet's 1000 classes, in ascending order, which is that of most networks' outputs."""
-    return list(_imagenet_synset_ids())
+    """Returns the ids of ImageNet's 1000 classes in ascending order: the output order of most networks.
+
+    Example:
+        >>> imagenet_synset_ids()[:2]
+        ['n01440764', 'n01443537']
+    """
+    return label_lists()[IMAGENET_SYNSETS].read()
 
 
 def imagenet_synsets() -> list[Any]:
-    """The synsets of ImageNet's 1000 classes, in the order of their ids.
+    """Returns nltk's synsets of ImageNet's 1000 classes, in the order of their ids.
 
     Raises:
-        ImportError, LookupError: nltk or its WordNet is missing.
+        ImportError, LookupError: nltk or its WordNet corpus is missing.
     """
     return list(_imagenet_synsets())
 
 
 def imagenet_synset_from_description(search_term: str) -> Any:
-    """The one synset of ImageNet's classes whose name contains a description.
+    """Finds the synset of an ImageNet class by a part of its name.
 
     Args:
-        search_term: a part of the name ("great_white_shark.n.01"), in any case, with blanks or underscores.
+        search_term: a part of the name, for example of "great_white_shark.n.01". Case is ignored; spaces match
+            underscores.
+
+    Returns:
+        nltk's synset.
 
     Raises:
-        ValueError: no name contains it, or several do; the error lists them.
-        ImportError, LookupError: nltk or its WordNet is missing.
+        ValueError: no name, or more than one, contains the term; the error lists the matches.
+        ImportError, LookupError: nltk or its WordNet corpus is missing.
+
+    Example, with nltk and the corpus::
+
+        imagenet_synset_from_description("great white")  # Synset('great_white_shark.n.01')
     """
     wanted = search_term.lower().replace(" ", "_")
     found = [synset for synset in _imagenet_synsets() if wanted in synset.name()]

@@ -75,11 +75,11 @@ def test_known_pairs(lucid, expected):
 @pytest.mark.parametrize(
     ("lucid", "peer", "reason"),
     [
-        ("mixed4a_pre_relu", "lucent", "joins the branches behind their ReLUs only"),
-        ("mixed4a_1x1", "captum", "one ReLU behind the joined branches"),
-        ("localresponsenorm0", "torchvision", "does not compute it"),
+        ("mixed4a_pre_relu", "lucent", "concatenates the branches after their ReLUs only"),
+        ("mixed4a_1x1", "captum", "one ReLU after the concatenated branches"),
+        ("localresponsenorm0", "torchvision", "does not compute the value"),
         ("head0_bottleneck", "lucent", "no auxiliary heads"),
-        ("output2", "captum", "a softmax under a second name"),
+        ("output2", "captum", "the softmax under a second name"),
     ],
 )
 def test_what_a_peer_lacks_is_said_with_its_reason(lucid, peer, reason):

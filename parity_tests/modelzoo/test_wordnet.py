@@ -56,7 +56,7 @@ def reload_wordnet(folder: Path, monkeypatch) -> None:
 def small_wordnet(corpus, monkeypatch):
     """nltk reads this WordNet; ImageNet has its synsets alone."""
     reload_wordnet(corpus, monkeypatch)
-    monkeypatch.setattr(wordnet, "_imagenet_synset_ids", lambda: tuple(NOUNS))
+    monkeypatch.setattr(wordnet, "imagenet_synset_ids", lambda: list(NOUNS))
     wordnet._imagenet_synsets.cache_clear()
     yield
     wordnet._imagenet_synsets.cache_clear()

@@ -1,4 +1,4 @@
-"""Load, save and show pictures and other things."""
+"""Loading, saving and showing of images, arrays and data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that loading and saving share."""
+"""Argument checks that loading and saving share."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ import inspect
 import io
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
 from lucid_port.misc import checks
 from lucid_port.misc.io.scoping import scope_url
 
-__all__ = ["check_options", "file_name", "path_name"]
+__all__ = ["PathOrFile", "check_options", "file_name", "path_name"]
+
+PathOrFile: TypeAlias = str | bytes | os.PathLike[str] | BinaryIO
+"""A path or URL, or a file that is open in binary mode and has a `name`."""
 
 
-def path_name(path: Any) -> str:
-    """A path within the scopes in force.
+def path_name(path: object) -> str:
+    """Joins a path to the current scopes; see `io_scope`.
 
     Raises:
-        TypeError: it is no path.
+        TypeError: the value is not a path.
     """
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"A path, an address or an open file is needed, not {checks.shown(path)}.")
     return scope_url(os.fsdecode(path))
 
 
-def file_name(handle: Any) -> str:
-    """The name of an open file, whose extension says the format.
+def file_name(handle: object) -> str:
+    """Returns the name of an open file. Its extension determines the format.
 
     Raises:
-        TypeError: it is open for text.
-        ValueError: it has no name.
+        TypeError: the file is open in text mode.
+        ValueError: the file has no name.
     """
     if isinstance(handle, io.TextIOBase):
         raise TypeError(f"{checks.shown(handle)} is open for text: open it in a binary mode, 'rb' or 'wb'.")
@@ -44,10 +47,10 @@ def file_name(handle: Any) -> str:
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, Any], extension: str) -> None:
-    """Refuses options that a format does not have.
+    """Checks the options of a format against the parameters of its function that have a default.
 
     Raises:
-        TypeError: one is not among the parameters of `function` that have a default.
+        TypeError: the format lacks an option.
     """
     known = [name for name, p in inspect.signature(function).parameters.items() if p.default is not p.empty]
     for option in options:

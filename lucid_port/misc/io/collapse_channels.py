@@ -1,13 +1,13 @@
-"""Many channels as colours."""
+"""Conversion of any number of channels to RGB, with one hue per channel."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["collapse_channels", "hue_to_rgb", "sparse_channels_to_rgb"]
 
@@ -16,11 +16,11 @@ _HUES = _ANCHORS / np.linalg.norm(_ANCHORS, axis=1, keepdims=True)
 
 
 def hue_to_rgb(ang: float, warp: bool = True) -> np.ndarray:
-    """Unit RGB vector of a hue.
+    """Converts a hue to an RGB vector of norm 1.
 
     Args:
-        ang: degrees; 0 is red, 120 green, 240 blue.
-        warp: move hues away from the primaries, so that equal steps look more equal.
+        ang: hue in degrees: 0 is red, 120 green, 240 blue.
+        warp: shift hues away from the primaries, so that equal steps look more alike.
     """
     sector, share = divmod((ang % 360) / 60.0, 1.0)
     index = int(sector) % 6
@@ -30,16 +30,20 @@ def hue_to_rgb(ang: float, warp: bool = True) -> np.ndarray:
     return mixed / np.linalg.norm(mixed)
 
 
-def _channels(X: Any) -> np.ndarray:
+def _channels(X: ArrayLike) -> np.ndarray:
     array = np.asarray(X)
-    checks.finite_values(array, "What is shown as colours")
+    checks.finite_values(array, "The array of channels")
     if array.ndim == 0:
-        raise ValueError("What is shown as colours has an axis of channels; it is a single number.")
+        raise ValueError("The array of channels is a single number: give it an axis of channels.")
     return array
 
 
-def sparse_channels_to_rgb(X: np.ndarray) -> np.ndarray:
-    """Non-negative channels [..., K] as colours [..., 3]: one hue each, white where they mix."""
+def sparse_channels_to_rgb(X: ArrayLike) -> np.ndarray:
+    """Converts non-negative channels [..., K] to RGB [..., 3]. Positions with several active channels turn white.
+
+    Raises:
+        ValueError: a value is negative, NaN or infinite.
+    """
     X = _channels(X)
     if (X < 0).any():
         raise ValueError("sparse_channels_to_rgb needs non-negative values: use collapse_channels.")
@@ -50,8 +54,8 @@ def sparse_channels_to_rgb(X: np.ndarray) -> np.ndarray:
     return rgb * np.linalg.norm(X, axis=-1, keepdims=True)
 
 
-def collapse_channels(X: np.ndarray) -> np.ndarray:
-    """Channels [..., K] of any sign as colours [..., 3]."""
+def collapse_channels(X: ArrayLike) -> np.ndarray:
+    """Converts channels [..., K] of any sign to RGB [..., 3]. Negative values get hues of their own."""
     X = _channels(X)
     if (X < 0).any():
         X = np.concatenate([np.maximum(0, X), np.maximum(0, -X)], axis=-1)

@@ -1,4 +1,4 @@
-"""Load pictures, arrays and data by file extension."""
+"""Loading of images, arrays and data by file extension."""
 
 from __future__ import annotations
 
@@ -10,48 +10,58 @@ import pickle
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO
+from contextvars import copy_context
+from functools import partial
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lucid_port.misc import checks
-from lucid_port.misc.io.arguments import check_options, file_name, path_name
-from lucid_port.misc.io.scoping import current_scopes, set_scopes
+from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
 from lucid_port.misc.io.serialize_array import PICTURES
 
 __all__ = ["load"]
 
 
-def load(url_or_handle: Any, allow_unsafe_formats: bool = False, **kwargs: Any) -> Any:
-    """Load by extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and any of these `.xz`.
+def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats: bool = False, **kwargs: Any) -> Any:
+    """Loads a file by its extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and each of these with `.xz`.
 
     Args:
-        url_or_handle: path, http(s) address, open binary file with a name, or a list of these
-            (loaded in parallel, in order).
-        allow_unsafe_formats: permit pickle files, which can run any code.
-        **kwargs: for the format: `size=(width, height)` for pictures, `split=True` and
-            `encoding` for text, `np.load`'s for arrays.
+        url_or_handle: path, http(s) URL, file that is open in binary mode and has a name, or a list of these, which
+            are loaded in parallel.
+        allow_unsafe_formats: allow pickle files, which can run arbitrary code.
+        **kwargs: options of the format: `size=(width, height)` for images, `split=True` (a list of lines) and
+            `encoding` for text, those of `np.load` for arrays.
 
     Returns:
-        A picture as a float32 array [H, W, C] in [0, 1] (C is 3, or 4 and 2 with alpha), an array,
-        parsed JSON or text.
+        An image as float32 [H, W, C] in [0, 1] (C is 3, or 4 or 2 with alpha), an array, the content of a JSON file,
+        or text. A list of these, in order, for a list.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        OSError: the file or address cannot be read.
-        TypeError: the format has no such option.
-        ValueError: the format is unknown, or unsafe and not allowed; or the file is broken.
+        FileNotFoundError: the file does not exist.
+        OSError: the file or URL cannot be read.
+        TypeError: the format lacks an option.
+        ValueError: the format is unknown, or unsafe and not allowed, or the file is corrupt.
+
+    Example:
+        >>> import tempfile
+        >>> from lucid_port.misc.io import save
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/grey.png"
+        ...     _ = save(np.full((4, 6), 0.5), path, domain=(0, 1))
+        ...     load(path).shape, load(path, size=(3, 2)).shape
+        ((4, 6, 3), (2, 3, 3))
     """
     if isinstance(url_or_handle, (list, tuple)):
-        scopes = current_scopes()
-        with ThreadPoolExecutor(8, initializer=lambda: set_scopes(scopes)) as pool:
-            jobs = [pool.submit(load, u, allow_unsafe_formats, **kwargs) for u in url_or_handle]
+        with ThreadPoolExecutor(8) as pool:
+            one = partial(load, allow_unsafe_formats=allow_unsafe_formats, **kwargs)
+            jobs = [pool.submit(partial(copy_context().run, one, item)) for item in url_or_handle]
             return [job.result() for job in jobs]
     if hasattr(url_or_handle, "read"):
-        return _decode(url_or_handle, file_name(url_or_handle), allow_unsafe_formats, kwargs)
+        return _decode(cast(BinaryIO, url_or_handle), file_name(url_or_handle), allow_unsafe_formats, kwargs)
     url = path_name(url_or_handle)
     return _decode(io.BytesIO(_read(url)), url, allow_unsafe_formats, kwargs)
 
@@ -82,7 +92,7 @@ def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -
     check_options(loader, kwargs, extension)
     try:
         return loader(handle, **kwargs)
-    except UnidentifiedImageError:  # its own words name an object in memory
+    except UnidentifiedImageError:  # its message names a buffer instead of the file
         raise ValueError(f"{name} cannot be read as {extension}: its content is no picture.") from None
     except _BROKEN as error:
         raise ValueError(f"{name} cannot be read as {extension}: {error}") from error
@@ -95,7 +105,7 @@ def _decompress(data: bytes, name: str) -> bytes:
         raise ValueError(f"{name} cannot be read as .xz: {error}") from error
 
 
-# What the decoders raise for files that are broken or of another format. PIL's own error is an OSError.
+# Errors of the decoders for files that are corrupt or of another format. Pillow's own error is an OSError.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
 
 
@@ -103,7 +113,7 @@ def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.nda
     if size is not None:
         size = checks.sizes(size, "size", 2)  # type: ignore[assignment]
     with Image.open(handle) as opened:
-        picture: Image.Image = ImageOps.exif_transpose(opened)  # as a viewer would show it
+        picture: Image.Image = ImageOps.exif_transpose(opened)
         if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             picture = picture.convert("RGB")
         if picture.mode in ("P", "1"):
@@ -121,7 +131,7 @@ def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.nda
     return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
 
 
-def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> Any:
+def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> str | list[str]:
     text = handle.read().decode(encoding)
     return text.splitlines() if split else text
 

@@ -1,4 +1,4 @@
-"""Names that are safe as file names."""
+"""File names made from layer names."""
 
 from __future__ import annotations
 
@@ -8,5 +8,13 @@ __all__ = ["sanitize"]
 
 
 def sanitize(string: str) -> str:
-    """Replace the slashes of layer names."""
-    return checks.text(string, "What sanitize takes", "a name").replace("/", "_")
+    """Replaces slashes by underscores, so that a layer's name can be a file name.
+
+    Raises:
+        TypeError: the name is not a string.
+
+    Example:
+        >>> sanitize("mixed4a/conv")
+        'mixed4a_conv'
+    """
+    return checks.text(string, "sanitize's string", "a name").replace("/", "_")

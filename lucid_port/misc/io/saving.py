@@ -1,4 +1,4 @@
-"""Save pictures, arrays and data by file extension."""
+"""Saving of images, arrays and data by file extension."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import os
 import pickle
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-from typing import Any
+from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
 
 from converters.atomic import write_bytes
 from lucid_port.misc import checks
-from lucid_port.misc.io.arguments import check_options, file_name, path_name
-from lucid_port.misc.io.scoping import current_scopes, set_scopes
+from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
 from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "save"]
 
@@ -29,7 +30,18 @@ _captures: ContextVar[tuple[CaptureSaveContext, ...]] = ContextVar("lucid_port_s
 
 
 class CaptureSaveContext:
-    """Within it, the results of `save` are collected in `captured_saves`."""
+    """A context that collects the results of `save`.
+
+    Attributes:
+        captured_saves: the results, in order.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, CaptureSaveContext() as context:
+        ...     _ = save([1, 2], f"{folder}/numbers.json")
+        >>> [result["type"] for result in context.captured_saves]
+        ['json']
+    """
 
     def __init__(self) -> None:
         self.captured_saves: list[dict[str, Any]] = []
@@ -44,36 +56,42 @@ class CaptureSaveContext:
 
 def save(
     thing: Any,
-    url_or_handle: Any,
+    url_or_handle: PathOrFile,
     allow_unsafe_formats: bool = False,
     save_context: CaptureSaveContext | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Save by extension: png, jpg, jpeg, webp, npy, npz, json, txt, and any of these `.xz`.
+    """Saves a file by its extension: png, jpg, jpeg, webp, npy, npz, json, txt, and each of these with `.xz`.
 
     Args:
-        thing: array or tensor for pictures (channels last) and arrays; a dict, list or array for
-            npz; whatever JSON can write; text or a list of lines.
-        url_or_handle: path (folders are made), or an open binary file with a name.
-        allow_unsafe_formats: permit pickle files.
-        save_context: collect the result there, too.
-        **kwargs: for the format. Pictures: `domain`, the range of values; **by default it is
-            the picture's own**, so that contrast is stretched as in Lucid. Pass `(0, 1)` to keep
-            values. `metadata`: a text for the file to carry.
+        thing: an array or tensor for images (channels last) and npy; an array, or a list or dict of arrays, for npz;
+            data that JSON can hold; a string or a list of lines for txt.
+        url_or_handle: path, or file that is open in binary mode and has a name. Missing folders are created.
+        allow_unsafe_formats: allow pickle files.
+        save_context: also add the result to this context.
+        **kwargs: options of the format. Images take `domain`, the range of the values; **the default is the range of
+            the image itself**, which stretches the contrast as in Lucid. Pass `(0, 1)` to keep the values. Images
+            also take `quality` (0 to 100) and `metadata`, a text to store in the file.
 
     Returns:
-        A description: type, url, and what the format adds.
+        A description of the file: `type`, `url`, and values of the format, such as `shape`.
 
     Raises:
-        TypeError: the thing is not what the format holds, or the format has no such option.
-        ValueError: the format is unknown, or unsafe and not allowed; or the path is an address.
+        TypeError: the format cannot hold `thing`, or lacks an option.
+        ValueError: the format is unknown, or unsafe and not allowed, or the path is a URL.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(np.zeros((4, 6, 3)), f"{folder}/black.png", domain=(0, 1))
+        {'type': 'image', 'shape': (6, 4, 3), 'url': '...black.png'}
     """
     is_handle = hasattr(url_or_handle, "write")
     name = file_name(url_or_handle) if is_handle else path_name(url_or_handle)
     _refuse_address(name)
     data, result = _encode(thing, name, allow_unsafe_formats, kwargs)
     if is_handle:
-        url_or_handle.write(data)
+        cast(BinaryIO, url_or_handle).write(data)
     else:
         os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
         write_bytes(name, data)
@@ -108,11 +126,11 @@ def _saver(name: str, extension: str) -> Saver:
 
 
 def check_picture_path(path: str | os.PathLike[str]) -> None:
-    """Refuses, before any work is done for it, a path under which no picture can be saved.
+    """Checks that an image can be saved under a path. Call it before a long computation.
 
     Raises:
-        ValueError: its extension is not a picture's, or it is an address.
-        OSError: it is a folder, or its folder cannot be written to.
+        ValueError: the extension is not that of an image, or the path is a URL.
+        OSError: the path is a folder, or its folder is not writable.
     """
     name = os.fspath(path)
     _refuse_address(name)
@@ -129,7 +147,7 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
 
 
 def _save_image(
-    thing: Any, fmt: str, domain: Domain | None = None, quality: int = 90, metadata: str | None = None
+    thing: ArrayLike, fmt: str, domain: Domain | None = None, quality: int = 90, metadata: str | None = None
 ) -> tuple[bytes, dict]:
     array = as_picture(thing)
     height, width = array.shape[:2]
@@ -138,13 +156,13 @@ def _save_image(
     return data, {"type": "image", "shape": (width, height, bands)}
 
 
-def _save_npy(thing: Any, fmt: str) -> tuple[bytes, dict]:
+def _save_npy(thing: ArrayLike, fmt: str) -> tuple[bytes, dict]:
     array, buffer = _storable(thing), io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue(), {"type": "array", "shape": array.shape, "dtype": str(array.dtype)}
 
 
-def _storable(thing: Any) -> np.ndarray:
+def _storable(thing: ArrayLike) -> np.ndarray:
     array = to_array(thing)
     if array.dtype.hasobject:
         raise TypeError(f"{checks.shown(thing)} is no array of numbers or text, which npy and npz files hold.")
@@ -155,22 +173,23 @@ def _save_npz(thing: Any, fmt: str) -> tuple[bytes, dict]:
     buffer = io.BytesIO()
     if isinstance(thing, dict):
         for key in thing:
-            if not isinstance(key, str) or key in ("", "file", "allow_pickle"):  # the last two are np.savez's own
+            if not isinstance(key, str) or key in ("", "file", "allow_pickle"):  # parameters of np.savez
                 raise ValueError(f"An array in an npz file cannot have the name {key!r}: use another string.")
         named: dict[str, Any] = {key: _storable(value) for key, value in thing.items()}
         np.savez(buffer, **named)
-    elif isinstance(thing, (list, tuple)):
-        np.savez(buffer, *(_storable(value) for value in thing))
     else:
-        np.savez(buffer, _storable(thing))
+        things = thing if isinstance(thing, (list, tuple)) else [thing]
+        np.savez(buffer, *map(_storable, things))
     return buffer.getvalue(), {"type": "compressed_array"}
 
 
 def _plain(thing: Any) -> Any:
     if hasattr(thing, "to_json"):
         return thing.to_json()
-    if isinstance(thing, (np.ndarray, np.generic, torch.Tensor)):
-        return to_array(thing).tolist()
+    if isinstance(thing, torch.Tensor):
+        thing = to_array(thing)
+    if isinstance(thing, (np.ndarray, np.generic)):
+        return thing.tolist()
     if isinstance(thing, (set, frozenset)):
         return list(thing)
     raise TypeError(f"{type(thing).__name__} cannot be written as JSON.")
@@ -182,7 +201,7 @@ def _save_json(thing: Any, fmt: str, indent: int | None = 2) -> tuple[bytes, dic
 
 def _save_text(thing: Any, fmt: str, encoding: str = "utf-8") -> tuple[bytes, dict]:
     if not isinstance(thing, str):
-        lines = checks.items(thing, "What is saved as text", "a string or a list of lines")
+        lines = checks.items(thing, "The content of a text file", "a string or a list of lines")
         thing = "".join(f"{line}\n" for line in lines)
     return thing.encode(encoding), {"type": "txt"}
 
@@ -203,33 +222,34 @@ _SAVERS: dict[str, Saver] = {
 
 
 def batch_save(save_ops: Iterable[tuple[Any, ...]], num_workers: int = 16) -> list[dict[str, Any]]:
-    """Save many things in parallel.
+    """Saves many files in parallel.
 
     Args:
-        save_ops: (thing, path) or (thing, path, dict of further arguments).
+        save_ops: tuples (thing, path), or (thing, path, dict of further arguments of `save`).
         num_workers: number of threads.
 
     Returns:
-        The results, in order.
+        The results of `save`, in order.
 
     Raises:
-        ValueError: an operation has another form. Besides, what `save` raises.
+        TypeError, ValueError: `save_ops` or `num_workers` is of another form, or `save` raises the error.
+
+    Example:
+        >>> import tempfile
+        >>> from lucid_port.misc.io import io_scope
+        >>> with tempfile.TemporaryDirectory() as folder, io_scope(folder):
+        ...     results = batch_save([([1], "one.json"), (["a line"], "two.txt")])
+        >>> [result["type"] for result in results]
+        ['json', 'txt']
     """
     wanted = "a list of (thing, path), or (thing, path, arguments)"
-    operations = checks.items(save_ops, "What batch_save saves", wanted)
+    operations = checks.items(save_ops, "batch_save's save_ops", wanted)
     for operation in operations:
         if not isinstance(operation, (list, tuple)) or len(operation) not in (2, 3):
-            raise ValueError(f"What batch_save saves is {wanted}; one is {checks.shown(operation)}.")
-    workers = checks.whole(num_workers, "batch_save's num_workers", 1)
-    scopes, captures = current_scopes(), _captures.get()
-
-    def prepare() -> None:
-        set_scopes(scopes)
-        _captures.set(captures)
-
-    def one(operation: tuple[Any, ...]) -> dict[str, Any]:
-        thing, url, *rest = operation
-        return save(thing, url, **(rest[0] if rest else {}))
-
-    with ThreadPoolExecutor(workers, initializer=prepare) as pool:
-        return list(pool.map(one, operations))
+            raise ValueError(f"batch_save's save_ops is {wanted}; one is {checks.shown(operation)}.")
+    with ThreadPoolExecutor(checks.whole(num_workers, "batch_save's num_workers", 1)) as pool:
+        jobs = []
+        for thing, url, *rest in operations:
+            options = rest[0] if rest else {}
+            jobs.append(pool.submit(partial(copy_context().run, save, thing, url, **options)))
+        return [job.result() for job in jobs]

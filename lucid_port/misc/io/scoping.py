@@ -1,4 +1,4 @@
-"""A folder, or base address, that paths are relative to."""
+"""Scopes: folders or base URLs that relative paths are joined to."""
 
 from __future__ import annotations
 
@@ -8,31 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["current_scopes", "io_scope", "scope_url", "set_scopes"]
+__all__ = ["io_scope", "scope_url"]
 
 _scopes: ContextVar[tuple[str, ...]] = ContextVar("lucid_port_io_scopes", default=())
 
 
-def current_scopes() -> tuple[str, ...]:
-    """The scopes in force, outermost first."""
-    return _scopes.get()
-
-
-def set_scopes(scopes: tuple[str, ...]) -> None:
-    """Set the scopes of this thread or task (to hand them on to workers)."""
-    _scopes.set(scopes)
-
-
 @contextmanager
 def io_scope(path: str | os.PathLike[str], replace_current_scopes: bool = False) -> Iterator[None]:
-    """Within it, relative paths of `load` and `save` are relative to `path`.
+    """A context in which `load` and `save` join relative paths to `path`.
 
     Args:
-        path: folder or address; joined to the scopes around it.
-        replace_current_scopes: ignore these instead.
+        path: folder or base URL, joined to those of the enclosing contexts.
+        replace_current_scopes: ignore the enclosing contexts.
 
     Raises:
-        TypeError: it is no path.
+        TypeError: `path` is not a path.
+
+    Example:
+        >>> with io_scope("runs"), io_scope("first"):
+        ...     scope_url("picture.png")
+        'runs/first/picture.png'
     """
     folder = os.fspath(path)
     outer = () if replace_current_scopes else _scopes.get()
@@ -44,7 +39,13 @@ def io_scope(path: str | os.PathLike[str], replace_current_scopes: bool = False)
 
 
 def scope_url(url: str) -> str:
-    """`url` joined to the scopes; absolute paths and addresses (with `//`) stay."""
+    """Joins a relative path to the current scopes. Absolute paths and URLs are returned unchanged.
+
+    Example:
+        >>> with io_scope("https://example.org/data"):
+        ...     scope_url("picture.png"), scope_url("/tmp/picture.png")
+        ('https://example.org/data/picture.png', '/tmp/picture.png')
+    """
     url = str(url)
     if not _scopes.get() or "//" in url or posixpath.isabs(url):
         return url

@@ -1,30 +1,32 @@
-"""Arrays as encoded pictures."""
+"""Encoding of arrays as image files."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import ArrayLike
 
-__all__ = ["PICTURES", "as_picture", "normalize_array", "serialize_array", "to_array"]
+__all__ = ["PICTURES", "Domain", "as_picture", "normalize_array", "serialize_array", "to_array"]
 
-Domain = tuple[float, float]
+Domain: TypeAlias = tuple[float, float]
+"""(low, high): the values of black and white."""
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-"""How names of pictures end."""
+"""File extensions of images."""
 
 METADATA_KEY = "lucid_port"
-"""Keyword of the text that a PNG carries. In JPEG it is the comment, in WebP the XMP block."""
-MOST_COMMENT = 65_000  # bytes that a JPEG's comment holds
+"""Keyword of the metadata text in a PNG file. JPEG files hold the text as comment, WebP files as XMP block."""
+MOST_COMMENT = 65_000  # bytes of a JPEG comment
 
 
-def to_array(thing: Any) -> np.ndarray:
-    """An array from an array, a tensor or a nested list.
+def to_array(thing: ArrayLike) -> np.ndarray:
+    """Converts an array, tensor or nested list to an array. bfloat16 becomes float32.
 
     Raises:
         ValueError: the list is ragged.
@@ -38,12 +40,14 @@ def to_array(thing: Any) -> np.ndarray:
         raise ValueError(f"{checks.shown(thing)} is no array: its rows differ in length.") from None
 
 
-def as_picture(thing: Any) -> np.ndarray:
-    """A picture [H, W], or [H, W, C] of 2 to 4 channels, without axes of a batch of one or of a single channel.
+def as_picture(thing: ArrayLike) -> np.ndarray:
+    """Converts an image to [H, W], or [H, W, C] with 2 to 4 channels.
+
+    Batch axes of size 1 and the axis of a single channel are removed.
 
     Raises:
-        TypeError: it holds something else than real numbers.
-        ValueError: it has another shape.
+        TypeError: the values are not real numbers.
+        ValueError: the shape is not that of one image.
     """
     values = to_array(thing)
     if values.dtype.kind not in "iuf":
@@ -60,17 +64,17 @@ def as_picture(thing: Any) -> np.ndarray:
     return values
 
 
-def normalize_array(array: Any, domain: Domain | None = (0, 1)) -> np.ndarray:
-    """A picture as bytes 0 to 255, truncated (not rounded) as in Lucid.
+def normalize_array(array: ArrayLike, domain: Domain | None = (0, 1)) -> np.ndarray:
+    """Converts an image to uint8. Values are truncated, not rounded, as in Lucid.
 
     Args:
-        array: a picture as `as_picture` takes it. Floats are mapped from `domain`; integers are
-            cut to it and kept.
-        domain: range of values; None takes the array's own.
+        array: an image; see `as_picture`. Floats are mapped from `domain` to 0..255. Integers are clipped to
+            `domain`, and keep their values.
+        domain: range of the values; None means the minimum and maximum of the array.
 
     Raises:
-        TypeError: the array is not numeric.
-        ValueError: it is no picture, contains NaN, or does not go with the domain.
+        TypeError: the values are not real numbers.
+        ValueError: the array is not an image, contains NaN, or holds integers that `domain` would clip to black.
     """
     values = as_picture(array)
     if np.isnan(values).any():
@@ -88,7 +92,7 @@ def _range(values: np.ndarray) -> tuple[Any, Any]:
     return values.min(), values.max()
 
 
-def _checked_domain(domain: Any, values: np.ndarray) -> tuple[Any, Any]:
+def _checked_domain(domain: Domain, values: np.ndarray) -> tuple[float, float]:
     ends = checks.items(domain, "domain", "(low, high), the range of values")
     if len(ends) != 2:
         raise ValueError(f"domain is (low, high), the range of values, not {checks.shown(domain)}.")
@@ -104,19 +108,19 @@ def _checked_domain(domain: Any, values: np.ndarray) -> tuple[Any, Any]:
 
 
 def serialize_array(
-    array: Any, domain: Domain | None = (0, 1), fmt: str = "png", quality: int = 70, metadata: str | None = None
+    array: ArrayLike, domain: Domain | None = (0, 1), fmt: str = "png", quality: int = 70, metadata: str | None = None
 ) -> bytes:
-    """A picture ([H, W], [H, W, 1], [H, W, 3] or [H, W, 4]) in a file format.
+    """Encodes an image in a file format.
 
     Args:
-        array: the picture.
-        domain: range of values; None takes the array's own.
+        array: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
+        domain: range of the values; None means the minimum and maximum of the array.
         fmt: png, jpg, jpeg or webp.
-        quality: of lossy formats.
-        metadata: a text for the file to carry (a JPEG only if it is shorter than 65,000 bytes).
+        quality: quality of lossy formats, 0 to 100.
+        metadata: text to store in the file. JPEG files store it only if it is shorter than 65,000 bytes.
 
     Raises:
-        TypeError, ValueError: the array is no picture, or the format is unknown.
+        TypeError, ValueError: the array is not an image, or the format is unknown.
     """
     name = {"jpg": "jpeg"}.get(str(fmt).lower(), str(fmt).lower())
     Image.init()
@@ -127,13 +131,13 @@ def serialize_array(
     if name == "jpeg" and picture.mode in ("RGBA", "LA"):
         picture = picture.convert("RGB" if picture.mode == "RGBA" else "L")
     buffer = io.BytesIO()
-    carried = _carried(name, metadata) if metadata is not None else {}
-    picture.save(buffer, name, quality=quality, **carried)
+    options = {} if metadata is None else _metadata_options(name, metadata)
+    picture.save(buffer, name, quality=quality, **options)
     return buffer.getvalue()
 
 
-def _carried(name: str, metadata: str) -> dict[str, Any]:
-    """Pillow's arguments that make a file of this format carry a text; none where it cannot."""
+def _metadata_options(name: str, metadata: str) -> dict[str, Any]:
+    """Options of Pillow's `save` that store a text in a file; empty if the format cannot store it."""
     encoded = metadata.encode()
     if name == "png":
         text = PngImagePlugin.PngInfo()

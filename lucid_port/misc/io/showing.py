@@ -1,4 +1,4 @@
-"""Show pictures in a notebook; elsewhere, say what they are."""
+"""Shows images in notebooks. Elsewhere, prints a line about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import html
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,16 +16,18 @@ from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.collapse_channels import collapse_channels
 from lucid_port.misc.io.serialize_array import Domain, normalize_array, serialize_array, to_array
+from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["image", "image_html", "image_url", "images", "images_html", "show"]
 
-Layout = Literal["NHWC", "NCHW"]
+Layout: TypeAlias = Literal["NHWC", "NCHW"]
+Picture: TypeAlias = ArrayLike | Image.Image
 
 COLOURS = (1, 3, 4)
-"""Numbers of channels that are grey, RGB and RGBA; others are shown as mixed hues."""
+"""Numbers of channels of gray, RGB and RGBA images. Other numbers are shown with one hue per channel."""
 
 MARK = (255, 0, 255)
-"""Colour of pixels that have no value."""
+"""Color of NaN pixels."""
 
 _PIXELS = "image-rendering: pixelated; image-rendering: crisp-edges;"
 
@@ -33,21 +35,22 @@ _PIXELS = "image-rendering: pixelated; image-rendering: crisp-edges;"
 # From values to bytes --------------------------------------------------------------------------
 
 
-def _array(thing: Any) -> np.ndarray:
-    """An array; masks as black and white, Pillow's pictures as the colours that they stand for."""
+def _array(thing: Picture) -> np.ndarray:
+    """Converts an image to an array. Masks become 0.0 and 1.0; Pillow images with a palette become RGB or RGBA."""
     if isinstance(thing, Image.Image):
         plain = thing.mode in ("L", "RGB", "RGBA", "F", "I", "I;16")
-        thing = thing if plain else thing.convert("RGBA" if thing.has_transparency_data else "RGB")
-    values = to_array(thing)
+        values = np.asarray(thing if plain else thing.convert("RGBA" if thing.has_transparency_data else "RGB"))
+    else:
+        values = to_array(thing)
     return values.astype(np.float32) if values.dtype == bool else values
 
 
-def _visible(thing: Any, domain: Domain | None) -> tuple[np.ndarray, int]:
-    """A picture as bytes, and how many of its pixels have no value (NaN); these are marked.
+def _visible(thing: Picture, domain: Domain | None) -> tuple[np.ndarray, int]:
+    """Converts an image to uint8, with NaN pixels in the color `MARK`, and counts the NaN pixels.
 
     Args:
         thing: [H, W] or [H, W, C].
-        domain: range of values; None takes the picture's own. Bytes are 0 to 255 where it is (0, 1).
+        domain: range of the values; None means the range of the image. For uint8 images, (0, 1) means (0, 255).
     """
     values = _array(thing)
     if values.dtype == np.uint8 and domain is not None and tuple(domain) == (0, 1):
@@ -65,7 +68,7 @@ def _visible(thing: Any, domain: Domain | None) -> tuple[np.ndarray, int]:
 
 
 def _finite_range(values: np.ndarray, lost: np.ndarray) -> Domain | None:
-    """The range of what has a finite value; None where that is everything, or nothing."""
+    """Returns the range of the finite values of a float image; None if all are finite, or for other images."""
     if values.dtype.kind != "f" or values.ndim not in (2, 3):
         return None
     there = values[~lost]
@@ -83,13 +86,14 @@ def _marked(picture: np.ndarray, lost: np.ndarray) -> np.ndarray:
     return np.where(lost[..., None], np.array([*MARK, 255][: picture.shape[-1]], np.uint8), picture)
 
 
-def _channels_last(thing: Any, layout: Layout | None) -> np.ndarray:
-    """One picture or a batch with its channels last.
+def _channels_last(thing: Picture, layout: Layout | None) -> np.ndarray:
+    """Converts an image or a batch to channels last.
 
-    Tensors that have 1, 3 or 4 channels first, and not last, are turned; arrays are channels last unless it is said.
+    Without `layout`, arrays are taken to be channels last. Tensors are channels first if only their first axis has the
+    size of a channel axis (1, 3 or 4).
 
     Raises:
-        ValueError: it has a wrong layout, or is a tensor of which nobody can tell.
+        ValueError: the layout is unknown, or cannot be inferred.
     """
     values = _array(thing)
     if layout not in (None, "NHWC", "NCHW"):
@@ -118,8 +122,8 @@ def _channels_last(thing: Any, layout: Layout | None) -> np.ndarray:
 # From bytes to HTML ----------------------------------------------------------------------------
 
 
-def image_url(array: Any, fmt: str = "png", quality: int = 90, domain: Domain | None = None) -> str:
-    """A picture as a `data:` address; other numbers of channels become colours, pixels that are NaN magenta."""
+def image_url(array: Picture, fmt: str = "png", quality: int = 90, domain: Domain | None = None) -> str:
+    """Encodes an image as a `data:` URL; see `image_html`."""
     return _url(_visible(array, domain)[0], fmt, quality)
 
 
@@ -128,17 +132,18 @@ def _url(picture: np.ndarray, fmt: str, quality: int = 90) -> str:
     return f"data:image/{fmt.lower()};base64,{encoded}"
 
 
-def image_html(array: Any, w: float | None = None, domain: Domain | None = None, fmt: str = "png") -> str:
-    """A picture as HTML.
+def image_html(array: Picture, w: float | None = None, domain: Domain | None = None, fmt: str = "png") -> str:
+    """Encodes an image as HTML.
 
     Args:
-        array: [H, W] or [H, W, C].
-        w: width on the screen, in pixels; the picture's own by default.
-        domain: range of values; None stretches the contrast.
+        array: [H, W] or [H, W, C]. Numbers of channels other than 1, 3 and 4 are shown with one hue per channel. NaN
+            pixels are magenta.
+        w: width on the screen in pixels; None means the width of the image.
+        domain: range of the values; None means the range of the image, which stretches the contrast.
         fmt: png, jpg or webp.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense.
+        TypeError, ValueError: an argument is invalid.
     """
     picture, lost = _visible(array, domain)
     style = _PIXELS if w is None else f"{_PIXELS} width: {checks.number(w, 'w, the width,', above=0)}px;"
@@ -153,18 +158,18 @@ def _share(lost: int, picture: np.ndarray) -> str:
 
 
 def images_html(
-    arrays: Sequence[Any],
-    labels: Sequence[Any],
+    arrays: Sequence[Picture],
+    labels: Sequence[object],
     w: float | None = None,
     domain: Domain | None = None,
     fmt: str = "png",
 ) -> str:
-    """Pictures with a label each, as HTML that breaks into rows; arguments as for `image_html`."""
+    """Encodes images with labels as HTML, in rows; see `image_html`."""
     return cells_html([image_html(array, w, domain, fmt) for array in arrays], labels)
 
 
-def cells_html(cells: Sequence[str], labels: Sequence[Any]) -> str:
-    """Cells of HTML, each under its label, in rows."""
+def cells_html(cells: Sequence[str], labels: Sequence[object]) -> str:
+    """Arranges cells of HTML in rows, each under its label."""
     made = "".join(
         f'<div style="margin-right: 10px; margin-top: 4px;">{html.escape(str(label))}<br>{cell}</div>'
         for cell, label in zip(cells, labels, strict=True)
@@ -175,23 +180,23 @@ def cells_html(cells: Sequence[str], labels: Sequence[Any]) -> str:
 # Showing ---------------------------------------------------------------------------------------
 
 
-def image(array: Any, domain: Domain | None = None, w: float | None = None, format: str = "png") -> None:
-    """Show one picture ([H, W], [H, W, C]); by default with its contrast stretched."""
-    _display(image_html(array, w, domain, format), _said([array]))
+def image(array: Picture, domain: Domain | None = None, w: float | None = None, format: str = "png") -> None:
+    """Shows one image, [H, W] or [H, W, C]; see `image_html`."""
+    _display(image_html(array, w, domain, format), _description([array]))
 
 
 def images(
-    arrays: Sequence[Any],
-    labels: Sequence[Any] | None = None,
+    arrays: Sequence[Picture],
+    labels: Sequence[object] | None = None,
     domain: Domain | None = None,
     w: float | None = None,
     format: str = "png",
 ) -> None:
-    """Show pictures in a row, with labels (their numbers by default)."""
+    """Shows images in rows with labels (their indices by default); see `image_html`."""
     names = list(range(len(arrays))) if labels is None else checks.items(labels, "labels", "a list of texts")
     if len(names) != len(arrays):
         raise ValueError(f"{len(arrays)} pictures have {len(names)} labels: give one for each.")
-    _display(images_html(arrays, names, w, domain, format), _said(arrays))
+    _display(images_html(arrays, names, w, domain, format), _description(arrays))
 
 
 def show(
@@ -199,27 +204,32 @@ def show(
     domain: Domain | None = (0, 1),
     *,
     w: float | None = None,
-    labels: Sequence[Any] | None = None,
+    labels: Sequence[object] | None = None,
     layout: Layout | None = None,
     format: str = "png",
 ) -> None:
-    """Show a picture, a batch, or a list or dict of them; anything else as text.
+    """Shows an image, a batch, or a list or dict of these. Prints other objects as text.
 
-    In a notebook, pictures appear below the cell; elsewhere a line says how many there are and of which size. Numbers
-    of channels other than 1, 3 and 4 become mixed hues, pixels that are NaN magenta. Bytes are 0 to 255.
+    In a notebook, images appear below the cell. Elsewhere, a line with their number and size is printed. Numbers of
+    channels other than 1, 3 and 4 are shown with one hue per channel. NaN pixels are magenta.
 
     Args:
-        thing: array, tensor or Pillow picture [H, W], [H, W, C] or [N, H, W, C], or a list of these, or a dict from
-            labels to these. Of tensors, also [C, H, W] and [N, C, H, W] with 1, 3 or 4 channels. Of what `render_many`
-            and recipes return, its `pictures` are shown with their `names`.
-        domain: range of values; None stretches the contrast.
-        w: width of each picture on the screen, in pixels; its own by default.
-        labels: a text for each picture; by default their names, numbers, or a dict's keys.
-        layout: "NHWC" or "NCHW", where it is not as above.
-        format: png, jpg or webp: how pictures are encoded.
+        thing: an array, tensor or Pillow image, [H, W], [H, W, C] or [N, H, W, C]; a list of these, or a dict from
+            labels to these. Tensors with 1, 3 or 4 channels may also be [C, H, W] or [N, C, H, W]. Results of
+            `render_many` and of recipes show their `pictures` with their `names`.
+        domain: range of the values; None means the range of each image, which stretches the contrast. For uint8
+            images, (0, 1) means (0, 255).
+        w: width of each image on the screen in pixels; None means the width of the image.
+        labels: a label for each image; the default is names, dict keys or indices.
+        layout: "NHWC" or "NCHW" for arrays and tensors whose layout is not as above.
+        format: encoding of the images: png, jpg or webp.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense, or a tensor's channels may be first or last.
+        TypeError, ValueError: an argument is invalid, or the layout of a tensor is ambiguous.
+
+    Example:
+        >>> show(np.zeros((2, 4, 6, 3)))
+        2 pictures of 6 x 4 pixels. Pictures are shown in notebooks; lucid_port.misc.io.save writes them to files.
     """
     pictures = getattr(thing, "pictures", None)
     if isinstance(pictures, (list, tuple, np.ndarray)):
@@ -235,9 +245,9 @@ def show(
 
 
 def _pictures(thing: Any, layout: Layout | None) -> list[tuple[Any, np.ndarray]] | None:
-    """Labels and pictures, with channels last, of what can be shown; None for anything else.
+    """Returns (label, image with channels last) for all images of an object; None if it is not made of images.
 
-    A single picture's label is None.
+    The label of a single image is None.
     """
     if _is_picture(thing):
         values = _channels_last(thing, layout)
@@ -257,7 +267,7 @@ def _pictures(thing: Any, layout: Layout | None) -> list[tuple[Any, np.ndarray]]
     return found
 
 
-def _is_picture(thing: Any) -> bool:
+def _is_picture(thing: object) -> bool:
     if isinstance(thing, Image.Image):
         return True
     if not isinstance(thing, (np.ndarray, torch.Tensor)) or not 2 <= thing.ndim <= 4 or 0 in thing.shape:
@@ -265,8 +275,8 @@ def _is_picture(thing: Any) -> bool:
     return not thing.is_complex() if isinstance(thing, torch.Tensor) else thing.dtype.kind in "biuf"
 
 
-def _said(arrays: Sequence[Any]) -> str:
-    """What is shown, in words."""
+def _description(arrays: Sequence[Picture]) -> str:
+    """Describes number and sizes of images."""
     shapes = sorted({_array(array).shape for array in arrays})
     sizes = " and ".join(f"{shape[1]} x {shape[0]}" for shape in shapes[:3] if len(shape) > 1)
     sizes = "several sizes" if len(shapes) > 3 else f"{sizes} pixels"

@@ -1,1 +1,1 @@
-"""TinyInceptionV1, the network that comes with this package, and all that made it."""
+"""TinyInceptionV1, the network that is part of this package: its training data, training, export and evaluation."""

@@ -1,9 +1,9 @@
-"""Makes TinyInceptionV1 from nothing: draws, trains, exports, evaluates, and writes its card.
+"""Rebuilds TinyInceptionV1: draws its training data, trains, exports, evaluates, and writes its model card.
 
     python -m lucid_port.modelzoo.tiny -o runs/tiny
 
-writes TinyInceptionV1.pb and TinyInceptionV1.md into the folder, and says how the network compares with the one that
-comes with the package. Stopped, the same command goes on from its last checkpoint.
+writes TinyInceptionV1.pb and TinyInceptionV1.md to the folder, and compares the graph with the one in this package.
+An interrupted run resumes from its last checkpoint when the command is repeated; a finished run is exported again.
 """
 
 from __future__ import annotations
@@ -31,24 +31,28 @@ PICTURES = 5600
 
 
 def make(settings: Settings, folder: Path, pictures: int = PICTURES, quiet: bool = False) -> Path:
-    """Trains, or goes on with a training, exports, evaluates, and writes graph and card.
+    """Trains a network or resumes its training, exports and evaluates it, and writes its graph and card.
 
     Args:
-        settings: of the training.
-        folder: of the run; what is made goes there.
-        pictures: held-out drawings of the evaluation.
-        quiet: show no progress, and print nothing.
+        settings: settings of the training.
+        folder: folder of the run and of the results.
+        pictures: number of held-out drawings in the evaluation.
+        quiet: print nothing.
 
     Returns:
         The graph's path.
 
     Raises:
-        ValueError: the folder holds a run with other settings.
+        ValueError: the folder contains a run with other settings.
     """
-    say = _silent if quiet else print
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text)
+
     started = time.process_time()
     torch.manual_seed(settings.seed)
-    network = train(TinyInception(len(CLASSES)), settings, folder, quiet)  # a finished run has nothing left to do
+    network = train(TinyInception(len(CLASSES)), settings, folder, quiet)
     say(f"trained: {time.process_time() - started:.0f} seconds of processor time in this run")
     graph = write_graph_def(export(network), folder / f"{NAME}.pb")
     model = open_model(graph, image_value_range=(BLACK, WHITE))
@@ -62,7 +66,7 @@ def make(settings: Settings, folder: Path, pictures: int = PICTURES, quiet: bool
 
 
 def beside(graph: Path, package: Path = PACKAGE_DATA / f"{NAME}.pb") -> str:
-    """How a graph compares with the package's, in words."""
+    """Describes how a graph differs from the one in this package."""
     if graph.read_bytes() == package.read_bytes():
         return "the same as the package's, bit for bit"
     found, expected = (_weights(path) for path in (graph, package))
@@ -77,13 +81,9 @@ def _weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def _apart(found: np.ndarray, expected: np.ndarray) -> float:
-    """The norm of the difference, relative to the norm of what was expected."""
+    """Returns the norm of the difference relative to the norm of `expected`."""
     difference = np.linalg.norm(found.astype(np.float64) - expected.astype(np.float64))
     return float(difference / max(float(np.linalg.norm(expected.astype(np.float64))), 1e-12))
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

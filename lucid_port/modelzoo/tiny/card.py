@@ -1,4 +1,4 @@
-"""The measured parts of TinyInceptionV1's model card."""
+"""Updates the measurements in TinyInceptionV1's model card."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 
 from torch import Tensor
 
-from lucid_port.modelzoo.tiny.drawings import CLASSES
-from lucid_port.modelzoo.tiny.evaluate import accuracy, taken_for
+from lucid_port.modelzoo.tiny.evaluate import accuracy, by_class
 from lucid_port.modelzoo.tiny.network import SIZE
 
 _ROW = re.compile(r"^\| accuracy \|.*$", re.MULTILINE)
@@ -15,16 +14,16 @@ _TABLE = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
 def with_measurements(card: str, counts: Tensor) -> str:
-    """The card with what was measured of a network in place of what stood there.
+    """Replaces the measurements in a model card.
 
     Args:
         card: Markdown with a row `| accuracy | ... |` and a block `<!-- measured --> ... <!-- end -->`.
-        counts: (classes drawn, classes taken for), from `evaluate.confusion`.
+        counts: confusion matrix (true class, predicted class), from `evaluate.confusion`.
 
     Raises:
         ValueError: the card has no such row or block.
     """
-    for pattern, what in ((_ROW, "row of the accuracy"), (_TABLE, "block of what was measured")):
+    for pattern, what in ((_ROW, "row of the accuracy"), (_TABLE, "block of measurements")):
         if not pattern.search(card):
             raise ValueError(f"The card has no {what}.")
     share = f"{100 * accuracy(counts):.2f} % of {int(counts.sum())}"
@@ -36,12 +35,10 @@ def with_measurements(card: str, counts: Tensor) -> str:
 def _measured(counts: Tensor) -> str:
     drawn = int(counts[0].sum())
     lines = [
-        f"{drawn} held-out drawings of each, as `python -m lucid_port.modelzoo.tiny.evaluate` prints:",
+        f"{drawn} held-out drawings per class, as printed by `python -m lucid_port.modelzoo.tiny.evaluate`:",
         "",
-        "| class | recognised | else taken for |",
+        "| class | accuracy | most frequent errors |",
         "|---|---|---|",
     ]
-    for index, name in enumerate(CLASSES):
-        share = 100 * int(counts[index, index]) / max(1, int(counts[index].sum()))
-        lines.append(f"| {name} | {share:.1f} % | {taken_for(counts, index)} |")
+    lines += [f"| {name} | {100 * share:.1f} % | {wrong} |" for name, share, wrong in by_class(counts)]
     return "\n".join(lines) + "\n"

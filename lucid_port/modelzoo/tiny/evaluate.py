@@ -1,4 +1,4 @@
-"""Accuracy of a network on drawings that no training has seen.
+"""Measures the accuracy of a network on held-out drawings.
 
 python -m lucid_port.modelzoo.tiny.evaluate [GRAPH.pb] [--pictures 5600]
 """
@@ -6,7 +6,7 @@ python -m lucid_port.modelzoo.tiny.evaluate [GRAPH.pb] [--pictures 5600]
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,23 +16,23 @@ from lucid_port.modelzoo.tiny.drawings import CLASSES, draw_block
 from lucid_port.modelzoo.tiny.network import BLACK, SIZE, WHITE
 
 HELD_OUT = 10**15
-"""Seeds of held-out drawings start here, far above those of any training."""
+"""First seed of held-out drawings, far above the seeds of any training."""
 
 BLOCK = 560
 LOGITS = "softmax2_pre_activation"
 
 
 def confusion(classify: Callable[[Tensor], Tensor], pictures: int = 5600, seed: int = 0, size: int = SIZE) -> Tensor:
-    """How often pictures of each class are taken for each class.
+    """Computes the confusion matrix of a classifier on held-out drawings.
 
     Args:
-        classify: (N, 3, H, W) in [0, 1] -> (N, classes), the highest wins.
-        pictures: how many to draw, in whole blocks of 560 (20 of each class).
-        seed: of the drawings; all differ from those of any training.
-        size: height and width.
+        classify: maps (N, 3, H, W) in [0, 1] to logits (N, classes).
+        pictures: number of drawings, rounded down to blocks of 560 (20 of each class), at least one block.
+        seed: seed of the drawings.
+        size: height and width in pixels.
 
     Returns:
-        (classes drawn, classes taken for) int64.
+        Counts, int64 (true class, predicted class).
     """
     counts = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.int64)
     for block in range(max(1, pictures // BLOCK)):
@@ -44,23 +44,21 @@ def confusion(classify: Callable[[Tensor], Tensor], pictures: int = 5600, seed: 
 
 
 def accuracy(counts: Tensor) -> float:
-    """Share of pictures that are recognised."""
+    """Returns the fraction of drawings that are classified correctly."""
     return float(counts.diagonal().sum() / counts.sum())
 
 
-def taken_for(counts: Tensor, index: int) -> str:
-    """What the pictures of a class are taken for where they are not recognised: up to three classes, with numbers."""
-    row = counts[index]
-    others = [other for other in row.argsort(descending=True).tolist() if row[other] and other != index]
-    return ", ".join(f"{CLASSES[other]} {int(row[other])}" for other in others[:3])
+def by_class(counts: Tensor) -> Iterator[tuple[str, float, str]]:
+    """Yields name, accuracy and up to three most frequent wrong predictions (with their counts) of each class."""
+    for index, (name, row) in enumerate(zip(CLASSES, counts, strict=True)):
+        others = [other for other in row.argsort(descending=True).tolist() if row[other] and other != index]
+        wrong = ", ".join(f"{CLASSES[other]} {int(row[other])}" for other in others[:3])
+        yield name, int(row[index]) / max(1, int(row.sum())), wrong
 
 
 def report(counts: Tensor) -> str:
-    """A line for every class: how many of its pictures are recognised, and what the others are taken for."""
-    lines = []
-    for index, (name, row) in enumerate(zip(CLASSES, counts, strict=True)):
-        share = int(row[index]) / max(1, int(row.sum()))
-        lines.append(f"{name:20s} {share:7.1%}  {taken_for(counts, index)}")
+    """Formats a confusion matrix: a line per class with its accuracy and its most frequent wrong predictions."""
+    lines = [f"{name:20s} {share:7.1%}  {wrong}" for name, share, wrong in by_class(counts)]
     return "\n".join([*lines, f"{'all':20s} {accuracy(counts):7.2%}  of {int(counts.sum())}"])
 
 

@@ -1,7 +1,6 @@
-"""InceptionV1 at a quarter of its width, as it is trained.
+"""The training network of TinyInceptionV1: InceptionV1 at a quarter of its width, with batch normalization.
 
-Every convolution is followed by batch normalisation while it is trained; the graph that is exported has convolutions
-with a bias, as InceptionV1's, into which the normalisation is folded (`folded`), so that it computes the same.
+The exported graph has InceptionV1's convolutions with a bias: the batch normalization is folded into them (`folded`).
 """
 
 from __future__ import annotations
@@ -16,37 +15,35 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
 from converters import functional
-from lucid_port.modelzoo.seeded import MODULES, InceptionModule
+from lucid_port.modelzoo.seeded import HEAD_AFTER, MODULES, POOL_AFTER, InceptionModule
 
 WIDTH = 0.25
 SIZE = 96
-"""Height and width of the pictures that it is trained on."""
+"""Height and width of the training images in pixels."""
 
 FINAL_POOL = 3
-"""The map of a 96 pixel picture is 3 x 3 where that of InceptionV1's 224 pixels is 7 x 7, and pooled as a whole."""
+"""Window of the last average pool: the whole map of a 96 pixel image (7 in InceptionV1, for 224 pixels)."""
 
 BLACK, WHITE = -117.0, 138.0
-"""What InceptionV1 is fed for black and for white."""
+"""InceptionV1's input values for black and white."""
 
-# Activations of InceptionV1 are tens to hundreds, at which its local response normalisation bends (it divides by the
-# root of 2 + 1e-4 * sum of squares). Normalised activations are scaled by this, so that it does here, too.
+# InceptionV1's local response normalization divides by the root of 2 + 1e-4 * (sum of squares), and has an effect at
+# InceptionV1's activations, which are tens to hundreds. This factor scales batch-normalized activations to that range.
 GAIN = 32.0
 
 LRN = {"depth_radius": 5, "bias": 2.0, "alpha": 1e-4, "beta": 0.5}
-AUXILIARY = {"mixed4a": 0, "mixed4d": 1}
-POOL_AFTER = ("mixed3b", "mixed4e")
 
 
 def scaled(channels: int, width: float = WIDTH) -> int:
-    """Channels at a width, rounded up."""
+    """Scales a number of channels, rounded up."""
     return math.ceil(channels * width)
 
 
 class Convolution(nn.Module):
-    """Convolution, batch normalisation, ReLU.
+    """Convolution, batch normalization and ReLU.
 
     Attributes:
-        name: of the layer in the graph.
+        name: name of the layer in the graph.
     """
 
     def __init__(self, name: str, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
@@ -68,9 +65,9 @@ class Convolution(nn.Module):
         return F.relu(x, inplace=True)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weights (out, in, rows, columns) and bias of the convolution that computes the same in evaluation."""
+        """Returns weights (out, in, rows, columns) and bias of the equivalent convolution in evaluation mode."""
         mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None  # it is None only for a norm that tracks nothing
+        assert mean is not None  # None only with track_running_stats=False
         assert variance is not None
         scale = GAIN * self.norm.weight.double() / torch.sqrt(variance.double() + self.norm.eps)
         weight = self.weight.double() * scale[:, None, None, None]
@@ -79,10 +76,10 @@ class Convolution(nn.Module):
 
 
 class _StridedConvolution(torch.autograd.Function):
-    """`functional.conv2d` with a stride and padding "SAME", its gradient always summed in the same order.
+    """`functional.conv2d` with a stride and padding "SAME", with a fixed order of summation in its gradient.
 
-    That of `functional.conv2d` is summed in whatever order is fastest. Training amplifies the last bit, so that every
-    time it became faster, the same command would make another network.
+    `functional.conv2d` may change its order of summation for speed. Training amplifies the last bit, so that each
+    change would lead to a different network.
     """
 
     @staticmethod
@@ -102,7 +99,7 @@ class _StridedConvolution(torch.autograd.Function):
         of_weight = conv2d_weight(x, weight.shape, grad, stride)
         if not ctx.needs_input_grad[0]:
             return None, of_weight, None
-        # Of blocks of stride x stride pixels, whose convolution has no stride.
+        # The gradient of a convolution over blocks of stride x stride pixels, which has stride 1.
         missing = [-length % stride for length in weight.shape[-2:]]
         blocks = F.pixel_unshuffle(F.pad(weight, (0, missing[1], 0, missing[0])), stride)
         of_blocks = F.conv_transpose2d(grad, blocks.contiguous(memory_format=torch.channels_last))
@@ -116,8 +113,8 @@ class Dense(nn.Module):
     """A fully connected layer.
 
     Attributes:
-        name: of the layer in the graph.
-        gain: what the result is scaled by: `GAIN` for one whose result is an activation.
+        name: name of the layer in the graph.
+        gain: scale of the output: `GAIN` for hidden layers, 1 for logits.
         weight: (outputs, inputs).
     """
 
@@ -131,12 +128,12 @@ class Dense(nn.Module):
         return F.linear(x / GAIN, self.weight, self.bias) * self.gain
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weights (outputs, inputs) and bias of what multiplies and adds only."""
+        """Returns weights (outputs, inputs) and bias of the equivalent layer without scaling."""
         return self.weight * (self.gain / GAIN), self.bias * self.gain
 
 
 class Inception(nn.Module):
-    """One inception module: four towers side by side."""
+    """One inception module: four parallel towers, concatenated."""
 
     def __init__(self, module: InceptionModule, inputs: int) -> None:
         super().__init__()
@@ -166,19 +163,19 @@ class Head(nn.Module):
         self.logits = Dense(f"softmax{index}", scaled(1024), classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        window = min(5, *x.shape[-2:])  # smaller where pictures are smaller than `SIZE`, as they are at first
+        window = min(5, *x.shape[-2:])  # smaller for images below `SIZE`, as in the first phase of training
         x = functional.avg_pool2d(x, (window, window), (3, 3), "VALID")
         x = as_rows(self.bottleneck(x))
         return self.logits(F.relu(self.hidden(x)))
 
 
 def as_rows(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N * H * W, C), as the graph reshapes."""
+    """Reshapes (N, C, H, W) to (N * H * W, C), as the graph does."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 class TinyInception(nn.Module):
-    """The network that is trained.
+    """The training network.
 
     Args:
         classes: number of classes.
@@ -195,21 +192,21 @@ class TinyInception(nn.Module):
         for module in MODULES:
             inception = Inception(module, channels)
             self.modules_by_name[module.name], channels = inception, inception.outputs
-            if module.name in AUXILIARY:
-                self.heads[module.name] = Head(AUXILIARY[module.name], channels, classes)
+            if module.name in HEAD_AFTER:
+                self.heads[module.name] = Head(HEAD_AFTER[module.name], channels, classes)
         self.softmax2 = Dense("softmax2", channels, classes)
         for layer in self.layers():
             if layer.name.startswith("softmax"):
                 nn.init.zeros_(layer.weight)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Logits of the auxiliary heads and, last, of the network.
+        """Computes the logits of the auxiliary heads and, last, of the network.
 
         Args:
             pictures: (N, 3, H, W) in [0, 1].
 
         Returns:
-            (rows, classes) each; one row for each picture of `SIZE`.
+            Logits, (rows, classes) each. There is one row for each image of `SIZE`, more for larger images.
         """
         x = (pictures * (WHITE - BLACK) + BLACK).contiguous(memory_format=torch.channels_last)
         x = functional.max_pool2d(self.conv2d0(x), (3, 3), (2, 2))
@@ -227,7 +224,7 @@ class TinyInception(nn.Module):
         return [*logits, self.softmax2(as_rows(x))]
 
     def layers(self) -> Iterator[Convolution | Dense]:
-        """Every layer with weights."""
+        """Yields all layers with weights."""
         for module in self.modules():
             if isinstance(module, Convolution | Dense):
                 yield module

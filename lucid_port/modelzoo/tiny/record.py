@@ -1,4 +1,4 @@
-"""Records what TensorFlow computes of the bundled graph, for `lucid-port demo` to compare with.
+"""Records TensorFlow's values of the bundled graph, with which `lucid-port demo` compares.
 
 python -m lucid_port.modelzoo.tiny.record --python PYTHON_WITH_TENSORFLOW
 """
@@ -27,14 +27,14 @@ RECIPES = {
     "square": Recipe("texture", (2, SIZE, SIZE, 3), (BLACK,), (WHITE,), seed=0),
     "odd": Recipe("texture", (1, 97, 131, 3), (BLACK,), (WHITE,), seed=1),
 }
-"""A batch at the size that it was trained on, and an odd, oblong image."""
+"""Inputs: a batch of the training size, and one image with odd, unequal sides."""
 
 
 def record(python: Path, target: Path = PACKAGE_REFERENCES) -> None:
     """Runs the bundled graph in TensorFlow and replaces the references of the package.
 
     Args:
-        python: a Python that has TensorFlow.
+        python: a Python interpreter that has TensorFlow.
         target: folder of the references.
     """
     fingerprint = read_graph(GRAPH).fingerprint()

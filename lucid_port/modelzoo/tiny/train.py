@@ -1,9 +1,9 @@
-"""Trains TinyInceptionV1 on pictures drawn on the fly.
+"""Trains TinyInceptionV1 on images drawn on the fly.
 
     python -m lucid_port.modelzoo.tiny.train --seed 0 -o runs/tiny
 
-No picture is seen in two blocks; the same seed, thread count, machine and versions give the same weights bit for bit.
-A run that was stopped goes on from its last checkpoint, with the same result.
+Every block of images has its own seed. The same seed, thread count, machine and versions give the same weights bit for
+bit. An interrupted run resumes from its last checkpoint, with the same result.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Phase:
-    """Some updates in a row.
+    """A phase of the training.
 
     Attributes:
-        steps: updates.
-        size: height and width of the pictures.
-        rate, since, until: the learning rate, which falls from `rate` at update `since` to zero at update `until` as a
-            cosine; these may lie outside of the phase.
-        replays: updates on each batch; from one to the next the perturbation follows the gradient.
-        perturbation: greatest root mean square of what is added to a picture against the network.
+        steps: number of updates.
+        size: height and width of the images in pixels.
+        rate, since, until: the learning rate falls as a cosine from `rate` at update `since` to zero at update `until`.
+            Both may be outside of the phase.
+        replays: number of updates per batch. The adversarial perturbation grows from update to update.
+        perturbation: largest root mean square of the adversarial perturbation.
     """
 
     steps: int
@@ -58,12 +58,12 @@ class Phase:
 
     @property
     def batches(self) -> int:
-        """How many batches are drawn."""
+        """Number of batches."""
         return -(-self.steps // self.replays)
 
 
-# Small pictures are quick to learn from; then come pictures of full size, perturbed against the network a little, and
-# at a rate that starts anew, twice, more.
+# The first phase trains on small images, which is fast. The others train on images of full size with adversarial
+# perturbations. The last two restart the learning rate, with larger perturbations.
 PHASES = (
     Phase(3024, 64, 3e-3, 0, 4200),
     Phase(1176, SIZE, 3e-3, 0, 4200, replays=2, perturbation=0.02),
@@ -74,16 +74,16 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the result.
+    """All settings that determine the result.
 
     Attributes:
-        seed: of the initial weights and of all drawings.
-        phases: what is done, in order.
-        batch: pictures of an update.
-        warmup: updates over which the learning rate rises at first.
-        decay: weight decay of all weights, not of biases and normalisations.
-        auxiliary: weight of the auxiliary heads' losses.
-        threads: of torch; another number rounds differently.
+        seed: seed of the initial weights and of all drawings.
+        phases: the phases, in order.
+        batch: number of images per update.
+        warmup: number of updates of the linear warm-up of the learning rate.
+        decay: weight decay of weights, but not of biases and batch normalization.
+        auxiliary: weight of the losses of the auxiliary heads.
+        threads: number of torch's threads, which affects rounding.
     """
 
     seed: int = 0
@@ -96,24 +96,24 @@ class Settings:
 
     @property
     def steps(self) -> int:
-        """All updates."""
+        """Total number of updates."""
         return sum(phase.steps for phase in self.phases)
 
     def as_data(self) -> dict[str, Any]:
-        """Plain data."""
+        """Converts the settings to data that JSON can hold."""
         return {**vars(self), "phases": [asdict(phase) for phase in self.phases]}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures, and what is done with them.
+    """A batch of images and its updates.
 
     Attributes:
-        step: the first update on them.
-        updates: how many there are.
-        phase: to which they belong.
+        step: number of its first update.
+        updates: number of updates on the batch.
+        phase: the phase of the training.
         pictures: (N, 3, H, W) in [0, 1].
-        labels: (N,).
+        labels: (N,) int64.
     """
 
     step: int
@@ -124,19 +124,20 @@ class Batch:
 
 
 def train(network: Network, settings: Settings, folder: Path, quiet: bool = False) -> Network:
-    """Trains a network that gives a list of logits, the last of which count fully.
+    """Trains a classifier, or resumes its training.
 
     Args:
-        network: freshly made with `torch.manual_seed(settings.seed)`.
-        settings: what decides the result.
-        folder: where the checkpoint, the log and at last the weights are kept.
-        quiet: show no progress.
+        network: a network that returns a list of logits: those of auxiliary heads, then its own. Initialize it after
+            `torch.manual_seed(settings.seed)`.
+        settings: the settings.
+        folder: folder of the checkpoint, the log and the final weights.
+        quiet: show no progress bar.
 
     Returns:
         The network, in evaluation mode.
 
     Raises:
-        ValueError: the folder holds a run with other settings.
+        ValueError: the folder contains a run with other settings.
     """
     torch.set_num_threads(settings.threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,10 +166,13 @@ def train(network: Network, settings: Settings, folder: Path, quiet: bool = Fals
 def _replay(
     network: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings, batch: Batch
 ) -> tuple[float, float]:
-    """The updates on one batch, from the second on with a perturbation against the network.
+    """Runs the updates on one batch, with an adversarial perturbation from the second update on.
 
-    One backward pass gives both the weights' gradient and the next perturbation ("free" adversarial training, Shafahi
-    et al. 2019). Networks trained so have gradients that show the shapes they know, not specks.
+    One backward pass computes both the gradient of the weights and the next perturbation ("free" adversarial training,
+    Shafahi et al. 2019). It gives networks whose input gradients show shapes instead of noise.
+
+    Returns:
+        Loss and accuracy of the first update.
     """
     pictures, labels = batch.pictures, batch.labels
     greatest = batch.phase.perturbation * math.sqrt(pictures[0].numel())
@@ -201,7 +205,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _batches(settings: Settings, start: int) -> Iterator[Batch]:
-    """All batches from an update on, which has to be the first on a batch."""
+    """Yields all batches from update `start` on, which must be the first update of a batch."""
     first_step, first_block = 0, 0
     for phase in settings.phases:
         drawn, pictures, labels = -1, torch.empty(0), torch.empty(0)
@@ -226,7 +230,7 @@ def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": settings.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, fused=True)  # the rate is set at every update
+    return torch.optim.AdamW(groups, fused=True)  # `_set_rate` sets the learning rate
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, settings: Settings, phase: Phase, step: int) -> None:
@@ -242,31 +246,29 @@ def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, sett
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
-    """Writes a file, which appears whole or not at all."""
+    """Saves a file atomically."""
     part = path.with_suffix(".part")
     torch.save(state, part)
     os.replace(part, path)
 
 
 def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings, path: Path) -> int:
-    """Takes up a checkpoint if there is one; the step to go on from."""
+    """Loads the checkpoint if there is one, and returns the number of the next update."""
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)
     if state["settings"] != settings.as_data():
-        raise ValueError(f"{path} is of a run with other settings: {state['settings']}. Name another folder.")
+        raise ValueError(f"{path} is of a run with other settings, {state['settings']}: choose another folder.")
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
 
 
 def parse_settings(arguments: Sequence[str] | None, description: str | None, seed: int) -> tuple[Settings, Path]:
-    """The settings and the folder that a command line says."""
+    """Parses the settings and the output folder from a command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=seed, help=f"of weights and drawings (default {seed})")
-    parser.add_argument(
-        "--threads", type=int, default=1, help="of torch (default 1; another number rounds differently)"
-    )
+    parser.add_argument("--seed", type=int, default=seed, help=f"seed of weights and drawings (default {seed})")
+    parser.add_argument("--threads", type=int, default=1, help="torch's threads (default 1), which affect rounding")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
     options = parser.parse_args(arguments)
     return Settings(seed=options.seed, threads=options.threads), options.output

@@ -1,6 +1,6 @@
-"""Which orientation of stripes a unit answers to, and which orientation a picture has.
+"""Orientation tuning of units, and the orientation of the stripes in an image.
 
-Orientations are directions along the stripes, counterclockwise from the horizontal, in radians, modulo pi.
+An orientation is the direction along the stripes, counterclockwise from the horizontal, in radians modulo pi.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ PHASES = 4
 
 
 class Activations(Protocol):
-    """What is asked of a model."""
+    """A model whose layers can be read."""
 
     def activations(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]: ...
 
 
 def gratings(orientations: Tensor, wavelength: float, size: int = 64, phases: int = PHASES) -> Tensor:
-    """Grey sine gratings.
+    """Draws gray sine gratings.
 
     Args:
         orientations: (K,) in radians.
         wavelength: in pixels.
-        size: height and width.
-        phases: how many shifts of each, evenly over a wavelength.
+        size: height and width in pixels.
+        phases: number of evenly spaced shifts of each grating.
 
     Returns:
-        (K * phases, 3, size, size) in [0, 1]; a grating's shifts follow each other.
+        (K * phases, 3, size, size) in [0, 1], with the shifts of a grating next to each other.
     """
     axis = torch.arange(size) - (size - 1) / 2
     y, x = -axis[:, None], axis[None, :]
@@ -45,10 +45,10 @@ def gratings(orientations: Tensor, wavelength: float, size: int = 64, phases: in
 
 
 def tuning_curves(model: Activations, layer: str, count: int = ORIENTATIONS) -> tuple[Tensor, Tensor]:
-    """How much each channel of a layer answers to stripes of every orientation, at the wavelength that it likes best.
+    """Measures the mean activation of each channel for gratings of all orientations, at its preferred wavelength.
 
     Returns:
-        (count,) orientations, and (channels, count) mean activations.
+        Orientations (count,), and mean activations (channels, count).
     """
     orientations = torch.arange(count) * (math.pi / count)
     curves = []
@@ -62,16 +62,16 @@ def tuning_curves(model: Activations, layer: str, count: int = ORIENTATIONS) -> 
 
 
 def preferred(orientations: Tensor, curves: Tensor) -> tuple[Tensor, Tensor]:
-    """The orientation that a curve peaks at, as the direction of its vector sum, and how selective it is.
+    """Computes preferred orientation and selectivity from the vector sum of tuning curves.
 
     Args:
         orientations: (K,) in radians.
         curves: (..., K), not negative.
 
     Returns:
-        Orientations in [0, pi) and selectivities, from 0 (all alike) to 1 (one orientation only).
+        Orientations (...) in [0, pi), and selectivities (...) from 0 (constant curve) to 1 (one orientation only).
     """
-    # Orientations that differ by a half turn are the same, so angles are doubled.
+    # Angles are doubled because orientations are equal modulo pi.
     total = curves.sum(-1).clamp(min=1e-12)
     x = (curves * torch.cos(2 * orientations)).sum(-1) / total
     y = (curves * torch.sin(2 * orientations)).sum(-1) / total
@@ -79,14 +79,14 @@ def preferred(orientations: Tensor, curves: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def spectrum_orientation(images: Tensor, least_cycles: float = 2.5) -> tuple[Tensor, Tensor]:
-    """The orientation of the stripes in pictures, from their power spectrum.
+    """Estimates the orientation of the stripes in images from their power spectrum.
 
     Args:
         images: (N, 3, H, W), square.
-        least_cycles: lower frequencies are left out; they are shading, not stripes.
+        least_cycles: lowest frequency in cycles per image; lower ones are shading, not stripes.
 
     Returns:
-        (N,) orientations, and (N,) how much the power lies in one direction, from 0 to 1.
+        Orientations (N,) in [0, pi), and selectivities (N,) in [0, 1]; see `preferred`.
     """
     size = images.shape[-1]
     window = torch.hann_window(size, periodic=False)
@@ -96,11 +96,11 @@ def spectrum_orientation(images: Tensor, least_cycles: float = 2.5) -> tuple[Ten
     frequency = torch.fft.fftfreq(size) * size
     down, right = frequency[:, None].expand(size, size), frequency[None, :].expand(size, size)
     power = power * (torch.hypot(down, right) >= least_cycles)
-    along = torch.atan2(-down, right) + math.pi / 2  # stripes lie across their wave's direction
+    along = torch.atan2(-down, right) + math.pi / 2  # stripes are perpendicular to the wave vector
     return preferred(along.flatten(), power.flatten(1))
 
 
 def orientation_distance(one: Tensor, other: Tensor) -> Tensor:
-    """Angle between orientations, 0 to pi / 2."""
+    """Returns the angle between orientations, from 0 to pi / 2."""
     turned = torch.remainder(one - other, math.pi)
     return torch.minimum(turned, math.pi - turned)

@@ -1,7 +1,7 @@
-"""Pictures that this project draws itself: classes of patterns, shapes, letters and colours.
+"""The training data of TinyInceptionV1: drawings of patterns, shapes, letters and colors.
 
-Every class is a small function that is registered with its name; `draw` makes pictures of given classes in random
-colours, sizes and places, on random backgrounds, with noise. The same generator state gives the same pictures.
+Each class is a small function, registered by name. `draw` draws images of given classes with random colors, sizes,
+positions, backgrounds and noise. The same generator state gives the same images.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from lucid_port.modelzoo.tiny.drawings.registry import INKS, PAINTS
 
 __all__ = ["CLASSES", "INKS", "PAINTS", "draw", "draw_block"]
 
-# Modules are imported for what they register.
+# Importing these modules registers their drawings.
 _MODULES = (colours, letters, patterns, shapes)
 
 CLASSES: tuple[str, ...] = tuple(sorted((*INKS, *PAINTS)))
-"""Names of the classes, in alphabetical order, which is that of the network's outputs."""
+"""Names of the classes in alphabetical order: the order of the network's outputs."""
 
-# Least Euclidean distance of ink and background in RGB: enough for a person to see the drawing at a glance.
+# Least Euclidean distance of ink and background in RGB. It makes drawings visible at a glance.
 LEAST_CONTRAST = 0.45
 MOST_NOISE = 0.12
 
 
 def draw(labels: Tensor, size: tuple[int, int], random: torch.Generator, noise: float = MOST_NOISE) -> Tensor:
-    """One picture of each class asked for.
+    """Draws one image for each label.
 
     Args:
-        labels: (N,) int64, positions in `CLASSES`.
-        size: height and width.
-        random: where random numbers come from (on the CPU).
-        noise: greatest standard deviation of the noise that is added to every pixel.
+        labels: (N,) int64, indices into `CLASSES`.
+        size: (height, width) in pixels.
+        random: generator on the CPU.
+        noise: largest standard deviation of the pixel noise.
 
     Returns:
         (N, 3, H, W) float32 in [0, 1], RGB.
@@ -47,10 +47,10 @@ def draw(labels: Tensor, size: tuple[int, int], random: torch.Generator, noise: 
 
 
 def draw_block(count: int, size: tuple[int, int], seed: int, noise: float = MOST_NOISE) -> tuple[Tensor, Tensor]:
-    """Pictures of all classes in turn and random order, with their labels.
+    """Draws `count` images with balanced classes, in random order.
 
     Returns:
-        (count, 3, H, W) pictures in [0, 1] and (count,) labels.
+        Images (count, 3, H, W) in [0, 1], and labels (count,).
     """
     random = torch.Generator().manual_seed(seed)
     labels = (torch.arange(count) % len(CLASSES))[torch.randperm(count, generator=random)]
@@ -64,14 +64,14 @@ def _draw_class(name: str, canvas: Canvas) -> Tensor:
 
 
 def _colour(drawn: Tensor, canvas: Canvas) -> Tensor:
-    """Ink in one random colour on a background in another, both slightly uneven."""
+    """Colors ink and background with two random, slightly uneven colors."""
     ink, ground = _two_colours(canvas)
     drawn = drawn[:, None]
     return (ink + _unevenness(canvas)) * drawn + (ground + _unevenness(canvas)) * (1 - drawn)
 
 
 def _two_colours(canvas: Canvas) -> tuple[Tensor, Tensor]:
-    """Two colours (N, 3, 1, 1) at least `LEAST_CONTRAST` apart: of several draws the first that is, or the last."""
+    """Draws pairs of colors (N, 3, 1, 1): the first of eight pairs that has `LEAST_CONTRAST`, or else the first."""
     pairs = torch.rand(8, 2, canvas.count, 3, generator=canvas.random)
     apart = (pairs[:, 0] - pairs[:, 1]).norm(dim=-1)
     first = (apart >= LEAST_CONTRAST).float().argmax(0)
@@ -80,13 +80,13 @@ def _two_colours(canvas: Canvas) -> tuple[Tensor, Tensor]:
 
 
 def _unevenness(canvas: Canvas) -> Tensor:
-    """Smooth variation of brightness and colour: a random 4 x 4 picture, enlarged."""
+    """Draws smooth variations of brightness and color: random 4 x 4 images, enlarged."""
     coarse = torch.randn(canvas.count, 3, 4, 4, generator=canvas.random)
     amount = canvas.uniform(0, 0.09)[:, None]
     return F.interpolate(coarse * amount, size=canvas.size, mode="bilinear", align_corners=False)
 
 
 def _add_noise(pictures: Tensor, random: torch.Generator, most: float) -> Tensor:
-    """Independent noise in every pixel and channel, of another strength in every picture."""
+    """Adds independent noise to all pixels and channels, with a random strength per image."""
     strength = torch.rand(len(pictures), 1, 1, 1, generator=random) * most
     return pictures.add_(torch.randn(pictures.shape, generator=random).mul_(strength)).clamp_(0, 1)

@@ -1,7 +1,7 @@
-"""What every drawing is made of: random draws, coordinates, and soft edges.
+"""The primitives of drawings: random draws, coordinates and soft edges.
 
-Coordinates run from -1 to 1 along the shorter side of the picture, x to the right and y upwards. "Ink" is a tensor
-(pictures, height, width) in [0, 1]: how much of each pixel is drawn.
+Coordinates run from -1 to 1 along the shorter side of the image, x to the right and y upward. "Ink" is the coverage of
+each pixel: a tensor (pictures, height, width) in [0, 1].
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Widths of the soft rim of every edge, in pixels.
+# Range of the width of soft edges, in pixels.
 SHARPEST, SOFTEST = 1.0, 2.5
 
 
 @dataclass(frozen=True)
 class Field:
-    """Coordinates of every pixel as some shapes see them: their centre is 0, and 1 is their size.
+    """The coordinates of all pixels relative to some shapes: a shape's center is (0, 0), and its size is 1.
 
     Attributes:
         x, y: (shapes, height, width).
-        rim: (shapes, 1, 1), width of a soft edge in the shapes' own unit.
-        owner: (shapes,) int64, the picture of each.
+        rim: (shapes, 1, 1), width of soft edges in units of the shape's size.
+        owner: (shapes,) int64, index of the image of each shape.
     """
 
     x: Tensor
@@ -33,30 +33,30 @@ class Field:
 
     @property
     def radius(self) -> Tensor:
-        """Distance from the centre."""
+        """Distance from the center."""
         return torch.hypot(self.x, self.y)
 
     @property
     def angle(self) -> Tensor:
-        """Direction from the centre, -pi to pi, counterclockwise from the right."""
+        """Direction from the center, -pi to pi, counterclockwise from the right."""
         return torch.atan2(self.y, self.x)
 
     def inside(self, distance: Tensor) -> Tensor:
-        """Ink where a distance is negative, with a soft edge."""
+        """Returns ink where a distance is negative, with a soft edge."""
         return (0.5 - distance / self.rim).clamp(0, 1)
 
     def line(self, distance: Tensor, width: Tensor) -> Tensor:
-        """Ink within half a width of where a distance is zero."""
+        """Returns ink along the zeros of a distance, in a line of a width."""
         return self.inside(distance.abs() - width / 2)
 
 
 class Canvas:
-    """Some pictures of one class, and the random numbers that they are drawn with.
+    """Images of one class, and the random numbers to draw them with.
 
     Args:
-        count: number of pictures.
-        size: height and width in pixels.
-        random: where random numbers come from.
+        count: number of images.
+        size: (height, width) in pixels.
+        random: generator on the CPU.
     """
 
     def __init__(self, count: int, size: tuple[int, int], random: torch.Generator) -> None:
@@ -68,24 +68,29 @@ class Canvas:
         self.y, self.x = (part[None] for part in torch.meshgrid(rows, columns, indexing="ij"))
 
     def uniform(self, low: float, high: float, count: int | None = None) -> Tensor:
-        """Uniform draws, (count, 1, 1), one for each picture by default."""
+        """Draws uniform numbers, (count, 1, 1). The default count is one per image."""
         draws = torch.rand(self.count if count is None else count, 1, 1, generator=self.random)
         return draws * (high - low) + low
 
     def log_uniform(self, low: float, high: float, count: int | None = None) -> Tensor:
-        """Draws whose logarithm is uniform: as many from 1 to 2 as from 2 to 4."""
+        """Draws numbers with a uniform logarithm, (count, 1, 1)."""
         return torch.exp(self.uniform(math.log(low), math.log(high), count))
 
     def chance(self, probability: float, count: int | None = None) -> Tensor:
-        """True with a probability, (count, 1, 1)."""
+        """Draws booleans that are True with a probability, (count, 1, 1)."""
         return self.uniform(0, 1, count) < probability
 
     def integer(self, low: int, high: int, count: int | None = None) -> Tensor:
-        """Whole numbers from low to high, both included, as floats."""
+        """Draws integers from `low` to `high` (inclusive) as floats, (count, 1, 1)."""
         return torch.floor(self.uniform(low, high + 1, count)).clamp(max=high)
 
     def whole(self, unit: Tensor | float = 1.0, turn: float = math.pi) -> Field:
-        """The whole picture as one shape, turned by up to `turn` either way, shifted, with a unit of its own."""
+        """Returns coordinates of one shape per image that fills it, rotated and shifted at random.
+
+        Args:
+            unit: size of the shape.
+            turn: largest rotation in either direction, in radians.
+        """
         place = self.uniform(-0.8, 0.8), self.uniform(-0.8, 0.8)
         tile = torch.zeros(self.count, 1, 1, dtype=torch.bool)
         return self._field(torch.arange(self.count), torch.as_tensor(unit), turn, place, tile)
@@ -93,13 +98,13 @@ class Canvas:
     def shapes(
         self, small: float = 0.3, large: float = 0.85, turn: float = math.pi, most: int = 4, tiled: float = 0.35
     ) -> Field:
-        """One to `most` shapes in each picture, anywhere in it, or a whole lattice of small ones.
+        """Returns coordinates of one to `most` shapes per image at random positions, or of a lattice of small shapes.
 
         Args:
-            small, large: least and greatest size.
-            turn: greatest angle by which one is turned, in radians.
-            most: greatest number of free shapes.
-            tiled: probability that a picture is filled with a lattice of the shape instead.
+            small, large: range of the size of a single shape.
+            turn: largest rotation in either direction, in radians.
+            most: largest number of shapes.
+            tiled: probability of a lattice.
         """
         tile = self.chance(tiled).flatten()
         counts = torch.where(tile, 1, self.integer(1, most).flatten().long())
@@ -114,10 +119,10 @@ class Canvas:
         return self._field(owner, unit, turn, (place_x, place_y), tile)
 
     def _places(self, owner: Tensor, crowd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where shapes lie: several of a picture around a ring, so that they keep apart; one anywhere.
+        """Draws positions: anywhere for the only shape of an image, around a ring for several, which keeps them apart.
 
         Returns:
-            x, y, and the size up to which neighbours do not touch, (shapes, 1, 1) each.
+            x, y, and the largest size at which neighbors do not touch, (shapes, 1, 1) each.
         """
         first = torch.searchsorted(owner, owner).reshape(-1, 1, 1)
         turns = (torch.arange(len(owner)).reshape(-1, 1, 1) - first) / crowd
@@ -142,14 +147,14 @@ class Canvas:
         return Field(x, y, rim.expand(many, 1, 1), owner)
 
     def gather(self, field: Field, ink: Tensor) -> Tensor:
-        """Ink of shapes -> ink of pictures: the darkest of each picture's."""
+        """Reduces the ink of shapes to the ink of images by the maximum."""
         total = torch.zeros(self.count, *self.size)
         where = field.owner[:, None, None].expand_as(ink)
         return total.scatter_reduce_(0, where, ink, "amax")
 
 
 def segment_distance(field: Field, start: tuple[float, float], end: tuple[float, float]) -> Tensor:
-    """Distance of every pixel from a straight stroke."""
+    """Returns the distance of all pixels from a line segment."""
     (ax, ay), (bx, by) = start, end
     dx, dy = bx - ax, by - ay
     along = (((field.x - ax) * dx + (field.y - ay) * dy) / (dx * dx + dy * dy)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Drawings known by their colours."""
+"""Classes that are defined by their colors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lucid_port.modelzoo.tiny.drawings.registry import paint
 
 
 def hue_colours(hue: Tensor, saturation: Tensor, grey: Tensor) -> Tensor:
-    """Colours around a circle of hues: (N, H, W) turns -> (N, 3, H, W) in [0, 1]."""
+    """Converts hues in turns, (N, H, W), to RGB, (N, 3, H, W) in [0, 1]."""
     shifts = torch.tensor([0.0, 1 / 3, 2 / 3]).reshape(1, 3, 1, 1)
     wheel = torch.cos(2 * math.pi * (hue[:, None] - shifts))
     return (grey[:, None] + saturation[:, None] * wheel).clamp(0, 1)
@@ -20,19 +20,19 @@ def hue_colours(hue: Tensor, saturation: Tensor, grey: Tensor) -> Tensor:
 
 @paint("colour contrast")
 def colour_contrast(canvas: Canvas) -> Tensor:
-    """A disc of one colour on the opposite colour, equally bright; no lightness tells them apart."""
+    """A disc of one color on the opposite color. Both are equally bright."""
     field = canvas.shapes(0.35, 0.9, most=1, tiled=0.0)
     blurred = field.radius - 0.8 + canvas.uniform(0.0, 0.08) * torch.sin(3 * field.angle)
     disc = (0.5 - blurred / canvas.uniform(0.05, 0.4)).clamp(0, 1)
     edge = (0.5 + field.x / canvas.uniform(0.05, 0.4)).clamp(0, 1)
     mask = torch.where(canvas.chance(0.5), disc, edge)
-    saturation = canvas.uniform(0.3, 0.5) * (1 - 2 * mask)  # the opposite colour is a negative saturation
+    saturation = canvas.uniform(0.3, 0.5) * (1 - 2 * mask)  # negative saturation gives the opposite color
     return hue_colours(canvas.uniform(0, 1).expand_as(mask), saturation, canvas.uniform(0.4, 0.6).expand_as(mask))
 
 
 @paint("rainbow")
 def rainbow(canvas: Canvas) -> Tensor:
-    """All hues in turn, along a line or around a point."""
+    """A gradient through all hues, along a line or around a point."""
     field = canvas.whole()
     hand = torch.where(canvas.chance(0.5), 1.0, -1.0)
     straight = field.x * canvas.uniform(0.5, 1.3)

@@ -1,4 +1,4 @@
-"""Drawings of letters, made of straight strokes."""
+"""Drawings of letters with straight strokes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lucid_port.modelzoo.tiny.drawings.shapes import UPRIGHT
 
 Stroke = Sequence[tuple[float, float]]
 
-# Corner points of every stroke, in a box from -1 to 1.
+# Corner points (x, y) of each stroke, in [-1, 1].
 LETTERS: dict[str, Sequence[Stroke]] = {
     "A": [[(-0.7, -0.9), (0.0, 0.9), (0.7, -0.9)], [(-0.42, -0.25), (0.42, -0.25)]],
     "E": [[(0.55, 0.9), (-0.5, 0.9), (-0.5, -0.9), (0.55, -0.9)], [(-0.5, 0.0), (0.4, 0.0)]],
@@ -27,7 +27,7 @@ LETTERS: dict[str, Sequence[Stroke]] = {
 
 
 def letter(canvas: Canvas, strokes: Sequence[Stroke]) -> Tensor:
-    """A letter in strokes of one width."""
+    """Draws a letter in strokes of one width."""
     field = canvas.shapes(0.4, 0.9, turn=UPRIGHT)
     pieces = [segment_distance(field, *ends) for stroke in strokes for ends in itertools.pairwise(stroke)]
     nearest = functools.reduce(lambda one, other: one.minimum(other), pieces)

@@ -1,4 +1,4 @@
-"""Drawings that fill the picture: stripes, grids, lattices."""
+"""Drawings of patterns that fill the image: stripes, grids and lattices."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from torch import Tensor
 from lucid_port.modelzoo.tiny.drawings.canvas import Canvas, Field
 from lucid_port.modelzoo.tiny.drawings.registry import ink
 
-# Stripes of one class are turned by no more than this from their orientation, in radians (10 degrees); neighbouring
-# classes are 45 degrees apart.
+# Largest deviation of stripes from the orientation of their class, in radians. Classes are 45 degrees apart.
 LEANING = math.radians(10)
 
 
 def wave(canvas: Canvas, phase: Tensor) -> Tensor:
-    """A periodic profile in [0, 1], anything from a sine to hard stripes of unequal width."""
+    """Returns a periodic profile in [0, 1], from a sine to hard stripes of unequal width."""
     sharpness = canvas.log_uniform(0.6, 4.0)
     threshold = canvas.uniform(-0.35, 0.35)
     return ((torch.cos(phase) - threshold) * sharpness * 0.5 + 0.5).clamp(0, 1)
 
 
 def stripes(canvas: Canvas, direction: float) -> Tensor:
-    """Parallel stripes, over the whole picture or in a round window.
+    """Draws parallel stripes, over the whole image or in a round window.
 
     Args:
-        canvas: the pictures.
-        direction: along which they run, counterclockwise from the horizontal, in radians.
+        canvas: the images.
+        direction: direction along the stripes, counterclockwise from the horizontal, in radians.
     """
     angle = direction + canvas.uniform(-LEANING, LEANING)
     across = canvas.y * torch.cos(angle) - canvas.x * torch.sin(angle)
@@ -61,7 +60,7 @@ def falling(canvas: Canvas) -> Tensor:
 
 @ink("plaid")
 def plaid(canvas: Canvas) -> Tensor:
-    """Two sets of stripes across each other; where they cross, twice the ink."""
+    """Two crossing sets of stripes, with double ink at the crossings."""
     field = canvas.whole(1 / canvas.log_uniform(1.5, 4.5))
     one = wave(canvas, 2 * math.pi * field.x)
     other = wave(canvas, 2 * math.pi * field.y * canvas.uniform(0.75, 1.3))
@@ -77,7 +76,7 @@ def checks(canvas: Canvas) -> Tensor:
 
 @ink("bricks")
 def bricks(canvas: Canvas) -> Tensor:
-    """Rows of bricks, each shifted by half a brick; the joints are the ink."""
+    """Rows of bricks, each shifted by half a brick. The joints are ink."""
     field = canvas.whole(1 / canvas.log_uniform(1.8, 4.5), turn=math.radians(15))
     length, joint = canvas.uniform(1.7, 2.6), canvas.uniform(0.14, 0.3)
     row = torch.floor(field.y)
@@ -87,14 +86,14 @@ def bricks(canvas: Canvas) -> Tensor:
 
 
 def _from_line(x: Tensor, period: Tensor) -> Tensor:
-    """Distance from the nearest multiple of a period."""
+    """Returns the distance from the nearest multiple of a period."""
     rest = torch.remainder(x, period)
     return torch.minimum(rest, period - rest)
 
 
 @ink("honeycomb")
 def honeycomb(canvas: Canvas) -> Tensor:
-    """The edges of hexagons; distances to the two nearest centres are equal there."""
+    """The edges of a hexagonal grid."""
     field = canvas.whole(1 / canvas.log_uniform(1.6, 4.5))
     rows, columns = math.sqrt(3.0), 1.0
     near = torch.stack([_cell_distance(field, 0.0, columns, rows), _cell_distance(field, 0.5, columns, rows)]).amin(0)
@@ -102,9 +101,9 @@ def honeycomb(canvas: Canvas) -> Tensor:
 
 
 def _cell_distance(field: Field, shift: float, columns: float, rows: float) -> Tensor:
-    """Distance from the edge of the hexagon around the nearest point of one of two interleaved lattices, where inside.
+    """Returns the distance from the edge of hexagons on a rectangular lattice: 9 outside of all hexagons.
 
-    Outside of it, a large number.
+    Two such lattices, shifted against each other, make the honeycomb.
     """
     x = torch.remainder(field.x + shift * columns, columns) - columns / 2
     y = torch.remainder(field.y + shift * rows, rows) - rows / 2
@@ -142,7 +141,7 @@ def high_low(canvas: Canvas) -> Tensor:
 
 
 def _texture(canvas: Canvas, low: float, high: float) -> Tensor:
-    """Stripes, or the product of two sets, of so many cycles per unit."""
+    """Returns stripes, or the product of two sets of stripes, of `low` to `high` cycles per unit length."""
     field = canvas.whole(1 / canvas.log_uniform(low, high))
     one, other = (torch.cos(2 * math.pi * part) for part in (field.x, field.y))
     mixed = torch.where(canvas.chance(0.5), one, one * other)

@@ -1,4 +1,4 @@
-"""The list of drawings: every class registers itself with its name."""
+"""The registries of drawings by class name."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from lucid_port.modelzoo.tiny.drawings.canvas import Canvas
 Ink = Callable[[Canvas], Tensor]
 
 INKS: dict[str, Ink] = {}
-"""Classes that are known by their shape: functions to ink (pictures, height, width); any colours will do."""
+"""Classes that are defined by their shape. The functions return ink (pictures, height, width), to be colored."""
 
 PAINTS: dict[str, Ink] = {}
-"""Classes that are known by their colours: functions to pictures (pictures, 3, height, width)."""
+"""Classes that are defined by their colors. The functions return RGB (pictures, 3, height, width)."""
 
 
 def ink(name: str) -> Callable[[Ink], Ink]:
-    """Registers a drawing of ink under the name of its class."""
+    """Returns a decorator that registers a drawing of ink by class name."""
     return _register(INKS, name)
 
 
 def paint(name: str) -> Callable[[Ink], Ink]:
-    """Registers a drawing in colours under the name of its class."""
+    """Returns a decorator that registers a drawing in colors by class name."""
     return _register(PAINTS, name)
 
 

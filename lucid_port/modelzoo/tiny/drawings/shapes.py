@@ -1,4 +1,4 @@
-"""Drawings of things: one to three of them anywhere, or a lattice of small ones."""
+"""Drawings of shapes: a few at random positions, or a lattice of small ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UPRIGHT = math.radians(15)
 
 
 def filled_or_outlined(canvas: Canvas, field: Field, distance: Tensor) -> Tensor:
-    """Ink inside a shape, or along its edge."""
+    """Returns ink inside a shape or along its edge, at random."""
     many = len(field.owner)
     outline = field.line(distance, canvas.uniform(0.16, 0.32, many))
     return torch.where(canvas.chance(0.4, many), outline, field.inside(distance))
@@ -22,10 +22,10 @@ def filled_or_outlined(canvas: Canvas, field: Field, distance: Tensor) -> Tensor
 
 @ink("curves")
 def curves(canvas: Canvas) -> Tensor:
-    """Arcs of a third of a circle or less, or several side by side."""
+    """Arcs of at most a third of a circle, single or in parallel pairs."""
     field = canvas.shapes(0.5, 1.1, tiled=0.25)
     many = len(field.owner)
-    x = field.x + 1.0  # the arc, not its centre, is where the shape is
+    x = field.x + 1.0  # moves the arc to the center of the shape
     radius = torch.hypot(x, field.y)
     end = field.inside((torch.atan2(field.y, x).abs() - canvas.uniform(0.6, 1.1, many)) * radius)
     width = canvas.uniform(0.14, 0.3, many)
@@ -52,11 +52,11 @@ def spiral(canvas: Canvas) -> Tensor:
 
 @ink("rays")
 def rays(canvas: Canvas) -> Tensor:
-    """Beams from a point, to the border of the picture or of a disc."""
+    """Beams from a point to the border of the image or of a disc."""
     field = canvas.shapes(0.6, 1.2, most=1, tiled=0.2)
     many = len(field.owner)
     beams = torch.cos(field.angle * canvas.integer(6, 12, many))
-    fade = field.radius / field.rim / 3  # near the centre no pixel tells beams apart
+    fade = field.radius / field.rim / 3  # beams are narrower than a pixel near the center
     beams = (beams * torch.minimum(fade, torch.full_like(fade, 3.0)) + 0.5).clamp(0, 1)
     reach = torch.where(canvas.chance(0.5, many), 1.0, 9.0)
     return canvas.gather(field, beams * field.inside(field.radius - reach))
@@ -64,14 +64,14 @@ def rays(canvas: Canvas) -> Tensor:
 
 @ink("star")
 def star(canvas: Canvas) -> Tensor:
-    """Five points, filled."""
+    """A filled star with five points."""
     field = canvas.shapes()
     sector = 2 * math.pi / 5
     angle = torch.remainder(field.angle + math.pi / 2, sector) - sector / 2
     x, y = field.radius * torch.cos(angle), field.radius * torch.sin(angle).abs()
     inner = canvas.uniform(0.36, 0.46, len(field.owner))
     tip_x, tip_y = math.cos(sector / 2), math.sin(sector / 2)
-    # The edge runs from the notch (inner, 0) to the tip.
+    # An edge connects the notch (inner, 0) with the tip.
     length = torch.hypot(tip_x - inner, torch.full_like(inner, tip_y))
     return canvas.gather(field, field.inside(((x - inner) * tip_y - y * (tip_x - inner)) / length))
 
@@ -114,7 +114,7 @@ def square(canvas: Canvas) -> Tensor:
 def heart(canvas: Canvas) -> Tensor:
     field = canvas.shapes(turn=UPRIGHT)
     x, y = field.x.abs() * 1.15, field.y * 1.15 - 0.1
-    # Two discs, and below them the corner whose sides touch both.
+    # Two discs, and a corner below them whose sides touch both.
     lobe = torch.hypot(x - 0.5, y - 0.35) - 0.58
     side = torch.maximum(x - y - 0.97, x + y - 0.85) * math.sqrt(0.5)
     return canvas.gather(field, field.inside(torch.minimum(lobe, torch.maximum(side, y - 0.5))))
@@ -122,7 +122,7 @@ def heart(canvas: Canvas) -> Tensor:
 
 @ink("face")
 def face(canvas: Canvas) -> Tensor:
-    """Two eyes and a mouth in a disc or a ring; the mouth smiles."""
+    """Two eyes and a smiling mouth in a disc or a ring."""
     field = canvas.shapes(0.45, 0.95, turn=UPRIGHT, most=2, tiled=0.25)
     many = len(field.owner)
     eyes = torch.hypot(field.x.abs() - 0.36, field.y - 0.28) - canvas.uniform(0.12, 0.18, many)
