@@ -23,12 +23,7 @@ from lucid_port.misc.tensors import constant
 from lucid_port.optvis import serialization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import fft_to_image, rfft2d_freqs
-from lucid_port.optvis.resampling import (
-    pad_image,
-    resize_bilinear_legacy,
-    rotate_nearest,
-    scaled_size,
-)
+from lucid_port.optvis.resampling import pad_image, resize_bilinear_legacy, rotate_nearest, scaled_size
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
@@ -594,15 +589,6 @@ standard_transforms: list[Transform] = [
 ]
 """Lucid's default: small shifts, scales of 0.9 to 1.1 and rotations of up to 10 degrees."""
 
-_FACTORIES: tuple[Callable[..., Transform], ...] = (
-    jitter,
-    pad,
-    random_scale,
-    random_rotate,
-    normalize_gradient,
-    collapse_alpha_random,
-    crop_or_pad_to,
-    compose,
-)
-for _factory in _FACTORIES:
+for _factory in (jitter, pad, random_scale, random_rotate, normalize_gradient, collapse_alpha_random, crop_or_pad_to):
     serialization.register("transform", _factory.__name__, _factory)
+serialization.register("transform", "compose", compose)
