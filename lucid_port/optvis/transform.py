@@ -589,6 +589,9 @@ standard_transforms: list[Transform] = [
 ]
 """Lucid's default: small shifts, scales of 0.9 to 1.1 and rotations of up to 10 degrees."""
 
-for _factory in (jitter, pad, random_scale, random_rotate, normalize_gradient, collapse_alpha_random, crop_or_pad_to):
+_FACTORIES: tuple[Callable[..., Transform], ...] = (
+    *(jitter, pad, random_scale, random_rotate, normalize_gradient, collapse_alpha_random, crop_or_pad_to),
+    compose,
+)
+for _factory in _FACTORIES:
     serialization.register("transform", _factory.__name__, _factory)
-serialization.register("transform", "compose", compose)
