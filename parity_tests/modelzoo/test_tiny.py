@@ -168,7 +168,7 @@ def made(tmp_path_factory):
 def test_one_command_writes_a_graph_and_its_card(made):
     card = made.with_suffix(".md").read_text()
     assert "of 560 held-out drawings" in card
-    assert "20 held-out drawings of each" in card
+    assert "20 held-out drawings per class" in card
     assert card.count("|\n") == (PACKAGE_DATA / "TinyInceptionV1.md").read_text().count("|\n")
     names = {name for name, node in read_graph(made).nodes.items() if node.op == "Conv2D"}
     assert "mixed4a_3x3_pre_relu/conv" in names
