@@ -76,7 +76,7 @@ keep_old_names(
         "onnx.rewriting": "onnx.reading.rewriting",
         "ops": "lowering.ops",
         "placeholders": "frozen.placeholders",
-        "references": "reference.references",
+        "references": "reference.store",  # inputs and samples are in modules of their own
         "selection": "network.selection",
         "simplify": "lowering.simplify",
         "single_image": "frozen.single_image",

@@ -134,7 +134,7 @@ def classes_recipe(model: Model, steps: int, seed: int) -> dict[str, Any]:
 def _comparisons(model: Model) -> tuple[list[Any], str]:
     """Every layer against the values that come with the package, and TensorFlow's versions."""
     from converters.reference.check import check_model
-    from converters.reference.references import find_references
+    from converters.reference.store import find_references
     from lucid_port.cli.report import Comparison
     from lucid_port.modelzoo.files import PACKAGE_REFERENCES
 

@@ -96,8 +96,8 @@ def test_ops(name, runtime):
         return
     onnx.checker.check_model(onnx_of(model, layers_behind_the_input(model)), full_check=True)
     compared: list[str] = []
-    for recipe in CASES[name].recipes().values():
-        x = torch.from_numpy(recipe.make())
+    for spec in CASES[name].specs().values():
+        x = torch.from_numpy(spec.make())
         x = x.permute(0, 3, 1, 2) if model.program.input_layout == "NHWC" else x
         names = computable(model, x)
         compared += names
