@@ -102,7 +102,7 @@ def folded_convolutions(program: Program, names: Sequence[str], model: nn.Module
     A layer stays by itself if it is asked for, if several layers read it, or if it was replaced by a module of
     another type.
     """
-    steps = program.needed(names, {})
+    steps = program.needed(names)
     readers = Counter(source.node for step in steps for source in step.inputs)
     runs: dict[str, tuple[Step, ...]] = {}
     for step in steps:

@@ -98,7 +98,7 @@ def relus_by_rule(program: Program, names: Sequence[str], model: nn.Module, rule
     """Name of each ReLU that some layers need -> the function that computes it."""
     functions = relu_functions(rule)
     found = {}
-    for step in program.needed(names, {}) if functions else ():
+    for step in program.needed(names) if functions else ():
         layer = model.get_submodule(step.module)
         if type(layer) in functions:
             found[step.name] = FunctionLayer((layer,), step.inputs, functions[type(layer)])
@@ -126,7 +126,7 @@ def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module
     A convolution stays by itself if it is asked for, if other layers read it, or if it or its bias was replaced by a
     module of another type.
     """
-    steps = {step.name: step for step in program.needed(names, {})}
+    steps = {step.name: step for step in program.needed(names)}
     readers = Counter(source.node for step in steps.values() for source in step.inputs)
     found = {}
     for step in steps.values():

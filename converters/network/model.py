@@ -220,7 +220,7 @@ class ConvertedModel(LayeredNetwork):
         overwrite: bool = False,
     ) -> Path:
         """Writes some layers, under TensorFlow's names, as an ONNX file; see `converters.onnx.to_onnx`."""
-        for step in self.program.needed(self._key(self.outputs if layers is None else layers), {}):
+        for step in self.program.needed(self._key(self.outputs if layers is None else layers)):
             self._check_layer(step, GraphError, "written")
         return to_onnx(
             self.program,

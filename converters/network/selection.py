@@ -107,7 +107,7 @@ def selected_channels(program: Program, request: LayerRequest, model: nn.Module)
         request: the layers, by the names of the program.
         model: the module that has the layers.
     """
-    steps = {step.name: step for step in program.needed(request.names, {})}
+    steps = {step.name: step for step in program.needed(request.names)}
     readers = Counter(source.node for step in steps.values() for source in step.inputs)
     readers.update(request.names)
     functions = dict(REPLACEABLE.values()) | relu_functions(request.relu_rule)

@@ -26,8 +26,8 @@ from converters.reference.inputs import InputSpec
 from converters.reference.store import GradientReference, InputReference, References, ReferenceWriter, read_references
 from converters.tensorflow.process import oracle_job, run_oracle
 
-# Float32 on a CPU: the two libraries add the same numbers in different orders. The measured differences are up to 2e-6 of
-# a layer's maximum; a wrong formula, padding or order shows at 1e-3 and more.
+# Float32 on a CPU: the two libraries add the same numbers in different orders. Measured differences are up to 2e-6 of a
+# layer's maximum; a wrong formula, padding or order shows at 1e-3 and more.
 ACTIVATION_BOUND = 1e-5
 GRADIENT_BOUND = 1e-5
 

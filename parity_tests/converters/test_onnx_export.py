@@ -141,7 +141,7 @@ def test_names_are_tensorflows():
     graph = onnx_of(inception(0.1), names).graph
     assert [value.name for value in graph.output] == ["softmax2", "mixed4a_pre_relu", "conv2d0"]
     assert [value.name for value in graph.input] == ["input"]
-    steps = {step.name for step in inception(0.1).program.needed(["softmax2", "mixed4a_pre_relu", "conv2d0"], {})}
+    steps = {step.name for step in inception(0.1).program.needed(["softmax2", "mixed4a_pre_relu", "conv2d0"])}
     assert steps <= {node.name for node in graph.node}
     assert all(node.name == node.output[0] for node in graph.node)
     assert "nn1" not in steps

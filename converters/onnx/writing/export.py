@@ -115,7 +115,7 @@ def onnx_model(
     known = layers_of(program)
     entry = program.metadata.input_name
     names = _wanted(program, known, layers)
-    steps = program.needed(names, {})
+    steps = program.needed(names)
     _check_steps(steps)
     writer = NodeWriter([entry, *(name for step in program.steps for name in _outputs(step))])
     values = {entry: Value(entry, 4)}
