@@ -61,7 +61,7 @@ keep_old_names(
         "given": "network.interventions",
         "graph": "frozen.graph",
         "graphdef": "frozen.graphdef",
-        "inputs": "network.inputs",
+        "inputs": "network.model",
         "intervals": "lowering.intervals",
         "layer_info": "program.layer_info",
         "lower": "lowering.lower",
