@@ -228,7 +228,7 @@ def _read_caffe(path: Path, options: Options) -> Any:
 
 
 def _read_onnx(path: Path, options: Options) -> Any:
-    from converters.onnx.reading.reading import from_onnx
+    from converters.onnx.reading.conversion import from_onnx
 
     return from_onnx(path, **options.some("input_name", "layout", "metadata"))
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from converters.errors import ConverterError, GraphError, InputSizeError, SaveError
+from converters.errors import ConverterError, GraphError, InputSizeError, SaveError, reason
 from converters.frozen.graph import Output
 from converters.layers import LocalResponseNorm
 from converters.network.folding import folded_convolutions
@@ -302,9 +302,8 @@ def raise_located(
             locator.run(x)
     except errors as error:
         size = "x".join(str(length) for length in x.shape[-2:])
-        reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
         layer = layer_of(locator.node)
-        raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {size}: {reason}.") from error
+        raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {size}: {reason(error)}.") from error
 
 
 def check_images(x: Tensor, channels: int | None) -> None:

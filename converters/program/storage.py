@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from converters.errors import GraphError, SaveError
+from converters.errors import GraphError, SaveError, reason
 from converters.program.program import Program, State
 from converters.program.standalone import standalone_source
 from converters.program.tensor_file import write_tensors
@@ -51,8 +51,8 @@ def write_program(
     except (OSError, SafetensorError) as error:
         if isinstance(error, SaveError):
             raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SaveError(f"The model could not be written to {target}: {reason}. Nothing was left behind.") from error
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SaveError(f"The model could not be written to {target}: {problem}. Nothing was left behind.") from error
 
 
 def check_target(target: Path, overwrite: bool = False) -> None:
@@ -156,5 +156,4 @@ def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
 
 def damaged_weights(folder: str | os.PathLike[str], error: Exception) -> GraphError:
     """Returns the error for weights that cannot be read or do not fit the description."""
-    reason = " ".join(str(error).split())[:300]
-    return GraphError(f"{Path(folder)} is damaged: its weights and its description do not fit ({reason}).")
+    return GraphError(f"{Path(folder)} is damaged: its weights and its description do not fit ({reason(error)}).")

@@ -2,4 +2,4 @@
 
 from converters.renamed import keep_old_contents
 
-__getattr__ = keep_old_contents(__name__, "reading")
+__getattr__ = keep_old_contents(__name__, "conversion")
