@@ -28,6 +28,6 @@ def batch_norm(call: Call, w: NodeWriter) -> list[Value]:
 @exports("LocalResponseNorm")
 def local_response_norm(call: Call, w: NodeWriter) -> list[Value]:
     size = 2 * call.arguments["depth_radius"] + 1
-    numbers = {key: float(call.arguments[key]) for key in ("bias", "beta")}
+    alpha, beta, bias = (float(call.arguments[key]) for key in ("alpha", "beta", "bias"))
     # ONNX, like Caffe, divides alpha by the window's length.
-    return call.result(w, "LRN", [call.x.name], size=size, alpha=float(call.arguments["alpha"]) * size, **numbers)
+    return call.result(w, "LRN", [call.x.name], size=size, alpha=alpha * size, beta=beta, bias=bias)

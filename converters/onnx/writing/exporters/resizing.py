@@ -1,7 +1,7 @@
 """Resizing in TensorFlow's three conventions.
 
-ONNX has an op for each of them, but does not define how positions are rounded, and runtimes differ. So the positions are
-computed in float32, as in TensorFlow, and the values are gathered.
+ONNX has an op for each of them, but does not define how positions are rounded, and runtimes differ. So the positions
+are computed in float32, as in TensorFlow, and the values are gathered.
 """
 
 from __future__ import annotations

@@ -153,9 +153,8 @@ def tile(call: Call, w: NodeWriter) -> list[Value]:
 def fill(call: Call, w: NodeWriter) -> list[Value]:
     shape = call.arguments["shape"]
     zeros = w.part("ConstantOfShape", [whole_numbers(call, w, shape, "shape")], "zeros")
-    return call.result(
-        w, "Add", [zeros, w.number("value", float(call.arguments["value"]))], rank=len(shape), kind="float"
-    )
+    value = w.number("value", float(call.arguments["value"]))
+    return call.result(w, "Add", [zeros, value], rank=len(shape), kind="float")
 
 
 @exports("Numbers")
@@ -199,8 +198,8 @@ def mirror_pad(call: Call, w: NodeWriter) -> list[Value]:
 
 def _turned(call: Call, w: NodeWriter, x: str, begin: Expression, end: Expression, axis: int) -> str:
     """Writes a slice of an axis in reverse order, and returns its name."""
-    more = [w.integers("axis", [axis]), w.integers("step", [-1])]
-    return w.part("Slice", [x, *bounds(call, w, [begin], [end]), *more], "border")
+    sides = bounds(call, w, [begin], [end])
+    return w.part("Slice", [x, *sides, w.integers("axis", [axis]), w.integers("step", [-1])], "border")
 
 
 # -- reducing and multiplying -----------------------------------------------------------------------------------------
@@ -230,9 +229,8 @@ def reduce(call: Call, w: NodeWriter) -> list[Value]:
 
 def _position(op: str) -> Exporter:
     def write(call: Call, w: NodeWriter) -> list[Value]:
-        return call.result(
-            w, op, [call.x.name], rank=call.x.rank - 1, kind="int", axis=call.arguments["dim"], keepdims=0
-        )
+        dim, rank = call.arguments["dim"], call.x.rank - 1
+        return call.result(w, op, [call.x.name], rank=rank, kind="int", axis=dim, keepdims=0)
 
     return write
 

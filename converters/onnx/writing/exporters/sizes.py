@@ -30,8 +30,9 @@ def whole_numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], 
     Returns:
         The vector's name.
     """
-    if not any(isinstance(expression, tuple) for expression in expressions):
-        return w.integers(what, [int(number) for number in expressions])
+    known = [int(expression) for expression in expressions if not isinstance(expression, tuple)]
+    if len(known) == len(expressions):
+        return w.integers(what, known)
     numbers = [_number(call, w, expression, what) for expression in expressions]
     joined = w.part("Concat", numbers, what, axis=0) if len(numbers) > 1 else numbers[0]
     return w.part("Cast", [joined], what, to=INT64)

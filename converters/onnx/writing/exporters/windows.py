@@ -59,7 +59,7 @@ class Window:
 
 
 def _same_pads(call: Call, w: NodeWriter, window: Window) -> str:
-    """Writes nodes that compute SAME padding from the size of the layer's input; returns the name of `Pad`'s amounts."""
+    """Writes nodes that compute SAME padding from the input's size, and returns the name of `Pad`'s amounts."""
     size = w.part("Shape", [call.x.name], "size", start=2, end=4)
     stride = w.integers("stride", window.stride)
     windows = w.part("Sub", [size, w.integers("one", [1])], "size_less_one")
@@ -119,8 +119,8 @@ def avg_pool(call: Call, w: NodeWriter) -> list[Value]:
     padding, amounts = _padding(call, w, window)
     if amounts is None:
         return call.result(w, "AveragePool", [call.x.name], **window.attributes(), **padding, count_include_pad=0)
-    # Behind a Pad, the pool averages over the padding as well. The same pool over ones gives the share of values in each
-    # window.
+    # After a Pad, the pool averages over the padding as well. The same pool over ones gives each window's share of
+    # values.
     size = w.part("Shape", [call.x.name], "map_size", start=2, end=4)
     shape = w.part("Concat", [w.integers("one_map", [1, 1]), size], "map_shape", axis=0)
     zeros = w.part("ConstantOfShape", [shape], "zeros")
@@ -150,11 +150,11 @@ def conv_transpose(call: Call, w: NodeWriter) -> list[Value]:
     end = [("add", first, length) for first, length in zip(begin, size, strict=True)]
     lengths = [("add", ("mul", ("sub", ("size", 0, 2 + index), 1), stride), extent)
                for index, (_, extent, stride) in enumerate(axes)]  # fmt: skip
-    missing = [("max", ("sub", last, length), 0) for last, length in zip(end, lengths, strict=True)]
+    missing: list[Expression] = [("max", ("sub", last, length), 0) for last, length in zip(end, lengths, strict=True)]
     weight = w.constant("weight", call.tensors["weight"])
     more = {**window.attributes(), "dilations": window.dilation}
     full = w.part("ConvTranspose", [call.x.name, weight], "full", **more)
     # Rows that no window reaches are zero.
-    amounts = whole_numbers(call, w, [0] * 6 + missing, "missing")
+    amounts = whole_numbers(call, w, [*[0] * 6, *missing], "missing")
     grown = w.part("Pad", [full, amounts, w.number("fill", 0.0)], "grown")
     return call.result(w, "Slice", [grown, *bounds(call, w, begin, end), w.integers("axes", [2, 3])])
