@@ -1,4 +1,4 @@
-"""Networks read from ONNX files."""
+"""Converts ONNX files to networks."""
 
 from converters.renamed import keep_old_contents
 
