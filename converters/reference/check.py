@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ from converters.frozen.writer import GraphWriter, write_graph_def
 from converters.functional import from_tensorflow_order, to_tensorflow_order
 from converters.network.model import ConvertedModel
 from converters.reference.inputs import InputSpec
-from converters.reference.store import GradientReference, InputReference, References, ReferenceWriter, read_references
+from converters.reference.samples import Sample
+from converters.reference.store import InputReference, References, ReferenceWriter, read_references
 from converters.tensorflow.process import oracle_job, run_oracle
 
 # Float32 on a CPU: the two libraries add the same numbers in different orders. Measured differences are up to 2e-6 of a
@@ -107,13 +108,10 @@ def check_activations(
     """
     with torch.no_grad():
         values = model.activations(model_input(model, image), list(reference.shapes))
-    rows = []
-    for name, sample in reference.layers.items():
-        array = tensorflow_array(model, name, values[name])
-        same = array.shape == sample.shape
-        error = sample.error(array) if same else math.inf
-        rows.append(LayerCheck(reference.name, name, "activation", error, bound, array.shape, sample.shape))
-    return rows
+    return [
+        _compared(reference.name, "activation", sample, tensorflow_array(model, name, values[name]), bound)
+        for name, sample in reference.layers.items()
+    ]
 
 
 def check_refusals(model: ConvertedModel, reference: InputReference, image: np.ndarray) -> list[LayerCheck]:
@@ -147,19 +145,18 @@ def check_gradients(
         image: `reference.make_input()`.
         bound: greatest error that passes.
     """
+    rows = []
     gradients = channel_gradients(model, image, reference.gradient_of)
-    pairs = zip(reference.gradients, gradients, strict=True)
-    return [row for wanted, gradient in pairs for row in _gradient_rows(reference, wanted, gradient, bound)]
+    for wanted, gradient in zip(reference.gradients, gradients, strict=True):
+        for index, (sample, moved) in enumerate(zip(wanted.images, wanted.moved, strict=True)):
+            row = _compared(f"{reference.name}[{index}]", "gradient", sample, gradient[index : index + 1], bound)
+            rows.append(replace(row, moved=moved))
+    return rows
 
 
-def _gradient_rows(
-    reference: InputReference, wanted: GradientReference, gradient: np.ndarray, bound: float
-) -> Iterator[LayerCheck]:
-    for index, (sample, moved) in enumerate(zip(wanted.images, wanted.moved, strict=True)):
-        one = gradient[index : index + 1]
-        error = sample.error(one) if one.shape == sample.shape else math.inf
-        name = f"{reference.name}[{index}]"
-        yield LayerCheck(name, sample.name, "gradient", error, bound, one.shape, sample.shape, moved)
+def _compared(input_name: str, kind: str, sample: Sample, array: np.ndarray, bound: float) -> LayerCheck:
+    error = sample.error(array) if array.shape == sample.shape else math.inf
+    return LayerCheck(input_name, sample.name, kind, error, bound, array.shape, sample.shape)
 
 
 def channel_gradients(

@@ -22,16 +22,12 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_SHARING_MODULES = (
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.FeatureAlphaDropout,
-    nn.Flatten,
-    nn.Unflatten,
+def _modules(names: str) -> tuple[type[nn.Module], ...]:
+    return tuple(getattr(nn, name) for name in names.split())
+
+
+_SHARING_MODULES = _modules(
+    """Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout Flatten Unflatten"""
 )
 _SHARING_CALLS = _names(
     """adjoint alpha_dropout as_strided atleast_1d atleast_2d atleast_3d bfloat16 broadcast_tensors broadcast_to chunk
@@ -198,32 +194,10 @@ def stated_channels(module: nn.Module) -> int | None:
 
 Rule = Callable[[fx.Node, Sequence["int | None"]], "int | None"]
 
-_KEEPING_MODULES = (
-    nn.Identity,
-    nn.ReLU,
-    nn.Hardtanh,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.Softplus,
-    nn.PReLU,
-    nn.Softmax,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.LocalResponseNorm,
-    nn.GroupNorm,
-    nn.Upsample,
+_KEEPING_MODULES = _modules(
+    """Identity ReLU Hardtanh LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Hardswish Hardsigmoid Softplus
+    PReLU Softmax Dropout Dropout2d MaxPool2d AvgPool2d AdaptiveAvgPool2d AdaptiveMaxPool2d LocalResponseNorm
+    GroupNorm Upsample"""
 )
 
 

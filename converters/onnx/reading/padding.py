@@ -59,28 +59,31 @@ class PaddedConv2d(nn.Module):
         return functional.conv2d(x, self.weight, self.stride, pads, self.dilation, self.groups, self.bias)
 
 
-class PaddedMaxPool2d(nn.Module):
-    """MaxPool that pads by the input's size; the padding is -infinity."""
-
-    def __init__(self, layer: nn.MaxPool2d, padding: AutoPad) -> None:
+class _PaddedPool2d(nn.Module):
+    def __init__(self, layer: nn.MaxPool2d | nn.AvgPool2d, padding: AutoPad) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.padding = _pair(layer.kernel_size), _pair(layer.stride), padding
 
+    def pads(self, x: Tensor) -> Padding:
+        return self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
+
+
+class PaddedMaxPool2d(_PaddedPool2d):
+    """MaxPool that pads by the input's size; the padding is -infinity."""
+
     def forward(self, x: Tensor) -> Tensor:
-        pads = self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
-        return functional.max_pool2d(x, self.kernel_size, self.stride, pads)
+        return functional.max_pool2d(x, self.kernel_size, self.stride, self.pads(x))
 
 
-class PaddedAvgPool2d(nn.Module):
+class PaddedAvgPool2d(_PaddedPool2d):
     """AveragePool that pads by the input's size; the padding counts only with `count_include_pad`."""
 
     def __init__(self, layer: nn.AvgPool2d, padding: AutoPad) -> None:
-        super().__init__()
-        self.kernel_size, self.stride, self.padding = _pair(layer.kernel_size), _pair(layer.stride), padding
+        super().__init__(layer, padding)
         self.count_include_pad = layer.count_include_pad
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
+        pads = self.pads(x)
         if not self.count_include_pad:
             return functional.avg_pool2d(x, self.kernel_size, self.stride, pads)
         size = x.shape[-2:]
