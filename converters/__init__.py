@@ -21,7 +21,7 @@ from converters.errors import (
 )
 from converters.lowering.lower import supported_ops
 from converters.network.model import ConvertedModel
-from converters.onnx.reading.reading import from_onnx
+from converters.onnx.reading.conversion import from_onnx
 from converters.program.layer_info import LayerInfo
 from converters.program.program import Metadata
 from converters.renamed import keep_old_names
@@ -73,11 +73,12 @@ keep_old_names(
         "onnx.files": "onnx.reading.files",
         "onnx.network": "onnx.reading.network",
         "onnx.padding": "onnx.reading.padding",
+        "onnx.reading.reading": "onnx.reading.conversion",
         "onnx.resizing": "onnx.reading.resizing",
         "onnx.rewriting": "onnx.reading.rewriting",
         "ops": "lowering.ops",
         "placeholders": "frozen.placeholders",
-        "references": "reference.references",
+        "references": "reference.store",  # inputs and samples are in modules of their own
         "selection": "network.selection",
         "simplify": "lowering.simplify",
         "single_image": "frozen.single_image",

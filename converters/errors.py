@@ -112,3 +112,8 @@ def one_line(text: str, length: int = 1500) -> str:
 def _some(names: Sequence[str], limit: int = 5) -> str:
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def reason(error: BaseException) -> str:
+    """Returns an error's message on one line of at most 300 characters, without a period at its end."""
+    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__

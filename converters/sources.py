@@ -238,7 +238,7 @@ def _read_caffe(path: Path, options: Options) -> Network:
 
 
 def _read_onnx(path: Path, options: Options) -> Network:
-    from converters.onnx.reading.reading import from_onnx
+    from converters.onnx.reading.conversion import from_onnx
 
     return from_onnx(path, **options.given("input_name", "layout", "metadata"))
 

@@ -12,7 +12,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from converters.frozen.graphdef import parse_graphdef
 from converters.network.request import LayeredNetwork, LayerRequest
-from converters.reference.references import Recipe
+from converters.reference.inputs import InputSpec
 from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.seeded import seeded_inceptionv1, smooth_twin
 
@@ -33,7 +33,7 @@ class Network:
         source: what it is, for the manifest.
         graph_def: makes it, or None where its file is not at hand.
         input_name: its placeholder.
-        recipes: inputs by name.
+        specs: inputs by name.
         gradients: (layer, channel) of the gradients to take.
         smooth: whether it has neither ReLUs nor max pools, so that no rounding can flip a decision.
         lucid_class: Lucid's class of this graph, where its `_pre_relu` layers can be compared too.
@@ -43,18 +43,18 @@ class Network:
     source: str
     graph_def: Callable[[], GraphDef | None]
     input_name: str
-    recipes: Mapping[str, Recipe]
+    specs: Mapping[str, InputSpec]
     gradients: Sequence[tuple[str, int]]
     smooth: bool = False
     lucid_class: str | None = None
 
 
-def recipes(low: Sequence[float], high: Sequence[float], bgr: bool, names: Sequence[str]) -> dict[str, Recipe]:
+def specs(low: Sequence[float], high: Sequence[float], bgr: bool, names: Sequence[str]) -> dict[str, InputSpec]:
     """The named inputs in a model's value range."""
     found = {}
     for seed, (name, size) in enumerate(SIZES.items()):
-        found[name] = Recipe("texture", (BATCH, *size, 3), tuple(low), tuple(high), seed)
-    found["photo"] = Recipe("photo", (1, 224, 224, 3), tuple(low), tuple(high), bgr=bgr)
+        found[name] = InputSpec("texture", (BATCH, *size, 3), tuple(low), tuple(high), seed)
+    found["photo"] = InputSpec("photo", (1, 224, 224, 3), tuple(low), tuple(high), bgr=bgr)
     return {name: found[name] for name in names}
 
 
@@ -121,7 +121,7 @@ NETWORKS: dict[str, Network] = {
             "lucid_port.modelzoo.seeded.seeded_inceptionv1(): InceptionV1's topology, seeded weights",
             seeded_inceptionv1,
             "input",
-            recipes(*SEEDED_RANGE, bgr=False, names=ALL_INPUTS),
+            specs(*SEEDED_RANGE, bgr=False, names=ALL_INPUTS),
             SEEDED_GRADIENTS,
             lucid_class="InceptionV1",
         ),
@@ -130,7 +130,7 @@ NETWORKS: dict[str, Network] = {
             "lucid_port.modelzoo.seeded.seeded_inceptionv1(smooth=True)",
             lambda: seeded_inceptionv1(smooth=True),
             "input",
-            recipes(*SEEDED_RANGE, bgr=False, names=TWIN_INPUTS),
+            specs(*SEEDED_RANGE, bgr=False, names=TWIN_INPUTS),
             SEEDED_GRADIENTS,
             smooth=True,
         ),
@@ -139,7 +139,7 @@ NETWORKS: dict[str, Network] = {
             f"lucid_port/modelzoo/data/{TINY_FILE}, which comes with the package",
             tiny_graph,
             "input",
-            recipes(*SEEDED_RANGE, bgr=False, names=TINY_INPUTS),
+            specs(*SEEDED_RANGE, bgr=False, names=TINY_INPUTS),
             TINY_GRADIENTS,
         ),
         Network(
@@ -147,7 +147,7 @@ NETWORKS: dict[str, Network] = {
             f"{CAFFE_FILE}: BVLC GoogLeNet trained on ImageNet, as a frozen TensorFlow graph",
             caffe_graph,
             "data",
-            recipes(*CAFFE_RANGE, bgr=True, names=ALL_INPUTS),
+            specs(*CAFFE_RANGE, bgr=True, names=ALL_INPUTS),
             CAFFE_GRADIENTS,
         ),
         Network(
@@ -155,7 +155,7 @@ NETWORKS: dict[str, Network] = {
             f"lucid_port.modelzoo.seeded.smooth_twin of {CAFFE_FILE}",
             caffe_twin,
             "data",
-            recipes(*CAFFE_RANGE, bgr=True, names=TWIN_INPUTS),
+            specs(*CAFFE_RANGE, bgr=True, names=TWIN_INPUTS),
             CAFFE_GRADIENTS,
             smooth=True,
         ),

@@ -29,10 +29,10 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from converters.frozen.graphdef import read_graph
 from converters.frozen.writer import write_graph_def
-from converters.reference.references import (
+from converters.reference.inputs import InputSpec
+from converters.reference.store import (
     MANIFEST,
     InputReference,
-    Recipe,
     References,
     ReferenceWriter,
     read_manifest,
@@ -68,7 +68,7 @@ class Run:
     source: str
     fingerprint: str
     input_name: str
-    recipe: Recipe
+    spec: InputSpec
     job: dict[str, Any]
     file: str
 
@@ -177,7 +177,7 @@ def record(python: Path, folder: Path, writer: ReferenceWriter, runs: Sequence[R
     run_oracle(python, [run.job for run in runs], folder)
     for run in runs:
         with np.load(run.job["out"]) as result:
-            writer.add(run.graph, run.fingerprint, run.source, run.input_name, run.recipe, dict(result), run.file)
+            writer.add(run.graph, run.fingerprint, run.source, run.input_name, run.spec, dict(result), run.file)
             report(run, json.loads(str(result["report"])))
         Path(run.job["out"]).unlink()
 
@@ -250,7 +250,7 @@ def grouped_runs(folder: Path, only: str, lucid: bool) -> Iterator[list[Run]]:
         extra = {"lucid_class": network.lucid_class} if network.lucid_class and lucid else {}
         options = {"gradients": network.gradients, "draws": GRADIENT_DRAWS}
         yield list(
-            _runs(folder, network.name, network.source, graph_def, network.input_name, network.recipes,
+            _runs(folder, network.name, network.source, graph_def, network.input_name, network.specs,
                   lambda name, graph=network.name: f"graphs/{graph}-{name}.npz", extra, options)
         )  # fmt: skip
     small = [run for case in CASES.values() if only in case.name for run in case_runs(folder, case)]
@@ -267,7 +267,7 @@ def case_runs(folder: Path, case: Case) -> Iterator[Run]:
     fingerprint = read_graph(graph_def).fingerprint()
     stands_for = case.oracle_graph_def()
     for run in _runs(
-        folder, name, CASES_SOURCE, stands_for, INPUT, case.recipes(), lambda _: OPS_FILE, {}, options
+        folder, name, CASES_SOURCE, stands_for, INPUT, case.specs(), lambda _: OPS_FILE, {}, options
     ):  # fmt: skip
         yield replace(run, fingerprint=fingerprint)
 
@@ -278,7 +278,7 @@ def _runs(
     source: str,
     graph_def: GraphDef,
     input_name: str,
-    recipes: Any,
+    specs: Any,
     file_of: Any,
     extra: dict[str, Any],
     options: dict[str, Any],
@@ -286,12 +286,12 @@ def _runs(
     fingerprint = read_graph(graph_def).fingerprint()
     stem = name.replace(":", "-")
     path, inputs = write_graph_def(graph_def, folder / f"{stem}.pb"), folder / f"{stem}-inputs.npz"
-    np.savez(inputs, **{key: recipe.make() for key, recipe in recipes.items()})
-    for index, (key, recipe) in enumerate(recipes.items()):
+    np.savez(inputs, **{key: spec.make() for key, spec in specs.items()})
+    for index, (key, spec) in enumerate(specs.items()):
         out = folder / f"{stem}-{key}.npz"
         more = extra if index == 0 else {}  # Lucid's class is asked once for each graph
         job = oracle_job(path, inputs, (input_name, key), out, **options, **more)
-        yield Run(name, source, fingerprint, key, recipe, job, file_of(key))
+        yield Run(name, source, fingerprint, key, spec, job, file_of(key))
 
 
 # -- writing and comparing --------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ NAMES = {
     "converters.model": ("converters.network.model", "ConvertedModel"),
     "converters.graphdef": ("converters.frozen.graphdef", "parse_graphdef"),
     "converters.onnx.export": ("converters.onnx.writing.export", "to_onnx"),
+    "converters.onnx.reading.reading": ("converters.onnx.reading.conversion", "from_onnx"),
+    "converters.references": ("converters.reference.store", "read_references"),
     "lucid_port.optvis.vis": ("lucid_port.optvis.engine.vis", "VisT"),
     "lucid_port.optvis.plain": ("lucid_port.optvis.serialization", "register"),
     "lucid_port.optvis.objectives.units": ("lucid_port.optvis.objectives.neurons", "channel"),
@@ -32,7 +34,7 @@ def test_an_old_name_gives_the_same_module_and_warns(old):
 
 @pytest.mark.parametrize(
     ("package", "module", "name"),
-    [("converters.program", "program", "Program"), ("converters.onnx.reading", "reading", "from_onnx")],
+    [("converters.program", "program", "Program"), ("converters.onnx.reading", "conversion", "from_onnx")],
 )
 def test_the_contents_of_a_module_that_became_a_package(package, module, name):
     with pytest.warns(DeprecationWarning, match=f"{package}.{name} is now"):

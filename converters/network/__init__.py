@@ -1,1 +1,1 @@
-"""The program as a torch module whose layers answer to their names."""
+"""Programs as torch modules whose layers have names."""

@@ -1,9 +1,9 @@
-"""Folding of layers behind a convolution that work channel by channel, such as batch norm, into its weights."""
+"""Folds per-channel layers after a convolution, such as batch norm, into its weights."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from converters.layers import BatchNorm, Bias, Binary, Conv2d
 from converters.network.fusion import FusedLayer
 from converters.program.program import Program, Step
 
-Affine = tuple[Tensor, Tensor]  # factor and summand of each channel: (channels,), or () for all
+Affine = tuple[Tensor, Tensor]  # factor and summand: (channels,), or () for all channels
 
 
 def _bias(layer: Bias) -> Affine:
@@ -43,7 +43,7 @@ AFFINE: Mapping[type[nn.Module], Callable[..., Affine]] = {Bias: _bias, BatchNor
 
 
 def is_affine(layer: nn.Module) -> bool:
-    """Whether a layer multiplies and adds one number a channel to an image."""
+    """Whether a layer computes factor * x + summand with one factor and summand per channel."""
     if type(layer) is not Binary:
         return type(layer) in AFFINE
     constant = layer.constant
@@ -55,19 +55,19 @@ def is_affine(layer: nn.Module) -> bool:
 
 
 class FoldedConvolution(FusedLayer):
-    """A convolution and the layers behind it that work channel by channel, in one call.
+    """A convolution and the per-channel layers after it in one call.
 
-    The weights that it computes with are kept until one of the layers' tensors changes.
+    The folded weights are cached until a tensor of the layers changes.
     """
 
     def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...]) -> None:
         super().__init__(replaced, sources)
-        self._kept: tuple[tuple[object, ...], Affine] | None = None
+        self._cache: tuple[tuple[object, ...], Affine] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.replaced[0]
         if not isinstance(conv, Conv2d):
-            raise TypeError(f"A {type(conv).__name__} is no convolution.")
+            raise TypeError(f"A {type(conv).__name__} is not a Conv2d.")
         weight, bias = self._weights(conv)
         return functional.conv2d(x, weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias)
 
@@ -77,10 +77,10 @@ class FoldedConvolution(FusedLayer):
         if thawed or torch.compiler.is_compiling():
             return self._folded(conv)
         state = tuple(_state(tensor) for tensor in tensors)
-        if self._kept is None or self._kept[0] != state:
+        if self._cache is None or self._cache[0] != state:
             with torch.no_grad():
-                self._kept = state, self._folded(conv)
-        return self._kept[1]
+                self._cache = state, self._folded(conv)
+        return self._cache[1]
 
     def _folded(self, conv: Conv2d) -> Affine:
         factor, summand = torch.ones_like(conv.weight[:, 0, 0, 0]), torch.zeros_like(conv.weight[:, 0, 0, 0])
@@ -91,18 +91,17 @@ class FoldedConvolution(FusedLayer):
 
 
 def _state(tensor: Tensor) -> tuple[object, ...]:
-    """A value that changes when the tensor does."""
+    """Returns a cache key that changes when the tensor does."""
     version = 0 if tensor.is_inference() else tensor._version
     return id(tensor), tensor.data_ptr(), version, tensor.dtype
 
 
 def folded_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, FoldedConvolution]:
-    """Name of a layer -> the call that computes it together with the convolution, and other layers, before it.
+    """Returns the folded convolutions for some layers, by the name of the last layer of each.
 
-    A layer stays by itself if it is asked for, if several layers read it, or if it was replaced by a module of
-    another type.
+    A layer is not folded if it is requested, if several layers read it, or if a module of another type replaced it.
     """
-    steps = program.needed(names, {})
+    steps = program.needed(names)
     readers = Counter(source.node for step in steps for source in step.inputs)
     runs: dict[str, tuple[Step, ...]] = {}
     for step in steps:
@@ -112,11 +111,8 @@ def folded_convolutions(program: Program, names: Sequence[str], model: nn.Module
             runs[step.name] = (step,)
         elif is_affine(layer) and before in runs and before not in names and readers[before] == 1:
             runs[step.name] = (*runs.pop(before), step)
-    return dict(_fused(runs, model))
-
-
-def _fused(runs: Mapping[str, tuple[Step, ...]], model: nn.Module) -> Iterator[tuple[str, FoldedConvolution]]:
-    for name, run in runs.items():
-        if len(run) > 1:
-            layers = tuple(model.get_submodule(step.module) for step in run)
-            yield name, FoldedConvolution(layers, run[0].inputs)
+    return {
+        name: FoldedConvolution(tuple(model.get_submodule(step.module) for step in run), run[0].inputs)
+        for name, run in runs.items()
+        if len(run) > 1
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -25,27 +25,42 @@ class FusedLayer(nn.Module):
     """One call that computes several layers.
 
     Args:
-        replaced: the layers. They stay the model's: their tensors are read in each call.
-        sources: the inputs of the first of them.
+        replaced: the layers. They remain the model's: their tensors are read in each call.
+        sources: the inputs of the first layer.
     """
 
     def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...]) -> None:
         super().__init__()
-        self.replaced, self.sources = replaced, sources  # in a tuple, they are not registered as this module's own
+        self.replaced, self.sources = replaced, sources  # modules in a tuple are not registered as submodules
 
 
-class BiasedConvolution(FusedLayer):
-    """A convolution and the bias behind it in one call."""
+class FusedConvolution(FusedLayer):
+    """A convolution and the bias after it, if there is one, in one call.
 
-    replaced: tuple[Conv2d, Bias]
+    Args:
+        conv: the convolution.
+        bias: the bias.
+        sources: the inputs of the convolution.
+        chosen: index of the channels to compute; None for all channels. Requires a convolution without groups.
+    """
+
+    def __init__(
+        self, conv: Conv2d, bias: Bias | None, sources: tuple[Output, ...], chosen: slice | list[int] | None = None
+    ) -> None:
+        super().__init__((conv,) if bias is None else (conv, bias), sources)
+        self._layers, self.chosen = (conv, bias), chosen
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, bias = self.replaced
-        return functional.conv2d(x, conv.weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias.bias)
+        conv, layer = self._layers
+        weight: Tensor = conv.weight
+        bias: Tensor | None = None if layer is None else layer.bias
+        if self.chosen is not None:
+            weight, bias = weight[self.chosen], None if bias is None else bias[self.chosen]
+        return functional.conv2d(x, weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias)
 
 
 class FunctionLayer(FusedLayer):
-    """A function that computes a layer, behind the fused layers before it, if there are any."""
+    """A function that computes a layer, after the fused layer `before`, if there is one."""
 
     def __init__(
         self,
@@ -61,22 +76,8 @@ class FunctionLayer(FusedLayer):
         return self.function(x if self.before is None else self.before(x))
 
 
-class ChannelsOfConvolution(FusedLayer):
-    """Some channels of a convolution, and of the bias behind it, if there is one."""
-
-    def __init__(self, conv: Conv2d, bias: Bias | None, sources: tuple[Output, ...], chosen: slice | list[int]) -> None:
-        super().__init__((conv,) if bias is None else (conv, bias), sources)
-        self._layers = conv, bias  # in a tuple, they are not registered as this module's own
-        self.chosen = chosen
-
-    def forward(self, x: Tensor) -> Tensor:
-        conv, bias = self._layers
-        own_bias = None if bias is None else bias.bias[self.chosen]
-        return functional.conv2d(x, conv.weight[self.chosen], conv.stride, conv.padding, conv.dilation, bias=own_bias)
-
-
 class ChannelsOfTower(FusedLayer):
-    """Some channels of one of the towers that a layer joins."""
+    """Some channels of one input of a concatenation."""
 
     def __init__(self, replaced: tuple[nn.Module, ...], sources: tuple[Output, ...], chosen: slice | list[int]) -> None:
         super().__init__(replaced, sources)
@@ -90,15 +91,15 @@ REPLACEABLE: Mapping[str, tuple[type[nn.Module], Function]] = {"Relu": (Relu, F.
 
 
 def relu_functions(rule: ReluRule) -> dict[type[nn.Module], Function]:
-    """Class of a layer -> the function that computes it under a rule."""
+    """Returns the function that computes each class of ReLU under a rule."""
     return {REPLACEABLE[op][0]: function for op, function in rule}
 
 
 def relus_by_rule(program: Program, names: Sequence[str], model: nn.Module, rule: ReluRule) -> dict[str, FunctionLayer]:
-    """Name of each ReLU that some layers need -> the function that computes it."""
+    """Returns the layers that compute by a rule the ReLUs that some layers need, by the ReLUs' names."""
     functions = relu_functions(rule)
     found = {}
-    for step in program.needed(names, {}) if functions else ():
+    for step in program.needed(names) if functions else ():
         layer = model.get_submodule(step.module)
         if type(layer) in functions:
             found[step.name] = FunctionLayer((layer,), step.inputs, functions[type(layer)])
@@ -106,27 +107,33 @@ def relus_by_rule(program: Program, names: Sequence[str], model: nn.Module, rule
 
 
 class ReluRuleMode(TorchFunctionMode):
-    """Context manager in which ReLUs, hooks and all, are computed by a rule.
+    """Context manager in which a rule computes the ReLUs, while their modules and hooks run as usual.
 
-    It slows down every call of a function, so it serves observed layers only.
+    It slows down every function call, so it is used only if hooks observe layers.
     """
 
     def __init__(self, rule: ReluRule) -> None:
         super().__init__()
         self.functions = {REPLACEABLE[op][1]: function for op, function in rule}
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
         other = self.functions.get(func)
         return func(*args, **(kwargs or {})) if other is None else other(*args)
 
 
-def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, BiasedConvolution]:
-    """Name of a bias -> the call that computes it together with the convolution before it.
+def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, FusedConvolution]:
+    """Returns the convolutions that are fused with the bias after them, by the bias's name.
 
-    A convolution stays by itself if it is asked for, if other layers read it, or if it or its bias was replaced by a
-    module of another type.
+    A convolution is not fused if it is requested, if other layers read it, or if a module of another type replaced it
+    or its bias.
     """
-    steps = {step.name: step for step in program.needed(names, {})}
+    steps = {step.name: step for step in program.needed(names)}
     readers = Counter(source.node for step in steps.values() for source in step.inputs)
     found = {}
     for step in steps.values():
@@ -135,12 +142,12 @@ def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module
             continue
         convolution, bias = model.get_submodule(before.module), model.get_submodule(step.module)
         if type(convolution) is Conv2d and type(bias) is Bias:
-            found[step.name] = BiasedConvolution((convolution, bias), before.inputs)
+            found[step.name] = FusedConvolution(convolution, bias, before.inputs)
     return found
 
 
 def are_watched(layers: Iterable[nn.Module]) -> bool:
-    """Whether a hook observes one of some layers, or its `forward` was replaced."""
+    """Whether one of some layers has a hook or a replaced `forward`, or global hooks exist."""
     if any(getattr(torch_module, hooks, None) for hooks in _GLOBAL_HOOKS):
         return True
     for layer in layers:

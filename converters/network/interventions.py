@@ -1,4 +1,4 @@
-"""Values that layers give in the place of their own."""
+"""Interventions: values that replace the outputs of layers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-Given = Mapping[nn.Module, tuple[str, Tensor]]  # module -> its layer's name, and the value that it gives
+Given = Mapping[nn.Module, tuple[str, Tensor]]  # module -> (name of its layer, new output)
 
 
 @contextlib.contextmanager
 def giving(values: Given) -> Iterator[None]:
-    """Context for one pass of a network, in which some modules give other values than their own when they first run.
+    """Context manager for one forward pass, in which the first outputs of some modules are replaced.
 
     Raises:
-        ValueError: in the pass, a module gives something else than a tensor.
+        ValueError: in the pass, a module returns something else than a tensor.
     """
     handles = [module.register_forward_hook(_giving(name, value)) for module, (name, value) in values.items()]
     try:
@@ -29,13 +29,13 @@ def giving(values: Given) -> Iterator[None]:
 def _giving(name: str, value: Tensor) -> Callable[[nn.Module, Any, Any], Tensor | None]:
     has_run = False
 
-    def give(module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+    def give(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
         nonlocal has_run
         if has_run:
             return None
         if not isinstance(output, Tensor):
-            raise ValueError(f"Layer {name!r} gives a {type(output).__name__}, in whose place no tensor can be given.")
+            raise ValueError(f"Layer {name!r} returns a {type(output).__name__}, which a tensor cannot replace.")
         has_run = True
-        return value.clone()  # what follows may work on it in place
+        return value.clone()  # later layers may overwrite it in place
 
     return give

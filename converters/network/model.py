@@ -1,12 +1,11 @@
-"""A converted graph as a PyTorch module whose layers answer to TensorFlow's names."""
+"""Converted graphs as PyTorch modules whose layers have TensorFlow's names."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from converters.errors import ConverterError, GraphError, InputSizeError, SaveError
+from converters.errors import ConverterError, GraphError, InputSizeError, SaveError, reason
 from converters.frozen.graph import Output
 from converters.layers import LocalResponseNorm
 from converters.network.folding import folded_convolutions
@@ -31,12 +30,12 @@ from converters.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Pass:
-    """The part of a graph that computes a request.
+    """The subgraph that computes a request.
 
     Attributes:
-        graph: with fused layers.
-        replaced: the layers that are not run as they are; if a hook observes one, the plain graph runs.
-        selected: the layers of which only the wanted channels are computed.
+        graph: the subgraph, with fused layers.
+        replaced: the layers that are fused or computed by a rule. If a hook observes one, the plain subgraph runs.
+        selected: the layers of which only the requested channels are computed.
     """
 
     graph: fx.GraphModule
@@ -47,9 +46,9 @@ class Pass:
 class ConvertedModel(LayeredNetwork):
     """A frozen TensorFlow graph in PyTorch.
 
-    Every op that the input reaches is a submodule (`model.get_submodule(model.layers[name].module)`, usually
-    `model.<name>`), so forward hooks and any tool that takes modules can attach to it. The model is in evaluation
-    mode and its weights are frozen; `model.requires_grad_()` thaws them.
+    Every op that depends on the input is a submodule (`model.get_submodule(model.layers[name].module)`, usually
+    `model.<name>`), so forward hooks and all tools for modules work. The model is in evaluation mode and its weights
+    are frozen; `model.requires_grad_()` makes them trainable.
 
     Args:
         program: the layers.
@@ -59,13 +58,24 @@ class ConvertedModel(LayeredNetwork):
         layers: TensorFlow name -> `LayerInfo`.
         metadata: input name, value range, channel order and image shape, as far as they are known.
         outputs: TensorFlow's names of the graph's outputs.
+
+    Example:
+        >>> import converters
+        >>> from converters.frozen.writer import GraphWriter
+        >>> graph = GraphWriter()
+        >>> _ = graph.op("relu", "Relu", [graph.placeholder("input", [None, None, None, 3])])
+        >>> model = converters.convert(graph.graph_def())
+        >>> model.layers["relu"].module
+        'relu'
+        >>> model(torch.full((1, 3, 4, 4), -1.0)).abs().max()
+        tensor(0.)
     """
 
     def __init__(self, program: Program, state: State) -> None:
         super().__init__()
         self.program = program
         for step in program.steps:
-            # Weights come with the state; only what a layer computes from its arguments is allocated here.
+            # Weights come with the state. Only buffers that a layer computes from its arguments are allocated here.
             with torch.device("cpu" if step.layer == LocalResponseNorm.__name__ else "meta"):
                 self.add_module(step.module, step.build())
         self.load_state_dict(dict(state), strict=True, assign=True)
@@ -83,13 +93,13 @@ class ConvertedModel(LayeredNetwork):
         return self.program.metadata
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
-        """The graph's outputs.
+        """Computes the graph's outputs.
 
         Args:
             x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
 
         Returns:
-            The output, or a dictionary of them by TensorFlow name where the graph has several.
+            The output, or a dictionary of outputs by TensorFlow name if the graph has several.
 
         Raises:
             InputSizeError: an output cannot be computed at this input size.
@@ -102,7 +112,7 @@ class ConvertedModel(LayeredNetwork):
         return True
 
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """The values of the requested layers; see `activations`."""
+        """Computes the requested layers; see `activations`."""
         if request.interventions:
             given = {self.layer_module(name): (name, value) for name, value in request.interventions}
             with giving(given):
@@ -113,10 +123,11 @@ class ConvertedModel(LayeredNetwork):
         graph = self.subgraph(request.names) if observed else run.graph
         try:
             with ReluRuleMode(request.relu_rule) if observed and request.relu_rule else contextlib.nullcontext():
-                # Not __call__: an outer tracer should see the layers, which are this module's own.
+                # Not __call__: an outer tracer sees the layers as this module's own.
                 values = graph.forward(x)
         except InputSizeError:
-            _locate_failure(self.subgraph(request.names), x)
+            plain = self.subgraph(request.names)
+            raise_located(plain, plain.graph, x, InputSizeError, lambda node: node.meta["layer"])
             raise
         found = dict(zip(request.names, values, strict=True))
         for name, channels in request.channels:
@@ -125,10 +136,10 @@ class ConvertedModel(LayeredNetwork):
         return found
 
     def _prepared(self, request: LayerRequest) -> Pass:
-        """The pass for a request, built and kept.
+        """Builds and caches the pass for a request.
 
-        A convolution and its bias are one call, or, if the program folds, with all layers behind it that work channel
-        by channel; ReLUs are the functions of the rule; of some layers only the wanted channels are computed.
+        A convolution is fused with its bias or, if the program folds, with all per-channel layers after it. The rule's
+        functions compute the ReLUs. Of layers with requested channels only these are computed, if that is possible.
         """
         names = self._key(request.names)
         own = {name: self.layers[name].name for name, _ in request.channels}
@@ -146,7 +157,7 @@ class ConvertedModel(LayeredNetwork):
         return self._passes[request]
 
     def layer_module(self, name: str) -> nn.Module:
-        """The module that computes a layer.
+        """Returns the module that computes a layer.
 
         Raises:
             LayerNotFoundError: there is no such layer.
@@ -155,9 +166,9 @@ class ConvertedModel(LayeredNetwork):
         return module_of(self, self.layers[name])
 
     def subgraph(self, names: Sequence[str]) -> fx.GraphModule:
-        """The part of the graph that computes some layers, as a module that returns a tuple of them.
+        """Returns the subgraph that computes some layers, as a module that returns a tuple of their values.
 
-        The part shares this model's layers. It is built once for each set of names.
+        It shares this model's layers, and is cached.
 
         Raises:
             LayerNotFoundError: a name is no layer's.
@@ -171,11 +182,11 @@ class ConvertedModel(LayeredNetwork):
         return tuple(self.layers[name].name for name in ([names] if isinstance(names, str) else names))
 
     def _build_graph(self, names: Sequence[str], fused: Mapping[str, FusedLayer]) -> fx.GraphModule:
-        """A graph of the layers that some names need.
+        """Builds the subgraph that computes some layers.
 
         Args:
             names: of the layers to return.
-            fused: name of a layer -> the call that computes it, and others before it.
+            fused: name of a layer -> the call that computes it and the layers fused with it.
         """
         modules: dict[str, nn.Module] = {}
         graph = fx.Graph()
@@ -202,7 +213,7 @@ class ConvertedModel(LayeredNetwork):
         standalone: bool = False,
         progress: Progress = silent,
     ) -> None:
-        """Writes the model into a folder of its own, as safetensors and JSON; see `converters.save`."""
+        """Writes the model into a new folder, as safetensors and JSON; see `converters.save`."""
         for step in self.program.steps:
             self._check_layer(step, SaveError, "saved")
         write_program(
@@ -218,8 +229,8 @@ class ConvertedModel(LayeredNetwork):
         external_data: bool | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Writes some layers, under TensorFlow's names, as an ONNX file; see `converters.onnx.to_onnx`."""
-        for step in self.program.needed(self._key(self.outputs if layers is None else layers), {}):
+        """Writes some layers as an ONNX file; see `converters.onnx.writing.export.to_onnx`."""
+        for step in self.program.needed(self._key(self.outputs if layers is None else layers)):
             self._check_layer(step, GraphError, "written")
         return to_onnx(
             self.program,
@@ -232,23 +243,17 @@ class ConvertedModel(LayeredNetwork):
         )
 
     def _check_layer(self, step: Step, error: type[ConverterError], done: str) -> None:
-        """Refuses a layer whose place another module took: it could not be read again."""
+        """Raises an error if another module replaced a layer: files hold only converted layers."""
         found = type(self.get_submodule(step.module)).__name__
         if found != step.layer:
             raise error(f"Layer {step.name!r} was replaced by a {found}; only converted layers are {done}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A layer put in the place of another takes part from now on, also in graphs that were built before.
+        # A replaced layer takes effect in all subgraphs, so the cached ones are dropped.
         if isinstance(value, nn.Module) and "_graphs" in self.__dict__:
             self._graphs.clear()
             self._passes.clear()
         super().__setattr__(name, value)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ConvertedModel:
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
-        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_graphs": {}, "_passes": {}}  # rebuilt on demand
@@ -258,35 +263,58 @@ class ConvertedModel(LayeredNetwork):
 
 
 class _Locator(fx.Interpreter):
-    """Runs a graph layer by layer to say which of them refuses the input."""
+    """Runs a graph node by node.
 
-    def __init__(self, graph: fx.GraphModule, size: Sequence[int]) -> None:
-        super().__init__(graph)
-        self.size = "x".join(str(length) for length in size)
-        self.extra_traceback = False
+    Attributes:
+        node: the node that ran last.
+    """
+
+    node: fx.Node
 
     def run_node(self, n: fx.Node) -> Any:
-        try:
-            return super().run_node(n)
-        except InputSizeError as error:
-            layer = n.meta["layer"]
-            raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {self.size}: {error}.") from None
+        self.node = n
+        return super().run_node(n)
 
 
-def _locate_failure(graph: fx.GraphModule, x: Tensor) -> None:
-    with torch.no_grad():
-        _Locator(graph, x.shape[-2:]).run(x)
+def raise_located(
+    module: nn.Module,
+    graph: fx.Graph,
+    x: Tensor,
+    errors: type[Exception] | tuple[type[Exception], ...],
+    layer_of: Callable[[fx.Node], str],
+) -> None:
+    """Runs a graph node by node, and names the first layer that fails.
+
+    Args:
+        module: the module whose submodules the graph calls.
+        graph: the graph.
+        x: its input, (N, C, H, W).
+        errors: the errors that a wrong size of the input raises.
+        layer_of: returns the name of a node's layer.
+
+    Raises:
+        InputSizeError: a layer fails; names the layer.
+    """
+    locator = _Locator(module, graph=graph)
+    locator.extra_traceback = False  # keeps the message of the error
+    try:
+        with torch.no_grad():
+            locator.run(x)
+    except errors as error:
+        size = "x".join(str(length) for length in x.shape[-2:])
+        layer = layer_of(locator.node)
+        raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {size}: {reason(error)}.") from error
 
 
 def check_images(x: Tensor, channels: int | None) -> None:
-    """Refuses what is no batch of images.
+    """Checks the input of a network.
 
     Args:
-        x: what a network was given.
-        channels: of the network's input; None where any number will do.
+        x: the input.
+        channels: number of channels of the network's input; None if any number will do.
 
     Raises:
-        ValueError: it is no floating point tensor, or has not the shape (N, channels, H, W).
+        ValueError: `x` is not a floating point tensor, or its shape is not (N, channels, H, W).
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__

@@ -1,6 +1,6 @@
-"""The request for layers: which layers one pass computes, and how.
+"""Requests for layers, and the base class of the networks that compute them.
 
-A request is made once and handed on untouched, from an objective to the network that computes it.
+A request says which layers one forward pass computes, and how. It is passed unchanged from objectives to the network.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ReluRule: TypeAlias = tuple[tuple[str, Function], ...]
 
 @dataclass(frozen=True)
 class LayerRequest:
-    """Layers to compute in one pass. Requests are hashable; networks cache by them what they build.
+    """Layers to compute in one forward pass. Requests are hashable, so networks use them as keys of caches.
 
     Attributes:
         names: the layers, in the order of the result.
-        channels: (name, channels) of those layers of which only some channels are wanted.
+        channels: (name, channels) of the layers of which only some channels are wanted.
         relu_rule: functions that compute the ReLUs, for the sake of their gradients.
-        interventions: (name, value) of layers whose value is replaced for all layers behind them. They do not count
+        interventions: (name, value) of layers whose value is replaced for all layers after them. They do not count
             for equality.
     """
 
@@ -45,7 +45,7 @@ class LayerRequest:
         relu_rule: Mapping[str, Function] | None = None,
         interventions: Mapping[str, Tensor] | None = None,
     ) -> LayerRequest:
-        """The request for some layers, from the mappings that people write."""
+        """Makes a request from the arguments of `LayeredNetwork.activations`."""
         return cls(
             (names,) if isinstance(names, str) else tuple(names),
             tuple((name, tuple(chosen)) for name, chosen in (channels or {}).items()),
@@ -77,7 +77,7 @@ class LayeredNetwork(nn.Module):
     layers: Layers
 
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """The values of the requested layers, by the names of the request.
+        """Computes the requested layers; the keys of the result are the names of the request.
 
         Args:
             x: (N, C, H, W) in the network's own value range and channel order.
@@ -101,31 +101,31 @@ class LayeredNetwork(nn.Module):
         channels: Mapping[str, Sequence[int]] | None = None,
         given: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """The values of some layers; only what they need is computed.
+        """Computes some layers, and only the layers that they depend on.
 
         Args:
             x: (N, C, H, W) in the network's own value range and channel order.
-            names: of the layers, in any order. A converted graph takes `name:0` for `name`; `name:1` is the second
-                output of an op.
+            names: of the layers, in any order. In converted graphs `name:0` is the same as `name`, and `name:1` is the
+                second output of an op.
             instead: op -> function that computes every "Relu" or "Relu6", if the network supports it.
-            channels: name -> the channels that are wanted, if the network supports it. Only these are returned.
-            given: name of a layer -> the value that the layers behind it read instead of its own.
+            channels: name -> indices of the channels to return, if the network supports it.
+            given: name of a layer -> the value that the layers after it read instead of its own.
 
         Returns:
-            name -> value: images are (N, C, H, W). Other values keep the order of the graph that they come from:
-            (rows, features) behind a reshape, where positions that do not fit into a row become rows of their own.
-            `LayerInfo.layout` gives the layout of four axes.
+            name -> value. Images are (N, C, H, W). Other values keep the order of the graph that they come from, such
+            as (rows, features) after a reshape; an image larger than the original one yields several rows.
+            `LayerInfo.layout` gives the layout of rank-4 values.
 
         Raises:
-            LayerNotFoundError: a name is no layer's; the error offers the nearest ones.
+            LayerNotFoundError: a name is no layer's; the error suggests the nearest names.
             InputSizeError: a layer cannot be computed at this input size.
-            ValueError: `x` is not a batch of images with the input's number of channels; a value cannot be given, or
+            ValueError: `x` is not a batch of images with the input's number of channels; a value cannot be replaced or
                 is not a tensor; or the network does not support the request.
         """
         return self.compute(x, LayerRequest.of(names, channels, instead, given))
 
     def layer_module(self, name: str) -> nn.Module:
-        """The module that computes a layer.
+        """Returns the module that computes a layer.
 
         Raises:
             LayerNotFoundError: there is no such layer.

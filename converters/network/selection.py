@@ -1,7 +1,7 @@
-"""Some channels of a layer, without computing the others.
+"""Computes some channels of a layer without the others.
 
-A convolution computes as many channels as it is asked for, and of joined towers one may hold all that are wanted. So a
-channel costs less than its layer, as long as no other layer reads the layer. `benchmarks/selection.py` shows the gain.
+A convolution can compute any of its channels alone, and one input of a concatenation may hold all channels that are
+wanted. This saves time if no other layer reads the layer.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from converters.frozen.graph import Output
 from converters.layers import Bias, Concat, Conv2d
 from converters.network.fusion import (
     REPLACEABLE,
-    ChannelsOfConvolution,
     ChannelsOfTower,
     FunctionLayer,
+    FusedConvolution,
     FusedLayer,
     relu_functions,
 )
@@ -29,12 +29,12 @@ from converters.program.program import Program, Step
 
 @dataclass(frozen=True)
 class _Selection:
-    """Looks for a call that computes some channels alone.
+    """Finds calls that compute some channels alone.
 
     Attributes:
         steps: the steps that the requested layers need, by name.
-        readers: how often each is read, or asked for.
-        model: the module that has their layers.
+        readers: how often each step is read or requested.
+        model: the module that has the layers.
         functions: class of a ReLU -> the function that computes it.
     """
 
@@ -44,7 +44,7 @@ class _Selection:
     functions: Mapping[type[nn.Module], Function]
 
     def of(self, name: str, channels: Channels) -> FusedLayer | None:
-        """The call that computes some channels of a layer; None if the whole layer has to be computed."""
+        """Returns the call that computes some channels of a layer; None if the whole layer has to be computed."""
         step = self.steps.get(name)
         if step is None or step.outputs != 1 or self.readers[name] != 1:
             return None
@@ -64,7 +64,7 @@ class _Selection:
         conv = None if step is None else self.model.get_submodule(step.module)
         if step is None or type(conv) is not Conv2d or conv.groups != 1 or self.readers[name] != 1:
             return None
-        return ChannelsOfConvolution(conv, bias, step.inputs[:1], _index(channels))
+        return FusedConvolution(conv, bias, step.inputs[:1], _index(channels))
 
     def _of_function(self, step: Step, layer: nn.Module, channels: Channels) -> FusedLayer | None:
         before = self.of(step.inputs[0].node, channels)
@@ -73,7 +73,7 @@ class _Selection:
         return FunctionLayer((*before.replaced, layer), before.sources, self.functions[type(layer)], before)
 
     def _of_towers(self, step: Step, layer: nn.Module, channels: Channels) -> FusedLayer | None:
-        """Of the one tower that has them all."""
+        """Returns the call for channels that are all in one input of a concatenation."""
         first = 0
         for tower in step.inputs:
             width = self.steps[tower.node].channels if tower.node in self.steps and not tower.index else None
@@ -94,20 +94,20 @@ class _Selection:
 
 
 def _index(channels: Channels) -> slice | list[int]:
-    """An index that copies nothing if the channels are consecutive."""
+    """Returns an index for some channels: a slice, which copies nothing, if they are consecutive."""
     consecutive = range(channels[0], channels[0] + len(channels))
     return slice(consecutive.start, consecutive.stop) if channels == tuple(consecutive) else list(channels)
 
 
 def selected_channels(program: Program, request: LayerRequest, model: nn.Module) -> dict[str, FusedLayer]:
-    """Name of a layer -> the call that computes its wanted channels alone.
+    """Returns the calls that compute the requested channels alone, by the name of the layer.
 
     Args:
         program: of the model.
         request: the layers, by the names of the program.
         model: the module that has the layers.
     """
-    steps = {step.name: step for step in program.needed(request.names, {})}
+    steps = {step.name: step for step in program.needed(request.names)}
     readers = Counter(source.node for step in steps.values() for source in step.inputs)
     readers.update(request.names)
     functions = dict(REPLACEABLE.values()) | relu_functions(request.relu_rule)
@@ -117,6 +117,6 @@ def selected_channels(program: Program, request: LayerRequest, model: nn.Module)
 
 
 def take(value: Tensor, channels: Channels) -> Tensor:
-    """Some channels of the value of a whole layer, (N, C, ...)."""
+    """Returns some channels of the value of a whole layer, (N, C, ...)."""
     index = _index(channels)
     return value[:, index] if isinstance(index, slice) else value[:, torch.tensor(index, device=value.device)]

@@ -1,4 +1,4 @@
-"""ONNX files: `export` writes converted models, `reading` reads networks.
+"""ONNX files: `writing` exports converted models, `reading` converts ONNX files to networks.
 
 The packages `onnx` and `onnx2torch` are optional; they are imported when a function needs them.
 """

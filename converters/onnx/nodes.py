@@ -1,9 +1,9 @@
-"""Collects the nodes and constants of an ONNX graph under names that do not clash."""
+"""Collects the nodes and constants of an ONNX graph under unique names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -12,56 +12,60 @@ from converters.onnx.packages import import_onnx
 if TYPE_CHECKING:
     import onnx
 
+Attribute: TypeAlias = "int | float | str | Sequence[int]"
+
 
 class NodeWriter:
     """The nodes and constants of one graph.
 
     Args:
-        taken: names that the graph's layers will have; what helps to compute them is named otherwise.
+        taken: names of the graph's layers; auxiliary values get other names.
 
     Attributes:
-        nodes: in an order in which every value is made before it is read.
+        layer: name of the layer that is being written, the prefix of the names of auxiliary values.
+        nodes: in topological order.
         constants: the graph's initializers.
     """
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._onnx = import_onnx()
         self._taken = set(taken)
+        self.layer = ""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def result(self, op: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any) -> None:
-        """Adds the node that computes a layer, called as the layer is.
+    def result(self, op: str, inputs: Sequence[str], names: Sequence[str], **attributes: Attribute) -> None:
+        """Adds a node.
 
         Args:
             op: ONNX's op type.
-            inputs: names of the values it reads.
-            names: of the values it makes; the first one is the node's name, too.
+            inputs: names of its inputs.
+            names: of its outputs; the first one is the node's name as well.
             **attributes: the node's attributes.
         """
         self.nodes.append(self._onnx.helper.make_node(op, list(inputs), list(names), name=names[0], **attributes))
 
-    def part(self, op: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """Adds a node that helps to compute a layer.
+    def part(self, op: str, inputs: Sequence[str], name: str, **attributes: Attribute) -> str:
+        """Adds an auxiliary node for the current layer.
 
         Args:
             op: ONNX's op type.
-            inputs: names of the values it reads.
-            name: what to call it, if the name is free; else it gets a number.
+            inputs: names of its inputs.
+            name: of its output, behind the layer's name. A number makes it unique.
             **attributes: the node's attributes.
 
         Returns:
-            The name of its value.
+            The full name of its output.
         """
         free = self._free(name)
         self.result(op, inputs, [free], **attributes)
         return free
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """Adds a constant, stored as raw little-endian data.
+        """Adds a constant for the current layer, stored as raw little-endian data.
 
         Returns:
-            Its name: the given one, with a number where that is taken.
+            Its full name.
         """
         free = self._free(name)
         self.constants.append(
@@ -70,7 +74,7 @@ class NodeWriter:
         return free
 
     def integers(self, name: str, values: Sequence[int]) -> str:
-        """Adds a vector of integers, as shapes, axes and paddings are given."""
+        """Adds a vector of int64, the dtype of shapes, axes and paddings."""
         return self.constant(name, np.array(values, np.int64))
 
     def number(self, name: str, value: float) -> str:
@@ -78,9 +82,10 @@ class NodeWriter:
         return self.constant(name, np.array(value, np.float32))
 
     def _free(self, name: str) -> str:
-        free, count = name, 1
+        full = f"{self.layer}/{name}"
+        free, count = full, 1
         while free in self._taken:
             count += 1
-            free = f"{name}_{count}"
+            free = f"{full}_{count}"
         self._taken.add(free)
         return free

@@ -1,18 +1,18 @@
-"""The packages that ONNX needs and converters alone does not: imported when they are used, and named when they lack."""
+"""Imports the optional packages `onnx` and `onnx2torch` when they are needed."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-from converters.errors import MissingPackageError
+from converters.errors import MissingPackageError, reason
 
 
 def import_onnx() -> Any:
-    """The package `onnx`, with the parts of it that are imported one by one.
+    """Imports the package `onnx` and its submodules.
 
     Raises:
-        MissingPackageError: it is not installed, or does not import.
+        MissingPackageError: it is not installed, or its import fails.
     """
     for part in ("checker", "defs", "helper", "inliner", "numpy_helper", "shape_inference"):
         _import(f"onnx.{part}", "onnx")
@@ -20,10 +20,10 @@ def import_onnx() -> Any:
 
 
 def import_onnx2torch() -> Any:
-    """The package `onnx2torch`.
+    """Imports the package `onnx2torch`.
 
     Raises:
-        MissingPackageError: it is not installed, or does not import: it wants a torchvision that fits torch.
+        MissingPackageError: it is not installed, or its import fails, for example if torchvision does not fit torch.
     """
     _import("onnx2torch.node_converters.registry", "onnx2torch")
     return _import("onnx2torch", "onnx2torch")
@@ -32,8 +32,8 @@ def import_onnx2torch() -> Any:
 def _import(name: str, package: str) -> Any:
     try:
         return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision beside a torch it was not made for
-        reason = " ".join(str(error).split())
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision for another version of torch
         raise MissingPackageError(
-            f"This needs the package {package}, which does not import here ({reason}): pip install 'lucid_port[onnx]'."
+            f"This needs the package {package}, which does not import here ({reason(error)}): "
+            "pip install 'lucid_port[onnx]'."
         ) from error

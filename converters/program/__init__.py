@@ -1,4 +1,4 @@
-"""Programs: converted graphs as plain data, checked, saved and printed as modules."""
+"""Programs: converted graphs as plain data. They are validated, saved, and written as standalone modules."""
 
 from converters.renamed import keep_old_contents
 

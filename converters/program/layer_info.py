@@ -1,4 +1,4 @@
-"""Layer descriptions: which layers a network has, and where each of them lives."""
+"""Descriptions of layers, and the mapping from a network's layer names to them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from converters.program.program import Program, Step
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """What a layer is.
+    """The description of a layer.
 
     Attributes:
         name: TensorFlow's name.
         op: TensorFlow's op type.
-        channels: size of its channel axis; None where only running the model tells.
+        channels: size of its channel axis; None if only running the model tells.
         module: path of its submodule in the model; empty for the input, which has none.
-        layout: how TensorFlow's axes lie in the tensor, if it has four: NHWC where they are turned to (N, C, H, W),
-            NCHW where they are as in TensorFlow.
+        layout: TensorFlow's axis order of rank-4 values. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
+            have TensorFlow's order.
+
+    Example:
+        >>> LayerInfo("mixed4a", "Concat", channels=508, module="mixed4a").layout
+        'NHWC'
     """
 
     name: str
@@ -33,11 +37,11 @@ class LayerInfo:
 
 
 class Layers(Mapping[str, LayerInfo]):
-    """TensorFlow name -> `LayerInfo`, in the graph's order. `name:0` is the same as `name`, as in Lucid.
+    """TensorFlow name -> `LayerInfo`, in the graph's order. As in Lucid, `name:0` is the same as `name`.
 
     Args:
         infos: the layers.
-        further: outputs of ops behind the first, as `name:1`: they are found, but not listed.
+        further: outputs of ops after the first, such as `name:1`. They can be looked up, but iteration skips them.
     """
 
     def __init__(self, infos: Sequence[LayerInfo], further: Sequence[LayerInfo] = ()) -> None:
@@ -63,14 +67,14 @@ class Layers(Mapping[str, LayerInfo]):
 
 
 def module_of(root: nn.Module, info: LayerInfo) -> nn.Module:
-    """The module that computes a layer.
+    """Returns the module that computes a layer.
 
     Args:
-        root: what `info.module` is a path in.
+        root: the module that `info.module` is a path in.
         info: the layer.
 
     Raises:
-        ValueError: no module does.
+        ValueError: the layer is the input or a function, not a module.
     """
     if not info.module:
         kind = "the network's input" if info.op == "Placeholder" else f"a function ({info.op})"
@@ -79,7 +83,7 @@ def module_of(root: nn.Module, info: LayerInfo) -> nn.Module:
 
 
 def layers_of(program: Program) -> Layers:
-    """The layers of a converted graph: its input, then every step that is no hidden one."""
+    """Returns the layers of a converted graph: its input, then all steps that are not hidden."""
     entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "", program.input_layout)
     steps = [step for step in program.steps if not step.hidden]
     further = [_info(step, index) for step in steps for index in range(1, step.outputs)]

@@ -1,7 +1,6 @@
-"""A converted graph as plain data: ordered steps, each one layer with its arguments and inputs, and the tensors.
+"""A converted graph as plain data: ordered steps, each of them one layer with its arguments and inputs.
 
-This is what the registry produces, what is saved as JSON and safetensors, and what a model is built from; it knows
-nothing of TensorFlow's protos.
+The lowering makes programs. They are saved as JSON, and models are built from them; the tensors are kept apart.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from converters.dependencies import with_dependencies
 from converters.errors import GraphError
 from converters.frozen.graph import LAYOUTS, NHWC, Output
 from converters.layers import LAYERS
@@ -24,20 +24,20 @@ State = Mapping[str, Tensor]
 """A model's tensors, by the keys of `nn.Module.state_dict()`."""
 
 
-def _is_range(value: Any) -> bool:
-    """Two numbers, or two rows of numbers."""
+def _is_range(value: object) -> bool:
+    """Whether a value is two numbers, or two rows of numbers."""
     rows = [side if isinstance(side, tuple) else (side,) for side in value] if isinstance(value, tuple) else []
     numbers = [number for row in rows for number in row]
     plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
     return len(rows) == 2 and bool(numbers) and plain
 
 
-def _is_image_shape(value: Any) -> bool:
+def _is_image_shape(value: object) -> bool:
     sizes = value if isinstance(value, tuple) else ()
     return len(sizes) == 3 and all(n is None or (isinstance(n, int) and not isinstance(n, bool)) for n in sizes)
 
 
-_METADATA_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+_METADATA_CHECKS: Mapping[str, Callable[[object], bool]] = {
     "image_shape": _is_image_shape,
     "image_value_range": _is_range,
     "is_BGR": lambda value: isinstance(value, bool),
@@ -46,14 +46,18 @@ _METADATA_CHECKS: Mapping[str, Callable[[Any], bool]] = {
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model wants to be fed.
+    """A model's input.
 
     Attributes:
         input_name: TensorFlow's name of the input.
-        image_shape: (height, width, channels); None where any size will do.
-        image_value_range: (lowest, highest) value of the input for black and white; numbers, or one number for each
-            channel in the input's own channel order. None: not known.
+        image_shape: (height, width, channels); an entry is None if any size will do. None if nothing is known.
+        image_value_range: (value of black, value of white): two numbers, or two tuples with one number for each channel
+            in the input's own channel order. None if it is not known.
         is_BGR: whether the input's channels are blue, green, red.
+
+    Example:
+        >>> Metadata("input", image_shape=(224, 224, 3), image_value_range=(-117, 138)).to_json()["image_value_range"]
+        (-117, 138)
     """
 
     input_name: str
@@ -66,12 +70,12 @@ class Metadata:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Metadata:
-        """The metadata in parsed JSON; unknown keys are ignored."""
+        """Reads the metadata from parsed JSON; unknown keys are ignored."""
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         if not isinstance(known.get("input_name"), str):
             raise GraphError("The model's metadata name no input.")
         for key, check in _METADATA_CHECKS.items():
-            value = _tuples(known.get(key))
+            value = as_tuples(known.get(key))
             if value is not None and not check(value):
                 raise GraphError(f"The model's metadata have {key} {value!r}, which makes no sense.")
             known[key] = value
@@ -88,13 +92,13 @@ class Step:
         op: TensorFlow's op type.
         layer: class name in `layers.LAYERS`.
         arguments: the class's constructor arguments, plain data.
-        inputs: the values the layer reads, in order.
-        channels: size of the channel axis of its first output; None where it is not known.
+        inputs: the values that the layer reads, in order.
+        channels: size of the channel axis of its first output; None if it is not known.
         module: the name of its submodule, an identifier.
-        layout: how rank-4 values lie in their tensors: NHWC where TensorFlow's axes N, H, W, C are turned to
-            (N, C, H, W), NCHW where they are as in TensorFlow.
-        outputs: how many it has; the layer returns a tuple where there are several.
-        hidden: whether it is no op of the graph, but brings a value into the form that an op's layer wants.
+        layout: axis order of rank-4 values in TensorFlow. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
+            have TensorFlow's order.
+        outputs: number of outputs; the layer returns a tuple if there are several.
+        hidden: whether the step was inserted to adapt an input (layout, rank, dtype) and is no op of the graph.
     """
 
     name: str
@@ -117,20 +121,20 @@ class Step:
         check_outputs(self.name, self.layer, self.arguments, self.outputs)
 
     def build(self) -> nn.Module:
-        """The step's layer, its tensors not yet filled in."""
+        """Makes the step's layer; its tensors are not yet loaded."""
         return LAYERS[self.layer](**self.arguments)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
         data["inputs"] = [str(source) for source in self.inputs]
-        usual = {f.name: f.default for f in fields(self) if f.name in _OPTIONAL}
-        return {key: value for key, value in data.items() if key not in usual or value != usual[key]}
+        defaults = {f.name: f.default for f in fields(self) if f.name in _OPTIONAL}
+        return {key: value for key, value in data.items() if key not in defaults or value != defaults[key]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Step:
         try:
             inputs = tuple(Output.parse(text) for text in data["inputs"])
-            arguments = {key: _tuples(value) for key, value in data["arguments"].items()}
+            arguments = {key: as_tuples(value) for key, value in data["arguments"].items()}
             module, channels = data["module"], data["channels"]
             optional = {key: data[key] for key in _OPTIONAL if key in data}
             names = (str(data["name"]), str(data["op"]), str(data["layer"]))
@@ -142,23 +146,23 @@ class Step:
         return step
 
 
-# Fields of a step that are written only where they are not as usual, and that older files lack.
+# Fields of a step that are written only if they differ from their default. Older files lack them.
 _OPTIONAL = ("layout", "outputs", "hidden")
 
 
 @dataclass(frozen=True)
 class Program:
-    """Steps in an order in which every value is made before it is read.
+    """Steps in topological order: every value is computed before it is read.
 
     Attributes:
-        metadata: what the model wants to be fed.
-        input_channels: channels of the input; None where any number will do.
+        metadata: of the input.
+        input_channels: number of channels of the input; None if any number will do.
         steps: the layers.
-        outputs: names of the values that nothing reads: what the whole graph gives.
+        outputs: names of the graph's outputs, the values that nothing reads.
         fingerprint: the source graph's `Graph.fingerprint()`.
-        source_sha256: SHA-256 of the source's bytes; None where the source was no file.
-        input_layout: how the input's axes lie in its tensor, which is (N, C, H, W): NHWC or NCHW in TensorFlow.
-        fold: whether an evaluation may fold batch norms and the like into the convolutions before them.
+        source_sha256: SHA-256 of the source's bytes; None if the source was no file.
+        input_layout: the input's axis order in TensorFlow, NHWC or NCHW. Its tensor is (N, C, H, W) in any case.
+        fold: whether batch norms and other per-channel layers may be folded into the convolutions before them.
     """
 
     metadata: Metadata
@@ -171,7 +175,7 @@ class Program:
     fold: bool = False
 
     def __post_init__(self) -> None:
-        made = {self.metadata.input_name: 1}  # and how many outputs it has
+        made = {self.metadata.input_name: 1}  # name -> number of outputs
         for step in self.steps:
             unknown = [str(source) for source in step.inputs if source.index >= made.get(source.node, 0)]
             if unknown or step.name in made:
@@ -189,28 +193,25 @@ class Program:
         if lost:
             raise GraphError(f"The program has no step for its output {lost[0]!r}.")
 
-    def needed(self, names: Iterable[str], sources: Mapping[str, tuple[Output, ...]]) -> tuple[Step, ...]:
-        """The steps that some values are computed from, in order.
+    def needed(self, names: Iterable[str], sources: Mapping[str, tuple[Output, ...]] | None = None) -> tuple[Step, ...]:
+        """Returns the steps that compute some values, in order.
 
         Args:
             names: of the values; `name:1` is a step's second output.
-            sources: by name of a step, what it reads instead of its own inputs.
+            sources: name of a step -> inputs that replace its own.
         """
-        steps = {step.name: step for step in self.steps}
-        found, waiting = set(), [name if name in steps else Output.parse(name).node for name in names]
-        while waiting:
-            name = waiting.pop()
-            if name in steps and name not in found:
-                found.add(name)
-                waiting.extend(source.node for source in sources.get(name, steps[name].inputs))
+        inputs = {self.metadata.input_name: (), **{step.name: step.inputs for step in self.steps}}
+        inputs.update(sources or {})
+        nodes = (name if name in inputs else Output.parse(name).node for name in names)
+        found = with_dependencies(nodes, lambda node: (source.node for source in inputs[node]))
         return tuple(step for step in self.steps if step.name in found)
 
     def from_source(self, sha256: str) -> Program:
-        """The same program, saying which file it came from."""
+        """Returns the program with the SHA-256 of the file that it came from."""
         return replace(self, source_sha256=sha256)
 
     def folded(self) -> Program:
-        """The same program, evaluated with batch norms folded into convolutions."""
+        """Returns the program with `fold` set."""
         return replace(self, fold=True)
 
     def to_json(self) -> dict[str, Any]:
@@ -234,7 +235,7 @@ class Program:
             raise GraphError(f"The saved model's description is damaged: it lacks or garbles {error}.") from error
 
 
-# What a model has besides its layers; no layer may take these names.
+# Attributes of models other than their layers; no layer may have these names.
 RESERVED_NAMES = frozenset(dir(nn.Module())) | {
     "activations",
     "layers",
@@ -251,10 +252,10 @@ RESERVED_NAMES = frozenset(dir(nn.Module())) | {
 
 
 def module_names(names: Iterable[str]) -> dict[str, str]:
-    """A Python identifier for each TensorFlow name, all different.
+    """Returns a unique Python identifier for each TensorFlow name.
 
-    Names that are identifiers stay as they are; other characters become underscores (`a/b` gives `a__b`). Names
-    that a module already has, keywords and repetitions get a prefix or a number.
+    Identifiers are kept; other characters become underscores (`a/b` becomes `a__b`). Reserved names, keywords and
+    repetitions get a prefix or a number.
     """
     used, found = set(RESERVED_NAMES), {}
     next_number: dict[str, int] = {}
@@ -276,6 +277,6 @@ def _is_module_name(name: Any) -> bool:
     return plain and not keyword.iskeyword(name) and not name.startswith("_") and name not in RESERVED_NAMES
 
 
-def _tuples(value: Any) -> Any:
-    """Lists as tuples, at any depth (JSON has no tuples)."""
-    return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
+def as_tuples(value: Any) -> Any:
+    """Converts lists to tuples, at any depth (JSON has no tuples)."""
+    return tuple(as_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value

@@ -1,8 +1,8 @@
-"""Numbers that a graph computes from its values' sizes, as far as they are known before anything runs.
+"""Symbolic sizes: numbers that a graph computes from the shapes of its values.
 
-TensorFlow graphs compute shapes with the same ops as everything else: Shape, StridedSlice, Mul, Pack. Here such a
-vector is a numpy array of objects whose elements are plain numbers or `Size`s; numpy's functions and Python's
-operators work on both. A layer gets the outcome as plain data (`functional.sizes`) and works at every image size.
+TensorFlow graphs compute shapes with ordinary ops: Shape, StridedSlice, Mul, Pack. Conversion evaluates these ops on
+numpy arrays of objects, whose elements are plain numbers or `Size`s; numpy's functions and Python's operators work on
+both. A layer gets the resulting expression as plain data (`functional.sizes`) and works at every image size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from converters.errors import GraphError
 from converters.frozen.graph import Output
 from converters.functional.sizes import SIZE_FUNCTIONS
 
-MAX_PARTS = 200  # of one expression; an honest graph needs a dozen
+MAX_PARTS = 200  # of one expression; real graphs need a dozen
+
+
+Operator: TypeAlias = "Callable[[Size, Number], Number]"
+
+
+def _operators(function: str) -> tuple[Operator, Operator]:
+    """Returns the methods for an operator and for its reflected form."""
+    return lambda self, other: combine(function, self, other), lambda self, other: combine(function, other, self)
 
 
 class Size:
@@ -27,7 +35,7 @@ class Size:
         operands: for `size`, an output of a node and TensorFlow's axis; otherwise numbers and other sizes.
 
     Raises:
-        GraphError: the expression is longer than any honest graph's.
+        GraphError: the expression has more than `MAX_PARTS` parts.
     """
 
     def __init__(self, function: str, *operands: Any) -> None:
@@ -36,41 +44,12 @@ class Size:
         if self.parts > MAX_PARTS:
             raise GraphError("The graph computes a size in a way that no image network does: it takes too many steps.")
 
-    def __add__(self, other: Number) -> Number:
-        return combine("add", self, other)
-
-    def __radd__(self, other: Number) -> Number:
-        return combine("add", other, self)
-
-    def __sub__(self, other: Number) -> Number:
-        return combine("sub", self, other)
-
-    def __rsub__(self, other: Number) -> Number:
-        return combine("sub", other, self)
-
-    def __mul__(self, other: Number) -> Number:
-        return combine("mul", self, other)
-
-    def __rmul__(self, other: Number) -> Number:
-        return combine("mul", other, self)
-
-    def __truediv__(self, other: Number) -> Number:
-        return combine("div", self, other)
-
-    def __rtruediv__(self, other: Number) -> Number:
-        return combine("div", other, self)
-
-    def __floordiv__(self, other: Number) -> Number:
-        return combine("floordiv", self, other)
-
-    def __rfloordiv__(self, other: Number) -> Number:
-        return combine("floordiv", other, self)
-
-    def __mod__(self, other: Number) -> Number:
-        return combine("mod", self, other)
-
-    def __rmod__(self, other: Number) -> Number:
-        return combine("mod", other, self)
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("sub")
+    __mul__, __rmul__ = _operators("mul")
+    __truediv__, __rtruediv__ = _operators("div")
+    __floordiv__, __rfloordiv__ = _operators("floordiv")
+    __mod__, __rmod__ = _operators("mod")
 
     def __neg__(self) -> Number:
         return combine("sub", 0, self)
@@ -81,12 +60,12 @@ class Size:
 
 Number: TypeAlias = int | float | Size
 
-# (function, operand on the right) that changes nothing.
+# (function, right operand) that returns the left operand.
 _NEUTRAL = {("add", 0), ("sub", 0), ("mul", 1), ("floordiv", 1)}
 
 
 def combine(function: str, *operands: Number) -> Number:
-    """A function of numbers: at once where all are known, as a `Size` otherwise."""
+    """Applies a function to numbers. The result is a number if all operands are, and a `Size` otherwise."""
     if not any(isinstance(operand, Size) for operand in operands):
         result: Number = SIZE_FUNCTIONS[function](*operands)
         return result
@@ -98,14 +77,14 @@ def combine(function: str, *operands: Number) -> Number:
     return Size(function, *operands)
 
 
-def elementwise(function: str) -> Callable[..., Any]:
-    """A function of arrays of objects."""
+def elementwise(function: str) -> np.ufunc:
+    """Returns a function of arrays of objects that applies a function to each element."""
     count = 1 if function in ("floor", "ceil", "round", "int", "float", "float32") else 2
     return np.frompyfunc(lambda *operands: combine(function, *operands), count, 1)
 
 
 def shape_of(source: Output, shape: tuple[int | None, ...]) -> np.ndarray:
-    """The shape of a value as a vector of numbers; a size that is not known refers to the value."""
+    """Returns the shape of a value as a vector of numbers; unknown sizes are `Size`s of the value."""
     sizes = [Size("size", source, axis) if size is None else size for axis, size in enumerate(shape)]
     vector = np.empty(len(sizes), object)
     vector[:] = sizes

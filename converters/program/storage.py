@@ -1,4 +1,4 @@
-"""Saves and loads converted models: safetensors for the weights, JSON for everything else, no pickle."""
+"""Saves and loads converted models: safetensors for the weights and JSON for everything else, without pickle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from converters.errors import GraphError, SaveError
+from converters.errors import GraphError, SaveError, reason
 from converters.program.program import Program, State
 from converters.program.standalone import standalone_source
 from converters.program.tensor_file import write_tensors
@@ -34,10 +34,10 @@ def write_program(
     standalone: bool = False,
     progress: Progress = silent,
 ) -> None:
-    """Writes a program and its tensors into a folder of its own; see `converters.save`.
+    """Writes a program and its tensors into a new folder; see `converters.save`.
 
     Raises:
-        SaveError: the folder exists and may not be overwritten, or cannot be written.
+        SaveError: the folder exists and may not be overwritten, or it cannot be written.
     """
     target = Path(folder)
     check_target(target, overwrite)
@@ -51,15 +51,15 @@ def write_program(
     except (OSError, SafetensorError) as error:
         if isinstance(error, SaveError):
             raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SaveError(f"The model could not be written to {target}: {reason}. Nothing was left behind.") from error
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SaveError(f"The model could not be written to {target}: {problem}. Nothing was left behind.") from error
 
 
 def check_target(target: Path, overwrite: bool = False) -> None:
-    """Refuses a folder that `save` would refuse, before any work is done for it.
+    """Checks, before any other work, that `save` may write a folder.
 
     Raises:
-        SaveError: the folder exists and is not to be, or must not be, overwritten.
+        SaveError: the folder exists, and `overwrite` is false or the folder holds something else than a saved model.
     """
     if not (target.exists() or target.is_symlink()):
         return
@@ -70,7 +70,7 @@ def check_target(target: Path, overwrite: bool = False) -> None:
 
 
 def _holds_model(folder: Path) -> bool:
-    """Whether a folder is one that `save` wrote, with nothing else in it."""
+    """Whether a folder holds a saved model and nothing else."""
     ours = {MODEL_FILE, WEIGHTS_FILE, STANDALONE_FILE}
     if not folder.is_dir() or not {file.name for file in folder.iterdir()} <= ours:
         return False
@@ -83,7 +83,7 @@ def _holds_model(folder: Path) -> bool:
 
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its place when all went well, and is removed when not."""
+    """Context manager for a temporary folder beside `target`, which replaces `target` on success."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -102,7 +102,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
 
 
 def _replace(partial: Path, target: Path) -> None:
-    """Puts a finished folder in its place; what stood there goes only when the new one stands."""
+    """Moves a finished folder to its target; an old folder is deleted only after the new one is in place."""
     if not target.exists():
         os.replace(partial, target)
         return
@@ -123,13 +123,13 @@ def _umask() -> int:
 
 
 def _sync(file: Path) -> None:
-    """Waits until a file is on the disk, so that a full disk shows itself here."""
+    """Flushes a file to the disk, so that a full disk raises an error here."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
 
 
 def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
-    """Reads what `write_program` wrote.
+    """Reads a folder that `write_program` wrote.
 
     Raises:
         FileNotFoundError: the folder holds no saved model.
@@ -155,6 +155,5 @@ def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
 
 
 def damaged_weights(folder: str | os.PathLike[str], error: Exception) -> GraphError:
-    """The error for weights that cannot be read, or do not fit the description."""
-    reason = " ".join(str(error).split())[:300]
-    return GraphError(f"{Path(folder)} is damaged: its weights and its description do not fit ({reason}).")
+    """Returns the error for weights that cannot be read or do not fit the description."""
+    return GraphError(f"{Path(folder)} is damaged: its weights and its description do not fit ({reason(error)}).")

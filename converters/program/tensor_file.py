@@ -1,7 +1,7 @@
 """Writes safetensors files one tensor at a time.
 
-The library's own function takes tensors that lie in memory as they will lie in the file, all at once; weights of a
-converted model lie channels last, so that they would all be copied first.
+The library's own function takes all tensors at once and requires them to be contiguous. The weights of converted models
+are in channels-last format, so all of them would have to be copied first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from converters.progress import Progress, silent
 
-# The names of types in a safetensors file (github.com/huggingface/safetensors, "Format").
+# Names of dtypes in safetensors files (github.com/huggingface/safetensors, "Format").
 DTYPES: Mapping[torch.dtype, str] = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -28,21 +28,21 @@ DTYPES: Mapping[torch.dtype, str] = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-ALIGNMENT = 8  # of the data in the file
+ALIGNMENT = 8  # of the data, in bytes
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, progress: Progress = silent) -> None:
-    """Writes a safetensors file; no more than one tensor is copied at a time.
+    """Writes a safetensors file; at most one tensor is copied at a time.
 
-    The wide types come first, so that every tensor lies at a multiple of its elements' size.
+    Tensors with wide dtypes come first, so that each tensor is aligned to the size of its elements.
 
     Args:
-        tensors: by name; of any layout in memory and on any device.
+        tensors: by name; of any memory format and on any device.
         path: file to write.
-        progress: told how far it has come.
+        progress: called with the fraction written.
 
     Raises:
-        TypeError: a tensor of a type that these files do not hold.
+        TypeError: safetensors files do not support the dtype of a tensor.
         OSError: the file cannot be written.
     """
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))

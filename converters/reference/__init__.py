@@ -1,1 +1,1 @@
-"""Reference files: TensorFlow's values of a graph, and the comparison with them."""
+"""Reference files: TensorFlow's values of graphs, and the comparison with them."""

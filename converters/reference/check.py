@@ -7,12 +7,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor
 
@@ -22,35 +22,30 @@ from converters.frozen.placeholders import placeholder_values
 from converters.frozen.writer import GraphWriter, write_graph_def
 from converters.functional import from_tensorflow_order, to_tensorflow_order
 from converters.network.model import ConvertedModel
-from converters.reference.references import (
-    GradientReference,
-    InputReference,
-    Recipe,
-    References,
-    ReferenceWriter,
-    read_references,
-)
+from converters.reference.inputs import InputSpec
+from converters.reference.samples import Sample
+from converters.reference.store import InputReference, References, ReferenceWriter, read_references
 from converters.tensorflow.process import oracle_job, run_oracle
 
-# Float32 on a CPU: the two libraries add the same numbers in different orders, which measures up to 2e-6 of a layer's
-# maximum in these networks; a wrong formula, padding or order shows at 1e-3 and more.
+# Float32 on a CPU: the two libraries add the same numbers in different orders. Measured differences are up to 2e-6 of a
+# layer's maximum; a wrong formula, padding or order shows at 1e-3 and more.
 ACTIVATION_BOUND = 1e-5
 GRADIENT_BOUND = 1e-5
 
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """One layer compared for one input.
+    """The comparison of one layer for one input.
 
     Attributes:
         input: name of the input.
         layer: TensorFlow's name, with `:channel` for a gradient.
-        kind: `activation`, `gradient`, or `refused` where TensorFlow refuses the layer at this input's size.
+        kind: `activation`, `gradient`, or `refused` if TensorFlow refuses the layer at this input's size.
         error: greatest difference, relative to TensorFlow's greatest absolute value in the layer.
         bound: greatest error that passes.
-        shape: the port's shape, in TensorFlow's order; None where it did not compute the layer.
-        expected: TensorFlow's shape; None where it refuses.
-        moved: for a gradient, how far TensorFlow's own moves when the input moves by its last bit.
+        shape: the port's shape, in TensorFlow's order; None if it did not compute the layer.
+        expected: TensorFlow's shape; None if it refuses.
+        moved: for a gradient, how far TensorFlow's own gradient moves when the input moves by its last bit.
     """
 
     input: str
@@ -69,20 +64,20 @@ class LayerCheck:
 
     def __str__(self) -> str:
         sizes = f"shape {self.shape} where TensorFlow has {self.expected}"
-        what = f"error {self.error:.2e} of the maximum (bound {self.bound:.0e})"
-        return f"{self.kind} {self.layer} at {self.input}: {what if self.shape == self.expected else sizes}"
+        error = f"error {self.error:.2e} of the maximum (bound {self.bound:.0e})"
+        return f"{self.kind} {self.layer} at {self.input}: {error if self.shape == self.expected else sizes}"
 
 
 def check_model(
     model: ConvertedModel, references: References, bound: float = ACTIVATION_BOUND, gradients: bool = False
 ) -> list[LayerCheck]:
-    """Compares every layer with TensorFlow's, for every input of the references that can be made here.
+    """Compares every layer with TensorFlow's. Photos are skipped if scikit-image is not installed.
 
     Args:
         model: on any device.
         references: of the same graph.
         bound: greatest error that passes.
-        gradients: also compare the recorded gradients.
+        gradients: whether to compare the recorded gradients as well.
 
     Returns:
         The comparisons, worst first.
@@ -91,7 +86,7 @@ def check_model(
     for reference in references.inputs.values():
         try:
             image = reference.make_input()
-        except ImportError:  # a photo, without the library that ships it
+        except ImportError:
             continue
         rows += check_activations(model, reference, image, bound)
         rows += check_refusals(model, reference, image)
@@ -103,7 +98,7 @@ def check_model(
 def check_activations(
     model: ConvertedModel, reference: InputReference, image: np.ndarray, bound: float = ACTIVATION_BOUND
 ) -> list[LayerCheck]:
-    """Compares the layers that TensorFlow computes for one input, all from one run of the model.
+    """Compares the layers that TensorFlow computes for one input, in one run of the model.
 
     Args:
         model: on any device.
@@ -113,19 +108,16 @@ def check_activations(
     """
     with torch.no_grad():
         values = model.activations(model_input(model, image), list(reference.shapes))
-    rows = []
-    for name, sample in reference.layers.items():
-        array = tensorflow_array(model, name, values[name])
-        same = array.shape == sample.shape
-        error = sample.error(array) if same else math.inf
-        rows.append(LayerCheck(reference.name, name, "activation", error, bound, array.shape, sample.shape))
-    return rows
+    return [
+        _compared(reference.name, "activation", sample, tensorflow_array(model, name, values[name]), bound)
+        for name, sample in reference.layers.items()
+    ]
 
 
 def check_refusals(model: ConvertedModel, reference: InputReference, image: np.ndarray) -> list[LayerCheck]:
-    """Checks that the model refuses, with InputSizeError, the layers that TensorFlow refuses for one input.
+    """Checks that the model raises InputSizeError for the layers that TensorFlow refuses for one input.
 
-    A layer that reads a refused one cannot be computed either, so only the first of each branch is tried.
+    A layer that reads a refused layer fails as well, so only the first refused layer of each branch is checked.
     """
     reads = {step.name: {source.node for source in step.inputs} for step in model.program.steps}
     first = [name for name in reference.refused if not reads.get(name, set()) & set(reference.refused)]
@@ -153,30 +145,29 @@ def check_gradients(
         image: `reference.make_input()`.
         bound: greatest error that passes.
     """
+    rows = []
     gradients = channel_gradients(model, image, reference.gradient_of)
-    pairs = zip(reference.gradients, gradients, strict=True)
-    return [row for wanted, gradient in pairs for row in _gradient_rows(reference, wanted, gradient, bound)]
+    for wanted, gradient in zip(reference.gradients, gradients, strict=True):
+        for index, (sample, moved) in enumerate(zip(wanted.images, wanted.moved, strict=True)):
+            row = _compared(f"{reference.name}[{index}]", "gradient", sample, gradient[index : index + 1], bound)
+            rows.append(replace(row, moved=moved))
+    return rows
 
 
-def _gradient_rows(
-    reference: InputReference, wanted: GradientReference, gradient: np.ndarray, bound: float
-) -> Iterator[LayerCheck]:
-    for index, (sample, moved) in enumerate(zip(wanted.images, wanted.moved, strict=True)):
-        one = gradient[index : index + 1]
-        error = sample.error(one) if one.shape == sample.shape else math.inf
-        name = f"{reference.name}[{index}]"
-        yield LayerCheck(name, sample.name, "gradient", error, bound, one.shape, sample.shape, moved)
+def _compared(input_name: str, kind: str, sample: Sample, array: np.ndarray, bound: float) -> LayerCheck:
+    error = sample.error(array) if array.shape == sample.shape else math.inf
+    return LayerCheck(input_name, sample.name, kind, error, bound, array.shape, sample.shape)
 
 
 def channel_gradients(
     model: ConvertedModel, image: np.ndarray, pairs: Sequence[tuple[str, int]]
 ) -> Iterator[np.ndarray]:
-    """d mean(layer[..., channel]) / d image for several layers, from one run of the model.
+    """Computes d mean(layer[..., channel]) / d image for several layers, in one run of the model.
 
     Args:
         model: on any device.
         image: (N, H, W, C) float32, in the model's own value range.
-        pairs: TensorFlow's name of a layer, and an index on its last axis (TensorFlow's order).
+        pairs: (TensorFlow's name of a layer, index on its last axis in TensorFlow's order).
 
     Yields:
         (N, H, W, C) float32 for each pair.
@@ -190,17 +181,17 @@ def channel_gradients(
         if mean.requires_grad:
             (gradient,) = torch.autograd.grad(mean, x, retain_graph=True)
             yield tensorflow_array(model, model.metadata.input_name, gradient)
-        else:  # an op such as StopGradient stands between
+        else:  # an op such as StopGradient blocks the gradient
             yield np.zeros_like(image)
 
 
 def tensorflow_array(model: ConvertedModel, name: str, value: Tensor) -> np.ndarray:
-    """A layer's value, or its gradient, in TensorFlow's order."""
+    """Returns a layer's value or gradient in TensorFlow's order."""
     return to_tensorflow_order(value.detach(), model.layers[name].layout).contiguous().cpu().numpy()
 
 
 def model_input(model: ConvertedModel, image: np.ndarray) -> Tensor:
-    """An array in the order of the graph's input as the NCHW tensor that the model takes, on the model's device."""
+    """Returns an array, in the axis order of the graph's input, as the model's NCHW input on the model's device."""
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     return from_tensorflow_order(torch.from_numpy(image), model.program.input_layout).contiguous().to(device)
 
@@ -208,16 +199,16 @@ def model_input(model: ConvertedModel, image: np.ndarray) -> Tensor:
 def make_references(
     source: Source,
     input_name: str,
-    recipes: Mapping[str, Recipe],
+    specs: Mapping[str, InputSpec],
     python: str | Path = sys.executable,
-    constants: Mapping[str, Any] | None = None,
+    constants: Mapping[str, ArrayLike] | None = None,
 ) -> References:
-    """Makes references of any graph on the fly, by running it in TensorFlow in a process of its own.
+    """Makes references of any graph by running it in TensorFlow in a separate process.
 
     Args:
         source: the graph.
         input_name: its placeholder.
-        recipes: inputs by name, such as `default_recipes` gives.
+        specs: inputs by name, as from `default_inputs`.
         python: a Python that has TensorFlow.
         constants: values for other placeholders, as for `converters.convert`.
 
@@ -235,13 +226,13 @@ def make_references(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path, inputs = write_graph_def(graph_def, folder / "graph.pb"), folder / "inputs.npz"
-        np.savez(inputs, **{key: recipe.make() for key, recipe in recipes.items()})  # type: ignore[arg-type]
-        jobs = [oracle_job(path, inputs, (input_name, key), folder / f"{key}.npz") for key in recipes]
+        np.savez(inputs, **{key: spec.make() for key, spec in specs.items()})  # type: ignore[arg-type]
+        jobs = [oracle_job(path, inputs, (input_name, key), folder / f"{key}.npz") for key in specs]
         run_oracle(python, jobs, folder)
         writer = ReferenceWriter(folder / "references")
-        for key, recipe in recipes.items():
+        for key, spec in specs.items():
             with np.load(folder / f"{key}.npz") as result:
-                writer.add("graph", fingerprint, title, key, recipe, result, f"{key}.npz")
+                writer.add("graph", fingerprint, title, key, spec, result, f"{key}.npz")
         writer.save()
         references = read_references(writer.folder)["graph"]
         for reference in references.inputs.values():
@@ -249,8 +240,8 @@ def make_references(
     return references
 
 
-def _with_constants(graph_def: GraphDef, constants: Mapping[str, Any], image: str) -> GraphDef:
-    """A graph with constants in the place of some placeholders: the one that `converters.convert` makes of it, too."""
+def _with_constants(graph_def: GraphDef, constants: Mapping[str, ArrayLike], image: str) -> GraphDef:
+    """Replaces placeholders by constants, as `converters.convert` does."""
     values = placeholder_values(read_graph(graph_def), constants, image)
     if not values:
         return graph_def
@@ -265,7 +256,7 @@ def _with_constants(graph_def: GraphDef, constants: Mapping[str, Any], image: st
 
 
 def _of_any_size(graph_def: GraphDef, image: str) -> GraphDef:
-    """A graph whose image may have any height and width, as in a converted model."""
+    """Lets the graph's image have any height and width, as in a converted model."""
     opened = GraphDef()
     opened.CopyFrom(graph_def)
     for node in opened.node:
@@ -273,25 +264,25 @@ def _of_any_size(graph_def: GraphDef, image: str) -> GraphDef:
         if shape is not None and len(shape.dim) == 4:
             for dim in shape.dim:
                 dim.size = -1
-        node.attr.pop("_output_shapes", None)  # what was known of a fixed size
+        node.attr.pop("_output_shapes", None)  # inferred for a fixed size
     return opened
 
 
-def default_recipes(
+def default_inputs(
     low: Sequence[float], high: Sequence[float], channels: int = 3, stated: tuple[int, int] | None = None
-) -> dict[str, Recipe]:
-    """Inputs that between them meet every kind of padding: even, odd and non-square.
+) -> dict[str, InputSpec]:
+    """Returns inputs of even, odd and non-square sizes, which exercise every kind of padding.
 
     Args:
-        low: least value of the input, or of each of its channels.
-        high: greatest value.
-        channels: how many channels the input has.
-        stated: height and width that the model says it was trained on: those, too.
+        low: minimum of each channel, or one minimum for all.
+        high: maximum of each channel, or one maximum for all.
+        channels: number of channels of the input.
+        stated: (height, width) in the model's metadata, for one more input.
     """
     sizes = {"224": (1, 224, 224), "225": (1, 225, 225), "97x161": (2, 97, 161)}
     if stated is not None and (1, *stated) not in sizes.values():
         sizes[f"{stated[0]}x{stated[1]}"] = (1, *stated)
     return {
-        name: Recipe("texture", (*size, channels), tuple(low), tuple(high), seed=index)
+        name: InputSpec("texture", (*size, channels), tuple(low), tuple(high), seed=index)
         for index, (name, size) in enumerate(sizes.items())
     }

@@ -1,26 +1,26 @@
-"""Runs frozen graphs in the real TensorFlow and writes down what it computes.
+"""Runs frozen graphs in the real TensorFlow and writes its values to files.
 
-A script of its own: it needs only numpy and TensorFlow (1.15 on Python 3.7, or any 2.x through its v1 API), imports
-nothing of this project and is imported by none of it, because TensorFlow and torch do not live in one process.
+A standalone script: it needs only numpy and TensorFlow (1.15 on Python 3.7, or any 2.x through its v1 API). It imports
+nothing from this project, and no module imports it, because TensorFlow and torch cannot share a process.
 
     python oracle_script.py jobs.json
 
 jobs.json holds `{"jobs": [job, ...]}`, each job an object with
     graph       path of a frozen GraphDef
     input       path of an .npz file
-    feeds       {placeholder's name: key in that file}; arrays are in TensorFlow's order (NHWC)
-    fetches     "all" (every node that depends on what is fed and that runs), or a list of node names
+    feeds       {name of a placeholder: key in that file}; arrays are in TensorFlow's order (NHWC)
+    fetches     "all" (every node that depends on the feeds and that runs), or a list of node names
     pre_relu    true: also the concatenations `<module>_pre_relu` that Lucid adds after import
     gradients   [[layer, channel], ...]: d mean(layer[..., channel]) / d (the only placeholder)
     draws       how many times to recompute every gradient with the input moved by one unit in the last place
     seed        seed of those moves
-    lucid_class optional: name of a class of lucid.modelzoo.vision_models that must give the same `_pre_relu` layers
+    lucid_class optional: name of a class in lucid.modelzoo.vision_models whose `_pre_relu` layers are compared
     out         path of the .npz file to write
 
 The result's keys are `activation/<name>`, `gradient/<layer>:<channel>`, `moved/<layer>:<channel>` (the gradient's
 difference at each draw) and `report`, a JSON text: TensorFlow's version, the layers that TensorFlow refuses to compute
-at that input with its shortened message, why it refused gradients if it did, and the largest differences found against
-Lucid's class.
+for that input with its shortened message, its message if it refuses gradients, and the largest differences from Lucid's
+class.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ import json
 import os
 import sys
 
-# Python puts a script's own folder first; its modules are no business of TensorFlow's.
+# Python puts a script's own folder first on the path. TensorFlow must not import its modules.
 sys.path[:] = [path for path in sys.path if os.path.abspath(path) != os.path.dirname(os.path.abspath(__file__))]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow 2 may otherwise use oneDNN's kernels, which round differently on every kind of CPU.
+# TensorFlow 2 uses oneDNN's kernels by default, which round differently on every kind of CPU.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
@@ -87,13 +87,13 @@ def run_job(job):
 
 
 def new_session(graph):
-    """A session with one thread, so that sums are always added in the same order."""
+    """Returns a session with one thread, which adds numbers always in the same order."""
     config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
     return tf.Session(graph=graph, config=config)
 
 
 def read_graph_def(path):
-    """The GraphDef in a file, with its devices cleared as Lucid does."""
+    """Reads the GraphDef in a file, and clears its devices as Lucid does."""
     graph_def = tf.GraphDef()
     with open(path, "rb") as file:
         graph_def.ParseFromString(file.read())
@@ -103,14 +103,14 @@ def read_graph_def(path):
 
 
 def first_output(graph, name):
-    """The first output of the named node."""
+    """Returns the first output of the named node."""
     return graph.get_operation_by_name(name).outputs[0]
 
 
 def computed_names(session, feeds):
-    """Names of all nodes that depend on what is fed, and whose first output has a value.
+    """Returns the names of all nodes that depend on the feeds, and whose first output has a value.
 
-    Random numbers, which follow a value in nothing but its size, do not.
+    Random ops are ignored: they depend only on the size of a value.
     """
     dependent, dead = set(feeds), dead_outputs(session)
     names = []
@@ -125,7 +125,7 @@ def computed_names(session, feeds):
 
 
 def dead_outputs(session):
-    """Names of the outputs that have no value: they lie behind the side of a Switch that is not taken."""
+    """Returns the names of the outputs that have no value, because they are on a branch of a Switch that is not taken."""
     dead = set()
     for op in session.graph.get_operations():
         inputs = [tensor.name in dead for tensor in op.inputs]
@@ -141,13 +141,13 @@ def dead_outputs(session):
 
 
 def add_pre_relu_concats(graph):
-    """Adds a second concatenation for each of the graph's, over the same towers before their ReLUs.
+    """Adds for each concatenation of image channels a second one, over the same inputs before their ReLUs.
 
-    Only channels of images are joined anew. This is Lucid's rule for the old Concat, whose result is named after the first component of the op's name. For
-    ConcatV2, on which Lucid fails, the whole name is taken.
+    This is Lucid's rule for the old Concat, whose result is named after the first component of the op's name. For ConcatV2,
+    on which Lucid fails, the whole name is used.
 
     Returns:
-        The new tensors by the name that TensorFlow gave them (a taken name gets `_1`, `_2`, ...).
+        The new tensors by the name that TensorFlow gave them (a duplicate name gets `_1`, `_2`, ...).
     """
     added = {}
     for op in list(graph.get_operations()):
@@ -167,16 +167,16 @@ def add_pre_relu_concats(graph):
 
 
 def is_channel_axis(axis, towers):
-    """Whether a concatenation's axis, a constant, is the channels of images."""
+    """Whether a concatenation's axis, a constant, is the channel axis of images."""
     value = int(tensorflow.make_ndarray(axis.op.get_attr("value")))
     rank = next((tower.shape.ndims for tower in towers if tower.shape.ndims is not None), 4)
     return rank == 4 and value in (-1, 3)
 
 
 def fetch_all(session, tensors, feed):
-    """Every tensor that TensorFlow computes, and a message for each that it refuses.
+    """Returns the values of all tensors that TensorFlow computes, and a message for each tensor that it refuses.
 
-    TensorFlow stops at the first op that refuses; that op and all that need it are set aside, and the rest tried again.
+    TensorFlow stops at the first op that refuses. That op and all that depend on it are removed, and the others run again.
     """
     remaining, refused = dict(tensors), {}
     while remaining:
@@ -196,7 +196,7 @@ def fetch_all(session, tensors, feed):
 
 
 def needs(op, name):
-    """Whether an op is the named one, or reads it directly or through others."""
+    """Whether an op is the named op or depends on it."""
     seen, stack = set(), [op]
     while stack:
         current = stack.pop()
@@ -210,13 +210,13 @@ def needs(op, name):
 
 
 def shorten(message):
-    """The first line of an error message, cut to a length that suits a manifest."""
+    """Returns the first line of an error message, shortened for the manifest."""
     line = message.strip().splitlines()[0]
     return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 3] + "..."
 
 
 def channel_gradient(layer, channel, placeholder):
-    """d mean(layer[..., channel]) / d placeholder; zeros where nothing connects them, None where it is forbidden."""
+    """Returns d mean(layer[..., channel]) / d placeholder; zeros if they are not connected, None if it is forbidden."""
     try:
         (gradient,) = tf.gradients(tf.reduce_mean(layer[..., channel]), placeholder)
     except LookupError:  # an op such as PreventGradient
@@ -225,7 +225,7 @@ def channel_gradient(layer, channel, placeholder):
 
 
 def gradients(session, tensors, feed, pairs, job):
-    """Gradients of channels' means, and how far each moves when the input moves by its last bit."""
+    """Returns gradients of channels' means, and how far each moves when the input moves by its last bit."""
     ((placeholder, image),) = feed.items()
     wanted = {f"{layer}:{channel}": channel_gradient(tensors[layer], channel, placeholder) for layer, channel in pairs}
     wanted = {key: gradient for key, gradient in wanted.items() if gradient is not None}
@@ -243,7 +243,7 @@ def gradients(session, tensors, feed, pairs, job):
 
 
 def compare_with_lucid(job, feeds, values):
-    """Largest absolute difference of each `_pre_relu` layer that Lucid's own class adds from the one added here."""
+    """Returns the largest absolute difference of each `_pre_relu` layer from the one of Lucid's own class."""
     import lucid.modelzoo.vision_models as models
 
     ((input_name, image),) = feeds.items()

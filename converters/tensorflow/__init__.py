@@ -1,1 +1,1 @@
-"""Work that needs a Python with TensorFlow, done in a process of its own."""
+"""Runs TensorFlow in separate processes: finds a Python with TensorFlow, and freezes graphs."""

@@ -1,7 +1,7 @@
-"""Freezes what TensorFlow 1 saved, in a process that has TensorFlow: a SavedModel, or a checkpoint and its meta graph.
+"""Freezes SavedModels, and checkpoints with their meta graphs, in a process that has TensorFlow.
 
-A frozen graph has its weights as constants; everything else here reads frozen graphs. Only TensorFlow can tell which
-variable's value is where, so it does the freezing (`freezing_script.py`), in a process of its own.
+In a frozen graph, weights are constants. The rest of this package reads frozen graphs only. TensorFlow itself has to
+load the variables, so `freezing_script.py` runs in a separate process.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from converters.tensorflow.process import ENVIRONMENT, find_tensorflow, last_lin
 SCRIPT = Path(__file__).with_name("freezing_script.py")
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 META = ".meta"
-# The files of a checkpoint's data: `model.ckpt-1.index`, `model.ckpt-1.data-00000-of-00001`.
+# Suffixes of a checkpoint's data files: `model.ckpt-1.index`, `model.ckpt-1.data-00000-of-00001`.
 _DATA_FILE = re.compile(r"\.(index|data-\d+-of-\d+)\Z")
 
 HOW_TO_INSTALL = (
-    "Install it (pip install tensorflow), or put it into an environment of its own (python -m venv tf; "
-    "tf/bin/pip install tensorflow) and name that one's Python with --tensorflow-python tf/bin/python or in the "
+    "Install it (pip install tensorflow), or install it in a separate environment (python -m venv tf; "
+    "tf/bin/pip install tensorflow) and name its Python with --tensorflow-python tf/bin/python or in the "
     f"environment variable {ENVIRONMENT}."
 )
 
@@ -38,8 +38,8 @@ class Frozen:
 
     Attributes:
         data: the bytes of the GraphDef.
-        input_name: its image placeholder, where that is plain.
-        outputs: the nodes that were kept, with all that they need.
+        input_name: its image placeholder, or None if that is ambiguous.
+        outputs: the outputs of the graph; it has only the nodes that they depend on.
         tensorflow: the version of TensorFlow that froze it.
     """
 
@@ -50,23 +50,23 @@ class Frozen:
 
 
 def is_saved_model(path: Path) -> bool:
-    """Whether a path is a SavedModel: the folder, or the file in it."""
+    """Whether a path is a SavedModel: its folder, or the file in it."""
     return saved_model_folder(path) is not None
 
 
 def saved_model_folder(path: Path) -> Path | None:
-    """The folder of a SavedModel, of which the path is that of the folder or of the file in it."""
+    """Returns the folder of a SavedModel, from the path of the folder or of the file in it; None if it is none."""
     folder = path.parent if path.name in SAVED_MODEL_FILES else path
     return folder if any((folder / name).is_file() for name in SAVED_MODEL_FILES) else None
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is any file of a checkpoint that has a meta graph, or what their names begin with."""
+    """Whether a path is a file of a checkpoint with a meta graph, or the prefix of these files."""
     return checkpoint_prefix(path).with_name(checkpoint_prefix(path).name + META).is_file()
 
 
 def checkpoint_prefix(path: Path) -> Path:
-    """What the names of a checkpoint's files begin with."""
+    """Returns the prefix of a checkpoint's files."""
     return path.with_name(_DATA_FILE.sub("", path.name.removesuffix(META)))
 
 
@@ -76,13 +76,13 @@ def freeze_saved_model(path: str | os.PathLike[str], **options: Any) -> Frozen:
     Args:
         path: the folder, or the saved_model.pb in it.
         **options: as for `freeze_checkpoint`, and
-            signature: one of the model's signatures; otherwise its only one, or `serving_default`.
-            tags: of one of the model's graphs; otherwise its only one, or the one tagged `serve`.
+            signature: one of the model's signatures; by default its only one, or `serving_default`.
+            tags: of one of the model's graphs; by default its only one, or the one tagged `serve`.
 
     Raises:
         TensorFlowMissingError: no Python with TensorFlow was found.
-        GraphError: it is no SavedModel, its variables are missing, there are several signatures or graphs to choose
-            from, or TensorFlow cannot load it.
+        GraphError: it is no SavedModel, its variables are missing, the choice of a signature or graph is ambiguous, or
+            TensorFlow cannot load it.
     """
     folder = saved_model_folder(Path(path))
     if folder is None:
@@ -103,17 +103,17 @@ def freeze_checkpoint(
     Nodes that only the training needs are left out; the others keep their names.
 
     Args:
-        path: the .meta file; the checkpoint lies beside it under the same name.
-        input_name: the image placeholder, where the graph has several that may be it.
-        outputs: the nodes to keep, with all that they need. Otherwise all that nobody reads and that depend on the
-            image, and on no labels and no loss.
-        constants: names of placeholders that are to have a constant value: they are neither images nor labels.
-        tensorflow_python: a Python that has TensorFlow; otherwise the one that `LUCID_PORT_TENSORFLOW` names, the kept
+        path: the .meta file; the files of the checkpoint are beside it and have the same prefix.
+        input_name: the image placeholder, if several placeholders may be the image.
+        outputs: the outputs of the frozen graph. By default all nodes that no node reads, and that depend on the image
+            but not on labels or losses.
+        constants: names of placeholders that get a constant value later. They are neither images nor labels.
+        tensorflow_python: a Python with TensorFlow; by default the one that `LUCID_PORT_TENSORFLOW` names, the
             reference environment, or this Python.
 
     Raises:
         TensorFlowMissingError: no Python with TensorFlow was found.
-        GraphError: the checkpoint's data or some variables are missing, there is nothing plain to keep, or TensorFlow
+        GraphError: the checkpoint's data or some variables are missing, the outputs cannot be inferred, or TensorFlow
             cannot load it.
     """
     prefix = checkpoint_prefix(Path(path))
@@ -144,10 +144,9 @@ def _freeze(
     python = _require_tensorflow(path, tensorflow_python)
     with tempfile.TemporaryDirectory(prefix="lucid_port_") as name:
         files = {key: Path(name) / key for key in ("graph", "reply", "job")}
-        job |= {"path": str(path.absolute()), "input": input_name, "signature": signature}
-        job |= {"outputs": list(outputs or []), "tags": list(tags or [])}
+        job |= {"path": str(path.absolute()), "graph": str(files["graph"]), "reply": str(files["reply"])}
+        job |= {"input": input_name, "signature": signature, "outputs": list(outputs or []), "tags": list(tags or [])}
         job |= {"constants": [name.removesuffix(":0") for name in constants]}
-        job |= {"graph": str(files["graph"]), "reply": str(files["reply"])}
         files["job"].write_text(json.dumps(job), encoding="utf-8")
         run = run_script(python, SCRIPT, files["job"])
         if run.returncode or not files["reply"].is_file():
@@ -168,11 +167,11 @@ def _require_tensorflow(path: Path, python: str | os.PathLike[str] | None) -> Pa
     named = python or os.environ.get(ENVIRONMENT)
     where = f"in {named}" if named else "here"
     raise TensorFlowMissingError(
-        f"{path} has its weights apart from its graph; freezing it takes TensorFlow, and there is none {where}. "
+        f"{path} has its weights apart from its graph; freezing it requires TensorFlow, and there is none {where}. "
         + HOW_TO_INSTALL
     )
 
 
 def keep(frozen: Frozen, path: str | os.PathLike[str]) -> Path:
-    """Writes a frozen graph to a file, which appears whole or not at all."""
+    """Writes a frozen graph to a file, atomically."""
     return write_bytes(path, frozen.data)

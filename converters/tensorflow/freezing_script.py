@@ -1,7 +1,7 @@
 """Freezes a SavedModel, or a checkpoint and its meta graph, in the real TensorFlow.
 
-A script of its own, as `oracle_script.py` is: it needs only TensorFlow (1.15 on Python 3.7, or any 2.x) and imports nothing of
-this project.
+A standalone script, like `oracle_script.py`: it needs only TensorFlow (1.15 on Python 3.7, or any 2.x) and imports nothing
+from this project.
 
     python freezing_script.py job.json
 
@@ -10,10 +10,10 @@ The job is an object with
     path        the SavedModel's folder, or the .meta file
     checkpoint  the checkpoint's prefix (of a checkpoint)
     input       optional: name of the image placeholder
-    outputs     optional: names of the nodes to keep, with all that they need
+    outputs     optional: names of the outputs; only the nodes that they depend on are kept
     signature   optional: of a SavedModel
     tags        optional: of a SavedModel
-    constants   optional: names of placeholders that will have a constant value
+    constants   optional: names of placeholders that get a constant value later
     graph       file to write the frozen graph to
     reply       file to write the answer to
 
@@ -27,7 +27,7 @@ import os
 import re
 import sys
 
-# Python puts a script's own folder first; its modules are no business of TensorFlow's.
+# Python puts a script's own folder first on the path. TensorFlow must not import its modules.
 sys.path[:] = [path for path in sys.path if os.path.abspath(path) != os.path.dirname(os.path.abspath(__file__))]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -43,7 +43,7 @@ tf.logging.set_verbosity(tf.logging.ERROR)
 SERVING_TAG, SERVING_SIGNATURE = "serve", "serving_default"
 INIT_SIGNATURE = "__saved_model_init_op"
 CALLS = {"StatefulPartitionedCall", "PartitionedCall"}
-# Functions that were inlined leave their call's name before those of their nodes.
+# Prefix of the names of inlined nodes: the name of the call.
 CALL_PREFIX = re.compile(r"\A(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
 VARIABLES = {"Variable", "VariableV2", "VarHandleOp"}
 LOSSES = {"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits", "L2Loss", "CTCLoss", "InTopK", "InTopKV2"}
@@ -52,11 +52,11 @@ MESSAGE_LENGTH = 200
 
 
 class Refusal(Exception):
-    """What cannot be frozen, in one sentence."""
+    """An error with one sentence for the user."""
 
 
 def main(path):
-    """Does the job in a file."""
+    """Runs the job in a file."""
     with open(path) as file:
         job = json.load(file)
     try:
@@ -64,7 +64,7 @@ def main(path):
         answer.update(KINDS[job["kind"]](job))
     except Refusal as refusal:
         answer = {"error": str(refusal)}
-    except Exception as error:  # whatever TensorFlow raises is the answer
+    except Exception as error:  # TensorFlow raises errors of many types
         failure = "TensorFlow %s: %s: %s" % (tensorflow.__version__, type(error).__name__, shorten(str(error)))
         answer = {"error": failure + newer_writer(job)}
     with open(job["reply"], "w") as file:
@@ -72,7 +72,7 @@ def main(path):
 
 
 def newer_writer(job):
-    """A sentence that says so where another major version of TensorFlow wrote what could not be read."""
+    """Returns a hint if another major version of TensorFlow wrote the file, otherwise an empty string."""
     try:
         if job["kind"] == "saved_model":
             meta = read_saved_model(job["path"]).meta_graphs[0]
@@ -107,7 +107,7 @@ def saved_model(job):
 
 
 def read_saved_model(folder):
-    """The SavedModel's own message."""
+    """Reads the SavedModel's protobuf message."""
     saved = saved_model_pb2.SavedModel()
     binary, text = (os.path.join(folder, "saved_model" + suffix) for suffix in (".pb", ".pbtxt"))
     if os.path.exists(binary):
@@ -122,7 +122,7 @@ def read_saved_model(folder):
 
 
 def choose_meta_graph(saved, tags):
-    """The graph with the tags asked for; otherwise the only one, or the one for serving."""
+    """Returns the graph with the given tags; by default the only one, or the one for serving."""
     found = list(saved.meta_graphs)
     if tags:
         matching = [meta for meta in found if set(meta.meta_info_def.tags) == set(tags)]
@@ -150,7 +150,7 @@ def choose_signature(meta, name):
 
 
 def calls_functions(meta, signature):
-    """Whether the graph of a signature is in functions, as TensorFlow 2 exports it."""
+    """Whether a signature calls functions, as exported by TensorFlow 2."""
     if signature is None:
         return False
     ops = {node.name: node.op for node in meta.graph_def.node}
@@ -158,7 +158,7 @@ def calls_functions(meta, signature):
 
 
 def signature_input(signature, job):
-    """Name of a signature's image: its only input that can be one."""
+    """Returns the name of a signature's image: the only input that can be an image, or None."""
     if signature is None:
         return None
     infos = [info for info in signature.inputs.values() if node_of(info.name) not in job.get("constants", ())]
@@ -168,19 +168,19 @@ def signature_input(signature, job):
 
 
 def is_image(dtype, shape):
-    """Whether a placeholder of this type and shape (a proto) may take images."""
+    """Whether a placeholder of this dtype and shape (a proto) can be an image."""
     return dtype.is_floating and (shape.unknown_rank or len(shape.dim) in (0, 4))
 
 
 def signature_outputs(signature):
-    """Names of the nodes of a signature's outputs: those of real numbers where there are any."""
+    """Returns the names of a signature's outputs: those of floating point, if there are any, otherwise all."""
     infos = [signature.outputs[key] for key in sorted(signature.outputs)]
     real = [info for info in infos if tf.as_dtype(info.dtype).is_floating]
     return unique(node_of(info.name) for info in real or infos)
 
 
 def freeze_function(job, meta, signature):
-    """Freezes a signature that is a function, as TensorFlow 2 exports it; names lose the prefix of the call."""
+    """Freezes a signature that is a function, as exported by TensorFlow 2; the prefix of the call is removed from names."""
     if tensorflow.__version__.startswith("1."):
         raise Refusal(
             "The SavedModel was exported by TensorFlow 2, and this is TensorFlow %s: name a Python with TensorFlow 2."
@@ -201,7 +201,7 @@ def freeze_function(job, meta, signature):
 
 
 def without_call_prefixes(graph_def):
-    """A graph whose nodes have the names that they had in their functions, as far as these are all different."""
+    """Renames nodes to their names in their functions, unless two nodes would have the same name."""
     short = {node.name: CALL_PREFIX.sub("", node.name) for node in graph_def.node}
     times = {}
     for name in short.values():
@@ -232,7 +232,7 @@ def checkpoint(job):
 
 
 def restore(session, prefix, outputs, saver):
-    """Fills the variables that the outputs need; those of the training may be missing."""
+    """Restores the variables that the outputs depend on; others may be missing in the checkpoint."""
     needed = {node.name for node in tf.graph_util.extract_sub_graph(session.graph.as_graph_def(), outputs).node}
     ops = {name for name in needed if session.graph.get_operation_by_name(name).type in VARIABLES}
     variables = [variable for variable in tf.global_variables() if variable.op.name in ops]
@@ -253,7 +253,7 @@ def restore(session, prefix, outputs, saver):
 
 
 def freeze_session(session, job, entry, outputs):
-    """Writes what a session's outputs need, variables as constants."""
+    """Writes the graph of a session's outputs, with variables as constants."""
     graph_def = session.graph.as_graph_def()
     check_nodes(outputs, {node.name for node in graph_def.node})
     for node in graph_def.node:
@@ -274,7 +274,7 @@ def check_nodes(names, there):
 
 
 def image_placeholder(graph, job):
-    """Name of the only placeholder that may take images."""
+    """Returns the name of the only placeholder that can be an image."""
     placeholders = [op for op in graph.get_operations() if op.type in ("Placeholder", "PlaceholderWithDefault")]
     placeholders = [op for op in placeholders if op.name not in job.get("constants", ())]
     images = [op for op in placeholders if is_image(op.outputs[0].dtype, op.outputs[0].shape.as_proto())]
@@ -286,10 +286,10 @@ def image_placeholder(graph, job):
 
 
 def guess_outputs(graph, entry, job):
-    """The results of a network: what nobody reads that depends on the image, and on no label and no loss.
+    """Returns the outputs of a network: nodes that no node reads, and that depend on the image but not on labels or losses.
 
-    What the training adds is left out: gradients, updates of variables and what only they read, and all that is no
-    real number, such as summaries and the numbers of classes.
+    Nodes of the training are ignored: gradients, updates of variables, nodes that only these read, and nodes that are not
+    of floating point, such as summaries and class indices.
     """
     entry = entry or image_placeholder(graph, job)
     check_nodes([entry], {op.name for op in graph.get_operations()})
@@ -306,7 +306,7 @@ def guess_outputs(graph, entry, job):
     network = (image & real) - loss - update - {entry}
     readers = {name: readers_of(graph.get_operation_by_name(name)) for name in network}
     idle = {name for name, reading in readers.items() if reading and reading <= update}
-    while idle:  # only updates read these, and then those before them
+    while idle:  # only updates read these nodes; then the nodes before them
         network -= idle
         update |= idle
         idle = {name for name in network if readers[name] and readers[name] <= update}
@@ -317,12 +317,12 @@ def guess_outputs(graph, entry, job):
 
 
 def is_update(op):
-    """Whether an op belongs to the training, or writes something."""
+    """Whether an op belongs to the training, or has side effects."""
     return bool(UPDATES.match(op.type)) or "gradients" in op.name.split("/")
 
 
 def is_label(op, known):
-    """Whether an op is a placeholder of labels: not the image, no constant, and more than one number, or a whole one."""
+    """Whether an op is a placeholder of labels: neither image nor constant, and an integer or of rank 1 or more."""
     if op.type != "Placeholder" or op.name in known:
         return False
     tensor = op.outputs[0]
@@ -334,7 +334,7 @@ def readers_of(op):
 
 
 def node_of(tensor):
-    """The node of `node:0`."""
+    """Returns the node of `node:0`."""
     return tensor.split(":")[0]
 
 
@@ -343,7 +343,7 @@ def unique(names):
 
 
 def shorten(message):
-    """The first line of an error message that says something."""
+    """Returns the first line of an error message that is not empty, shortened."""
     line = next((line.strip() for line in message.splitlines() if line.strip()), "")
     return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 3] + "..."
 

@@ -1,4 +1,4 @@
-"""Finds a Python that has TensorFlow, and runs scripts such as `converters/reference/oracle_script.py` with it."""
+"""Finds a Python with TensorFlow, and runs scripts such as `converters/reference/oracle_script.py` with it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 
 ENVIRONMENT = "LUCID_PORT_TENSORFLOW"  # names a Python that has TensorFlow
 ORACLE = Path(__file__).resolve().parents[1] / "reference" / "oracle_script.py"
-# PYTHONPATH and its like are meant for this Python, not for the other.
-OPTIONS = ("-E",)
+OPTIONS = ("-E",)  # PYTHONPATH and other variables are for this Python only
 
 
 class OracleError(RuntimeError):
@@ -21,9 +20,9 @@ class OracleError(RuntimeError):
 
 
 def tensorflow_version(python: str | Path = sys.executable) -> str | None:
-    """The version of TensorFlow that a Python has, or None where it has none (or is no Python).
+    """Returns the version of a Python's TensorFlow, or None if it has none or is no Python.
 
-    TensorFlow is not imported for this: the version is read off the files in its environment.
+    The version is read from the names of the installed packages, without importing TensorFlow.
     """
     script = (
         "import os, re, sys\n"
@@ -39,16 +38,16 @@ def tensorflow_version(python: str | Path = sys.executable) -> str | None:
 
 
 def oracle_environment() -> Path:
-    """Where `tox -e reference` keeps the environment with TensorFlow 1.15.5 that it makes."""
+    """Returns the folder of the environment with TensorFlow 1.15.5 that `tox -e reference` makes."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lucid_port" / "oracle"
 
 
 def find_tensorflow(python: str | Path | None = None) -> Path | None:
-    """A Python that has TensorFlow, or None.
+    """Returns a Python with TensorFlow, or None if there is none.
 
     Args:
-        python: the one to use; otherwise the one that LUCID_PORT_TENSORFLOW names, then the kept reference environment,
-            then this Python.
+        python: the Python to use. By default the one that LUCID_PORT_TENSORFLOW names; otherwise the reference
+            environment, then this Python.
     """
     named = python or os.environ.get(ENVIRONMENT)
     candidates = [Path(named)] if named else [oracle_environment() / "bin" / "python", Path(sys.executable)]
@@ -64,14 +63,14 @@ def oracle_job(
     draws: int = 0,
     **more: Any,
 ) -> dict[str, Any]:
-    """One job for the oracle: every layer of a graph for one input.
+    """Returns a job for the oracle that computes every layer of a graph for one input.
 
     Args:
         graph: file of the graph.
         inputs: .npz file of the inputs.
-        feed: the placeholder's name, and the input's key in that file.
+        feed: (name of the placeholder, key of the input in that file).
         out: file to write.
-        gradients: (layer, channel) of the gradients to take.
+        gradients: (layer, channel) of the gradients to compute.
         draws: how often to repeat them with the input moved by one unit in the last place.
         **more: further fields of a job, as `converters/reference/oracle_script.py` describes them.
     """
@@ -89,15 +88,15 @@ def oracle_job(
 
 
 def run_oracle(python: str | Path, jobs: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Runs jobs in TensorFlow, in a process of its own.
+    """Runs jobs in TensorFlow, in a separate process.
 
     Args:
-        python: a Python that has numpy and TensorFlow.
+        python: a Python with numpy and TensorFlow.
         jobs: as `converters/reference/oracle_script.py` describes them.
-        folder: where the job file may be written.
+        folder: folder for the job file.
 
     Raises:
-        OracleError: TensorFlow's process failed; the message holds the last lines that it wrote.
+        OracleError: the process failed; the message contains the last lines that it printed.
     """
     path = folder / "jobs.json"
     path.write_text(json.dumps({"jobs": list(jobs)}))
@@ -107,12 +106,12 @@ def run_oracle(python: str | Path, jobs: Sequence[dict[str, Any]], folder: Path)
 
 
 def run_script(python: str | Path, script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Runs a script in a process of its own; what it prints is kept, errors and all."""
+    """Runs a script in a separate process, and captures stdout and stderr together."""
     return subprocess.run(
         [str(python), *OPTIONS, str(script), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
 def last_lines(run: subprocess.CompletedProcess[bytes], count: int) -> list[str]:
-    """The last lines that a script printed."""
+    """Returns the last lines that a script printed."""
     return run.stdout.decode(errors="replace").strip().splitlines()[-count:]

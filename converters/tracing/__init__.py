@@ -1,1 +1,1 @@
-"""Networks that come as torch modules: traced graphs, and the memory their nodes share."""
+"""Networks that come as torch modules: traced graphs and their aliases."""

@@ -1,6 +1,7 @@
-"""What the nodes of a torch.fx graph do besides giving a value: change one in place, or share its memory.
+"""Finds in-place changes and aliases in torch.fx graphs, ReLUs, and numbers of channels.
 
-A node that reads a value after another changed it needs that change, though the graph's arguments do not say so.
+A node that reads a value after another node changed it in place depends on that node as well, although it is not among
+its arguments.
 """
 
 from __future__ import annotations
@@ -21,16 +22,12 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_SHARING_MODULES = (
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.FeatureAlphaDropout,
-    nn.Flatten,
-    nn.Unflatten,
+def _modules(names: str) -> tuple[type[nn.Module], ...]:
+    return tuple(getattr(nn, name) for name in names.split())
+
+
+_SHARING_MODULES = _modules(
+    """Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout Flatten Unflatten"""
 )
 _SHARING_CALLS = _names(
     """adjoint alpha_dropout as_strided atleast_1d atleast_2d atleast_3d bfloat16 broadcast_tensors broadcast_to chunk
@@ -54,17 +51,17 @@ _RELU_MODULES: Mapping[type[nn.Module], str] = {nn.ReLU: "Relu", nn.ReLU6: "Relu
 
 
 def call_name(node: fx.Node) -> str:
-    """The name of the function or method that a node calls."""
+    """Returns the name of the function or method that a node calls."""
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", type(node.target).__name__)
 
 
 def called_module(node: fx.Node, root: nn.Module) -> nn.Module | None:
-    """The module that a node calls, if it calls one."""
+    """Returns the module that a node calls, or None if it calls none."""
     return root.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def relu_kind(node: fx.Node, root: nn.Module) -> str | None:
-    """Which one a node computes, "Relu" or "Relu6", as a module, function or method, in place or not; else None."""
+    """Returns "Relu" or "Relu6" if a node computes one, as a module, function or method, in place or not; else None."""
     module = called_module(node, root)
     if module is not None:
         if type(module) is nn.Hardtanh:
@@ -77,7 +74,7 @@ def relu_kind(node: fx.Node, root: nn.Module) -> str | None:
 
 
 def is_opaque(node: fx.Node, root: nn.Module) -> bool:
-    """Whether a node runs code of which nothing is known: it may hold ReLUs of its own."""
+    """Whether a node runs unknown code, which may contain ReLUs and in-place changes."""
     module = called_module(node, root)
     if module is not None:
         kind = type(module)
@@ -87,7 +84,7 @@ def is_opaque(node: fx.Node, root: nn.Module) -> bool:
 
 
 def changed_in_place(node: fx.Node, root: nn.Module) -> tuple[fx.Node, ...]:
-    """The values that a node overwrites. Modules do so where their `inplace` says it."""
+    """Returns the values that a node overwrites. Modules overwrite their input if their attribute `inplace` is true."""
     written = node.kwargs.get("out")
     first = node.args[0] if node.args else node.kwargs.get("input")
     changes = _works_in_place(node, root)
@@ -95,7 +92,7 @@ def changed_in_place(node: fx.Node, root: nn.Module) -> tuple[fx.Node, ...]:
 
 
 def shared_with(node: fx.Node, root: nn.Module) -> Sequence[fx.Node]:
-    """The values, among those that a node reads, in whose memory its own may lie: as a view, or the very tensor."""
+    """Returns the inputs of a node that its output may alias: as a view, or as the same tensor."""
     if is_opaque(node, root):
         return node.all_input_nodes
     module = called_module(node, root)
@@ -107,14 +104,14 @@ def shared_with(node: fx.Node, root: nn.Module) -> Sequence[fx.Node]:
 
 @dataclass(frozen=True)
 class Changes:
-    """Which nodes have to do with what others change in place.
+    """The in-place changes and aliases of a graph.
 
     Attributes:
-        before: node -> the nodes before it that changed what it reads.
-        seen: those that change a value which somebody reads as it is afterwards, not through the node's own value.
-        memory: node -> the nodes that made what its value may lie in.
-        written: node -> the nodes that made what it overwrites.
-        exposed: node -> the nodes that made what it may overwrite: besides `written`, all that unknown code reads.
+        before: node -> the earlier nodes that changed its inputs in place.
+        seen: nodes that change a value which later nodes read, other than through the output of the changing node.
+        memory: node -> the nodes whose memory its value may alias, including itself.
+        written: node -> the nodes whose memory it overwrites.
+        exposed: node -> the nodes whose memory it may overwrite: `written`, and all inputs of unknown code.
     """
 
     before: Mapping[fx.Node, set[fx.Node]]
@@ -125,11 +122,11 @@ class Changes:
 
 
 def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
-    """What is changed in place in a graph.
+    """Finds the in-place changes of a graph.
 
     Args:
-        nodes: a graph's, in its order.
-        root: the module whose parts they call.
+        nodes: of the graph, in its order.
+        root: the module whose submodules they call.
     """
     position: dict[fx.Node, int] = {}
     memory: dict[fx.Node, frozenset[fx.Node]] = {}
@@ -153,7 +150,7 @@ def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
 
 
 def no_tensors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
-    """The nodes whose value is surely no tensor: sizes, what is computed of sizes, checks."""
+    """Returns the nodes whose value is certainly no tensor: sizes, arithmetic on sizes, and assertions."""
     found: set[fx.Node] = set()
     for node in nodes:
         sources = node.all_input_nodes
@@ -167,16 +164,17 @@ def no_tensors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
 
 
 def channels(nodes: Iterable[fx.Node], root: nn.Module) -> dict[fx.Node, int | None]:
-    """Node -> the size of its value's channel axis; None where only running it tells.
+    """Returns the number of channels of each node's value; None if only running the node tells.
 
-    Modules say it (`out_channels`, `out_features`, `num_features`); what works on each element, and pools, keep it.
+    Modules state it (`out_channels`, `out_features`, `num_features`); elementwise functions and pools keep it.
     """
     found: dict[fx.Node, int | None] = {}
     for node in nodes:
         before = [found[source] for source in node.all_input_nodes]
         module = called_module(node, root)
         if module is None:
-            found[node] = _CHANNEL_RULES.get(call_name(node), _unknown)(node, before)
+            rule = _CHANNEL_RULES.get(call_name(node))
+            found[node] = None if rule is None else rule(node, before)
         else:
             keeps = isinstance(module, _KEEPING_MODULES)
             found[node] = _keep(node, before) if keeps else stated_channels(module)
@@ -184,7 +182,7 @@ def channels(nodes: Iterable[fx.Node], root: nn.Module) -> dict[fx.Node, int | N
 
 
 def stated_channels(module: nn.Module) -> int | None:
-    """The number of channels that a module says it gives."""
+    """Returns the number of channels that a module states for its output, or None."""
     for attribute in ("out_channels", "out_features", "num_features"):
         value = getattr(module, attribute, None)
         if isinstance(value, int):
@@ -196,41 +194,15 @@ def stated_channels(module: nn.Module) -> int | None:
 
 Rule = Callable[[fx.Node, Sequence["int | None"]], "int | None"]
 
-_KEEPING_MODULES = (
-    nn.Identity,
-    nn.ReLU,
-    nn.Hardtanh,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.Softplus,
-    nn.PReLU,
-    nn.Softmax,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.LocalResponseNorm,
-    nn.GroupNorm,
-    nn.Upsample,
+_KEEPING_MODULES = _modules(
+    """Identity ReLU Hardtanh LeakyReLU ELU SELU GELU SiLU Mish Sigmoid Tanh Hardswish Hardsigmoid Softplus
+    PReLU Softmax Dropout Dropout2d MaxPool2d AvgPool2d AdaptiveAvgPool2d AdaptiveMaxPool2d LocalResponseNorm
+    GroupNorm Upsample"""
 )
 
 
-def _unknown(node: fx.Node, before: Sequence[int | None]) -> int | None:
-    return None
-
-
 def _keep(node: fx.Node, before: Sequence[int | None]) -> int | None:
-    """All inputs have the same number of channels, or it is not known."""
+    """Returns the number of channels that all inputs have, or None."""
     return before[0] if before and len(set(before)) == 1 else None
 
 
@@ -276,29 +248,29 @@ def _works_in_place(node: fx.Node, root: nn.Module) -> bool:
     return _arguments(node).get("inplace", False) is not False
 
 
-def _is_augmented(target: Any) -> bool:
+def _is_augmented(target: object) -> bool:
     """Whether a function is one of `operator`'s for +=, *= and so on."""
     name = getattr(target, "__name__", "")
     return name.startswith("i") and hasattr(operator, f"__{name}__") and hasattr(operator, name[1:].rstrip("_"))
 
 
 def _arguments(node: fx.Node) -> Mapping[str, Any]:
-    """The arguments of a call by name, as far as Python's own functions tell their names."""
+    """Returns the arguments of a call by name. Positional ones are left out if the function has no signature."""
     if node.op != "call_function" or not inspect.isfunction(node.target):
         return node.kwargs
     try:
         return inspect.signature(node.target).bind_partial(*node.args, **node.kwargs).arguments
-    except TypeError:  # arguments that do not fit fail when the graph runs, where the message is torch's own
+    except TypeError:  # wrong arguments fail when the graph runs, with torch's own message
         return node.kwargs
 
 
-def _is_pythons(function: Any) -> bool:
-    """Whether a function is one of Python's own, operators among them."""
+def _is_pythons(function: object) -> bool:
+    """Whether a function is a builtin, an operator, or from `math`."""
     return getattr(function, "__module__", None) in ("_operator", "math", "builtins")
 
 
-def _is_torchs(function: Any) -> bool:
-    """Whether a function is torch's own, or torchvision's: none of them hides a ReLU."""
+def _is_torchs(function: object) -> bool:
+    """Whether a function is torch's or torchvision's; none of them contains a ReLU."""
     home = getattr(function, "__module__", None) or ""
     is_builtin = not inspect.isfunction(function) and not home
     return is_builtin or home == "torch" or home.startswith(("torch.", "torchvision.ops."))

@@ -1,15 +1,15 @@
-"""A torch.fx graph as a network whose layers, functional ones among them, answer to names."""
+"""torch.fx graphs as networks whose layers, functions included, have names."""
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from converters.dependencies import with_dependencies
 from converters.network.fusion import are_watched
 from converters.network.request import Function, LayeredNetwork, LayerRequest, ReluRule, unsupported
 from converters.program.layer_info import LayerInfo, Layers, module_of
@@ -20,14 +20,14 @@ Forward = Callable[..., tuple[Any, ...]]
 
 
 class LayerGraph:
-    """Runs the part of a torch.fx graph that some of its nodes need.
+    """Runs the subgraph of a torch.fx graph that some of its nodes need.
 
-    It holds no module: a part runs on the root that it is given, so that a layer put in the place of another takes
-    part, and moving or copying the root needs nothing more.
+    It holds no module: a subgraph runs on the root that is passed to it. So replaced layers take effect, and the root
+    can be moved and copied.
 
     Args:
         graph: its first placeholder is the image; others need a default.
-        root: the module whose parts the graph calls.
+        root: the module whose submodules the graph calls.
 
     Raises:
         ValueError: the graph takes no image, or needs more than one value.
@@ -46,7 +46,7 @@ class LayerGraph:
         self._forwards: dict[tuple[tuple[str, ...], ReluRule, tuple[str, ...]], Forward] = {}
 
     def relus(self, root: nn.Module) -> list[nn.Module] | None:
-        """The ReLUs that are modules; None where there may be others inside of something that the graph calls."""
+        """Returns the ReLUs that are modules; None if unknown code in the graph may contain others."""
         if self._is_opaque:
             return None
         modules = (called_module(node, root) for node in self._relus)
@@ -60,44 +60,47 @@ class LayerGraph:
         functions: ReluRule = (),
         given: Mapping[str, Tensor] | None = None,
     ) -> tuple[Any, ...]:
-        """The values that some nodes gave, whatever was changed in place behind them.
+        """Computes some nodes. Later in-place changes do not affect the values.
 
         Args:
-            root: the module whose parts the graph calls.
+            root: the module whose submodules the graph calls.
             x: the image.
             nodes: names of nodes.
-            functions: functions in the place of every "Relu" or "Relu6".
-            given: name of a node -> what it gives instead of its own value.
+            functions: functions that replace every "Relu" or "Relu6".
+            given: name of a node -> value that replaces its own.
         """
         values = given or {}
         key = tuple(nodes), functions, tuple(values)
         forward = self._forwards.get(key)
         if forward is None:
             piece = self.cut(root, nodes, functions, tuple(values))
-            # The module is only needed for the function that it writes.
+            # Only the generated forward function of the module is used.
             forward = self._forwards[key] = type(fx.GraphModule(root, piece, "LayersOf")).forward
         return forward(root, x, **{_given_name(number): value for number, value in enumerate(values.values())})
 
     def outputs(self) -> list[str]:
-        """The nodes whose values are the graph's own output."""
+        """Returns the names of the nodes that the graph outputs."""
         last = next(node for node in reversed(self.graph.nodes) if node.op == "output")
         return [node.name for node in last.all_input_nodes]
 
     def cut(
         self, root: nn.Module, names: Sequence[str], functions: ReluRule = (), given: Sequence[str] = ()
     ) -> fx.Graph:
-        """The part of the graph that some nodes need, which returns a tuple of their values.
+        """Returns the subgraph that computes some nodes, as a graph that returns a tuple of their values.
 
-        Where something behind a node may work on its value in place, that reads a copy: what is handed out stays as it
-        was, and all that depends on the node is computed from it, gradients among them.
+        If a later node may change a returned value in place, that node reads a copy. So the returned value is
+        unchanged, and all later nodes, and their gradients, depend on it.
 
         Raises:
-            ValueError: a node of `given` shares its memory with others, of which the graph reads it, too.
+            ValueError: a node of `given` is overwritten in place, and the graph reads the change through an alias.
         """
         inputs = {self._nodes[name]: _given_name(number) for number, name in enumerate(given)}
         wanted = {self._nodes[name] for name in names}
         image = next(node for node in self.graph.nodes if node.op == "placeholder")
-        needed = self._needed(wanted, inputs)
+        before = self._changes.before
+        needed = with_dependencies(
+            wanted, lambda node: () if node in inputs else {*node.all_input_nodes, *before[node]}
+        )
         order = [node for node in self.graph.nodes if node in needed or node in inputs or node is image]
         other = dict(functions)
         elsewhere = {node for node in order if self._relus.get(node) in other and node not in self._changes.seen}
@@ -130,7 +133,7 @@ class LayerGraph:
         writers: Sequence[fx.Node],
         is_given: bool,
     ) -> tuple[fx.Node, fx.Node]:
-        """What is handed out for a node's value, which nothing changes, and what the nodes behind it read."""
+        """Returns the value to return for a node, which nothing changes, and the value that later nodes read."""
         memory = self._changes.memory[node]
         if not any(memory & self._changes.exposed[one] for one in writers):
             return value, value
@@ -141,39 +144,29 @@ class LayerGraph:
         if not is_shared or not any(memory & self._changes.written[one] for one in writers):
             return value, copied
         if is_given:
-            raise ValueError(
-                f"What {node.name!r} gives is overwritten under another name, too: no value can be given in its place."
-            )
+            raise ValueError(f"The value of {node.name!r} is overwritten through an alias, so it cannot be replaced.")
         return piece.call_function(_written_back, (value, copied)), value
 
-    def _needed(self, wanted: Iterable[fx.Node], given: Container[fx.Node] = ()) -> set[fx.Node]:
-        found: set[fx.Node] = set()
-        pending = list(wanted)
-        while pending:
-            node = pending.pop()
-            if node not in found:
-                found.add(node)
-                pending += () if node in given else [*node.all_input_nodes, *self._changes.before[node]]
-        return found
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_forwards": {}}  # rebuilt when asked for
+        return {**self.__dict__, "_forwards": {}}  # rebuilt on demand
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LayerGraph:
-        """The same: graphs are not changed, and hold nothing of the module."""
+        """Returns self: the object is immutable and holds no module."""
         return self
 
 
 def tensors(layers: Iterable[str], values: Iterable[Any]) -> dict[str, Tensor]:
-    """Layers' values by name.
+    """Returns the values of layers by name.
 
     Raises:
-        ValueError: one is no tensor.
+        ValueError: a value is not a tensor.
     """
     found = dict(zip(layers, values, strict=True))
     for name, value in found.items():
         if not isinstance(value, Tensor):
-            raise ValueError(f"Layer {name!r} gives a {type(value).__name__}, not a tensor; ask for a layer behind it.")
+            raise ValueError(
+                f"Layer {name!r} returns a {type(value).__name__}, not a tensor; request a layer after it."
+            )
     return found
 
 
@@ -181,18 +174,17 @@ class TracedNetwork(LayeredNetwork):
     """A torch.fx graph whose nodes are layers with names.
 
     Args:
-        graph_module: the graph. Modules put in the place of its parts take part from then on.
-        names: public name of a layer -> name of its fx node, in the order in which layers are listed.
-        metadata: what the network wants to be fed.
-        ops: public name of a layer -> what its `LayerInfo` calls its op; otherwise the name of the module's class or
-            of the function.
+        graph_module: the graph. Replaced submodules take effect.
+        names: public name of a layer -> name of its fx node, in the order of `layers`.
+        metadata: of the input.
+        ops: public name of a layer -> `LayerInfo.op`; by default the name of the module's class or of the function.
 
     Attributes:
-        layers: public name -> `LayerInfo`. `module` is empty where a layer is a function.
+        layers: public name -> `LayerInfo`. `module` is empty if a layer is a function.
         metadata: as above.
 
     Raises:
-        ValueError: a name stands for no node, or the graph does not take one image.
+        ValueError: there is no node for a name, or the graph does not take one image.
     """
 
     def __init__(
@@ -206,31 +198,32 @@ class TracedNetwork(LayeredNetwork):
         self.module = graph_module.eval().requires_grad_(False)
         self.metadata = Metadata("") if metadata is None else metadata
         self._names = dict(names)
-        self._look()
+        self._analyze()
         self.layers = Layers(layer_infos(graph_module.graph, graph_module, names, ops or {}))
 
-    def _look(self) -> None:
-        """Finds what the graph calls."""
+    def _analyze(self) -> None:
+        """Analyzes the graph with its current submodules."""
         self._parts = list(self.module.modules())
         self._graph = LayerGraph(self.module.graph, self.module)
         self._relus = self._graph.relus(self.module)
 
     def forward(self, x: Tensor) -> Any:
-        """What the graph itself gives."""
+        """Returns the graph's own output."""
         return self.module(x)
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether the request selects no channels, and has no ReLU rule if a ReLU hides in a module or has a hook."""
-        self._look_again()
+        """Whether the request selects no channels, and has no ReLU rule if a ReLU is inside a module or has a hook."""
+        if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
+            self._analyze()  # a submodule was replaced
         return not request.channels and (
             not request.relu_rule or (self._relus is not None and not are_watched(self._relus))
         )
 
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """The values of the requested layers; see `activations`.
+        """Computes the requested layers; see `activations`.
 
-        Each is the value that its layer gave, even if the network changes it in place afterwards, and has gradients
-        with respect to those before it.
+        Each value is the output of its layer, even if the network changes it in place afterwards. Later values have
+        gradients with respect to it.
         """
         if not self.supports(request):
             raise unsupported(request)
@@ -239,7 +232,7 @@ class TracedNetwork(LayeredNetwork):
         return tensors(request.names, self._graph.run(self.module, x, nodes, request.relu_rule, given))
 
     def layer_module(self, name: str) -> nn.Module:
-        """The module that computes a layer.
+        """Returns the module that computes a layer.
 
         Raises:
             LayerNotFoundError: there is no such layer.
@@ -247,13 +240,8 @@ class TracedNetwork(LayeredNetwork):
         """
         return module_of(self.module, self.layers[name])
 
-    def _look_again(self) -> None:
-        """Takes note of modules that were put in the place of others."""
-        if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
-            self._look()
-
     def __getstate__(self) -> dict[str, Any]:
-        # fx writes a graph as code, from which it comes back with other names in the same order.
+        # fx pickles a graph as code. Tracing it again may rename nodes, but keeps their order.
         order = {node.name: position for position, node in enumerate(self.module.graph.nodes)}
         positions = {name: order[node] for name, node in self._names.items()}
         hidden = ("_graph", "_parts", "_relus", "_names")
@@ -264,28 +252,22 @@ class TracedNetwork(LayeredNetwork):
         super().__setstate__(state)
         nodes = list(self.module.graph.nodes)
         self._names = {name: nodes[position].name for name, position in positions.items()}
-        self._look()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TracedNetwork:
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
-        return twin
+        self._analyze()
 
 
 def layer_infos(
     graph: fx.Graph, root: nn.Module, names: Mapping[str, str], ops: Mapping[str, str] | None = None
 ) -> list[LayerInfo]:
-    """What the layers of a graph are.
+    """Returns the descriptions of a graph's layers.
 
     Args:
         graph: the graph.
-        root: the module whose parts it calls.
+        root: the module whose submodules it calls.
         names: public name -> name of the node.
-        ops: public name -> op, where it is not the name of the module's class or of the function.
+        ops: public name -> op; by default the name of the module's class or of the function.
 
     Raises:
-        ValueError: a name stands for no node.
+        ValueError: there is no node for a name.
     """
     nodes = {node.name: node for node in graph.nodes}
     missing = [f"{name} ({node})" for name, node in names.items() if node not in nodes]
@@ -302,13 +284,13 @@ def layer_infos(
     return found
 
 
-def same_objects(first: Iterable[Any], second: Iterable[Any]) -> bool:
-    """Whether two series hold the very same objects."""
+def same_objects(first: Iterable[object], second: Iterable[object]) -> bool:
+    """Whether two iterables yield the same objects in the same order."""
     return all(a is b for a, b in itertools.zip_longest(first, second))
 
 
 def _given_name(number: int) -> str:
-    """The argument of a piece of a graph that is a node's value."""
+    """Returns the name of the argument of a subgraph that replaces a node's value."""
     return f"_given_{number}"
 
 
@@ -317,14 +299,14 @@ def _copied(value: Any) -> Any:
 
 
 def _written_back(value: Any, copied: Any) -> Any:
-    """A copy on which what lies in the memory of the first depends from now on, under whatever name it is read."""
+    """Copies `copied` back into `value`, so that all aliases of `value` depend on the copy, which is returned."""
     if isinstance(value, Tensor):
         value.copy_(copied)
     return copied
 
 
 def _alone(function: Function) -> Function:
-    """A function under a name, which fx asks of what a graph calls."""
+    """Wraps a callable in a function: fx needs its `__name__`."""
 
     def instead(x: Tensor) -> Tensor:
         return function(x)
@@ -334,6 +316,6 @@ def _alone(function: Function) -> Function:
 
 def _in_place(function: Function) -> Function:
     def instead_in_place(x: Tensor) -> Tensor:
-        return x.copy_(function(x.clone()))  # gradients need what went in
+        return x.copy_(function(x.clone()))  # the gradient needs the original input
 
     return instead_in_place

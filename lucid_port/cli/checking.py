@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from converters import ConvertedModel, Metadata
-from converters.reference.check import LayerCheck, check_model, default_recipes, make_references
-from converters.reference.references import References, find_references
+from converters.reference.check import LayerCheck, check_model, default_inputs, make_references
+from converters.reference.store import References, find_references
 from converters.tensorflow.freeze import HOW_TO_INSTALL
 from converters.tensorflow.process import ENVIRONMENT, find_tensorflow
 
@@ -97,8 +97,8 @@ def references_of(
     low, high = metadata.image_value_range or (-1.0, 1.0)
     height, width, _ = metadata.image_shape or (None, None, None)
     stated = None if height is None or width is None else (height, width)
-    recipes = default_recipes(_numbers(low), _numbers(high), network.program.input_channels or 3, stated)
-    return make_references(graph, metadata.input_name, recipes, tensorflow, constants)
+    specs = default_inputs(_numbers(low), _numbers(high), network.program.input_channels or 3, stated)
+    return make_references(graph, metadata.input_name, specs, tensorflow, constants)
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.reference.references import References
+from converters.reference.store import References
 from lucid_port import __version__
 from lucid_port.cli.checking import versions
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
@@ -307,7 +308,7 @@ class Recipe:
                 "Recipe.render."
             )
         model: Any = open_model(
-            str(source), image_value_range=_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")
+            str(source), image_value_range=as_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")
         )
         found = fingerprint(model.network)
         if found != stated.get("fingerprint"):
@@ -339,7 +340,3 @@ def describe_model(model: Any) -> dict[str, Any]:
 
 def _listed(seeds: Sequence[int] | None) -> list[int] | None:
     return None if seeds is None else list(seeds)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -14,7 +14,7 @@ import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from converters.frozen.writer import GraphWriter, Size
-from converters.reference.references import Recipe
+from converters.reference.inputs import InputSpec
 
 INPUT = "x"
 CHANNELS = 6
@@ -60,7 +60,7 @@ class Case:
         low: least value of the input.
         high: greatest value of the input.
         batch: images in an input.
-        kind: of the inputs (`Recipe.kind`).
+        kind: of the inputs (`InputSpec.kind`).
         gradient: whether gradients are compared: not where all values saturate, so that what is left is rounding.
         of: (layer, channel) whose gradient is compared; None for the first channel of the last node that is no
             constant.
@@ -103,10 +103,10 @@ class Case:
         image = (self.channels, height, width) if self.layout == "NCHW" else (height, width, self.channels)
         return (self.batch, *image)
 
-    def recipes(self) -> dict[str, Recipe]:
+    def specs(self) -> dict[str, InputSpec]:
         """The inputs by name."""
         return {
-            f"{height}x{width}": Recipe(self.kind, self.shape(height, width), (self.low,), (self.high,), seed=index)
+            f"{height}x{width}": InputSpec(self.kind, self.shape(height, width), (self.low,), (self.high,), seed=index)
             for index, (height, width) in enumerate(self.sizes)
         }
 

@@ -140,9 +140,9 @@ def test_a_network_that_computes_something_else_fails_the_check(tmp_path, capsys
 
 
 def test_check_of_the_packages_model_needs_no_checkout(tmp_path, capsys, monkeypatch):
-    from converters.reference import references
+    from converters.reference import store
 
-    monkeypatch.setattr(references, "reference_folders", list)
+    monkeypatch.setattr(store, "reference_folders", list)
     assert run("convert", "TinyInceptionV1", "-o", tmp_path / "out", "--check") == 0
     assert "against TensorFlow 1.15.5" in capsys.readouterr().out
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from converters.reference.references import read_references
+from converters.reference.store import read_references
 from lucid_port.cli import console, demo, main
 from lucid_port.modelzoo.files import PACKAGE_DATA
-from lucid_port.modelzoo.tiny.record import RECIPES
+from lucid_port.modelzoo.tiny.record import SPECS
 from lucid_port.modelzoo.vision_models import MODELS
 
 
@@ -75,7 +75,7 @@ def test_the_package_has_tensorflows_values_of_its_graph():
     (references,) = read_references(PACKAGE_DATA / "references").values()
     network = MODELS[demo.MODEL]().network
     assert references.fingerprint == network.program.fingerprint
-    assert set(references.inputs) == set(RECIPES)
+    assert set(references.inputs) == set(SPECS)
     names = {layer for layer in network.layers if not layer.endswith("_pre_relu_1")}
     recorded = set(references.inputs["square"].layers)
     assert len(recorded) > 150

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from converters.reference.references import References
+from converters.reference.store import References
 from lucid_port.cli import main, parity
 from lucid_port.cli.report import Comparison, page, pictures_of, read_log
 

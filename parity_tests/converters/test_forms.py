@@ -49,8 +49,8 @@ def test_every_kind_of_layer_is_among_the_cases():
 @pytest.mark.parametrize("name", forms())
 def test_all_forms_give_the_same_values(name, tmp_path):
     model = converters.convert(CASES[name].graph_def())
-    recipe = next(iter(CASES[name].recipes().values()))
-    x, names = model_input(model, recipe.make()), list(names_in_order(model))
+    spec = next(iter(CASES[name].specs().values()))
+    x, names = model_input(model, spec.make()), list(names_in_order(model))
     expected = dict(zip(names, model.subgraph(names)(x), strict=True))
     model.save(tmp_path / "model", standalone=True)
     spec = importlib.util.spec_from_file_location("standalone_form", tmp_path / "model" / "model.py")

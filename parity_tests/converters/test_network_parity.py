@@ -11,7 +11,7 @@ import torch
 
 import converters
 from converters.reference.check import GRADIENT_BOUND, LayerCheck, check_activations, check_gradients, check_refusals
-from converters.reference.references import InputReference, find_references
+from converters.reference.store import InputReference, find_references
 from parity_tests.networks import NETWORKS, WITHOUT_CAFFE, Network
 
 # Rounding flips decisions of ReLUs and maxima. TensorFlow's gradient then moves by this much and more from itself, so a
@@ -21,7 +21,7 @@ FLIPS = 3
 # On a GPU with TF32 off, sums are added in yet another order.
 CUDA_BOUND = 1e-4
 
-INPUTS = [(network.name, name) for network in NETWORKS.values() for name in network.recipes]
+INPUTS = [(network.name, name) for network in NETWORKS.values() for name in network.specs]
 REAL = [network.name for network in NETWORKS.values() if not network.smooth]
 SMOOTH = [network.name for network in NETWORKS.values() if network.smooth]
 
@@ -106,8 +106,8 @@ def test_gradients_of_a_smooth_network(name, input_name):
 
 @pytest.mark.parametrize("name", REAL)
 def test_gradients_of_a_real_network_by_median(name):
-    rows = [row for input_name in NETWORKS[name].recipes for row in gradient_rows(name, input_name)]
-    assert len(rows) == 6 * sum(recipe.shape[0] for recipe in NETWORKS[name].recipes.values())  # every image counts
+    rows = [row for input_name in NETWORKS[name].specs for row in gradient_rows(name, input_name)]
+    assert len(rows) == 6 * sum(spec.shape[0] for spec in NETWORKS[name].specs.values())  # every image counts
     assert np.median([row.error for row in rows]) <= MEDIAN_BOUND
 
 
@@ -116,7 +116,7 @@ def test_gradients_of_a_real_network_at_worst(name, input_name):
     # What TensorFlow moves on the photo is left out of the bound: equal pixels make ties there, which move it by up to
     # half of its maximum. The port has to be right about ties too.
     moved = [
-        row.moved for other in NETWORKS[name].recipes if other != "photo" for row in gradient_rows(name, other)
+        row.moved for other in NETWORKS[name].specs if other != "photo" for row in gradient_rows(name, other)
     ]  # fmt: skip
     bound = max(GRADIENT_BOUND, FLIPS * max(moved))
     assert bound < 0.25  # a wrong gradient is as far off as its own maximum

@@ -96,8 +96,8 @@ def test_ops(name, runtime):
         return
     onnx.checker.check_model(onnx_of(model, layers_behind_the_input(model)), full_check=True)
     compared: list[str] = []
-    for recipe in CASES[name].recipes().values():
-        x = torch.from_numpy(recipe.make())
+    for spec in CASES[name].specs().values():
+        x = torch.from_numpy(spec.make())
         x = x.permute(0, 3, 1, 2) if model.program.input_layout == "NHWC" else x
         names = computable(model, x)
         compared += names
@@ -141,7 +141,7 @@ def test_names_are_tensorflows():
     graph = onnx_of(inception(0.1), names).graph
     assert [value.name for value in graph.output] == ["softmax2", "mixed4a_pre_relu", "conv2d0"]
     assert [value.name for value in graph.input] == ["input"]
-    steps = {step.name for step in inception(0.1).program.needed(["softmax2", "mixed4a_pre_relu", "conv2d0"], {})}
+    steps = {step.name for step in inception(0.1).program.needed(["softmax2", "mixed4a_pre_relu", "conv2d0"])}
     assert steps <= {node.name for node in graph.node}
     assert all(node.name == node.output[0] for node in graph.node)
     assert "nn1" not in steps

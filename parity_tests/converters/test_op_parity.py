@@ -12,7 +12,7 @@ import torch
 import converters
 from converters.lowering.lower import supported_ops
 from converters.reference.check import check_activations, check_gradients, check_refusals, model_input
-from converters.reference.references import References, read_references
+from converters.reference.store import References, read_references
 from parity_tests.cases import CASES, Case
 from parity_tests.reference import OUTPUTS
 

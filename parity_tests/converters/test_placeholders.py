@@ -8,7 +8,7 @@ import torch
 
 import converters
 from converters.frozen.writer import GraphWriter
-from converters.reference.check import check_model, default_recipes, make_references
+from converters.reference.check import check_model, default_inputs, make_references
 from converters.tensorflow.process import find_tensorflow
 
 IMAGE = [None, None, None, 3]
@@ -165,7 +165,7 @@ def test_random_numbers_are_not_compared_with_tensorflow(dropout):
     if python is None:
         pytest.skip("needs a Python with TensorFlow, named by LUCID_PORT_TENSORFLOW")
     graph, constants = dropout.graph_def(), {"keep_prob": 1}
-    references = make_references(graph, "image", default_recipes((-1.0,), (1.0,)), python, constants)
+    references = make_references(graph, "image", default_inputs((-1.0,), (1.0,)), python, constants)
     rows = check_model(converters.convert(graph, constants=constants), references)
     assert {row.layer for row in rows} == {"y"}
     assert all(row.passed for row in rows), rows[0]
@@ -179,8 +179,8 @@ def test_every_layer_that_runs_is_compared_with_tensorflow(training, image, defa
         pytest.skip("needs a Python with TensorFlow, named by LUCID_PORT_TENSORFLOW")
     graph, constants = network(image, default).graph_def(), {"is_training": training, "keep_prob": 0.5}
     model = converters.convert(graph, constants=constants)
-    recipes = default_recipes((-1.0,), (1.0,), stated=(32, 32))
-    references = make_references(graph, "image", recipes, python, constants)
+    specs = default_inputs((-1.0,), (1.0,), stated=(32, 32))
+    references = make_references(graph, "image", specs, python, constants)
     assert references.fingerprint == model.program.fingerprint
     rows = check_model(model, references)
     branch = {"relu", "first"} if training else {"switch", "tanh", "second"}

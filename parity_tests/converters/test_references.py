@@ -7,19 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from converters.reference import check, references
-from converters.reference.references import (
-    MANIFEST,
-    Recipe,
-    ReferencesError,
-    ReferenceWriter,
-    find_references,
-    read_references,
-    sample_positions,
-    take_sample,
-)
+from converters.reference import check, store
+from converters.reference.inputs import InputSpec, ReferencesError
+from converters.reference.samples import sample_positions, take_sample
+from converters.reference.store import MANIFEST, ReferenceWriter, find_references, read_references
 
-RECIPE = Recipe("noise", (2, 5, 7, 3), (-1.0,), (1.0,), seed=3)
+SPEC = InputSpec("noise", (2, 5, 7, 3), (-1.0,), (1.0,), seed=3)
 RANDOM = np.random.RandomState(0)
 LARGE = RANDOM.standard_normal((2, 20, 21, 4)).astype(np.float32)
 SMALL = RANDOM.standard_normal((3, 8)).astype(np.float32)
@@ -27,7 +20,7 @@ SMALL = RANDOM.standard_normal((3, 8)).astype(np.float32)
 
 @pytest.fixture
 def folder(tmp_path):
-    gradient = RANDOM.standard_normal(RECIPE.shape).astype(np.float32)
+    gradient = RANDOM.standard_normal(SPEC.shape).astype(np.float32)
     result = {
         "activation/large": LARGE,
         "activation/block/small": SMALL,
@@ -36,7 +29,7 @@ def folder(tmp_path):
         "report": np.array(json.dumps({"tensorflow": "1.15.5", "refused": {"head": "does not fit"}})),
     }
     writer = ReferenceWriter(tmp_path)
-    writer.add("net", "abc", "a test", "5x7", RECIPE, result, "graphs/net.npz")
+    writer.add("net", "abc", "a test", "5x7", SPEC, result, "graphs/net.npz")
     writer.save()
     return tmp_path
 
@@ -52,7 +45,7 @@ def test_what_is_written_is_read_back(folder):
     (gradient,) = found.gradients
     assert (gradient.layer, gradient.channel, len(gradient.images)) == ("block/small", 2, 2)
     assert gradient.moved == pytest.approx([3e-6, 3e-6])
-    np.testing.assert_array_equal(found.make_input(), RECIPE.make())
+    np.testing.assert_array_equal(found.make_input(), SPEC.make())
 
 
 def test_an_exact_copy_has_no_error_and_any_change_of_a_small_layer_shows():
@@ -114,14 +107,14 @@ def test_half_of_the_positions_are_on_borders_and_all_corners_are_met():
 
 
 def test_references_are_found_by_fingerprint(folder, monkeypatch):
-    monkeypatch.setenv(references.ENVIRONMENT, str(folder))
+    monkeypatch.setenv(store.ENVIRONMENT, str(folder))
     assert find_references("abc").graph == "net"
     assert find_references("abd") is None
 
 
 def test_references_beside_the_package_are_found(monkeypatch):
-    monkeypatch.delenv(references.ENVIRONMENT, raising=False)
-    assert [path.name for path in references.reference_folders()] == ["reference_outputs"]
+    monkeypatch.delenv(store.ENVIRONMENT, raising=False)
+    assert [path.name for path in store.reference_folders()] == ["reference_outputs"]
 
 
 def test_an_input_that_cannot_be_repeated_is_an_error(folder):
@@ -146,12 +139,12 @@ def test_a_file_that_is_too_short_is_an_error(folder):
 
 def test_an_unknown_kind_of_input_is_an_error():
     with pytest.raises(ReferencesError, match="photo"):
-        Recipe("film", (1, 2, 2, 3), (0.0,), (1.0,)).make()
+        InputSpec("film", (1, 2, 2, 3), (0.0,), (1.0,)).make()
 
 
 def test_inputs_fill_their_range():
     for kind in ("noise", "steps", "texture"):
-        image = Recipe(kind, (2, 70, 65, 3), (-1.0, 0.0, 10.0), (1.0, 5.0, 11.0), seed=1).make()
+        image = InputSpec(kind, (2, 70, 65, 3), (-1.0, 0.0, 10.0), (1.0, 5.0, 11.0), seed=1).make()
         assert image.dtype == np.float32
         for channel, (low, high) in enumerate(((-1, 1), (0, 5), (10, 11))):
             values = image[..., channel]
@@ -162,10 +155,10 @@ def test_a_photo_is_whole_pixels_of_the_picture_that_scikit_image_ships():
     from skimage import data
 
     picture = data.astronaut()
-    image = Recipe("photo", (1, 10, 12, 3), (-5.0,), (250.0,), bgr=True).make()
+    image = InputSpec("photo", (1, 10, 12, 3), (-5.0,), (250.0,), bgr=True).make()
     np.testing.assert_allclose(image[0, 3, 4] + 5, picture[6, 8, ::-1], atol=1e-4)
 
 
 def test_the_default_inputs_are_even_odd_and_not_square():
-    shapes = {recipe.make().shape for recipe in check.default_recipes((-1.0,), (1.0,)).values()}
+    shapes = {spec.make().shape for spec in check.default_inputs((-1.0,), (1.0,)).values()}
     assert shapes == {(1, 224, 224, 3), (1, 225, 225, 3), (2, 97, 161, 3)}

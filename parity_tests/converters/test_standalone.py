@@ -22,7 +22,7 @@ from converters.frozen.graph import Output
 from converters.program.program import Metadata, Program, Step
 from converters.program.standalone import Library, standalone_source
 from converters.reference.check import model_input
-from converters.reference.references import References, read_references
+from converters.reference.store import References, read_references
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from parity_tests.cases import CASES
 from parity_tests.reference import OUTPUTS

@@ -215,7 +215,7 @@ def test_a_name_of_no_node(module):
 
 
 def test_a_layer_that_is_no_tensor(module):
-    with pytest.raises(ValueError, match="Layer 'chunk' gives a tuple, not a tensor"):
+    with pytest.raises(ValueError, match="Layer 'chunk' returns a tuple, not a tensor"):
         traced(module).activations(torch.randn(1, 3, 9, 9), ["chunk", "head"])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.frozen.graphdef import read_graph
 from converters.frozen.writer import write_graph_def
-from converters.reference.references import MANIFEST, ReferenceWriter, read_manifest, write_manifest
+from converters.reference.store import MANIFEST, ReferenceWriter, read_manifest, write_manifest
 from converters.tensorflow.process import OPTIONS, oracle_job, run_oracle
 from parity_tests.zoo.networks import AMOUNTS, GRADIENT_DRAWS, Zoo, input_label, network
 from parity_tests.zoo.structures import STRUCTURES, names, outside_branches
@@ -56,12 +56,12 @@ def record(python: str | Path, zoo: Zoo, folder: Path, writer: ReferenceWriter) 
     graph_def, label = zoo.graph_def(), input_label(zoo)
     path, inputs, out = folder / "graph.pb", folder / "inputs.npz", folder / "result.npz"
     write_graph_def(graph_def, path)
-    np.savez(inputs, **{label: zoo.recipe.make()})
+    np.savez(inputs, **{label: zoo.spec.make()})
     job = oracle_job(path, inputs, (zoo.input_name, label), out, zoo.gradients, GRADIENT_DRAWS)
     run_oracle(python, [{**job, "fetches": outside_branches(graph_def, zoo.input_name)}], folder)
     fingerprint = read_graph(graph_def).fingerprint()
     with np.load(out) as result:
         source = SOURCE.format(name=zoo.name)
-        writer.add(zoo.name, fingerprint, source, label, zoo.recipe, dict(result), f"{zoo.name}.npz")
+        writer.add(zoo.name, fingerprint, source, label, zoo.spec, dict(result), f"{zoo.name}.npz")
         refused = json.loads(str(result["report"]))["refused"]
     print(f"  {zoo.name} at {label}: {len(refused)} layers refused", flush=True)

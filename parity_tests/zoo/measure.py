@@ -17,7 +17,7 @@ import torch
 
 import converters
 from converters.reference.check import LayerCheck, check_activations, check_gradients
-from converters.reference.references import InputReference, References, read_references
+from converters.reference.store import InputReference, References, read_references
 from parity_tests.zoo.networks import Zoo, input_label, network
 from parity_tests.zoo.structures import names
 
@@ -97,7 +97,7 @@ def row(name: str) -> str:
         name,
         f"{values / 1e6:.1f} M",
         str(len(layers)),
-        "x".join(map(str, comparison.zoo.recipe.shape[:3])),
+        "x".join(map(str, comparison.zoo.spec.shape[:3])),
         f"{max(check.error for check in layers):.1e}",
         "" if error is None else f"{error:.1e}",
         "" if moved is None else f"{moved:.1e}",

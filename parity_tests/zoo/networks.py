@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.reference.references import Amounts, Recipe
+from converters.reference.inputs import InputSpec
+from converters.reference.samples import Amounts
 from lucid_port.modelzoo.catalogue import entry
 from parity_tests.zoo.structures import names, stand_in, structure
 
@@ -53,13 +54,13 @@ class Zoo:
     Attributes:
         name: Lucid's.
         input_name: its placeholder.
-        recipe: its input.
+        spec: its input.
         gradients: (layer, channel) of the gradients to take.
     """
 
     name: str
     input_name: str
-    recipe: Recipe
+    spec: InputSpec
     gradients: tuple[tuple[str, int], ...]
 
     def graph_def(self) -> GraphDef:
@@ -84,11 +85,11 @@ def network(name: str) -> Zoo:
     height, width = (dim.size for dim in placeholder.attr["shape"].shape.dim[1:3])
     size = (height, width) if height > 0 else FREE_SIZE
     low, high = value_range(name)
-    recipe = Recipe("texture", (BATCH.get(name, 1), *size, 3), low, high, seed=names().index(name))
+    spec = InputSpec("texture", (BATCH.get(name, 1), *size, 3), low, high, seed=names().index(name))
     gradients = (GRADIENTS[name],) if name in GRADIENTS else ()
-    return Zoo(name, placeholder.name, recipe, gradients)
+    return Zoo(name, placeholder.name, spec, gradients)
 
 
 def input_label(zoo: Zoo) -> str:
     """The input's name in the references: its size."""
-    return "{1}x{2}".format(*zoo.recipe.shape)
+    return "{1}x{2}".format(*zoo.spec.shape)

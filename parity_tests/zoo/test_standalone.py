@@ -36,7 +36,7 @@ def test_a_training_step_has_the_models_gradients(name, tmp_path):
     text = standalone_source(model.program)
     assert not complaints(text)
     standalone = sharing_weights(model, text, tmp_path)
-    check_training_step(model, standalone, model_input(model, zoo.recipe.make()), model.outputs)
+    check_training_step(model, standalone, model_input(model, zoo.spec.make()), model.outputs)
     # Without weights that no output reads, each was trained.
     assert all(parameter.grad is not None for parameter in standalone.parameters())
     assert all(torch.isfinite(parameter.grad).all() for parameter in standalone.parameters())

@@ -61,7 +61,7 @@ def test_gradient_is_tensorflows(comparison):
     if comparison.zoo.name not in GRADIENTS:
         assert not comparison.reference.gradient_of  # recorded for one network of each family
         return
-    remaining = set(range(comparison.zoo.recipe.shape[0]))
+    remaining = set(range(comparison.zoo.spec.shape[0]))
     for number in range(DRAWS):
         rows = comparison.gradients(number)
         bounds = [max(GRADIENT_BOUND, FLIPS * row.moved) for row in rows]

@@ -1,5 +1,5 @@
-"""Networks read from ONNX files."""
+"""Converts ONNX files to networks."""
 
 from converters.renamed import keep_old_contents
 
-__getattr__ = keep_old_contents(__name__, "reading")
+__getattr__ = keep_old_contents(__name__, "conversion")

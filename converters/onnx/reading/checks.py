@@ -1,4 +1,4 @@
-"""Refuses what is in an ONNX graph that does not convert, with one sentence that says where it is."""
+"""Checks ONNX graphs before their conversion; errors name the node."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from converters.errors import GraphError, UnsupportedOpsError
+from converters.errors import GraphError, UnsupportedOpsError, reason
 from converters.onnx.packages import import_onnx, import_onnx2torch
+from converters.program.validation import MAX_WINDOW
 
 if TYPE_CHECKING:
     import onnx
 
-# Far beyond any image network, as in the arguments of TensorFlow's layers.
-MAX_WINDOW = 4096
+# Limits far beyond any image network, as for the arguments of TensorFlow's layers.
 MAX_OPSET = 2**31
 MAX_RANK = 32
-AXES_INPUTS = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "Reduce": 1, "Pad": 3}  # by how the op's name begins
+AXES_INPUTS = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "Reduce": 1, "Pad": 3}  # beginning of the op -> index
+NOT_VALUES = frozenset({"name", "type", "doc_string", "ref_attr_name"})  # fields of attributes
 
 WINDOWS = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """A node's attributes as plain values."""
+    """Returns a node's attributes as plain values."""
     read = import_onnx().helper.get_attribute_value
     found = {attribute.name: read(attribute) for attribute in node.attribute}
     return {key: value.decode(errors="replace") if isinstance(value, bytes) else value for key, value in found.items()}
 
 
 def check_opsets(model: onnx.ModelProto) -> None:
-    """Refuses a model of a standard that is newer than the package `onnx`, or of none.
+    """Checks the versions of a model's operator sets.
 
     Raises:
-        GraphError: it is.
+        GraphError: a version is invalid, or newer than the package `onnx`.
     """
     onnx = import_onnx()
     known = onnx.defs.onnx_opset_version()
@@ -50,7 +51,9 @@ def check_opsets(model: onnx.ModelProto) -> None:
 
 
 def check_attributes(graph: onnx.GraphProto) -> None:
-    """Refuses attributes that state no value, which onnx2torch takes for one, and axes for which it takes all memory.
+    """Checks that attributes have values, and the ranks of axes.
+
+    onnx2torch accepts attributes without a value, and a large axis makes it exhaust the memory.
 
     Raises:
         GraphError: names the node and the attribute.
@@ -58,23 +61,16 @@ def check_attributes(graph: onnx.GraphProto) -> None:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
-            stated = {field.name for field, _ in attribute.ListFields()} - {
-                "name",
-                "type",
-                "doc_string",
-                "ref_attr_name",
-            }
-            if not stated:
+            if not {field.name for field, _ in attribute.ListFields()} - NOT_VALUES:
                 raise node_error(node, f"has an attribute {attribute.name!r} without a value")
-        axes = [axis for a in node.attribute if a.name in ("axis", "axes") for axis in (a.i, *a.ints)] + _constant_axes(
-            node, constants
-        )
+        axes = [axis for a in node.attribute if a.name in ("axis", "axes") for axis in (a.i, *a.ints)]
+        axes += _constant_axes(node, constants)
         if any(abs(axis) > MAX_RANK for axis in axes):
             raise node_error(node, f"has axis {max(axes, key=abs)}, which no value has")
 
 
 def _constant_axes(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int]:
-    """Axes that a node has as a constant input."""
+    """Returns the axes that a node reads from a constant."""
     place = next((index for prefix, index in AXES_INPUTS.items() if node.op_type.startswith(prefix)), None)
     tensor = None if place is None or len(node.input) <= place else constants.get(node.input[place])
     kinds = import_onnx().TensorProto
@@ -84,10 +80,10 @@ def _constant_axes(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProt
 
 
 def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:
-    """Refuses nodes that hold graphs (If, Loop, Scan): what they compute depends on values.
+    """Checks that no node contains graphs, as If, Loop and Scan do.
 
     Raises:
-        GraphError: names them.
+        GraphError: names the nodes.
     """
     kinds = import_onnx().AttributeProto
     held = [node for node in nodes if any(a.type in (kinds.GRAPH, kinds.GRAPHS) for a in node.attribute)]
@@ -97,7 +93,7 @@ def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:
 
 
 def check_windows(graph: onnx.GraphProto) -> None:
-    """Refuses windows of sizes that no image network has, for which memory would be asked.
+    """Checks the sizes of windows, which bound the memory, and that convolutions have constant weights.
 
     Raises:
         GraphError: names the node.
@@ -124,20 +120,20 @@ def check_windows(graph: onnx.GraphProto) -> None:
 
 
 def _label(node: onnx.NodeProto) -> str:
-    """What a node is called in an error."""
+    """Returns the name of a node for errors."""
     return node.name or next(iter(node.output), "")
 
 
-def node_error(node: onnx.NodeProto, what: str) -> GraphError:
-    """An error about a node."""
-    return GraphError(f"Node {_label(node)!r} ({node.op_type}) {what}.")
+def node_error(node: onnx.NodeProto, problem: str) -> GraphError:
+    """Returns an error about a node; `problem` continues the sentence that begins with its name."""
+    return GraphError(f"Node {_label(node)!r} ({node.op_type}) {problem}.")
 
 
 def check_ops(model: onnx.ModelProto) -> None:
-    """Refuses ops that onnx2torch does not convert.
+    """Checks that onnx2torch converts all ops.
 
     Raises:
-        UnsupportedOpsError: names all of them and their nodes.
+        UnsupportedOpsError: names all unsupported ops and their nodes.
     """
     find = import_onnx2torch().node_converters.registry.get_converter
     versions = {entry.domain: entry.version for entry in model.opset_import}
@@ -154,7 +150,7 @@ def check_ops(model: onnx.ModelProto) -> None:
 
 
 def _op_name(node: onnx.NodeProto, version: int) -> str:
-    """An op's type, with its domain or the opset where those are what onnx2torch does not know."""
+    """Returns an op's type, with its domain or opset if onnx2torch does not support these."""
     known = {entry.operation_type for entry in import_onnx2torch().node_converters.registry._CONVERTER_REGISTRY}
     if node.domain:
         return f"{node.domain}.{node.op_type}"
@@ -162,13 +158,13 @@ def _op_name(node: onnx.NodeProto, version: int) -> str:
 
 
 def check_model(model: onnx.ModelProto) -> None:
-    """Refuses what the ONNX standard does not allow.
+    """Checks a model with onnx's checker.
 
     Raises:
-        GraphError: with the checker's own words.
+        GraphError: the model is not valid; contains the checker's message.
     """
     checker = import_onnx().checker
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError) as error:
-        raise GraphError(f"The file is no valid ONNX model: {' '.join(str(error).split())[:300]}.") from error
+        raise GraphError(f"The file is no valid ONNX model: {reason(error)}.") from error

@@ -1,4 +1,4 @@
-"""Reads ONNX files that somebody else wrote: nothing outside their folder, nothing larger than what is there."""
+"""Reads untrusted ONNX files: nothing outside their folder, and no more data than the files have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from converters.errors import GraphError
 from converters.onnx.packages import import_onnx
@@ -15,19 +15,19 @@ from converters.onnx.packages import import_onnx
 if TYPE_CHECKING:
     import onnx
 
-MAX_BYTES = 2**31 - 1  # of a message that protobuf takes
+MAX_BYTES = 2**31 - 1  # protobuf's limit for messages
 
 
 def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """A model with all its weights inside, wherever they were stored.
+    """Reads a model and its external weights.
 
-    Weights in files of their own are read only from the model's folder and the folders in it, links included.
+    External weights are read only from the model's folder and its subfolders; links must not lead out of it.
 
     Raises:
         MissingPackageError: the package `onnx` is not installed.
         FileNotFoundError: there is no such file.
-        GraphError: it is no ONNX model, is damaged or too large, or its weights' files are missing, cut short, or
-            somewhere else.
+        GraphError: the file is no ONNX model, is damaged or too large, or the files of its weights are missing,
+            truncated, or outside the folder.
     """
     onnx = import_onnx()
     file = Path(path)
@@ -48,7 +48,7 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 
 def _check_names(model: onnx.ModelProto) -> None:
-    """Refuses names that are no text, which protobuf hands out as bytes, or as an error, when they are read."""
+    """Checks that names are text. Protobuf returns invalid UTF-8 as bytes, or raises an error when it is read."""
     graph = model.graph
     for node in graph.node:
         own = (node.name, node.op_type, node.domain, *(attribute.name for attribute in node.attribute))
@@ -66,21 +66,21 @@ def _check_text(*texts: Iterable[str | bytes]) -> None:
 
 
 def import_decode_error() -> type[Exception]:
-    """The error that protobuf raises about bytes that are no message."""
+    """Returns the error that protobuf raises for invalid messages."""
     from google.protobuf.message import DecodeError
 
     return DecodeError
 
 
 def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
-    """Puts the data that lie in files of their own into a model, and checks that all tensors have what they state.
+    """Loads external data into a model, and checks that all tensors have the data that their shapes need.
 
     Args:
-        model: as it was parsed; changed.
-        folder: where its file lies.
+        model: modified in place.
+        folder: of its file.
 
     Raises:
-        GraphError: a tensor has not the data it states, or they lie elsewhere.
+        GraphError: a tensor's data have the wrong size, or are outside the folder.
     """
     external = import_onnx().TensorProto.EXTERNAL
     total = model.ByteSize()
@@ -101,7 +101,7 @@ def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
 
 
 def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """All constants of a graph and of the graphs inside its nodes."""
+    """Yields all constants of a graph and of the graphs inside its nodes."""
     onnx = import_onnx()
     if graph.sparse_initializer:
         raise GraphError(f"Constant {graph.sparse_initializer[0].values.name!r} is sparse, which is not read.")
@@ -117,10 +117,10 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def stated_bytes(tensor: onnx.TensorProto) -> int:
-    """How many bytes a tensor's type and shape come to.
+    """Returns the number of bytes for a tensor's dtype and shape.
 
     Raises:
-        GraphError: it has no type of numbers, or a negative size.
+        GraphError: the dtype is unknown, or a size is negative.
     """
     onnx = import_onnx()
     numbers = [key for key in onnx.TensorProto.DataType.values() if key != onnx.TensorProto.UNDEFINED]
@@ -132,7 +132,7 @@ def stated_bytes(tensor: onnx.TensorProto) -> int:
 
 
 def _external_bytes(tensor: onnx.TensorProto, folder: Path, needed: int) -> bytes:
-    """A tensor's data from a file in the model's folder."""
+    """Reads a tensor's data from a file in the model's folder."""
     stated = {entry.key: entry.value for entry in tensor.external_data}
     location = stated.get("location", "")
     where = f"The data of constant {tensor.name!r} are said to lie in {location!r}"
@@ -149,13 +149,13 @@ def _external_bytes(tensor: onnx.TensorProto, folder: Path, needed: int) -> byte
 
 
 def _inside(folder: Path, location: str, where: str) -> Path:
-    """The file that a location names, links followed, if it lies in the folder."""
+    """Returns the file of a location with links resolved, and checks that it is in the folder."""
     if not location or "\0" in location:
         raise GraphError(f"{where}, which names no file.")
     root = folder.resolve()
     try:
         file = (root / location).resolve()
-    except (OSError, RuntimeError) as error:  # links that lead to each other
+    except (OSError, RuntimeError) as error:  # a cycle of links
         raise GraphError(f"{where}, which leads nowhere.") from error
     if Path(location).is_absolute() or not file.is_relative_to(root):
         raise GraphError(f"{where}, outside the model's folder; nothing is read there.")
@@ -164,7 +164,7 @@ def _inside(folder: Path, location: str, where: str) -> Path:
     return file
 
 
-def _count(text: Any, default: int, where: str) -> int:
+def _count(text: str | None, default: int, where: str) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 16):

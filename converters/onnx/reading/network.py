@@ -1,4 +1,4 @@
-"""A network read from an ONNX file: its input is checked, and a layer that fails is named."""
+"""Networks read from ONNX files: they check their input, and errors name the layer that fails."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx
 
-from converters.errors import InputSizeError
-from converters.network.model import check_images
+from converters.network.model import check_images, raise_located
 from converters.network.request import LayerRequest
 from converters.program.layer_info import Layers
 from converters.program.program import Metadata
 from converters.tracing.traced import TracedNetwork
 
-# What torch raises where sizes or arguments do not fit; onnx2torch's layers do not look at them first.
+# Errors that torch raises for wrong sizes; onnx2torch's layers do not check sizes themselves.
 MISFITS = (RuntimeError, IndexError, TypeError, ValueError)
 
 
 class OnnxNetwork(TracedNetwork):
-    """A `TracedNetwork` that says which of its layers cannot be computed, as a `ConvertedModel` does.
+    """A `TracedNetwork` whose errors name the layer that cannot be computed, as those of `ConvertedModel` do.
 
     Args:
         graph_module, names, metadata, ops: as for `TracedNetwork`; the first name is the input's.
-        channels: of the input; None where any number will do.
+        channels: number of channels of the input; None if any number will do.
         outputs: names of the layers that are the file's outputs.
 
     Attributes:
@@ -47,7 +46,7 @@ class OnnxNetwork(TracedNetwork):
         self.outputs = tuple(outputs)
 
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """The values of the requested layers; an error names the layer that cannot be computed at this size."""
+        """Computes the requested layers; an error names the layer that cannot be computed at this size."""
         check_images(x, next(iter(self.layers.values())).channels)
         if torch.compiler.is_compiling():
             return super().compute(x, request)
@@ -56,39 +55,13 @@ class OnnxNetwork(TracedNetwork):
         except MISFITS as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            self._locate_failure(x, request.names)
+            nodes = [self._names[self.layers[name].name] for name in request.names]
+            layer_of = {node: name for name, node in reversed(self._names.items())}
+            raise_located(
+                self.module,
+                self._graph.cut(self.module, nodes),
+                x,
+                MISFITS,
+                lambda node: layer_of.get(node.name, node.name),
+            )
             raise
-
-    def _locate_failure(self, x: Tensor, names: Sequence[str]) -> None:
-        """Says which layer cannot be computed, if one cannot.
-
-        Raises:
-            InputSizeError: names it.
-        """
-        nodes = [self._names[self.layers[name].name] for name in names]
-        locator = _Locator(self.module, self._graph.cut(self.module, nodes))
-        try:
-            with torch.no_grad():
-                locator.run(x)
-        except MISFITS as error:
-            layer = next((name for name, node in self._names.items() if node == locator.node), locator.node)
-            size = "x".join(str(length) for length in x.shape[-2:])
-            reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-            raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {size}: {reason}.") from error
-
-
-class _Locator(fx.Interpreter):
-    """Runs a graph node by node.
-
-    Attributes:
-        node: name of the node that ran last.
-    """
-
-    def __init__(self, module: fx.GraphModule, graph: fx.Graph) -> None:
-        super().__init__(module, graph=graph)
-        self.extra_traceback = False
-        self.node = ""
-
-    def run_node(self, n: fx.Node) -> object:
-        self.node = n.name
-        return super().run_node(n)

@@ -1,7 +1,7 @@
-"""The windows that onnx2torch refuses or gets wrong, with the layers that it made for their weights and sizes.
+"""Convolutions and pools with the padding that onnx2torch does not support.
 
-onnx2torch reads neither `auto_pad=SAME_*` nor padding that is not symmetric around an average. Such a node is handed
-to it without padding, and what it makes is put into one of these modules, which pad by the size of what they are given.
+onnx2torch supports neither `auto_pad=SAME_*` nor asymmetric padding of average pools. It converts these nodes without
+their padding; the modules here take weights and sizes from its layers, and pad by the size of their input.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from converters.functional import Padding
 
 @dataclass(frozen=True)
 class AutoPad:
-    """How a node pads.
+    """The padding of a node.
 
     Attributes:
         kind: "SAME_UPPER", "SAME_LOWER" or "NOTSET".
-        pads: (top, bottom, left, right) where the kind is "NOTSET".
-        output_shape: (height, width) of a transposed convolution's result, where the node states it.
+        pads: (top, bottom, left, right) if the kind is "NOTSET".
+        output_shape: (height, width) of a transposed convolution's result, if the node states it.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class AutoPad:
     output_shape: tuple[int, ...] | None = None
 
     def amounts(self, x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Padding:
-        """The padding for an input, as `converters.functional` takes it."""
+        """Returns the padding for an input, as an argument for `converters.functional`."""
         if self.kind == "NOTSET":
             return self.pads
         if self.kind == "SAME_UPPER":
@@ -46,7 +46,7 @@ def _pair(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 class PaddedConv2d(nn.Module):
-    """Conv with padding by the input's size."""
+    """Conv that pads by the input's size."""
 
     def __init__(self, layer: nn.Conv2d, padding: AutoPad) -> None:
         super().__init__()
@@ -59,28 +59,31 @@ class PaddedConv2d(nn.Module):
         return functional.conv2d(x, self.weight, self.stride, pads, self.dilation, self.groups, self.bias)
 
 
-class PaddedMaxPool2d(nn.Module):
-    """MaxPool with padding by the input's size; padding never wins."""
-
-    def __init__(self, layer: nn.MaxPool2d, padding: AutoPad) -> None:
+class _PaddedPool2d(nn.Module):
+    def __init__(self, layer: nn.MaxPool2d | nn.AvgPool2d, padding: AutoPad) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.padding = _pair(layer.kernel_size), _pair(layer.stride), padding
+
+    def pads(self, x: Tensor) -> Padding:
+        return self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
+
+
+class PaddedMaxPool2d(_PaddedPool2d):
+    """MaxPool that pads by the input's size; the padding is -infinity."""
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
-        return functional.max_pool2d(x, self.kernel_size, self.stride, pads)
+        return functional.max_pool2d(x, self.kernel_size, self.stride, self.pads(x))
 
 
-class PaddedAvgPool2d(nn.Module):
-    """AveragePool with padding by the input's size; padding counts only with `count_include_pad`."""
+class PaddedAvgPool2d(_PaddedPool2d):
+    """AveragePool that pads by the input's size; the padding counts only with `count_include_pad`."""
 
     def __init__(self, layer: nn.AvgPool2d, padding: AutoPad) -> None:
-        super().__init__()
-        self.kernel_size, self.stride, self.padding = _pair(layer.kernel_size), _pair(layer.stride), padding
+        super().__init__(layer, padding)
         self.count_include_pad = layer.count_include_pad
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
+        pads = self.pads(x)
         if not self.count_include_pad:
             return functional.avg_pool2d(x, self.kernel_size, self.stride, pads)
         size = x.shape[-2:]
@@ -89,7 +92,7 @@ class PaddedAvgPool2d(nn.Module):
 
 
 class PaddedConvTranspose2d(nn.Module):
-    """ConvTranspose, of whose full result the padding is cut off; SAME leaves the input's size times the stride."""
+    """ConvTranspose whose full result is cropped by the padding. SAME crops to the input's size times the stride."""
 
     def __init__(self, layer: nn.ConvTranspose2d, padding: AutoPad) -> None:
         super().__init__()
@@ -106,7 +109,7 @@ class PaddedConvTranspose2d(nn.Module):
         return F.pad(y, (-left, -right, -top, -bottom))
 
     def _to_size(self, x: Tensor, y: Tensor) -> tuple[int, ...]:
-        """The rows and columns to cut off the full result, before and after."""
+        """Returns the rows and columns to crop: (top, bottom, left, right)."""
         sides: list[int] = []
         for axis, stride in enumerate(self.stride):
             wanted = (self.padding.output_shape or ())[axis:] or (x.shape[2 + axis] * stride,)

@@ -1,4 +1,4 @@
-"""Resize, which onnx2torch computes exactly only in some of its modes."""
+"""Resize. onnx2torch computes it exactly only in some modes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from converters import functional
 from converters.errors import InputSizeError
 
-# (mode, coordinate_transformation_mode, nearest_mode) -> method and convention of `functional.resize`. Where positions
-# are interpolated between, the last one means nothing.
+# (mode, coordinate_transformation_mode, nearest_mode) -> arguments of `functional.resize`. Linear modes have
+# no nearest_mode.
 CONVENTIONS: Mapping[tuple[str, str, str], tuple[str, str]] = {
     ("linear", "asymmetric", ""): ("bilinear", "legacy"),
     ("linear", "half_pixel", ""): ("bilinear", "half_pixel"),
@@ -23,14 +23,14 @@ CONVENTIONS: Mapping[tuple[str, str, str], tuple[str, str]] = {
 
 
 def convention_of(stated: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The method and the convention of a node with some attributes; None where TensorFlow has nothing like it."""
+    """Returns the method and the convention for a node's attributes, or None if TensorFlow has no equivalent."""
     mode = stated.get("mode", "nearest")
     nearest = stated.get("nearest_mode", "round_prefer_floor") if mode == "nearest" else ""
     return CONVENTIONS.get((mode, stated.get("coordinate_transformation_mode", "half_pixel"), nearest))
 
 
 class Resize(nn.Module):
-    """Resize of (N, C, H, W), to sizes or by scales that give whole sizes; it reads what onnx2torch's module reads."""
+    """Resizes (N, C, H, W) to sizes, or by scales that yield whole sizes. Inputs are those of onnx2torch's module."""
 
     def __init__(self, method: str, convention: str) -> None:
         super().__init__()

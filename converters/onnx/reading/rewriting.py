@@ -1,4 +1,4 @@
-"""Makes of an ONNX graph one that onnx2torch converts exactly: one image in, NCHW, no padding that it cannot read."""
+"""Rewrites ONNX graphs so that onnx2torch converts them exactly: one NCHW image as input, supported padding only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from converters.onnx.writing.exporters.base import TO_NCHW, TO_NHWC
 if TYPE_CHECKING:
     import onnx
 
-CHANNELS = (1, 3, 4)  # that images have
+CHANNELS = (1, 3, 4)  # usual numbers of channels of images
 
-# onnx2torch's modules for other ops give one value, whatever the node names.
+# onnx2torch's modules for other ops return one value.
 SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
 
 
@@ -25,14 +25,14 @@ SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
 
 
 def choose_input(graph: onnx.GraphProto, wanted: str | None) -> onnx.ValueInfoProto:
-    """The image: the graph's only input, or the one that is named.
+    """Returns the image: the graph's only input, or the named one.
 
     Args:
         graph: the graph.
-        wanted: a name, with or without TensorFlow's `:0`; also of a value inside the graph.
+        wanted: name of an input or of a value inside the graph, with or without TensorFlow's `:0`.
 
     Raises:
-        GraphError: there is none of that name, none at all, or more than one to choose from; or it is no image.
+        GraphError: there is no value of this name, no input, or more than one input; or the value is no image.
     """
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name: value for value in graph.input if value.name not in constants}
@@ -65,22 +65,22 @@ def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
 
 
 def sizes_of(value: onnx.ValueInfoProto) -> list[int | None]:
-    """What is known of a value's shape; what is not positive, such as the -1 of some exporters, is not known."""
+    """Returns a value's shape; sizes that are not positive, such as the -1 of some exporters, are unknown (None)."""
     return [dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim]
 
 
 def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
-    """Leaves the nodes that one value is enough for, and those of them that lie behind it or are needed there.
+    """Makes a value the graph's only input; keeps the nodes that depend on it alone, and the constants that they need.
 
     Args:
-        graph: changed.
+        graph: modified in place.
         entry: the value.
 
     Returns:
         The names of the values that depend on it.
 
     Raises:
-        GraphError: nothing is left, or a node reads a value that nothing makes.
+        GraphError: no node is left, or a node reads a value that does not exist.
     """
     made = {tensor.name for tensor in graph.initializer} | {entry.name}
     lacking = {value.name for value in graph.input} - made
@@ -112,15 +112,15 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
 
 
 def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
-    """The values that nothing reads, for a graph none of whose outputs is left."""
+    """Returns the values that nothing reads, as outputs of a graph that has lost its own."""
     onnx = import_onnx()
     read = {name for node in graph.node for name in node.input}
     ends = [name for node in graph.node for name in node.output if name in reached - read]
-    return [onnx.ValueInfoProto(name=name) for name in ends]  # what they are is inferred
+    return [onnx.ValueInfoProto(name=name) for name in ends]  # their types are inferred later
 
 
 def _replace(field: Any, values: Iterable[Any]) -> None:
-    """Puts other messages into a repeated field."""
+    """Replaces the messages of a repeated field."""
     copies = [type(value).FromString(value.SerializeToString()) for value in values]
     del field[:]
     field.extend(copies)
@@ -130,7 +130,7 @@ def _replace(field: Any, values: Iterable[Any]) -> None:
 
 
 def constants_to_initializers(graph: onnx.GraphProto) -> None:
-    """Turns Constant nodes, and Identity nodes of constants, into initializers, where onnx2torch looks for weights."""
+    """Turns Constant nodes, and Identity nodes of constants, into initializers, as onnx2torch expects weights."""
     onnx = import_onnx()
     same: dict[str, str] = {}
     constants = {tensor.name for tensor in graph.initializer}
@@ -150,10 +150,10 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
 
 
 def drop_unused_outputs(graph: onnx.GraphProto) -> None:
-    """Takes outputs off nodes that nobody reads: masks of Dropout, indices of MaxPool, statistics of batch norm.
+    """Drops outputs that no node reads: masks of Dropout, indices of MaxPool, statistics of batch norm.
 
     Raises:
-        UnsupportedOpsError: one is read, of an op of which onnx2torch gives the first output only.
+        UnsupportedOpsError: a later output of an op is read, and onnx2torch returns only the first one.
     """
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     refused: defaultdict[str, list[str]] = defaultdict(list)
@@ -171,15 +171,15 @@ def drop_unused_outputs(graph: onnx.GraphProto) -> None:
 def lay_out_input(graph: onnx.GraphProto, layout: str | None) -> dict[str, str]:
     """Makes the graph read its image as NCHW.
 
-    An image that is read through Transposes alone, as tf2onnx writes it, is read without them. Any other NHWC image
-    is turned before it is read, and values up to the graph's own Transposes stay NHWC.
+    If only Transposes read the image, as in files of tf2onnx, they are removed. Any other NHWC image is transposed back
+    before it is read, and values up to the graph's own Transposes stay NHWC.
 
     Args:
-        graph: changed.
-        layout: "NCHW" or "NHWC", how the file has its image; None for what its shape and readers say.
+        graph: modified in place.
+        layout: "NCHW" or "NHWC", the layout of the image in the file; None to infer it from its shape and readers.
 
     Returns:
-        Name of a value that is gone -> the input, which it was but for the layout.
+        Name of a removed Transpose's output -> the input, which replaces it.
     """
     entry = graph.input[0]
     readers = [node for node in graph.node if entry.name in node.input]
@@ -221,7 +221,7 @@ def _set_sizes(value: onnx.ValueInfoProto, sizes: Sequence[int | None]) -> None:
 
 
 def keep_ranks(graph: onnx.GraphProto) -> None:
-    """Forgets heights and widths that the file states: converted networks take images of any size."""
+    """Removes heights and widths from all shapes: converted networks take images of any size."""
     for value in (*graph.input, *graph.output, *graph.value_info):
         if value.type.tensor_type.HasField("shape"):
             sizes = sizes_of(value)
@@ -229,16 +229,16 @@ def keep_ranks(graph: onnx.GraphProto) -> None:
 
 
 def take_padding(graph: onnx.GraphProto) -> dict[str, AutoPad]:
-    """Takes padding that onnx2torch cannot read off its nodes.
+    """Removes padding that onnx2torch does not support from its nodes.
 
     Args:
-        graph: changed.
+        graph: modified in place.
 
     Returns:
-        Name of a node's value -> how the node pads.
+        Name of a node's output -> the node's padding.
 
     Raises:
-        GraphError: the padding goes with something that it is not read with.
+        GraphError: the padding is combined with an attribute that is not supported with it.
     """
     found = {}
     for node in graph.node:
@@ -252,7 +252,7 @@ def take_padding(graph: onnx.GraphProto) -> dict[str, AutoPad]:
 
 
 def _padding_to_take(node: onnx.NodeProto) -> AutoPad | None:
-    """How a node pads, if onnx2torch cannot read it."""
+    """Returns a node's padding if onnx2torch does not support it, otherwise None."""
     stated = attributes(node)
     kind, pads = stated.get("auto_pad", "NOTSET"), stated.get("pads", [0, 0, 0, 0])
     output_shape = tuple(stated.get("output_shape", ()))
@@ -270,5 +270,5 @@ def _padding_to_take(node: onnx.NodeProto) -> AutoPad | None:
 
 
 def _fits_torch(pads: Sequence[int], stated: Mapping[str, Any]) -> bool:
-    """Whether torch's pools take a padding: up to half of the window."""
+    """Whether torch's pools support a padding: up to half of the window."""
     return all(2 * pad <= size for pad, size in zip(pads[:2], stated.get("kernel_shape", (0, 0)), strict=True))

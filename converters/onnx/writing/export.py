@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 IR_VERSION = 8  # the file format that came with opset 17's ONNX 1.12
-PROPERTY = "lucid_port."  # before the names of what is written into a file's properties
+PROPERTY = "lucid_port."  # prefix of the names of a file's properties
 
-# Protobuf reads no message of 2 GiB and more; what is not weights is far smaller than the rest of this.
+# Protobuf messages are smaller than 2 GiB. 16 MiB are reserved for everything but weights.
 MAX_INLINE = 2**31 - 2**24
-# Tensors that go into a file of their own: small ones (axes, shapes) have to be in the model, where tools look at them.
+# Bytes of the smallest tensor in an external file. Tools read small tensors (axes, shapes) in the model.
 MIN_EXTERNAL = 1024
 
 
@@ -47,19 +47,19 @@ def to_onnx(
     """Writes a converted graph as an ONNX file (opset 17).
 
     Its input is (N, C, H, W) of any size, in the model's own value range and channel order; its values and nodes have
-    TensorFlow's names. The file's properties say the value range, the channel order and where the model came from
+    TensorFlow's names. The file's properties state the value range, the channel order and the source of the model
     (`lucid_port.image_value_range`, `lucid_port.is_BGR`, ...).
 
     Args:
         program: the layers.
         state: their tensors.
-        path: of the file; it appears whole or not at all.
-        layers: TensorFlow's names of the layers to give, in this order; None for the graph's own outputs. What they
-            do not need is left out.
-        properties: more to write into the file's properties, such as the model's name.
-        external_data: whether the weights go into a file `<path>.data` beside it; None for where one file cannot
-            hold them (2 GiB).
-        overwrite: replace a file of that name.
+        path: of the file, which is written atomically.
+        layers: TensorFlow's names of the outputs, in order; None for the graph's own outputs. Layers that they do not
+            depend on are left out.
+        properties: further properties of the file, such as the model's name.
+        external_data: whether the weights go into a file `<path>.data` beside it; None to do so only if one file
+            cannot hold them (2 GiB).
+        overwrite: replace an existing file.
 
     Returns:
         The path.
@@ -67,8 +67,8 @@ def to_onnx(
     Raises:
         MissingPackageError: the package `onnx` is not installed.
         LayerNotFoundError: a name is no layer's.
-        GraphError: a layer cannot be written: it was replaced by another module, or ONNX has nothing like it.
-        SaveError: the file is there already, or cannot be written.
+        GraphError: a layer cannot be written: another module replaced it, or ONNX has no equivalent.
+        SaveError: the file exists already, or cannot be written.
     """
     target = Path(path)
     check_file(target, overwrite)
@@ -87,10 +87,10 @@ def to_onnx(
 
 
 def check_file(target: Path, overwrite: bool = False) -> None:
-    """Refuses a file that `to_onnx` would refuse, before any work is done for it.
+    """Checks, before any other work, that `to_onnx` may write a file.
 
     Raises:
-        SaveError: the file is there already and is not to be overwritten, or is a folder.
+        SaveError: the file exists and `overwrite` is false, or it is a folder.
     """
     if target.is_dir():
         raise SaveError(f"{target} is a folder: name a file.")
@@ -104,7 +104,7 @@ def onnx_model(
     layers: Sequence[str] | None = None,
     properties: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """The ONNX model that `to_onnx` writes, all of its weights inside.
+    """Returns the ONNX model that `to_onnx` writes, with all weights inside.
 
     Raises:
         MissingPackageError: the package `onnx` is not installed.
@@ -115,12 +115,13 @@ def onnx_model(
     known = layers_of(program)
     entry = program.metadata.input_name
     names = _wanted(program, known, layers)
-    steps = program.needed(names, {})
+    steps = program.needed(names)
     _check_steps(steps)
     writer = NodeWriter([entry, *(name for step in program.steps for name in _outputs(step))])
     values = {entry: Value(entry, 4)}
     tensors = _by_module(state)
     for step in steps:
+        writer.layer = step.name
         made = EXPORTERS[step.layer](_call(tensors, step, values), writer)
         values.update((value.name, value) for value in made)
     graph = helper.make_graph(
@@ -138,13 +139,13 @@ def onnx_model(
 
 
 def _wanted(program: Program, known: Layers, layers: Sequence[str] | None) -> list[str]:
-    """The names to give, as the graph has them."""
+    """Returns the graph's names of the outputs to write."""
     given = program.outputs if layers is None else [layers] if isinstance(layers, str) else layers
     names = list(dict.fromkeys(known[name].name for name in given))
     if not names:
         raise GraphError("No layers are named to be written.")
     if program.metadata.input_name in names:
-        raise GraphError(f"{program.metadata.input_name!r} is the model's input; name layers behind it.")
+        raise GraphError(f"{program.metadata.input_name!r} is the model's input; name layers after it.")
     return names
 
 
@@ -156,7 +157,7 @@ def _check_steps(steps: Iterable[Step]) -> None:
 
 
 def _by_module(state: State) -> dict[str, dict[str, Tensor]]:
-    """Path of a module -> its tensors, by their own names."""
+    """Groups tensors by the path of their module."""
     found: dict[str, dict[str, Tensor]] = {}
     for key, tensor in state.items():
         module, _, name = key.rpartition(".")
@@ -165,12 +166,12 @@ def _by_module(state: State) -> dict[str, dict[str, Tensor]]:
 
 
 def _outputs(step: Step) -> list[str]:
-    """The names of what a step gives."""
+    """Returns the names of a step's outputs."""
     return [str(Output(step.name, index)) for index in range(step.outputs)]
 
 
 def _call(tensors: Mapping[str, State], step: Step, values: Mapping[str, Value]) -> Call:
-    """A step with all its arguments and its tensors."""
+    """Returns a step with all its arguments and tensors."""
     bound = inspect.signature(LAYERS[step.layer]).bind(**step.arguments)
     bound.apply_defaults()
     arrays = {
@@ -185,7 +186,7 @@ def _declared(value: Value, sizes: Sequence[int | str | None]) -> onnx.ValueInfo
 
 
 def _sizes(rank: int, channels: int | None) -> list[int | str | None]:
-    """What is known of a layer's shape before it runs: its channels, or its features."""
+    """Returns the known sizes of a layer: the channels of an image."""
     sizes: list[int | str | None] = [None] * rank
     if rank == 4:
         sizes[1] = channels
@@ -193,14 +194,14 @@ def _sizes(rank: int, channels: int | None) -> list[int | str | None]:
 
 
 def _properties(program: Program, more: Mapping[str, str]) -> dict[str, str]:
-    """What the file says of the model, each as JSON under its name."""
+    """Returns the properties of the file: JSON by name."""
     stated = {**program.metadata.to_json(), "fingerprint": program.fingerprint, "source_sha256": program.source_sha256}
     known = {key: json.dumps(value) for key, value in {**stated, **more}.items() if value is not None}
     return {f"{PROPERTY}{key}": text for key, text in known.items()}
 
 
 def _moved_out(proto: onnx.ModelProto, location: str) -> Iterator[bytes]:
-    """The large tensors' data, one after another; the model is left with where each of them begins."""
+    """Yields the data of large tensors, and replaces them in the model by their positions in the file."""
     external = import_onnx().TensorProto.EXTERNAL
     offset = 0
     for tensor in proto.graph.initializer:

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from converters.frozen.graphdef import read_graph
-from converters.reference.references import Amounts, Recipe, ReferenceWriter
+from converters.reference.inputs import InputSpec
+from converters.reference.samples import Amounts
+from converters.reference.store import ReferenceWriter
 from converters.tensorflow.process import find_tensorflow, oracle_job, run_oracle
 from lucid_port.modelzoo.files import PACKAGE_DATA, PACKAGE_REFERENCES
 from lucid_port.modelzoo.tiny.network import BLACK, SIZE, WHITE
@@ -23,9 +25,9 @@ GRAPH = PACKAGE_DATA / "TinyInceptionV1.pb"
 INPUT = "input"
 FILE = "TinyInceptionV1.npz"
 KEPT = Amounts(layer=128)
-RECIPES = {
-    "square": Recipe("texture", (2, SIZE, SIZE, 3), (BLACK,), (WHITE,), seed=0),
-    "odd": Recipe("texture", (1, 97, 131, 3), (BLACK,), (WHITE,), seed=1),
+SPECS = {
+    "square": InputSpec("texture", (2, SIZE, SIZE, 3), (BLACK,), (WHITE,), seed=0),
+    "odd": InputSpec("texture", (1, 97, 131, 3), (BLACK,), (WHITE,), seed=1),
 }
 """Inputs: a batch of the training size, and one image with odd, unequal sides."""
 
@@ -41,12 +43,12 @@ def record(python: Path, target: Path = PACKAGE_REFERENCES) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs = folder / "inputs.npz"
-        np.savez(inputs, **{key: recipe.make() for key, recipe in RECIPES.items()})  # type: ignore[arg-type]
-        run_oracle(python, [oracle_job(GRAPH, inputs, (INPUT, key), folder / f"{key}.npz") for key in RECIPES], folder)
+        np.savez(inputs, **{key: spec.make() for key, spec in SPECS.items()})  # type: ignore[arg-type]
+        run_oracle(python, [oracle_job(GRAPH, inputs, (INPUT, key), folder / f"{key}.npz") for key in SPECS], folder)
         writer = ReferenceWriter(folder / "references", KEPT)
-        for key, recipe in RECIPES.items():
+        for key, spec in SPECS.items():
             with np.load(folder / f"{key}.npz") as result:
-                writer.add("TinyInceptionV1", fingerprint, GRAPH.name, key, recipe, dict(result), FILE)
+                writer.add("TinyInceptionV1", fingerprint, GRAPH.name, key, spec, dict(result), FILE)
         writer.save()
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder / "references", target)

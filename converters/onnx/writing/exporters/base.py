@@ -1,4 +1,4 @@
-"""What an exporter is given and what it returns."""
+"""The arguments and results of exporters, and their registry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import GraphError
-from converters.onnx.nodes import NodeWriter
+from converters.onnx.nodes import Attribute, NodeWriter
 
 OPSET = 17
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -17,12 +17,12 @@ TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 @dataclass(frozen=True)
 class Value:
-    """A value of the graph.
+    """A value of the ONNX graph.
 
     Attributes:
         name: in ONNX.
-        rank: how many axes it has.
-        kind: of its numbers: "float", "int" or "bool". ONNX combines values of one kind only.
+        rank: number of axes.
+        kind: of its numbers: "float", "int" or "bool". ONNX combines only values of the same kind.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Call:
     """A layer to write.
 
     Attributes:
-        name: TensorFlow's name, which its value gets in ONNX, too.
+        name: TensorFlow's name, which is also the name of its value in ONNX.
         arguments: all of its constructor's arguments.
-        values: what it reads.
+        values: its inputs.
         tensors: its parameters and buffers.
-        outputs: names of the values it makes.
+        outputs: names of its outputs.
     """
 
     name: str
@@ -50,28 +50,43 @@ class Call:
 
     @property
     def x(self) -> Value:
-        """The first value it reads; behind it may stand others of which only the sizes count."""
+        """The first input. Of further inputs, many layers read only the sizes."""
         return self.values[0]
 
-    def part(self, what: str) -> str:
-        """A name for something that helps to compute the layer."""
-        return f"{self.name}/{what}"
+    @property
+    def largest_rank(self) -> int:
+        """The rank of the inputs after broadcasting."""
+        return max(value.rank for value in self.values)
 
     def same(self, rank: int | None = None, kind: str | None = None) -> list[Value]:
-        """Its one result, like its first input but for what is given."""
+        """Returns the layer's only output, like its first input except for the given rank and kind."""
         x = self.x
         return [replace(x, name=self.name, rank=x.rank if rank is None else rank, kind=kind or x.kind)]
 
-    def error(self, what: str) -> GraphError:
-        return GraphError(f"Layer {self.name!r} cannot be written to ONNX: it {what}.")
+    def result(
+        self,
+        w: NodeWriter,
+        op: str,
+        inputs: Sequence[str],
+        *,
+        rank: int | None = None,
+        kind: str | None = None,
+        **attributes: Attribute,
+    ) -> list[Value]:
+        """Adds the node that computes the layer's only output, and returns the output as `same` does."""
+        w.result(op, inputs, [self.name], **attributes)
+        return self.same(rank, kind)
+
+    def error(self, problem: str) -> GraphError:
+        return GraphError(f"Layer {self.name!r} cannot be written to ONNX: it {problem}.")
 
 
-Exporter = Callable[[Call, NodeWriter], list[Value]]  # returns what the layer makes
+Exporter = Callable[[Call, NodeWriter], list[Value]]  # returns the layer's outputs
 EXPORTERS: dict[str, Exporter] = {}
 
 
 def exports(*kinds: str) -> Callable[[Exporter], Exporter]:
-    """Makes a function the exporter of these classes of `converters.layers`."""
+    """Decorator that registers the exporter of some classes of `converters.layers`."""
 
     def decorate(function: Exporter) -> Exporter:
         for kind in kinds:

@@ -1,4 +1,4 @@
-"""What a channel is added to, multiplied by, or normalised with."""
+"""Per-channel layers: bias and normalizations."""
 
 from __future__ import annotations
 
@@ -9,28 +9,25 @@ from converters.onnx.writing.exporters.base import Call, Value, exports
 
 
 def per_channel(vector: np.ndarray, rank: int) -> np.ndarray:
-    """A vector of one number a channel in a shape that broadcasts over values of a rank."""
+    """Returns a vector with one number per channel in a shape that broadcasts over values of a rank."""
     return vector.reshape(-1, 1, 1) if rank == 4 else vector
 
 
 @exports("Bias")
 def bias(call: Call, w: NodeWriter) -> list[Value]:
-    vector = w.constant(call.part("bias"), per_channel(call.tensors["bias"], call.x.rank))
-    w.result("Add", [call.x.name, vector], [call.name])
-    return call.same()
+    vector = w.constant("bias", per_channel(call.tensors["bias"], call.x.rank))
+    return call.result(w, "Add", [call.x.name, vector])
 
 
 @exports("BatchNorm")
 def batch_norm(call: Call, w: NodeWriter) -> list[Value]:
-    vectors = [w.constant(call.part(key), call.tensors[key]) for key in ("weight", "bias", "mean", "variance")]
-    w.result("BatchNormalization", [call.x.name, *vectors], [call.name], epsilon=float(call.arguments["epsilon"]))
-    return call.same()
+    vectors = [w.constant(key, call.tensors[key]) for key in ("weight", "bias", "mean", "variance")]
+    return call.result(w, "BatchNormalization", [call.x.name, *vectors], epsilon=float(call.arguments["epsilon"]))
 
 
 @exports("LocalResponseNorm")
 def local_response_norm(call: Call, w: NodeWriter) -> list[Value]:
     size = 2 * call.arguments["depth_radius"] + 1
-    numbers = {key: float(call.arguments[key]) for key in ("bias", "beta")}
+    alpha, beta, bias = (float(call.arguments[key]) for key in ("alpha", "beta", "bias"))
     # ONNX, like Caffe, divides alpha by the window's length.
-    w.result("LRN", [call.x.name], [call.name], size=size, alpha=float(call.arguments["alpha"]) * size, **numbers)
-    return call.same()
+    return call.result(w, "LRN", [call.x.name], size=size, alpha=alpha * size, beta=beta, bias=bias)

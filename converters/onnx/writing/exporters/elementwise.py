@@ -1,8 +1,8 @@
-"""Activations and arithmetic, one value at a time."""
+"""Activations and elementwise arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -25,41 +25,33 @@ PLAIN = {
 
 
 def _plain(op: str) -> Exporter:
-    def write(call: Call, w: NodeWriter) -> list[Value]:
-        w.result(op, [call.x.name], [call.name])
-        return call.same()
-
-    return write
+    return lambda call, w: call.result(w, op, [call.x.name])
 
 
 for _kind, _op in PLAIN.items():
     exports(_kind)(_plain(_op))
 
 
-def as_kind(call: Call, w: NodeWriter, value: Value, kind: str) -> str:
-    """The name of a value made of another kind of numbers, if it is of another."""
-    return value.name if value.kind == kind else w.part("Cast", [value.name], call.part(kind), to=KINDS[kind])
+def as_kind(w: NodeWriter, value: Value, kind: str) -> str:
+    """Returns the name of a value, cast to a kind of numbers if it is of another."""
+    return value.name if value.kind == kind else w.part("Cast", [value.name], kind, to=KINDS[kind])
 
 
 @exports("Relu6")
 def relu6(call: Call, w: NodeWriter) -> list[Value]:
-    ends = [w.number(call.part("low"), 0.0), w.number(call.part("high"), 6.0)]
-    w.result("Clip", [call.x.name, *ends], [call.name])
-    return call.same()
+    return call.result(w, "Clip", [call.x.name, w.number("low", 0.0), w.number("high", 6.0)])
 
 
 @exports("LeakyRelu")
 def leaky_relu(call: Call, w: NodeWriter) -> list[Value]:
-    w.result("LeakyRelu", [call.x.name], [call.name], alpha=float(call.arguments["alpha"]))
-    return call.same()
+    return call.result(w, "LeakyRelu", [call.x.name], alpha=float(call.arguments["alpha"]))
 
 
 def _softmax(op: str) -> Exporter:
     def write(call: Call, w: NodeWriter) -> list[Value]:
         dim = call.arguments["dim"]
         axis = dim if dim is not None else 1 if call.x.rank == 4 else -1
-        w.result(op, [call.x.name], [call.name], axis=axis)
-        return call.same()
+        return call.result(w, op, [call.x.name], axis=axis)
 
     return write
 
@@ -71,127 +63,97 @@ exports("LogSoftmax")(_softmax("LogSoftmax"))
 @exports("Cast")
 def cast(call: Call, w: NodeWriter) -> list[Value]:
     kind = call.arguments["kind"]
-    w.result("Cast", [call.x.name], [call.name], to=KINDS[kind])
-    return call.same(kind=kind)
+    return call.result(w, "Cast", [call.x.name], kind=kind, to=KINDS[kind])
 
 
 # -- functions of one value -------------------------------------------------------------------------------------------
 
-UNARY = {
+Node = tuple[str, list[str]]  # an op and the names of its inputs
+
+
+def _ones(w: NodeWriter, x: str) -> Node:
+    zeros = w.part("ConstantOfShape", [w.part("Shape", [x], "shape")], "zeros")
+    return "Add", [zeros, w.number("one", 1.0)]
+
+
+UNARY: Mapping[str, str | Callable[[NodeWriter, str], Node]] = {
     "abs": "Abs",
     "ceil": "Ceil",
     "cos": "Cos",
     "erf": "Erf",
     "exp": "Exp",
+    "expm1": lambda w, x: ("Sub", [w.part("Exp", [x], "exp"), w.number("one", 1.0)]),
     "floor": "Floor",
     "log": "Log",
+    "log1p": lambda w, x: ("Log", [w.part("Add", [x, w.number("one", 1.0)], "sum")]),
     "neg": "Neg",
+    "not": "Not",
+    "ones_like": _ones,
     "reciprocal": "Reciprocal",
     "round": "Round",
+    "rsqrt": lambda w, x: ("Reciprocal", [w.part("Sqrt", [x], "root")]),
     "sign": "Sign",
     "sin": "Sin",
     "softsign": "Softsign",
     "sqrt": "Sqrt",
-}
-
-
-def _expm1(call: Call, w: NodeWriter) -> None:
-    exponential = w.part("Exp", [call.x.name], call.part("exp"))
-    w.result("Sub", [exponential, w.number(call.part("one"), 1.0)], [call.name])
-
-
-def _log1p(call: Call, w: NodeWriter) -> None:
-    w.result("Log", [w.part("Add", [call.x.name, w.number(call.part("one"), 1.0)], call.part("sum"))], [call.name])
-
-
-def _rsqrt(call: Call, w: NodeWriter) -> None:
-    w.result("Reciprocal", [w.part("Sqrt", [call.x.name], call.part("root"))], [call.name])
-
-
-def _square(call: Call, w: NodeWriter) -> None:
-    w.result("Mul", [call.x.name] * 2, [call.name])
-
-
-def _not(call: Call, w: NodeWriter) -> None:
-    w.result("Not", [as_kind(call, w, call.x, "bool")], [call.name])
-
-
-def _zeros(call: Call, w: NodeWriter) -> None:
-    w.result("Mul", [call.x.name, w.number(call.part("zero"), 0.0)], [call.name])
-
-
-def _ones(call: Call, w: NodeWriter) -> None:
-    zeros = w.part("ConstantOfShape", [w.part("Shape", [call.x.name], call.part("shape"))], call.part("zeros"))
-    w.result("Add", [zeros, w.number(call.part("one"), 1.0)], [call.name])
-
-
-COMPOSED: dict[str, Callable[[Call, NodeWriter], None]] = {
-    "expm1": _expm1,
-    "log1p": _log1p,
-    "not": _not,
-    "ones_like": _ones,
-    "rsqrt": _rsqrt,
-    "square": _square,
-    "zeros_like": _zeros,
+    "square": lambda w, x: ("Mul", [x, x]),
+    "zeros_like": lambda w, x: ("Mul", [x, w.number("zero", 0.0)]),
 }
 
 
 @exports("Unary")
 def unary(call: Call, w: NodeWriter) -> list[Value]:
     function = call.arguments["function"]
-    if call.x.kind != "float" and function != "not":
+    kind = "bool" if function == "not" else "float"
+    if call.x.kind != "float" and kind == "float":
         raise call.error(f"takes {function} of numbers that are {call.x.kind}")
-    if function in UNARY:
-        w.result(UNARY[function], [call.x.name], [call.name])
-    else:
-        COMPOSED[function](call, w)
-    return call.same(kind="bool" if function == "not" else None)
+    node, x = UNARY[function], as_kind(w, call.x, kind)
+    op, inputs = (node, [x]) if isinstance(node, str) else node(w, x)
+    return call.result(w, op, inputs, kind=kind)
 
 
-# -- functions of two -------------------------------------------------------------------------------------------------
+# -- functions of several values --------------------------------------------------------------------------------------
 
-ARITHMETIC = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "maximum": "Max", "minimum": "Min", "pow": "Pow"}
-COMPARISONS = {
+
+def _remainder(w: NodeWriter, x: str, y: str) -> Node:
+    whole = w.part("Floor", [w.part("Div", [x, y], "quotient")], "whole")
+    return "Sub", [x, w.part("Mul", [whole, y], "multiple")]
+
+
+def _squared_difference(w: NodeWriter, x: str, y: str) -> Node:
+    return "Mul", [w.part("Sub", [x, y], "difference")] * 2
+
+
+def _quotient_or_zero(w: NodeWriter, x: str, y: str) -> Node:
+    zero, one = w.number("zero", 0.0), w.number("one", 1.0)
+    is_zero = w.part("Equal", [y, zero], "is_zero")
+    quotient = w.part("Div", [x, w.part("Where", [is_zero, one, y], "divisor")], "quotient")
+    return "Where", [is_zero, zero, quotient]
+
+
+LOGIC = {"and": "And", "or": "Or"}
+COMPARISONS: Mapping[str, str | Callable[[NodeWriter, str, str], Node]] = {
     "greater": "Greater",
     "greater_equal": "GreaterOrEqual",
     "less": "Less",
     "less_equal": "LessOrEqual",
     "equal": "Equal",
+    "not_equal": lambda w, x, y: ("Not", [w.part("Equal", [x, y], "equal")]),
 }
-LOGIC = {"and": "And", "or": "Or"}
-
-
-def _floor_quotient(call: Call, w: NodeWriter, x: str, y: str) -> None:
-    w.result("Floor", [w.part("Div", [x, y], call.part("quotient"))], [call.name])
-
-
-def _remainder(call: Call, w: NodeWriter, x: str, y: str) -> None:
-    whole = w.part("Floor", [w.part("Div", [x, y], call.part("quotient"))], call.part("whole"))
-    w.result("Sub", [x, w.part("Mul", [whole, y], call.part("multiple"))], [call.name])
-
-
-def _squared_difference(call: Call, w: NodeWriter, x: str, y: str) -> None:
-    difference = w.part("Sub", [x, y], call.part("difference"))
-    w.result("Mul", [difference, difference], [call.name])
-
-
-def _quotient_or_zero(call: Call, w: NodeWriter, x: str, y: str) -> None:
-    zero, one = w.number(call.part("zero"), 0.0), w.number(call.part("one"), 1.0)
-    is_zero = w.part("Equal", [y, zero], call.part("is_zero"))
-    quotient = w.part("Div", [x, w.part("Where", [is_zero, one, y], call.part("divisor"))], call.part("quotient"))
-    w.result("Where", [is_zero, zero, quotient], [call.name])
-
-
-def _not_equal(call: Call, w: NodeWriter, x: str, y: str) -> None:
-    w.result("Not", [w.part("Equal", [x, y], call.part("equal"))], [call.name])
-
-
-COMBINED: dict[str, Callable[[Call, NodeWriter, str, str], None]] = {
+BINARY: Mapping[str, str | Callable[[NodeWriter, str, str], Node]] = {
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "div": "Div",
+    "maximum": "Max",
+    "minimum": "Min",
+    "pow": "Pow",
     "div_no_nan": _quotient_or_zero,
-    "floordiv": _floor_quotient,
+    "floordiv": lambda w, x, y: ("Floor", [w.part("Div", [x, y], "quotient")]),
     "mod": _remainder,
-    "not_equal": _not_equal,
     "squared_difference": _squared_difference,
+    **COMPARISONS,
+    **LOGIC,
 }
 
 
@@ -201,39 +163,30 @@ def binary(call: Call, w: NodeWriter) -> list[Value]:
     sides = list(call.values)
     if "constant" in call.tensors:
         constant = call.tensors["constant"]
-        sides.append(Value(w.constant(call.part("constant"), constant), constant.ndim))
+        sides.append(Value(w.constant("constant", constant), constant.ndim))
     if call.arguments["constant_first"]:
         sides.reverse()
-    kind = "bool" if function in LOGIC else "float"
-    x, y = (as_kind(call, w, side, kind) for side in sides)
-    op = {**ARITHMETIC, **COMPARISONS, **LOGIC}.get(function)
-    if op is None:
-        COMBINED[function](call, w, x, y)
-    else:
-        w.result(op, [x, y], [call.name])
-    is_bool = function in COMPARISONS or function in LOGIC or function == "not_equal"
-    return call.same(max(side.rank for side in sides), "bool" if is_bool else "float")
-
-
-def _as_floats(call: Call, w: NodeWriter, values: Sequence[Value]) -> list[str]:
-    return [as_kind(call, w, value, "float") for value in values]
+    x, y = (as_kind(w, side, "bool" if function in LOGIC else "float") for side in sides)
+    node = BINARY[function]
+    op, inputs = (node, [x, y]) if isinstance(node, str) else node(w, x, y)
+    is_bool = function in COMPARISONS or function in LOGIC
+    return call.result(w, op, inputs, rank=max(side.rank for side in sides), kind="bool" if is_bool else "float")
 
 
 @exports("Sum")
 def add_all(call: Call, w: NodeWriter) -> list[Value]:
-    w.result("Sum", _as_floats(call, w, call.values), [call.name])
-    return call.same(max(value.rank for value in call.values), "float")
+    names = [as_kind(w, value, "float") for value in call.values]
+    return call.result(w, "Sum", names, rank=call.largest_rank, kind="float")
 
 
 @exports("Select")
 def select(call: Call, w: NodeWriter) -> list[Value]:
-    condition = as_kind(call, w, call.x, "bool")
-    w.result("Where", [condition, *_as_floats(call, w, call.values[1:])], [call.name])
-    return call.same(max(value.rank for value in call.values), "float")
+    names = [as_kind(w, call.x, "bool"), *(as_kind(w, value, "float") for value in call.values[1:])]
+    return call.result(w, "Where", names, rank=call.largest_rank, kind="float")
 
 
 @exports("Constant")
 def constant(call: Call, w: NodeWriter) -> list[Value]:
     value: np.ndarray = call.tensors["value"]
-    w.result("Identity", [w.constant(call.part("value"), value)], [call.name])
+    w.result("Identity", [w.constant("value", value)], [call.name])
     return [Value(call.name, value.ndim)]

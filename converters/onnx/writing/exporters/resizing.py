@@ -1,7 +1,7 @@
 """Resizing in TensorFlow's three conventions.
 
-ONNX has an op for each of them, but leaves open how positions are rounded, and runtimes differ: here they are computed
-in float32, as TensorFlow does, and looked up.
+ONNX has an op for each of them, but does not define how positions are rounded, and runtimes differ. So the positions
+are computed in float32, as in TensorFlow, and the values are gathered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from converters.onnx.writing.exporters.sizes import FLOAT, INT64, Expression, nu
 
 
 class _Axis:
-    """The positions of one axis's output pixels in the input."""
+    """The input positions of the output pixels along one axis."""
 
     def __init__(self, call: Call, w: NodeWriter, dim: int, target: Expression) -> None:
         self.call, self.w, self.dim = call, w, dim
@@ -20,32 +20,31 @@ class _Axis:
         source: Expression = ("size", 0, dim)
         self.last = whole_numbers(call, w, [("sub", source, 1)], "last")
         lengths = [source, target]
-        if self.convention == "corners":  # with one pixel there is nothing between the corners
+        if self.convention == "corners":  # a single output pixel is the first input pixel
             lengths = [("sub", source, ("min", ("sub", target, 1), 1)), ("max", ("sub", target, 1), 1)]
         ends = [numbers(call, w, [length], "length") for length in lengths]
         self.scale = self.part("Div", ends[0], ends[1])
-        # As many zeros as pixels, counted: 0, 1, 2, ...
         count = whole_numbers(call, w, [target], "target")
-        one = w.integers(call.part("one"), [1])
-        none = w.integers(call.part("none"), [0])
-        squeezed = [w.part("Squeeze", [name], call.part("scalar")) for name in (none, count, one)]
-        index = w.part("Range", squeezed, call.part("range"))
-        self.index = w.part("Cast", [index], call.part("index"), to=FLOAT)
+        one = w.integers("one", [1])
+        none = w.integers("none", [0])
+        squeezed = [w.part("Squeeze", [name], "scalar") for name in (none, count, one)]
+        index = w.part("Range", squeezed, "range")
+        self.index = w.part("Cast", [index], "index", to=FLOAT)
 
     def part(self, op: str, *names: str) -> str:
-        return self.w.part(op, list(names), self.call.part(op.lower()))
+        return self.w.part(op, names, op.lower())
 
     def number(self, value: float) -> str:
-        return self.w.number(self.call.part("number"), value)
+        return self.w.number("number", value)
 
     def positions(self, floor: str) -> str:
-        """Whole numbers as positions inside the axis."""
-        at = self.w.part("Cast", [floor], self.call.part("at"), to=INT64)
-        none = self.w.integers(self.call.part("first"), [0])
+        """Clamps whole numbers to positions inside the axis."""
+        at = self.w.part("Cast", [floor], "at", to=INT64)
+        none = self.w.integers("first", [0])
         return self.part("Min", self.part("Max", at, none), self.last)
 
     def taken(self, x: str, positions: str) -> str:
-        return self.w.part("Gather", [x, positions], self.call.part("taken"), axis=self.dim)
+        return self.w.part("Gather", [x, positions], "taken", axis=self.dim)
 
     def nearest(self, x: str) -> str:
         centre = self.part("Add", self.index, self.number(0.5)) if self.convention == "half_pixel" else self.index
@@ -63,7 +62,7 @@ class _Axis:
         below = self.part("Floor", at)
         weight = self.part("Sub", at, below)
         if self.dim == 2:
-            column = self.w.integers(self.call.part("column"), [1])
+            column = self.w.integers("column", [1])
             weight = self.part("Unsqueeze", weight, column)
         low = self.taken(x, self.positions(below))
         high = self.taken(x, self.positions(self.part("Add", below, self.number(1.0))))
@@ -77,5 +76,4 @@ def resize(call: Call, w: NodeWriter) -> list[Value]:
     for dim, target in ((3, width), (2, height)):
         axis = _Axis(call, w, dim, target)
         x = axis.bilinear(x) if call.arguments["method"] == "bilinear" else axis.nearest(x)
-    w.result("Identity", [x], [call.name])
-    return call.same()
+    return call.result(w, "Identity", [x])

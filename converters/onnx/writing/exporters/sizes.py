@@ -1,4 +1,4 @@
-"""Sizes that follow from the sizes of a layer's inputs (`converters.functional.sizes`), as nodes that compute them.
+"""Writes expressions of sizes (`converters.functional.sizes`) as nodes that compute them.
 
 They are computed in float64, which holds every size exactly and rounds quotients as Python does.
 """
@@ -6,54 +6,60 @@ They are computed in float64, which holds every size exactly and rounds quotient
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from converters.onnx.nodes import NodeWriter
 from converters.onnx.writing.exporters.base import Call
 
-Expression = Any  # a number, or a tuple of a function's name and its operands
+Expression: TypeAlias = "int | float | tuple[Any, ...]"  # a number, or (name of a function, *operands)
 
 FLOAT, INT64, DOUBLE = 1, 7, 11  # of onnx.TensorProto
 
 
 def whole_numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], what: str) -> str:
-    """A vector of int64 for some expressions: a constant, if they are numbers.
+    """Writes a vector of int64: a constant if all expressions are numbers, nodes that compute it otherwise.
 
     Args:
-        call: the layer, of whose inputs the expressions speak.
+        call: the layer whose inputs the expressions refer to.
         w: gets the nodes.
         expressions: of the vector's elements.
-        what: a word for the nodes' names.
+        what: part of the nodes' names.
 
     Returns:
         The vector's name.
     """
-    if not any(isinstance(expression, tuple) for expression in expressions):
-        return w.integers(call.part(what), [int(number) for number in expressions])
+    known = [int(expression) for expression in expressions if not isinstance(expression, tuple)]
+    if len(known) == len(expressions):
+        return w.integers(what, known)
     numbers = [_number(call, w, expression, what) for expression in expressions]
-    joined = w.part("Concat", numbers, call.part(what), axis=0) if len(numbers) > 1 else numbers[0]
-    return w.part("Cast", [joined], call.part(what), to=INT64)
+    joined = w.part("Concat", numbers, what, axis=0) if len(numbers) > 1 else numbers[0]
+    return w.part("Cast", [joined], what, to=INT64)
 
 
 def numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], what: str) -> str:
-    """As `whole_numbers`, for a vector of float32."""
+    """Writes a vector of float32; otherwise like `whole_numbers`."""
     found = [_number(call, w, expression, what) for expression in expressions]
-    return w.part("Cast", [w.part("Concat", found, call.part(what), axis=0)], call.part(what), to=FLOAT)
+    return w.part("Cast", [w.part("Concat", found, what, axis=0)], what, to=FLOAT)
+
+
+def bounds(call: Call, w: NodeWriter, begins: Sequence[Expression], ends: Sequence[Expression]) -> list[str]:
+    """Writes the bounds of a Slice, and returns their names."""
+    return [whole_numbers(call, w, begins, "begin"), whole_numbers(call, w, ends, "end")]
 
 
 def _number(call: Call, w: NodeWriter, expression: Expression, what: str) -> str:
-    """A vector of one float64."""
+    """Writes a vector of one float64."""
     if not isinstance(expression, tuple):
-        return w.constant(call.part(what), np.array([expression], np.float64))
+        return w.constant(what, np.array([expression], np.float64))
     function, *operands = expression
     if function == "size":
         value, axis = call.values[operands[0]], operands[1]
-        size = w.part("Shape", [value.name], call.part(f"{what}_size"), start=axis, end=axis + 1)
-        return w.part("Cast", [size], call.part(what), to=DOUBLE)
+        size = w.part("Shape", [value.name], f"{what}_size", start=axis, end=axis + 1)
+        return w.part("Cast", [size], what, to=DOUBLE)
     values = [_number(call, w, operand, what) for operand in operands]
-    return FUNCTIONS[function](w, values, call.part(f"{what}_{function}"))
+    return FUNCTIONS[function](w, values, f"{what}_{function}")
 
 
 Function = Callable[[NodeWriter, list[str], str], str]

@@ -1,4 +1,4 @@
-"""Reads ONNX files as networks whose layers answer to the file's names."""
+"""Converts ONNX files to networks whose layers have the file's names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
-from converters.errors import GraphError
+from converters.errors import GraphError, reason
 from converters.layers import LocalResponseNorm
 from converters.onnx.packages import import_onnx, import_onnx2torch
 from converters.onnx.reading.checks import (
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
 LAYOUTS = (None, "NCHW", "NHWC")
 
-# What onnx, onnx2torch and torch raise about a node's attributes and constants that make no sense.
+# Errors that onnx, onnx2torch and torch raise for invalid attributes and constants.
 REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
-# What an fx.GraphModule has besides its layers; no layer may take these names.
+# Attributes of an fx.GraphModule other than its layers; no layer may have these names.
 RESERVED_NAMES = ("code", "graph", "initializers", *(name for name in dir(fx.GraphModule) if name[0] != "_"))
 
 
@@ -63,20 +63,20 @@ def from_onnx(
     layout: str | None = None,
     metadata: Metadata | None = None,
 ) -> OnnxNetwork:
-    """Reads an ONNX file as a PyTorch network, through onnx2torch.
+    """Converts an ONNX file to a PyTorch network, through onnx2torch.
 
-    Its layers answer to the names of the file's values, with or without TensorFlow's `:0`, and to the names of its
-    nodes where no value is called so. In files from tf2onnx only values' names count: where it folds a batch norm into
-    the convolution before, the node is called as TensorFlow's convolution and its value as the batch norm, which it is.
-    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard says.
+    Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes that no
+    value has. In files from tf2onnx, names of nodes do not count: if tf2onnx folds a batch norm into a convolution, the
+    node has the convolution's name although its value is the batch norm's.
+    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines.
 
     Args:
-        path: of the file. Weights in files of their own are read from its folder, and from nowhere else.
-        input_name: the image, where the graph has several inputs; also a value inside the graph.
-        layout: how the file has its image, "NCHW" or "NHWC"; None for what the file shows (it reads the image through
-            Transposes to NCHW, or its last axis has 1, 3 or 4 channels). The network reads NCHW in any case.
-        metadata: what the network wants to be fed, where the caller knows it; otherwise what this package wrote into
-            the file's properties, if it did.
+        path: of the file. External weights are read from its folder only.
+        input_name: name of the image if the graph has several inputs; may be a value inside the graph.
+        layout: layout of the image in the file, "NCHW" or "NHWC"; None to infer it (NHWC if Transposes to NCHW read the
+            image, or if its last axis has 1, 3 or 4 channels). The network reads NCHW in any case.
+        metadata: of the input, if the caller knows it. By default it is read from the properties of a file that this
+            package wrote.
 
     Returns:
         The network, in evaluation mode, float32, with frozen weights.
@@ -84,15 +84,29 @@ def from_onnx(
     Raises:
         MissingPackageError: the packages `onnx` and `onnx2torch` are not installed.
         FileNotFoundError: there is no such file.
-        UnsupportedOpsError: the graph has ops that onnx2torch does not convert; it names all of them.
-        GraphError: the file is no ONNX model of an image network that converts; the sentence says what is wrong.
+        UnsupportedOpsError: onnx2torch does not convert some ops; names all of them.
+        GraphError: the file is no ONNX model of an image network, or it cannot be converted.
+
+    Example:
+        >>> import tempfile
+        >>> import converters
+        >>> from converters.frozen.writer import GraphWriter
+        >>> graph = GraphWriter()
+        >>> _ = graph.op("relu", "Relu", [graph.placeholder("input", [None, None, None, 3])])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = converters.convert(graph.graph_def()).to_onnx(f"{folder}/relu.onnx")
+        ...     network = from_onnx(path)
+        >>> list(network.layers)
+        ['input', 'relu']
+        >>> network.activations(-torch.ones(1, 3, 4, 4), "relu")["relu"].max()
+        tensor(0.)
     """
     if layout not in LAYOUTS:
         raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {layout!r}.")
     import_onnx2torch()
     try:
         prepared = prepare(read_model(path), input_name, layout)
-    except UnicodeDecodeError as error:  # protobuf looks at text when it is asked for
+    except UnicodeDecodeError as error:  # protobuf decodes text when it is read
         raise GraphError(f"The file is damaged: it has a name that is no text, {error.object[:40]!r}.") from error
     module = _converted(prepared)
     for parameter in module.parameters():
@@ -113,15 +127,15 @@ def from_onnx(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model for onnx2torch, and what it cannot say.
+    """A model that onnx2torch can convert, with the facts that were removed from it.
 
     Attributes:
-        model: one input, NCHW; nodes called by identifiers.
-        layers: name of a layer -> the value it is, in the file's order; the input first.
-        ops: name of a value -> the op that makes it.
-        padding: name of a value -> how the node that makes it pads, if it does not say that itself.
-        channels: name of a value -> its channels, where they are known.
-        metadata: what the network wants to be fed.
+        model: has one NCHW input; the names of its nodes are identifiers.
+        layers: name of a layer -> name of its value, in the file's order; the input first.
+        ops: name of a value -> op of its node.
+        padding: name of a value -> padding of its node, if it was removed from the node.
+        channels: name of a value -> its number of channels, if it is known.
+        metadata: of the input.
     """
 
     model: onnx.ModelProto
@@ -132,23 +146,23 @@ class Prepared:
     metadata: Metadata
 
     def input_channels(self) -> int | None:
-        """Of the image, where the file states them."""
+        """Returns the number of channels of the image, or None if the file does not state it."""
         sizes = sizes_of(self.model.graph.input[0])
         return sizes[1] if len(sizes) == 4 else None
 
     def outputs(self) -> list[str]:
-        """The layers that the file gives, or the last one where it gives only what is no layer."""
+        """Returns the layers that are the file's outputs, or the last layer if none is."""
         first = {value: layer for layer, value in reversed(list(self.layers.items()))}
         found = [first[value.name] for value in self.model.graph.output if value.name in first]
         return found or [list(self.layers)[-1]]
 
 
 def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str | None = None) -> Prepared:
-    """Checks a model, and rewrites what onnx2torch refuses or gets wrong.
+    """Checks a model, and rewrites nodes that onnx2torch refuses or converts wrongly.
 
     Raises:
-        UnsupportedOpsError: it has ops that onnx2torch does not convert.
-        GraphError: it is no image network that converts.
+        UnsupportedOpsError: onnx2torch does not convert some ops.
+        GraphError: the model is no image network, or it cannot be converted.
     """
     model, reached = _one_image(model, input_name)
     graph = model.graph
@@ -170,12 +184,12 @@ def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str |
 
 
 def _one_image(model: onnx.ModelProto, input_name: str | None) -> tuple[onnx.ModelProto, set[str]]:
-    """A checked model with one input and what it reaches, and the names of the values that depend on it."""
+    """Restricts a model to one input and checks it; returns it and the names of the values that depend on the input."""
     onnx = import_onnx()
     check_opsets(model)
     if model.functions:
         model = _checked_call(onnx.inliner.inline_local_functions, model)
-    if input_name is not None:  # it may be a value inside the graph, of which the file need not say what it is
+    if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
     constants_to_initializers(model.graph)
     reached = restrict(model.graph, choose_input(model.graph, input_name))
@@ -187,15 +201,11 @@ def _one_image(model: onnx.ModelProto, input_name: str | None) -> tuple[onnx.Mod
 
 
 def _checked_call(function: Callable[[onnx.ModelProto], onnx.ModelProto], model: onnx.ModelProto) -> onnx.ModelProto:
-    """What a function of onnx makes of a model."""
+    """Calls a function of onnx; its errors become GraphErrors."""
     try:
         return function(model)
     except (*REFUSALS, import_onnx().shape_inference.InferenceError) as error:
-        raise GraphError(f"The file is no valid ONNX model: {_one_line(error)}.") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        raise GraphError(f"The file is no valid ONNX model: {reason(error)}.") from error
 
 
 def _floats() -> tuple[int, int]:
@@ -204,13 +214,13 @@ def _floats() -> tuple[int, int]:
 
 
 def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], with_nodes: bool) -> dict[str, str]:
-    """Public names of a graph's values: first those of values, then those of nodes that no value has.
+    """Returns the values of a graph by the names of layers: names of values, then names of nodes that no value has.
 
     Args:
         graph: the graph.
-        values: those that are layers.
-        gone: values that are the input.
-        with_nodes: whether a node's name says what its value is.
+        values: names of the values that are layers.
+        gone: names of removed values -> the input, which replaces them.
+        with_nodes: whether the names of nodes are names of layers as well.
     """
     entry = graph.input[0].name
     made = [(name, node) for node in graph.node for name in node.output if name in values]
@@ -229,7 +239,7 @@ def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], w
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Calls each node by an identifier, which its module gets."""
+    """Renames each node to an identifier, which becomes the name of its module."""
     reserved = dict.fromkeys(RESERVED_NAMES)
     names = module_names([*reserved, *(node.output[0] for node in graph.node)])
     for node in graph.node:
@@ -237,7 +247,7 @@ def _name_nodes(graph: onnx.GraphProto) -> None:
 
 
 def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:
-    """What the file says of the image it wants."""
+    """Reads the metadata of the input from a file's properties, or else from the input's shape."""
     name = entry.name.removesuffix(":0")
     stated = {entry.key.removeprefix(PROPERTY): entry.value for entry in model.metadata_props}
     ours = {entry.key for entry in model.metadata_props if entry.key.startswith(PROPERTY)}
@@ -252,17 +262,17 @@ def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:
 
 
 def _converted(prepared: Prepared) -> fx.GraphModule:
-    """What onnx2torch makes of a model, exact where it alone is not.
+    """Converts a model with onnx2torch, and replaces layers that would be inexact.
 
     Raises:
-        GraphError: onnx2torch refuses a node, or computes it only about.
+        GraphError: onnx2torch refuses a node, or a Resize cannot be computed exactly.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a Resize that is only about right, and is seen to below
+        warnings.simplefilter("ignore")  # inexact Resizes are replaced below
         try:
             module: fx.GraphModule = import_onnx2torch().convert(prepared.model)
         except REFUSALS as error:
-            raise GraphError(f"onnx2torch cannot convert the graph: {_one_line(error)}.") from error
+            raise GraphError(f"onnx2torch cannot convert the graph: {reason(error)}.") from error
     opset = next(entry.version for entry in prepared.model.opset_import if entry.domain == "")
     for node in prepared.model.graph.node:
         layer = module.get_submodule(node.name)
@@ -278,14 +288,14 @@ def _converted(prepared: Prepared) -> fx.GraphModule:
 def _exact_resize(node: onnx.NodeProto, opset: int) -> nn.Module:
     stated = attributes(node)
     convention = convention_of(stated)
-    if convention is None or stated.get("exclude_outside") or opset < 11:  # before 11, it had no conventions
+    if convention is None or stated.get("exclude_outside") or opset < 11:  # conventions exist from opset 11 on
         shown = {key: value for key, value in stated.items() if isinstance(value, str)}
         raise node_error(node, f"resizes in a way that is not computed exactly: {shown}")
     return Resize(*convention)
 
 
 def _exact(layer: nn.Module, padding: AutoPad | None, channels: int | None) -> nn.Module:
-    """A layer that computes what its node says, for one that onnx2torch made."""
+    """Returns onnx2torch's layer, or an exact replacement for it."""
     if padding is not None:
         return PADDED[type(layer)](layer, padding)
     if isinstance(layer, nn.LocalResponseNorm):
@@ -298,7 +308,7 @@ def _exact(layer: nn.Module, padding: AutoPad | None, channels: int | None) -> n
 
 
 def _nodes(prepared: Prepared, module: fx.GraphModule) -> dict[str, str]:
-    """Name of a value -> name of the fx node that gives it."""
+    """Returns the names of the fx nodes by the names of their values."""
     placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")
     calls = {str(node.target): node for node in module.graph.nodes if node.op == "call_module"}
     found = {prepared.model.graph.input[0].name: placeholder.name}
