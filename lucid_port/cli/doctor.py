@@ -17,6 +17,7 @@ REQUIRED = (
     "safetensors",
     "tensorboard",
     "filelock",
+    "jinja2",
     "pooch",
     "typer",
     "rich",
