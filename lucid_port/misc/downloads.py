@@ -8,14 +8,20 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
 import urllib3
 
+from lucid_port.misc.progress import is_watched, progress_bar
+
 with warnings.catch_warnings():
-    # In a notebook without ipywidgets, its progress bar warns that it will be plain text.
+    # In a notebook without ipywidgets, tqdm, which pooch imports, warns that bars will be plain text.
     warnings.filterwarnings("ignore", "IProgress not found")
     import pooch
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 __all__ = ["DownloadError", "cache_folder", "read", "retrieve"]
 
@@ -52,7 +58,7 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
         known_hash: `algorithm:digest`, such as `sha256:...`; None accepts any content.
         folder: created if it is missing, and removed if the download fails and it is empty.
         name: of the file in the folder; by default made from the address.
-        progress: whether to show a progress bar.
+        progress: whether to show a progress bar on a terminal or in a notebook.
 
     Returns:
         Path of the file.
@@ -62,9 +68,9 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
         OSError: the folder cannot be written to.
         ValueError: the file has another hash.
     """
-    downloader = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=progress)
     try:
-        with _one_sentence(url):
+        with _one_sentence(url), _bar(progress) as bar:
+            downloader = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=bar)
             return Path(pooch.retrieve(url, known_hash, name, folder, downloader=downloader))
     except BaseException:
         with contextlib.suppress(OSError):  # it holds other files, or was never made
@@ -82,6 +88,19 @@ def read(url: str) -> bytes:
     with _one_sentence(url):
         pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=2**16)(url, content, None)
     return content.getvalue()
+
+
+@contextlib.contextmanager
+def _bar(shown: bool) -> Iterator[tqdm | bool]:
+    """A bar for pooch, which sets its total; it appears with the first bytes. False if none is shown."""
+    if not (shown and is_watched()):
+        yield False
+        return
+    bar = progress_bar(1, unit="B", scale=True, delay=1e-3)
+    try:
+        yield bar
+    finally:
+        bar.close()
 
 
 @contextlib.contextmanager

@@ -6,67 +6,58 @@ device, so these do it rarely.
 
 from __future__ import annotations
 
-import sys
-import time
+import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.optvis.notebook import LiveSheet, LiveView
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from lucid_port.optvis.engine.vis import VisT
 
 __all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardLog"]
 
 
 class ProgressBar:
-    """A line with step, rate, time left and loss; nothing if the output is no terminal.
+    """A bar with steps, rate, time left and loss; nothing if the output is neither a terminal nor a notebook.
+
+    A callback for `render_vis`, or called after each step of another loop. Only reading the loss waits for the device.
 
     Args:
-        total: number of updates to come.
-        every: updates between two refreshes.
-        stream: where to write, standard error by default.
+        total: number of updates in the end.
+        every: updates between two readings of the loss.
+        stream: where to write; None for standard error, or the notebook.
     """
 
     def __init__(self, total: int, every: int = 50, stream: TextIO | None = None) -> None:
         self.total = total
         self.every = every
-        self.stream = sys.stderr if stream is None else stream
-        self.enabled = self.stream.isatty()
-        self._started: float | None = None
-        self._first = 0
+        self.stream = stream
+        self.enabled = is_watched(stream)
+        self._bar: tqdm | None = None
 
     def __call__(self, vis: VisT) -> None:
         if not self.enabled:
             return
-        if self._started is None:
-            self._started, self._first = time.monotonic(), vis.steps
+        if self._bar is None:
+            self._bar = progress_bar(self.total, unit=" steps", initial=vis.steps, stream=self.stream)
         if vis.steps % self.every == 0 or vis.steps == self.total:
-            self._draw(vis)
-
-    def _draw(self, vis: VisT) -> None:
-        assert vis.loss is not None
-        assert self._started is not None
-        elapsed = time.monotonic() - self._started
-        rate = (vis.steps - self._first) / elapsed if elapsed > 0 else 0.0
-        left = (self.total - vis.steps) / rate if rate > 0 else 0.0
-        filled = round(24 * vis.steps / self.total)
-        bar = "#" * filled + "-" * (24 - filled)
-        self.stream.write(
-            f"\r[{bar}] {vis.steps}/{self.total}  {rate:.1f} steps/s  {left:.0f} s left  "
-            f"objective {float(vis.loss.sum()):.4g}  "
-        )
-        self.stream.flush()
+            assert vis.loss is not None
+            self._bar.set_postfix(objective=f"{float(vis.loss.sum()):.4g}", refresh=False)
+        self._bar.update(vis.steps - self._bar.n)
 
     def close(self) -> None:
         """End the line."""
-        if self.enabled and self._started is not None:
-            self.stream.write("\n")
+        if self._bar is not None:
+            self._bar.close()
 
 
 class ManyProgress:
-    """A bar with units finished, their rate and the time left; nothing if the output is no terminal.
+    """A bar with units finished, their rate and the time left; nothing if the output is no terminal or notebook.
 
     Usable from several threads, as a context manager.
 
@@ -74,45 +65,45 @@ class ManyProgress:
         units: number of units to come.
         steps: number of updates of each.
         enabled: whether to show anything.
-        stream: where to write, standard error by default.
+        stream: where to write; None for standard error, or the notebook.
     """
 
     def __init__(self, units: int, steps: int, enabled: bool = True, stream: TextIO | None = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         self.units, self.steps, self.finished = units, steps, 0
-        console = Console(stderr=True) if stream is None else Console(file=stream)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(24),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-        )
-        self._progress = Progress(*columns, console=console, disable=not (enabled and console.is_terminal))
-        self._task = self._progress.add_task(self._text(), total=units * steps, rate="")
+        self.enabled = enabled and is_watched(stream)
+        self.stream = stream
+        self._bar: tqdm | None = None
+        self._lock = threading.Lock()  # tqdm's counters are not safe
 
     def _text(self) -> str:
         return f"{self.finished}/{self.units} units"
 
     def __enter__(self) -> ManyProgress:
-        self._progress.start()
+        if self.enabled:
+            layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+            self._bar = progress_bar(self.units * self.steps, self._text(), bar_format=layout, stream=self.stream)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._progress.stop()
+        if self._bar is not None:
+            self._bar.close()
 
     def stepped(self, images: int) -> None:
         """So many images were updated; a negative number takes back updates that are lost."""
-        self._progress.advance(self._task, images)
+        if self._bar is not None:
+            with self._lock:
+                self._bar.update(images)
 
     def done(self, images: int) -> None:
         """So many units are finished."""
-        self.finished += images
-        speed = self._progress.tasks[0].speed
-        rate = "" if not speed else f"{60 * speed / self.steps:.1f} units/min"
-        self._progress.update(self._task, description=self._text(), rate=rate)
+        with self._lock:
+            self.finished += images
+            if self._bar is None:
+                return
+            elapsed = self._bar.format_dict["elapsed"]
+            if elapsed > 0:
+                self._bar.set_postfix_str(f"{60 * self._bar.n / elapsed / self.steps:.1f} units/min", refresh=False)
+            self._bar.set_description_str(self._text())
 
     def add(self, label: str, picture: np.ndarray) -> None:
         """A picture is finished, which a terminal cannot show."""

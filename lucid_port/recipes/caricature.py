@@ -92,7 +92,7 @@ def caricature(
         layer: one layer, or several.
         n_steps: number of updates.
         cossim_pow: see `dot_compare`.
-        verbose: show progress where standard error is a terminal.
+        verbose: show progress on a terminal or in a notebook.
         size: (height, width) of the pictures; the model's own by default.
         seed: of all random draws; the picture of layer k begins as one alone does with `seed + k`.
 
