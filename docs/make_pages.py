@@ -97,7 +97,6 @@ INTRODUCTION = """# Command line
   done and the files that were written. Errors go to standard error as ever, and the exit code says that there is one.
 - Without it, a table that goes to a pipe has one line a row, with tabs between, so that `cut` and `grep` work.
 - Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
-- `NO_COLOR=1` switches colours off.
 - Nothing is asked: every command ends by itself.
 - `--seed` is that of every random draw, in commands that draw (`demo`, `figure`, `render`); a recipe has its own.
   `--device` names where the work is done, in commands that render. `convert` and `parity` compare on the CPU, where the
