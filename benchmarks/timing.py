@@ -33,8 +33,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +64,7 @@ def alternate(turns: Mapping[str, Turn], rounds: int, what: str = "rounds") -> d
     """
     order, shuffle = list(turns), random.Random(ORDER_SEED).shuffle
     seconds: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in track(range(rounds), what, console=Console(stderr=True)):
+    for _ in tqdm(range(rounds), what, disable=None):
         shuffle(order)
         for name in order:
             seconds[name].append(turns[name]())

@@ -97,7 +97,6 @@ To see the traceback of an error, add `--debug` anywhere on the line.
   and the written files.
 - Without `--json`, tables in a pipe have one line per row, with tabs between cells, for `cut` and `grep`.
 - Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
-- `NO_COLOR=1` turns colors off.
 - Commands never prompt for input.
 - `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
   seed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ Source = Annotated[
 ]
 PROGRESS_AFTER = 1.0
 """Seconds after which a progress bar appears."""
+REFRESH = 0.25
+"""Seconds between two refreshes of a progress bar."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 InputName = Annotated[str | None, typer.Option(help="The input to use, if the graph has several.")]
@@ -108,27 +110,36 @@ def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """A progress bar on standard error, if that is a terminal and the work takes more than a second."""
+    """A progress bar on a terminal or in a notebook, if the work takes more than a second."""
     from converters.progress import silent
+    from lucid_port.misc.progress import is_watched
+    from lucid_port.misc.progress import progress_bar as make_bar
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not is_watched():
         yield silent
         return
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
-    task = bar.add_task("starting", total=None)
+    # Drawn by the clock, so that the seconds count on while nothing is reported.
+    bar = make_bar(None, "starting", leave=False, delay=math.inf, bar_format="{desc} |{bar}| {elapsed}")
+    finished = threading.Event()
 
     def report(what: str, done: float | None) -> None:
-        bar.update(task, description=what, total=None if done is None else 1.0, completed=done or 0.0)
+        bar.total, bar.n = None if done is None else 1.0, done or 0.0
+        bar.set_description_str(what, refresh=False)
 
-    late = threading.Timer(PROGRESS_AFTER, bar.start)
-    late.start()
+    def draw() -> None:
+        pause = PROGRESS_AFTER
+        while not finished.wait(pause):
+            bar.delay, pause = 0.0, REFRESH  # from here on, closing it has a line to clear
+            bar.refresh()
+
+    drawing = threading.Thread(target=draw, daemon=True)
+    drawing.start()
     try:
         yield report
     finally:
-        late.cancel()
-        late.join()
-        bar.stop()
+        finished.set()
+        drawing.join()
+        bar.close()
 
 
 @contextmanager

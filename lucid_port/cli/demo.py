@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json as json_format
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +72,8 @@ def command(
     Example: lucid-port demo -o demo.html
     """
     from converters.atomic import write_bytes
-    from lucid_port.cli.report import document, refuse_failures
+    from lucid_port.cli.report import refuse_failures, worst_first
+    from lucid_port.misc.templates import render
     from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.optvis.engine.devices import find_device
 
@@ -92,14 +91,20 @@ def command(
             channel_pictures = _render(model, channels)
         with log.part("Rendering six of 28 classes", "lucid-port run classes.json"):
             class_pictures = _render(model, classes)
-    shown = (
-        f"<h2>Classes</h2><p>Above, a drawing of each class; below, the picture that maximizes its logit."
-        f"</p>{_figures(_drawings(model), CLASSES)}{_figures(class_pictures, CLASSES)}"
-        f"{_recipe('classes.json', classes)}"
-        f"<h2>Channels</h2>{_figures(channel_pictures, UNITS)}{_recipe('channels.json', channels)}"
+    text = render(
+        "demo.html",
+        log=log.rows,
+        size=CLASS_SIZE,
+        drawings=_named(CLASSES, _drawings(model)),
+        classes=_named(CLASSES, class_pictures),
+        channels=_named(UNITS, channel_pictures),
+        classes_recipe=json_format.dumps(classes, indent=1),
+        channels_recipe=json_format.dumps(channels, indent=1),
+        tensorflow=tensorflow,
+        checked=worst_first(checked),
+        layers=model.layers,
     )
-    body = _body(model, log, checked, tensorflow, shown)
-    write_bytes(output, document("lucid_port, on its bundled model", body).encode())
+    write_bytes(output, text.encode())
     failed = sum(not one.passed for one in checked)
     seconds = sum(taken for *_, taken in log.rows)
     print_result(
@@ -165,45 +170,10 @@ def _drawings(model: Model) -> list[np.ndarray]:
     return list(pictures.permute(0, 2, 3, 1).numpy())
 
 
-def _body(model: Model, log: _Log, checked: Sequence[Comparison], tensorflow: str, pictures: str) -> str:
-    from lucid_port.cli.report import comparisons
-
-    layers = "".join(f"<tr><td>{html.escape(layer.name)}</td><td>{layer.depth}</td></tr>" for layer in model.layers)
-    timings = "".join(
-        f"<tr><td>{html.escape(what)}</td><td class=number>{seconds:.1f} s</td>"
-        f"<td><code>{html.escape(line)}</code></td></tr>"
-        for what, line, seconds in log.rows
-    )
-    return (
-        "<p>TinyInceptionV1 has InceptionV1's layers at a quarter of their width, and was trained on pictures that its "
-        "own code draws. Its graph is an ordinary frozen TensorFlow graph: the same commands work for yours.</p>"
-        f"<h2>Steps</h2><table><tr><th>step</th><th>time</th><th>command</th></tr>{timings}</table>"
-        f"{pictures}"
-        f"<h2>Against TensorFlow {html.escape(tensorflow)}</h2>{comparisons(checked)}"
-        f"<h2>Layers</h2><table><tr><th>name</th><th>channels</th></tr>{layers}</table>"
-        "<h2>Your network</h2><p>For a frozen graph, a checkpoint or a Caffe network: "
-        "<code>lucid-port convert FILE -o mymodel</code>, then <code>lucid-port layers mymodel</code> and "
-        "<code>lucid-port render mymodel LAYER:UNIT -o unit.png --value-range=-117,138</code>. "
-        "The last two take an ONNX file as it is; PyTorch networks are wrapped by <code>modelzoo.from_torch</code>.</p>"
-    )
-
-
-def _recipe(name: str, recipe: Mapping[str, Any]) -> str:
-    """HTML of a recipe to copy, with the command that renders it."""
-    text = html.escape(json_format.dumps(recipe, indent=1))
-    command = f"<code>lucid-port run {name}</code>"
-    return f"<details><summary>Render these with {command}</summary><p>{name}:</p><pre>{text}</pre></details>"
-
-
-def _figures(pictures: Sequence[np.ndarray], names: Sequence[str]) -> str:
+def _named(names: Sequence[str], pictures: Sequence[np.ndarray]) -> list[tuple[str, str]]:
+    """Pairs of a name and the `data:` URL of its picture."""
     from lucid_port.misc.io.serialize_array import serialize_array
+    from lucid_port.misc.templates import data_url
 
-    shown = []
-    for picture, name in zip(pictures, names, strict=True):
-        data = base64.b64encode(serialize_array(picture, (0, 1), "png")).decode()
-        shown.append(
-            f'<figure style="display:inline-block;margin:0 10px 10px 0"><img width="{CLASS_SIZE}" '
-            f'height="{CLASS_SIZE}" alt="{html.escape(name)}" src="data:image/png;base64,{data}">'
-            f"<figcaption class=note>{html.escape(name)}</figcaption></figure>"
-        )
-    return f"<div>{''.join(shown)}</div>"
+    addresses = [data_url(serialize_array(picture, (0, 1), "png"), "png") for picture in pictures]
+    return list(zip(names, addresses, strict=True))

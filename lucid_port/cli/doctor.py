@@ -9,7 +9,19 @@ from collections.abc import Iterator
 from lucid_port import __version__
 from lucid_port.cli.console import Json, print_table
 
-REQUIRED = ("torch", "numpy", "pillow", "protobuf", "safetensors", "tensorboard", "pooch", "typer", "rich")
+REQUIRED = (
+    "torch",
+    "numpy",
+    "pillow",
+    "protobuf",
+    "safetensors",
+    "tensorboard",
+    "filelock",
+    "jinja2",
+    "pooch",
+    "typer",
+    "rich",
+)
 OPTIONAL = {
     "torchvision": "models of torchvision",
     "onnx": "reading and writing ONNX",

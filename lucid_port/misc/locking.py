@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TextIO
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock, Timeout
 
 __all__ = ["FolderLock"]
 
@@ -17,44 +13,43 @@ LOCK = ".lock"
 
 
 class FolderLock:
-    """Keeps other processes out of a folder until it is released, or this process is gone.
+    """Lock a folder against other runs until it is released or this process ends.
 
-    Does nothing where the system has no such locks (Windows).
+    The lock is a lock of the operating system on the file `.lock` in the folder, so it is free as soon as the process
+    that holds it ends, however that happens. Only a killed process leaves the file behind, which locks nothing.
 
     Args:
-        folder: which has to be there.
+        folder: created if it is missing.
 
     Raises:
-        BlockingIOError: another process has it.
-        OSError: the folder cannot be written to.
+        BlockingIOError: another run holds the lock.
+        OSError: the folder cannot be created or written to.
+
+    Example:
+        >>> lock = FolderLock(Path("renders"))
+        >>> lock.release()
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / LOCK
-        self._file: TextIO | None = None
-        while fcntl is not None and self._file is None:
-            file = self._path.open("a")
+        self._lock = FileLock(self._path, thread_local=False)  # any thread may release it
+        while not self._lock.is_locked:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.close()
-                raise BlockingIOError(
-                    f"{folder} is being written by another run: wait for it, or choose another folder."
-                ) from error
-            if self._is_there(file):
-                self._file = file
-            else:  # released, and removed, between the two calls
-                file.close()
-
-    def _is_there(self, file: TextIO) -> bool:
-        try:
-            return os.path.samestat(os.fstat(file.fileno()), self._path.stat())
-        except FileNotFoundError:
-            return False
+                self._lock.acquire(timeout=0)
+            except Timeout as error:
+                if self._path.exists():
+                    raise BlockingIOError(
+                        f"{folder} is being written by another run: wait for it, or choose another folder."
+                    ) from error
+                # The holder removed the file between the opening and the locking of it.
 
     def release(self) -> None:
-        """Lets others in, and leaves no file behind."""
-        if self._file is not None:
-            self._path.unlink(missing_ok=True)  # while it is held, so that it is nobody else's
-            self._file.close()
-            self._file = None
+        """Unlock the folder and remove the lock file.
+
+        On Windows an open file cannot be removed: filelock removes it after unlocking, and it stays if another process
+        has opened it meanwhile.
+        """
+        if self._lock.is_locked:
+            if os.name != "nt":
+                self._path.unlink(missing_ok=True)  # while it is locked: afterwards it may be another run's
+            self._lock.release()

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import tarfile
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import requests
-
 from converters.atomic import write_bytes
 from converters.program.storage import MODEL_FILE
+from lucid_port.misc import downloads
+from lucid_port.misc.downloads import cache_folder
 from lucid_port.modelzoo.catalogue import Download, Entry
-
-with warnings.catch_warnings():
-    # In a notebook without ipywidgets, its progress bar warns that it will be plain text.
-    warnings.filterwarnings("ignore", "IProgress not found")
-    import pooch
 
 SEARCH_PATH = "LUCID_PORT_MODELZOO"
 PACKAGE_DATA = Path(__file__).with_name("data")
@@ -34,11 +27,6 @@ READABLE = ("graph", "caffemodel")
 def search_folders() -> list[Path]:
     """Returns the folders of the environment variable LUCID_PORT_MODELZOO, in order."""
     return [Path(folder).expanduser() for folder in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if folder]
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept; LUCID_PORT_CACHE names another place."""
-    return Path(os.environ.get("LUCID_PORT_CACHE") or pooch.os_cache("lucid_port"))
 
 
 def find_local(names: Sequence[str]) -> Path | None:
@@ -90,9 +78,7 @@ def checked_downloads(entry: Entry) -> list[Download]:
 
 def _reason(error: Exception) -> str:
     """Why a download failed, without the address again and again."""
-    if isinstance(error, ConnectionError | requests.RequestException):
-        return f"not reached: {type(error).__name__}"
-    return " ".join(str(error).split())
+    return error.reason if isinstance(error, downloads.DownloadError) else " ".join(str(error).split())
 
 
 def _not_found(entry: Entry, failures: Sequence[str]) -> Iterator[str]:
@@ -168,19 +154,14 @@ def fetch(download: Download, folder: Path) -> Path:
         folder: where it is kept; created where it is missing.
 
     Raises:
-        OSError: the address or the folder cannot be reached (requests' errors are OSErrors).
+        OSError: the address cannot be read, or the folder cannot be written to.
         ValueError: the file has another hash than expected, or lacks the wanted member; or no hash is known.
         zipfile.BadZipFile, tarfile.TarError: the file is not the archive that it should be.
     """
     if not download.hash:
         raise ValueError(f"Nothing says which file {download.url} should be.")
     name = download.url.rsplit("/", 1)[-1]
-    try:
-        archive = Path(pooch.retrieve(download.url, download.hash, name, folder, progressbar=True))
-    except BaseException:
-        with contextlib.suppress(OSError):  # there is something else in it, or it was never made
-            folder.rmdir()
-        raise
+    archive = downloads.retrieve(download.url, download.hash, folder, name, progress=True)
     if download.member is None:
         return archive
     data = read_member(archive, download.member)

@@ -16,6 +16,7 @@ import numpy as np
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import cells_html, image_html
+from lucid_port.misc.templates import render
 
 if TYPE_CHECKING:
     from lucid_port.optvis.engine.vis import VisT
@@ -59,6 +60,11 @@ class _Place:
             self._handle.update(data, raw=True)
         ended = time.monotonic()
         self._next = ended + max(self.every, (ended - started) / MOST_SHARE)
+
+
+def _live(pictures: str, line: str, done: int = 0, total: int | None = None) -> str:
+    """HTML of pictures over a line, with a bar if there is a total that is not reached."""
+    return render("live.html", pictures=pictures, line=line, done=done, total=total)
 
 
 class LiveView:
@@ -152,12 +158,12 @@ class LiveView:
         more = len(pictures) - len(cells)
         body = cells[0] if len(pictures) == 1 else cells_html(cells, range(len(cells)))
         line = self._line + (f"; {more} more pictures" if more else "")
-        return f"{body}<div>{_bar(self._shown, self.total)}{line}</div>", self._line
+        return _live(body, line, self._shown, self.total), self._line
 
     def close(self) -> None:
         """Ends the view, without reading from the device, which may have failed."""
         if self._place.enabled and self._shown >= 0 and not self.keep:
-            self._place.put(lambda: (f"<div>{self._line}</div>", self._line))
+            self._place.put(lambda: (_live("", self._line), self._line))
 
     def __enter__(self) -> LiveView:
         return self
@@ -166,10 +172,6 @@ class LiveView:
         if kind is None and self._place.enabled and self._vis is not None and self._vis.steps != self._shown:
             self._refresh(self._vis)
         self.close()
-
-
-def _bar(done: int, total: int | None) -> str:
-    return "" if total is None or done >= total else f'<progress value="{done}" max="{total}"></progress> '
 
 
 class LiveSheet:
@@ -234,4 +236,5 @@ class LiveSheet:
         line = ", ".join(parts)
         hidden = self.finished - len(self._cells)
         more = f"; the first {len(self._cells)} are shown" if hidden > 0 and len(self._cells) == self.most else ""
-        return f"{cells_html(self._cells, self._labels)}<div>{_bar(self._updates, total)}{line}{more}</div>", line
+        cells = cells_html(self._cells, self._labels)
+        return _live(cells, line + more, self._updates, total), line

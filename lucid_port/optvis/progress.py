@@ -6,116 +6,105 @@ Reading the loss synchronizes with the device, so they do it rarely.
 
 from __future__ import annotations
 
-import sys
-import time
+import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.optvis.notebook import LiveSheet, LiveView
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from lucid_port.optvis.engine.vis import VisT
 
 __all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardLog"]
 
 
 class ProgressBar:
-    """Callback that shows step, rate, remaining time and loss in one line of a terminal.
+    """Callback that shows step, rate, remaining time and loss in a progress bar on a terminal or in a notebook.
 
-    If the stream is not a terminal, it shows nothing.
+    Elsewhere it shows nothing. It synchronizes with the device only when it reads the loss.
 
     Args:
         total: Number of updates of the render.
-        every: Number of updates between two refreshes.
-        stream: Output stream, standard error by default.
+        every: Number of updates between two readings of the loss.
+        stream: Output stream; the default is standard error, or the cell's output in a notebook.
     """
 
     def __init__(self, total: int, every: int = 50, stream: TextIO | None = None) -> None:
         self.total = total
         self.every = every
-        self.stream = sys.stderr if stream is None else stream
-        self.enabled = self.stream.isatty()
-        self._started: float | None = None
-        self._first = 0
+        self.stream = stream
+        self.enabled = is_watched(stream)
+        self._bar: tqdm | None = None
 
     def __call__(self, vis: VisT) -> None:
         if not self.enabled:
             return
-        if self._started is None:
-            self._started, self._first = time.monotonic(), vis.steps
+        if self._bar is None:
+            self._bar = progress_bar(self.total, unit=" steps", initial=vis.steps, stream=self.stream)
         if vis.steps % self.every == 0 or vis.steps == self.total:
-            self._draw(vis)
-
-    def _draw(self, vis: VisT) -> None:
-        assert vis.loss is not None
-        assert self._started is not None
-        elapsed = time.monotonic() - self._started
-        rate = (vis.steps - self._first) / elapsed if elapsed > 0 else 0.0
-        left = (self.total - vis.steps) / rate if rate > 0 else 0.0
-        filled = round(24 * vis.steps / self.total)
-        bar = "#" * filled + "-" * (24 - filled)
-        self.stream.write(
-            f"\r[{bar}] {vis.steps}/{self.total}  {rate:.1f} steps/s  {left:.0f} s left  "
-            f"objective {float(vis.loss.sum()):.4g}  "
-        )
-        self.stream.flush()
+            assert vis.loss is not None
+            self._bar.set_postfix(objective=f"{float(vis.loss.sum()):.4g}", refresh=False)
+        self._bar.update(vis.steps - self._bar.n)
 
     def close(self) -> None:
         """Ends the line."""
-        if self.enabled and self._started is not None:
-            self.stream.write("\n")
+        if self._bar is not None:
+            self._bar.close()
 
 
 class ManyProgress:
-    """Context manager that shows a progress bar of a run over many units in a terminal.
+    """Context manager that shows a progress bar of a run over many units on a terminal or in a notebook.
 
-    It shows the number of finished units, their rate and the remaining time. If the stream is not a
-    terminal, it shows nothing. Its methods are thread-safe.
+    It shows the number of finished units, their rate and the remaining time. Elsewhere it shows
+    nothing. Its methods are thread-safe.
 
     Args:
         units: Number of units.
         steps: Number of updates of each unit.
         enabled: Whether to show the bar.
-        stream: Output stream, standard error by default.
+        stream: Output stream; the default is standard error, or the cell's output in a notebook.
     """
 
     def __init__(self, units: int, steps: int, enabled: bool = True, stream: TextIO | None = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         self.units, self.steps, self.finished = units, steps, 0
-        console = Console(stderr=True) if stream is None else Console(file=stream)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(24),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-        )
-        self._progress = Progress(*columns, console=console, disable=not (enabled and console.is_terminal))
-        self._task = self._progress.add_task(self._text(), total=units * steps, rate="")
+        self.enabled = enabled and is_watched(stream)
+        self.stream = stream
+        self._bar: tqdm | None = None
+        self._lock = threading.Lock()  # tqdm's counters are not thread-safe
 
     def _text(self) -> str:
         return f"{self.finished}/{self.units} units"
 
     def __enter__(self) -> ManyProgress:
-        self._progress.start()
+        if self.enabled:
+            layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+            self._bar = progress_bar(self.units * self.steps, self._text(), bar_format=layout, stream=self.stream)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._progress.stop()
+        if self._bar is not None:
+            self._bar.close()
 
     def stepped(self, images: int) -> None:
         """Adds updates of `images` images; a negative number subtracts lost updates."""
-        self._progress.advance(self._task, images)
+        if self._bar is not None:
+            with self._lock:
+                self._bar.update(images)
 
     def done(self, images: int) -> None:
         """Adds `images` finished units."""
-        self.finished += images
-        speed = self._progress.tasks[0].speed
-        rate = "" if not speed else f"{60 * speed / self.steps:.1f} units/min"
-        self._progress.update(self._task, description=self._text(), rate=rate)
+        with self._lock:
+            self.finished += images
+            if self._bar is None:
+                return
+            elapsed = self._bar.format_dict["elapsed"]
+            if elapsed > 0:
+                self._bar.set_postfix_str(f"{60 * self._bar.n / elapsed / self.steps:.1f} units/min", refresh=False)
+            self._bar.set_description_str(self._text())
 
     def add(self, label: str, picture: np.ndarray) -> None:
         """Does nothing: a terminal does not show pictures."""

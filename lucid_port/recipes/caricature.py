@@ -97,7 +97,7 @@ def caricature(
         layer: name of a layer, or a list of names.
         n_steps: number of updates.
         cossim_pow: see `dot_compare`.
-        verbose: show progress if standard error is a terminal.
+        verbose: show progress on a terminal or in a notebook.
         size: (height, width) of the pictures; the model's own by default.
         seed: seed of all random draws; the picture of layer k starts like a single picture with `seed + k`.
 

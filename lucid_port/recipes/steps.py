@@ -27,7 +27,7 @@ def run(vis: VisT, steps: int, verbose: bool = False) -> np.ndarray:
     Args:
         vis: the render.
         steps: how many.
-        verbose: show progress where standard error is a terminal.
+        verbose: show progress on a terminal or in a notebook.
 
     Returns:
         The objective's values before each update, [steps, ...], float32.
@@ -47,7 +47,7 @@ def run_through(vis: VisT, counts: Sequence[int], look: Callable[[], Any], verbo
         vis: the render.
         counts: after how many updates to look, in order; the last is the number of updates.
         look: called for what is to be kept.
-        verbose: show progress where standard error is a terminal.
+        verbose: show progress on a terminal or in a notebook.
 
     Returns:
         What `look` gave, a list, and the objective's values before each update, [steps, ...], float32.

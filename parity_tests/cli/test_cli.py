@@ -116,7 +116,7 @@ def test_progress_is_for_terminals(graph, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(console, "PROGRESS_AFTER", 0.0)
     assert run("convert", graph, "-o", tmp_path / "out") == 0
     assert capsys.readouterr().err == ""
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with console.progress_bar() as report:
         report("reading", 0.5)
         time.sleep(0.3)

@@ -210,17 +210,21 @@ def test_narrow_terminals_wrap(capsys, monkeypatch):
     assert "k_pre_relu" in shown  # the end of a long name, folded rather than cut
 
 
-@pytest.mark.parametrize(("variable", "coloured"), [("NO_COLOR", False), ("LUCID_PORT_NOTHING", True)])
-def test_no_color(variable, coloured, capsys, monkeypatch):
+def test_tables_and_progress_have_no_colours(capsys, monkeypatch):
     from lucid_port.cli import console
 
-    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm-256color", variable: "1"}.items():
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm-256color"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(console, "PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with console.progress_bar() as report:
         report("reading", 0.5)
         time.sleep(0.3)
-    assert bool(COLOUR.search(capsys.readouterr().err)) is coloured
+    console.print_table(("name",), [("a",)])
+    captured = capsys.readouterr()
+    assert "reading" in captured.err
+    assert STYLE.search(captured.out)  # bold
+    assert not COLOUR.search(captured.out + captured.err)
 
 
 # Mistakes that are found before the work -----------------------------------------------------------

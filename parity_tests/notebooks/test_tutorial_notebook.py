@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-import nbclient
 import nbformat
 import numpy as np
 import pytest
 
 from parity_tests.notebooks.display import pictures_in
+from parity_tests.notebooks.kernel import execute
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "notebooks" / "tutorial.ipynb"
-KERNEL = {
-    "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-    "display_name": "Python 3",
-    "language": "python",
-}
 
 PICTURES = {
     "by-name": 1,
@@ -49,23 +41,7 @@ def written() -> Any:
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory) -> dict[str, Any]:
     """The cells after they ran, by name."""
-    folder = tmp_path_factory.mktemp("notebook")
-    kernel = folder / "kernels" / "python3" / "kernel.json"
-    kernel.parent.mkdir(parents=True)
-    kernel.write_text(json.dumps(KERNEL))
-    # This Python and this checkout, whatever kernels, profiles and packages there are besides.
-    settings = {
-        "JUPYTER_PATH": str(folder),
-        "IPYTHONDIR": str(folder / "ipython"),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        "OMP_NUM_THREADS": "1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        notebook = nbformat.read(NOTEBOOK, as_version=4)
-        resources = {"metadata": {"path": str(folder)}}
-        nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    notebook = execute(nbformat.read(NOTEBOOK, as_version=4), tmp_path_factory.mktemp("notebook"))
     return {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
 
 

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 import converters
-from lucid_port.misc import locking
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, param
@@ -104,7 +103,6 @@ def test_a_changed_network_needs_a_new_folder(tmp_path):
         many(unit, model, output=tmp_path / "replaced")
 
 
-@pytest.mark.skipif(locking.fcntl is None, reason="this system has no file locks of this kind")
 def test_two_runs_do_not_write_to_one_folder(tmp_path):
     first = picture_folder.PictureFolder(tmp_path, {}, sheet=False, overwrite=False)
     with contextlib.closing(first), pytest.raises(BlockingIOError, match="is being written by another run"):

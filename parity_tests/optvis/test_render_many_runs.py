@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import io
 
 import pytest
 
 from lucid_port.optvis import objectives
 from lucid_port.optvis.many import picture_folder, setup, unit_spec, workers
-from lucid_port.optvis.progress import ManyProgress
 from parity_tests.optvis.many import fail_above, manifest, many
 from parity_tests.optvis.tiny import TinyModel
 
@@ -66,18 +64,7 @@ def test_each_device_has_its_own_model():
     assert id(model) in used
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_is_for_terminals(capsys):
-    for stream, enabled, shown in ((Terminal(), True, True), (Terminal(), False, False), (io.StringIO(), True, False)):
-        with ManyProgress(4, 10, enabled, stream) as progress:
-            for _ in range(10):
-                progress.stepped(2)
-            progress.done(2)
-        assert ("2/4 units" in stream.getvalue()) == shown
+def test_nothing_is_shown_where_there_is_no_terminal(capsys):
     many("mixed:0-1", verbose=True)
     assert capsys.readouterr() == ("", "")
 

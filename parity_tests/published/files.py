@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
-import requests
 from PIL import Image
 
 from converters.atomic import write_bytes
-from lucid_port.modelzoo.files import cache_folder
+from lucid_port.misc import downloads
+from lucid_port.misc.downloads import cache_folder
 from parity_tests.published import rebuild
 
 SEARCH_PATH = "LUCID_PORT_PUBLISHED"
@@ -231,13 +230,11 @@ def _fetched(source: Source) -> Path:
         raise NotHere(_missing(source, _UNREACHED[0]))
     expected = None if source.sha256 is None else f"sha256:{source.sha256}"  # a commit's path is one file for ever
     try:
-        found = pooch.retrieve(source.url, expected, path=cache_folder() / "published" / "sources")
-    except requests.RequestException as error:
-        reason = type(error).__name__
-        if isinstance(error, requests.ConnectionError):
-            _UNREACHED.append(reason)
-        raise NotHere(_missing(source, reason)) from error
-    return Path(found)
+        return downloads.retrieve(source.url, expected, cache_folder() / "published" / "sources")
+    except downloads.DownloadError as error:
+        if not error.reached:
+            _UNREACHED.append(error.reason)
+        raise NotHere(_missing(source, error.reason)) from error
 
 
 def _missing(source: Source, reason: str) -> str:

@@ -8,9 +8,9 @@ import json
 
 import numpy as np
 import pytest
-import requests
 from PIL import Image
 
+from lucid_port.misc.downloads import DownloadError
 from parity_tests.published import CHECKS, files, rebuild
 from parity_tests.published.files import NotHere, Published, Recorder, Source, sha256, table
 
@@ -27,9 +27,9 @@ def offline(monkeypatch, tmp_path):
 
     def refuse(url, *args, **kwargs):
         asked.append(url)
-        raise requests.ConnectionError("refused")
+        raise DownloadError(url, "refused", reached=False)
 
-    monkeypatch.setattr(files.pooch, "retrieve", refuse)
+    monkeypatch.setattr(files.downloads, "retrieve", refuse)
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.setenv("LUCID_PORT_PUBLISHED", str(folder))
@@ -104,12 +104,12 @@ def test_a_file_without_an_address_names_what_it_was_made_from(offline):
 def test_files_are_asked_for_by_commit_and_hash(offline, monkeypatch, tmp_path):
     asked = []
 
-    def retrieve(url, known_hash, path):
+    def retrieve(url, known_hash, folder):
         asked.append((url, known_hash))
         (tmp_path / "got").write_text('["dummy"]')
-        return str(tmp_path / "got")
+        return tmp_path / "got"
 
-    monkeypatch.setattr(files.pooch, "retrieve", retrieve)
+    monkeypatch.setattr(files.downloads, "retrieve", retrieve)
     assert Published().json(LABELS) == ["dummy"]
     known = table()[LABELS]
     assert asked == [(known.source.url, f"sha256:{known.sha256}")]
@@ -118,7 +118,7 @@ def test_files_are_asked_for_by_commit_and_hash(offline, monkeypatch, tmp_path):
 
 def test_a_file_of_an_archive_is_fetched_alone(offline, monkeypatch, tmp_path):
     (tmp_path / "got").write_bytes(b"tile")
-    monkeypatch.setattr(files.pooch, "retrieve", lambda url, known_hash, path: str(tmp_path / "got"))
+    monkeypatch.setattr(files.downloads, "retrieve", lambda url, known_hash, folder: tmp_path / "got")
     name = "sprite_mixed4a_activations.png"
     assert Published().member("bb_dog_cat_activation_sprites.tar", name) == b"tile"
 
@@ -126,10 +126,10 @@ def test_a_file_of_an_archive_is_fetched_alone(offline, monkeypatch, tmp_path):
 def test_rebuilt_files_are_kept(offline, monkeypatch, tmp_path):
     (tmp_path / "got").write_text('{"107-406": [[1, 2], [3, 4]]}')
     monkeypatch.setattr(rebuild, "digest", lambda name, data: table()[name].digest)
-    monkeypatch.setattr(files.pooch, "retrieve", lambda url, known_hash, path: str(tmp_path / "got"))
+    monkeypatch.setattr(files.downloads, "retrieve", lambda url, known_hash, folder: tmp_path / "got")
     name = "cc_expanded_weights_conv2d2_to_mixed3b.json"
     assert Published().json(name) == {"107-406": [[1, 2], [3, 4]]}
-    monkeypatch.setattr(files.pooch, "retrieve", None)
+    monkeypatch.setattr(files.downloads, "retrieve", None)
     assert Published().json(name) == {"107-406": [[1, 2], [3, 4]]}
 
 
@@ -172,7 +172,7 @@ def test_an_address_is_raw_text_at_a_commit():
 
 def test_what_is_rebuilt_must_say_what_was_published(offline, monkeypatch, tmp_path):
     (tmp_path / "got").write_text('{"107-406": [[1, 2], [3, 4]]}')
-    monkeypatch.setattr(files.pooch, "retrieve", lambda url, known_hash, path: str(tmp_path / "got"))
+    monkeypatch.setattr(files.downloads, "retrieve", lambda url, known_hash, folder: tmp_path / "got")
     with pytest.raises(ValueError, match=r"rebuilt by matrices_of_script, does not say what the published file says"):
         Published().path("cc_expanded_weights_conv2d2_to_mixed3b.json")
 

@@ -7,8 +7,6 @@ import json
 import lzma
 import os
 import pickle
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,11 +66,9 @@ def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats:
 
 def _read(url: str) -> bytes:
     if url.startswith(("http://", "https://")):
-        try:
-            with urllib.request.urlopen(url) as response:
-                return response.read()
-        except urllib.error.URLError as error:
-            raise OSError(f"{url} cannot be read: {error}.") from error
+        from lucid_port.misc import downloads  # here: importing requests takes long
+
+        return downloads.read(url)
     if "://" in url:
         raise ValueError(f"{url} is an address that cannot be read: only http and https are known.")
     with open(url, "rb") as file:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -16,6 +14,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.collapse_channels import collapse_channels
 from lucid_port.misc.io.serialize_array import Domain, normalize_array, serialize_array, to_array
+from lucid_port.misc.templates import data_url, render
 from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["image", "image_html", "image_url", "images", "images_html", "show"]
@@ -28,8 +27,6 @@ COLOURS = (1, 3, 4)
 
 MARK = (255, 0, 255)
 """Color of NaN pixels."""
-
-_PIXELS = "image-rendering: pixelated; image-rendering: crisp-edges;"
 
 
 # From values to bytes --------------------------------------------------------------------------
@@ -128,8 +125,7 @@ def image_url(array: Picture, fmt: str = "png", quality: int = 90, domain: Domai
 
 
 def _url(picture: np.ndarray, fmt: str, quality: int = 90) -> str:
-    encoded = base64.b64encode(serialize_array(picture, (0, 255), fmt, quality)).decode("ascii")
-    return f"data:image/{fmt.lower()};base64,{encoded}"
+    return data_url(serialize_array(picture, (0, 255), fmt, quality), fmt.lower())
 
 
 def image_html(array: Picture, w: float | None = None, domain: Domain | None = None, fmt: str = "png") -> str:
@@ -146,10 +142,13 @@ def image_html(array: Picture, w: float | None = None, domain: Domain | None = N
         TypeError, ValueError: an argument is invalid.
     """
     picture, lost = _visible(array, domain)
-    style = _PIXELS if w is None else f"{_PIXELS} width: {checks.number(w, 'w, the width,', above=0)}px;"
-    size = f"{picture.shape[1]} x {picture.shape[0]}"
-    note = f"<br><small>{_share(lost, picture)} of the pixels are NaN (magenta)</small>" if lost else ""
-    return f'<img src="{_url(picture, fmt)}" style="{style}" alt="picture of {size}" title="{size}">{note}'
+    return render(
+        "image.html",
+        url=_url(picture, fmt),
+        width=None if w is None else checks.number(w, "w, the width,", above=0),
+        size=f"{picture.shape[1]} x {picture.shape[0]}",
+        lost=_share(lost, picture) if lost else "",
+    )
 
 
 def _share(lost: int, picture: np.ndarray) -> str:
@@ -170,11 +169,7 @@ def images_html(
 
 def cells_html(cells: Sequence[str], labels: Sequence[object]) -> str:
     """Arranges cells of HTML in rows, each under its label."""
-    made = "".join(
-        f'<div style="margin-right: 10px; margin-top: 4px;">{html.escape(str(label))}<br>{cell}</div>'
-        for cell, label in zip(cells, labels, strict=True)
-    )
-    return f'<div style="display: flex; flex-direction: row; flex-wrap: wrap;">{made}</div>'
+    return render("cells.html", cells=list(zip(cells, map(str, labels), strict=True)))
 
 
 # Showing ---------------------------------------------------------------------------------------

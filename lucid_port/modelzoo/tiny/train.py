@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.tiny.drawings import CLASSES, draw_block
 from lucid_port.modelzoo.tiny.network import SIZE, TinyInception
 
@@ -144,21 +144,25 @@ def train(network: Network, settings: Settings, folder: Path, quiet: bool = Fals
     network.train()
     optimizer = _optimizer(network, settings)
     start = _resume(network, optimizer, settings, folder / CHECKPOINT)
-    bar = tqdm(total=settings.steps, initial=start, unit="step", disable=quiet, mininterval=5)
+    watched = is_watched() and not quiet
+    bar = progress_bar(settings.steps, unit=" steps", initial=start, every=5) if watched else None
     logged, correct, since = 0.0, 0.0, 0
     for batch in _batches(settings, start):
         loss, hits = _replay(network, optimizer, settings, batch)
         logged, correct, since = logged + loss, correct + hits, since + 1
         done = batch.step + batch.updates
-        bar.update(batch.updates)
+        if bar is not None:
+            bar.update(batch.updates)
         if since >= SAVE_EVERY or done >= settings.steps:
-            bar.set_postfix(loss=f"{logged / since:.3f}", accuracy=f"{correct / since:.3f}")
+            if bar is not None:
+                bar.set_postfix(loss=f"{logged / since:.3f}", accuracy=f"{correct / since:.3f}")
             line = {"step": done, "loss": logged / since, "accuracy": correct / since, "time": time.time()}
             with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
             _save(folder / CHECKPOINT, network, optimizer, settings, done)
             logged, correct, since = 0.0, 0.0, 0
-    bar.close()
+    if bar is not None:
+        bar.close()
     _write(folder / WEIGHTS, {"network": network.state_dict(), "settings": settings.as_data(), "classes": CLASSES})
     return network.eval()
 
