@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters.dependencies import with_dependencies
 from converters.errors import GraphError, nearest_names
 from converters.frozen.graph import Graph, Node
 
@@ -92,12 +93,8 @@ def how_to_set(names: Iterable[str]) -> str:
 
 def placeholders_behind(graph: Graph, name: str) -> list[str]:
     """Names of the placeholders that a node depends on."""
-    seen, waiting = {name}, [name]
-    while waiting:
-        sources = {source.node for source in graph.nodes[waiting.pop()].inputs} - seen
-        seen |= sources
-        waiting += sources
-    return [each for each in graph.order if each in seen and graph.nodes[each].op in OPS]
+    needed = with_dependencies([name], lambda node: [source.node for source in graph.nodes[node].inputs])
+    return [each for each in graph.order if each in needed and graph.nodes[each].op in OPS]
 
 
 def _constant(node: Node, value: np.ndarray) -> Node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from converters.atomic import write_bytes
+from converters.dependencies import with_dependencies
 from converters.frozen.graph import Graph, Node
 from converters.frozen.graphdef import Source, parse_graphdef, read_graph
 from converters.lowering.lower import LUCID_METADATA_NODE
@@ -145,7 +146,7 @@ def save_graph(
     if not output_names:
         raise ValueError("Model.save needs at least one output's name.")
     read = read_graph(graph)
-    kept = _needed(read, names)
+    kept = with_dependencies(names, lambda name: [source.node for source in read[name].inputs])
     original = parse_graphdef(graph)
     result = GraphDef(versions=original.versions)
     for node in original.node:
@@ -157,18 +158,6 @@ def save_graph(
             copied.input.extend(text for text in node.input if not text.startswith("^"))
     add_metadata(result, dict(zip(REQUIRED, (input_name, image_shape, image_value_range), strict=True)))
     return write_bytes(path, result.SerializeToString())
-
-
-def _needed(graph: Graph, names: Iterable[str]) -> set[str]:
-    """Returns some nodes and their transitive inputs."""
-    kept: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in kept:
-            kept.add(name)
-            waiting.extend(source.node for source in graph[name].inputs)
-    return kept
 
 
 def add_metadata(graph_def: GraphDef, metadata: Mapping[str, Any]) -> None:

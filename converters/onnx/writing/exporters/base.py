@@ -10,6 +10,7 @@ import numpy as np
 
 from converters.errors import GraphError
 from converters.onnx.nodes import Attribute, NodeWriter
+from converters.registry import Registry
 
 OPSET = 17
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -82,17 +83,6 @@ class Call:
 
 
 Exporter = Callable[[Call, NodeWriter], list[Value]]  # returns the layer's outputs
-EXPORTERS: dict[str, Exporter] = {}
-
-
-def exports(*kinds: str) -> Callable[[Exporter], Exporter]:
-    """Decorator that registers the exporter of some classes of `converters.layers`."""
-
-    def decorate(function: Exporter) -> Exporter:
-        for kind in kinds:
-            if kind in EXPORTERS:
-                raise ValueError(f"Two functions write {kind}.")
-            EXPORTERS[kind] = function
-        return function
-
-    return decorate
+EXPORTERS: Registry[Exporter] = Registry("write")
+exports = EXPORTERS.register
+"""Decorator that registers the exporter of some classes of `converters.layers`."""
