@@ -202,7 +202,7 @@ def test_user_images_and_modules():
     assert _render(param_f=Generator())[0].shape == (1, 8, 8, 3)
     image = torch.rand(1, 3, 8, 8, requires_grad=True)
     assert _render(param_f=lambda: image)[0].shape == (1, 8, 8, 3)
-    with pytest.raises(ValueError, match="nothing to optimise"):
+    with pytest.raises(ValueError, match="nothing to optimize"):
         _render(param_f=torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match="does not depend"):
         _render(objective=lambda T: torch.zeros(()))
