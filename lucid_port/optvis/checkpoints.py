@@ -150,25 +150,19 @@ def decided(name: str, decide: Callable[[], Any]) -> Any:
     return decide() if folder is None else folder.decided(name, decide)
 
 
-def begin(vis: VisT, folder: Folder | None, name: str = "render") -> Checkpoint:
-    """Returns the checkpoint of a render, and restores its saved state if there is one.
+class Checkpoint:
+    """Saves the state of one render, after it has restored the saved state of an interrupted run.
 
     Args:
         vis: The render, before its first step.
         folder: `active()` of the thread that entered the block; None saves nothing.
         name: Distinguishes renders that run at the same time.
-    """
-    return Checkpoint(vis, folder, name)
-
-
-class Checkpoint:
-    """Saves and restores the state of one render.
 
     Attributes:
         values: The objective's value before each update so far, on the device. The loop appends to it.
     """
 
-    def __init__(self, vis: VisT, folder: Folder | None, name: str) -> None:
+    def __init__(self, vis: VisT, folder: Folder | None, name: str = "render") -> None:
         self.values: list[torch.Tensor] = []
         self._vis = vis
         self._looks: list[dict[str, Any]] = []

@@ -68,9 +68,8 @@ def made_here(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
     """Returns the optimizers that a recipe can name: TensorFlow's Adam and torch's."""
-    found = {name: thing for name, thing in vars(torch.optim).items() if inspect.isclass(thing)}
-    known = {name: thing for name, thing in found.items() if issubclass(thing, torch.optim.Optimizer)}
-    return {"TFAdam": TFAdam, **known}
+    classes = inspect.getmembers(torch.optim, inspect.isclass)
+    return {"TFAdam": TFAdam} | {name: kind for name, kind in classes if issubclass(kind, torch.optim.Optimizer)}
 
 
 def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -285,15 +285,10 @@ class _Run:
         return workers.Shared(batches, max(len(batch) for batch in batches))
 
     def _fitting(self, group: Sequence[str], model: Model, device: torch.device) -> int:
-        if len(group) == 1:
-            return 1
-
         def vis(count: int) -> VisT:
             return self.setup.vis(model, [self.units[key] for key in group[:count]], device)
 
-        if device.type == "cuda":
-            return memory.cuda_batch_size(lambda count: vis(count).step(), device, len(group))
-        return memory.host_batch_size(lambda: vis(1)("loss"))
+        return memory.batch_size(vis, len(group))
 
     def _worker(
         self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress
@@ -301,7 +296,7 @@ class _Run:
         def render(batch: list[str]) -> None:
             vis = self.setup.vis(model, [self.units[key] for key in batch], device)
             name = hashlib.sha256("\n".join(batch).encode()).hexdigest()[:16]
-            checkpoint = checkpoints.begin(vis, self._checkpoints, f"{self._number}-{name}")
+            checkpoint = checkpoints.Checkpoint(vis, self._checkpoints, f"{self._number}-{name}")
             losses = checkpoint.values
             progress.stepped(len(losses) * len(batch))
             callbacks: list[Callback] = [lambda vis: progress.stepped(len(batch))]

@@ -74,7 +74,7 @@ def run_through(
         >>> len(pictures), values.shape
         (2, (3,))
     """
-    work = checkpoints.begin(vis, checkpoints.active())
+    work = checkpoints.Checkpoint(vis, checkpoints.active())
     seen = [look() for _ in work.looks()]
 
     def keep() -> None:
@@ -143,13 +143,6 @@ def batches(
     """
     if batch_size is not None:
         return workers.split_evenly(items, checks.whole(batch_size, "batch_size", 1))
-    return workers.split_evenly(items, checkpoints.decided("batch", lambda: _fitting(items, make)))
-
-
-def _fitting(items: Sequence[Item], make: Callable[[Sequence[Item]], VisT]) -> int:
-    if len(items) < 2:
-        return 1
-    one = make(items[:1])
-    if one.device.type == "cuda":
-        return memory.cuda_batch_size(lambda count: make(items[:count]).step(), one.device, len(items))
-    return memory.host_batch_size(lambda: one("loss"))
+    return workers.split_evenly(
+        items, checkpoints.decided("batch", lambda: memory.batch_size(lambda count: make(items[:count]), len(items)))
+    )

@@ -27,15 +27,12 @@ class FullCallback(Callback, Protocol):
 
     def begin(self, vis: VisT, total: int, /) -> object:
         """Called before the first update; `total` is the number of updates to make."""
-        ...
 
     def snapshot(self, vis: VisT, picture: np.ndarray, /) -> object:
         """Called by `render_vis` at each threshold with its pictures, float32 [N, H, W, C] in [0, 1]."""
-        ...
 
     def close(self) -> object:
         """Called at the end of the run, even if an error ends it."""
-        ...
 
 
 def notify(callbacks: Iterable[Callback], event: Literal["begin", "snapshot", "close"], *args: Any) -> None:

@@ -42,16 +42,13 @@ class Model(Protocol):
     @property
     def network(self) -> Any:
         """The network, a `torch.nn.Module`."""
-        ...
 
     @property
     def labels(self) -> Sequence[str]:
         """Names of the classes."""
-        ...
 
     def activations(self, image: torch.Tensor, names: Sequence[str]) -> Mapping[str, torch.Tensor]:
         """Returns the activations of layers for images (N, C, H, W) in [0, 1]."""
-        ...
 
 
 @runtime_checkable
@@ -60,11 +57,9 @@ class Computing(Protocol):
 
     def supports(self, request: LayerRequest) -> bool:
         """Returns whether `compute` honors the channels and the ReLU rule of a request."""
-        ...
 
     def compute(self, image: torch.Tensor, request: LayerRequest) -> Mapping[str, torch.Tensor]:
         """Returns the values of the requested layers."""
-        ...
 
 
 class _NamesOnly:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-__all__ = ["cuda_batch_size", "host_batch_size", "is_out_of_memory", "out_of_memory", "release"]
+if TYPE_CHECKING:
+    from lucid_port.optvis.engine.vis import VisT
+
+__all__ = ["batch_size", "out_of_memory", "release"]
 
 MOST_ON_CPU = 16
 """Maximum batch size on a CPU. Larger batches are not faster, and pictures are saved batch by batch."""
@@ -61,6 +64,21 @@ def saved_bytes(forward: Callable[[], object]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         forward()
     return sum(sizes.values())
+
+
+def batch_size(make: Callable[[int], VisT], most: int) -> int:
+    """Returns how many images of a render fit into the free memory of its device.
+
+    Args:
+        make: Returns the render of a number of images.
+        most: Number of all images.
+    """
+    if most < 2:
+        return 1
+    one = make(1)
+    if one.device.type == "cuda":
+        return cuda_batch_size(lambda count: make(count).step(), one.device, most)
+    return host_batch_size(lambda: one("loss"))
 
 
 def host_batch_size(forward: Callable[[], object]) -> int:

@@ -179,10 +179,9 @@ class PictureFolder:
         self._write_manifest()
 
     def _tile(self, entry: Entry, sheet: Image.Image) -> np.ndarray:
-        rows, columns = self.grid
-        row, column = entry["tile"]
+        (rows, columns), (row, column) = self.grid, entry["tile"]
         height, width = sheet.height // rows, sheet.width // columns
-        return np.asarray(sheet)[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        return np.asarray(sheet.crop((column * width, row * height, (column + 1) * width, (row + 1) * height)))
 
     def add(self, finished: Sequence[Finished], recipe: Recipe) -> list[Path]:
         """Writes the pictures of a batch, then the manifest.
@@ -254,16 +253,14 @@ class PictureFolder:
         self._remove_tiles()
 
     def _sheet(self, places: Mapping[str, tuple[int, int]], rows: int, columns: int) -> bytes:
-        pixels: np.ndarray | None = None
+        sheet: Image.Image | None = None
         for key, (row, column) in places.items():
             with Image.open(self.file_of(key)) as tile:
-                picture = np.asarray(tile)
-            height, width = picture.shape[:2]
-            if pixels is None:
-                pixels = np.zeros((rows * height, columns * width, *picture.shape[2:]), np.uint8)
-            pixels[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
-        assert pixels is not None
-        return serialize_array(pixels, None, "png")
+                if sheet is None:
+                    sheet = Image.new(tile.mode, (columns * tile.width, rows * tile.height))
+                sheet.paste(tile, (column * tile.width, row * tile.height))
+        assert sheet is not None
+        return serialize_array(np.asarray(sheet), None, "png")
 
     def _remove_tiles(self) -> None:
         tiles = self.path / TILES

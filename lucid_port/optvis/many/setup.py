@@ -38,23 +38,15 @@ ManyParamLike: TypeAlias = Callable[[int], ImageLike] | Callable[[], ImageLike] 
 # Objectives of a batch ------------------------------------------------------------------------
 
 
-class _Views:
-    """Views of a batch's activations for single images. Each layer is split once for all views."""
+def _views(T: Activations, count: int) -> list[Activations]:
+    """Returns `T` for each image of a batch. A layer is split once for all images."""
 
-    def __init__(self, T: Activations, count: int) -> None:
-        self._T, self._count = T, count
-        self._parts: dict[str, Any] = {}
+    @functools.cache
+    def parts(name: str) -> Sequence[Any]:
+        value = T(name)
+        return value.split(_rows(value, count, name)) if torch.is_tensor(value) else [value] * count
 
-    def of(self, index: int) -> Activations:
-        """Returns `T` for one image of the batch."""
-        return lambda name: self._part(name, index)
-
-    def _part(self, name: str, index: int) -> Any:
-        if name not in self._parts:
-            value = self._T(name)
-            self._parts[name] = value.split(_rows(value, self._count, name)) if torch.is_tensor(value) else None
-        parts = self._parts[name]
-        return self._T(name) if parts is None else parts[index]
+    return [lambda name, index=index: parts(name)[index] for index in range(count)]
 
 
 def _rows(value: torch.Tensor, count: int, layer: str) -> int:
@@ -72,9 +64,8 @@ def each_for_itself(objectives: Sequence[Objective]) -> Objective:
     """
 
     def values(T: Activations) -> torch.Tensor:
-        views = _Views(T, len(objectives))
         # A batch of one is not split, so that its objective may differentiate between layers.
-        seen = [T] if len(objectives) == 1 else [views.of(index) for index in range(len(objectives))]
+        seen = [T] if len(objectives) == 1 else _views(T, len(objectives))
         return torch.stack([_value_of(one, own) for one, own in zip(objectives, seen, strict=True)])
 
     return _many("each_for_itself", values, f"{len(objectives)} objectives", objectives=list(objectives))

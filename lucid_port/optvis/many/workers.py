@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -105,26 +106,14 @@ def run_on_devices(workers: Sequence[Callable[[], None]], stopped: threading.Eve
     """
     if len(workers) == 1:
         return workers[0]()
-    errors: list[BaseException] = []
-
-    def guarded(worker: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(len(workers)) as pool:
+        running = [pool.submit(worker) for worker in workers]
+        done: set[Future[None]] = set()
         try:
-            worker()
-        except BaseException as error:  # raised below, in the main thread
-            errors.append(error)
+            while len(done) < len(running):
+                done, _ = wait(running, 0.1, FIRST_EXCEPTION)  # with a timeout, so that Ctrl-C is noticed
+                for ended in done:
+                    ended.result()
+        finally:
             stopped.set()
-
-    threads = [threading.Thread(target=guarded, args=(worker,), daemon=True) for worker in workers]
-    try:
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(0.1)  # with a timeout, so that Ctrl-C is noticed
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
-    if errors:
-        raise errors[0]
     return None
