@@ -140,63 +140,44 @@ def render_vis(
     Args:
         model: The model.
         objective_f: An objective, `"layer:channel"`, or a function of `T`.
-        param_f: Parameterization, or a function that makes one; `param.image(128)` by default.
-        optimizer: See `make_optimizer`; TensorFlow's Adam with rate 0.05 by default.
+        param_f: Parameterization, or a function without arguments that makes it; `param.image(128)` by default.
+        optimizer: Optimizer, or a function of the list of parameters; TensorFlow's Adam with rate 0.05 by default.
         transforms: A transform or a list of transforms; `standard_transforms` by default, `[]` for none.
-        thresholds: Steps after which to keep a picture. `max(thresholds) + 1` updates are made; the
-            picture of threshold i is taken after i + 1 updates, as in Lucid.
+        thresholds: Steps after which to keep a picture. `max(thresholds) + 1` updates are made; the picture of
+            threshold i is taken after i + 1 updates, as in Lucid.
         print_objectives: Objectives to print at the thresholds.
-        verbose: Print at the thresholds, show the pictures in a notebook, draw a progress bar.
-        relu_gradient_override: Whether to redirect ReLU gradients in the first 17 updates; "always"
-            redirects them in all.
-        use_fixed_seed: Ignored, as every render is seeded; kept for compatibility with Lucid.
+        verbose: Whether to print at the thresholds, show the pictures in a notebook and draw a progress bar.
+        relu_gradient_override: Whether to redirect ReLU gradients in the first 17 updates; "always": in all updates.
+        use_fixed_seed: Has no effect, as every render is seeded; for compatibility with Lucid.
         seed: Seed of all random draws, or a `RandomSource` to draw from.
         device: Device of the image; that of the model's weights by default.
-        callbacks: Functions of the render (`VisT`), called after each update. A callback may also
-            have the methods `begin(vis, total)`, called before the first update with the number of
-            updates; `snapshot(vis, picture)`, called at each threshold with its pictures
-            [N, H, W, C]; and `close()`, called at the end, even if an error ends the render.
+        callbacks: Functions of the render (`VisT`), called after each update. If a callback has them, its methods
+            `begin(vis, total)`, `snapshot(vis, picture)` and `close()` are called before the first update with the
+            number of updates, at each threshold with its pictures [N, H, W, C], and at the end, even after an error.
         log_dir: Folder for a TensorBoard log of the loss and the pictures.
-        precision: Precision of the network. `"float32"` never uses TF32. `"tf32"`, on a GPU, rounds
-            the float32 inputs of convolutions and matrix products to 11 significant bits. `"bf16"`
-            runs the network in bfloat16 (8 bits). The last two give different pictures of the same
-            kind: see docs/speed.md.
-        compile: Whether to compile the network's part of the steps from the 18th update on, once for
-            each image size that the transforms give (11 by default). The numbers stay the same up to
-            rounding. Compilation takes minutes, and may not pay: see docs/speed.md.
-        live: Whether to show the current picture in a notebook, at most once a second; elsewhere it
-            has no effect. `callbacks=[LiveView(...)]` of `lucid_port.optvis.progress` has settings.
+        precision: Precision of the network: `"float32"`, without TF32; `"tf32"`, on a GPU: inputs of convolutions and
+            matrix products rounded to 11 significant bits; `"bf16"`: bfloat16 (8 bits). The last two give different
+            pictures of the same kind: see docs/speed.md.
+        compile: Whether to compile the network's part of the steps from the 18th update on, for each image size that
+            the transforms give (11 by default). The numbers stay the same up to rounding. Compilation takes minutes
+            and may not pay: see docs/speed.md.
+        live: Whether to show the current picture in a notebook once a second; `progress.LiveView` has settings.
 
     Returns:
-        A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct threshold,
-        in ascending order. After Ctrl-C or `VisT.stop`, it has the pictures made so far.
+        A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct threshold, ascending. After
+        Ctrl-C or `VisT.stop`, it has the pictures made so far.
 
     Raises:
-        ValueError: There is no threshold or a negative one, or no such device or precision.
-        TypeError: An argument has the wrong type.
-        Exception: Errors of the callbacks, the objective and the model propagate. Their attribute
-            `renders` holds the pictures made so far.
+        TypeError, ValueError: An argument is wrong, such as a threshold, a device or a precision that does not exist.
+        Exception: Any error in a step; its attribute `renders` has the pictures made so far.
 
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
-        >>> from lucid_port.optvis import param
-        >>> model = get_model("TinyInceptionV1")
-        >>> seen = []
-        >>> pictures = render_vis(
-        ...     model,
-        ...     "mixed4a:8",
-        ...     lambda: param.image(32, batch=2),
-        ...     thresholds=[2],
-        ...     verbose=False,
-        ...     callbacks=[lambda vis: seen.append(vis.steps)],
-        ... )
-        >>> pictures[0].shape, pictures.steps, seen
-        ((2, 32, 32, 3), 3, [1, 2, 3])
+        >>> pictures = render_vis(get_model("TinyInceptionV1"), "mixed4a:8", thresholds=[0, 2], verbose=False)
+        >>> [picture.shape for picture in pictures], pictures.steps
+        ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
-    counts = _update_counts(thresholds)
-    if isinstance(print_objectives, str) or callable(print_objectives):
-        print_objectives = [print_objectives]
-    printed = [as_objective(objective) for objective in print_objectives or ()]
+    counts, printed = _update_counts(thresholds), _objectives(print_objectives)
     vis = VisT(
         model,
         objective_f,
@@ -209,14 +190,17 @@ def render_vis(
         precision=precision,
         compile=compile,
     )
-    watching = list(callbacks)
-    if verbose:
-        watching.append(ProgressBar(counts[-1]))
-    if live:
-        watching.append(LiveView(keep=not verbose))  # if verbose, the last picture is shown below
-    if log_dir is not None:
-        watching.append(TensorBoardLog(log_dir))
-    return _run(vis, counts, watching, printed, verbose)
+    bars = [ProgressBar(counts[-1])] if verbose else []
+    views = [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
+    logs = [] if log_dir is None else [TensorBoardLog(log_dir)]
+    return _run(vis, counts, [*callbacks, *bars, *views, *logs], printed, verbose)
+
+
+def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:
+    """Converts no objective, one or several."""
+    if isinstance(given, str) or callable(given):
+        given = [given]
+    return [as_objective(objective) for objective in given or ()]
 
 
 def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
