@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from lucid_port.optvis.engine.vis import VisT
 
 __all__ = ["kept"]
+
+T = TypeVar("T")
 
 EVERY = 15.0
 """Seconds between two saved states of a render; the final state is saved at once."""
@@ -84,13 +86,13 @@ class Folder:
             number = self._begun[name] = self._begun.get(name, 0) + 1
         return f"{name}-{number:04d}"
 
-    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+    def decided(self, name: str, decide: Callable[[], T]) -> T:
         """Returns the result of `decide`, plain data, or the saved result of an interrupted run."""
         place = self.numbered(name)
         if place not in self._decisions:
             self._decisions[place] = decide()
             write_bytes(self.path / DECISIONS, json.dumps(self._decisions).encode())
-        return self._decisions[place]
+        return cast(T, self._decisions[place])
 
     def close(self, finished: bool) -> None:
         """Releases the lock; removes the folder if no state is needed and it has no other files."""
@@ -144,7 +146,7 @@ def active() -> Folder | None:
     return _active.get()
 
 
-def decided(name: str, decide: Callable[[], Any]) -> Any:
+def decided(name: str, decide: Callable[[], T]) -> T:
     """Returns the result of `decide`, plain data; an interrupted block returns its saved result."""
     folder = active()
     return decide() if folder is None else folder.decided(name, decide)

@@ -16,7 +16,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ FORMAT = 1
 """Version of the plain-data form; `lucid_port_recipe` in it."""
 
 _MARK = "lucid_port_recipe"
+
+PlainData: TypeAlias = Mapping[str, Any] | None
+"""Plain data of an objective, a parameterization, transforms or an optimizer; None for a user's own code."""
 
 
 class NotReproducible(ValueError):
@@ -88,7 +91,7 @@ def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {"optimizer": name, "args": {key: serialization.to_data(group[key]) for key in wanted}}
 
 
-def make_optimizer(data: Any) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
     """Returns a function from the list of parameters to the optimizer of a recipe.
 
     Args:
@@ -149,10 +152,10 @@ class Recipe:
     """
 
     model: Mapping[str, Any]
-    objective: Any
-    image: Any
-    transforms: Any
-    optimizer: Any
+    objective: PlainData
+    image: PlainData
+    transforms: PlainData
+    optimizer: PlainData
     steps: int
     seeds: Mapping[str, Any]
     relu_gradient_override: ReluOverride
@@ -186,7 +189,7 @@ class Recipe:
         """
         missing = list(own_code)
 
-        def data(make: Callable[[], Any]) -> Any:
+        def data(make: Callable[[], PlainData]) -> PlainData:
             try:
                 return make()
             except serialization.NotSerialisable as error:
@@ -224,7 +227,7 @@ class Recipe:
         }
 
     @classmethod
-    def from_data(cls, data: Any) -> Recipe:
+    def from_data(cls, data: object) -> Recipe:
         """Returns the recipe in plain data.
 
         Raises:
@@ -344,7 +347,7 @@ class Recipe:
         return model
 
 
-def is_recipe(data: Any) -> bool:
+def is_recipe(data: object) -> TypeGuard[Mapping[str, Any]]:
     """Returns whether plain data are marked as a recipe.
 
     Example:

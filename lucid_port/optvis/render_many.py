@@ -241,6 +241,7 @@ class _Run:
         reused = len(self.units) - len(pending)
         if self.folder is not None:
             self.folder.begin(self.units)
+            self._model = describe_model(model)
         copies = self._copies(model, devices, len(pending))
         size = (len(pending), self.steps)
         progress = LiveSheet(*size) if live and is_notebook_environment() else ManyProgress(*size, verbose)
@@ -328,15 +329,10 @@ class _Run:
                 warnings.warn(sentence, RuntimeWarning, stacklevel=stack_level())
         with self._lock:
             if self.folder is not None:
-                self.folder.add(finished, Recipe.of(vis, model=self._described_model(vis)))
+                self.folder.add(finished, Recipe.of(vis, model=self._model))
             for one, own in zip(finished, losses, strict=True):
                 image = one.picture.copy() if self.keep else None  # a copy, as a view would keep the whole batch
                 self.made[one.identity] = _render_of(one.unit, one.value, own.copy(), image)
-
-    def _described_model(self, vis: VisT) -> Mapping[str, Any]:
-        if self._model is None:
-            self._model = describe_model(vis.model)
-        return self._model
 
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()

@@ -124,12 +124,8 @@ class Watch:
 
 def first_run(reached: np.ndarray, length: int) -> int | None:
     """Returns the index of the first run of `length` False values, or None."""
-    count = 0
-    for index, one in enumerate(reached):
-        count = 0 if one else count + 1
-        if count == length:
-            return index - length + 1
-    return None
+    index = reached.tobytes().find(bytes(length))  # False is a zero byte
+    return None if index < 0 else index
 
 
 _RANDOM = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.modules.dropout._DropoutNd)

@@ -63,7 +63,7 @@ def strictly(function: Callable[P, R]) -> Callable[P, R]:
     return within
 
 
-def _read(setting: Callable[[], Any]) -> Any:
+def _read(setting: Callable[[], R]) -> R | None:
     """Reads a setting. Returns None if torch refuses, as it does when only the newer settings below were set."""
     try:
         return setting()

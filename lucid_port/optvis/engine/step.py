@@ -35,7 +35,7 @@ Read: TypeAlias = str | tuple[str, int]
 _RELU_RULE = tuple(PASSING_AT_LIMITS.items())
 
 
-# What is read ---------------------------------------------------------------------------------
+# Reads ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
