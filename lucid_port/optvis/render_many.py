@@ -317,7 +317,7 @@ class _Run:
         return lambda: work.work(device, render)
 
     def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray, vis: VisT) -> None:
-        """Takes the finished pictures of a batch; called by one thread at a time."""
+        """Warns about a batch's losses, and stores its pictures. Thread-safe."""
         finished = [
             Finished(key, self.units[key], picture, float(own[-1]))
             for key, picture, own in zip(batch, pictures, losses, strict=True)

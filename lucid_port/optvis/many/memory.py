@@ -75,10 +75,10 @@ def batch_size(make: Callable[[int], VisT], most: int) -> int:
     """
     if most < 2:
         return 1
-    one = make(1)
-    if one.device.type == "cuda":
-        return cuda_batch_size(lambda count: make(count).step(), one.device, most)
-    return host_batch_size(lambda: one("loss"))
+    device = make(1).device
+    if device.type == "cuda":
+        return cuda_batch_size(lambda count: make(count).step(), device, most)
+    return host_batch_size(lambda: make(1)("loss"))
 
 
 def host_batch_size(forward: Callable[[], object]) -> int:
