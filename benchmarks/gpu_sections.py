@@ -140,10 +140,7 @@ class Setting:
         """Images in each batch of `render_many`."""
         if self.plan.batch is not None:
             return min(self.plan.batch, units)
-        if self.device.type == "cuda":
-            most = memory.cuda_batch_size(lambda n: self.many(layer, n).step(), self.device, units)
-        else:
-            most = memory.host_batch_size(lambda: self.many(layer, 1)("loss"))
+        most = memory.batch_size(lambda count: self.many(layer, count), units)
         return len(workers.split_evenly(range(units), most)[-1])
 
 

@@ -1,14 +1,14 @@
-"""Work of several renders that goes on where it was stopped.
+"""Checkpoints: a block of several renders that continues after an interruption.
 
     with checkpoints.kept("atlas.unfinished", key={"model": "...", "steps": 512}):
-        ...  # renders, in an order that is always the same
+        ...  # renders, always in the same order
 
-While the block runs, the state of its renders is kept in the folder; when it ends without an error, the folder is
-removed. When it was interrupted, or the process killed, the next run of the same block takes up what is there, and
-gives the same pictures as one that was never stopped. Outside of such a block nothing is kept.
+While the block runs, the folder holds the states of its renders; when it ends without an error, the folder is removed.
+After an interruption, the next run of the same block continues from these states and makes the same pictures as an
+uninterrupted run. Outside of a block, nothing is saved.
 
-A state is known by its place in the order of the block's renders. So whatever the order depends on is kept, too: how
-many images fitted into memory (`Folder.decided`).
+A state is identified by its position in the order of the block's renders. Results that affect this order, such as the
+number of images that fit into memory, are therefore saved, too (`Folder.decided`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["kept"]
 
+T = TypeVar("T")
+
 EVERY = 15.0
-"""Seconds of a render that are lost at most when a process is killed. What is finished is kept at once."""
+"""Seconds between two saved states of a render; the final state is saved at once."""
 
 KEY = "key.json"
 DECISIONS = "decisions.json"
@@ -46,15 +48,15 @@ _active: contextvars.ContextVar[Folder | None] = contextvars.ContextVar("checkpo
 
 
 class Folder:
-    """Where the states of renders are. No other process takes part until it is closed.
+    """A folder of states, locked against other processes until it is closed.
 
     Args:
-        path: of the folder, made if it is not there; states of another key are removed from it.
-        key: what the renders depend on.
+        path: The folder, which is created if it is missing. States with another key are removed.
+        key: Everything that determines the renders.
 
     Raises:
-        ValueError: the folder holds files of something else.
-        OSError: it cannot be written to, or another process works with it.
+        ValueError: The folder holds other files.
+        OSError: The folder is not writable, or another process uses it.
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
@@ -64,7 +66,7 @@ class Folder:
         path.mkdir(parents=True, exist_ok=True)
         file = path / KEY
         if not file.is_file() and any(not one.name.startswith(".") for one in path.iterdir()):
-            raise ValueError(f"{path} holds other files, and no renders that were stopped: name another folder.")
+            raise ValueError(f"{path} holds other files and no interrupted renders: choose another folder.")
         self._held = FolderLock(path)
         if not file.is_file() or file.read_bytes() != key:
             self._forget()
@@ -75,30 +77,30 @@ class Folder:
 
     @property
     def holds_something(self) -> bool:
-        """Whether a state is there."""
+        """Whether the folder has a state."""
         return any(self.path.glob("*.pt"))
 
     def numbered(self, name: str) -> str:
-        """The name with a number: how often it was asked for in this run."""
+        """Returns the name with a number that counts its uses in this run."""
         with self._counting:
             number = self._begun[name] = self._begun.get(name, 0) + 1
         return f"{name}-{number:04d}"
 
-    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
-        """What was decided, the first time that the block came here: plain data."""
+    def decided(self, name: str, decide: Callable[[], T]) -> T:
+        """Returns the result of `decide`, plain data, or the saved result of an interrupted run."""
         place = self.numbered(name)
         if place not in self._decisions:
             self._decisions[place] = decide()
             write_bytes(self.path / DECISIONS, json.dumps(self._decisions).encode())
-        return self._decisions[place]
+        return cast(T, self._decisions[place])
 
     def close(self, finished: bool) -> None:
-        """Lets others in; removes the folder if it is of no more use and nothing of others is in it."""
+        """Releases the lock; removes the folder if no state is needed and it has no other files."""
         if finished or not self.holds_something:
             self._forget()
             (self.path / KEY).unlink(missing_ok=True)
         self._held.release()
-        with contextlib.suppress(OSError):  # something else is in it, or another process has begun
+        with contextlib.suppress(OSError):  # it has other files, or another process has begun
             self.path.rmdir()
 
     def _forget(self) -> None:
@@ -109,18 +111,24 @@ class Folder:
 
 @contextlib.contextmanager
 def kept(path: str | os.PathLike[str], key: Mapping[str, Any]) -> Iterator[Folder]:
-    """Keeps the states of the renders within in a folder, until all of them are finished.
+    """Context manager that saves the states of the renders in its block until all are finished.
 
-    What is kept is image, optimiser and streams of draws. An objective or transform of your own that remembers
-    something between updates begins anew.
+    A state has the image, the optimizer and the random streams. It does not have the state of a user's own objective or
+    transform, which starts anew.
 
     Args:
-        path: the folder; states of a run with another key are removed from it.
-        key: plain data of everything that decides what the renders give.
+        path: The folder. States with another key are removed.
+        key: Plain data of everything that determines the renders.
 
     Raises:
-        ValueError: the folder holds files of something else.
-        OSError: the folder cannot be written to, or another process works with it.
+        ValueError: The folder holds other files.
+        OSError: The folder is not writable, or another process uses it.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> from lucid_port.recipes import feature_visualization
+        >>> with kept("pictures.unfinished", key={"size": 32, "steps": 2}):
+        ...     made = feature_visualization.visualize(get_model("TinyInceptionV1"), ["mixed4a:8"], size=32, steps=2)
     """
     folder = Folder(Path(path), json.dumps(key, sort_keys=True).encode())
     token = _active.set(folder)
@@ -134,35 +142,29 @@ def kept(path: str | os.PathLike[str], key: Mapping[str, Any]) -> Iterator[Folde
 
 
 def active() -> Folder | None:
-    """The folder of the block that this code runs in."""
+    """Returns the folder of the enclosing block, or None."""
     return _active.get()
 
 
-def decided(name: str, decide: Callable[[], Any]) -> Any:
-    """What is decided here, or was when the block that this code runs in was stopped: plain data."""
+def decided(name: str, decide: Callable[[], T]) -> T:
+    """Returns the result of `decide`, plain data; an interrupted block returns its saved result."""
     folder = active()
     return decide() if folder is None else folder.decided(name, decide)
 
 
-def begin(vis: VisT, folder: Folder | None, name: str = "render") -> Checkpoint:
-    """Takes up a render that is about to be stepped, where there is something of it.
+class Checkpoint:
+    """Saves the state of one render, after it has restored the saved state of an interrupted run.
 
     Args:
-        vis: the render, as it was made.
-        folder: `active()`, asked for in the thread that entered the block; None keeps nothing.
-        name: tells renders apart that run at the same time.
-    """
-    return Checkpoint(vis, folder, name)
-
-
-class Checkpoint:
-    """The state of one render.
+        vis: The render, before its first step.
+        folder: `active()` of the thread that entered the block; None saves nothing.
+        name: Distinguishes renders that run at the same time.
 
     Attributes:
-        values: the objective's values before each update made so far, on the device; add to it.
+        values: The objective's value before each update so far, on the device. The loop appends to it.
     """
 
-    def __init__(self, vis: VisT, folder: Folder | None, name: str) -> None:
+    def __init__(self, vis: VisT, folder: Folder | None, name: str = "render") -> None:
         self.values: list[torch.Tensor] = []
         self._vis = vis
         self._looks: list[dict[str, Any]] = []
@@ -175,7 +177,7 @@ class Checkpoint:
             self._restore(state)
 
     def looks(self) -> Iterator[None]:
-        """Shows the image as it was at each of the `looked` of an earlier run, one after the other."""
+        """Iterates over the saved looks: sets the image to each in turn, then to its latest state."""
         if not self._looks:
             return
         now = _copied(self._vis.param.state_dict())
@@ -185,15 +187,15 @@ class Checkpoint:
         self._vis.param.load_state_dict(now)
 
     def looked(self) -> None:
-        """Notes that the image was looked at, which has to be done again when this render is taken up."""
+        """Saves the current image as a look, which a continued run repeats."""
         if self._path is not None:
             self._looks.append(_copied(self._vis.param.state_dict()))
 
     def save(self, stopped: bool = False) -> None:
-        """Writes the state, if it is time to; to be called between two updates.
+        """Writes the state if `EVERY` seconds have passed; called between two updates.
 
         Args:
-            stopped: whether there will be no other update for now.
+            stopped: Whether this was the last update, after which the state is always written.
         """
         if self._path is not None and self.values and (stopped or time.monotonic() - self._saved >= EVERY):
             self._write(self._path)
@@ -231,7 +233,7 @@ def _copied(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _description(vis: VisT) -> dict[str, Any]:
-    """What a render looks like from outside: a last guard against taking up another's state."""
+    """Returns properties of a render, which guard against restoring the state of another render."""
     group = vis.optimizer.param_groups[0]
     return {
         "objective": vis.objective.description or vis.objective.name,
@@ -243,7 +245,7 @@ def _description(vis: VisT) -> dict[str, Any]:
 
 
 def _read(path: Path, of: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A state; None where there is none of this render, or none that is whole."""
+    """Returns the saved state, or None if it is missing, corrupt or of another render."""
     try:
         state = torch.load(path, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):

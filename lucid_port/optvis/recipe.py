@@ -1,11 +1,11 @@
-"""How a picture was made, as plain data that travels with it, and how to make it again.
+"""Recipes: plain data that describe how a picture was made, and from which it can be made again.
 
-A `Recipe` says everything that decides a render: model, objective, parameterization, transforms, optimiser, seeds,
-number of updates. It is written into the picture's file and beside it (`lucid_port.optvis.recipe_files`). On the same
-processor, with the same versions and number of threads, `Recipe.render` makes the same picture bit for bit; elsewhere
-it makes the same draws and starts from the same image, and rounding does the rest (see `docs/parity.md`).
+A `Recipe` contains everything that determines a render: model, objective, parameterization, transforms, optimizer,
+seeds and number of updates. It is written into the picture's file and beside it (`lucid_port.optvis.recipe_files`). On
+the same processor, with the same versions and number of threads, `Recipe.render` makes the same picture bit for bit.
+Elsewhere it makes the same draws from the same initial image, and differs by rounding (see `docs/parity.md`).
 
-What a user's own code did is not in a recipe. It is named there, and such a recipe refuses to be rendered.
+A recipe does not contain a user's own code. It names the code, and rendering it raises `NotReproducible`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -27,8 +27,9 @@ from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
 from lucid_port.optvis import serialization
 from lucid_port.optvis.engine import loop
+from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
-from lucid_port.optvis.engine.vis import Callback, VisT
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
@@ -40,16 +41,19 @@ FORMAT = 1
 
 _MARK = "lucid_port_recipe"
 
+PlainData: TypeAlias = Mapping[str, Any] | None
+"""Plain data of an objective, a parameterization, transforms or an optimizer; None for a user's own code."""
+
 
 class NotReproducible(ValueError):
-    """A recipe whose picture was made by code, or from data, that it does not hold."""
+    """Error for a recipe that lacks code or data of its picture."""
 
 
-# Where it was made -------------------------------------------------------------------------------
+# Versions and machine ----------------------------------------------------------------------------
 
 
 def made_here(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Versions and machine, as far as they decide a picture's last bits."""
+    """Returns the versions and the properties of this machine that affect a picture's rounding."""
     device = torch.device(device)
     on_gpu = device.type == "cuda"
     return {
@@ -63,35 +67,45 @@ def made_here(device: torch.device | str = "cpu") -> dict[str, Any]:
     }
 
 
-# Optimisers --------------------------------------------------------------------------------------
+# Optimizers --------------------------------------------------------------------------------------
 
 
 def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
-    """Those that a recipe can name: Lucid's Adam, and torch's."""
-    found = {name: thing for name, thing in vars(torch.optim).items() if inspect.isclass(thing)}
-    known = {name: thing for name, thing in found.items() if issubclass(thing, torch.optim.Optimizer)}
-    return {"TFAdam": TFAdam, **known}
+    """Returns the optimizers that a recipe can name: TensorFlow's Adam and torch's."""
+    classes = inspect.getmembers(torch.optim, inspect.isclass)
+    return {"TFAdam": TFAdam} | {name: kind for name, kind in classes if issubclass(kind, torch.optim.Optimizer)}
 
 
 def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Name and settings.
+    """Returns the name and the settings of an optimizer.
 
     Raises:
-        serialization.NotSerialisable: it is a user's own class, has groups of settings, or a schedule changes them.
+        serialization.NotSerialisable: It is a user's own class, or has several parameter groups or a scheduler.
     """
     name = type(optimizer).__name__
     if _optimizers().get(name) is not type(optimizer):
         raise serialization.NotSerialisable(f"The optimizer {name} is a user's own class and has no plain-data form.")
     if len(optimizer.param_groups) != 1 or "initial_lr" in optimizer.param_groups[0]:
-        raise serialization.NotSerialisable(
-            f"The optimizer {name} has several groups of settings, or a schedule for them."
-        )
+        raise serialization.NotSerialisable(f"The optimizer {name} has several parameter groups, or a scheduler.")
     group = optimizer.param_groups[0]
     wanted = [key for key in inspect.signature(type(optimizer)).parameters if key in group and key != "params"]
     return {"optimizer": name, "args": {key: serialization.to_data(group[key]) for key in wanted}}
 
 
-def make_optimizer(data: Any) -> Callable[[Sequence[torch.Tensor]], torch.optim.Optimizer]:
+def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    """Returns a function from the list of parameters to the optimizer of a recipe.
+
+    Args:
+        data: Plain data of the optimizer.
+
+    Raises:
+        ValueError: The optimizer is unknown, or does not have these settings.
+
+    Example:
+        >>> make = make_optimizer({"optimizer": "SGD", "args": {"lr": 0.5}})
+        >>> make([torch.zeros(3, requires_grad=True)]).defaults["lr"]
+        0.5
+    """
     known = _optimizers()
     if not isinstance(data, Mapping) or data.get("optimizer") not in known:
         raise ValueError(f"The recipe's optimizer {checks.shown(data)} is none of {', '.join(sorted(known))}.")
@@ -112,22 +126,37 @@ class Recipe:
     """How one picture was made.
 
     Attributes:
-        model: name, source (the path it was read from, or None), fingerprint, value range, is_BGR.
-        objective, image, transforms, optimizer: plain data; None for what is a user's own code.
-        steps: number of updates.
+        model: Name, source (its path, or None), fingerprint, value range and is_BGR; see `describe_model`.
+        objective, image, transforms, optimizer: Plain data; None for a user's own code.
+        steps: Number of updates.
         seeds: `seed`, `seeds` and `per_image` of the `RandomSource`.
-        relu_gradient_override, precision, compile: as for `render_vis`.
-        picture: index of the picture in the batch.
-        value: the objective's value before the last update.
-        made_with: versions and machine.
-        own_code: what is not in the recipe, one sentence each; with any, the picture cannot be made again.
+        relu_gradient_override, precision, compile: As for `render_vis`.
+        picture: Index of the picture in the batch.
+        value: The objective's value before the last update.
+        made_with: Versions and machine; see `made_here`.
+        own_code: A sentence for each part that is missing in the recipe. If there is any, the picture cannot be made
+            again.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> from lucid_port.optvis import param
+        >>> model = get_model("TinyInceptionV1")
+        >>> vis = VisT(model, "mixed4a:8", lambda: param.image(32), seed=7)
+        >>> for _ in range(2):
+        ...     value = vis.step()
+        >>> recipe = Recipe.of(vis)
+        >>> recipe.steps, recipe.seeds["seed"], recipe.model["name"]
+        (2, 7, 'TinyInceptionV1')
+        >>> again = Recipe.from_data(recipe.to_data()).render(model)
+        >>> bool((again == vis.image()[0]).all())
+        True
     """
 
     model: Mapping[str, Any]
-    objective: Any
-    image: Any
-    transforms: Any
-    optimizer: Any
+    objective: PlainData
+    image: PlainData
+    transforms: PlainData
+    optimizer: PlainData
     steps: int
     seeds: Mapping[str, Any]
     relu_gradient_override: ReluOverride
@@ -149,19 +178,19 @@ class Recipe:
         own_code: Sequence[str] = (),
         model: Mapping[str, Any] | None = None,
     ) -> Recipe:
-        """The recipe of a render.
+        """Returns the recipe of a render.
 
         Args:
-            vis: the render.
-            steps: after how many updates the picture was taken; those made so far by default.
-            picture: its index in the batch.
-            value: the objective's value.
-            own_code: what else happened that a recipe cannot hold.
-            model: `describe_model` of the model, where it is known already.
+            vis: The render.
+            steps: Number of updates before the picture; those made so far by default.
+            picture: Index of the picture in the batch.
+            value: The objective's value.
+            own_code: Sentences about other parts that a recipe cannot contain.
+            model: Result of `describe_model`, if it is known already.
         """
         missing = list(own_code)
 
-        def data(make: Callable[[], Any]) -> Any:
+        def data(make: Callable[[], PlainData]) -> PlainData:
             try:
                 return make()
             except serialization.NotSerialisable as error:
@@ -169,6 +198,7 @@ class Recipe:
                 return None
 
         image = data(lambda: serialization.to_data(vis.param))
+        seeds = None if vis.source.seeds is None else list(vis.source.seeds)
         if not vis.draws_image:
             missing.append("The image started from values that it had before the render.")
         if vis.source.replays:
@@ -180,7 +210,7 @@ class Recipe:
             transforms=data(lambda: serialization.to_data(vis.transform)),
             optimizer=data(lambda: _optimizer_data(vis.optimizer)),
             steps=vis.steps if steps is None else steps,
-            seeds={"seed": vis.source.seed, "seeds": _listed(vis.source.seeds), "per_image": vis.source.per_image},
+            seeds={"seed": vis.source.seed, "seeds": seeds, "per_image": vis.source.per_image},
             relu_gradient_override=vis.relu_gradient_override,
             precision=vis.forward.precision,
             compile=vis.forward.compiles,
@@ -191,19 +221,18 @@ class Recipe:
         )
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
+        """Returns the recipe as plain data, for JSON."""
         data = asdict(self)
-        return {
-            _MARK: FORMAT,
-            **{key: list(value) if isinstance(value, tuple) else value for key, value in data.items()},
+        return {_MARK: FORMAT} | {
+            key: list(value) if isinstance(value, tuple) else value for key, value in data.items()
         }
 
     @classmethod
-    def from_data(cls, data: Any) -> Recipe:
-        """The recipe in plain data.
+    def from_data(cls, data: object) -> Recipe:
+        """Returns the recipe in plain data.
 
         Raises:
-            ValueError: it is no recipe, or one of a later version.
+            ValueError: The data are not a recipe, or have another format.
         """
         if not is_recipe(data):
             raise ValueError(f"{checks.shown(data)} is no recipe: it lacks {_MARK!r}.")
@@ -218,7 +247,7 @@ class Recipe:
         return cls(**{**known, "own_code": tuple(known.get("own_code", ()))})
 
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
-        """What is not as it was when the picture was made: a sentence each; none where it comes out bit for bit."""
+        """Returns a sentence for each version or property that has changed; without any, rounding is the same."""
         here = made_here(device)
         return [
             f"{name} was {self.made_with[name]}, and is {here[name]} here"
@@ -227,15 +256,15 @@ class Recipe:
         ]
 
     def vis(self, model: Model | None = None, device: torch.device | str | None = None) -> VisT:
-        """The render, ready for its first step.
+        """Returns the render, before its first step.
 
         Args:
-            model: the model, which is moved to the device; by default the one that the recipe names is opened.
-            device: where to render; where the model is by default.
+            model: The model, which is moved to the device; by default the recipe's model is opened.
+            device: Device of the render; the model's by default.
 
         Raises:
-            NotReproducible: a user's own code took part.
-            ValueError: the model is another than that of the recipe, or the recipe is damaged.
+            NotReproducible: A part of the recipe is missing.
+            ValueError: The opened model differs from the recipe's, or the recipe is damaged.
         """
         if self.own_code:
             raise NotReproducible(f"This picture cannot be made again from its recipe: {' '.join(self.own_code)}")
@@ -243,11 +272,11 @@ class Recipe:
         if device is not None and isinstance(model, torch.nn.Module):
             model = model.to(device)
         seeds = self.seeds
-        source = RandomSource(seeds.get("seed", 0), per_image=bool(seeds.get("per_image")))
+        per_image = bool(seeds.get("per_image"))
         if seeds.get("seeds"):
-            source = RandomSource(
-                seeds=seeds["seeds"], shared=seeds.get("seed"), per_image=bool(seeds.get("per_image"))
-            )
+            source = RandomSource(seeds=seeds["seeds"], shared=seeds.get("seed"), per_image=per_image)
+        else:
+            source = RandomSource(seeds.get("seed", 0), per_image=per_image)
         return VisT(
             model,
             serialization.from_data(self.objective),
@@ -266,17 +295,17 @@ class Recipe:
         device: torch.device | str | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> np.ndarray:
-        """Make the picture again.
+        """Makes the picture again.
 
         Args:
-            model, device: as for `vis`.
-            callbacks: functions of the render, called after each update.
+            model, device: As for `vis`.
+            callbacks: As for `render_vis`.
 
         Returns:
-            [H, W, C] float32 in [0, 1].
+            The picture, float32 [H, W, C] in [0, 1].
 
         Raises:
-            NotReproducible, ValueError: as `vis`.
+            NotReproducible, ValueError: As for `vis`.
         """
         return self.render_batch(model, device, callbacks)[self.picture]
 
@@ -286,17 +315,17 @@ class Recipe:
         device: torch.device | str | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> np.ndarray:
-        """As `render`, with all pictures of the batch, [N, H, W, C]."""
+        """Makes all pictures of the batch again, float32 [N, H, W, C] in [0, 1]; arguments as for `render`."""
         vis = self.vis(model, device)
-        loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], observers=callbacks)
+        loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
         return vis.image()
 
     def open_model(self) -> Model:
-        """The model that the recipe names.
+        """Opens the recipe's model.
 
         Raises:
-            ValueError: it has no source to be opened from, or what is there now has other weights or layers.
-            FileNotFoundError: its file is gone.
+            ValueError: The model has no source, or the source now has other weights or layers.
+            FileNotFoundError: The file of the model is missing.
         """
         from lucid_port.modelzoo.nets_factory import open_model
 
@@ -307,7 +336,7 @@ class Recipe:
                 f"The recipe's model, {stated.get('name')}, was made in Python and has no file: give the model to "
                 "Recipe.render."
             )
-        model: Any = open_model(
+        model: Model = open_model(
             str(source), image_value_range=as_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")
         )
         found = fingerprint(model.network)
@@ -319,13 +348,18 @@ class Recipe:
         return model
 
 
-def is_recipe(data: Any) -> bool:
-    """Whether plain data say that they are a recipe."""
+def is_recipe(data: object) -> TypeGuard[Mapping[str, Any]]:
+    """Returns whether plain data are marked as a recipe.
+
+    Example:
+        >>> is_recipe({"lucid_port_recipe": 1}), is_recipe({})
+        (True, False)
+    """
     return isinstance(data, Mapping) and _MARK in data
 
 
-def describe_model(model: Any) -> dict[str, Any]:
-    """A model as a recipe names it."""
+def describe_model(model: Model) -> dict[str, Any]:
+    """Returns the description of a model in a recipe: name, source, fingerprint and input range."""
     source = getattr(model, "source", None)
     value_range = getattr(model, "image_value_range", None)
     return {
@@ -336,7 +370,3 @@ def describe_model(model: Any) -> dict[str, Any]:
         "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
         "is_BGR": bool(getattr(model, "is_BGR", False)),
     }
-
-
-def _listed(seeds: Sequence[int] | None) -> list[int] | None:
-    return None if seeds is None else list(seeds)

@@ -18,12 +18,13 @@ from typing import Any
 from converters.errors import nearest_names
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, serialization
+from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
 from lucid_port.optvis.many.unit_spec import names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
 from lucid_port.optvis.recipe_files import save_picture
-from lucid_port.optvis.render import Callback, render_vis
+from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
 
 __all__ = ["Plan"]
@@ -158,6 +159,7 @@ class Plan:
         return [pictures.save(output)]
 
     def _run_many(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool) -> list[Path]:
+        assert self.units is not None
         if self.compile:
             raise ValueError("compile is for recipes of one picture.")
         renders = render_many(

@@ -1,6 +1,6 @@
-"""Rendering many units at a time: whole layers, in batches whose images do not know of each other.
+"""Rendering many units in batches of independent images.
 
-`render_many` is the usual way; `make_many_T` gives one batch, which can be stepped and read.
+`render_many` makes the pictures. `make_many_T` returns the render of one batch, which can be stepped and read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import threading
 import uuid
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,17 @@ from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.misc.stack_level import stack_level
 from lucid_port.optvis import checkpoints, serialization
 from lucid_port.optvis.engine import loop
+from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
-from lucid_port.optvis.engine.devices import choose_devices, own_device
+from lucid_port.optvis.engine.devices import DevicesLike, choose_devices, own_device
 from lucid_port.optvis.engine.diagnostics import PATIENCE, still
 from lucid_port.optvis.engine.precision import tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.many.picture_folder import Finished, PictureFolder
-from lucid_port.optvis.many.setup import Setup, make_many_T, prepare
-from lucid_port.optvis.many.unit_spec import Unit, identity
+from lucid_port.optvis.many.setup import ManyParamLike, Setup, make_many_T
+from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, identity
 from lucid_port.optvis.progress import LiveSheet, ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.sampling import DEFAULT_SEED
@@ -44,7 +45,21 @@ __all__ = ["ManyRenders", "UnitRender", "make_many_T", "render_many"]
 Progress = LiveSheet | ManyProgress
 
 STEPS = 513
-"""Updates of each image, as Lucid's default makes."""
+"""Updates of each image by default, as in Lucid."""
+
+_PROBLEMS: tuple[tuple[Callable[[np.ndarray], bool], str], ...] = (
+    (
+        lambda losses: not np.isfinite(losses).all(),
+        "became NaN or infinite, so the picture is meaningless: use a smaller learning rate, or an objective that "
+        "stays finite.",
+    ),
+    (
+        still,
+        f"did not change in the last {PATIENCE} updates: no gradient reaches the picture, most likely because the unit "
+        "never fires.",
+    ),
+)
+"""Problems with the losses of a unit, and the end of the warning about each."""
 
 
 @dataclass
@@ -52,15 +67,15 @@ class UnitRender:
     """The picture of one unit.
 
     Attributes:
-        layer: the layer, or the layers that the objective reads.
-        unit: the channel; None for an objective.
+        layer: Name of the layer, or of the layers that the objective reads.
+        unit: The channel; None for an objective.
         name: `layer:channel`, or the objective's description.
-        seed: of its own random draws.
-        value: objective value before the last update.
-        losses: objective value before each update, float32 (none if an earlier run made the picture).
-        image: float32 [H, W, C] in [0, 1]; None if it was written and not kept.
-        path: its file, or that of the sheet.
-        tile: row and column in the sheet.
+        seed: Seed of the unit's own random draws.
+        value: The objective's value before the last update.
+        losses: The objective's value before each update, float32 [steps]; empty if an earlier run made the picture.
+        image: float32 [H, W, C] in [0, 1]; None if pictures are not returned.
+        path: File of the picture or of the sheet.
+        tile: Row and column in the sheet.
     """
 
     layer: str
@@ -75,13 +90,19 @@ class UnitRender:
 
 
 class ManyRenders(list[UnitRender]):
-    """The pictures of many units, in the order in which these were asked for; those that are finished.
+    """The finished pictures of many units, a list in the order of the request.
 
     Attributes:
-        asked: how many units were asked for.
-        reused: how many of them an earlier run had finished.
-        interrupted: whether it ended early (Ctrl-C).
-        folder: where they were written to.
+        asked: Number of requested units.
+        reused: Number of units that an earlier run had finished.
+        interrupted: Whether Ctrl-C ended the run.
+        folder: Folder of the files, if there is one.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> made = render_many(get_model("TinyInceptionV1"), "mixed4a:3,8", size=32, steps=2, output="units")
+        >>> made.asked, [one.path.name for one in made], made.pictures
+        (2, ['mixed4a_0003.png', 'mixed4a_0008.png'], [])
     """
 
     asked: int
@@ -91,12 +112,12 @@ class ManyRenders(list[UnitRender]):
 
     @property
     def names(self) -> list[str]:
-        """Of the pictures."""
+        """Names of the units of `pictures`."""
         return [one.name for one in self if one.image is not None]
 
     @property
     def pictures(self) -> list[np.ndarray]:
-        """Those that were kept, [H, W, C] each; `show` shows them with their names."""
+        """The returned pictures, each float32 [H, W, C]; `show` shows them with their names."""
         return [one.image for one in self if one.image is not None]
 
 
@@ -105,8 +126,8 @@ class ManyRenders(list[UnitRender]):
 
 def render_many(
     model: Model,
-    units: Any,
-    param_f: Any = None,
+    units: UnitsLike,
+    param_f: ManyParamLike = None,
     optimizer: OptimizerLike = None,
     transforms: TransformsLike = None,
     relu_gradient_override: ReluOverride = True,
@@ -118,7 +139,7 @@ def render_many(
     per_image: bool = False,
     precision: str = "float32",
     batch_size: int | None = None,
-    devices: Any = None,
+    devices: DevicesLike = None,
     output: str | os.PathLike[str] | None = None,
     sheet: bool = False,
     overwrite: bool = False,
@@ -126,80 +147,80 @@ def render_many(
     verbose: bool = True,
     live: bool = False,
 ) -> ManyRenders:
-    """Render many units in batches; each picture is, up to rounding, that of `render_vis` for the unit alone.
+    """Renders many units in batches. Up to rounding, each picture is that of `render_vis` for the unit alone.
 
-    Rounding can flip a decision of a ReLU or a maximum, which optimisation amplifies (see `docs/parity.md`): a picture
-    then parts from the one made alone, as it would on another machine. Images of a batch share nothing but the
-    transforms' draws, so apart from that the result does not depend on the batches, unless an own function in
-    `transforms` looks across the batch. Units of
-    one layer make a batch, as the network is computed up to that layer only. A unit can be made again alone with
-    `render_vis(..., seed=RandomSource(seeds=[its seed], shared=seed, per_image=per_image))`, which without `seeds` and
-    `per_image` is `seed=seed`.
+    Images of a batch share only the draws of the transforms, so the result does not depend on the batches, unless a
+    function in `transforms` mixes images. Rounding can flip a ReLU or a maximum, which optimization amplifies (see
+    docs/parity.md): the picture then differs as it would on another machine. `render_vis` makes one unit again with
+    `seed=RandomSource(seeds=[its seed], shared=seed, per_image=per_image)`, or `seed=seed` by default.
 
     Args:
-        model: the model.
+        model, optimizer, transforms, relu_gradient_override, precision: As for `render_vis`. The optimizer has to treat
+            each number separately, as Adam and SGD do.
         units: `"mixed4a_pre_relu:*"`, `"mixed4a_pre_relu:3,7,20-25"`, (layer, channel), an objective or a function of
-            `T` (which sees one image), or a list of these.
-        param_f: a function of the number of images, as in `lambda batch: param.image(128, batch=batch)`; one without
-            arguments makes one image, as for `render_vis`, and is called for each.
-        optimizer: as for `render_vis`; one that treats each number for itself (Adam, SGD) keeps images apart.
-        transforms: as for `render_vis`.
-        relu_gradient_override: redirect ReLU gradients in the first 17 updates.
-        size: height and width in pixels, instead of `param_f`; 128 by default.
-        steps: number of updates.
-        seed: of all random draws.
-        seeds: one for each unit's own draws, those of its initial image; by default all have `seed`.
-        per_image: whether the transforms, too, draw anew for each image, from its own seed (`seed`, `seed + 1`, ...
-            where no `seeds` are given). Draws that decide the size of the image stay shared.
-        precision: of the network, as for `render_vis`.
-        batch_size: images of a batch; by default what fits into the free memory. If a batch does not fit, its size is
-            halved.
-        devices: that share the work, each with its own copy of the model; by default all CUDA devices if the model is
-            on one, else the model's own. A name given twice makes two copies.
-        output: folder for the pictures and `manifest.json`, written as soon as they are finished. What it holds
-            already, made with the same settings, is not made again, unless its objective is a user's own code.
-        sheet: make one picture of all, `sheet.png`, in the folder; the manifest says where each unit is.
-        overwrite: make everything again, whatever the folder holds.
-        keep: whether the pictures are returned, too; by default if there is no `output`.
-        verbose: show progress where standard error is a terminal.
-        live: show progress and pictures, as they are finished, in a notebook; nothing elsewhere.
+            `T` (which sees one image), or a list of these. Units of one layer share batches.
+        param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or a function
+            without arguments that makes one image and is called for each.
+        size: Height and width in pixels, instead of `param_f`; 128 by default.
+        steps: Number of updates.
+        seed: Seed of all random draws.
+        seeds: One seed for each unit's initial image; by default all have `seed`.
+        per_image: Whether the transforms draw separately for each image, from the unit's seed (`seed`, `seed + 1`, ...
+            without `seeds`). Draws that decide the size of the image stay shared.
+        batch_size: Maximum number of images in a batch; by default as many as fit into the free memory. If a batch
+            does not fit, its size is halved.
+        devices: Devices that share the work, each with a copy of the model; by default all CUDA devices if the model
+            is on one, otherwise the model's own. A device that is named twice gets two copies.
+        output: Folder for the pictures and `manifest.json`, written as soon as they are finished. A picture that is
+            there, made with the same settings, is reused unless its objective is a user's own code.
+        sheet: Whether to write one sprite sheet, `sheet.png`, instead; the manifest has the position of each unit.
+        overwrite: Whether to replace the pictures in the folder.
+        keep: Whether to return the pictures; by default only without `output`.
+        verbose: Whether to show progress on a terminal or in a notebook.
+        live: Whether to show progress and finished pictures in a notebook; elsewhere it has no effect.
 
     Returns:
-        A `UnitRender` for each unit. Ctrl-C ends the run early and returns what is finished.
+        A `UnitRender` for each unit. After Ctrl-C, for the finished units.
 
     Raises:
-        TypeError, ValueError: an argument makes no sense, a channel does not exist, or the folder holds pictures of
-            other settings.
-        converters.LayerNotFoundError: the model has no such layer.
-        MemoryError: not even one image fits into memory. Of this and any other error in the middle, the attribute
-            `renders` is what was finished.
+        TypeError, ValueError: An argument is wrong, a channel is missing, or the folder has other settings.
+        converters.LayerNotFoundError: The model has no such layer.
+        MemoryError: A single image does not fit. Any error during the run has what was finished in `renders`.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> [one.name for one in render_many(get_model("TinyInceptionV1"), "mixed4a:3,8", size=32, steps=2)]
+        ['mixed4a:3', 'mixed4a:8']
     """
     steps = checks.whole(steps, "steps", 1)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
-    setup, found, probe = prepare(
-        model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision
-    )
+    setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
+    found, probe = setup.find_units(model, units)
     chosen = choose_devices(devices, own_device(model))
-    folder = None
-    if output is not None:
-        as_picture(probe.image())  # one that cannot be saved fails before the work
-        folder = PictureFolder(output, _settings(setup, probe, steps), sheet, overwrite)
+    folder = None if output is None else _open_folder(output, _settings(setup, probe, steps), probe, sheet, overwrite)
     run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)
     with contextlib.nullcontext() if folder is None else contextlib.closing(folder):
         return run.all(model, chosen, most, verbose, live)
+
+
+def _open_folder(
+    path: str | os.PathLike[str], settings: Mapping[str, Any], probe: VisT, sheet: bool, overwrite: bool
+) -> PictureFolder:
+    as_picture(probe.image())  # an image that cannot be saved raises before the run, not after it
+    return PictureFolder(path, settings, sheet, overwrite)
 
 
 class _Run:
     """A run over many units.
 
     Args:
-        setup: what batches have in common.
-        steps: number of updates.
-        found: the units.
-        folder: where pictures go.
-        keep: whether pictures are returned.
+        setup: The settings of all batches.
+        steps: Number of updates.
+        found: The units.
+        folder: Folder for the pictures.
+        keep: Whether to return the pictures.
     """
 
     def __init__(self, setup: Setup, steps: int, found: Sequence[Unit], folder: PictureFolder | None, keep: bool):
@@ -207,19 +228,20 @@ class _Run:
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
         self._model: Mapping[str, Any] | None = None
-        self._checkpoints = checkpoints.active()  # of this thread, not of those that render
+        self._checkpoints = checkpoints.active()  # of this thread; the workers' threads have none
         self._number = "" if self._checkpoints is None else self._checkpoints.numbered("many")
         self._lock = threading.Lock()
 
     def all(
         self, model: Model, devices: Sequence[torch.device], most: int | None, verbose: bool, live: bool
     ) -> ManyRenders:
-        """Render what is not there yet."""
+        """Renders the units that are not in the folder."""
         there = {} if self.folder is None else self.folder.entries
         pending = [key for key in self.units if key not in there]
         reused = len(self.units) - len(pending)
         if self.folder is not None:
             self.folder.begin(self.units)
+            self._model = describe_model(model)
         copies = self._copies(model, devices, len(pending))
         size = (len(pending), self.steps)
         progress = LiveSheet(*size) if live and is_notebook_environment() else ManyProgress(*size, verbose)
@@ -233,17 +255,17 @@ class _Run:
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:
-            error.renders = self._renders(reused, False)  # type: ignore[attr-defined]  # for whoever catches it
+            error.renders = self._renders(reused, False)  # type: ignore[attr-defined]
             raise
         return self._renders(reused, interrupted)
 
     def _precision(self, devices: Sequence[torch.device]) -> contextlib.AbstractContextManager[None]:
-        """The process's setting for all threads, so that none of them changes it while another computes."""
+        """Sets TF32 once for all threads, as it is a setting of the process."""
         on_gpu = any(device.type == "cuda" for device in devices)
         return tf32(self.setup.precision == "tf32") if on_gpu else contextlib.nullcontext()
 
     def _copies(self, model: Model, devices: Sequence[torch.device], units: int) -> list[tuple[Model, torch.device]]:
-        """A model for each device, no more than units; the first one's may be the model itself."""
+        """Returns a model for each device, at most one for each unit; the first may be the model itself."""
         used = devices[: max(1, units)]
         first = model if used[0] == own_device(model) else workers.on_device(model, used[0])
         return [(first, used[0]), *((workers.on_device(model, device), device) for device in used[1:])]
@@ -251,8 +273,8 @@ class _Run:
     def _plan(
         self, pending: Sequence[str], model: Model, device: torch.device, copies: int, most: int | None
     ) -> workers.Shared[str]:
-        """Batches of units that need the same layers, in order, enough of them for all workers."""
-        groups: dict[Any, list[str]] = {}
+        """Splits the units into batches that need the same layers, in order, with work for every copy of the model."""
+        groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
         for key in pending:
             groups.setdefault(self.units[key].batches_with, []).append(key)
         batches: list[list[str]] = []
@@ -264,26 +286,23 @@ class _Run:
         return workers.Shared(batches, max(len(batch) for batch in batches))
 
     def _fitting(self, group: Sequence[str], model: Model, device: torch.device) -> int:
-        if len(group) == 1:
-            return 1
-
         def vis(count: int) -> VisT:
             return self.setup.vis(model, [self.units[key] for key in group[:count]], device)
 
-        if device.type == "cuda":
-            return memory.cuda_batch_size(lambda count: vis(count).step(), device, len(group))
-        return memory.host_batch_size(lambda: vis(1)("loss"))
+        return memory.batch_size(vis, len(group))
 
-    def _worker(self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress) -> Any:
+    def _worker(
+        self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress
+    ) -> Callable[[], None]:
         def render(batch: list[str]) -> None:
             vis = self.setup.vis(model, [self.units[key] for key in batch], device)
             name = hashlib.sha256("\n".join(batch).encode()).hexdigest()[:16]
-            checkpoint = checkpoints.begin(vis, self._checkpoints, f"{self._number}-{name}")
+            checkpoint = checkpoints.Checkpoint(vis, self._checkpoints, f"{self._number}-{name}")
             losses = checkpoint.values
             progress.stepped(len(losses) * len(batch))
-            observers = [lambda vis: progress.stepped(len(batch))]
+            callbacks: list[Callback] = [lambda vis: progress.stepped(len(batch))]
             try:
-                loop.run(vis, [self.steps], None, observers, checkpoint, work.stopped.is_set)
+                loop.run(vis, [self.steps], None, callbacks, checkpoint, work.stopped.is_set)
                 if len(losses) < self.steps:
                     return
                 pictures, values = vis.image(), torch.stack(losses, 1).float().cpu().numpy()
@@ -298,53 +317,32 @@ class _Run:
         return lambda: work.work(device, render)
 
     def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray, vis: VisT) -> None:
+        """Warns about a batch's losses, and stores its pictures. Thread-safe."""
+        finished = [
+            Finished(key, self.units[key], picture, float(own[-1]))
+            for key, picture, own in zip(batch, pictures, losses, strict=True)
+        ]
+        for has_problem, problem in _PROBLEMS:
+            names = [one.unit.name for one, own in zip(finished, losses, strict=True) if has_problem(own)]
+            if names:
+                sentence = f"The objective of {', '.join(names)} {problem}"
+                warnings.warn(sentence, RuntimeWarning, stacklevel=stack_level())
         with self._lock:
-            finished = [
-                Finished(key, self.units[key], picture, float(own[-1]))
-                for key, picture, own in zip(batch, pictures, losses, strict=True)
-            ]
-            wrong = [one.unit.name for one, own in zip(finished, losses, strict=True) if not _finite(own)]
-            if wrong:
-                warnings.warn(
-                    f"The objective of {', '.join(wrong)} became NaN or infinite; the picture means nothing: use a "
-                    "smaller learning rate, or an objective that stays finite.",
-                    RuntimeWarning,
-                    stacklevel=stack_level(),
-                )
-            silent = [one.unit.name for one, own in zip(finished, losses, strict=True) if still(own)]
-            if silent:
-                warnings.warn(
-                    f"The objective of {', '.join(silent)} did not change in the last {PATIENCE} updates: no gradient "
-                    "reaches the picture, most likely because the unit never fires.",
-                    RuntimeWarning,
-                    stacklevel=stack_level(),
-                )
             if self.folder is not None:
-                self.folder.add(finished, Recipe.of(vis, model=self._described_model(vis)))
+                self.folder.add(finished, Recipe.of(vis, model=self._model))
             for one, own in zip(finished, losses, strict=True):
-                unit = one.unit
-                image = one.picture.copy() if self.keep else None  # a copy, or it would keep all of its batch
-                self.made[one.identity] = UnitRender(
-                    unit.layer, unit.channel, unit.name, unit.seed, one.value, own.copy(), image
-                )
-
-    def _described_model(self, vis: VisT) -> Mapping[str, Any]:
-        if self._model is None:
-            self._model = describe_model(vis.model)
-        return self._model
+                image = one.picture.copy() if self.keep else None  # a copy, as a view would keep the whole batch
+                self.made[one.identity] = _render_of(one.unit, one.value, own.copy(), image)
 
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()
         renders.asked, renders.reused, renders.interrupted = len(self.units), reused, interrupted
         renders.folder = None if self.folder is None else self.folder.path
-        entries = {} if self.folder is None else self.folder.entries
         for key, unit in self.units.items():
-            entry = entries.get(key)
             made = self.made.get(key)
-            if made is None and entry is not None:
+            if self.folder is not None and (entry := self.folder.entries.get(key)) is not None:
                 value = float("nan") if entry["value"] is None else entry["value"]
-                made = UnitRender(unit.layer, unit.channel, unit.name, unit.seed, value)
-            if made is not None and entry is not None and self.folder is not None:
+                made = _render_of(unit, value) if made is None else made
                 made.path = self.folder.file_of(key)
                 made.tile = tuple(entry["tile"]) if "tile" in entry else None
             if made is not None:
@@ -352,33 +350,33 @@ class _Run:
         return renders
 
 
+def _render_of(unit: Unit, value: float, *parts: Any) -> UnitRender:
+    return UnitRender(unit.layer, unit.channel, unit.name, unit.seed, value, *parts)
+
+
 # Settings -------------------------------------------------------------------------------------
 
 
 def _settings(setup: Setup, vis: VisT, steps: int) -> dict[str, Any]:
-    """What decides how a unit's picture looks, beside the unit: what a folder's pictures have in common."""
+    """Returns the settings that all pictures of a folder share, as plain data."""
     group = vis.optimizer.param_groups[0]
-    numbers = {name: plain_or_name(value) for name, value in group.items() if name != "params"}
+    numbers = {name: _plain(value) for name, value in group.items() if name != "params"}
     return {
         "model": f"{getattr(vis.model, 'name', type(vis.model).__name__)} {fingerprint(vis.model.network)}",
-        "image": plain_or_name(vis.param),
+        "image": _plain(vis.param),
         "size": list(vis.image().shape[1:]),
         "steps": steps,
         "seed": setup.seed,
         "per_image": setup.per_image,
         "optimizer": {"name": type(vis.optimizer).__name__, **numbers},
-        "transforms": plain_or_name(vis.transform),
+        "transforms": _plain(vis.transform),
         "relu_gradient_override": setup.relu_gradient_override,
         "precision": setup.precision,
     }
 
 
-def _finite(values: np.ndarray) -> bool:
-    return bool(np.isfinite(values).all())
-
-
-def plain_or_name(thing: Any) -> Any:
-    """Plain data; of what has none (a user's own code), words that no other run's settings are equal to."""
+def _plain(thing: Any) -> Any:
+    """Returns plain data; for a user's own code, a text that differs from the settings of every other run."""
     try:
         return serialization.to_data(thing)
     except serialization.NotSerialisable:

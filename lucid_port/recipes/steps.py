@@ -1,9 +1,9 @@
-"""Running a render's steps for a recipe: one render, several batches of it, pictures on the way."""
+"""The steps of a recipe's renders: checkpoints, batches and pictures at several numbers of updates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,66 +19,88 @@ from lucid_port.optvis.sampling import RandomSource
 __all__ = ["alike", "batches", "run", "run_through", "update_counts"]
 
 Item = TypeVar("Item")
+Seen = TypeVar("Seen")
 
 
 def run(vis: VisT, steps: int, verbose: bool = False) -> np.ndarray:
     """Makes a number of updates.
 
     Args:
-        vis: the render.
-        steps: how many.
-        verbose: show progress on a terminal or in a notebook.
+        vis: The render.
+        steps: Number of updates.
+        verbose: Whether to show progress on a terminal or in a notebook.
 
     Returns:
         The objective's values before each update, [steps, ...], float32.
 
     Raises:
-        KeyboardInterrupt: it was interrupted.
+        KeyboardInterrupt: Ctrl-C.
         ValueError: `steps` is below 1.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> from lucid_port.optvis import param
+        >>> vis = VisT(get_model("TinyInceptionV1"), "mixed4a:8", lambda: param.image(32))
+        >>> run(vis, 2).shape
+        (2,)
     """
     steps = checks.whole(steps, "steps", 1)
     return run_through(vis, [steps], lambda: None, verbose)[1]
 
 
-def run_through(vis: VisT, counts: Sequence[int], look: Callable[[], Any], verbose: bool = False) -> Any:
-    """Makes updates, and looks at the render after some of them.
+def run_through(
+    vis: VisT, counts: Sequence[int], look: Callable[[], Seen], verbose: bool = False
+) -> tuple[list[Seen], np.ndarray]:
+    """Makes updates, and calls a function after some of them.
 
     Args:
-        vis: the render.
-        counts: after how many updates to look, in order; the last is the number of updates.
-        look: called for what is to be kept.
-        verbose: show progress on a terminal or in a notebook.
+        vis: The render.
+        counts: Numbers of updates after which to call `look`, ascending; the last is the total.
+        look: Called without arguments; usually returns the pictures.
+        verbose: Whether to show progress on a terminal or in a notebook.
 
     Returns:
-        What `look` gave, a list, and the objective's values before each update, [steps, ...], float32.
+        The list of what `look` returned, and the objective's values before each update,
+        [steps, ...], float32.
 
     Raises:
-        KeyboardInterrupt: it was interrupted; in a block of `checkpoints.kept` the next run goes on from there.
+        KeyboardInterrupt: Ctrl-C. In a block of `checkpoints.kept`, the next run continues from here.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> from lucid_port.optvis import param
+        >>> vis = VisT(get_model("TinyInceptionV1"), "mixed4a:8", lambda: param.image(32))
+        >>> pictures, values = run_through(vis, [1, 3], vis.image)
+        >>> len(pictures), values.shape
+        (2, (3,))
     """
-    bar = ProgressBar(counts[-1]) if verbose else None
-    work = checkpoints.begin(vis, checkpoints.active())
+    work = checkpoints.Checkpoint(vis, checkpoints.active())
     seen = [look() for _ in work.looks()]
 
     def keep() -> None:
         work.looked()
         seen.append(look())
 
-    try:
-        values = loop.run(vis, counts, keep, [] if bar is None else [bar], work, stopped=lambda: False)
-    finally:
-        if bar is not None:
-            bar.close()
+    bars = [ProgressBar(counts[-1])] if verbose else []
+    values = loop.run(vis, counts, keep, bars, work, stopped=lambda: False)
     vis.watch.check()
     return seen, torch.stack(values).float().cpu().numpy()
 
 
-def update_counts(thresholds: Any) -> list[int]:
-    """After how many updates pictures are taken: distinct numbers from 1 on, in order.
+def update_counts(thresholds: int | Iterable[int]) -> list[int]:
+    """Returns the numbers of updates after which pictures are taken, distinct and ascending.
+
+    Args:
+        thresholds: One number or several, from 1 on.
 
     Raises:
-        TypeError, ValueError: they are none.
+        TypeError, ValueError: There is no number, or one that is not whole or below 1.
+
+    Example:
+        >>> update_counts([512, 32, 32])
+        [32, 512]
     """
-    given: Iterable[Any] = [thresholds] if np.ndim(thresholds) == 0 else thresholds
+    given = [thresholds] if np.ndim(thresholds) == 0 else thresholds  # type: ignore[arg-type]
     counts = {checks.whole(one, "Each of thresholds", 1) for one in checks.items(given, "thresholds", "step numbers")}
     if not counts:
         raise ValueError("thresholds are step numbers from 1 on, and none is given.")
@@ -89,32 +111,38 @@ def update_counts(thresholds: Any) -> list[int]:
 
 
 def alike(seed: int, count: int) -> RandomSource:
-    """Draws by which each image of a batch begins as it would alone, with the same seed for all."""
+    """Returns a random source with which each image of a batch starts as it would alone.
+
+    Args:
+        seed: Seed of every image and of the transforms.
+        count: Number of images.
+
+    Example:
+        >>> alike(7, 3).seeds
+        (7, 7, 7)
+    """
     return RandomSource(seeds=[seed] * count, shared=seed)
 
 
 def batches(
     items: Sequence[Item], make: Callable[[Sequence[Item]], VisT], batch_size: int | None = None
 ) -> list[list[Item]]:
-    """What is to be rendered, in batches of equal size.
+    """Splits items into batches of nearly equal size, in order.
 
     Args:
-        items: what each image, or group of images, is made of.
-        make: the render of some of them.
-        batch_size: how many of them a batch has at most; by default what fits into the free memory.
+        items: Items to render, one for each image or group of images.
+        make: Returns the render of some items.
+        batch_size: Maximum number of items in a batch; by default as many as fit into the free memory.
 
     Raises:
-        TypeError, ValueError: `batch_size` is no number from 1 on.
+        TypeError, ValueError: `batch_size` is not a whole number from 1 on.
+
+    Example:
+        >>> batches(["a", "b", "c"], lambda items: None, batch_size=2)
+        [['a'], ['b', 'c']]
     """
     if batch_size is not None:
         return workers.split_evenly(items, checks.whole(batch_size, "batch_size", 1))
-    return workers.split_evenly(items, checkpoints.decided("batch", lambda: _fitting(items, make)))
-
-
-def _fitting(items: Sequence[Item], make: Callable[[Sequence[Item]], VisT]) -> int:
-    if len(items) < 2:
-        return 1
-    one = make(items[:1])
-    if one.device.type == "cuda":
-        return memory.cuda_batch_size(lambda count: make(items[:count]).step(), one.device, len(items))
-    return memory.host_batch_size(lambda: one("loss"))
+    return workers.split_evenly(
+        items, checkpoints.decided("batch", lambda: memory.batch_size(lambda count: make(items[:count]), len(items)))
+    )

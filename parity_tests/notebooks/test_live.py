@@ -140,7 +140,7 @@ def test_render_vis_shows_the_image_before_it_begins_and_the_last(screen):
 
 
 def test_when_the_picture_is_shown_below_a_line_stays(screen, monkeypatch, capsys):
-    monkeypatch.setattr("lucid_port.misc.environment.is_notebook_environment", lambda: True)
+    monkeypatch.setattr("lucid_port.optvis.render.is_notebook_environment", lambda: True)
     render.render_vis(TinyModel(), "mixed:1", small(), thresholds=(4,), live=True)
     assert capsys.readouterr().out.startswith("4 0.")
     assert screen.places == 2

@@ -163,6 +163,52 @@ def test_stop_and_interrupt_return_what_there_is():
     assert (len(interrupted), interrupted.steps, interrupted.interrupted) == (1, 3, True)
 
 
+class Recorder:
+    """A callback with all optional methods, which records its calls."""
+
+    def __init__(self, fails_at=None):
+        self.calls, self.fails_at = [], fails_at
+
+    def begin(self, vis, total):
+        self.calls.append(("begin", vis.steps, total))
+
+    def __call__(self, vis):
+        self.calls.append(vis.steps)
+        if vis.steps == self.fails_at:
+            raise LookupError
+
+    def snapshot(self, vis, picture):
+        self.calls.append(("snapshot", vis.steps, picture.shape))
+
+    def close(self):
+        self.calls.append("close")
+
+
+def test_the_optional_methods_of_a_callback_are_called_in_order():
+    recorder = Recorder()
+    _render(thresholds=(0, 1), callbacks=[lambda vis: None, recorder])
+    shape = (1, 12, 12, 3)
+    assert recorder.calls == [("begin", 0, 2), 1, ("snapshot", 1, shape), 2, ("snapshot", 2, shape), "close"]
+
+
+def test_callbacks_are_closed_after_an_error():
+    recorder = Recorder(fails_at=2)
+    with pytest.raises(LookupError):
+        _render(callbacks=[recorder])
+    assert recorder.calls == [("begin", 0, 4), 1, 2, "close"]
+
+
+def test_recipes_call_the_optional_methods_too():
+    model, recorder = TinyModel(), Recorder()
+    _render(model, thresholds=(1,)).recipe().render(model, callbacks=[recorder])
+    assert recorder.calls == [("begin", 0, 2), 1, 2, "close"]
+
+
+def test_one_function_is_printed_as_one_objective(capsys):
+    _render(thresholds=(0,), verbose=True, print_objectives=lambda T: T("mixed").mean())
+    assert "01: <lambda>: " in capsys.readouterr().out
+
+
 def test_vector_objectives_are_summed():
     """`total_variation` has one value for each image; adding it to a scalar counts that twice."""
     pictures = [
@@ -202,7 +248,7 @@ def test_user_images_and_modules():
     assert _render(param_f=Generator())[0].shape == (1, 8, 8, 3)
     image = torch.rand(1, 3, 8, 8, requires_grad=True)
     assert _render(param_f=lambda: image)[0].shape == (1, 8, 8, 3)
-    with pytest.raises(ValueError, match="nothing to optimise"):
+    with pytest.raises(ValueError, match="nothing to optimize"):
         _render(param_f=torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match="does not depend"):
         _render(objective=lambda T: torch.zeros(()))

@@ -254,7 +254,7 @@ def test_arguments_that_make_no_sense(tmp_path):
             "output": tmp_path,
         },
         "for a batch of 1": {"param_f": lambda batch: param.image(12, batch=2 * batch), "size": None},
-        "gives the same image again": {"param_f": functools.cache(lambda: param.image(12)), "size": None},
+        "returned the same image again": {"param_f": functools.cache(lambda: param.image(12)), "size": None},
     }.items():
         with pytest.raises((TypeError, ValueError), match=words):
             many(**kwargs)

@@ -25,14 +25,15 @@ def test_ctrl_c_keeps_what_is_finished(monkeypatch, tmp_path, devices):
 
     monkeypatch.setattr(picture_folder.PictureFolder, "add", interrupting)
     if len(devices) > 1:  # Ctrl-C reaches the thread that waits
-        wait = workers.threading.Thread.join
+        wait = workers.wait
 
-        def waiting(thread, timeout=None):
-            wait(thread, timeout)
-            if made and timeout is not None:
+        def waiting(running, timeout, return_when):
+            result = wait(running, timeout, return_when)
+            if made:
                 raise KeyboardInterrupt
+            return result
 
-        monkeypatch.setattr(workers.threading.Thread, "join", waiting)
+        monkeypatch.setattr(workers, "wait", waiting)
     found = many("mixed:*", batch_size=1, output=tmp_path, devices=devices, steps=20)
     assert found.interrupted
     assert 0 < len(found) < 9

@@ -1,22 +1,24 @@
-"""What a render is made of: a model, a parameterization, transforms, an optimiser; and what is refused as one."""
+"""Converts and checks the arguments of a render: model, parameterization, transforms and optimizer."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from converters.network.request import LayerRequest, unsupported
+from lucid_port.misc import checks
 from lucid_port.optvis import param
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
-from lucid_port.optvis.transform import Transform, as_transform, compose, standard_transforms
+from lucid_port.optvis.transform import Transform, TransformLike, as_transform, compose, standard_transforms
 
 __all__ = [
     "Computing",
+    "ImageLike",
     "Model",
     "OptimizerLike",
     "ParamLike",
@@ -31,17 +33,22 @@ __all__ = [
     "make_transform_f",
 ]
 
+# Models -----------------------------------------------------------------------------------------
+
 
 class Model(Protocol):
-    """What a render needs of a model."""
+    """The interface of a model that can be rendered; `modelzoo.vision_base.Model` has it."""
 
     @property
-    def network(self) -> Any: ...
+    def network(self) -> Any:
+        """The network, a `torch.nn.Module`."""
 
     @property
-    def labels(self) -> Sequence[str]: ...
+    def labels(self) -> Sequence[str]:
+        """Names of the classes."""
 
-    def activations(self, image: torch.Tensor, names: Sequence[str]) -> Mapping[str, torch.Tensor]: ...
+    def activations(self, image: torch.Tensor, names: Sequence[str]) -> Mapping[str, torch.Tensor]:
+        """Returns the activations of layers for images (N, C, H, W) in [0, 1]."""
 
 
 @runtime_checkable
@@ -49,16 +56,14 @@ class Computing(Protocol):
     """Computes requested layers for images in [0, 1]."""
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether `compute` honors the channels and the ReLU rule of a request."""
-        ...
+        """Returns whether `compute` honors the channels and the ReLU rule of a request."""
 
     def compute(self, image: torch.Tensor, request: LayerRequest) -> Mapping[str, torch.Tensor]:
-        """The values of the requested layers."""
-        ...
+        """Returns the values of the requested layers."""
 
 
 class _NamesOnly:
-    """A model that has `activations` alone: it computes whole layers as they are."""
+    """Adapter for a model that only has `activations`, which computes whole layers without a ReLU rule."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -73,26 +78,53 @@ class _NamesOnly:
 
 
 def as_computing(model: Model) -> Computing:
-    """The model itself if it computes requests, else an adapter that asks it for names."""
+    """Returns the model itself if it computes requests, otherwise an adapter."""
     return model if isinstance(model, Computing) else _NamesOnly(model)
 
 
-ParamLike = Any
-TransformsLike = Any
-OptimizerLike = Any
-ReluOverride = bool | Literal["always"]
+def check_model(model: object) -> None:
+    """Checks that an argument is a model, not a class or a bare network.
+
+    Raises:
+        TypeError: It is not a model.
+    """
+    if isinstance(model, type):
+        raise TypeError(f"{model.__name__} is a class of models: call it, as in {model.__name__}().")
+    if not hasattr(model, "activations"):
+        raise TypeError(
+            f"A {type(model).__name__} is no model: wrap a PyTorch network with modelzoo.from_torch.from_torch, or "
+            "open one by its name with modelzoo.nets_factory.get_model."
+        )
+    if not hasattr(model, "network"):
+        raise TypeError(
+            f"A {type(model).__name__} is the network of a model and does not map images to its input range: give the "
+            "model itself, or make one with modelzoo.from_torch.from_torch."
+        )
+
+
+# The image --------------------------------------------------------------------------------------
+
+ImageLike: TypeAlias = Parameterization | torch.nn.Module | torch.Tensor
+"""A parameterization, a module without inputs that returns NCHW, or a tensor NCHW."""
+
+ParamLike: TypeAlias = ImageLike | Callable[[], ImageLike] | None
+"""An image, or a function without arguments that returns one; None for `param.image(128)`."""
 
 
 def make_param(param_f: ParamLike = None) -> Parameterization:
-    """The parameterization of a render.
+    """Returns the parameterization of a render.
 
     Args:
-        param_f: None for `param.image(128)`; a parameterization (which keeps its values if it
-            has any); a module or tensor that gives an NCHW image; or a function without
-            arguments that returns one of these, called once.
+        param_f: None for `param.image(128)`; a parameterization, which keeps its values if it has
+            any; a module without inputs or a tensor that gives NCHW; or a function without
+            arguments that returns one of these and is called once.
 
     Raises:
-        TypeError: something else was given.
+        TypeError: `param_f` has another type, or is a function that needs arguments.
+
+    Example:
+        >>> make_param().shape, make_param(lambda: param.image(32, batch=2)).shape
+        ((1, 128, 128, 3), (2, 32, 32, 3))
     """
     if param_f is None:
         return param.image(128)
@@ -102,27 +134,42 @@ def make_param(param_f: ParamLike = None) -> Parameterization:
     if missing:
         name = getattr(param_f, "__name__", type(param_f).__name__)
         raise TypeError(
-            f"param_f is called without arguments, but {name} needs {', '.join(missing)}: give it them in a function "
+            f"param_f is called without arguments, but {name} needs {', '.join(missing)}: wrap it in a function "
             f"without arguments, as in lambda: param.image(128)."
         )
     return as_parameterization(param_f())
 
 
 def _needed_arguments(function: Callable[..., Any]) -> list[str]:
-    """Names of the arguments that a function cannot be called without."""
+    """Returns the names of the arguments without a default."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some functions written in C do not tell
+    except ValueError:  # some functions written in C have no signature
         return []
     collects = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [one.name for one in parameters if one.default is one.empty and one.kind not in collects]
 
 
+# Transforms -------------------------------------------------------------------------------------
+
+TransformsLike: TypeAlias = TransformLike | Iterable[TransformLike] | None
+"""A transform or several, each a `Transform` or a function from NCHW to NCHW; None for `standard_transforms`."""
+
+
 def make_transform_f(transforms: TransformsLike = None) -> Transform:
-    """One transform from a list: None stands for `standard_transforms`, an empty list for none.
+    """Composes transforms into one.
+
+    Args:
+        transforms: A transform or a list of transforms. None stands for `standard_transforms`; an
+            empty list for no transform.
 
     Raises:
-        TypeError: no transform, function or iterable of these was given.
+        TypeError: `transforms` has another type.
+
+    Example:
+        >>> flipped = make_transform_f([lambda image: image.flip(3), lambda image: image.flip(2)])
+        >>> flipped(torch.arange(4.0).reshape(1, 1, 2, 2)).flatten()
+        tensor([3., 2., 1., 0.])
     """
     if transforms is None:
         return compose(standard_transforms)
@@ -133,61 +180,54 @@ def make_transform_f(transforms: TransformsLike = None) -> Transform:
     raise TypeError(f"transforms is None, a transform or a list of transforms, not {transforms!r}.")
 
 
+# The optimizer ----------------------------------------------------------------------------------
+
+ReluOverride: TypeAlias = bool | Literal["always"]
+"""Whether ReLU gradients are redirected in the first 17 updates; "always" in all of them."""
+
+OptimizerLike: TypeAlias = torch.optim.Optimizer | Callable[[list[torch.Tensor]], torch.optim.Optimizer] | None
+"""An optimizer, or a function that makes one for a list of parameters; None for TensorFlow's Adam, rate 0.05."""
+
+
 def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor]) -> torch.optim.Optimizer:
-    """The optimiser of a render.
+    """Returns the optimizer of a render.
 
     Args:
-        optimizer: None for TensorFlow's Adam with a rate of 0.05; a function of the list of
-            parameters (`lambda p: torch.optim.SGD(p, lr=1.0)`); or an optimiser made for them.
-        parameters: what is optimised.
+        optimizer: None for TensorFlow's Adam with a learning rate of 0.05; a function from the list
+            of parameters to an optimizer; or an optimizer made for them.
+        parameters: Leaf tensors to optimize.
 
     Raises:
-        TypeError: something else was given.
+        TypeError: `optimizer` has another type.
+
+    Example:
+        >>> values = [torch.zeros(3, requires_grad=True)]
+        >>> type(make_optimizer(None, values)).__name__
+        'TFAdam'
+        >>> make_optimizer(lambda parameters: torch.optim.SGD(parameters, lr=1.0), values).defaults["lr"]
+        1.0
     """
     if optimizer is None:
         return TFAdam(parameters, lr=0.05)
     if isinstance(optimizer, torch.optim.Optimizer):
         return optimizer
     if callable(optimizer):
-        return optimizer(parameters)
+        return optimizer(list(parameters))
     raise TypeError(
         f"optimizer is None, a torch optimizer, or a function from the list of parameters to one, not {optimizer!r}."
     )
 
 
-def check_value(value: Any, objective: str) -> None:
-    """Refuses an objective's value that no gradient can be taken of.
+def check_optimizer(optimizer: object, parameters: Sequence[torch.Tensor]) -> None:
+    """Checks that an optimizer can update the image.
 
     Raises:
-        ValueError: it does not depend on the image.
+        TypeError: It is not an optimizer, or its `step` needs a closure.
+        ValueError: It owns none of the parameters.
     """
-    if value is None:
-        raise ValueError(f"The objective {objective!r} gave nothing: is its `return` missing?")
-    if not isinstance(value, torch.Tensor) or not value.requires_grad:
-        raise ValueError(f"The objective {objective!r} does not depend on the image: it gave {value!r}.")
-
-
-def check_model(model: Any) -> None:
-    """Refuses what people give for a model by mistake."""
-    if isinstance(model, type):
-        raise TypeError(f"{model.__name__} is a class of models: call it, as in {model.__name__}().")
-    if not hasattr(model, "activations"):
-        raise TypeError(
-            f"A {type(model).__name__} is no model: wrap a PyTorch network with modelzoo.from_torch.from_torch, or "
-            "open one by its name with modelzoo.nets_factory.get_model."
-        )
-    if not hasattr(model, "network"):
-        raise TypeError(
-            f"A {type(model).__name__} is the network of a model, which does not know how images are prepared for it: "
-            "give the model itself, or make one with modelzoo.from_torch.from_torch."
-        )
-
-
-def check_optimizer(optimizer: Any, parameters: Sequence[torch.Tensor]) -> None:
-    """Refuses an optimiser that would leave the image as it is."""
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"The optimizer function gave a {type(optimizer).__name__}, not a torch optimizer.")
-    # Of the class: a learning rate schedule puts a wrapper around the instance's own.
+        raise TypeError(f"The optimizer function returned a {type(optimizer).__name__}, not a torch optimizer.")
+    # Inspect the class: a learning rate scheduler wraps the instance's `step`.
     if _needed_arguments(functools.partial(type(optimizer).step, optimizer)):
         raise TypeError(
             f"{type(optimizer).__name__} evaluates the objective itself, several times for an update (its step needs a "
@@ -196,6 +236,24 @@ def check_optimizer(optimizer: Any, parameters: Sequence[torch.Tensor]) -> None:
     owned = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     if not owned & {id(parameter) for parameter in parameters}:
         raise ValueError(
-            "The optimizer does not own any of the image's parameters: give a function that makes it for them, as in "
+            "The optimizer does not own any of the image's parameters: pass a function that makes it for them, as in "
             "optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1.0)."
+        )
+
+
+def check_value(value: object, objective: str) -> None:
+    """Checks that the value of an objective has a gradient.
+
+    Args:
+        value: The value.
+        objective: Description of the objective, for the error.
+
+    Raises:
+        ValueError: The value does not depend on the image.
+    """
+    if value is None:
+        raise ValueError(f"The objective {objective!r} returned None: is its `return` missing?")
+    if not isinstance(value, torch.Tensor) or not value.requires_grad:
+        raise ValueError(
+            f"The objective {objective!r} does not depend on the image: it returned {checks.shown(value)}."
         )

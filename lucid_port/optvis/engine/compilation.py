@@ -1,4 +1,4 @@
-"""Compilation of the network's part of a step, once for each size of the image."""
+"""Compiles the network's part of a step, once for each image size."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lucid_port.misc.stack_level import stack_level
 __all__ = ["MOST_SIZES", "Compilation", "obstacle"]
 
 MOST_SIZES = 16
-"""Image sizes that one render compiles for; `standard_transforms` give 11."""
+"""Maximum number of image sizes that one render compiles; `standard_transforms` give 11."""
 
 Compute = Callable[[torch.Tensor, LayerRequest, bool], Mapping[str, torch.Tensor]]
 Compiled = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
 def obstacle(device: torch.device) -> str | None:
-    """Why torch.compile cannot work for a device here, or None."""
+    """Returns why torch.compile cannot work for a device on this machine, or None if it can."""
     from torch._inductor import cpp_builder, exc
 
     if device.type == "cuda":
@@ -36,11 +36,14 @@ def obstacle(device: torch.device) -> str | None:
 
 
 class Compilation:
-    """The network's part of a step, compiled once for each size of the image, so that nothing is padded.
+    """The network's part of a step, compiled once for each image size, so that images are not padded.
 
     Args:
-        compute: computes a request for an image, with the ReLU rule of later updates or without it.
-        device: the device of the network.
+        compute: Computes a request for an image, with the ReLU rule of later updates or without it.
+        device: Device of the network.
+
+    Attributes:
+        has_cuda_graphs: Whether results are overwritten by the next call.
     """
 
     def __init__(self, compute: Compute, device: torch.device) -> None:
@@ -51,7 +54,7 @@ class Compilation:
         self._warned = False
 
     def function(self, image: torch.Tensor, request: LayerRequest, overridden: bool) -> Compiled | None:
-        """The compiled function for images of this shape; None for one shape too many."""
+        """Returns the compiled function for images of this shape, or None if there are too many shapes."""
         key = (tuple(image.shape), request, overridden, torch.is_autocast_enabled(image.device.type))
         if key not in self._functions:
             self._functions[key] = None if self._is_full(key) else self._compiled(request, overridden)
@@ -70,7 +73,7 @@ class Compilation:
 
     def _compiled(self, request: LayerRequest, overridden: bool) -> Compiled:
         def compute(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            # The rule is entered inside: from outside, it would not see the calls of a compiled function.
+            # The rule is entered inside, because a mode outside would not intercept calls of a compiled function.
             return tuple(self._compute(image, request, overridden).values())
 
         compiled: Compiled = torch.compile(compute, dynamic=False, mode=self._mode)
@@ -78,7 +81,7 @@ class Compilation:
 
 
 def _prepared(function: Compiled, compiled: Compiled, recompile_limit: int) -> Compiled:
-    """A compiled function whose first call, which compiles, may be one of many of its source line."""
+    """Wraps a compiled function, so that its first call may compile beyond torch's limit for one source line."""
     from torch._dynamo import config
 
     name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
@@ -89,7 +92,7 @@ def _prepared(function: Compiled, compiled: Compiled, recompile_limit: int) -> C
         if ready:
             return compiled(image)
         with torch.no_grad():
-            function(image)  # what a model sets up when it is first asked would be traced as well, in pieces
+            function(image)  # the setup of a model at its first call is not to be traced
         with config.patch({name: max(recompile_limit, getattr(config, name))}):
             values = compiled(image)
         ready = True

@@ -1,4 +1,4 @@
-"""Devices: found by name, and chosen for a model."""
+"""Finds devices by name, and chooses devices for a model."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from lucid_port.optvis.engine.coerce import Model
 __all__ = ["DevicesLike", "choose_devices", "find_device", "own_device"]
 
 DevicesLike: TypeAlias = str | torch.device | Iterable[str | torch.device] | None
-"""Devices that share the work, or their names; None for the default."""
+"""One or more devices or their names; None for the default."""
 
 
 def find_device(device: torch.device | str) -> torch.device:
-    """A device by its name.
+    """Returns a device by its name.
 
     Raises:
-        TypeError: it is no name.
-        ValueError: there is no such device, or not on this machine.
+        TypeError: `device` is not a name.
+        ValueError: There is no such device, or it is not on this machine.
     """
     if not isinstance(device, (str, torch.device)):
         raise TypeError(f"device is a name such as 'cpu' or 'cuda:0', not {checks.shown(device)}.")
     try:
         found = torch.device(device)
-    except RuntimeError:  # what torch raises for any name that it cannot read
+    except RuntimeError:  # raised for every unknown name
         raise ValueError(f"There is no device {device!r}: use 'cpu', 'cuda', 'cuda:1' or 'mps'.") from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
@@ -41,22 +41,22 @@ def find_device(device: torch.device | str) -> torch.device:
 
 
 def own_device(model: Model) -> torch.device:
-    """Where a model's weights are."""
+    """Returns the device of a model's weights; the CPU if it has none."""
     network = getattr(model, "network", None)
     tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def choose_devices(devices: DevicesLike, own: torch.device) -> list[torch.device]:
-    """The devices that share the work.
+    """Returns the devices that share the work.
 
     Args:
-        devices: devices or their names, one for each copy of the model; None for all CUDA devices if the model is on
-            one, else for the model's own.
-        own: where the model is.
+        devices: Devices or their names, one for each copy of the model; None for all CUDA devices if the model is on
+            one, otherwise for the model's own.
+        own: Device of the model.
 
     Raises:
-        TypeError, ValueError: something else was given, or nothing.
+        TypeError, ValueError: `devices` is empty, or has an item that is not a device of this machine.
     """
     if devices is None:
         count = torch.cuda.device_count() if own.type == "cuda" else 0
@@ -71,7 +71,7 @@ def choose_devices(devices: DevicesLike, own: torch.device) -> list[torch.device
 
 
 def _indexed(device: torch.device) -> torch.device:
-    """`cuda` as `cuda:N`."""
+    """Adds the index of the current device to `cuda`."""
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device

@@ -1,6 +1,7 @@
-"""What goes wrong in a render without an error: counted on the device, read every 50 updates, said once.
+"""Warnings about problems in a render that raise no error.
 
-Between two readings nothing waits for the device.
+Statistics stay on the device and are read every 50 updates, so that other steps do not wait for it. Each problem is
+reported once.
 """
 
 from __future__ import annotations
@@ -20,36 +21,36 @@ EVERY = 50
 """Updates between two readings."""
 
 PATIENCE = 16
-"""Updates in a row without any gradient after which something is wrong; fewer happen with random crops."""
+"""Consecutive updates without a gradient before a warning; random crops may cause fewer."""
 
 SLACK = 1e-3
-"""By how much values may leave [0, 1]: far below what a picture's 256 steps show."""
+"""Tolerance around [0, 1]; far below the 1/255 that a picture can show."""
 
 
 class Watch:
-    """Watches one render.
+    """Records the updates of one render.
 
     Attributes:
-        losses: objective value before each update, summed over images, on the device.
+        losses: The objective's value before each update, summed over images, on the device.
     """
 
     def __init__(self) -> None:
         self.losses: list[torch.Tensor] = []
         self._reached: list[torch.Tensor] = []
         self._extremes: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._silent = 0  # updates without a gradient up to the last reading
-        self._read = 0  # updates that were read
+        self._silent = 0  # consecutive updates without a gradient, up to the last reading
+        self._read = 0  # number of updates that were read
         self._said: dict[str, str] = {}
 
     def record(
         self, loss: torch.Tensor, gradients: Sequence[torch.Tensor | None], transformed: torch.Tensor | None
     ) -> None:
-        """Note an update; reads, and may warn, every 50.
+        """Records an update. Every 50 updates, it reads the records and may warn.
 
         Args:
-            loss: the objective's value.
-            gradients: of the parameters.
-            transformed: what the model was given, in [0, 1] if all is well.
+            loss: The objective's value.
+            gradients: Gradients of the parameters.
+            transformed: The image that the model got, which should be in [0, 1].
         """
         if transformed is not None and len(self.losses) % EVERY == 0:
             self._extremes.append(torch.aminmax(transformed.detach()))
@@ -60,12 +61,12 @@ class Watch:
             self.check()
 
     def state(self) -> dict[str, Any]:
-        """What was seen so far, beside the values, as plain data for `restore`. Waits for the device."""
+        """Returns the state other than `losses`, as plain data for `restore`. Waits for the device."""
         self.check()
         return {"silent": self._silent, "said": dict(self._said)}
 
     def restore(self, losses: Sequence[torch.Tensor], state: Mapping[str, Any]) -> None:
-        """Takes over updates that were made, and watched, by another process; says again what it said."""
+        """Restores the records of an earlier process, and repeats its warnings."""
         self.losses, self._read = list(losses), len(losses)
         self._reached, self._extremes = [], []
         self._silent = state["silent"]
@@ -73,7 +74,7 @@ class Watch:
             self._say(what, sentence)
 
     def check(self) -> None:
-        """Read what was noted since the last time, and warn of what is new. Waits for the device."""
+        """Reads the records since the last reading, and warns about new problems. Waits for the device."""
         if self._read == len(self.losses):
             return
         losses = torch.stack(self.losses[self._read :]).float().cpu().numpy()
@@ -122,20 +123,16 @@ class Watch:
 
 
 def first_run(reached: np.ndarray, length: int) -> int | None:
-    """Where the first `length` False values in a row begin; None where there are none."""
-    count = 0
-    for index, one in enumerate(reached):
-        count = 0 if one else count + 1
-        if count == length:
-            return index - length + 1
-    return None
+    """Returns the index of the first run of `length` False values, or None."""
+    index = reached.tobytes().find(bytes(length))  # False is a zero byte
+    return None if index < 0 else index
 
 
 _RANDOM = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.modules.dropout._DropoutNd)
 
 
-def warn_if_training(network: Any) -> None:
-    """Warn of dropout or batch norm in training mode, which would make every step another function."""
+def warn_if_training(network: object) -> None:
+    """Warns about dropout or batch norm in training mode, with which every step computes a different function."""
     parts = network.named_modules() if isinstance(network, torch.nn.Module) else ()
     found = [
         f"{name or 'itself'} ({type(part).__name__})"
@@ -151,6 +148,6 @@ def warn_if_training(network: Any) -> None:
 
 
 def still(losses: np.ndarray) -> bool:
-    """Whether an objective has not moved at all in the last updates: a unit that never fires, most likely."""
+    """Returns whether an objective was constant in the last updates, most likely because the unit never fires."""
     last = losses[-PATIENCE:]
     return len(last) == PATIENCE and bool((last == last[0]).all())

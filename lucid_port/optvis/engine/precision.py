@@ -1,8 +1,8 @@
 """The precision of the network's part of a step.
 
-The image, transforms, parameterization, objective and optimizer of a render are float32 in any case. By default the
-network is computed in float32, too, without TF32: that is compared with Lucid. `docs/speed.md` says how the other
-choices change the numbers, and when they pay.
+The image, transforms, parameterization, objective and optimizer of a render are always float32. By default the network
+is computed in float32 without TF32, too, as in the comparisons with Lucid. `docs/speed.md` describes how the other
+precisions change the numbers, and when they are faster.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lucid_port.misc.stack_level import stack_level
 __all__ = ["PRECISIONS", "check_precision", "strictly", "tf32"]
 
 PRECISIONS = ("float32", "tf32", "bf16")
-"""Values of `precision`: strict; TF32 in convolutions and matrix products of a GPU; bfloat16 in the network."""
+"""Values of `precision`: strict float32, TF32 in convolutions and matrix products on a GPU, bfloat16 in the network."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,9 +29,10 @@ R = TypeVar("R")
 
 @contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Context in which CUDA's convolutions and matrix products may use TF32, or may not; afterwards all is as before.
+    """Context manager that allows or forbids TF32 in CUDA's convolutions and matrix products.
 
-    The setting is the process's, not the thread's: do not enter it with different values in several threads.
+    The setting belongs to the process, not to the thread: do not enter the context with different values in several
+    threads.
     """
     convolutions = torch.backends.cudnn
     precisions = _new_precisions()
@@ -39,7 +40,7 @@ def tf32(allowed: bool) -> Iterator[None]:
     try:
         torch.set_float32_matmul_precision("high" if allowed else "highest")
         convolutions.allow_tf32 = allowed
-        for owner, _ in precisions:  # where they are not set themselves, a setting for all of them counts
+        for owner, _ in precisions:  # unset ones would follow a global setting
             owner.fp32_precision = "tf32" if allowed else "ieee"
         yield
     finally:
@@ -52,7 +53,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def strictly(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator for what computes with a network outside of a render: without TF32, as renders do by default."""
+    """Decorator that disables TF32 within a function, as in renders by default."""
 
     @functools.wraps(function)
     def within(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -62,8 +63,8 @@ def strictly(function: Callable[P, R]) -> Callable[P, R]:
     return within
 
 
-def _read(setting: Callable[[], Any]) -> Any:
-    """A setting; None where torch refuses to read it, because only the newer settings below were made."""
+def _read(setting: Callable[[], R]) -> R | None:
+    """Reads a setting. Returns None if torch refuses, as it does when only the newer settings below were set."""
     try:
         return setting()
     except RuntimeError:
@@ -71,17 +72,17 @@ def _read(setting: Callable[[], Any]) -> Any:
 
 
 def _new_precisions() -> list[tuple[Any, str]]:
-    """The settings that torch has since 2.9, with their values; those above write them, too."""
+    """Returns the settings of torch 2.9 and later with their values; the older settings change them, too."""
     cudnn = torch.backends.cudnn
     owners: tuple[Any, ...] = (torch.backends.cuda.matmul, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None))
     return [(owner, str(owner.fp32_precision)) for owner in owners if hasattr(cudnn, "conv")]
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Refuses names that are none of `PRECISIONS`; warns where one does nothing.
+    """Checks that a precision is one of `PRECISIONS`, and warns if it has no effect on a device.
 
     Raises:
-        ValueError: another name.
+        ValueError: It is not one of them.
     """
     if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(map(repr, PRECISIONS))}, not {checks.shown(precision)}.")

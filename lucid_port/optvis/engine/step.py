@@ -36,7 +36,7 @@ Read: TypeAlias = str | tuple[str, int]
 _RELU_RULE = tuple(PASSING_AT_LIMITS.items())
 
 
-# What is read ---------------------------------------------------------------------------------
+# Reads ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -44,27 +44,27 @@ class Reads:
     """The layers that an objective reads, and the requests for them.
 
     Attributes:
-        layers: layers that it reads whole.
-        channels: (layer, channel) of layers of which it reads single channels.
+        layers: Layers that it reads whole.
+        channels: (layer, channel) pairs of the single channels that it reads.
     """
 
     layers: tuple[str, ...] = ()
     channels: tuple[tuple[str, int], ...] = ()
 
     def including(self, read: Read) -> Reads:
-        """These reads and another one."""
+        """Returns these reads and another one."""
         if isinstance(read, str):
             return replace(self, layers=(*self.layers, read))
         return replace(self, channels=(*self.channels, read))
 
     @cached_property
     def whole(self) -> LayerRequest:
-        """The request for all of these layers, whole."""
+        """Request for all of these layers, whole."""
         return LayerRequest(tuple(dict.fromkeys((*self.layers, *(layer for layer, _ in self.channels)))))
 
     @cached_property
     def selected(self) -> LayerRequest:
-        """The request for the channels that are read; the same as `whole` if a layer or a negative number is read."""
+        """Request for single channels of layers that are not read whole; `whole` if a channel number is negative."""
         chosen: dict[str, tuple[int, ...]] = {}
         for layer, number in self.channels:
             if layer not in self.layers:
@@ -74,10 +74,10 @@ class Reads:
         return replace(self.whole, channels=tuple(chosen.items()))
 
     def values(self, found: Mapping[str, torch.Tensor], request: LayerRequest) -> dict[Read, torch.Tensor]:
-        """The tensors that are read.
+        """Returns the tensors that are read.
 
         Args:
-            found: the values of the request.
+            found: Values of the request.
             request: `whole` or `selected`.
         """
         values: dict[Read, torch.Tensor] = {name: found[name] for name in self.layers}
@@ -91,27 +91,27 @@ class Reads:
 
 
 class _NewRead(Exception):
-    """An objective read a layer that the pass of this evaluation left out."""
+    """An objective read a layer that this evaluation has not computed."""
 
 
 class Evaluation:
     """`T` of one step: activations of one transformed image.
 
-    All layers come from one pass, which ends behind the last of them, so that an objective may take gradients between
-    layers. (Not with `compile` or in "bf16", where torch says that a layer was not used in the graph.) The first
-    evaluation of a render discovers which layers the objective reads: at each new one the pass is made again. Later
+    All layers come from one pass, which ends at the last of them, so that an objective may differentiate between
+    layers. (With `compile` or in "bf16" it cannot: torch raises that a layer was not used in the graph.) The first
+    evaluation of a render discovers the layers that the objective reads: each new layer repeats the pass. Later
     evaluations start from these reads and make one pass.
 
     Args:
-        vis: the render.
-        source: draws of the transforms.
-        reads: the reads that are known.
-        repeated: whether many evaluations with the same reads follow, so that a compilation may pay.
+        vis: The render.
+        source: Random source of the transforms.
+        reads: The reads known so far.
+        repeated: Whether many evaluations with the same reads follow, so that compiling pays.
 
     Attributes:
         image: (N, C, H, W) in [0, 1].
-        transformed: the image that the model gets.
-        reads: the reads that are known by now.
+        transformed: The image after the transforms, which the model gets.
+        reads: The reads known by now.
     """
 
     def __init__(self, vis: VisT, source: RandomSource, reads: Reads, repeated: bool = False) -> None:
@@ -124,7 +124,7 @@ class Evaluation:
             self._compute(reads, reads.selected if vis.forward.selects else reads.whole, repeated)
 
     def value(self, objective: Callable[[Evaluation], Any]) -> Any:
-        """The value of a function of `T`."""
+        """Returns the value of a function of `T`."""
         while True:
             try:
                 return objective(self)
@@ -132,10 +132,10 @@ class Evaluation:
                 self._discover(*new.args)
 
     def channel(self, name: str, number: int) -> torch.Tensor:
-        """One channel of a layer, without its channel axis; once the reads are known, no other channel is computed.
+        """Returns one channel of a layer, without the channel axis. If the reads are known, only it is computed.
 
         Raises:
-            IndexError: the layer has no such channel.
+            IndexError: The layer has no such channel.
         """
         value = self._values.get((name, number))
         if value is not None:
@@ -159,30 +159,30 @@ class Evaluation:
         return self._values[read]
 
     def _discover(self, read: Read) -> None:
-        """Adds a read. Its layer is computed whole, which shows whether the channel exists, and is not compiled."""
+        """Adds a read. Its layer is computed whole, to check that the channel exists, and is not compiled."""
         reads = self.reads.including(read)
         self._compute(reads, reads.whole, False)
-        self.reads = reads  # only now: the name of no layer is not kept
+        self.reads = reads  # after the pass, which raises if there is no such layer
 
     def _compute(self, reads: Reads, request: LayerRequest, compilable: bool) -> None:
         self._values = reads.values(self._vis.forward(self.transformed, request, self._vis.steps, compilable), request)
 
 
-# How it is computed ---------------------------------------------------------------------------
+# Computing layers -----------------------------------------------------------------------------
 
 
 def is_redirected(update: int | None) -> bool:
-    """Whether an update is one of the first, in which ReLU gradients are redirected."""
+    """Returns whether an update is one of the first, in which ReLU gradients are redirected."""
     return update is not None and update < REDIRECTED_UPDATES
 
 
 def compute_under_rule(
     model: Computing, image: torch.Tensor, request: LayerRequest, update: int | None
 ) -> Mapping[str, torch.Tensor]:
-    """The values of layers under Lucid's ReLU rule for an update, or under none (None).
+    """Returns the values of layers under Lucid's ReLU rule for an update; None stands for no rule.
 
-    After the first updates, networks that support it compute the rule's formulas themselves; for others, a mode looks
-    at every call of a function.
+    After the first updates, networks that support the rule compute its formulas themselves. For other networks, a
+    torch function mode intercepts their calls.
     """
     if update is None:
         return model.compute(image, request)
@@ -194,25 +194,24 @@ def compute_under_rule(
 
 
 class Forward:
-    """Computes the layers that a render reads: in its precision, compiled or not, under Lucid's ReLU rule.
+    """Computes the layers that a render reads, in its precision, compiled or not, under Lucid's ReLU rule.
 
     Args:
-        model: the model.
-        device: the device that it is on.
-        precision: one of `PRECISIONS`; with "bf16", a copy of the model is computed, made now.
-        compile: whether to compile the network's part of the steps. If that cannot work, a warning says why, and the
-            steps are made without.
-        relu_gradient_override: whether Lucid's ReLU rule holds; "always" redirects gradients in all updates.
+        model: The model.
+        device: Device of the model.
+        precision: One of `PRECISIONS`. "bf16" copies the model.
+        compile: Whether to compile the network's part of the steps. If this is impossible, a warning says why.
+        relu_gradient_override: Whether Lucid's ReLU rule applies; "always" redirects gradients in all updates.
 
     Attributes:
-        precision: as above.
-        compilation: the compiled steps; None if they are not compiled. With CUDA graphs, each step overwrites the
-            results of the step before: results that are kept have to be copied.
-        selects: whether the network computes single channels of a layer.
-        settings: makes the context for a whole step, forward and backward: TF32 as asked for, on a GPU.
+        precision: See above.
+        compilation: The compiled steps; None if they are not compiled. With CUDA graphs, each step overwrites the
+            results of the previous step, so clone results to keep them.
+        selects: Whether the network can compute single channels of a layer.
+        settings: Returns the context for a whole step, forward and backward, which sets TF32 on a GPU.
 
     Raises:
-        ValueError: there is no such precision.
+        ValueError: There is no such precision.
         TypeError: `compile` is neither True nor False.
     """
 
@@ -248,13 +247,13 @@ class Forward:
     def __call__(
         self, image: torch.Tensor, request: LayerRequest, steps: int, compilable: bool = False
     ) -> Mapping[str, torch.Tensor]:
-        """The values of the requested layers for a transformed image, in the image's precision.
+        """Returns the values of the requested layers for a transformed image, in the image's dtype.
 
         Args:
             image: (N, C, H, W) in [0, 1].
-            request: the layers.
-            steps: number of updates made, on which the ReLU rule depends.
-            compilable: whether this is one of many calls with this request.
+            request: The layers.
+            steps: Number of updates made, on which the ReLU rule depends.
+            compilable: Whether this is one of many calls with this request.
         """
         update = None if not self._override else 0 if self._override == "always" else steps
         if self.compilation is None and self.precision != "bf16":
@@ -272,17 +271,16 @@ class Forward:
     def _under_rule(self, image: torch.Tensor, request: LayerRequest, overridden: bool) -> Mapping[str, torch.Tensor]:
         return compute_under_rule(self._model, image, request, REDIRECTED_UPDATES if overridden else None)
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision != "bf16":
             return contextlib.nullcontext()
         return torch.autocast(self._device.type, torch.bfloat16)
 
 
 def _rounded(model: Model) -> Model:
-    """A copy of a model whose network's weights are bfloat16. Its mapping of images to the input stays as it is.
+    """Returns a copy of a model whose network has bfloat16 weights. The mapping of images to the input stays float32.
 
-    Autocast would round frozen weights in every step, and functions with a gradient of their own would not see rounded
-    weights.
+    Autocast would round frozen weights in every step, and custom autograd functions would get float32 weights.
     """
     twin = copy.deepcopy(model)
     twin.network.to(torch.bfloat16)

@@ -1,9 +1,9 @@
-"""One render: an image, a model, an objective, and the updates that bring them together."""
+"""One render: an image that is optimized for an objective of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,38 +26,73 @@ from lucid_port.optvis.engine.devices import find_device, own_device
 from lucid_port.optvis.engine.diagnostics import Watch, warn_if_training
 from lucid_port.optvis.engine.step import Evaluation, Forward, Reads
 from lucid_port.optvis.objectives import Objective, as_objective
+from lucid_port.optvis.objectives.base import ObjectiveLike
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
-__all__ = ["Callback", "VisT"]
+__all__ = ["VisT"]
 
 
 class VisT:
-    """A render that can be stepped, read and stopped.
+    """A render that can be stepped, read and stopped; `make_vis_T` is another name for it.
 
-    Made by `make_vis_T`. Calling it with a name reads it: `vis("input")` is the present
-    image, `vis("loss")` the present objective value, any layer its present activation (NCHW),
-    under fresh transforms whose draws do not disturb those of the steps.
+    Calling it with a name reads a value: `vis("input")` is the current image, `vis("loss")` the
+    current value of the objective, and the name of a layer gives its current activation (NCHW). Each
+    call draws new transforms from a separate stream, so that it does not change the steps.
+
+    Args:
+        model: The model.
+        objective_f: An objective to maximize, `"layer:channel"`, or a function of `T`.
+        param_f: Parameterization of the image, or a function without arguments that makes it;
+            `param.image(128)` by default.
+        optimizer: Optimizer, or a function from the list of parameters to one; TensorFlow's Adam
+            with a learning rate of 0.05 by default.
+        transforms: A transform or a list of transforms; `standard_transforms` by default, `[]` for
+            none.
+        relu_gradient_override: Whether to redirect ReLU gradients in the first 17 updates; "always"
+            redirects them in all. Unlike in `render_vis`, the default is False, as in Lucid.
+        seed: Seed of all random draws, or a `RandomSource` to draw from.
+        device: Device of the image; that of the model's weights by default.
+        precision: `"float32"`, `"tf32"` or `"bf16"`; see `render_vis`.
+        compile: Whether to compile the network's part of the steps; see `render_vis`.
 
     Attributes:
-        model: the model.
-        objective: what is maximised.
-        param: the parameterization.
-        transform: one transform, composed.
-        optimizer: the optimiser.
-        source: where random draws come from.
-        forward: computes the network's layers, in the render's precision.
-        watch: what is noted of every update, and warned of.
-        steps: number of updates made.
-        loss: objective value before the last update, a tensor on the device (None before the
-            first).
-        stopped: whether `stop` was called.
-        draws_image: whether the image's initial values are draws of `source`, not what it had before.
+        model: The model.
+        objective: The objective, an `Objective`.
+        param: The parameterization.
+        parameters: Tensors that the optimizer updates.
+        transform: The composed transform.
+        optimizer: The optimizer.
+        source: Source of the random draws.
+        forward: Computes the network's layers in the render's precision.
+        watch: Records every update, and warns about problems.
+        steps: Number of updates made.
+        loss: The objective's value before the last update, on the device; None before the first.
+        stopped: Whether `stop` was called.
+        draws_image: Whether the initial image was drawn from `source`; False if it had values
+            already.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: The parameterization has no parameters, the optimizer owns none of them, or there
+            is no such device or precision.
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> from lucid_port.optvis import param
+        >>> vis = VisT(get_model("TinyInceptionV1"), "mixed4a:8", lambda: param.image(32), transforms=[])
+        >>> before = vis("loss")
+        >>> for _ in range(3):
+        ...     value = vis.step()
+        >>> vis.steps, bool(vis("loss") > before), vis.image().shape
+        (3, True, (1, 32, 32, 3))
+        >>> vis("mixed4a").shape[0]
+        1
     """
 
     def __init__(
         self,
         model: Model,
-        objective_f: Any,
+        objective_f: ObjectiveLike,
         param_f: ParamLike = None,
         optimizer: OptimizerLike = None,
         transforms: TransformsLike = None,
@@ -83,7 +118,7 @@ class VisT:
         self.param.to(self.device)
         self.parameters = [p for p in self.param.parameters() if p.requires_grad]
         if not self.parameters:
-            raise ValueError("There is nothing to optimise: the parameterization has no parameters.")
+            raise ValueError("There is nothing to optimize: the parameterization has no parameters.")
         self.optimizer = make_optimizer(optimizer, self.parameters)
         check_optimizer(self.optimizer, self.parameters)
         if relu_gradient_override not in (True, False, "always"):
@@ -95,21 +130,21 @@ class VisT:
         self.loss: torch.Tensor | None = None
         self.stopped = False
         self.reads = Reads()
-        self._seen: torch.Tensor | None = None  # what the model was given last
+        self._seen: torch.Tensor | None = None  # the model's last input
         self.watch = Watch()
 
     def value_and_gradients(self) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-        """Evaluate the objective under new draws, without an update.
+        """Evaluates the objective under new draws, without an update.
 
         Returns:
-            The objective's value, detached, and the gradient of **minus** its sum for each of
-            `parameters` (None where it does not depend on one). Only these gradients are
-            computed: the model's weights get none.
+            The objective's value, detached, and the gradient of **minus** its sum with respect to
+            each of `parameters` (None if it does not depend on one). The model's weights get no
+            gradient.
 
         Raises:
-            ValueError: the objective does not depend on the image.
+            ValueError: The objective does not depend on the image.
         """
-        with torch.enable_grad(), self.forward.settings():  # also where the caller has switched gradients off
+        with torch.enable_grad(), self.forward.settings():  # even if the caller has disabled gradients
             evaluation = Evaluation(self, self.source.scope("transforms"), self.reads, True)
             value = evaluation.value(self.objective)
             self.reads = evaluation.reads
@@ -122,10 +157,11 @@ class VisT:
         return value.detach(), list(gradients)
 
     def step(self) -> torch.Tensor:
-        """Make one update.
+        """Makes one update.
 
         Returns:
-            The objective's value before it (as the objective gives it), on the device, detached.
+            The objective's value before the update, detached, on the device. It has the objective's
+            shape.
         """
         self.loss, gradients = self.value_and_gradients()
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
@@ -136,38 +172,34 @@ class VisT:
         return self.loss
 
     def stop(self) -> None:
-        """Ask the loop that drives this render to end after the present step."""
+        """Tells the loop that steps this render to end after the current step."""
         self.stopped = True
 
     @property
     def losses(self) -> np.ndarray:
-        """Objective value before each update (summed if it is no scalar); waits for the device."""
+        """The objective's value before each update, summed over images, float32 [steps]. Waits for the device."""
         if not self.watch.losses:
             return np.zeros(0, np.float32)
         return torch.stack(self.watch.losses).float().cpu().numpy()
 
     def image(self) -> np.ndarray:
-        """The present image as Lucid returns it: float32 array [N, H, W, C] in [0, 1]."""
+        """Returns the current image in Lucid's axis order, float32 [N, H, W, C] in [0, 1]."""
         with torch.no_grad():
-            return np.array(self.param.nhwc().float().cpu().numpy(), order="C")  # a copy: the image will change
+            return np.array(self.param.nhwc().float().cpu().numpy(), order="C")  # a copy
 
     def __call__(self, name: str) -> Any:
         if name == "loss":
             return self._read([self.objective], self.reads)[0]
         return self._read([lambda T: T(name)], Reads())[0]
 
-    def evaluate(self, objectives: Iterable[Any]) -> list[Any]:
-        """Present values of other objectives, all under the same fresh transforms."""
+    def evaluate(self, objectives: Iterable[ObjectiveLike]) -> list[Any]:
+        """Returns the current values of other objectives, all under the same new transforms."""
         return self._read([as_objective(objective) for objective in objectives], self.reads)
 
     def _read(self, functions: Sequence[Callable[[Any], Any]], reads: Reads) -> list[Any]:
-        """Values of functions of `T`, under draws of their own; `reads` are those to expect."""
-        # With gradients, as an objective may take some between layers; what is returned has none.
+        """Returns the values of functions of `T` under draws of the "read" stream; `reads` are the expected reads."""
+        # Gradients are enabled because an objective may differentiate between layers. The results are detached.
         with torch.enable_grad(), self.forward.settings():
             evaluation = Evaluation(self, self.source.scope("read"), reads)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
-
-
-Callback: TypeAlias = Callable[[VisT], None]
-"""A function of the render, called after each update."""

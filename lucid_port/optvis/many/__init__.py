@@ -1,1 +1,1 @@
-"""Many units: parsed, batched, fitted into memory, shared among workers, written to a folder."""
+"""Renders of many units: the units, their batches, memory limits, workers and the folder of pictures."""

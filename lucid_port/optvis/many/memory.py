@@ -1,26 +1,29 @@
-"""How many images fit into memory together."""
+"""The number of images that fit into memory together."""
 
 from __future__ import annotations
 
 import gc
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-__all__ = ["cuda_batch_size", "host_batch_size", "is_out_of_memory", "out_of_memory", "release"]
+if TYPE_CHECKING:
+    from lucid_port.optvis.engine.vis import VisT
+
+__all__ = ["batch_size", "out_of_memory", "release"]
 
 MOST_ON_CPU = 16
-"""Images of a batch on a CPU: more are no faster, and what is finished is kept batch by batch."""
+"""Maximum batch size on a CPU. Larger batches are not faster, and pictures are saved batch by batch."""
 MOST_ON_CUDA = 128
-"""Images of a batch on a GPU; the same holds there."""
+"""Maximum batch size on a GPU, for the same reasons."""
 SHARE_OF_HOST = 0.5
-"""Share of the free memory of the machine that a batch may take: other programs live there, too."""
+"""Share of the machine's free memory that a batch may use; other programs need memory, too."""
 SHARE_OF_CUDA = 0.7
-"""Share of a GPU's free memory: images grow by a quarter under Lucid's transforms, and memory fragments."""
+"""Share of a GPU's free memory: Lucid's transforms enlarge images by up to a quarter, and memory fragments."""
 BYTES_PER_SAVED = 3
-"""Peak memory of a step as a multiple of what is kept for its gradients."""
+"""Peak memory of a step as a multiple of the tensors that are saved for its gradients."""
 
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -35,22 +38,22 @@ T = TypeVar("T")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was too small, on whatever device."""
+    """Returns whether an error is an out-of-memory error of any device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def free_host_memory() -> int | None:
-    """Bytes of memory that are free on this machine; None where it does not say."""
+    """Returns the free memory of this machine in bytes, or None if it is unknown."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # no such function (Windows), no such name (macOS)
         return None
 
 
-def saved_bytes(forward: Callable[[], Any]) -> int:
-    """Bytes of the distinct tensors that a forward pass keeps for its gradients."""
+def saved_bytes(forward: Callable[[], object]) -> int:
+    """Returns the size in bytes of the distinct tensors that a forward pass saves for its gradients."""
     sizes: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -63,11 +66,26 @@ def saved_bytes(forward: Callable[[], Any]) -> int:
     return sum(sizes.values())
 
 
-def host_batch_size(forward: Callable[[], Any]) -> int:
-    """Images that a batch may have on a CPU (or a device that does not tell its free memory).
+def batch_size(make: Callable[[int], VisT], most: int) -> int:
+    """Returns how many images of a render fit into the free memory of its device.
 
     Args:
-        forward: computes the objective of one image.
+        make: Returns the render of a number of images.
+        most: Number of all images.
+    """
+    if most < 2:
+        return 1
+    device = make(1).device
+    if device.type == "cuda":
+        return cuda_batch_size(lambda count: make(count).step(), device, most)
+    return host_batch_size(lambda: make(1)("loss"))
+
+
+def host_batch_size(forward: Callable[[], object]) -> int:
+    """Returns the batch size for a CPU, or for a device whose free memory is unknown.
+
+    Args:
+        forward: Computes the objective of one image.
     """
     free = free_host_memory()
     if free is None:
@@ -76,13 +94,13 @@ def host_batch_size(forward: Callable[[], Any]) -> int:
     return max(1, min(MOST_ON_CPU, int(SHARE_OF_HOST * free) // max(needed, 1)))
 
 
-def cuda_batch_size(step: Callable[[int], Any], device: torch.device, most: int) -> int:
-    """Images that fit into what is free on a GPU, by the memory that two steps take.
+def cuda_batch_size(step: Callable[[int], object], device: torch.device, most: int) -> int:
+    """Returns the batch size for a GPU, from the peak memory of two steps.
 
     Args:
-        step: makes one step of a batch of so many images.
-        device: the GPU.
-        most: images that there are, at least 2.
+        step: Makes one step of a batch with the given number of images.
+        device: The GPU.
+        most: Number of all images, at least 2.
     """
     few, more = 1, min(4, most)
     peaks: list[int] = []
@@ -98,7 +116,7 @@ def cuda_batch_size(step: Callable[[int], Any], device: torch.device, most: int)
     return max(1, min(MOST_ON_CUDA, int(fitting)))
 
 
-def _peak(step: Callable[[int], Any], device: torch.device, count: int) -> int:
+def _peak(step: Callable[[int], object], device: torch.device, count: int) -> int:
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     step(count)
@@ -107,13 +125,14 @@ def _peak(step: Callable[[int], Any], device: torch.device, count: int) -> int:
 
 
 def release(device: torch.device) -> None:
+    """Returns cached memory to a device."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
-def out_of_memory(function: Callable[[T], Any], argument: T) -> str | None:
-    """Calls a function; the first line of the error if memory was too small, else None."""
+def out_of_memory(function: Callable[[T], object], argument: T) -> str | None:
+    """Calls a function. Returns the first line of an out-of-memory error, or None."""
     try:
         function(argument)
     except (RuntimeError, MemoryError) as error:

@@ -1,8 +1,8 @@
-"""Folders that pictures are written to as they are finished, and from which a run goes on where it stopped.
+"""Folders of finished pictures, from which an interrupted run continues.
 
-A folder holds `manifest.json`, which lists what is finished and how it was made, and a PNG for each unit; or, for a
-sprite sheet, the hidden folder `.tiles` until all pictures are there, then `sheet.png`. Files appear whole or not at
-all, and the manifest names only files that are there, so a run can be killed at any time.
+A folder holds `manifest.json`, which lists the finished pictures and their settings, and a PNG for each unit. For a
+sprite sheet, it holds the folder `.tiles` until all pictures are finished, then `sheet.png`. Files are written
+atomically, and the manifest lists only existing files, so a run may be killed at any time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Entry = dict[str, Any]
 
 
 def short(setting: Any) -> Any:
-    """A setting as JSON holds it; a long one (a starting picture, say) by its hash."""
+    """Returns a setting as JSON data, or the hash of a long setting such as an initial picture."""
     text = json.dumps(setting, sort_keys=True)
     if len(text) <= LONGEST_SETTING:
         return json.loads(text)
@@ -55,10 +55,10 @@ class Finished:
     """One picture of a batch.
 
     Attributes:
-        identity: the unit's.
-        unit: the unit.
+        identity: Identity of the unit.
+        unit: The unit.
         picture: [H, W, C] in [0, 1].
-        value: the objective's value.
+        value: The objective's value.
     """
 
     identity: str
@@ -71,19 +71,19 @@ class PictureFolder:
     """A folder of finished pictures.
 
     Args:
-        path: the folder; made if it is not there.
-        settings: how the pictures are made, JSON-able. Pictures of other settings are refused.
-        sheet: whether the pictures become one sprite sheet.
-        overwrite: forget what is there.
+        path: The folder, which is created if it is missing.
+        settings: Settings of the pictures, JSON data. A folder with other settings raises an error.
+        sheet: Whether to write the pictures as one sprite sheet.
+        overwrite: Whether to remove the pictures in the folder.
 
     Attributes:
-        entries: what is finished, by the units' identities.
-        recipes: of the batches, by a hash that the entries name.
-        grid: rows and columns of the sheet, once there is one.
+        entries: Finished pictures by identity.
+        recipes: Recipes of the batches by hash; each entry has the hash of its batch.
+        grid: Rows and columns of the sheet; zeros before it is written.
 
     Raises:
-        ValueError: the folder has a manifest of other settings, or one that cannot be read.
-        OSError: the folder cannot be written to, or another run is writing to it.
+        ValueError: The folder has a manifest with other settings, or an unreadable one.
+        OSError: The folder is not writable, or another run writes to it.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any], sheet: bool, overwrite: bool) -> None:
@@ -112,7 +112,7 @@ class PictureFolder:
         while not folder.exists():
             folder = folder.parent
         if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise NotADirectoryError(f"{self.path} cannot be written: {folder} is no folder that can be written to.")
+            raise NotADirectoryError(f"{self.path} cannot be written: {folder} is not a writable folder.")
 
     def _read(self, overwrite: bool) -> dict[str, Any] | None:
         path = self.path / MANIFEST
@@ -126,9 +126,7 @@ class PictureFolder:
             return manifest
         if overwrite:
             return None
-        raise ValueError(
-            f"{path} is no list of renders that can be read: choose another folder, or pass overwrite=True."
-        )
+        raise ValueError(f"{path} is not a readable list of renders: choose another folder, or pass overwrite=True.")
 
     def _go_on(self, old: dict[str, Any]) -> None:
         there = old.get("settings", {})
@@ -147,28 +145,28 @@ class PictureFolder:
         self.recipes = dict(old.get("recipes", {}))
 
     def _counts(self, entry: Entry) -> bool:
-        """Whether a listed picture is there, whole, and sure to be what the same words would make again."""
+        """Returns whether a listed picture exists, is complete, and can be recognized as the same unit's."""
         file = self.path / entry["file"]
         return entry["comparable"] and file.is_file() and file.stat().st_size == entry["bytes"]
 
     def close(self) -> None:
-        """Let other runs write to the folder."""
+        """Releases the lock on the folder."""
         self._held.release()
 
     def _forget(self, old: dict[str, Any] | None) -> None:
-        """Removes the manifest first, then the pictures that it lists."""
+        """Removes the manifest, then the pictures that it lists."""
         (self.path / MANIFEST).unlink(missing_ok=True)
         for entry in [] if old is None else old["units"]:
             name = str(entry["file"])
-            if Path(name).name == name or name == f"{TILES}/{Path(name).name}":  # nothing outside this folder
+            if Path(name).name == name or name == f"{TILES}/{Path(name).name}":  # no file outside this folder
                 (self.path / name).unlink(missing_ok=True)
 
     def file_of(self, identity: str) -> Path:
-        """Where the picture of a finished unit is; that of the sheet if it is a tile of it."""
+        """Returns the path of a finished unit's picture, or of the sheet that contains it."""
         return self.path / self.entries[identity]["file"]
 
     def begin(self, wanted: Iterable[str]) -> None:
-        """Prepare for units that are not all there: a finished sheet is cut into its tiles again."""
+        """Prepares for missing units: cuts a finished sheet into tiles again."""
         cut = {key: entry for key, entry in self.entries.items() if entry["file"] == SHEET}
         if not cut or all(identity in self.entries for identity in wanted):
             return
@@ -181,20 +179,19 @@ class PictureFolder:
         self._write_manifest()
 
     def _tile(self, entry: Entry, sheet: Image.Image) -> np.ndarray:
-        rows, columns = self.grid
-        row, column = entry["tile"]
+        (rows, columns), (row, column) = self.grid, entry["tile"]
         height, width = sheet.height // rows, sheet.width // columns
-        return np.asarray(sheet)[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        return np.asarray(sheet.crop((column * width, row * height, (column + 1) * width, (row + 1) * height)))
 
     def add(self, finished: Sequence[Finished], recipe: Recipe) -> list[Path]:
-        """Write the pictures of a batch, then the manifest.
+        """Writes the pictures of a batch, then the manifest.
 
         Args:
-            finished: the pictures, in the order of the batch.
-            recipe: of the batch; each picture carries its own.
+            finished: The pictures, in the order of the batch.
+            recipe: Recipe of the batch, from which each picture's own is made.
 
         Returns:
-            Their paths.
+            The paths of the pictures.
         """
         with self._lock:
             batch = recipe.to_data()
@@ -228,7 +225,7 @@ class PictureFolder:
         return self.path / name
 
     def _stem(self, identity: str, unit: Unit) -> str:
-        """A file name without ending that no other unit here has."""
+        """Returns a file name without extension that no other unit in the folder has."""
         name = unit.layer if unit.channel is not None else unit.name
         plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[:80] or "objective"
         plain += "" if unit.channel is None else f"_{unit.channel:04d}"
@@ -238,7 +235,7 @@ class PictureFolder:
         return next(choice for choice in choices if choice not in taken)
 
     def finish(self, order: Sequence[str]) -> None:
-        """Make the sheet of all pictures, those of `order` first; without a sheet there is nothing to do."""
+        """Writes the sheet of all pictures, those of `order` first, if there is to be one."""
         if not self.sheet or not self.entries:
             return
         known = [*order, *(key for key in self.entries if key not in set(order))]
@@ -256,16 +253,14 @@ class PictureFolder:
         self._remove_tiles()
 
     def _sheet(self, places: Mapping[str, tuple[int, int]], rows: int, columns: int) -> bytes:
-        pixels: np.ndarray | None = None
+        sheet: Image.Image | None = None
         for key, (row, column) in places.items():
             with Image.open(self.file_of(key)) as tile:
-                picture = np.asarray(tile)
-            height, width = picture.shape[:2]
-            if pixels is None:
-                pixels = np.zeros((rows * height, columns * width, *picture.shape[2:]), np.uint8)
-            pixels[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
-        assert pixels is not None
-        return serialize_array(pixels, None, "png")
+                if sheet is None:
+                    sheet = Image.new(tile.mode, (columns * tile.width, rows * tile.height))
+                sheet.paste(tile, (column * tile.width, row * tile.height))
+        assert sheet is not None
+        return serialize_array(np.asarray(sheet), None, "png")
 
     def _remove_tiles(self) -> None:
         tiles = self.path / TILES

@@ -1,4 +1,4 @@
-"""One batch of units: an image for each, optimised together as if each were alone."""
+"""Renders of a batch of units, one image for each, which are optimized together as if each were alone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import param, serialization
 from lucid_port.optvis.engine.coerce import (
+    ImageLike,
     Model,
     OptimizerLike,
     ReluOverride,
@@ -22,72 +23,65 @@ from lucid_port.optvis.engine.coerce import (
 )
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.many import unit_spec
-from lucid_port.optvis.many.unit_spec import Unit, name_of
+from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, find_units, name_of, parse_units
 from lucid_port.optvis.objectives import Objective
-from lucid_port.optvis.objectives.base import Activations
+from lucid_port.optvis.objectives.base import Activations, ObjectiveLike
 from lucid_port.optvis.param.base import Parameterization, parameterization
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
-__all__ = ["Setup", "make_many_T", "prepare"]
+__all__ = ["ManyParamLike", "Setup", "make_many_T"]
+
+ManyParamLike: TypeAlias = Callable[[int], ImageLike] | Callable[[], ImageLike] | None
+"""A function of the number of images, or one without arguments that makes one image; None for `param.image`."""
 
 
 # Objectives of a batch ------------------------------------------------------------------------
 
 
-class _Views:
-    """One image's view of a batch's activations: layers are split into images once for all views."""
+def _views(T: Activations, count: int) -> list[Activations]:
+    """Returns `T` for each image of a batch. A layer is split once for all images."""
 
-    def __init__(self, T: Activations, count: int) -> None:
-        self._T, self._count = T, count
-        self._parts: dict[str, Any] = {}
+    @functools.cache
+    def parts(name: str) -> Sequence[Any]:
+        value = T(name)
+        return value.split(_rows(value, count, name)) if torch.is_tensor(value) else [value] * count
 
-    def of(self, index: int) -> Activations:
-        """`T` for one image of the batch."""
-        return lambda name: self._part(name, index)
-
-    def _part(self, name: str, index: int) -> Any:
-        if name not in self._parts:
-            value = self._T(name)
-            self._parts[name] = value.split(_rows(value, self._count, name)) if torch.is_tensor(value) else None
-        parts = self._parts[name]
-        return self._T(name) if parts is None else parts[index]
+    return [lambda name, index=index: parts(name)[index] for index in range(count)]
 
 
 def _rows(value: torch.Tensor, count: int, layer: str) -> int:
-    """Rows that belong to each image: one, or several in a layer that flattens positions into rows."""
+    """Returns the number of rows of each image: 1, or more in a layer that flattens positions into rows."""
     if value.ndim == 0 or value.shape[0] % count:
         raise ValueError(f"Layer {layer!r} of shape {list(value.shape)} has no rows for each of {count} images.")
     return value.shape[0] // count
 
 
 def each_for_itself(objectives: Sequence[Objective]) -> Objective:
-    """[N]: each image's own objective, of what it alone is seen to do.
+    """An objective of shape [N]: each image's own objective, which sees the activations of this image alone.
 
     Args:
-        objectives: one for each image of the batch.
+        objectives: One for each image of the batch.
     """
 
     def values(T: Activations) -> torch.Tensor:
-        views = _Views(T, len(objectives))
-        # A batch of one is seen whole: then an objective may take gradients between layers, too.
-        seen = [T] if len(objectives) == 1 else [views.of(index) for index in range(len(objectives))]
+        # A batch of one is not split, so that its objective may differentiate between layers.
+        seen = [T] if len(objectives) == 1 else _views(T, len(objectives))
         return torch.stack([_value_of(one, own) for one, own in zip(objectives, seen, strict=True)])
 
     return _many("each_for_itself", values, f"{len(objectives)} objectives", objectives=list(objectives))
 
 
 def each_channel(layer: str, channels: Sequence[int]) -> Objective:
-    """[N]: mean over the positions of each image's own channel of one layer.
+    """An objective of shape [N]: the mean over positions of each image's own channel of one layer.
 
     Args:
-        layer: the layer's name.
-        channels: one for each image of the batch.
+        layer: Name of the layer.
+        channels: One for each image of the batch.
     """
     count = len(channels)
 
     @functools.cache
-    def numbers(device: torch.device) -> torch.Tensor:  # copied once: the loop is not to wait for it
+    def numbers(device: torch.device) -> torch.Tensor:  # copied once, so that no step waits for it
         return torch.tensor(channels, device=device)
 
     def values(T: Activations) -> torch.Tensor:
@@ -132,12 +126,12 @@ def _objective(batch: Sequence[Unit]) -> Objective:
 # Images of a batch ----------------------------------------------------------------------------
 
 
-def _image_maker(param_f: Any, size: Any) -> Callable[[int], Parameterization]:
-    """A function from the number of images to a parameterization.
+def _image_maker(param_f: ManyParamLike, size: int | None) -> Callable[[int], Parameterization]:
+    """Returns a function from the number of images to a parameterization.
 
     Raises:
-        TypeError: `param_f` is no function.
-        ValueError: both `param_f` and `size` are given.
+        TypeError: `param_f` is not a function.
+        ValueError: Both `param_f` and `size` are given.
     """
     if param_f is not None and size is not None:
         raise ValueError(
@@ -151,25 +145,27 @@ def _image_maker(param_f: Any, size: Any) -> Callable[[int], Parameterization]:
             "param_f is a function of the number of images that makes them, as in "
             f"lambda batch: param.image(128, batch=batch), not {checks.shown(param_f)}."
         )
-    parameters = inspect.signature(param_f).parameters
+    make: Callable[..., ImageLike] = param_f
+    parameters = inspect.signature(make).parameters
     if "batch" in parameters:
-        return lambda count: make_param(param_f(batch=count))
+        return lambda count: make_param(make(batch=count))
     required = [p for p in parameters.values() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     if required:
-        return lambda count: make_param(param_f(count))
-    return functools.partial(_alone_and_joined, lambda: make_param(param_f()))
+        return lambda count: make_param(make(count))
+    return functools.partial(_one_by_one, lambda: make_param(make()))
 
 
-def _alone_and_joined(make: Callable[[], Parameterization], count: int) -> Parameterization:
+def _one_by_one(make: Callable[[], Parameterization], count: int) -> Parameterization:
+    """Makes each image separately, and joins them into a batch."""
     parts = [make() for _ in range(count)]
     if len({id(part) for part in parts}) < count:
-        raise ValueError("param_f gives the same image again: let it make a new one each time it is called.")
+        raise ValueError("param_f returned the same image again: let it make a new image in each call.")
     return parts[0] if count == 1 else joined(parts)
 
 
 @parameterization
 def joined(parts: Sequence[Parameterization]) -> Parameterization:
-    """Images made one by one, as a batch; each draws as if it were alone."""
+    """A batch of separate images. Each image gets the same draws as if it were alone."""
     return _Joined(parts)
 
 
@@ -194,35 +190,46 @@ def _size_of(made: Parameterization) -> int:
 
 
 def _separate(make: Callable[[int], Parameterization]) -> Callable[[int], Parameterization]:
-    """The maker itself, or one by one where images of a batch would share parameters (as those of `param.cppn`)."""
+    """Returns `make` if its images have separate parameters; otherwise (`param.cppn`) makes images one by one."""
     if _size_of(make(2)) == 2 * _size_of(make(1)):
         return make
-    return functools.partial(_alone_and_joined, lambda: make(1))
+    return functools.partial(_one_by_one, lambda: make(1))
 
 
 # One batch ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Setup:
-    """What all batches of a run have in common."""
+    """The settings that all batches of a run share; the arguments of `render_many`.
 
-    make: Callable[[int], Parameterization]
+    Attributes:
+        make: Returns the parameterization of a number of images.
+    """
+
+    param_f: ManyParamLike
     optimizer: OptimizerLike
     transforms: TransformsLike
     relu_gradient_override: ReluOverride
+    size: int | None
     seed: int
+    seeds: Iterable[int] | None
     per_image: bool
     precision: str
 
-    def vis(self, model: Model, batch: Sequence[Unit], device: torch.device) -> VisT:
-        """A batch, ready to be stepped; its loss is [N]."""
-        return self.render(model, _objective(batch), [unit.seed for unit in batch], device)
+    def __post_init__(self) -> None:
+        self.make = _separate(_image_maker(self.param_f, self.size))
+        self.seed = checks.whole(self.seed, "seed", 0)
+        if isinstance(self.transforms, Iterable):
+            self.transforms = list(self.transforms)  # several batches iterate over them
 
-    def render(self, model: Model, objective: Any, seeds: Sequence[int], device: torch.device) -> VisT:
-        """A render of any objective of as many images as there are seeds."""
+    def vis(self, model: Model, batch: Sequence[Unit], device: torch.device) -> VisT:
+        """Returns the render of a batch; its loss has shape [N]."""
+        return self._render(model, _objective(batch), [unit.seed for unit in batch], device)
+
+    def _render(self, model: Model, objective: ObjectiveLike, seeds: Sequence[int], device: torch.device) -> VisT:
         images = self.make(len(seeds))
-        shape = images.shape  # before the draws are set up: an image may draw whenever it is looked at
+        shape = images.shape  # before the source is made, as reading the shape may draw
         if len(shape) != 4 or shape[0] != len(seeds):
             raise ValueError(
                 f"param_f gave the shape {list(shape)} for a batch of {len(seeds)}: make it [batch, height, width, "
@@ -241,51 +248,44 @@ class Setup:
             precision=self.precision,
         )
 
-    def probe(self, model: Model) -> VisT:
-        """A render of one image, to ask what a layer has; its objective is of no account."""
-        return self.render(model, lambda T: T("input").mean(), [self.seed], own_device(model))
+    def find_units(self, model: Model, units: UnitsLike) -> tuple[list[Unit], VisT]:
+        """Returns the units, and a render of one image that was used to look up layers and channels."""
+        asked = parse_units(units)
+        probe = self._render(model, lambda T: T("input").mean(), [self.seed], own_device(model))
+        known = getattr(model.network, "layers", None)
 
+        @functools.cache
+        def layer_of(name: str) -> tuple[str, int]:
+            info = None if known is None else known[name]
+            count = None if info is None else info.channels
+            return name if info is None else info.name, probe(name).shape[1] if count is None else count
 
-def _find_units(asked: Sequence[Any], model: Model, vis: VisT, seeds: Callable[[int], Sequence[int]]) -> list[Unit]:
-    known = getattr(model.network, "layers", None)
+        return find_units(asked, layer_of, functools.partial(_layers_read, probe), self._unit_seeds), probe
 
-    @functools.cache
-    def layer_of(name: str) -> tuple[str, int]:
-        info = None if known is None else known[name]
-        count = None if info is None else info.channels
-        return name if info is None else info.name, vis(name).shape[1] if count is None else count
-
-    def layers_read(objective: Objective) -> list[str]:
-        read: dict[str, None] = {}
-
-        def look(T: Activations) -> Any:
-            return objective(lambda name: (read.setdefault(name), T(name))[1])
-
-        vis.evaluate([look])
-        layers = [name for name in read if name not in ("input", "labels")]
-        return layers or ["input"]
-
-    return unit_spec.find_units(asked, layer_of, layers_read, seeds)
-
-
-def _seeds_of(seeds: Any, seed: int, per_image: bool) -> Callable[[int], Sequence[int]]:
-    """One seed for each of a number of units."""
-    given = None if seeds is None else checks.items(seeds, "seeds", "a list with one seed for each unit")
-
-    def of(count: int) -> Sequence[int]:
-        if given is None:
-            return range(seed, seed + count) if per_image else [seed] * count
+    def _unit_seeds(self, count: int) -> Sequence[int]:
+        if self.seeds is None:
+            return range(self.seed, self.seed + count) if self.per_image else [self.seed] * count
+        given = checks.items(self.seeds, "seeds", "a list with one seed for each unit")
         if len(given) != count:
             raise ValueError(f"{len(given)} seeds are given for {count} units: give one for each.")
         return [checks.whole(one, "A seed", 0) for one in given]
 
-    return of
+
+def _layers_read(probe: VisT, objective: Objective) -> list[str]:
+    """Returns the names of the layers that an objective reads; "input" if it reads no layer."""
+    read: dict[str, None] = {}
+
+    def look(T: Activations) -> torch.Tensor:
+        return objective(lambda name: (read.setdefault(name), T(name))[1])
+
+    probe.evaluate([look])
+    return [name for name in read if name not in ("input", "labels")] or ["input"]
 
 
 def make_many_T(
     model: Model,
-    units: Any,
-    param_f: Any = None,
+    units: UnitsLike,
+    param_f: ManyParamLike = None,
     optimizer: OptimizerLike = None,
     transforms: TransformsLike = None,
     relu_gradient_override: ReluOverride = False,
@@ -296,36 +296,19 @@ def make_many_T(
     per_image: bool = False,
     precision: str = "float32",
 ) -> VisT:
-    """Set up one batch of units, an image for each, without running it.
+    """Makes a render of one batch of units, an image for each, without running it.
 
-    Arguments as in `render_many`; note that ReLU gradients are not overridden by default, as in `make_vis_T`.
+    The arguments are those of `render_many`. Unlike there, ReLU gradients are not redirected by
+    default, as in `make_vis_T`.
 
     Returns:
-        A render whose `step()` and `loss` are the images' objective values, [N].
+        A render whose `step()` and `loss` give the value of each image's objective, [N].
+
+    Example:
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> vis = make_many_T(get_model("TinyInceptionV1"), "mixed4a:3-5", size=32)
+        >>> vis.step().shape, vis.image().shape
+        (torch.Size([3]), (3, 32, 32, 3))
     """
-    setup, found, _ = prepare(
-        model, units, param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision
-    )
-    return setup.vis(model, found, own_device(model))
-
-
-def prepare(
-    model: Model,
-    asked: Any,
-    param_f: Any,
-    optimizer: OptimizerLike,
-    transforms: TransformsLike,
-    relu_gradient_override: ReluOverride,
-    size: int | None,
-    seed: int,
-    seeds: Any,
-    per_image: bool,
-    precision: str,
-) -> tuple[Setup, list[Unit], VisT]:
-    """The run's setup, its units, and a render of one image that is like those to come; nothing is computed in vain."""
-    parsed = unit_spec.parse_units(asked)
-    make, seed = _image_maker(param_f, size), checks.whole(seed, "seed", 0)
-    listed = list(transforms) if isinstance(transforms, Iterable) else transforms  # a generator serves one batch only
-    setup = Setup(_separate(make), optimizer, listed, relu_gradient_override, seed, per_image, precision)
-    vis = setup.probe(model)
-    return setup, _find_units(parsed, model, vis, _seeds_of(seeds, seed, per_image)), vis
+    setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
+    return setup.vis(model, setup.find_units(model, units)[0], own_device(model))

@@ -1,4 +1,4 @@
-"""Which units to render: whole layers, ranges, pairs and objectives, as one flat list."""
+"""The units to render: converts layers, ranges, pairs and objectives to a flat list."""
 
 from __future__ import annotations
 
@@ -7,29 +7,44 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives.base import ObjectiveLike
 from lucid_port.optvis.sampling import DEFAULT_SEED
 
-__all__ = ["Channels", "Unit", "check_channels", "find_units", "identity", "name_of", "names_several", "parse_units"]
+__all__ = [
+    "Channels",
+    "Unit",
+    "UnitsLike",
+    "check_channels",
+    "find_units",
+    "identity",
+    "name_of",
+    "names_several",
+    "parse_units",
+]
+
+UnitLike: TypeAlias = ObjectiveLike | tuple[str, int]
+UnitsLike: TypeAlias = UnitLike | Iterable[UnitLike]
+"""`"layer:*"`, `"layer:3,7,20-25"`, (layer, channel), an objective or a function of `T`, or a list of these."""
 
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 _SYNTAX = "write 'layer:*', or 'layer:' and numbers, as in 'mixed4a_pre_relu:3,7,20-25'"
 
 
 def check_channels(layer: str, numbers: Iterable[int], count: int | None) -> None:
-    """Refuses channels that a layer has not.
+    """Checks that a layer has channels.
 
     Args:
-        layer: its name.
-        numbers: the channels, from 0 on.
-        count: how many it has; None where that is not known.
+        layer: Name of the layer.
+        numbers: The channels, from 0 on.
+        count: Number of channels of the layer; None if it is unknown.
 
     Raises:
-        ValueError: it has no such channel.
+        ValueError: The layer has no such channel.
     """
     missing = [number for number in numbers if count is not None and number >= count]
     if count is not None and missing:
@@ -37,7 +52,7 @@ def check_channels(layer: str, numbers: Iterable[int], count: int | None) -> Non
 
 
 def name_of(objective: Objective) -> str:
-    """What an objective is, for people, on one line."""
+    """Returns an objective's description on one line."""
     return " ".join((objective.description or objective.name or "objective").split())
 
 
@@ -46,10 +61,10 @@ class Unit:
     """One picture to make.
 
     Attributes:
-        layers: what its objective reads: one layer for a channel.
-        channel: the channel's number; None for any other objective.
-        objective: what is maximised.
-        seed: of its own random draws.
+        layers: Names of the layers that the objective reads; one for a channel.
+        channel: Number of the channel; None for any other objective.
+        objective: The objective.
+        seed: Seed of the unit's own random draws.
     """
 
     layers: tuple[str, ...]
@@ -59,50 +74,50 @@ class Unit:
 
     @property
     def layer(self) -> str:
-        """The layers as one text."""
+        """Names of the layers, separated by commas."""
         return ", ".join(self.layers)
 
     @property
     def name(self) -> str:
-        """What it is, for people: `layer:channel`, or the objective's description."""
+        """`layer:channel`, or the objective's description."""
         if self.channel is not None:
             return f"{self.layer}:{self.channel}"
         return name_of(self.objective)
 
     @property
     def batches_with(self) -> tuple[tuple[str, ...], bool]:
-        """Units for which this is equal share their batches: they need the same part of the network."""
+        """Key of the units that may share a batch, as they need the same part of the network."""
         return self.layers, self.channel is not None
 
 
 @dataclass(frozen=True)
 class Channels:
-    """Channels of a layer as they were asked for; `ranges` is None for all of them."""
+    """Requested channels of a layer; `ranges` is None for all channels."""
 
     layer: str
     ranges: tuple[tuple[int, int], ...] | None
 
     def numbers(self, count: int) -> list[int]:
-        """The channels, each once, of a layer that has `count`.
+        """Returns the channels, each once, of a layer with `count` channels.
 
         Raises:
-            ValueError: the layer has no such channel.
+            ValueError: The layer has no such channel.
         """
         ranges = ((0, count - 1),) if self.ranges is None else self.ranges
         check_channels(self.layer, [last for _, last in ranges], count)
         return list(dict.fromkeys(number for first, last in ranges for number in range(first, last + 1)))
 
 
-def parse_units(units: Any) -> list[Channels | Objective]:
-    """What an expression, a pair, an objective or a list of these asks for, without looking at a model.
+def parse_units(units: UnitsLike) -> list[Channels | Objective]:
+    """Parses a request for units, without a model.
 
     Args:
         units: `"layer:*"`, `"layer:10-19"`, `"layer:3,7,20-25"`, (layer, channel), an objective, a function of `T`, or
             a list of these.
 
     Raises:
-        TypeError: it is nothing of these.
-        ValueError: a text is not of that form, or nothing is asked for.
+        TypeError: `units` or one of its items has another type.
+        ValueError: A text does not have that form, or the list is empty.
     """
     if isinstance(units, str) or callable(units) or _is_pair(units):
         return [_parse(units)]
@@ -113,26 +128,26 @@ def parse_units(units: Any) -> list[Channels | Objective]:
 
 
 def names_several(text: str) -> bool:
-    """Whether an expression may name more than one unit.
+    """Returns whether an expression may name more than one unit.
 
     Raises:
-        ValueError: the text is not of the form that `parse_units` takes.
+        ValueError: The text does not have the form that `parse_units` accepts.
     """
     ranges = _parse_text(text).ranges
     return ranges is None or len(ranges) > 1 or ranges[0][0] != ranges[0][1]
 
 
-def _is_pair(thing: Any) -> bool:
+def _is_pair(thing: object) -> TypeGuard[tuple[str, Any]]:
     return isinstance(thing, tuple) and len(thing) == 2 and isinstance(thing[0], str) and not isinstance(thing[1], str)
 
 
-def _parse(unit: Any) -> Channels | Objective:
+def _parse(unit: UnitLike) -> Channels | Objective:
     if isinstance(unit, str):
         return _parse_text(unit)
     if _is_pair(unit):
         number = checks.whole(unit[1], f"The channel in {checks.shown(unit)}", 0)
         return Channels(unit[0], ((number, number),))
-    return objectives.as_objective(unit)
+    return objectives.as_objective(unit)  # type: ignore[arg-type]  # raises TypeError for another tuple
 
 
 def _parse_text(text: str) -> Channels:
@@ -160,16 +175,16 @@ def find_units(
     layers_read: Callable[[Objective], Sequence[str]],
     seeds: Callable[[int], Sequence[int]],
 ) -> list[Unit]:
-    """The units that were asked for, in this order, with their seeds.
+    """Returns the requested units in order, with their seeds.
 
     Args:
-        asked: from `parse_units`.
-        layer_of: a layer's own name and its number of channels, from a name that was asked for.
-        layers_read: names of the layers that an objective reads.
-        seeds: one seed for each of a number of units.
+        asked: Result of `parse_units`.
+        layer_of: Returns a layer's canonical name and its number of channels for a requested name.
+        layers_read: Returns the names of the layers that an objective reads.
+        seeds: Returns one seed for each of a number of units.
 
     Raises:
-        ValueError: a channel does not exist, or a unit is named twice with one seed.
+        ValueError: A channel does not exist, or a unit occurs twice with the same seed.
     """
     found: list[tuple[tuple[str, ...], int | None, Objective]] = []
     for one in asked:
@@ -191,7 +206,7 @@ def find_units(
 
 
 def is_comparable(unit: Unit) -> bool:
-    """Whether it can be told if a unit of another run is this one: a user's own code cannot."""
+    """Returns whether a unit can be recognized in another run, which a user's own code cannot."""
     try:
         return unit.channel is not None or bool(unit.objective.to_data())
     except serialization.NotSerialisable:
@@ -199,11 +214,11 @@ def is_comparable(unit: Unit) -> bool:
 
 
 def identity(unit: Unit, number: int) -> str:
-    """What tells a unit from all others of a folder, from run to run.
+    """Returns a text that identifies a unit in a folder, the same in every run.
 
     Args:
-        unit: the unit.
-        number: its place in the list, for objectives that cannot say what they are.
+        unit: The unit.
+        number: Index of the unit, which identifies an objective without a plain-data form.
     """
     if unit.channel is not None:
         return f"{unit.name} seed {unit.seed}"

@@ -1,4 +1,4 @@
-"""Workers that share batches of work, each with a model on a device of its own."""
+"""Workers that share batches, each with a model on its own device."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -22,14 +23,14 @@ T = TypeVar("T")
 
 
 def split_evenly(items: Sequence[T], most: int) -> list[list[T]]:
-    """Batches of nearly one size, none larger than `most`, in order."""
+    """Splits items into batches of nearly equal size, at most `most`, in order."""
     count = -(-len(items) // most)
     limits = [len(items) * k // count for k in range(count + 1)] if count else [0]
     return [list(items[a:b]) for a, b in pairwise(limits)]
 
 
 def on_device(model: Model, device: torch.device) -> Model:
-    """A copy of a model on a device."""
+    """Returns a copy of a model on a device."""
     twin: Any = copy.deepcopy(model)
     mover = twin if hasattr(twin, "to") else twin.network
     mover.to(device)
@@ -37,11 +38,14 @@ def on_device(model: Model, device: torch.device) -> Model:
 
 
 class Shared(Generic[T]):
-    """Batches that several threads work off. A batch that was too large comes back and is split.
+    """A thread-safe queue of batches. A batch that does not fit into memory is put back and split.
 
     Args:
-        batches: what is to be done, in order.
-        limit: largest size of a batch.
+        batches: The batches, in order.
+        limit: Maximum size of a batch.
+
+    Attributes:
+        stopped: Event that ends the work.
     """
 
     def __init__(self, batches: Iterable[list[T]], limit: int) -> None:
@@ -51,7 +55,7 @@ class Shared(Generic[T]):
         self.stopped = threading.Event()
 
     def take(self) -> list[T] | None:
-        """The next batch; None when there is no more, or work was stopped."""
+        """Returns the next batch, or None if there is none or the work was stopped."""
         with self._lock:
             if self.stopped.is_set() or not self._batches:
                 return None
@@ -62,10 +66,10 @@ class Shared(Generic[T]):
             return batch
 
     def too_large(self, batch: list[T], device: torch.device, message: str) -> None:
-        """Give a batch back that did not fit; from now on batches are at most half as large.
+        """Puts back a batch that did not fit, and halves the limit.
 
         Raises:
-            MemoryError: it was a single image.
+            MemoryError: It was a single image.
         """
         if len(batch) == 1:
             raise MemoryError(
@@ -80,48 +84,36 @@ class Shared(Generic[T]):
             stacklevel=stack_level(),
         )
 
-    def work(self, device: torch.device, render: Callable[[list[T]], Any]) -> None:
-        """Work off batches until there are no more.
+    def work(self, device: torch.device, render: Callable[[list[T]], object]) -> None:
+        """Processes batches until there are none.
 
         Args:
-            device: where this worker's images are.
-            render: does a batch, whole or not at all.
+            device: Device of this worker.
+            render: Processes a batch; has no effect if it raises.
         """
         while (batch := self.take()) is not None:
             message = out_of_memory(render, batch)
             if message is not None:
-                release(device)  # by now the error is gone, and with it the tensors that its traceback held
+                release(device)  # the error, whose traceback held tensors, is gone by now
                 self.too_large(batch, device, message)
 
 
 def run_on_devices(workers: Sequence[Callable[[], None]], stopped: threading.Event) -> None:
-    """Run workers, each in its own thread if there are several; the first error stops all and is raised.
+    """Runs workers, each in its own thread if there are several. The first error stops all and is raised.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, after the workers have ended.
+        KeyboardInterrupt: Ctrl-C, once the workers have ended.
     """
     if len(workers) == 1:
         return workers[0]()
-    errors: list[BaseException] = []
-
-    def guarded(worker: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(len(workers)) as pool:
+        running = [pool.submit(worker) for worker in workers]
+        done: set[Future[None]] = set()
         try:
-            worker()
-        except BaseException as error:  # handed to the thread that waits, which raises it
-            errors.append(error)
+            while len(done) < len(running):
+                done, _ = wait(running, 0.1, FIRST_EXCEPTION)  # with a timeout, so that Ctrl-C is noticed
+                for ended in done:
+                    ended.result()
+        finally:
             stopped.set()
-
-    threads = [threading.Thread(target=guarded, args=(worker,), daemon=True) for worker in workers]
-    try:
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(0.1)  # with a limit, so that Ctrl-C comes through
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
-    if errors:
-        raise errors[0]
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import importlib
 from typing import Any
@@ -132,7 +131,8 @@ def style_average_corrected(p: Patches) -> None:
 @mutation(RENDER, "thresholds or lucid")
 def one_update_too_few(p: Patches) -> None:
     """`max(thresholds)` updates are made, not one more."""
-    p.attribute(render, "range", lambda count: builtins.range(count - 1))
+    original = render._update_counts
+    p.everywhere(original, lambda thresholds: [max(count - 1, 1) for count in original(thresholds)])
 
 
 @mutation(NOTEBOOKS, "regularization")
