@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import port
+import structure
 import timing
 import typer
 
@@ -29,6 +30,8 @@ turns: in each round each makes some steps while the others are stopped, in shuf
 median over the rounds of a turn's mean step, with quartiles; ratios are taken within each round, then their median."""
 UNTIMED = 2  # steps at the start of a turn, while the caches still hold the predecessor's data
 REFERENCE = "Lucid, TensorFlow 1.15"
+BEFORE = "before"
+"""Suffix of the contestants of an earlier commit."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,23 @@ def contestants(
         for size, note in ((None, "resizes to 224 pixels, its default"), (128, "resizes to 128 pixels")):
             name = f"Lucent, {size or 224} px"
             found.append(Contestant(name, lucent, "worker_lucent.py", [unit], own + note, {"fixed_image_size": size}))
-    here = sys.executable
-    found.append(Contestant("lucid_port", here, "worker_port.py", [unit]))
-    found.append(Contestant(f"lucid_port, {len(many)} units", here, "worker_port.py", many, together))
-    return found
+    return [*found, *ours(unit, many)]
+
+
+def ours(unit: int, many: Sequence[int], tree: Path | None = None) -> list[Contestant]:
+    """The contestants of this project: of this tree, or of the tree of an earlier commit."""
+    python, script, suffix = sys.executable, "worker_port.py", ""
+    if tree is not None:
+        launcher = tree / "python"
+        launcher.write_text(f'#!/bin/sh\nPYTHONPATH="{tree}" exec "{python}" "$@"\n')
+        launcher.chmod(0o755)
+        python, script, suffix = str(launcher), str(tree / "benchmarks" / script), f", {BEFORE}"
+    return [
+        Contestant(f"lucid_port{suffix}", python, script, [unit]),
+        Contestant(
+            f"lucid_port, {len(many)} units{suffix}", python, script, many, f"{len(many)} units together, an image each"
+        ),
+    ]
 
 
 def write_network(folder: Path) -> dict[str, str]:
@@ -137,19 +153,31 @@ def figures(
     }
     if REFERENCE in seconds:
         found["time_of_reference"] = timing.ratios(each, seconds[REFERENCE])
+    if f"{one.name}, {BEFORE}" in seconds:
+        found["time_of_before"] = timing.ratios(seconds[one.name], seconds[f"{one.name}, {BEFORE}"])
     return found
 
 
 def show(found: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the table."""
     compared = REFERENCE in found
-    columns = ["", "ms a step and image", *(["of TF 1.15's"] if compared else []), "objective", "others' load"]
+    earlier = any("time_of_before" in one for one in found.values())
+    columns = [
+        "",
+        "ms a step and image",
+        *(["of TF 1.15's"] if compared else []),
+        *(["of the commit before"] if earlier else []),
+        "objective",
+        "others' load",
+    ]
     rows = []
     for name, one in found.items():
         ratio = [timing.spread(one["time_of_reference"], digits=2)] if compared else []
         objective = f"{one['objective_first']:.2f} -> {one['objective_last']:.1f}"
         busy = one["processors_busy_with_others"]
         times = timing.spread(one["seconds_per_image_and_step"], 1000)
+        if earlier:
+            ratio.append(timing.spread(one["time_of_before"], digits=3) if "time_of_before" in one else "")
         rows.append([name, times, *ratio, objective, "" if busy is None else f"{busy:.2f}"])
     timing.table("median (quartiles) over the rounds", columns, rows)
 
@@ -164,6 +192,7 @@ def main(
     tf1: Interpreter = None,
     tf2: Interpreter = None,
     lucent: Interpreter = None,
+    before: Annotated[str | None, typer.Option(metavar="REV", help="Earlier commit that takes part, too.")] = None,
     unit: Annotated[int, typer.Option(help=f"Channel of {port.LAYER}.")] = 476,
     units: Annotated[int, typer.Option(help="How many units together, from channel 0 on.", min=2)] = 16,
     size: Annotated[int, typer.Option(help="Pixels.")] = 128,
@@ -176,9 +205,11 @@ def main(
     counts = {"steps": steps, "rounds": rounds, "warm_up": warm_up, "untimed_steps_a_turn": UNTIMED}
     report = timing.Report(METHOD, {**settings, **counts, "order_seed": timing.ORDER_SEED})
     os.environ.pop("LUCID_PORT_MODELZOO", None)  # no other InceptionV1 than the one written below
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, structure.tree_of(before) as tree:
         job = {**settings, **write_network(Path(folder)), "fixed_image_size": None}
         entered = contestants(unit, range(units), tf1, tf2, lucent)
+        if before is not None:
+            entered += ours(unit, range(units), tree)
         try:
             found = measure(entered, job, warm_up, steps, rounds)
         except timing.WorkerError as error:
