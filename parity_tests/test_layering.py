@@ -5,6 +5,7 @@ An import inside a function counts as any other; one under `if TYPE_CHECKING:` d
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -105,3 +106,18 @@ def test_imports_in_functions_count_and_those_for_types_do_not(tmp_path, monkeyp
         "layered.a:1 imports layered.b",
         "layered.b:2 imports layered.a",
     ]
+
+
+def test_one_place_steps_renders() -> None:
+    found = []
+    for path in _sources("lucid_port"):
+        for loop in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.For, ast.While))):
+            calls = (node.func for node in ast.walk(loop) if isinstance(node, ast.Call))
+            if any(isinstance(call, ast.Attribute) and call.attr == "step" and _is_render(call) for call in calls):
+                found.append(path.relative_to(ROOT).as_posix())
+    assert found == ["lucid_port/optvis/engine/loop.py"]
+
+
+def _is_render(call: ast.Attribute) -> bool:
+    """Whether a `step` is a render's: optimizers, which also step, have that name."""
+    return "optimizer" not in ast.unparse(call.value)

@@ -16,6 +16,18 @@ SMALLEST = {
     "scaling.py": ["--steps", "1", "--rounds", "2", "--warm-up", "17", "--only", "units", "--most", "2"],
     "figures.py": ["--only", "cc-circuit-editing", "fv-channel", "--steps", "1"],
     "recipes.py": ["--only", "visualize", "unit_sheet", "--steps", "1", "--rounds", "2"],
+    "selection.py": [
+        "--steps",
+        "1",
+        "--rounds",
+        "2",
+        "--warm-up",
+        "17",
+        "--size",
+        "48",
+        "--layers",
+        "mixed3a_pre_relu",
+    ],
     "peers.py": ["--steps", "1", "--rounds", "2", "--warm-up", "17", "--size", "48", "--units", "2"],
 }
 """Arguments of each script. No peer takes part: they need environments of their own."""
