@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from converters.errors import LayerNotFoundError
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
-from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.coerce import Model, image_shape, layer_info
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.many.unit_spec import check_channels, name_of
@@ -205,7 +207,7 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
         >>> model_size(TinyInceptionV1())
         (96, 96)
     """
-    height, width = tuple(getattr(model, "image_shape", (None, None, 3)))[:2]
+    height, width, _ = image_shape(model)
     return height or otherwise, width or otherwise
 
 
@@ -304,8 +306,8 @@ def channels_of(model: Model, layer: str) -> int:
         >>> channels_of(TinyInceptionV1(), "mixed3a")
         64
     """
-    known = getattr(model.network, "layers", None)
-    count = None if known is None else known[layer].channels
+    info = layer_info(model, layer)
+    count = None if info is None else info.channels
     if count is None:  # the layer's description does not state it: run the model
         count = activations_of(model, np.zeros((*model_size(model), 3), np.float32), [layer])[layer].shape[-1]
     return int(count)
@@ -332,8 +334,8 @@ def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     numbers = [checks.whole(unit, f"A unit of {layer!r}", 0) for unit in named]
     if not numbers:
         raise ValueError(f"No units of {layer!r} are named: name at least one channel.")
-    known = getattr(model.network, "layers", None)
-    check_channels(layer, numbers, None if known is None else known[layer].channels)
+    info = layer_info(model, layer)
+    check_channels(layer, numbers, None if info is None else info.channels)
     return numbers
 
 
@@ -396,8 +398,9 @@ def before_relu(model: Model, layer: str) -> str:
         ('mixed3a_pre_relu', 'softmax2')
     """
     name = f"{layer}_pre_relu"
-    known = getattr(model.network, "layers", None)
-    return name if known is not None and name in known else layer
+    with contextlib.suppress(LayerNotFoundError):
+        return layer if layer_info(model, name) is None else name
+    return layer
 
 
 def check_positions(asked: PositionsLike | None, rows: int, columns: int) -> list[Size]:

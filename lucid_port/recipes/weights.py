@@ -23,7 +23,7 @@ from converters.errors import InputSizeError
 from converters.layers import LocalResponseNorm
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
-from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.coerce import Model, image_shape
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.overrides.gradient_override import GradientSubstitute, gradient_override_map
@@ -297,7 +297,7 @@ def _is_cut(stacked: np.ndarray) -> bool:
 
 
 def _channels(model: Model) -> int:
-    return tuple(getattr(model, "image_shape", (None, None, 3)))[-1] or 3
+    return image_shape(model)[-1] or 3
 
 
 def _image_size(model: Model) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import torch
 
 from converters.network.request import LayerRequest, unsupported
+from converters.program.layer_info import LayerInfo
 from lucid_port.misc import checks
 from lucid_port.optvis import param
 from lucid_port.optvis.optimizer import TFAdam
@@ -28,6 +29,8 @@ __all__ = [
     "check_model",
     "check_optimizer",
     "check_value",
+    "image_shape",
+    "layer_info",
     "make_optimizer",
     "make_param",
     "make_transform_f",
@@ -49,6 +52,22 @@ class Model(Protocol):
 
     def activations(self, image: torch.Tensor, names: Sequence[str]) -> Mapping[str, torch.Tensor]:
         """Returns the activations of layers for images (N, C, H, W) in [0, 1]."""
+
+
+def layer_info(model: Model, name: str) -> LayerInfo | None:
+    """Returns the description of a layer; None if the model's network does not describe its layers.
+
+    Raises:
+        converters.LayerNotFoundError: The network describes its layers, and there is none of this name.
+    """
+    known: Mapping[str, LayerInfo] | None = getattr(model.network, "layers", None)
+    return None if known is None else known[name]
+
+
+def image_shape(model: Model) -> tuple[int | None, int | None, int | None]:
+    """Returns (height, width, channels) that a model was trained on; None for sizes that it does not state."""
+    height, width, channels = getattr(model, "image_shape", (None, None, 3))
+    return height, width, channels
 
 
 @runtime_checkable

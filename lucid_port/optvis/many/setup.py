@@ -19,6 +19,7 @@ from lucid_port.optvis.engine.coerce import (
     ReluOverride,
     TransformsLike,
     check_value,
+    layer_info,
     make_param,
 )
 from lucid_port.optvis.engine.devices import own_device
@@ -252,11 +253,10 @@ class Setup:
         """Returns the units, and a render of one image that was used to look up layers and channels."""
         asked = parse_units(units)
         probe = self._render(model, lambda T: T("input").mean(), [self.seed], own_device(model))
-        known = getattr(model.network, "layers", None)
 
         @functools.cache
         def layer_of(name: str) -> tuple[str, int]:
-            info = None if known is None else known[name]
+            info = layer_info(model, name)
             count = None if info is None else info.channels
             return name if info is None else info.name, probe(name).shape[1] if count is None else count
 
