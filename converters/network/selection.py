@@ -116,7 +116,9 @@ def selected_channels(program: Program, request: LayerRequest, model: nn.Module)
     return {name: one for name, one in found.items() if one is not None}
 
 
-def take(value: Tensor, channels: Channels) -> Tensor:
-    """Returns some channels of the value of a whole layer, (N, C, ...)."""
+def take(value: Tensor, channels: Channels, axis: int) -> Tensor:
+    """Returns some channels of the value of a whole layer, which counts them along an axis."""
     index = _index(channels)
-    return value[:, index] if isinstance(index, slice) else value[:, torch.tensor(index, device=value.device)]
+    if isinstance(index, slice):
+        return value.narrow(axis, index.start, len(channels))
+    return value.index_select(axis, torch.tensor(index, device=value.device))

@@ -25,8 +25,9 @@ class LayerInfo:
             have TensorFlow's order.
 
     Example:
-        >>> LayerInfo("mixed4a", "Concat", channels=508, module="mixed4a").layout
-        'NHWC'
+        >>> info = LayerInfo("mixed4a", "Concat", channels=508, module="mixed4a")
+        >>> info.layout, info.channel_axis
+        ('NHWC', 1)
     """
 
     name: str
@@ -34,6 +35,11 @@ class LayerInfo:
     channels: int | None
     module: str
     layout: str = NHWC
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of the layer's tensor that counts channels: of images (N, C, H, W) and rows (N, features)."""
+        return 1
 
 
 class Layers(Mapping[str, LayerInfo]):

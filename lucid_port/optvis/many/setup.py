@@ -257,8 +257,9 @@ class Setup:
         @functools.cache
         def layer_of(name: str) -> tuple[str, int]:
             info = layer_info(model, name)
-            count = None if info is None else info.channels
-            return name if info is None else info.name, probe(name).shape[1] if count is None else count
+            if info is None:
+                return name, probe(name).shape[1]
+            return info.name, probe(name).shape[info.channel_axis] if info.channels is None else info.channels
 
         return find_units(asked, layer_of, functools.partial(_layers_read, probe), self._unit_seeds), probe
 
