@@ -67,7 +67,7 @@ keep_old_names(
         "layer_info": "program.layer_info",
         "lower": "lowering.lower",
         "model": "network.model",
-        "onnx.checks": "onnx.reading.checks",
+        "onnx.checks": "onnx.reading.validation",
         "onnx.export": "onnx.writing.export",
         "onnx.exporters": "onnx.writing.exporters",
         "onnx.files": "onnx.reading.files",

@@ -88,7 +88,7 @@ def command(
 def _open(source: str, input_name: str | None, options: dict[str, Any], check: bool) -> ConvertedModel:
     """Converts the network and, if asked to, compares it with TensorFlow."""
     from converters.sources import is_frozen_here
-    from lucid_port.cli.checking import check_network
+    from lucid_port.cli.comparison import check_network
     from lucid_port.modelzoo.nets_factory import graph_file
 
     if not check:

@@ -130,7 +130,7 @@ def _comparisons(model: Model) -> tuple[list[Comparison], str]:
     """Compares every layer with the package's recorded values; also returns TensorFlow's version."""
     from converters.reference.check import check_model
     from converters.reference.store import find_references
-    from lucid_port.cli.checking import versions
+    from lucid_port.cli.comparison import versions
     from lucid_port.cli.report import Comparison
     from lucid_port.modelzoo.files import PACKAGE_REFERENCES
 

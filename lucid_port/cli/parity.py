@@ -39,7 +39,7 @@ def command(
     """
     from converters.atomic import write_bytes
     from converters.reference.check import check_model
-    from lucid_port.cli.checking import references_of
+    from lucid_port.cli.comparison import references_of
     from lucid_port.cli.report import Comparison, page, pictures_of, refuse_failures
     from lucid_port.modelzoo.nets_factory import graph_file, open_network
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from converters.reference.store import References
 from lucid_port import __version__
-from lucid_port.cli.checking import versions
+from lucid_port.cli.comparison import versions
 from lucid_port.misc.templates import data_url, render
 
 

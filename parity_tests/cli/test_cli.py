@@ -148,19 +148,19 @@ def test_check_of_the_packages_model_needs_no_checkout(tmp_path, capsys, monkeyp
 
 
 def test_check_without_anything_to_compare_with(graph, tmp_path, capsys, monkeypatch):
-    from lucid_port.cli import checking
+    from lucid_port.cli import comparison
 
-    monkeypatch.setattr(checking, "find_tensorflow", lambda python: None)
+    monkeypatch.setattr(comparison, "find_tensorflow", lambda python: None)
     assert run("convert", graph, "-o", tmp_path / "out", "--check") == 1
     words = ("pip install tensorflow", "--tensorflow-python", "LUCID_PORT_TENSORFLOW", "tox -e reference")
     fails(capsys, 1, "nothing to check against", *words)
 
 
 def test_check_asks_the_python_that_is_named(graph, tmp_path, capsys, monkeypatch):
-    from lucid_port.cli import checking
+    from lucid_port.cli import comparison
 
     asked = []
-    monkeypatch.setattr(checking, "find_tensorflow", asked.append)
+    monkeypatch.setattr(comparison, "find_tensorflow", asked.append)
     assert run("convert", graph, "-o", tmp_path / "out", "--check", "--tensorflow-python", "tf/bin/python") == 1
     fails(capsys, 1, "no TensorFlow in tf/bin/python")
     assert [str(python) for python in asked] == ["tf/bin/python"]

@@ -16,16 +16,6 @@ from torch import fx, nn
 from converters.errors import GraphError, reason
 from converters.layers import LocalResponseNorm
 from converters.onnx.packages import import_onnx, import_onnx2torch
-from converters.onnx.reading.checks import (
-    attributes,
-    check_attributes,
-    check_control_flow,
-    check_model,
-    check_ops,
-    check_opsets,
-    check_windows,
-    node_error,
-)
 from converters.onnx.reading.files import read_model
 from converters.onnx.reading.network import OnnxNetwork
 from converters.onnx.reading.padding import PADDED, AutoPad
@@ -39,6 +29,16 @@ from converters.onnx.reading.rewriting import (
     restrict,
     sizes_of,
     take_padding,
+)
+from converters.onnx.reading.validation import (
+    attributes,
+    check_attributes,
+    check_control_flow,
+    check_model,
+    check_ops,
+    check_opsets,
+    check_windows,
+    node_error,
 )
 from converters.onnx.writing.export import PROPERTY
 from converters.program.program import Metadata, module_names

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from converters.errors import GraphError, UnsupportedOpsError, nearest_names
 from converters.onnx.packages import import_onnx
-from converters.onnx.reading.checks import WINDOWS, attributes, node_error
 from converters.onnx.reading.padding import AutoPad
+from converters.onnx.reading.validation import WINDOWS, attributes, node_error
 from converters.onnx.writing.exporters.base import TO_NCHW, TO_NHWC
 
 if TYPE_CHECKING:
