@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 from converters.errors import GraphError, SaveError, reason
 from converters.program.program import Program, State
-from converters.program.standalone import standalone_source
 from converters.program.tensor_file import write_tensors
 from converters.progress import Progress, silent
 
@@ -47,6 +46,8 @@ def write_program(
             description = json.dumps({**FORMAT, **program.to_json()}, indent=1)
             (partial / MODEL_FILE).write_text(description + "\n", encoding="utf-8")
             if standalone:
+                from converters.program.standalone import standalone_source
+
                 (partial / STANDALONE_FILE).write_text(standalone_source(program), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         if isinstance(error, SaveError):

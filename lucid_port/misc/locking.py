@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 __all__ = ["FolderLock"]
 
 LOCK = ".lock"
@@ -31,6 +29,8 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        from filelock import FileLock, Timeout  # here, as importing it takes as long as much of `optvis`
+
         self._path = folder / LOCK
         self._lock = FileLock(self._path, thread_local=False)  # any thread may release it
         while not self._lock.is_locked:

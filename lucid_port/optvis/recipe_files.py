@@ -20,11 +20,6 @@ from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.many.picture_folder import MANIFEST
 from lucid_port.optvis.recipe import Recipe, is_recipe
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 __all__ = ["compare_pictures", "read_document", "read_recipe", "save_picture", "sidecar"]
 
 
@@ -125,6 +120,14 @@ def _from_text(path: Path, parse: Callable[[str], Any], language: str) -> Any:
         raise ValueError(f"{path} is not valid {language}: {error}.") from error
 
 
+def _parse_toml(text: str) -> Any:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
 def _from_picture(path: Path) -> Any:
     try:
         with Image.open(path) as picture:
@@ -149,6 +152,6 @@ def _from_picture(path: Path) -> Any:
 
 _READERS: Mapping[str, Callable[[Path], Any]] = {
     ".json": functools.partial(_from_text, parse=json.loads, language="JSON"),
-    ".toml": functools.partial(_from_text, parse=tomllib.loads, language="TOML"),
+    ".toml": functools.partial(_from_text, parse=_parse_toml, language="TOML"),
     **dict.fromkeys(PICTURES, _from_picture),
 }
