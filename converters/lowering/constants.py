@@ -26,7 +26,7 @@ class Constants:
         self._computed_bytes = 0
 
     def array(self, source: Output) -> np.ndarray:
-        """The value of a node's output.
+        """Returns the value of a node's output.
 
         Raises:
             GraphError: it depends on an input, it holds NaN, or a node that computes it is invalid.

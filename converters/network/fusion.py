@@ -147,7 +147,7 @@ def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module
 
 
 def are_watched(layers: Iterable[nn.Module]) -> bool:
-    """Whether one of some layers has a hook or a replaced `forward`, or global hooks exist."""
+    """Returns whether one of some layers has a hook or a replaced `forward`, or global hooks exist."""
     if any(getattr(torch_module, hooks, None) for hooks in _GLOBAL_HOOKS):
         return True
     for layer in layers:

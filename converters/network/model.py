@@ -35,7 +35,7 @@ class Pass:
     Attributes:
         graph: the subgraph, with fused layers.
         replaced: the layers that are fused or computed by a rule. If a hook observes one, the plain subgraph runs.
-        selected: the layers of which only the requested channels are computed.
+        selected: the layers that compute only their requested channels.
     """
 
     graph: fx.GraphModule
@@ -160,7 +160,7 @@ class ConvertedModel(LayeredNetwork):
         """Returns the module that computes a layer.
 
         Raises:
-            LayerNotFoundError: there is no such layer.
+            LayerNotFoundError: the network has no layer of this name.
             ValueError: the layer is the input.
         """
         return module_of(self, self.layers[name])
@@ -311,7 +311,7 @@ def check_images(x: Tensor, channels: int | None) -> None:
 
     Args:
         x: the input.
-        channels: number of channels of the network's input; None if any number will do.
+        channels: number of channels of the network's input; None accepts any number.
 
     Raises:
         ValueError: `x` is not a floating point tensor, or its shape is not (N, channels, H, W).

@@ -26,7 +26,7 @@ class LayerRequest:
 
     Attributes:
         names: the layers, in the order of the result.
-        channels: (name, channels) of the layers of which only some channels are wanted.
+        channels: (name, channels) of the layers that are computed in part: only these channels.
         relu_rule: functions that compute the ReLUs, for the sake of their gradients.
         interventions: (name, value) of layers whose value is replaced for all layers after them. They do not count
             for equality.
@@ -55,13 +55,17 @@ class LayerRequest:
 
 
 def unsupported(request: LayerRequest) -> UnsupportedRequestError:
-    """The error for a request that a network does not support."""
+    """Returns the error for a request that a network does not support."""
     if request.channels:
-        return UnsupportedRequestError("This network computes whole layers only: ask for them without channels.")
+        return UnsupportedRequestError(
+            "This network cannot compute single channels: request the layers without channels."
+        )
     if request.interventions and not request.relu_rule:
-        return UnsupportedRequestError("In this network no layer's value can be replaced: ask for layers as they are.")
+        return UnsupportedRequestError(
+            "This network cannot replace the values of layers: request the layers without interventions."
+        )
     return UnsupportedRequestError(
-        "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
+        "A ReLU of this network cannot be replaced, because it is inside a module or has a hook."
     )
 
 
@@ -90,7 +94,7 @@ class LayeredNetwork(nn.Module):
         raise NotImplementedError
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether `compute` honors the channels and the ReLU rule of a request."""
+        """Returns whether `compute` honors the channels and the ReLU rule of a request."""
         return not (request.channels or request.relu_rule)
 
     def activations(
@@ -128,7 +132,7 @@ class LayeredNetwork(nn.Module):
         """Returns the module that computes a layer.
 
         Raises:
-            LayerNotFoundError: there is no such layer.
+            LayerNotFoundError: the network has no layer of this name.
             ValueError: the layer is a function, or the input.
         """
         raise NotImplementedError

@@ -39,8 +39,8 @@ class NodeWriter:
 
         Args:
             op: ONNX's op type.
-            inputs: names of its inputs.
-            names: of its outputs; the first one is the node's name as well.
+            inputs: names of the node's inputs.
+            names: names of the node's outputs; the first one is also the node's name.
             **attributes: the node's attributes.
         """
         self.nodes.append(self._onnx.helper.make_node(op, list(inputs), list(names), name=names[0], **attributes))

@@ -25,7 +25,7 @@ State = Mapping[str, Tensor]
 
 
 def _is_range(value: object) -> bool:
-    """Whether a value is two numbers, or two rows of numbers."""
+    """Returns whether a value is two numbers, or two rows of numbers."""
     rows = [side if isinstance(side, tuple) else (side,) for side in value] if isinstance(value, tuple) else []
     numbers = [number for row in rows for number in row]
     plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
@@ -50,7 +50,7 @@ class Metadata:
 
     Attributes:
         input_name: TensorFlow's name of the input.
-        image_shape: (height, width, channels); an entry is None if any size will do. None if nothing is known.
+        image_shape: (height, width, channels); an entry of None accepts any size. None if the shape is unknown.
         image_value_range: (value of black, value of white): two numbers, or two tuples with one number for each channel
             in the input's own channel order. None if it is not known.
         is_BGR: whether the input's channels are blue, green, red.
@@ -156,9 +156,9 @@ class Program:
 
     Attributes:
         metadata: of the input.
-        input_channels: number of channels of the input; None if any number will do.
+        input_channels: number of channels of the input; None accepts any number.
         steps: the layers.
-        outputs: names of the graph's outputs, the values that nothing reads.
+        outputs: names of the graph's outputs: the values that no node reads.
         fingerprint: the source graph's `Graph.fingerprint()`.
         source_sha256: SHA-256 of the source's bytes; None if the source was no file.
         input_layout: the input's axis order in TensorFlow, NHWC or NCHW. Its tensor is (N, C, H, W) in any case.

@@ -348,7 +348,7 @@ def _names(text: str) -> tuple[set[str], set[str]]:
 
 
 def _is_string(statement: ast.stmt | None) -> bool:
-    """Whether a statement is a string alone, as docstrings are."""
+    """Returns whether a statement is a string alone, as docstrings are."""
     return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str)
 
 

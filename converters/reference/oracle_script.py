@@ -167,7 +167,7 @@ def add_pre_relu_concats(graph):
 
 
 def is_channel_axis(axis, towers):
-    """Whether a concatenation's axis, a constant, is the channel axis of images."""
+    """Returns whether a concatenation's axis, a constant, is the channel axis of images."""
     value = int(tensorflow.make_ndarray(axis.op.get_attr("value")))
     rank = next((tower.shape.ndims for tower in towers if tower.shape.ndims is not None), 4)
     return rank == 4 and value in (-1, 3)
@@ -196,7 +196,7 @@ def fetch_all(session, tensors, feed):
 
 
 def needs(op, name):
-    """Whether an op is the named op or depends on it."""
+    """Returns whether an op is the named op or depends on it."""
     seen, stack = set(), [op]
     while stack:
         current = stack.pop()

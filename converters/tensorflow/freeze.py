@@ -50,7 +50,7 @@ class Frozen:
 
 
 def is_saved_model(path: Path) -> bool:
-    """Whether a path is a SavedModel: its folder, or the file in it."""
+    """Returns whether a path is a SavedModel: its folder, or the file in it."""
     return saved_model_folder(path) is not None
 
 
@@ -61,7 +61,7 @@ def saved_model_folder(path: Path) -> Path | None:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is a file of a checkpoint with a meta graph, or the prefix of these files."""
+    """Returns whether a path is a file of a checkpoint with a meta graph, or the prefix of these files."""
     return checkpoint_prefix(path).with_name(checkpoint_prefix(path).name + META).is_file()
 
 

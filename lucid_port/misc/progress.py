@@ -15,7 +15,7 @@ __all__ = ["is_watched", "progress_bar"]
 
 
 def is_watched(stream: TextIO | None = None) -> bool:
-    """Whether to show a progress bar on a stream: it is a terminal, or the code runs in a notebook.
+    """Returns whether to show a progress bar on a stream: it is a terminal, or the code runs in a notebook.
 
     Args:
         stream: None for standard error, the only one that a notebook shows.
@@ -38,7 +38,7 @@ def progress_bar(
     bar_format: str | None = None,
     stream: TextIO | None = None,
 ) -> tqdm:
-    """A bar that is drawn at once: as a widget or a line of text in a notebook, as a line elsewhere.
+    """Returns a bar that is drawn at once: as a widget or a line of text in a notebook, as a line elsewhere.
 
     Args:
         total: units of work; None if unknown.

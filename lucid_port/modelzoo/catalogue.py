@@ -169,7 +169,7 @@ def entry(name: str) -> Entry:
     """Returns the entry of one model.
 
     Raises:
-        ValueError: the catalogue has no such model; the error suggests similar names.
+        ValueError: the catalogue has no model of this name; the error suggests similar names.
         TypeError: the name is not a string.
     """
     if not isinstance(name, str):

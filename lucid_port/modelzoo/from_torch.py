@@ -75,7 +75,7 @@ class TorchNetwork(LayeredNetwork):
         self._trace: Trace | None = None
         self.untraced = "trace=False was given"
         if self._traces and are_watched(self._holders):
-            self.untraced = "a module that holds others has a hook or a forward of its own"
+            self.untraced = "a module with submodules has a hook or a replaced forward"
         elif self._traces:
             try:
                 self._trace, self.untraced = Trace(self), None
@@ -97,7 +97,7 @@ class TorchNetwork(LayeredNetwork):
         return self.module(x)
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether the request selects no channels; with a ReLU rule, whether every ReLU is traced and unobserved."""
+        """Returns whether the request is supported: no channels; a ReLU rule only if all ReLUs can be replaced."""
         if request.channels or not request.relu_rule:
             return not request.channels
         trace = self._current_trace()
@@ -174,7 +174,7 @@ class TorchNetwork(LayeredNetwork):
         """Returns the module that computes a layer.
 
         Raises:
-            converters.LayerNotFoundError: the network has no such layer.
+            converters.LayerNotFoundError: the network has no layer of this name.
             ValueError: the layer is a function.
         """
         self._current_trace()

@@ -76,7 +76,7 @@ def get_activations(
 
     Raises:
         ValueError: there are no images, or the images of a batch differ in size.
-        converters.LayerNotFoundError: the model has no such layer.
+        converters.LayerNotFoundError: the model has no layer of this name.
 
     Example:
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
@@ -114,7 +114,7 @@ def get_activations_iter(
     Raises:
         ValueError: the reducer is unknown, there are no images, or the images of a batch differ in size.
         IndexError: an index is outside of `ind_shape`.
-        converters.LayerNotFoundError: the model has no such layer.
+        converters.LayerNotFoundError: the model has no layer of this name.
 
     Example:
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1

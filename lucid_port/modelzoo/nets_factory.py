@@ -21,7 +21,7 @@ def get_model(name: str) -> Model:
     """Opens a model of the catalogue.
 
     Raises:
-        ValueError: the catalogue has no such model; the error suggests similar names.
+        ValueError: the catalogue has no model of this name; the error suggests similar names.
         TypeError: the name is not a string.
         FileNotFoundError: the model's file was not found.
 

@@ -142,7 +142,7 @@ class Model(nn.Module):
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
             raise ValueError(
-                f"Nothing says which values {path} wants for black and white: give image_value_range (--value-range), "
+                f"The values for black and white are unknown for {path}: give image_value_range (--value-range), "
                 "for example (-117, 138) for InceptionV1 and (-1, 1) for TF-Slim's models."
             )
         self.image_value_range = check_value_range(value_range, self.image_shape[-1])
@@ -239,14 +239,14 @@ class Model(nn.Module):
         return (self._low + image * self._span).to(_dtype(self.network))
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether `compute` supports the channels and the ReLU rule of a request."""
+        """Returns whether `compute` supports the channels and the ReLU rule of a request."""
         network = self.network
         return (
             network.supports(request) if isinstance(network, LayeredNetwork) else request == LayerRequest(request.names)
         )
 
     def compute(self, image: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """The values of the requested layers for images in [0, 1]; see `activations`."""
+        """Returns the values of the requested layers for images in [0, 1]; see `activations`."""
         x, network = self.create_input(image), self.network
         compute = network.compute if isinstance(network, LayeredNetwork) else self._compute_by_names
         if torch.compiler.is_compiling():
@@ -260,7 +260,7 @@ class Model(nn.Module):
             raise
 
     def _compute_by_names(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """Asks a network of the user, which has `activations` alone."""
+        """Computes layers of a user's network that has only the method `activations`."""
         if request != LayerRequest(request.names) or request.interventions:
             raise unsupported(request)
         return self.network.activations(x, request.names)
@@ -309,7 +309,9 @@ class Model(nn.Module):
             raise
 
     def get_layer(self, name: str) -> Layer:
-        """Returns one of `layers` by name, or, with a warning, the first whose name contains `name`, as in Lucid.
+        """Returns one of `layers` by name.
+
+        If no layer has this name, warns and returns the first layer whose name contains it, as Lucid does.
 
         Raises:
             KeyError: no name contains `name`.
@@ -526,13 +528,13 @@ def _metadata(entry: Entry) -> converters.Metadata:
 
 
 def _dtype(network: Network) -> torch.dtype:
-    """The dtype of a network's weights."""
+    """Returns the dtype of a network's weights."""
     tensors = (*network.parameters(), *network.buffers()) if isinstance(network, nn.Module) else ()
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
 
 
 def _first(*candidates: Any) -> Any:
-    """The first that is not None."""
+    """Returns the first candidate that is not None; None if there is none."""
     return next((candidate for candidate in candidates if candidate is not None), None)
 
 

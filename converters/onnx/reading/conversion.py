@@ -83,7 +83,7 @@ def from_onnx(
 
     Raises:
         MissingPackageError: the packages `onnx` and `onnx2torch` are not installed.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         UnsupportedOpsError: onnx2torch does not convert some ops; names all of them.
         GraphError: the file is no ONNX model of an image network, or it cannot be converted.
 
@@ -151,7 +151,7 @@ class Prepared:
         return sizes[1] if len(sizes) == 4 else None
 
     def outputs(self) -> list[str]:
-        """Returns the layers that are the file's outputs, or the last layer if none is."""
+        """Returns the layers that are the file's outputs, or the last layer if no output is a layer."""
         first = {value: layer for layer, value in reversed(list(self.layers.items()))}
         found = [first[value.name] for value in self.model.graph.output if value.name in first]
         return found or [list(self.layers)[-1]]

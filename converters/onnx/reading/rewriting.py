@@ -70,7 +70,7 @@ def sizes_of(value: onnx.ValueInfoProto) -> list[int | None]:
 
 
 def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
-    """Makes a value the graph's only input; keeps the nodes that depend on it alone, and the constants that they need.
+    """Makes a value the graph's only input; keeps the nodes that depend on no other input, and their constants.
 
     Args:
         graph: modified in place.
@@ -90,7 +90,7 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
         inputs = {name for name in node.input if name}
         unknown = inputs - made - lacking
         if unknown:
-            raise node_error(node, f"reads {min(unknown)!r}, which nothing before it makes: the file is damaged")
+            raise node_error(node, f"reads {min(unknown)!r}, which no earlier node produces: the file is damaged")
         if inputs & lacking:
             lacking |= outputs - {entry.name}
         elif entry.name not in outputs:
@@ -103,7 +103,7 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
             needed |= set(node.input)
             nodes.append(node)
     if reached == {entry.name}:
-        raise GraphError(f"Nothing in the graph can be computed from its input {entry.name!r} alone.")
+        raise GraphError(f"No node of the graph can be computed from its input {entry.name!r} alone.")
     _replace(graph.node, reversed(nodes))
     left = [value for value in graph.output if value.name in reached - {entry.name}]
     _replace(graph.input, [entry])
@@ -112,7 +112,7 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
 
 
 def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
-    """Returns the values that nothing reads, as outputs of a graph that has lost its own."""
+    """Returns the values that no node reads, as the outputs of a graph whose outputs were removed."""
     onnx = import_onnx()
     read = {name for node in graph.node for name in node.input}
     ends = [name for node in graph.node for name in node.output if name in reached - read]
@@ -270,5 +270,5 @@ def _padding_to_take(node: onnx.NodeProto) -> AutoPad | None:
 
 
 def _fits_torch(pads: Sequence[int], stated: Mapping[str, Any]) -> bool:
-    """Whether torch's pools support a padding: up to half of the window."""
+    """Returns whether torch's pools support a padding: up to half of the window."""
     return all(2 * pad <= size for pad, size in zip(pads[:2], stated.get("kernel_shape", (0, 0)), strict=True))

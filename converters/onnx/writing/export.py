@@ -152,7 +152,7 @@ def _wanted(program: Program, known: Layers, layers: Sequence[str] | None) -> li
 def _check_steps(steps: Iterable[Step]) -> None:
     for step in steps:
         if step.layer not in EXPORTERS:
-            reason = NOT_EXPORTED.get(step.layer, "nothing writes layers of its kind")
+            reason = NOT_EXPORTED.get(step.layer, "its layer type has no exporter")
             raise GraphError(f"Layer {step.name!r} ({step.op}) cannot be written to ONNX: {reason}.")
 
 

@@ -103,7 +103,7 @@ def save(
 
 def _refuse_address(name: str) -> None:
     if "://" in name:
-        raise ValueError(f"{name} is an address, to which nothing can be saved: give the path of a file.")
+        raise ValueError(f"{name} is a URL, and files cannot be saved to URLs: give the path of a file.")
 
 
 def _encode(thing: Any, name: str, unsafe: bool, kwargs: dict[str, Any]) -> tuple[bytes, dict]:
