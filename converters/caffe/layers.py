@@ -2,8 +2,8 @@
 
 caffe-tensorflow (github.com/ethereon/caffe-tensorflow, kaffe/tensorflow/network.py) names an op after its layer, with
 underscores for slashes. Convolutions, fully connected layers and batch norms have a scope: `conv1/Conv2D` and
-`conv1/BiasAdd`; a ReLU that is fused into them is `conv1/conv1`. Layers that caffe-tensorflow does not support are
-written in the same way: their last op has the layer's name.
+`conv1/BiasAdd`; a ReLU that is fused into them is `conv1/conv1`. For layers that caffe-tensorflow does not
+support, the last op has the layer's name, too.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Field numbers are those of caffe.proto (github.com/BVLC/caffe, src/caffe/proto/c
 layer reads are omitted, and ignored in files.
 
 Settings that are single values in old versions of Caffe and one value for each axis in new versions (`kernel_size`,
-`pad`, `stride`) are declared as repeated, which reads both. The values of a blob are no field here: `blobs` reads them.
+`pad`, `stride`) are declared as repeated, which reads both. `blobs` reads the values of blobs, so they have no field.
 """
 
 from __future__ import annotations

@@ -181,10 +181,10 @@ class Operation:
         return made
 
     def tensorflow_padding(self, window: Window, round_up: bool) -> str:
-        """SAME or VALID, whichever gives an output of Caffe's size.
+        """Returns the padding, SAME or VALID, that gives an output of Caffe's size.
 
         Raises:
-            GraphError: neither does, or the input's size is unknown.
+            GraphError: neither padding gives this size, or the input's size is unknown.
         """
         if window.keeps_size() or (window.extent == (1, 1) and window.pad == (0, 0)):
             return "SAME"

@@ -119,7 +119,7 @@ def squeeze(x: Tensor, dims: Sequence[int]) -> Tensor:
     """TensorFlow's Squeeze of torch's axes `dims`.
 
     Raises:
-        InputSizeError: one of these axes has another length than 1.
+        InputSizeError: the length of one of these axes is not 1.
     """
     if any(x.shape[dim] != 1 for dim in dims):
         raise InputSizeError(f"it drops axes of lengths {[x.shape[dim] for dim in dims]}, which have to be 1")
@@ -250,7 +250,7 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix products over the last two axes.
 
     Raises:
-        InputSizeError: the rows of `x` have another length than the columns of `y`.
+        InputSizeError: the length of the rows of `x` differs from that of the columns of `y`.
     """
     if x.shape[-1] != y.shape[-2]:
         raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {y.shape[-2]}")

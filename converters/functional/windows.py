@@ -253,7 +253,7 @@ def check_batch(x: Tensor, batch: int) -> None:
     """Checks that a value has the batch size that the graph states; -1 allows any.
 
     Raises:
-        InputSizeError: it has another batch size.
+        InputSizeError: the value has another batch size.
     """
     if batch not in (-1, x.shape[0]):
         raise InputSizeError(f"the graph states a batch of {batch}, not of {x.shape[0]}")

@@ -29,7 +29,7 @@ class Constants:
         """Returns the value of a node's output.
 
         Raises:
-            GraphError: it depends on an input, it holds NaN, or a node that computes it is invalid.
+            GraphError: the value depends on an input or contains NaN, or a node that computes it is invalid.
         """
         waiting = [source.node]
         while waiting:

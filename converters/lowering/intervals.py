@@ -11,7 +11,7 @@ class Interval:
     """A random number from [low, high).
 
     Dropout with a keep probability of 1 adds 1 to a random number from [0, 1) and rounds down, or tests whether it is
-    at least 0. The result is known although the number is not.
+    at least 0. The bounds of the number suffice to know the result.
 
     Args:
         low: the lower bound, included.

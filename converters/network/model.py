@@ -185,7 +185,7 @@ class ConvertedModel(LayeredNetwork):
         """Builds the subgraph that computes some layers.
 
         Args:
-            names: of the layers to return.
+            names: names of the layers to return.
             fused: name of a layer -> the call that computes it and the layers fused with it.
         """
         modules: dict[str, nn.Module] = {}

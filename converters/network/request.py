@@ -72,7 +72,7 @@ def unsupported(request: LayerRequest) -> UnsupportedRequestError:
 class LayeredNetwork(nn.Module):
     """A network whose layers have names: the base of all networks of the converters.
 
-    Subclasses implement `compute`, and override `supports` if they honor more than names and interventions.
+    Subclasses implement `compute`, and override `supports` if they support channels or ReLU rules.
 
     Attributes:
         layers: name -> `LayerInfo`.
@@ -109,8 +109,8 @@ class LayeredNetwork(nn.Module):
 
         Args:
             x: (N, C, H, W) in the network's own value range and channel order.
-            names: of the layers, in any order. In converted graphs `name:0` is the same as `name`, and `name:1` is the
-                second output of an op.
+            names: names of the layers, in any order. In converted graphs, `name:0` is the same as `name`, and `name:1`
+                is the second output of an op.
             instead: op -> function that computes every "Relu" or "Relu6", if the network supports it.
             channels: name -> indices of the channels to return, if the network supports it.
             given: name of a layer -> the value that the layers after it read instead of its own.

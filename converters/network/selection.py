@@ -103,7 +103,7 @@ def selected_channels(program: Program, request: LayerRequest, model: nn.Module)
     """Returns the calls that compute only the requested channels, by layer name.
 
     Args:
-        program: of the model.
+        program: program of the model.
         request: the layers, by the names of the program.
         model: the module that has the layers.
     """

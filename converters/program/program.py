@@ -73,11 +73,11 @@ class Metadata:
         """Reads the metadata from parsed JSON; unknown keys are ignored."""
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         if not isinstance(known.get("input_name"), str):
-            raise GraphError("The model's metadata name no input.")
+            raise GraphError("The model's metadata lack input_name, the name of the input.")
         for key, check in _METADATA_CHECKS.items():
             value = as_tuples(known.get(key))
             if value is not None and not check(value):
-                raise GraphError(f"The model's metadata have {key} {value!r}, which makes no sense.")
+                raise GraphError(f"The model's metadata have {key} {value!r}, which is not valid.")
             known[key] = value
         known["is_BGR"] = bool(known["is_BGR"])
         return cls(**known)
@@ -155,7 +155,7 @@ class Program:
     """Steps in topological order: every value is computed before it is read.
 
     Attributes:
-        metadata: of the input.
+        metadata: metadata of the input.
         input_channels: number of channels of the input; None accepts any number.
         steps: the layers.
         outputs: names of the graph's outputs: the values that no node reads.
@@ -197,7 +197,7 @@ class Program:
         """Returns the steps that compute some values, in order.
 
         Args:
-            names: of the values; `name:1` is a step's second output.
+            names: names of the values; `name:1` is a step's second output.
             sources: name of a step -> inputs that replace its own.
         """
         inputs = {self.metadata.input_name: (), **{step.name: step.inputs for step in self.steps}}

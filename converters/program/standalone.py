@@ -368,7 +368,7 @@ def _import_lines(imports: Iterable[Import]) -> str:
     """Returns the import statements of a file, in isort's order.
 
     Raises:
-        ValueError: two of them bind the same name to different objects.
+        ValueError: two imports bind the same name to different objects.
     """
     bound: dict[str, Import] = {}
     for one in imports:

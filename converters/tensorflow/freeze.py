@@ -77,12 +77,12 @@ def freeze_saved_model(path: str | os.PathLike[str], **options: Any) -> Frozen:
         path: the folder, or the saved_model.pb in it.
         **options: as for `freeze_checkpoint`, and
             signature: one of the model's signatures; by default its only one, or `serving_default`.
-            tags: of one of the model's graphs; by default its only one, or the one tagged `serve`.
+            tags: tags of one of the model's graphs; by default its only one, or the one tagged `serve`.
 
     Raises:
         TensorFlowMissingError: no Python with TensorFlow was found.
-        GraphError: it is no SavedModel, its variables are missing, the choice of a signature or graph is ambiguous, or
-            TensorFlow cannot load it.
+        GraphError: the path is not a SavedModel, its variables are missing, the choice of a signature or graph is
+            ambiguous, or TensorFlow cannot load it.
     """
     folder = saved_model_folder(Path(path))
     if folder is None:

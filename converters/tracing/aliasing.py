@@ -125,7 +125,7 @@ def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
     """Finds the in-place changes of a graph.
 
     Args:
-        nodes: of the graph, in its order.
+        nodes: nodes of the graph, in its order.
         root: the module whose submodules they call.
     """
     position: dict[fx.Node, int] = {}

@@ -57,7 +57,7 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
         url: http or https address.
         known_hash: `algorithm:digest`, such as `sha256:...`; None accepts any content.
         folder: created if it is missing, and removed if the download fails and it is empty.
-        name: of the file in the folder; by default made from the address.
+        name: name of the file in the folder; by default made from the address.
         progress: whether to show a progress bar on a terminal or in a notebook.
 
     Returns:

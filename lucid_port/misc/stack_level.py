@@ -1,4 +1,4 @@
-"""Warnings that point at the code of the user."""
+"""Warnings that point to the user's code."""
 
 from __future__ import annotations
 

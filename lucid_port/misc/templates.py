@@ -53,7 +53,7 @@ def data_url(content: bytes, kind: str) -> str:
     """Returns a picture's file as a `data:` address.
 
     Args:
-        content: of the file.
+        content: the file's bytes.
         kind: subtype of its media type, such as "png" or "jpeg".
     """
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -63,7 +63,7 @@ class LabelList:
         name: Lucid's name of the list.
         file: file in `labels/`, one class per line.
         source: where the list is published.
-        first: a class in front of those of the file, or None.
+        first: a class to insert before those of the file, or None.
     """
 
     name: str

@@ -156,7 +156,7 @@ def fetch(download: Download, folder: Path) -> Path:
     Raises:
         OSError: the address cannot be read, or the folder cannot be written to.
         ValueError: the download has no hash, its hash differs from the file's, or the archive lacks `download.member`.
-        zipfile.BadZipFile, tarfile.TarError: the file is not the archive that it should be.
+        zipfile.BadZipFile, tarfile.TarError: the file is not a valid archive.
     """
     if not download.hash:
         raise ValueError(f"The download {download.url} has no hash, so its content cannot be checked.")

@@ -12,7 +12,7 @@ from converters.network.interventions import Given, giving
 
 
 class _Found(Exception):
-    """Stops a forward pass when all requested layers have been read."""
+    """Raised by a hook to stop the forward pass when all requested layers have been read."""
 
 
 class _Reading:

@@ -38,7 +38,7 @@ def explain_misfit(
 def _blame(
     run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
 ) -> str | None:
-    """Returns the message for a failure that is explained by the image size; None for other failures."""
+    """Returns an error message if the image size is the cause of the failure; None for other failures."""
     height, width = image_shape[:2]
     given = tuple(x.shape[-2:])
     if height is None or width is None or given == (height, width):

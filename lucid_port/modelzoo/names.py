@@ -4,11 +4,11 @@ The peers are Lucent 0.1.8 (`lucent.modelzoo.inceptionv1`), captum.optim (`captu
 meta-pytorch/captum, pull request 1545) and torchvision (`torchvision.models.googlenet`). A peer's name of a layer is
 the dotted name of the module that computes its value.
 
-Lucent and captum.optim use the weights of Lucid's model, so that their units are the same. Lucent computes the local
+Lucent and captum.optim use the weights of Lucid's model, so their units are the same. Lucent computes the local
 response normalization differently, and its padding is right for even sizes only. In captum.optim, auxiliary heads run
 with `aux_logits=True` only, have no weights, and start with an adaptive pool.
 
-torchvision's network was trained separately, so that its units are others. It uses batch normalization, no local
+torchvision's network was trained separately, so its units are different. It uses batch normalization, no local
 response normalization, 208 channels in the 3x3 branch of inception4a (204 in Lucid), 32 in the 5x5 bottleneck of
 inception5a (48 in Lucid), and 3x3 kernels in the branches called 5x5. Its auxiliary heads run in training mode only.
 """

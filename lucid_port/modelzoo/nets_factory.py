@@ -56,7 +56,7 @@ def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
 
 
 def open_network(source: str | os.PathLike[str], input_name: str | None = None, **options: Any) -> Any:
-    """Opens a network without the wrapper `Model`, so that its value range need not be known.
+    """Opens a network without the wrapper `Model`, which would require its value range.
 
     Args:
         source: a model's name in the catalogue, or a path that `converters.open_source` reads.

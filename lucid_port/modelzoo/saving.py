@@ -136,7 +136,7 @@ def save_graph(
         image_value_range: (value of black, value of white).
 
     Raises:
-        ValueError: a name is that of a tensor ("x:0") or of no op, or `output_names` is empty.
+        ValueError: a name is that of a tensor ("x:0"), a name is not in the graph, or `output_names` is empty.
         GraphError: the source is not a frozen graph.
     """
     names = [input_name, *output_names]

@@ -83,7 +83,7 @@ class Model(nn.Module):
         path: a frozen graph (.pb), a folder written by `converters.save`, or another file that
             `converters.open_source` reads. Models of the catalogue find their own file by default.
         input_name, image_shape, image_value_range, is_BGR: override the metadata of the catalogue or of the file. The
-            range is (value of black, value of white), and may fall.
+            range is (value of black, value of white), and may be descending.
         labels: names of the classes; override those of the catalogue.
         network: a network to use instead of a file.
         **options: further options of `converters.open_source`, for example `constants`.
@@ -99,7 +99,7 @@ class Model(nn.Module):
     Raises:
         FileNotFoundError: the file was not found.
         ValueError: the value range is unknown or invalid.
-        TypeError: the file or network does not take an option.
+        TypeError: an option does not apply to this kind of file or network.
         converters.GraphError: the file cannot be converted.
 
     Example:
@@ -288,7 +288,7 @@ class Model(nn.Module):
             Layer name -> (N, C, H, W), or (rows, features) for fully connected layers.
 
         Raises:
-            converters.LayerNotFoundError: a name is no layer's.
+            converters.LayerNotFoundError: the network has no layer of this name.
             converters.InputSizeError: a layer cannot be computed at this image size.
             ValueError: the value of a layer is not a tensor or cannot be replaced, or the network does not support the
                 request.
@@ -502,7 +502,7 @@ def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRan
 
     Raises:
         TypeError: the range contains values that are not numbers.
-        ValueError: it does not have two ends, an end does not match the channels, or both ends are equal.
+        ValueError: the range does not have two ends, an end does not match the channels, or both ends are equal.
 
     Example:
         >>> check_value_range((0, 255), 3)

@@ -161,7 +161,7 @@ def check_model(model: onnx.ModelProto) -> None:
     """Checks a model with onnx's checker.
 
     Raises:
-        GraphError: the model is not valid; contains the checker's message.
+        GraphError: the model is invalid; the error quotes the checker's message.
     """
     checker = import_onnx().checker
     try:

@@ -71,12 +71,12 @@ def from_onnx(
     `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines.
 
     Args:
-        path: of the file. External weights are read from its folder only.
+        path: path of the file. External weights are read from its folder only.
         input_name: name of the image if the graph has several inputs; may be a value inside the graph.
         layout: layout of the image in the file, "NCHW" or "NHWC"; None to infer it (NHWC if Transposes to NCHW read the
             image, or if its last axis has 1, 3 or 4 channels). The network reads NCHW in any case.
-        metadata: of the input, if the caller knows it. By default it is read from the properties of a file that this
-            package wrote.
+        metadata: metadata of the input. By default it is read from the file's properties, if this package wrote the
+            file.
 
     Returns:
         The network, in evaluation mode, float32, with frozen weights.
@@ -127,7 +127,7 @@ def from_onnx(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model that onnx2torch can convert, with the facts that were removed from it.
+    """A model that onnx2torch can convert, with the properties that were removed from it.
 
     Attributes:
         model: has one NCHW input; the names of its nodes are identifiers.
@@ -135,7 +135,7 @@ class Prepared:
         ops: name of a value -> op of its node.
         padding: name of a value -> padding of its node, if it was removed from the node.
         channels: name of a value -> its number of channels, if it is known.
-        metadata: of the input.
+        metadata: metadata of the input.
     """
 
     model: onnx.ModelProto

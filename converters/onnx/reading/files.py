@@ -77,7 +77,7 @@ def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
 
     Args:
         model: modified in place.
-        folder: of its file.
+        folder: folder of the model's file.
 
     Raises:
         GraphError: a tensor's data have the wrong size, or are outside the folder.

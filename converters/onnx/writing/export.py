@@ -53,7 +53,7 @@ def to_onnx(
     Args:
         program: the layers.
         state: their tensors.
-        path: of the file, which is written atomically.
+        path: path of the file, which is written atomically.
         layers: TensorFlow's names of the outputs, in order; None for the graph's own outputs. Layers that they do not
             depend on are left out.
         properties: further properties of the file, such as the model's name.
@@ -143,7 +143,7 @@ def _wanted(program: Program, known: Layers, layers: Sequence[str] | None) -> li
     given = program.outputs if layers is None else [layers] if isinstance(layers, str) else layers
     names = list(dict.fromkeys(known[name].name for name in given))
     if not names:
-        raise GraphError("No layers are named to be written.")
+        raise GraphError("The list of layers is empty: name at least one layer.")
     if program.metadata.input_name in names:
         raise GraphError(f"{program.metadata.input_name!r} is the model's input; name layers after it.")
     return names
