@@ -248,7 +248,7 @@ def _read_onnx(path: Path, options: Options) -> Network:
 CONVERTING = frozenset({"input_name", "fold", "constants"})
 FREEZING = CONVERTING | {"outputs", "tensorflow_python", "keep_pb"}
 FROZEN_SUFFIXES = (".pb", ".graphdef", "")
-# First bytes of the files, whatever their names.
+# First bytes of the files, independent of their names.
 NODE_TAG = b"\x0a"  # a GraphDef with a node; never an ONNX file
 ONNX_TAG = b"\x08"  # an ONNX file (its version field); never a GraphDef
 SAVED_MODEL_START = b"\x08\x01\x12"  # a saved_model.pb: version 1, then a graph
@@ -325,7 +325,7 @@ SUFFIXES = (".pb", freeze.META, ".onnx", ".caffemodel", ".prototxt", ".json")
 # Advice for files that hold networks in unsupported formats.
 _KERAS = "a Keras file: load it with Keras, call model.export(folder), and give that folder."
 _TORCH = "a PyTorch file with weights only: build the module, load the weights, and call modelzoo.from_torch."
-_CHECKPOINT = "a checkpoint file with weights only: TensorFlow's .meta file has to lie beside it."
+_CHECKPOINT = "a checkpoint file with weights only: put TensorFlow's .meta file into the same folder."
 _ARCHIVE = "an archive: unpack it, and give the file or folder in it."
 ADVICE: Mapping[str, str] = {
     ".h5": _KERAS,

@@ -48,9 +48,9 @@ def from_caffe(
         caffemodel: the weights: the path of a .caffemodel, or its bytes.
         prototxt: the definition of the layers: the path of a .prototxt, or its bytes. By default the definition that
             was trained, which most .caffemodel files contain. Weights are matched to layers by name.
-        geometry: "tensorflow" pads windows as caffe-tensorflow does: SAME or VALID, whichever gives an output of
-            Caffe's size at the definition's input size. Lucid's files have this geometry. "caffe" pads as Caffe does at
-            every size: equally on both sides, pools round up, and average pools count the padding.
+        geometry: "tensorflow" pads windows as caffe-tensorflow does, by SAME or VALID, so that outputs have
+            Caffe's size at the definition's input size. Lucid's files have this geometry. "caffe" pads as
+            Caffe does at every size: equally on both sides, pools round up, and average pools count the padding.
         input_name: name of the input; required if the definition has several.
         metadata: describes the model's input. Its `input_name` becomes the name of the graph's input, and its
             `image_shape` the input size if the definition states none. By default the input keeps Caffe's name and the

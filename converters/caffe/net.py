@@ -125,7 +125,7 @@ def read_layers(message: CaffeMessage, contents: Contents | None = None) -> list
         contents: the values of its blobs, if the file has weights.
 
     Raises:
-        GraphError: the file mixes both formats, or has the format of before 2014.
+        GraphError: the file mixes both formats, or has the format from before 2014.
     """
     if message.layers and message.layer:
         raise GraphError("The network mixes layers of Caffe's old and new file format.")
@@ -254,7 +254,7 @@ _STATE_INPUT = (
 def _made(made: Mapping[str, Output], layer: Layer, bottom: str) -> Output:
     if bottom not in made:
         raise GraphError(
-            f"Layer {layer.name!r} ({layer.type}) reads {bottom!r}, which no layer before it makes: the definition is "
+            f"Layer {layer.name!r} ({layer.type}) reads {bottom!r}, which no earlier layer produces: the definition is "
             f"cut short, out of order, or leaves its input out.{nearest_names(bottom, made) or ' ' + _STATE_INPUT}"
         )
     return made[bottom]

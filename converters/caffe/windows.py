@@ -95,7 +95,7 @@ def _positions(size: int, extent: int, stride: int, pad: int, round_up: bool, cl
 
 
 def tensorflow_padding(size: Size, window: Window, made: Size) -> str | None:
-    """SAME or VALID, whichever gives an output of Caffe's size, as caffe-tensorflow chooses; None if neither does.
+    """Returns the padding, SAME or VALID, that gives Caffe's output size, as in caffe-tensorflow; None if neither does.
 
     Args:
         size: (height, width) of the input; None for unknown sizes.

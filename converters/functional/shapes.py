@@ -142,7 +142,7 @@ def squeeze_all(x: Tensor, rank: int) -> Tensor:
     sizes = list(x.shape)
     left = [size for index, size in enumerate(sizes) if size != 1 or (index == 0 and sizes.count(1) > x.dim() - rank)]
     if len(left) != rank:
-        raise InputSizeError(f"it drops all axes of length 1 of {sizes}, where {rank} axes were to stay")
+        raise InputSizeError(f"it drops all axes of length 1 of {sizes}, but {rank} axes must remain")
     return x.reshape(left)
 
 

@@ -47,7 +47,7 @@ class Constants:
     def _output(self, source: Output) -> np.ndarray:
         outputs = self._outputs_of[source.node]
         if source.index >= len(outputs):
-            raise GraphError(f"Output {source.index} of node {source.node!r} is read, which has {len(outputs)}.")
+            raise GraphError(f"A node reads output {source.index} of node {source.node!r}, which has {len(outputs)}.")
         return outputs[source.index]
 
     def _outputs(self, node: Node) -> tuple[np.ndarray, ...]:

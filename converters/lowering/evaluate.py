@@ -73,7 +73,7 @@ def _as_numeric(array: np.ndarray) -> np.ndarray:
 
 def _limit(values: int) -> None:
     if values > MAX_VALUES:
-        raise ValueError(f"it would have {values} values, where {MAX_VALUES} are allowed")
+        raise ValueError(f"it would have {values} values; at most {MAX_VALUES} are allowed")
 
 
 def _limit_broadcast(arrays: Arrays) -> None:

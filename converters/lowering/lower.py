@@ -91,7 +91,7 @@ class _Lowering:
         """Returns an input of an op: a lowered value or a constant."""
         if source not in self.values:
             if source.node in self.steps:
-                raise GraphError(f"Output {source.index} of node {source.node!r} is read, which it does not have.")
+                raise GraphError(f"A node reads output {source.index} of node {source.node!r}, which does not exist.")
             self.values[source] = _known(self.constants.array(source))
         return self.values[source]
 

@@ -293,7 +293,7 @@ def raise_located(
         layer_of: returns the name of a node's layer.
 
     Raises:
-        InputSizeError: a layer fails; names the layer.
+        InputSizeError: a layer fails; the error names it.
     """
     locator = _Locator(module, graph=graph)
     locator.extra_traceback = False  # keeps the message of the error

@@ -117,7 +117,7 @@ class Step:
         if not (self.channels is None or is_count(self.channels)):
             raise GraphError(f"Layer {self.name!r} has {self.channels!r} channels, more than any image network.")
         if self.layout not in LAYOUTS or not isinstance(self.hidden, bool) or not is_outputs(self.outputs):
-            raise GraphError(f"Layer {self.name!r} has a layout, outputs or a mark that no layer has.")
+            raise GraphError(f"Layer {self.name!r} has an invalid layout, number of outputs, or hidden mark.")
         check_outputs(self.name, self.layer, self.arguments, self.outputs)
 
     def build(self) -> nn.Module:
@@ -140,7 +140,7 @@ class Step:
             names = (str(data["name"]), str(data["op"]), str(data["layer"]))
             step = cls(*names, arguments, inputs, channels, module, **optional)
         except (KeyError, TypeError, AttributeError) as error:
-            raise GraphError(f"The saved model's description is damaged: a step lacks or garbles {error}.") from error
+            raise GraphError(f"The saved model's description is damaged: a step lacks a valid {error}.") from error
         if not _is_module_name(module):
             raise GraphError(f"The saved model's layer {step.name!r} has the module name {module!r}.")
         return step
@@ -179,7 +179,7 @@ class Program:
         for step in self.steps:
             unknown = [str(source) for source in step.inputs if source.index >= made.get(source.node, 0)]
             if unknown or step.name in made:
-                raise GraphError(f"The program's step {step.name!r} is out of order or stands twice.")
+                raise GraphError(f"The program's step {step.name!r} is out of order or occurs twice.")
             made[step.name] = step.outputs
         if len({step.module for step in self.steps}) != len(self.steps):
             raise GraphError("Two layers of the program have one module name.")
@@ -232,7 +232,7 @@ class Program:
                 fold=bool(data.get("fold", False)),
             )
         except (KeyError, TypeError) as error:
-            raise GraphError(f"The saved model's description is damaged: it lacks or garbles {error}.") from error
+            raise GraphError(f"The saved model's description is damaged: it lacks a valid {error}.") from error
 
 
 # Attributes of models other than their layers; no layer may have these names.

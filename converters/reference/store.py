@@ -39,7 +39,8 @@ class GradientReference:
         channel: index of its channel.
         images: the gradient of each image of the batch, (1, H, W, C) each.
         moved: for each image, the change of TensorFlow's own gradient at the sampled positions if every value of the
-            input changes by one unit in the last place, relative to the gradient's maximum; the largest of several draws.
+            input changes by one unit in the last place: the largest of several draws, relative to the gradient's
+            maximum.
     """
 
     layer: str

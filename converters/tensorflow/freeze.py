@@ -119,10 +119,10 @@ def freeze_checkpoint(
     prefix = checkpoint_prefix(Path(path))
     meta = prefix.with_name(prefix.name + META)
     if not meta.is_file():
-        raise GraphError(f"{path} is weights without a graph: TensorFlow's {meta.name} has to lie beside it.")
+        raise GraphError(f"{path} has weights without a graph: put TensorFlow's {meta.name} into the same folder.")
     if not (prefix.is_file() or prefix.with_name(f"{prefix.name}.index").is_file()):
         raise GraphError(
-            f"{meta} has no weights: the checkpoint ({prefix.name}.index, {prefix.name}.data-...) has to lie beside it."
+            f"{meta} has no weights: put the checkpoint ({prefix.name}.index, {prefix.name}.data-...) into its folder."
         )
     job = {"kind": "checkpoint", "checkpoint": str(prefix.absolute())}
     return _freeze(

@@ -130,7 +130,7 @@ def choose_meta_graph(saved, tags):
         matching = found if len(found) == 1 else [m for m in found if set(m.meta_info_def.tags) == {SERVING_TAG}]
     if len(matching) != 1:
         there = "; ".join(",".join(sorted(meta.meta_info_def.tags)) or "(none)" for meta in found)
-        raise Refusal("The SavedModel has graphs with the tags %s: name one's with tags (--tags)." % (there or "(no graph)"))
+        raise Refusal("The SavedModel has graphs with the tags %s: choose one by its tags (--tags)." % (there or "(no graph)"))
     return matching[0]
 
 
@@ -281,7 +281,7 @@ def image_placeholder(graph, job):
     sure = [op for op in images if op.outputs[0].shape.ndims == 4] or images
     if len(sure) != 1:
         names = ", ".join(op.name for op in placeholders[:5]) or "(none)"
-        raise Refusal("The graph has the placeholders %s: name the image's with input_name (--input-name)." % names)
+        raise Refusal("The graph has the placeholders %s: choose the image with input_name (--input-name)." % names)
     return sure[0].name
 
 
@@ -294,7 +294,7 @@ def guess_outputs(graph, entry, job):
     entry = entry or image_placeholder(graph, job)
     check_nodes([entry], {op.name for op in graph.get_operations()})
     image, loss, update = {entry}, set(), set()
-    for op in graph.get_operations():  # always in an order in which inputs come first, loops apart
+    for op in graph.get_operations():  # always in topological order, except for loops
         sources = {tensor.op.name for tensor in op.inputs}
         if is_update(op) or sources & update:
             update.add(op.name)

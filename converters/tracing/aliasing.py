@@ -108,7 +108,7 @@ class Changes:
 
     Attributes:
         before: node -> the earlier nodes that changed its inputs in place.
-        seen: nodes that change a value which later nodes read, other than through the output of the changing node.
+        seen: nodes whose in-place change is read by later nodes through other values than the node's output.
         memory: node -> the nodes whose memory its value may alias, including itself.
         written: node -> the nodes whose memory it overwrites.
         exposed: node -> the nodes whose memory it may overwrite: `written`, and all inputs of unknown code.

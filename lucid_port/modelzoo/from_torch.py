@@ -191,7 +191,7 @@ class TorchNetwork(LayeredNetwork):
             wanted = getattr(part, "in_channels", channels) if info.module else channels
             if channels is not None and wanted != channels:
                 raise ValueError(
-                    f"Layer {info.name!r} reads images of {wanted} channel{'s' * (wanted != 1)}, and image_shape says "
+                    f"Layer {info.name!r} reads images of {wanted} channel{'s' * (wanted != 1)}, but image_shape has "
                     f"{channels}: give image_shape=(height, width, {wanted})."
                 )
 
@@ -399,7 +399,7 @@ def from_torch(
         raise TypeError(f"This {type(module).__name__} is a model already: use it as it is.")
     shape = _image_shape(image_shape)
     if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
-        raise ValueError("Say which values the network takes: either image_value_range, or mean and std.")
+        raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
     if image_value_range is None:
         image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
     value_range = check_value_range(image_value_range, shape[-1])
@@ -429,8 +429,8 @@ def _check_shapes_are_known(module: nn.Module) -> None:
         if any(is_lazy(tensor) for tensor in (*part._parameters.values(), *part._buffers.values())):
             place = f"Module {name!r}" if name else "The network"
             raise ValueError(
-                f"{place} ({type(part).__name__}) has weights without a shape yet: run the network once on an image of "
-                "its size before it becomes a model."
+                f"{place} ({type(part).__name__}) has lazy weights without a shape: run the network once on an image "
+                "of its size before it becomes a model."
             )
 
 

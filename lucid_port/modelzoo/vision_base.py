@@ -133,7 +133,7 @@ class Model(nn.Module):
         super().__init__()
         entry = self.catalogue_entry
         if network is not None and options:
-            raise TypeError(f"A network that is there already takes no {next(iter(options))}: files do.")
+            raise TypeError(f"The option {next(iter(options))} applies to files only, not to network=.")
         self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))

@@ -392,7 +392,7 @@ SAVES = [
     (lambda: save(PICTURE, "a.png", domain=(0, NAN)), ValueError, "Each end of domain"),
     (lambda: save(PICTURE, "a.png", sd=1), TypeError, r"\.png has no option 'sd'; it has domain, quality"),
     (lambda: save(PICTURE, "a.jpg", quality="best"), TypeError, "quality is a whole number"),
-    (lambda: save(PICTURE, "gs://bucket/a.png"), ValueError, "gs://bucket/a.png is an address"),
+    (lambda: save(PICTURE, "gs://bucket/a.png"), ValueError, "gs://bucket/a.png is a URL"),
     (lambda: save(PICTURE, "http://host/a.png"), ValueError, "is a URL, and files cannot be saved to URLs"),
     (lambda: save(PICTURE, None), TypeError, "A path, an address or an open file is needed, not None"),
     (lambda: save(PICTURE, io.BytesIO()), ValueError, "BytesIO has no name with an extension that states the format"),
@@ -404,7 +404,7 @@ SAVES = [
     (lambda: save(3, "a.txt"), TypeError, "a string or a list of lines, not 3"),
     (lambda: batch_save([("thing",)]), ValueError, r"one is \('thing',\)"),
     (lambda: batch_save([], num_workers=0), ValueError, "num_workers"),
-    (lambda: check_picture_path("s3://bucket/a.png"), ValueError, "is an address"),
+    (lambda: check_picture_path("s3://bucket/a.png"), ValueError, "is a URL"),
     (lambda: serialize_array(PICTURE, fmt="foo"), ValueError, "Unknown picture format 'foo'"),
 ]
 
@@ -506,7 +506,7 @@ def test_an_open_file_with_a_name_is_read_and_written():
         ),
         (lambda: ndimage_utils.resize(PICTURE, ratios=-1), ValueError, "resize's ratios"),
         (lambda: ndimage_utils.composite(PICTURE, PICTURE[..., :1]), ValueError, "same channels, not of 3 and 1"),
-        (lambda: ndimage_utils.composite(PICTURE, PICTURE, 2), ValueError, "does not go on a background of 4 x 5"),
+        (lambda: ndimage_utils.composite(PICTURE, PICTURE, 2), ValueError, "does not fit on a background of 4 x 5"),
         (lambda: ndimage_utils.composite(PICTURE, PICTURE, 0.5, (0, 2)), ValueError, "foreground_position"),
         (lambda: stimuli.sample_binary_image(0), ValueError, "size is a whole number from 1 on"),
         (lambda: stimuli.sample_binary_image(8, color_a=1), ValueError, "color_a is three numbers"),

@@ -263,7 +263,7 @@ def _padding_to_take(node: onnx.NodeProto) -> AutoPad | None:
     if plain and (node.op_type in ("Conv", "ConvTranspose") or _fits_torch(pads, stated)):
         return None
     if stated.get("ceil_mode", 0) or (node.op_type == "MaxPool" and set(stated.get("dilations", ())) - {1}):
-        raise node_error(node, "pads in a way that is not read together with ceil_mode or dilations")
+        raise node_error(node, "has a padding that is not supported together with ceil_mode or dilations")
     if len(stated.get("kernel_shape", (0, 0))) != 2 or len(output_shape) not in (0, 2):
         raise node_error(node, "slides a window over something else than height and width")
     return AutoPad(kind, (top, bottom, left, right), output_shape or None)

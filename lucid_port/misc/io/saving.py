@@ -143,7 +143,7 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise NotADirectoryError(f"{name} cannot be written: {folder} is no folder that can be written to.")
+        raise NotADirectoryError(f"{name} cannot be written: {folder} is not a writable folder.")
 
 
 def _save_image(
