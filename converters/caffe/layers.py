@@ -144,7 +144,7 @@ def _rows_first(matrix: np.ndarray, shape: Sequence[int]) -> Callable[[], np.nda
 def batch_norm(op: Operation) -> Values:
     """The ops of `tf.nn.batch_normalization`, with the scale and offset of a fused Scale layer.
 
-    The epsilon is the layer's, where caffe-tensorflow uses Caffe's default for all layers.
+    Uses the layer's epsilon; caffe-tensorflow uses Caffe's default for all layers.
     """
     channels, scale = op.channels(), op.node.scale
     factor = float(op.blob(2, (1,))[0])

@@ -149,7 +149,7 @@ def read_graph(source: Source, name: str = "The data") -> Graph:
 
 
 def _splat_bytes(node_def: NodeDef) -> int:
-    """Returns the bytes that a constant takes beyond the values that the file stores."""
+    """Returns the number of bytes by which a decoded constant exceeds its stored values."""
     proto = node_def.attr["value"].tensor
     if proto.tensor_content or proto.dtype not in DTYPES:
         return 0

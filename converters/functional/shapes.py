@@ -30,7 +30,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """MatMul of (N, in) with the transpose of `weight` (out, in): (N, out).
 
     Raises:
-        InputSizeError: the rows of `x` have another length than those of `weight`.
+        InputSizeError: the rows of `x` and those of `weight` differ in length.
     """
     if x.shape[-1] != weight.shape[1]:
         raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {weight.shape[1]}")
@@ -250,7 +250,7 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix products over the last two axes.
 
     Raises:
-        InputSizeError: the length of the rows of `x` differs from that of the columns of `y`.
+        InputSizeError: the rows of `x` and the columns of `y` differ in length.
     """
     if x.shape[-1] != y.shape[-2]:
         raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {y.shape[-2]}")

@@ -25,7 +25,7 @@ class FusedLayer(nn.Module):
     """One call that computes several layers.
 
     Args:
-        replaced: the layers. They remain the model's: their tensors are read in each call.
+        replaced: the layers, which stay submodules of the model. Their tensors are read in each call.
         sources: the inputs of the first layer.
     """
 

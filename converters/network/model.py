@@ -139,7 +139,7 @@ class ConvertedModel(LayeredNetwork):
         """Builds and caches the pass for a request.
 
         A convolution is fused with its bias or, if the program folds, with all per-channel layers after it. The rule's
-        functions compute the ReLUs. Of layers with requested channels only these are computed, if that is possible.
+        functions compute the ReLUs. If possible, layers with requested channels compute only these.
         """
         names = self._key(request.names)
         own = {name: self.layers[name].name for name, _ in request.channels}
@@ -171,7 +171,7 @@ class ConvertedModel(LayeredNetwork):
         It shares this model's layers, and is cached.
 
         Raises:
-            LayerNotFoundError: a name is no layer's.
+            LayerNotFoundError: a name is not that of a layer.
         """
         key = self._key(names)
         if key not in self._graphs:

@@ -27,7 +27,7 @@ class LayerRequest:
     Attributes:
         names: the layers, in the order of the result.
         channels: (name, channels) of the layers that are computed in part: only these channels.
-        relu_rule: functions that compute the ReLUs, for the sake of their gradients.
+        relu_rule: functions that compute the ReLUs, usually with other gradients.
         interventions: (name, value) of layers whose value is replaced for all layers after them. They do not count
             for equality.
     """
@@ -88,7 +88,7 @@ class LayeredNetwork(nn.Module):
             request: the layers.
 
         Raises:
-            LayerNotFoundError: a name is no layer's.
+            LayerNotFoundError: a name is not that of a layer.
             UnsupportedRequestError: the network does not support the request; nothing was computed.
         """
         raise NotImplementedError
@@ -113,7 +113,7 @@ class LayeredNetwork(nn.Module):
                 is the second output of an op.
             instead: op -> function that computes every "Relu" or "Relu6", if the network supports it.
             channels: name -> indices of the channels to return, if the network supports it.
-            given: name of a layer -> the value that the layers after it read instead of its own.
+            given: name of a layer -> value that replaces the layer's own for all later layers.
 
         Returns:
             name -> value. Images are (N, C, H, W). Other values keep the order of the graph that they come from, such
@@ -121,7 +121,7 @@ class LayeredNetwork(nn.Module):
             `LayerInfo.layout` gives the layout of rank-4 values.
 
         Raises:
-            LayerNotFoundError: a name is no layer's; the error suggests the nearest names.
+            LayerNotFoundError: a name is not that of a layer; the error suggests the nearest names.
             InputSizeError: a layer cannot be computed at this input size.
             ValueError: `x` is not a batch of images with the input's number of channels; a value cannot be replaced or
                 is not a tensor; or the network does not support the request.

@@ -164,11 +164,11 @@ class SampleReader:
         """Returns the next numbers.
 
         Raises:
-            ReferencesError: there are not that many.
+            ReferencesError: fewer numbers remain.
         """
         self._next += count
         if self._next > len(self._packed):
-            raise ReferencesError("A reference file is shorter than the manifest says; make the references again.")
+            raise ReferencesError("A reference file is shorter than the manifest states; record the references again.")
         return self._packed[self._next - count : self._next]
 
     def sample(self, name: str, shape: Shape, samples: int, means: int | None = None) -> Sample:

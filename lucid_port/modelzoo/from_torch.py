@@ -110,7 +110,7 @@ class TorchNetwork(LayeredNetwork):
         runs several times in one pass refers to its first value.
 
         Raises:
-            converters.LayerNotFoundError: a name is no layer's.
+            converters.LayerNotFoundError: a name is not that of a layer.
             ValueError: a layer does not run, its value is not a tensor, or it cannot be replaced; the network is in
                 training mode, or does not support the request.
         """

@@ -210,7 +210,7 @@ class Operation:
         """Returns the op's `data_format`: NHWC or NCHW.
 
         Raises:
-            GraphError: it is another layout.
+            GraphError: the layout is neither NHWC nor NCHW.
         """
         layout = self.attr("data_format", NHWC)
         if layout not in LAYOUTS:

@@ -65,9 +65,9 @@ def from_onnx(
 ) -> OnnxNetwork:
     """Converts an ONNX file to a PyTorch network, through onnx2torch.
 
-    Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes that no
-    value has. In files from tf2onnx, names of nodes do not count: if tf2onnx folds a batch norm into a convolution, the
-    node has the convolution's name although its value is the batch norm's.
+    Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes, unless a
+    value has the same name. In files from tf2onnx, only the names of values are used: if tf2onnx folds a batch norm
+    into a convolution, the value has the name of the batch norm, but the node has that of the convolution.
     `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines.
 
     Args:

@@ -153,7 +153,7 @@ def drop_unused_outputs(graph: onnx.GraphProto) -> None:
     """Drops outputs that no node reads: masks of Dropout, indices of MaxPool, statistics of batch norm.
 
     Raises:
-        UnsupportedOpsError: a later output of an op is read, and onnx2torch returns only the first one.
+        UnsupportedOpsError: a node reads an output other than the first, which onnx2torch does not return.
     """
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     refused: defaultdict[str, list[str]] = defaultdict(list)

@@ -66,7 +66,7 @@ def to_onnx(
 
     Raises:
         MissingPackageError: the package `onnx` is not installed.
-        LayerNotFoundError: a name is no layer's.
+        LayerNotFoundError: a name is not that of a layer.
         GraphError: a layer cannot be written: another module replaced it, or ONNX has no equivalent.
         SaveError: the file exists already, or cannot be written.
     """
@@ -108,7 +108,7 @@ def onnx_model(
 
     Raises:
         MissingPackageError: the package `onnx` is not installed.
-        LayerNotFoundError: a name is no layer's.
+        LayerNotFoundError: a name is not that of a layer.
         GraphError: a layer cannot be written.
     """
     helper = import_onnx().helper
