@@ -1,4 +1,4 @@
-"""Atomic file writes: a file appears whole or not at all."""
+"""Atomic file writes: a file is either complete or absent."""
 
 from __future__ import annotations
 

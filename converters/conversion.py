@@ -50,7 +50,7 @@ def convert(
 
     Raises:
         FileNotFoundError: the file does not exist.
-        TypeError: the source has none of these types.
+        TypeError: the source has another type.
         GraphError: the source is not a frozen graph, or an op has invalid inputs or attributes.
         UnsupportedOpsError: the graph has ops that cannot be converted; the error lists all of them and their nodes.
 
@@ -137,7 +137,7 @@ def load(folder: str | os.PathLike[str]) -> ConvertedModel:
 
 
 def _state(program: Program, tensors: Tensors, progress: Progress) -> State:
-    """The model's `state_dict`: unshared float32 tensors. Consumes `tensors` to halve the peak memory."""
+    """Returns the model's `state_dict`: unshared float32 tensors. Consumes `tensors` to halve the peak memory."""
     state: dict[str, Tensor] = {}
     taken: set[int] = set()
     for number, step in enumerate(program.steps):
@@ -149,7 +149,7 @@ def _state(program: Program, tensors: Tensors, progress: Progress) -> State:
 
 
 def _weights(value: np.ndarray, taken: set[int]) -> Tensor:
-    """An unshared float32 tensor; kernels (rank 4) are channels_last in memory, as the model expects.
+    """Returns an unshared float32 tensor; kernels (rank 4) are channels_last in memory, as the model expects.
 
     Args:
         value: an array of any dtype.

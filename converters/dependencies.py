@@ -1,4 +1,4 @@
-"""Walks graphs from values to what they are computed from."""
+"""Walks graphs from values to their inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def with_dependencies(values: Iterable[T], inputs: Callable[[T], Iterable[T]]) -
     """Returns some values of a graph and all values that they depend on.
 
     Args:
-        values: where to start.
+        values: the values to start from.
         inputs: returns the values that a value reads directly.
 
     Example:

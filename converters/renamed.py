@@ -1,4 +1,4 @@
-"""Modules that moved: their old names stay importable, with a warning that says the new ones."""
+"""Keeps the old names of moved modules importable, with a warning that gives the new name."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ class _Renamed(MetaPathFinder):
 
 
 def keep_old_names(package: str, names: Mapping[str, str]) -> None:
-    """Keeps modules importable by the names that they had.
+    """Keeps modules importable by their old names.
 
     Args:
-        package: the package of all of them.
+        package: the package that contains the modules.
         names: old name of a module -> its new one, both relative to the package.
     """
     sys.meta_path.append(_Renamed({f"{package}.{old}": f"{package}.{new}" for old, new in names.items()}))
 
 
 def keep_old_contents(package: str, module: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a package that has the name of a former module, whose contents are in another one now.
+    """Returns a `__getattr__` for a package that replaced a module of the same name.
 
     Args:
         package: the package.
-        module: the module that has the contents, relative to the package.
+        module: the module that contains the old module's names now, relative to the package.
     """
 
     def find(name: str) -> Any:

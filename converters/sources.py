@@ -40,7 +40,7 @@ class Network(Protocol):
         ...
 
     def layer_module(self, name: str) -> nn.Module:
-        """The module that computes a layer."""
+        """Returns the module that computes a layer."""
         ...
 
 
@@ -63,7 +63,7 @@ class Options:
     progress: Progress | None = None
 
     def given(self, *names: str) -> dict[str, Any]:
-        """The options that are set, restricted to `names` if any are passed."""
+        """Returns the options that are set, restricted to `names` if any are passed."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if not names or f.name in names}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -155,7 +155,7 @@ def take_options(subject: str, taken: frozenset[str], options: Mapping[str, Any]
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of source that a path is.
+    """Returns the kind of source that a path is.
 
     Raises:
         FileNotFoundError: the path does not exist.
@@ -170,12 +170,12 @@ def kind_of(path: Path) -> Kind:
 
 
 def is_frozen_here(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a source that TensorFlow freezes before it is converted."""
+    """Returns whether a path is a source that TensorFlow freezes before it is converted."""
     return looks_like_source(path) and kind_of(Path(path)).options >= FREEZING
 
 
 def looks_like_source(path: str | os.PathLike[str]) -> bool:
-    """Whether a text is a path and not a model's name: the path exists, or has a separator or a known suffix."""
+    """Returns whether a text is a path, not a model's name: it exists, or has a separator or a known suffix."""
     place = Path(path)
     return (
         _exists(place) or freeze.is_checkpoint(place) or os.sep in os.fspath(path) or place.suffix.lower() in SUFFIXES
@@ -248,7 +248,7 @@ def _read_onnx(path: Path, options: Options) -> Network:
 CONVERTING = frozenset({"input_name", "fold", "constants"})
 FREEZING = CONVERTING | {"outputs", "tensorflow_python", "keep_pb"}
 FROZEN_SUFFIXES = (".pb", ".graphdef", "")
-# First bytes of the files, whatever their names.
+# First bytes of the files, independent of their names.
 NODE_TAG = b"\x0a"  # a GraphDef with a node; never an ONNX file
 ONNX_TAG = b"\x08"  # an ONNX file (its version field); never a GraphDef
 SAVED_MODEL_START = b"\x08\x01\x12"  # a saved_model.pb: version 1, then a graph
@@ -259,7 +259,7 @@ def _is_saved(path: Path) -> bool:
 
 
 def _meta_file(path: Path) -> Path | None:
-    """The meta graph in a folder, if there is exactly one."""
+    """Returns the meta graph in a folder, if there is exactly one."""
     found = sorted(path.glob(f"*{freeze.META}")) if path.is_dir() else []
     return found[0] if len(found) == 1 else None
 
@@ -269,7 +269,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _is_frozen(path: Path) -> bool:
-    """Whether a file may be a GraphDef: by its suffix, or by its first byte if the suffix is unknown."""
+    """Returns whether a file may be a GraphDef: by its suffix, or by its first byte if the suffix is unknown."""
     if not path.is_file() or _is_saved_model_file(path):
         return False
     if path.suffix.lower() in FROZEN_SUFFIXES:
@@ -278,7 +278,7 @@ def _is_frozen(path: Path) -> bool:
 
 
 def _is_onnx(path: Path) -> bool:
-    """Whether a file may be ONNX: by its first byte, if it has the suffix of an ONNX file or of a frozen graph."""
+    """Returns whether a file may be ONNX: by its first byte, if its suffix is one of ONNX or of frozen graphs."""
     if not path.is_file():
         return False
     if path.suffix.lower() == ".onnx":
@@ -325,7 +325,7 @@ SUFFIXES = (".pb", freeze.META, ".onnx", ".caffemodel", ".prototxt", ".json")
 # Advice for files that hold networks in unsupported formats.
 _KERAS = "a Keras file: load it with Keras, call model.export(folder), and give that folder."
 _TORCH = "a PyTorch file with weights only: build the module, load the weights, and call modelzoo.from_torch."
-_CHECKPOINT = "a checkpoint file with weights only: TensorFlow's .meta file has to lie beside it."
+_CHECKPOINT = "a checkpoint file with weights only: put TensorFlow's .meta file into the same folder."
 _ARCHIVE = "an archive: unpack it, and give the file or folder in it."
 ADVICE: Mapping[str, str] = {
     ".h5": _KERAS,
@@ -347,7 +347,7 @@ ADVICE: Mapping[str, str] = {
 
 
 def _known_suffix(path: Path) -> str | None:
-    """The key of `ADVICE` for a file."""
+    """Returns the key of `ADVICE` for a file."""
     name = path.name.lower()
     if ".ckpt" in name or ".data-" in name:
         return ".ckpt"
@@ -355,7 +355,7 @@ def _known_suffix(path: Path) -> str | None:
 
 
 def _advice(path: Path) -> str:
-    """What an unsupported file or folder is, and what to do with it."""
+    """Returns the kind of an unsupported file or folder, and how to convert it."""
     if path.is_dir():
         return "a folder that holds no model."
     if _is_saved_model_file(path):

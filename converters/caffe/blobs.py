@@ -118,7 +118,7 @@ def read_blobs(messages: Any, place: tuple[str, int], contents: Contents) -> Ite
 
 
 def _cut_values(blob: memoryview) -> tuple[bytes, tuple[memoryview, str] | None]:
-    """A blob without its values, and the values, which may be stored in several parts."""
+    """Returns a blob without its values, and the values, which may be stored in several parts."""
     fields = list(read_fields(blob))
     rest = b"".join(blob[field.start : field.end] for field in fields if field.number not in VALUES)
     for number, kind in VALUES.items():

@@ -48,9 +48,9 @@ def from_caffe(
         caffemodel: the weights: the path of a .caffemodel, or its bytes.
         prototxt: the definition of the layers: the path of a .prototxt, or its bytes. By default the definition that
             was trained, which most .caffemodel files contain. Weights are matched to layers by name.
-        geometry: "tensorflow" pads windows as caffe-tensorflow does: SAME or VALID, whichever gives an output of
-            Caffe's size at the definition's input size. Lucid's files have this geometry. "caffe" pads as Caffe does at
-            every size: equally on both sides, pools round up, and average pools count the padding.
+        geometry: "tensorflow" pads windows as caffe-tensorflow does, by SAME or VALID, so that outputs have
+            Caffe's size at the definition's input size. Lucid's files have this geometry. "caffe" pads as
+            Caffe does at every size: equally on both sides, pools round up, and average pools count the padding.
         input_name: name of the input; required if the definition has several.
         metadata: describes the model's input. Its `input_name` becomes the name of the graph's input, and its
             `image_shape` the input size if the definition states none. By default the input keeps Caffe's name and the
@@ -104,7 +104,7 @@ def caffe_graph(
 
 
 def imagenet_metadata(input_name: str = "data", side: int = 224) -> Metadata:
-    """The metadata of Caffe's ImageNet networks: BGR images, with values from 0 to 255 minus the ImageNet mean.
+    """Returns the metadata of Caffe's ImageNet networks: BGR images, with values from 0 to 255 minus the ImageNet mean.
 
     Args:
         input_name: name of the graph's input.
@@ -114,7 +114,7 @@ def imagenet_metadata(input_name: str = "data", side: int = 224) -> Metadata:
 
 
 def _read(source: Source, kind: str, default_title: str) -> tuple[bytes, str]:
-    """The bytes of a source, and its name in errors."""
+    """Returns the bytes of a source, and its name in errors."""
     if isinstance(source, bytes):
         return source, default_title
     if not isinstance(source, (str, os.PathLike)):
@@ -123,7 +123,7 @@ def _read(source: Source, kind: str, default_title: str) -> tuple[bytes, str]:
 
 
 def _open(caffemodel: Source, prototxt: Source | None, geometry: Geometry, input_name: str | None) -> tuple[bytes, Net]:
-    """The bytes of the weights' file, and the network."""
+    """Returns the bytes of the weights' file, and the network."""
     if geometry not in get_args(Geometry):
         raise ValueError(f'The geometry is "tensorflow" or "caffe", not {geometry!r}.')
     data, title = _read(caffemodel, "caffemodel", "The data")
@@ -162,13 +162,13 @@ def _write(net: Net, geometry: Geometry, input_name: str | None, apart: bool) ->
 
 
 def _with_weights(writer: CaffeWriter) -> Graph:
-    """The written graph, whose weights are still views of the file's bytes."""
+    """Returns the written graph, whose weights are still views of the file's bytes."""
     nodes = read_graph(writer.graph_def()).nodes.values()
     return Graph(replace(node, constant=writer.weights.get(node.name, node.constant)) for node in nodes)
 
 
 def _completed(net: Net, metadata: Metadata | None) -> Net:
-    """The network, with unknown sizes of its input taken from the metadata."""
+    """Returns the network, with unknown sizes of its input taken from the metadata."""
     if metadata is None or metadata.image_shape is None:
         return net
     height, width, channels = metadata.image_shape

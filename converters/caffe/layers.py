@@ -2,8 +2,8 @@
 
 caffe-tensorflow (github.com/ethereon/caffe-tensorflow, kaffe/tensorflow/network.py) names an op after its layer, with
 underscores for slashes. Convolutions, fully connected layers and batch norms have a scope: `conv1/Conv2D` and
-`conv1/BiasAdd`; a ReLU that is fused into them is `conv1/conv1`. Layers that caffe-tensorflow does not support are
-written in the same way: their last op has the layer's name.
+`conv1/BiasAdd`; a ReLU that is fused into them is `conv1/conv1`. For layers that caffe-tensorflow does not
+support, the last op has the layer's name, too.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _rows_first(matrix: np.ndarray, shape: Sequence[int]) -> Callable[[], np.nda
 def batch_norm(op: Operation) -> Values:
     """The ops of `tf.nn.batch_normalization`, with the scale and offset of a fused Scale layer.
 
-    The epsilon is the layer's, where caffe-tensorflow uses Caffe's default for all layers.
+    Uses the layer's epsilon; caffe-tensorflow uses Caffe's default for all layers.
     """
     channels, scale = op.channels(), op.node.scale
     factor = float(op.blob(2, (1,))[0])
@@ -254,7 +254,7 @@ def _caffe_average_pool(op: Operation, window: Window) -> str:
     margins = pool_margins(window)
     if any(margin >= kernel for margin, kernel in zip(margins, window.kernel, strict=True)):
         raise op.error(
-            f"averages windows of {list(window.kernel)} at a stride of {list(window.stride)}, some of which are empty"
+            f"averages windows of {list(window.kernel)} at a stride of {list(window.stride)}; some windows are empty"
         )
     beyond = (margins[0] - window.pad[0], margins[1] - window.pad[1])
     x = _pad(op, "Pad", op.value().name, window.pad, window.pad)
@@ -376,7 +376,7 @@ def _weighted(op: Operation, names: list[str], weights: list[float]) -> list[str
 
 
 def _common_shape(shapes: Sequence[Shape]) -> Shape | None:
-    """The shape that all of these partly known shapes may be; None if there is none."""
+    """Returns the shape that agrees with all of some partly known shapes; None if they conflict."""
     if len({len(shape) for shape in shapes}) != 1:
         return None
     known = [{size for size in sizes if size is not None} for sizes in zip(*shapes, strict=True)]
@@ -442,12 +442,14 @@ def reshape(op: Operation) -> Values:
     parameter, value = op.parameter("reshape_param"), op.value()
     sizes, total = list(map(int, parameter.shape.dim)), op.features()
     if parameter.axis not in (0, 1) or parameter.num_axes != -1:
-        raise op.error(f"reshapes {parameter.num_axes} axes from axis {parameter.axis} on; only all of them convert")
+        raise op.error(
+            f"reshapes {parameter.num_axes} axes from axis {parameter.axis} on; only a reshape of all axes converts"
+        )
     if parameter.axis == 0:
         if not sizes or sizes[0] not in (0, -1):
             raise op.error(f"reshapes to {sizes[:8]}; the first size has to keep the batch axis (0)")
         if sizes[0] == -1 and -1 in sizes[1:]:
-            raise op.error(f"reshapes to {sizes[:8]}, of which more than one size is -1")
+            raise op.error(f"reshapes to {sizes[:8]}; only one size can be -1")
         sizes = sizes[1:]
     shape = _filled(op, sizes, value, total)
     if len(shape) not in (1, 3):

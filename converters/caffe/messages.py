@@ -4,7 +4,7 @@ Field numbers are those of caffe.proto (github.com/BVLC/caffe, src/caffe/proto/c
 layer reads are omitted, and ignored in files.
 
 Settings that are single values in old versions of Caffe and one value for each axis in new versions (`kernel_size`,
-`pad`, `stride`) are declared as repeated, which reads both. The values of a blob are no field here: `blobs` reads them.
+`pad`, `stride`) are declared as repeated, which reads both. `blobs` reads the values of blobs, so they have no field.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def parse_text(data: bytes, name: str) -> CaffeMessage:
 
 @functools.cache
 def net_parameter() -> type[Any]:
-    """The class of Caffe's NetParameter, through which all other messages are accessible."""
+    """Returns the class of Caffe's NetParameter, through which all other messages are accessible."""
     file = descriptor_pb2.FileDescriptorProto(name="lucid_port/caffe.proto", package=PACKAGE, syntax="proto2")
     for name, values in ENUMS.items():
         # Each enum has its own message, because its names are in the scope that surrounds it, and two enums have a MAX.
@@ -190,7 +190,7 @@ def net_parameter() -> type[Any]:
 
 
 def enum_name(message: CaffeMessage, field: str) -> str:
-    """The name of the value of an enum field."""
+    """Returns the name of the value of an enum field."""
     number = getattr(message, field)
     return str(message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number[number].name)
 

@@ -125,7 +125,7 @@ def read_layers(message: CaffeMessage, contents: Contents | None = None) -> list
         contents: the values of its blobs, if the file has weights.
 
     Raises:
-        GraphError: the file mixes both formats, or has the format of before 2014.
+        GraphError: the file mixes both formats, or has the format from before 2014.
     """
     if message.layers and message.layer:
         raise GraphError("The network mixes layers of Caffe's old and new file format.")
@@ -137,7 +137,7 @@ def read_layers(message: CaffeMessage, contents: Contents | None = None) -> list
 
 
 def definitions(message: CaffeMessage, weights: Iterable[Layer]) -> list[Layer]:
-    """The layers of a .prototxt that run at inference, with the weights of a .caffemodel.
+    """Returns the layers of a .prototxt that run at inference, with the weights of a .caffemodel.
 
     As in Caffe, layers get the weights of the layer of the same name, whatever its type.
     """
@@ -175,7 +175,7 @@ def build_net(message: CaffeMessage, layers: Sequence[Layer], input_name: str | 
 
 
 def _layer(message: CaffeMessage, blobs: Sequence[Blob]) -> Layer:
-    """A layer from a LayerParameter or V1LayerParameter."""
+    """Returns a layer from a LayerParameter or V1LayerParameter."""
     if message.DESCRIPTOR.name == "LayerParameter":
         kind = _text(message.type)
     elif message.HasField("layer"):
@@ -191,7 +191,7 @@ def _layer(message: CaffeMessage, blobs: Sequence[Blob]) -> Layer:
 
 
 def _text(value: str | bytes) -> str:
-    """A name as text; protobuf returns bytes if the name is not UTF-8."""
+    """Returns a name as text; protobuf returns bytes if the name is not UTF-8."""
     text = value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
     if len(text) > MAX_NAME:
         raise GraphError(f"The network has a name of {len(text)} characters, {text[:40]!r}...: the file is damaged.")
@@ -205,7 +205,7 @@ def _require_one_of_each(names: Iterable[str]) -> None:
 
 
 def _is_used(layer: Layer) -> bool:
-    """Whether a layer runs at inference: in Caffe's phase TEST, at level 0, in no stage."""
+    """Returns whether a layer runs at inference: in Caffe's phase TEST, at level 0, in no stage."""
     include, exclude = layer.message.include, layer.message.exclude
     if include:
         return any(map(_holds, include))
@@ -222,7 +222,7 @@ def _holds(rule: CaffeMessage) -> bool:
 
 
 def _connect(message: CaffeMessage, layers: Sequence[Layer]) -> tuple[list[Entry], list[Node], list[Node]]:
-    """The inputs, the other layers as nodes, and the losses."""
+    """Returns the inputs, the other layers as nodes, and the losses."""
     entries = list(_inputs(message))
     made = {entry.name: entry.output for entry in entries}
     nodes, losses = [], []
@@ -254,14 +254,14 @@ _STATE_INPUT = (
 def _made(made: Mapping[str, Output], layer: Layer, bottom: str) -> Output:
     if bottom not in made:
         raise GraphError(
-            f"Layer {layer.name!r} ({layer.type}) reads {bottom!r}, which no layer before it makes: the definition is "
+            f"Layer {layer.name!r} ({layer.type}) reads {bottom!r}, which no earlier layer produces: the definition is "
             f"cut short, out of order, or leaves its input out.{nearest_names(bottom, made) or ' ' + _STATE_INPUT}"
         )
     return made[bottom]
 
 
 def _inputs(message: CaffeMessage) -> Iterator[Entry]:
-    """The inputs that the network itself declares."""
+    """Returns the inputs that the network itself declares."""
     for number, name in enumerate(map(_text, message.input)):
         if len(message.input_shape) > number:
             sizes = tuple(message.input_shape[number].dim)
@@ -271,7 +271,7 @@ def _inputs(message: CaffeMessage) -> Iterator[Entry]:
 
 
 def _made_inputs(layer: Layer) -> list[Entry]:
-    """The inputs that a layer produces: every blob of an Input layer, the first blob of a data layer."""
+    """Returns the inputs that a layer produces: every blob of an Input layer, the first blob of a data layer."""
     several = layer.type == INPUT_LAYER and len(layer.tops) > 1
     names = layer.tops if several else [layer.name] if layer.tops else []
     return [
@@ -281,7 +281,7 @@ def _made_inputs(layer: Layer) -> list[Entry]:
 
 
 def _data_sizes(layer: Layer, index: int) -> tuple[int, ...]:
-    """The shape of a blob that an input or data layer produces; zero for sizes that the layer does not state."""
+    """Returns the shape of a blob that an input or data layer produces; unstated sizes are zero."""
     message = layer.message
     if layer.type in (INPUT_LAYER, "DummyData"):
         parameter = message.input_param if layer.type == INPUT_LAYER else message.dummy_data_param
@@ -324,7 +324,7 @@ def _one_entry(read: Sequence[Entry], entries: Sequence[Entry], input_name: str 
 
 
 def _with_channels(entry: Entry, nodes: Sequence[Node]) -> Shape:
-    """The input's shape; the number of channels is taken from the first convolution if the file does not state it."""
+    """Returns the input's shape. If the file does not state the channels, the first convolution determines them."""
     if entry.shape[0] is not None:
         return entry.shape
     for node in nodes:
@@ -340,7 +340,7 @@ def _with_channels(entry: Entry, nodes: Sequence[Node]) -> Shape:
 
 
 def _deployed(nodes: Sequence[Node], losses: Sequence[Node]) -> list[Node]:
-    """The nodes that the main loss depends on, and its softmax."""
+    """Returns the nodes that the main loss depends on, and its softmax."""
     main = max(enumerate(losses), key=lambda item: (_weight(item[1].layer), item[0]))[1]
     target = main.inputs[0]
     present = [node for node in nodes if node.layer.type == "Softmax" and node.inputs[0] == target]
@@ -365,7 +365,7 @@ def _weight(loss: Layer) -> float:
 
 
 def _from_entry(nodes: Sequence[Node], entry: Entry) -> list[Node]:
-    """The nodes that depend on the input. If they also read other values, writing the graph reports these."""
+    """Returns the nodes that depend on the input. Their other inputs are checked when the graph is written."""
     reached = {entry.output.node}
     found = []
     for node in nodes:
@@ -393,7 +393,7 @@ def _fuse(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _fused(node: Node, after: Layer) -> Node | None:
-    """A node with the layer after it fused into it; None if caffe-tensorflow (kaffe/transformers.py) keeps both."""
+    """Fuses a layer into the node before it; returns None if caffe-tensorflow (kaffe/transformers.py) keeps both."""
     kind = node.layer.type
     if node.relu:
         return None

@@ -70,7 +70,7 @@ class Operation:
         name: the layer's name in TensorFlow.
         values: the layer's inputs.
         graph: the graph to write to.
-        geometry: whose window geometry the layer gets.
+        geometry: the framework whose window positions the layer uses.
     """
 
     node: Node
@@ -84,7 +84,7 @@ class Operation:
         return self.node.layer
 
     def parameter(self, name: str) -> CaffeMessage:
-        """The parameter message of the layer's type, such as `convolution_param`; unset fields have their defaults.
+        """Returns a parameter message of the layer, such as `convolution_param`; unset fields have their defaults.
 
         Raises:
             GraphError: the old file format has no layers of this type.
@@ -94,17 +94,17 @@ class Operation:
         return getattr(self.layer.message, name)
 
     def value(self) -> Value:
-        """The layer's only input.
+        """Returns the layer's only input.
 
         Raises:
             GraphError: the layer has several inputs.
         """
         if len(self.values) != 1:
-            raise self.error(f"has {len(self.values)} inputs where it should have one")
+            raise self.error(f"has {len(self.values)} inputs instead of one")
         return self.values[0]
 
     def image(self) -> tuple[str, int, tuple[int | None, int | None]]:
-        """The name, the channels and the (height, width) of the layer's only input, which has to be an image.
+        """Returns the name, the channels and the (height, width) of the layer's only input, which has to be an image.
 
         Raises:
             GraphError: the layer has several inputs, or its input is not an image or has an unknown number of channels.
@@ -116,7 +116,7 @@ class Operation:
         return value.name, self.channels(), (height, width)
 
     def channels(self) -> int:
-        """The number of channels or features of the layer's only input.
+        """Returns the number of channels or features of the layer's only input.
 
         Raises:
             GraphError: the layer has several inputs, or the number is unknown.
@@ -127,7 +127,7 @@ class Operation:
         return size
 
     def features(self) -> int:
-        """The number of values for one image in the layer's only input.
+        """Returns the number of values for one image in the layer's only input.
 
         Raises:
             GraphError: the layer has several inputs, or the number is unknown.
@@ -169,7 +169,7 @@ class Operation:
         return self.graph.op(f"{self.name}/{name}" if name else self.name, kind, inputs, **attrs)
 
     def size(self, window: Window, round_up: bool) -> tuple[int | None, int | None]:
-        """The (height, width) of the output of a window on the layer's only input.
+        """Returns the (height, width) of the output of a window on the layer's only input.
 
         Raises:
             GraphError: the window does not fit into the image.
@@ -181,10 +181,10 @@ class Operation:
         return made
 
     def tensorflow_padding(self, window: Window, round_up: bool) -> str:
-        """SAME or VALID, whichever gives an output of Caffe's size.
+        """Returns the padding, SAME or VALID, that gives an output of Caffe's size.
 
         Raises:
-            GraphError: neither does, or the input's size is unknown.
+            GraphError: neither padding gives this size, or the input's size is unknown.
         """
         if window.keeps_size() or (window.extent == (1, 1) and window.pad == (0, 0)):
             return "SAME"
@@ -203,7 +203,7 @@ class Operation:
         return found
 
     def error(self, problem: str) -> GraphError:
-        """An error whose message is "Layer ... `problem`."."""
+        """Returns an error whose message is "Layer ... `problem`."."""
         return GraphError(f"Layer {self.layer.name!r} ({self.layer.type}) {problem}.")
 
 
@@ -214,5 +214,5 @@ register = WRITERS.register
 
 
 def supported_layers() -> list[str]:
-    """The layer types that convert, sorted; without data layers, dropout and losses, which need no conversion."""
+    """Returns the supported layer types, sorted. Data layers, dropout and losses are removed and not listed."""
     return sorted(WRITERS)

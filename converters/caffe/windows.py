@@ -34,7 +34,7 @@ class Window:
         return rows, columns
 
     def keeps_size(self) -> bool:
-        """Whether the window pads like TensorFlow's SAME at every input size: by half its extent, with stride 1."""
+        """Returns whether the padding equals TensorFlow's SAME at every size: half the extent, and stride 1."""
         halves = all(extent == 2 * pad + 1 for extent, pad in zip(self.extent, self.pad, strict=True))
         return halves and self.stride == (1, 1)
 
@@ -59,7 +59,7 @@ def read_window(parameter: CaffeMessage, name: str) -> Window:
 
 
 def _pair(parameter: CaffeMessage, both: str, each: Sequence[str], default: int | None, least: int, name: str) -> Pair:
-    """A setting of both axes: a field with one or two values, or one field for each axis."""
+    """Returns a setting of both axes: a field with one or two values, or one field for each axis."""
     separate = [getattr(parameter, field) for field in each if parameter.HasField(field)]
     values = separate if len(separate) == 2 else list(getattr(parameter, both))
     if not values and default is not None:
@@ -72,7 +72,7 @@ def _pair(parameter: CaffeMessage, both: str, each: Sequence[str], default: int 
 
 
 def caffe_size(size: Size, window: Window, round_up: bool) -> Size:
-    """The (height, width) of the output of a window in Caffe; None for unknown sizes.
+    """Returns the (height, width) of the output of a window in Caffe; None for unknown sizes.
 
     Args:
         size: (height, width) of the input.
@@ -95,7 +95,7 @@ def _positions(size: int, extent: int, stride: int, pad: int, round_up: bool, cl
 
 
 def tensorflow_padding(size: Size, window: Window, made: Size) -> str | None:
-    """SAME or VALID, whichever gives an output of Caffe's size, as caffe-tensorflow chooses; None if neither does.
+    """Returns the padding, SAME or VALID, that gives Caffe's output size, as in caffe-tensorflow; None if neither does.
 
     Args:
         size: (height, width) of the input; None for unknown sizes.

@@ -63,7 +63,7 @@ def parse_graphdef(source: Source) -> GraphDef:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        TypeError: the source has none of these types.
+        TypeError: the source has another type.
         GraphError: the file or the bytes are not a GraphDef.
     """
     data, name = _open(source, "The data")
@@ -88,7 +88,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def _open(source: Source, name: str) -> tuple[bytes | GraphDef, str]:
-    """The bytes of a source, or the GraphDef that it is, and its name in errors."""
+    """Returns the bytes of a source, or the GraphDef that it is, and its name in errors."""
     if isinstance(source, bytes):
         return source, name
     if isinstance(source, (str, os.PathLike)):
@@ -149,7 +149,7 @@ def read_graph(source: Source, name: str = "The data") -> Graph:
 
 
 def _splat_bytes(node_def: NodeDef) -> int:
-    """The bytes that a constant takes beyond the values that the file stores."""
+    """Returns the number of bytes by which a decoded constant exceeds its stored values."""
     proto = node_def.attr["value"].tensor
     if proto.tensor_content or proto.dtype not in DTYPES:
         return 0
@@ -165,7 +165,7 @@ def _node(node_def: NodeDef, content: Content | None) -> Node:
 
 
 def _attr(value: AttrValue) -> Any:
-    """An attribute as a plain Python value, as `Node.attrs` describes it."""
+    """Returns an attribute as a plain Python value, as `Node.attrs` describes it."""
     kind = value.WhichOneof("value")
     if kind == "list":
         for name in ("i", "f", "b", "s", "type", "shape"):
@@ -248,12 +248,12 @@ def _check_constant_size(name: str, proto: TensorProto, shape: tuple[int, ...], 
 
 
 def _stored_values(proto: TensorProto) -> Any:
-    """The repeated field of a tensor that is not stored as raw bytes."""
+    """Returns the repeated field of a tensor that is not stored as raw bytes."""
     return getattr(proto, _VALUE_FIELDS.get(proto.dtype, "int_val"))
 
 
 def decode_tensor(proto: TensorProto, shape: tuple[int, ...], content: Content | None = None) -> np.ndarray:
-    """Decodes a TensorProto: raw bytes, or a list of values of which the last one fills the rest.
+    """Decodes a TensorProto: raw bytes, or a list of values. The last value of the list fills the rest of the tensor.
 
     Args:
         proto: a tensor whose size was checked against `shape`.

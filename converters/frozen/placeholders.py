@@ -26,7 +26,7 @@ _TAKES = {
 
 
 def image_placeholders(graph: Graph) -> list[str]:
-    """Names of the placeholders that may be the image.
+    """Returns the names of the placeholders that may be the image.
 
     These are the placeholders that are not bool. If exactly one of them has rank 4, only this one is returned. If there
     are none, placeholders with a default and rank 4 are returned.
@@ -42,7 +42,7 @@ def image_placeholders(graph: Graph) -> list[str]:
 
 
 def stated_shape(node: Node) -> tuple[Any, ...] | None:
-    """A placeholder's shape; None if it is unknown, which old versions of TensorFlow wrote as the empty shape."""
+    """Returns a placeholder's shape; None if it is unknown. Old TensorFlow writes an unknown shape as empty."""
     shape = node.attrs.get("shape")
     return shape if isinstance(shape, tuple) and shape else None
 
@@ -57,7 +57,7 @@ def set_placeholders(graph: Graph, constants: Mapping[str, ArrayLike], image: st
 
     Raises:
         TypeError: `constants` is not a mapping from names.
-        GraphError: there is no placeholder of this name, it is the image, or the value has the wrong type or shape.
+        GraphError: a name is not a placeholder's or is the image's, or a value has the wrong type or shape.
     """
     values = placeholder_values(graph, constants, image)
     if not values:
@@ -84,7 +84,7 @@ def placeholder_values(
 
 
 def how_to_set(names: Iterable[str]) -> str:
-    """The end of a sentence that says how to set placeholders."""
+    """Returns the end of an error message: how to set placeholders."""
     names = list(names)
     listed = ", ".join(f"{name!r}: ..." for name in names[:5])
     command = " ".join(f"--set {name}=VALUE" for name in names[:5])
@@ -92,7 +92,7 @@ def how_to_set(names: Iterable[str]) -> str:
 
 
 def placeholders_behind(graph: Graph, name: str) -> list[str]:
-    """Names of the placeholders that a node depends on."""
+    """Returns the names of the placeholders that a node depends on."""
     needed = with_dependencies([name], lambda node: [source.node for source in graph.nodes[node].inputs])
     return [each for each in graph.order if each in needed and graph.nodes[each].op in OPS]
 

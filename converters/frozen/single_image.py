@@ -1,4 +1,4 @@
-"""Adds a batch axis to graphs whose input is a single image, to which an ExpandDims adds the batch axis later."""
+"""Adds a batch axis to the input of graphs that take a single image and add the batch axis by an ExpandDims."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_batch(graph: Graph, entry: str) -> Graph:
 
 
 def _expansions(graph: Graph, entry: str) -> set[str]:
-    """The nodes that add the batch axis; empty if any other op reads the image without it."""
+    """Returns the nodes that add the batch axis; empty if any other op reads the image without it."""
     single, found = {entry}, set()
     for name in graph.order:
         node = graph.nodes[name]

@@ -122,7 +122,7 @@ def _cut(message: memoryview, path: tuple[int, ...]) -> tuple[bytes, memoryview]
 
 
 def _text(message: memoryview, number: int) -> str | None:
-    """The value of a text field; None unless it occurs exactly once."""
+    """Returns the value of a text field; None unless it occurs exactly once."""
     found = [field for field in read_fields(message) if field.number == number and field.wire_type == BYTES]
     try:
         return str(found[0].content, "utf-8") if len(found) == 1 else None
@@ -171,7 +171,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
 
 
 def _encoded(number: int, value: bytes) -> bytes:
-    """A length-delimited field: tag, length, value."""
+    """Returns a length-delimited field: tag, length, value."""
     return _as_varint(number << 3 | BYTES) + _as_varint(len(value)) + value
 
 

@@ -50,7 +50,7 @@ class GraphWriter:
         self._names: set[str] = set()
 
     def graph_def(self) -> GraphDef:
-        """A copy of the graph written so far."""
+        """Returns a copy of the graph written so far."""
         copy = GraphDef()
         copy.CopyFrom(self._graph)
         return copy
@@ -244,7 +244,7 @@ def _attr_value(key: str, value: Any) -> AttrValue:
 
 
 def _attr_field(key: str, value: Any) -> tuple[str, Any]:
-    """The field of an AttrValue for a value, and the value converted to its type."""
+    """Returns the field of an AttrValue for a value, and the value converted to its type."""
     if isinstance(value, (type, np.dtype)):
         return "type", _data_type(value)
     for types, field, convert in _ATTR_FIELDS:

@@ -34,7 +34,7 @@ def check_broadcast(x: Tensor, y: Tensor) -> None:
     """Checks that two values broadcast to a common shape.
 
     Raises:
-        InputSizeError: they do not.
+        InputSizeError: the values do not broadcast.
     """
     sides = zip(reversed(x.shape), reversed(y.shape), strict=False)  # the shorter shape gets leading ones
     if any(a != b and 1 not in (a, b) for a, b in sides):

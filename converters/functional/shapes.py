@@ -30,7 +30,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """MatMul of (N, in) with the transpose of `weight` (out, in): (N, out).
 
     Raises:
-        InputSizeError: the rows of `x` have another length than those of `weight`.
+        InputSizeError: the rows of `x` and those of `weight` differ in length.
     """
     if x.shape[-1] != weight.shape[1]:
         raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {weight.shape[1]}")
@@ -119,7 +119,7 @@ def squeeze(x: Tensor, dims: Sequence[int]) -> Tensor:
     """TensorFlow's Squeeze of torch's axes `dims`.
 
     Raises:
-        InputSizeError: one of these axes has another length than 1.
+        InputSizeError: the length of one of these axes is not 1.
     """
     if any(x.shape[dim] != 1 for dim in dims):
         raise InputSizeError(f"it drops axes of lengths {[x.shape[dim] for dim in dims]}, which have to be 1")
@@ -142,7 +142,7 @@ def squeeze_all(x: Tensor, rank: int) -> Tensor:
     sizes = list(x.shape)
     left = [size for index, size in enumerate(sizes) if size != 1 or (index == 0 and sizes.count(1) > x.dim() - rank)]
     if len(left) != rank:
-        raise InputSizeError(f"it drops all axes of length 1 of {sizes}, where {rank} axes were to stay")
+        raise InputSizeError(f"it drops all axes of length 1 of {sizes}, but {rank} axes must remain")
     return x.reshape(left)
 
 
@@ -250,7 +250,7 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix products over the last two axes.
 
     Raises:
-        InputSizeError: the rows of `x` have another length than the columns of `y`.
+        InputSizeError: the rows of `x` and the columns of `y` differ in length.
     """
     if x.shape[-1] != y.shape[-2]:
         raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {y.shape[-2]}")

@@ -253,7 +253,7 @@ def check_batch(x: Tensor, batch: int) -> None:
     """Checks that a value has the batch size that the graph states; -1 allows any.
 
     Raises:
-        InputSizeError: it has another batch size.
+        InputSizeError: the value has another batch size.
     """
     if batch not in (-1, x.shape[0]):
         raise InputSizeError(f"the graph states a batch of {batch}, not of {x.shape[0]}")
@@ -279,7 +279,7 @@ def conv2d_transpose(
         (N, out, H, W).
 
     Raises:
-        InputSizeError: the convolution of an input of this size has an output of another size than `x`.
+        InputSizeError: the convolution of a tensor of this size does not have the size of `x`.
     """
     kernel = weight.shape[-2:]
     pads = spatial_padding(size, kernel, stride, dilation, padding)
@@ -288,7 +288,7 @@ def conv2d_transpose(
         for axis in (0, 1)
     ]
     if made != list(x.shape[-2:]):
-        raise InputSizeError(f"it makes {size[0]}x{size[1]} of {list(x.shape[-2:])}, where it needs {made}")
+        raise InputSizeError(f"an output of {size[0]}x{size[1]} needs an input of {made}, not {list(x.shape[-2:])}")
     full = F.conv_transpose2d(x, weight, stride=tuple(stride), dilation=tuple(dilation))
     top, _, left, _ = pads
     # Removes the padding, and adds zeros for rows that are in no window.

@@ -26,10 +26,10 @@ class Constants:
         self._computed_bytes = 0
 
     def array(self, source: Output) -> np.ndarray:
-        """The value of a node's output.
+        """Returns the value of a node's output.
 
         Raises:
-            GraphError: it depends on an input, it holds NaN, or a node that computes it is invalid.
+            GraphError: the value depends on an input or contains NaN, or a node that computes it is invalid.
         """
         waiting = [source.node]
         while waiting:
@@ -47,7 +47,7 @@ class Constants:
     def _output(self, source: Output) -> np.ndarray:
         outputs = self._outputs_of[source.node]
         if source.index >= len(outputs):
-            raise GraphError(f"Output {source.index} of node {source.node!r} is read, which has {len(outputs)}.")
+            raise GraphError(f"A node reads output {source.index} of node {source.node!r}, which has {len(outputs)}.")
         return outputs[source.index]
 
     def _outputs(self, node: Node) -> tuple[np.ndarray, ...]:

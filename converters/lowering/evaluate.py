@@ -73,7 +73,7 @@ def _as_numeric(array: np.ndarray) -> np.ndarray:
 
 def _limit(values: int) -> None:
     if values > MAX_VALUES:
-        raise ValueError(f"it would have {values} values, where {MAX_VALUES} are allowed")
+        raise ValueError(f"it would have {values} values; at most {MAX_VALUES} are allowed")
 
 
 def _limit_broadcast(arrays: Arrays) -> None:
@@ -88,7 +88,7 @@ def _limited(arrays: Arrays) -> Arrays:
 
 
 def _ints(array: np.ndarray) -> list[int]:
-    """The items of an array, which have to be known integers."""
+    """Returns the items of an array, which have to be known integers."""
     if any(isinstance(item, (Size, Interval)) for item in array.ravel()):
         raise NotKnownError
     if array.dtype.kind not in "iu" and array.size:
@@ -97,7 +97,7 @@ def _ints(array: np.ndarray) -> list[int]:
 
 
 def _shape(array: np.ndarray) -> list[int]:
-    """The items of an array as the shape of an output, whose size is checked."""
+    """Returns the items of an array as the shape of an output, whose size is checked."""
     shape = _ints(array)
     _limit(math.prod(shape))
     return shape

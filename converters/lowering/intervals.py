@@ -1,4 +1,4 @@
-"""Random numbers with known bounds, for dropout that drops nothing."""
+"""Random numbers with known bounds, which simplify dropout with a keep probability of 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Interval:
     """A random number from [low, high).
 
     Dropout with a keep probability of 1 adds 1 to a random number from [0, 1) and rounds down, or tests whether it is
-    at least 0. The result is known although the number is not.
+    at least 0. The bounds of the number suffice to know the result.
 
     Args:
         low: the lower bound, included.
@@ -40,12 +40,12 @@ class Interval:
     __radd__, __rmul__ = __add__, __mul__
 
     def floor(self) -> float | Interval:
-        """The number rounded down; the interval itself if the result depends on the number."""
+        """Returns the number rounded down; the interval itself if the result depends on the number."""
         low = math.floor(self.low)
         return float(low) if self.high <= low + 1 else self
 
     def at_least(self, other: float) -> bool | Interval:
-        """Whether the number is at least `other`; the interval itself if the result depends on the number."""
+        """Returns whether the number is at least `other`; the interval itself if the result depends on the number."""
         return True if self.low >= other else False if self.high <= other else self
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ KEEPS_CHANNELS = frozenset({"AvgPool2d", "Cast", "Identity", "MaxPool2d", "Relu"
 
 
 def supported_ops() -> list[str]:
-    """Names of all TensorFlow ops that can be converted, sorted.
+    """Returns the names of all TensorFlow ops that can be converted, sorted.
 
     Example:
         >>> "Conv2D" in supported_ops()
@@ -88,10 +88,10 @@ class _Lowering:
     arranged: dict[tuple[Output, str, int], Output] = field(default_factory=dict)
 
     def value(self, source: Output) -> Value:
-        """An input of an op: a lowered value or a constant."""
+        """Returns an input of an op: a lowered value or a constant."""
         if source not in self.values:
             if source.node in self.steps:
-                raise GraphError(f"Output {source.index} of node {source.node!r} is read, which it does not have.")
+                raise GraphError(f"A node reads output {source.index} of node {source.node!r}, which does not exist.")
             self.values[source] = _known(self.constants.array(source))
         return self.values[source]
 
@@ -105,7 +105,7 @@ class _Lowering:
         return Output(step.name)
 
     def read(self, node: Node, read: Read) -> Output:
-        """The output that a layer reads; adds steps for constants and sizes, and for another layout or rank."""
+        """Returns the output that a layer reads; adds steps for constants and sizes, and for another layout or rank."""
         source = node.inputs[read.index]
         value = self.value(source)
         if value.constant is not None or value.numbers is not None:
@@ -180,7 +180,7 @@ class _Lowering:
         return {key: plain(argument) for key, argument in arguments.items()}, tuple(sources)
 
     def unused(self, name: str) -> str:
-        """A name that no node and no step has: `name`, `name_1`, `name_2`, ..."""
+        """Returns a name that no node and no step has: `name`, `name_1`, `name_2`, ..."""
         candidate, number = name, 1
         while candidate in self.graph.nodes or candidate in self.steps:
             candidate, number = f"{name}_{number}", number + 1
@@ -188,7 +188,7 @@ class _Lowering:
 
 
 def _known(array: np.ndarray) -> Value:
-    """A value that is known at conversion."""
+    """Returns a value that is known at conversion."""
     if array.dtype == object and not all(isinstance(item, (str, bytes)) for item in array.ravel()):
         return Value(array.shape, layout=NCHW, numbers=array)
     return Value(array.shape, lambda: array, NCHW)
@@ -220,7 +220,7 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
     for name in reached:
         _lower_node(lowering, graph.nodes[name])
     if not lowering.steps:
-        raise GraphError(f"Nothing in the graph reads its input {entry.name!r}.")
+        raise GraphError(f"No node of the graph reads its input {entry.name!r}.")
     outputs = _outputs(lowering, whole)
     _add_pre_relu_concats(lowering)
     names = module_names(lowering.steps)
@@ -232,7 +232,7 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
 
 
 def _outputs(lowering: _Lowering, whole: Graph) -> tuple[str, ...]:
-    """The steps that neither another step nor a node removed by `simplify` reads; if there are none, the former."""
+    """Returns the steps that no step and no node removed by `simplify` reads; if none, those that no step reads."""
     read = {source.node for step in lowering.steps.values() for source in step.inputs}
     unread = tuple(name for name in lowering.steps if name not in read)
     removed = (node for name, node in whole.nodes.items() if name not in lowering.graph.nodes)
@@ -241,7 +241,7 @@ def _outputs(lowering: _Lowering, whole: Graph) -> tuple[str, ...]:
 
 
 def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
-    """The channels that the first layers read, for graphs that do not state the input's channels."""
+    """Returns the channels that the first layers read, for graphs that do not state the input's channels."""
     keep = {entry}
     for step in steps:
         if step.inputs and step.inputs[0].node in keep:
@@ -254,7 +254,7 @@ def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
 
 
 def _reached(graph: Graph, entry: str) -> Iterator[str]:
-    """The nodes that depend on the input, in topological order."""
+    """Returns the nodes that depend on the input, in topological order."""
     found = {entry}
     for name in graph.order:
         if name != entry and any(source.node in found for source in graph.nodes[name].inputs):
@@ -263,7 +263,7 @@ def _reached(graph: Graph, entry: str) -> Iterator[str]:
 
 
 def _input_layout(graph: Graph, reached: Sequence[str]) -> str:
-    """The layout of the input, according to the first op that determines it."""
+    """Returns the layout of the input, according to the first op that determines it."""
     for node in (graph.nodes[name] for name in reached):
         if node.op in LAYOUT_OPS:
             return NCHW if node.attrs.get("data_format") == NCHW else NHWC
@@ -276,7 +276,7 @@ def _input_layout(graph: Graph, reached: Sequence[str]) -> str:
 
 
 def _input_shape(entry: Node, layout: str) -> tuple[int | None, ...]:
-    """The input's shape; height and width are unknown even if the graph states them, as in Lucid."""
+    """Returns the input's shape; height and width are unknown even if the graph states them, as in Lucid."""
     shape = entry.attrs.get("shape") if entry.op in PLACEHOLDERS else None
     if not shape:  # absent, unknown, or the empty shape that old versions wrote for "unknown"
         return (None, None, None, None)
@@ -289,7 +289,7 @@ def _input_shape(entry: Node, layout: str) -> tuple[int | None, ...]:
 
 
 def _with_image_shape(metadata: Metadata, channels: int | None, entry: Node, layout: str) -> Metadata:
-    """Metadata with the image shape that the input's placeholder states, unless the metadata have one."""
+    """Returns metadata with the image shape that the input's placeholder states, unless the metadata have one."""
     shape = (stated_shape(entry) or ()) if entry.op in PLACEHOLDERS else ()
     height, width = (shape[2:] if layout == NCHW else shape[1:3]) if len(shape) == 4 else (None, None)
     if metadata.image_shape is not None or not (height and width):
@@ -315,7 +315,7 @@ def _lower_node(lowering: _Lowering, node: Node) -> None:
 
 
 def _evaluated(node: Node, values: Sequence[Value]) -> tuple[np.ndarray, ...] | None:
-    """The outputs of a node that depends only on constants and sizes; None for other nodes."""
+    """Returns the outputs of a node that depends only on constants and sizes; None for other nodes."""
     if node.op in SHAPE_OPS and all(value.constant is None and value.numbers is None for value in values):
         shapes = [shape_of(source, value.shape) for source, value in zip(node.inputs, values, strict=True)]
         return tuple(SHAPE_OPS[node.op](shape) for shape in shapes)
@@ -329,7 +329,7 @@ def _evaluated(node: Node, values: Sequence[Value]) -> tuple[np.ndarray, ...] | 
 
 
 def _layout_of(lowering: _Lowering, sources: Sequence[Output]) -> str:
-    """The layout of the first image that a layer reads, or the graph's layout."""
+    """Returns the layout of the first image that a layer reads, or the graph's layout."""
     values = (lowering.values[source] for source in sources)
     return next((value.layout for value in values if value.rank == 4), lowering.layout)
 

@@ -44,8 +44,8 @@ def require_decided(graph: Graph, names: Iterable[str]) -> None:
             behind = placeholders_behind(graph, node.inputs[-1].node) if node.op == SWITCH else []
             what_to_do = f"{how_to_set(behind)}, or freeze" if behind else "freeze"
             raise GraphError(
-                f"Node {node.name!r} ({node.op}) depends on {node.inputs[-1]}, which is no constant, and only branches "
-                f"that a constant decides convert: {what_to_do} the graph with it set (such as is_training to false)."
+                f"Node {node.name!r} ({node.op}) depends on {node.inputs[-1]}, which is not a constant. Only branches "
+                f"with a constant condition convert: {what_to_do} the graph with it set (such as is_training to false)."
             )
 
 
@@ -62,7 +62,7 @@ class _Simplifier:
         return [node for node in kept if node is not None]
 
     def simplified(self, node: Node) -> Node | None:
-        """The node after simplification; None if it is removed."""
+        """Returns the node after simplification; None if it is removed."""
         if node.name == self.entry:
             return replace(node, inputs=())
         inputs = tuple(self.aliases.get(source, source) for source in node.inputs)
@@ -92,7 +92,7 @@ class _Simplifier:
         return None
 
     def decision(self, node: Node) -> int | None:
-        """The live output of a Switch; None unless it depends on a constant."""
+        """Returns the live output of a Switch; None unless it depends on a constant."""
         if len(node.inputs) != 2:
             return None
         try:

@@ -43,7 +43,7 @@ AFFINE: Mapping[type[nn.Module], Callable[..., Affine]] = {Bias: _bias, BatchNor
 
 
 def is_affine(layer: nn.Module) -> bool:
-    """Whether a layer computes factor * x + summand with one factor and summand per channel."""
+    """Returns whether a layer computes factor * x + summand with one factor and summand per channel."""
     if type(layer) is not Binary:
         return type(layer) in AFFINE
     constant = layer.constant

@@ -25,7 +25,7 @@ class FusedLayer(nn.Module):
     """One call that computes several layers.
 
     Args:
-        replaced: the layers. They remain the model's: their tensors are read in each call.
+        replaced: the layers, which stay submodules of the model. Their tensors are read in each call.
         sources: the inputs of the first layer.
     """
 
@@ -147,7 +147,7 @@ def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module
 
 
 def are_watched(layers: Iterable[nn.Module]) -> bool:
-    """Whether one of some layers has a hook or a replaced `forward`, or global hooks exist."""
+    """Returns whether one of some layers has a hook or a replaced `forward`, or global hooks exist."""
     if any(getattr(torch_module, hooks, None) for hooks in _GLOBAL_HOOKS):
         return True
     for layer in layers:

@@ -16,7 +16,7 @@ def giving(values: Given) -> Iterator[None]:
     """Context manager for one forward pass, in which the first outputs of some modules are replaced.
 
     Raises:
-        ValueError: in the pass, a module returns something else than a tensor.
+        ValueError: a module returns a value that is not a tensor during the pass.
     """
     handles = [module.register_forward_hook(_giving(name, value)) for module, (name, value) in values.items()]
     try:

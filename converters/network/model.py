@@ -35,7 +35,7 @@ class Pass:
     Attributes:
         graph: the subgraph, with fused layers.
         replaced: the layers that are fused or computed by a rule. If a hook observes one, the plain subgraph runs.
-        selected: the layers of which only the requested channels are computed.
+        selected: the layers that compute only their requested channels.
     """
 
     graph: fx.GraphModule
@@ -139,7 +139,7 @@ class ConvertedModel(LayeredNetwork):
         """Builds and caches the pass for a request.
 
         A convolution is fused with its bias or, if the program folds, with all per-channel layers after it. The rule's
-        functions compute the ReLUs. Of layers with requested channels only these are computed, if that is possible.
+        functions compute the ReLUs. If possible, layers with requested channels compute only these.
         """
         names = self._key(request.names)
         own = {name: self.layers[name].name for name, _ in request.channels}
@@ -160,7 +160,7 @@ class ConvertedModel(LayeredNetwork):
         """Returns the module that computes a layer.
 
         Raises:
-            LayerNotFoundError: there is no such layer.
+            LayerNotFoundError: the network has no layer of this name.
             ValueError: the layer is the input.
         """
         return module_of(self, self.layers[name])
@@ -171,7 +171,7 @@ class ConvertedModel(LayeredNetwork):
         It shares this model's layers, and is cached.
 
         Raises:
-            LayerNotFoundError: a name is no layer's.
+            LayerNotFoundError: a name is not that of a layer.
         """
         key = self._key(names)
         if key not in self._graphs:
@@ -185,7 +185,7 @@ class ConvertedModel(LayeredNetwork):
         """Builds the subgraph that computes some layers.
 
         Args:
-            names: of the layers to return.
+            names: names of the layers to return.
             fused: name of a layer -> the call that computes it and the layers fused with it.
         """
         modules: dict[str, nn.Module] = {}
@@ -293,7 +293,7 @@ def raise_located(
         layer_of: returns the name of a node's layer.
 
     Raises:
-        InputSizeError: a layer fails; names the layer.
+        InputSizeError: a layer fails; the error names it.
     """
     locator = _Locator(module, graph=graph)
     locator.extra_traceback = False  # keeps the message of the error
@@ -311,7 +311,7 @@ def check_images(x: Tensor, channels: int | None) -> None:
 
     Args:
         x: the input.
-        channels: number of channels of the network's input; None if any number will do.
+        channels: number of channels of the network's input; None accepts any number.
 
     Raises:
         ValueError: `x` is not a floating point tensor, or its shape is not (N, channels, H, W).

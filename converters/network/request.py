@@ -26,8 +26,8 @@ class LayerRequest:
 
     Attributes:
         names: the layers, in the order of the result.
-        channels: (name, channels) of the layers of which only some channels are wanted.
-        relu_rule: functions that compute the ReLUs, for the sake of their gradients.
+        channels: (name, channels) of the layers that are computed in part: only these channels.
+        relu_rule: functions that compute the ReLUs, usually with other gradients.
         interventions: (name, value) of layers whose value is replaced for all layers after them. They do not count
             for equality.
     """
@@ -55,20 +55,24 @@ class LayerRequest:
 
 
 def unsupported(request: LayerRequest) -> UnsupportedRequestError:
-    """The error for a request that a network does not support."""
+    """Returns the error for a request that a network does not support."""
     if request.channels:
-        return UnsupportedRequestError("This network computes whole layers only: ask for them without channels.")
+        return UnsupportedRequestError(
+            "This network cannot compute single channels: request the layers without channels."
+        )
     if request.interventions and not request.relu_rule:
-        return UnsupportedRequestError("In this network no layer's value can be replaced: ask for layers as they are.")
+        return UnsupportedRequestError(
+            "This network cannot replace the values of layers: request the layers without interventions."
+        )
     return UnsupportedRequestError(
-        "A ReLU of this network lies inside of a module, or has a hook: it cannot be replaced."
+        "A ReLU of this network cannot be replaced, because it is inside a module or has a hook."
     )
 
 
 class LayeredNetwork(nn.Module):
     """A network whose layers have names: the base of all networks of the converters.
 
-    Subclasses implement `compute`, and override `supports` if they honor more than names and interventions.
+    Subclasses implement `compute`, and override `supports` if they support channels or ReLU rules.
 
     Attributes:
         layers: name -> `LayerInfo`.
@@ -84,13 +88,13 @@ class LayeredNetwork(nn.Module):
             request: the layers.
 
         Raises:
-            LayerNotFoundError: a name is no layer's.
+            LayerNotFoundError: a name is not that of a layer.
             UnsupportedRequestError: the network does not support the request; nothing was computed.
         """
         raise NotImplementedError
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether `compute` honors the channels and the ReLU rule of a request."""
+        """Returns whether `compute` honors the channels and the ReLU rule of a request."""
         return not (request.channels or request.relu_rule)
 
     def activations(
@@ -105,11 +109,11 @@ class LayeredNetwork(nn.Module):
 
         Args:
             x: (N, C, H, W) in the network's own value range and channel order.
-            names: of the layers, in any order. In converted graphs `name:0` is the same as `name`, and `name:1` is the
-                second output of an op.
+            names: names of the layers, in any order. In converted graphs, `name:0` is the same as `name`, and `name:1`
+                is the second output of an op.
             instead: op -> function that computes every "Relu" or "Relu6", if the network supports it.
             channels: name -> indices of the channels to return, if the network supports it.
-            given: name of a layer -> the value that the layers after it read instead of its own.
+            given: name of a layer -> value that replaces the layer's own for all later layers.
 
         Returns:
             name -> value. Images are (N, C, H, W). Other values keep the order of the graph that they come from, such
@@ -117,7 +121,7 @@ class LayeredNetwork(nn.Module):
             `LayerInfo.layout` gives the layout of rank-4 values.
 
         Raises:
-            LayerNotFoundError: a name is no layer's; the error suggests the nearest names.
+            LayerNotFoundError: a name is not that of a layer; the error suggests the nearest names.
             InputSizeError: a layer cannot be computed at this input size.
             ValueError: `x` is not a batch of images with the input's number of channels; a value cannot be replaced or
                 is not a tensor; or the network does not support the request.
@@ -128,7 +132,7 @@ class LayeredNetwork(nn.Module):
         """Returns the module that computes a layer.
 
         Raises:
-            LayerNotFoundError: there is no such layer.
+            LayerNotFoundError: the network has no layer of this name.
             ValueError: the layer is a function, or the input.
         """
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Computes some channels of a layer without the others.
 
-A convolution can compute any of its channels alone, and one input of a concatenation may hold all channels that are
-wanted. This saves time if no other layer reads the layer; `benchmarks/selection.py` shows how much.
+A convolution can compute any subset of its channels, and one input of a concatenation may contain all requested
+channels. This saves time if no other layer reads the layer; `benchmarks/selection.py` shows how much.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from converters.program.program import Program, Step
 
 @dataclass(frozen=True)
 class _Selection:
-    """Finds calls that compute some channels alone.
+    """Finds calls that compute only some channels.
 
     Attributes:
         steps: the steps that the requested layers need, by name.
@@ -100,10 +100,10 @@ def _index(channels: Channels) -> slice | list[int]:
 
 
 def selected_channels(program: Program, request: LayerRequest, model: nn.Module) -> dict[str, FusedLayer]:
-    """Returns the calls that compute the requested channels alone, by the name of the layer.
+    """Returns the calls that compute only the requested channels, by layer name.
 
     Args:
-        program: of the model.
+        program: program of the model.
         request: the layers, by the names of the program.
         model: the module that has the layers.
     """

@@ -39,8 +39,8 @@ class NodeWriter:
 
         Args:
             op: ONNX's op type.
-            inputs: names of its inputs.
-            names: of its outputs; the first one is the node's name as well.
+            inputs: names of the node's inputs.
+            names: names of the node's outputs; the first one is also the node's name.
             **attributes: the node's attributes.
         """
         self.nodes.append(self._onnx.helper.make_node(op, list(inputs), list(names), name=names[0], **attributes))
@@ -50,12 +50,12 @@ class NodeWriter:
 
         Args:
             op: ONNX's op type.
-            inputs: names of its inputs.
-            name: of its output, behind the layer's name. A number makes it unique.
+            inputs: names of the node's inputs.
+            name: suffix of the node's output after the layer's name. A number makes it unique.
             **attributes: the node's attributes.
 
         Returns:
-            The full name of its output.
+            The full name of the node's output.
         """
         free = self._free(name)
         self.result(op, inputs, [free], **attributes)

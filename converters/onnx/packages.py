@@ -12,7 +12,7 @@ def import_onnx() -> Any:
     """Imports the package `onnx` and its submodules.
 
     Raises:
-        MissingPackageError: it is not installed, or its import fails.
+        MissingPackageError: the package is not installed, or its import fails.
     """
     for part in ("checker", "defs", "helper", "inliner", "numpy_helper", "shape_inference"):
         _import(f"onnx.{part}", "onnx")
@@ -23,7 +23,8 @@ def import_onnx2torch() -> Any:
     """Imports the package `onnx2torch`.
 
     Raises:
-        MissingPackageError: it is not installed, or its import fails, for example if torchvision does not fit torch.
+        MissingPackageError: the package is not installed, or its import fails, for example because torchvision does not
+            match torch.
     """
     _import("onnx2torch.node_converters.registry", "onnx2torch")
     return _import("onnx2torch", "onnx2torch")

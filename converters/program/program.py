@@ -25,7 +25,7 @@ State = Mapping[str, Tensor]
 
 
 def _is_range(value: object) -> bool:
-    """Whether a value is two numbers, or two rows of numbers."""
+    """Returns whether a value is two numbers, or two rows of numbers."""
     rows = [side if isinstance(side, tuple) else (side,) for side in value] if isinstance(value, tuple) else []
     numbers = [number for row in rows for number in row]
     plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
@@ -50,7 +50,7 @@ class Metadata:
 
     Attributes:
         input_name: TensorFlow's name of the input.
-        image_shape: (height, width, channels); an entry is None if any size will do. None if nothing is known.
+        image_shape: (height, width, channels); an entry of None accepts any size. None if the shape is unknown.
         image_value_range: (value of black, value of white): two numbers, or two tuples with one number for each channel
             in the input's own channel order. None if it is not known.
         is_BGR: whether the input's channels are blue, green, red.
@@ -73,11 +73,11 @@ class Metadata:
         """Reads the metadata from parsed JSON; unknown keys are ignored."""
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         if not isinstance(known.get("input_name"), str):
-            raise GraphError("The model's metadata name no input.")
+            raise GraphError("The model's metadata lack input_name, the name of the input.")
         for key, check in _METADATA_CHECKS.items():
             value = as_tuples(known.get(key))
             if value is not None and not check(value):
-                raise GraphError(f"The model's metadata have {key} {value!r}, which makes no sense.")
+                raise GraphError(f"The model's metadata have {key} {value!r}, which is not valid.")
             known[key] = value
         known["is_BGR"] = bool(known["is_BGR"])
         return cls(**known)
@@ -117,7 +117,7 @@ class Step:
         if not (self.channels is None or is_count(self.channels)):
             raise GraphError(f"Layer {self.name!r} has {self.channels!r} channels, more than any image network.")
         if self.layout not in LAYOUTS or not isinstance(self.hidden, bool) or not is_outputs(self.outputs):
-            raise GraphError(f"Layer {self.name!r} has a layout, outputs or a mark that no layer has.")
+            raise GraphError(f"Layer {self.name!r} has an invalid layout, number of outputs, or hidden mark.")
         check_outputs(self.name, self.layer, self.arguments, self.outputs)
 
     def build(self) -> nn.Module:
@@ -140,7 +140,7 @@ class Step:
             names = (str(data["name"]), str(data["op"]), str(data["layer"]))
             step = cls(*names, arguments, inputs, channels, module, **optional)
         except (KeyError, TypeError, AttributeError) as error:
-            raise GraphError(f"The saved model's description is damaged: a step lacks or garbles {error}.") from error
+            raise GraphError(f"The saved model's description is damaged: a step lacks a valid {error}.") from error
         if not _is_module_name(module):
             raise GraphError(f"The saved model's layer {step.name!r} has the module name {module!r}.")
         return step
@@ -155,10 +155,10 @@ class Program:
     """Steps in topological order: every value is computed before it is read.
 
     Attributes:
-        metadata: of the input.
-        input_channels: number of channels of the input; None if any number will do.
+        metadata: metadata of the input.
+        input_channels: number of channels of the input; None accepts any number.
         steps: the layers.
-        outputs: names of the graph's outputs, the values that nothing reads.
+        outputs: names of the graph's outputs: the values that no node reads.
         fingerprint: the source graph's `Graph.fingerprint()`.
         source_sha256: SHA-256 of the source's bytes; None if the source was no file.
         input_layout: the input's axis order in TensorFlow, NHWC or NCHW. Its tensor is (N, C, H, W) in any case.
@@ -179,7 +179,7 @@ class Program:
         for step in self.steps:
             unknown = [str(source) for source in step.inputs if source.index >= made.get(source.node, 0)]
             if unknown or step.name in made:
-                raise GraphError(f"The program's step {step.name!r} is out of order or stands twice.")
+                raise GraphError(f"The program's step {step.name!r} is out of order or occurs twice.")
             made[step.name] = step.outputs
         if len({step.module for step in self.steps}) != len(self.steps):
             raise GraphError("Two layers of the program have one module name.")
@@ -197,7 +197,7 @@ class Program:
         """Returns the steps that compute some values, in order.
 
         Args:
-            names: of the values; `name:1` is a step's second output.
+            names: names of the values; `name:1` is a step's second output.
             sources: name of a step -> inputs that replace its own.
         """
         inputs = {self.metadata.input_name: (), **{step.name: step.inputs for step in self.steps}}
@@ -232,7 +232,7 @@ class Program:
                 fold=bool(data.get("fold", False)),
             )
         except (KeyError, TypeError) as error:
-            raise GraphError(f"The saved model's description is damaged: it lacks or garbles {error}.") from error
+            raise GraphError(f"The saved model's description is damaged: it lacks a valid {error}.") from error
 
 
 # Attributes of models other than their layers; no layer may have these names.

@@ -348,7 +348,7 @@ def _names(text: str) -> tuple[set[str], set[str]]:
 
 
 def _is_string(statement: ast.stmt | None) -> bool:
-    """Whether a statement is a string alone, as docstrings are."""
+    """Returns whether a statement is a string alone, as docstrings are."""
     return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str)
 
 
@@ -368,7 +368,7 @@ def _import_lines(imports: Iterable[Import]) -> str:
     """Returns the import statements of a file, in isort's order.
 
     Raises:
-        ValueError: two of them bind the same name to different objects.
+        ValueError: two imports bind the same name to different objects.
     """
     bound: dict[str, Import] = {}
     for one in imports:

@@ -53,7 +53,7 @@ def write_program(
         if isinstance(error, SaveError):
             raise
         problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SaveError(f"The model could not be written to {target}: {problem}. Nothing was left behind.") from error
+        raise SaveError(f"The model could not be written to {target}: {problem}. No partial files remain.") from error
 
 
 def check_target(target: Path, overwrite: bool = False) -> None:
@@ -71,7 +71,7 @@ def check_target(target: Path, overwrite: bool = False) -> None:
 
 
 def _holds_model(folder: Path) -> bool:
-    """Whether a folder holds a saved model and nothing else."""
+    """Returns whether a folder holds a saved model and nothing else."""
     ours = {MODEL_FILE, WEIGHTS_FILE, STANDALONE_FILE}
     if not folder.is_dir() or not {file.name for file in folder.iterdir()} <= ours:
         return False

@@ -48,7 +48,7 @@ def _flag(value: object) -> bool:
 
 
 def _sizes(low: int, lengths: range = range(9), high: int = MAX_VALUES) -> Check:
-    """A tuple of whole numbers and expressions of sizes."""
+    """Returns a check for tuples of integers and expressions of sizes."""
     number = _integer(low, high)
     return lambda value: (
         isinstance(value, tuple)
@@ -58,7 +58,7 @@ def _sizes(low: int, lengths: range = range(9), high: int = MAX_VALUES) -> Check
 
 
 def _is_expression(value: object, depth: int = 0) -> bool:
-    """Whether a value is an expression of sizes (`functional.sizes`)."""
+    """Returns whether a value is an expression of sizes (`functional.sizes`)."""
     if not isinstance(value, tuple):
         return _number()(value)
     if not value or depth > MAX_DEPTH:
@@ -81,7 +81,7 @@ def _mentioned(value: object) -> int:
 
 
 def _with_one_open(check: Check) -> Check:
-    """Sizes of which at most one is -1: the rest."""
+    """Returns a check for sizes that may contain one -1, the remaining size."""
     return lambda value: isinstance(value, tuple) and check(value) and value.count(-1) <= 1
 
 

@@ -45,7 +45,7 @@ class LayerCheck:
         bound: greatest error that passes.
         shape: the port's shape, in TensorFlow's order; None if it did not compute the layer.
         expected: TensorFlow's shape; None if it refuses.
-        moved: for a gradient, how far TensorFlow's own gradient moves when the input moves by its last bit.
+        moved: for a gradient, the change of TensorFlow's own gradient if the last bit of the input changes.
     """
 
     input: str
@@ -75,7 +75,7 @@ def check_model(
 
     Args:
         model: on any device.
-        references: of the same graph.
+        references: recorded values of the same graph.
         bound: greatest error that passes.
         gradients: whether to compare the recorded gradients as well.
 

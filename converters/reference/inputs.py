@@ -1,4 +1,4 @@
-"""Specifications of inputs that any machine can make again, bit for bit."""
+"""Specifications of inputs that are reproducible bit for bit on any machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Shape = tuple[int, ...]
 
 
 class ReferencesError(ValueError):
-    """Reference files that contradict each other, or an input that cannot be made again."""
+    """Reference files contradict each other, or an input cannot be reproduced."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class InputSpec:
         shape: (N, H, W, C).
         low: minimum of each channel, or one minimum for all. A photo's pixel p becomes p / 255 * (high - low) + low.
         high: maximum of each channel, or one maximum for all.
-        seed: of the random kinds.
+        seed: seed of random inputs.
         bgr: whether a photo's channels are blue, green, red.
     """
 

@@ -114,7 +114,7 @@ def computed_names(session, feeds):
     """
     dependent, dead = set(feeds), dead_outputs(session)
     names = []
-    for op in session.graph.get_operations():  # always in an order in which inputs come first
+    for op in session.graph.get_operations():  # always in topological order
         if op.name in feeds or op.type in RANDOM:
             continue
         if any(tensor.op.name in dependent for tensor in op.inputs):
@@ -134,7 +134,7 @@ def dead_outputs(session):
         elif op.type == "Switch":
             try:
                 taken = session.run(op.inputs[1])
-            except tf.errors.InvalidArgumentError:  # it depends on what is fed
+            except tf.errors.InvalidArgumentError:  # the op depends on the fed values
                 continue
             dead.add(op.outputs[0 if taken else 1].name)
     return dead
@@ -167,7 +167,7 @@ def add_pre_relu_concats(graph):
 
 
 def is_channel_axis(axis, towers):
-    """Whether a concatenation's axis, a constant, is the channel axis of images."""
+    """Returns whether a concatenation's axis, a constant, is the channel axis of images."""
     value = int(tensorflow.make_ndarray(axis.op.get_attr("value")))
     rank = next((tower.shape.ndims for tower in towers if tower.shape.ndims is not None), 4)
     return rank == 4 and value in (-1, 3)
@@ -196,7 +196,7 @@ def fetch_all(session, tensors, feed):
 
 
 def needs(op, name):
-    """Whether an op is the named op or depends on it."""
+    """Returns whether an op is the named op or depends on it."""
     seen, stack = set(), [op]
     while stack:
         current = stack.pop()
@@ -225,7 +225,7 @@ def channel_gradient(layer, channel, placeholder):
 
 
 def gradients(session, tensors, feed, pairs, job):
-    """Returns gradients of channels' means, and how far each moves when the input moves by its last bit."""
+    """Returns the gradients of channels' means, and the change of each if the last bits of the input change."""
     ((placeholder, image),) = feed.items()
     wanted = {f"{layer}:{channel}": channel_gradient(tensors[layer], channel, placeholder) for layer, channel in pairs}
     wanted = {key: gradient for key, gradient in wanted.items() if gradient is not None}

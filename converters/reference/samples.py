@@ -17,7 +17,7 @@ BORDER = 2  # rows or columns that count as the border
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much of an input's arrays is stored.
+    """Numbers of values to store of an input's arrays.
 
     Attributes:
         layer: number of values of a layer. A smaller layer is stored whole.
@@ -39,8 +39,8 @@ def sample_positions(shape: Shape, name: str, count: int) -> np.ndarray:
     Half are uniform. For images the other half lie on the borders: top, bottom, left, right and corners in turn.
 
     Args:
-        shape: of the array, NHWC for images.
-        name: of the array. Different names get different positions.
+        shape: shape of the array, NHWC for images.
+        name: name of the array. Different names get different positions.
         count: number of positions.
 
     Returns:
@@ -70,8 +70,8 @@ class Sample:
     """The stored part of one array.
 
     Attributes:
-        name: of the layer, with its channel for a gradient.
-        shape: of the whole array.
+        name: name of the layer, with its channel for a gradient.
+        shape: shape of the whole array.
         maximum: greatest absolute value of the whole array.
         means: means of `channels` (last axis); empty if the array is stored whole.
         values: the whole array, flat, or its values at `positions`.
@@ -124,8 +124,8 @@ def take_sample(name: str, array: np.ndarray, samples: int = USUAL.layer, means:
     """Returns the sample of an array.
 
     Args:
-        name: of the array.
-        array: of any shape.
+        name: name of the array.
+        array: the array, of any shape.
         samples: number of values. A smaller array is stored whole.
         means: number of channels whose means are stored; None for all channels.
     """
@@ -164,11 +164,11 @@ class SampleReader:
         """Returns the next numbers.
 
         Raises:
-            ReferencesError: there are not that many.
+            ReferencesError: fewer numbers remain.
         """
         self._next += count
         if self._next > len(self._packed):
-            raise ReferencesError("A reference file is shorter than the manifest says; make the references again.")
+            raise ReferencesError("A reference file is shorter than the manifest states; record the references again.")
         return self._packed[self._next - count : self._next]
 
     def sample(self, name: str, shape: Shape, samples: int, means: int | None = None) -> Sample:

@@ -38,8 +38,9 @@ class GradientReference:
         layer: name of the layer.
         channel: index of its channel.
         images: the gradient of each image of the batch, (1, H, W, C) each.
-        moved: for each image, how far TensorFlow's own gradient moves at the sampled positions when every value of the
-            input moves by one unit in the last place, relative to the gradient's maximum; the worst of several draws.
+        moved: for each image, the change of TensorFlow's own gradient at the sampled positions if every value of the
+            input changes by one unit in the last place: the largest of several draws, relative to the gradient's
+            maximum.
     """
 
     layer: str
@@ -53,9 +54,9 @@ class InputReference:
     """TensorFlow's values of one graph for one input.
 
     Attributes:
-        name: of the input.
+        name: name of the input.
         spec: how to make the input.
-        sha256: of the input's bytes.
+        sha256: SHA-256 of the input's bytes.
         tensorflow: version of TensorFlow.
         shapes: layer -> shape, for every layer that was computed.
         refused: layer -> TensorFlow's message, for every layer that TensorFlow refuses to compute for this input.

@@ -50,7 +50,7 @@ class Frozen:
 
 
 def is_saved_model(path: Path) -> bool:
-    """Whether a path is a SavedModel: its folder, or the file in it."""
+    """Returns whether a path is a SavedModel: its folder, or the file in it."""
     return saved_model_folder(path) is not None
 
 
@@ -61,7 +61,7 @@ def saved_model_folder(path: Path) -> Path | None:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is a file of a checkpoint with a meta graph, or the prefix of these files."""
+    """Returns whether a path is a file of a checkpoint with a meta graph, or the prefix of these files."""
     return checkpoint_prefix(path).with_name(checkpoint_prefix(path).name + META).is_file()
 
 
@@ -77,12 +77,12 @@ def freeze_saved_model(path: str | os.PathLike[str], **options: Any) -> Frozen:
         path: the folder, or the saved_model.pb in it.
         **options: as for `freeze_checkpoint`, and
             signature: one of the model's signatures; by default its only one, or `serving_default`.
-            tags: of one of the model's graphs; by default its only one, or the one tagged `serve`.
+            tags: tags of one of the model's graphs; by default its only one, or the one tagged `serve`.
 
     Raises:
         TensorFlowMissingError: no Python with TensorFlow was found.
-        GraphError: it is no SavedModel, its variables are missing, the choice of a signature or graph is ambiguous, or
-            TensorFlow cannot load it.
+        GraphError: the path is not a SavedModel, its variables are missing, the choice of a signature or graph is
+            ambiguous, or TensorFlow cannot load it.
     """
     folder = saved_model_folder(Path(path))
     if folder is None:
@@ -119,10 +119,10 @@ def freeze_checkpoint(
     prefix = checkpoint_prefix(Path(path))
     meta = prefix.with_name(prefix.name + META)
     if not meta.is_file():
-        raise GraphError(f"{path} is weights without a graph: TensorFlow's {meta.name} has to lie beside it.")
+        raise GraphError(f"{path} has weights without a graph: put TensorFlow's {meta.name} into the same folder.")
     if not (prefix.is_file() or prefix.with_name(f"{prefix.name}.index").is_file()):
         raise GraphError(
-            f"{meta} has no weights: the checkpoint ({prefix.name}.index, {prefix.name}.data-...) has to lie beside it."
+            f"{meta} has no weights: put the checkpoint ({prefix.name}.index, {prefix.name}.data-...) into its folder."
         )
     job = {"kind": "checkpoint", "checkpoint": str(prefix.absolute())}
     return _freeze(

@@ -130,12 +130,12 @@ def choose_meta_graph(saved, tags):
         matching = found if len(found) == 1 else [m for m in found if set(m.meta_info_def.tags) == {SERVING_TAG}]
     if len(matching) != 1:
         there = "; ".join(",".join(sorted(meta.meta_info_def.tags)) or "(none)" for meta in found)
-        raise Refusal("The SavedModel has graphs with the tags %s: name one's with tags (--tags)." % (there or "(no graph)"))
+        raise Refusal("The SavedModel has graphs with the tags %s: choose one by its tags (--tags)." % (there or "(no graph)"))
     return matching[0]
 
 
 def choose_signature(meta, name):
-    """(name, signature) asked for; otherwise the only one, or the one for serving; (None, None) where there are none."""
+    """Returns (name, signature) by name; by default the only signature or the serving one; (None, None) without any."""
     found = {key: meta.signature_def[key] for key in sorted(meta.signature_def) if key != INIT_SIGNATURE}
     found = {key: signature for key, signature in found.items() if signature.outputs}
     if name is None and not found:
@@ -150,7 +150,7 @@ def choose_signature(meta, name):
 
 
 def calls_functions(meta, signature):
-    """Whether a signature calls functions, as exported by TensorFlow 2."""
+    """Returns whether a signature calls functions, as exported by TensorFlow 2."""
     if signature is None:
         return False
     ops = {node.name: node.op for node in meta.graph_def.node}
@@ -168,7 +168,7 @@ def signature_input(signature, job):
 
 
 def is_image(dtype, shape):
-    """Whether a placeholder of this dtype and shape (a proto) can be an image."""
+    """Returns whether a placeholder of this dtype and shape (a proto) can be an image."""
     return dtype.is_floating and (shape.unknown_rank or len(shape.dim) in (0, 4))
 
 
@@ -240,7 +240,7 @@ def restore(session, prefix, outputs, saver):
     missing = sorted(variable.op.name for variable in variables if not reader.has_tensor(variable.op.name))
     if missing:
         raise Refusal(
-            "The checkpoint lacks %d of the %d variables that the graph needs (%s): it belongs to another graph."
+            "The checkpoint lacks %d of the %d variables that the graph needs (%s): it is the checkpoint of another graph."
             % (len(missing), len(ops), ", ".join(missing[:3]))
         )
     if len(variables) == len(ops):
@@ -281,7 +281,7 @@ def image_placeholder(graph, job):
     sure = [op for op in images if op.outputs[0].shape.ndims == 4] or images
     if len(sure) != 1:
         names = ", ".join(op.name for op in placeholders[:5]) or "(none)"
-        raise Refusal("The graph has the placeholders %s: name the image's with input_name (--input-name)." % names)
+        raise Refusal("The graph has the placeholders %s: choose the image with input_name (--input-name)." % names)
     return sure[0].name
 
 
@@ -294,7 +294,7 @@ def guess_outputs(graph, entry, job):
     entry = entry or image_placeholder(graph, job)
     check_nodes([entry], {op.name for op in graph.get_operations()})
     image, loss, update = {entry}, set(), set()
-    for op in graph.get_operations():  # always in an order in which inputs come first, loops apart
+    for op in graph.get_operations():  # always in topological order, except for loops
         sources = {tensor.op.name for tensor in op.inputs}
         if is_update(op) or sources & update:
             update.add(op.name)
@@ -312,17 +312,17 @@ def guess_outputs(graph, entry, job):
         idle = {name for name in network if readers[name] and readers[name] <= update}
     outputs = {name for name in network if not readers[name] & network}
     if not outputs:
-        raise Refusal("Nothing in the graph depends on its placeholder %r alone: name the outputs (--outputs)." % str(entry))
+        raise Refusal("No node of the graph depends on its placeholder %r alone: name the outputs (--outputs)." % str(entry))
     return [op.name for op in graph.get_operations() if op.name in outputs]
 
 
 def is_update(op):
-    """Whether an op belongs to the training, or has side effects."""
+    """Returns whether an op belongs to the training, or has side effects."""
     return bool(UPDATES.match(op.type)) or "gradients" in op.name.split("/")
 
 
 def is_label(op, known):
-    """Whether an op is a placeholder of labels: neither image nor constant, and an integer or of rank 1 or more."""
+    """Returns whether an op is a placeholder of labels: not an image or constant; an integer, or of rank 1 or more."""
     if op.type != "Placeholder" or op.name in known:
         return False
     tensor = op.outputs[0]

@@ -74,7 +74,7 @@ def relu_kind(node: fx.Node, root: nn.Module) -> str | None:
 
 
 def is_opaque(node: fx.Node, root: nn.Module) -> bool:
-    """Whether a node runs unknown code, which may contain ReLUs and in-place changes."""
+    """Returns whether a node runs unknown code, which may contain ReLUs and in-place changes."""
     module = called_module(node, root)
     if module is not None:
         kind = type(module)
@@ -108,7 +108,7 @@ class Changes:
 
     Attributes:
         before: node -> the earlier nodes that changed its inputs in place.
-        seen: nodes that change a value which later nodes read, other than through the output of the changing node.
+        seen: nodes whose in-place change is read by later nodes through other values than the node's output.
         memory: node -> the nodes whose memory its value may alias, including itself.
         written: node -> the nodes whose memory it overwrites.
         exposed: node -> the nodes whose memory it may overwrite: `written`, and all inputs of unknown code.
@@ -125,7 +125,7 @@ def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
     """Finds the in-place changes of a graph.
 
     Args:
-        nodes: of the graph, in its order.
+        nodes: nodes of the graph, in its order.
         root: the module whose submodules they call.
     """
     position: dict[fx.Node, int] = {}
@@ -249,7 +249,7 @@ def _works_in_place(node: fx.Node, root: nn.Module) -> bool:
 
 
 def _is_augmented(target: object) -> bool:
-    """Whether a function is one of `operator`'s for +=, *= and so on."""
+    """Returns whether a function is one of `operator`'s for +=, *= and so on."""
     name = getattr(target, "__name__", "")
     return name.startswith("i") and hasattr(operator, f"__{name}__") and hasattr(operator, name[1:].rstrip("_"))
 
@@ -265,12 +265,12 @@ def _arguments(node: fx.Node) -> Mapping[str, Any]:
 
 
 def _is_pythons(function: object) -> bool:
-    """Whether a function is a builtin, an operator, or from `math`."""
+    """Returns whether a function is a builtin, an operator, or from `math`."""
     return getattr(function, "__module__", None) in ("_operator", "math", "builtins")
 
 
 def _is_torchs(function: object) -> bool:
-    """Whether a function is torch's or torchvision's; none of them contains a ReLU."""
+    """Returns whether a function is torch's or torchvision's; none of them contains a ReLU."""
     home = getattr(function, "__module__", None) or ""
     is_builtin = not inspect.isfunction(function) and not home
     return is_builtin or home == "torch" or home.startswith(("torch.", "torchvision.ops."))

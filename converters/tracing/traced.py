@@ -133,7 +133,7 @@ class LayerGraph:
         writers: Sequence[fx.Node],
         is_given: bool,
     ) -> tuple[fx.Node, fx.Node]:
-        """Returns the value to return for a node, which nothing changes, and the value that later nodes read."""
+        """Returns the value to return for a node, safe from in-place changes, and the value that later nodes read."""
         memory = self._changes.memory[node]
         if not any(memory & self._changes.exposed[one] for one in writers):
             return value, value
@@ -176,12 +176,12 @@ class TracedNetwork(LayeredNetwork):
     Args:
         graph_module: the graph. Replaced submodules take effect.
         names: public name of a layer -> name of its fx node, in the order of `layers`.
-        metadata: of the input.
+        metadata: input name, value range and image shape.
         ops: public name of a layer -> `LayerInfo.op`; by default the name of the module's class or of the function.
 
     Attributes:
         layers: public name -> `LayerInfo`. `module` is empty if a layer is a function.
-        metadata: as above.
+        metadata: the argument; empty if it was None.
 
     Raises:
         ValueError: there is no node for a name, or the graph does not take one image.
@@ -212,7 +212,7 @@ class TracedNetwork(LayeredNetwork):
         return self.module(x)
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether the request selects no channels, and has no ReLU rule if a ReLU is inside a module or has a hook."""
+        """Returns whether the request is supported: no channels; a ReLU rule only if all ReLUs can be replaced."""
         if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
             self._analyze()  # a submodule was replaced
         return not request.channels and (
@@ -235,7 +235,7 @@ class TracedNetwork(LayeredNetwork):
         """Returns the module that computes a layer.
 
         Raises:
-            LayerNotFoundError: there is no such layer.
+            LayerNotFoundError: the network has no layer of this name.
             ValueError: the layer is a function, or the input.
         """
         return module_of(self.module, self.layers[name])
@@ -285,12 +285,12 @@ def layer_infos(
 
 
 def same_objects(first: Iterable[object], second: Iterable[object]) -> bool:
-    """Whether two iterables yield the same objects in the same order."""
+    """Returns whether two iterables yield the same objects in the same order."""
     return all(a is b for a, b in itertools.zip_longest(first, second))
 
 
 def _given_name(number: int) -> str:
-    """Returns the name of the argument of a subgraph that replaces a node's value."""
+    """Returns the name of the subgraph's argument that replaces the value of node `number`."""
     return f"_given_{number}"
 
 

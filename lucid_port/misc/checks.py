@@ -88,7 +88,7 @@ def choice(value: object, what: str, known: Iterable[str]) -> str:
     """Checks that a value is one of some names.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the value is none of them.
     """
     names = list(known)
     if not isinstance(value, str) or value not in names:
@@ -100,7 +100,7 @@ def items(values: object, what: str, wanted: str) -> list[Any]:
     """Converts a list, tuple, array or generator to a list. Strings and mappings are refused.
 
     Raises:
-        TypeError: the value is none of these; the message says that `wanted` is expected.
+        TypeError: the value has another type; the message says that `wanted` is expected.
     """
     without_axes = isinstance(values, (np.ndarray, torch.Tensor)) and values.ndim == 0
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or without_axes:
@@ -151,7 +151,7 @@ def finite_values(values: object, what: str) -> None:
 
 
 def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
-    """Whether a tensor of `shape` broadcasts to the shape `to`."""
+    """Returns whether a tensor of `shape` broadcasts to the shape `to`."""
     return len(shape) <= len(to) and all(
         size in (1, wanted) for size, wanted in zip(reversed(shape), reversed(to), strict=False)
     )

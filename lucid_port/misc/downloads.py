@@ -1,4 +1,4 @@
-"""Downloads over HTTP: the only module that connects to a server. pooch does the work."""
+"""Downloads files over HTTP with pooch. No other module connects to a server."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ class DownloadError(OSError):
 
 
 def cache_folder() -> Path:
-    """The folder of downloads; LUCID_PORT_CACHE names another one."""
+    """Returns the folder of downloads: LUCID_PORT_CACHE, or the user's cache folder."""
     return Path(os.environ.get("LUCID_PORT_CACHE") or pooch.os_cache("lucid_port"))
 
 
 def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = None, progress: bool = False) -> Path:
-    """Download a file into a folder, unless the folder has it.
+    """Downloads a file into a folder, unless the folder has it.
 
-    The file appears under its name only when it is complete and its hash is right.
+    The file gets its final name only after it is complete and its hash was checked.
 
     Args:
         url: http or https address.
         known_hash: `algorithm:digest`, such as `sha256:...`; None accepts any content.
         folder: created if it is missing, and removed if the download fails and it is empty.
-        name: of the file in the folder; by default made from the address.
+        name: name of the file in the folder; by default made from the address.
         progress: whether to show a progress bar on a terminal or in a notebook.
 
     Returns:
         Path of the file.
 
     Raises:
-        DownloadError: the server cannot be reached, is silent, or has no such file.
+        DownloadError: the server cannot be reached, is silent, or does not have the file.
         OSError: the folder cannot be written to.
         ValueError: the file has another hash.
     """
@@ -79,10 +79,10 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
 
 
 def read(url: str) -> bytes:
-    """The content of a file at an http or https address; nothing is kept on disk.
+    """Returns the content of a file at an http or https address; no file is written.
 
     Raises:
-        DownloadError: the server cannot be reached, is silent, or has no such file.
+        DownloadError: the server cannot be reached, is silent, or does not have the file.
     """
     content = io.BytesIO()
     with _one_sentence(url):

@@ -9,7 +9,7 @@ __all__ = ["is_notebook_environment", "processor"]
 
 
 def is_notebook_environment() -> bool:
-    """Whether the code runs in a notebook (Jupyter or Colab) that can show pictures."""
+    """Returns whether the code runs in a notebook (Jupyter or Colab) that can show pictures."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -19,7 +19,7 @@ def is_notebook_environment() -> bool:
 
 
 def processor() -> str:
-    """The name of the processor, or of its architecture if the system does not report the name."""
+    """Returns the name of the processor, or of its architecture if the system does not report the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

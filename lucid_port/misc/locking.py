@@ -1,4 +1,4 @@
-"""Folders that one process at a time writes to."""
+"""Locks folders, so that only one process at a time writes to them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LOCK = ".lock"
 
 
 class FolderLock:
-    """Lock a folder against other runs until it is released or this process ends.
+    """Locks a folder against other runs until it is released or this process ends.
 
-    The lock is a lock of the operating system on the file `.lock` in the folder, so it is free as soon as the process
-    that holds it ends, however that happens. Only a killed process leaves the file behind, which locks nothing.
+    The operating system locks the file `.lock` in the folder, and releases the lock when the process ends or is killed.
+    A killed process leaves the file behind, but the folder is not locked any more.
 
     Args:
         folder: created if it is missing.
@@ -41,15 +41,15 @@ class FolderLock:
                     raise BlockingIOError(
                         f"{folder} is being written by another run: wait for it, or choose another folder."
                     ) from error
-                # The holder removed the file between the opening and the locking of it.
+                # Another process removed the file after this one opened it and before it locked it.
 
     def release(self) -> None:
-        """Unlock the folder and remove the lock file.
+        """Unlocks the folder and removes the lock file.
 
-        On Windows an open file cannot be removed: filelock removes it after unlocking, and it stays if another process
-        has opened it meanwhile.
+        On Windows, an open file cannot be removed. There, filelock removes the file after unlocking; the file stays if
+        another process has opened it in the meantime.
         """
         if self._lock.is_locked:
             if os.name != "nt":
-                self._path.unlink(missing_ok=True)  # while it is locked: afterwards it may be another run's
+                self._path.unlink(missing_ok=True)  # before unlocking: afterwards another run may hold the file
             self._lock.release()

@@ -106,7 +106,7 @@ def composite(
     side = int(foreground_width_ratio * width)
     if not 1 <= side <= height or side > width:
         raise ValueError(
-            f"A foreground of {side} x {side} pixels does not go on a background of {height} x {width}: change "
+            f"A foreground of {side} x {side} pixels does not fit on a background of {height} x {width}: change "
             "foreground_width_ratio."
         )
     small = resize(foreground_image, side)

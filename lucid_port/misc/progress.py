@@ -1,4 +1,4 @@
-"""The progress bar of everything that takes long, drawn by tqdm on terminals and in notebooks."""
+"""Progress bars of long operations, drawn by tqdm on terminals and in notebooks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["is_watched", "progress_bar"]
 
 
 def is_watched(stream: TextIO | None = None) -> bool:
-    """Whether to show a progress bar on a stream: it is a terminal, or the code runs in a notebook.
+    """Returns whether to show a progress bar on a stream: it is a terminal, or the code runs in a notebook.
 
     Args:
         stream: None for standard error, the only one that a notebook shows.
@@ -38,12 +38,12 @@ def progress_bar(
     bar_format: str | None = None,
     stream: TextIO | None = None,
 ) -> tqdm:
-    """A bar that is drawn at once: as a widget or a line of text in a notebook, as a line elsewhere.
+    """Returns a progress bar: a widget or a line of text in a notebook, a line elsewhere. It is drawn immediately.
 
     Args:
         total: units of work; None if unknown.
         description: text before the bar.
-        unit: of the work.
+        unit: unit of `total`.
         initial: units done before.
         scale: whether large numbers get prefixes such as k and M.
         leave: whether the bar stays when it is closed.

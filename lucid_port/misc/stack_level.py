@@ -1,4 +1,4 @@
-"""Warnings that point at the code of the user."""
+"""Warnings that point to the user's code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OWN = ("lucid_port", "converters")
 
 
 def stack_level() -> int:
-    """The `stacklevel` with which `warnings.warn`, called by the caller, names the line outside of this project."""
+    """Returns the `stacklevel` for the caller's `warnings.warn`, so that the warning names the user's line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
         level, frame = level + 1, frame.f_back

@@ -30,18 +30,18 @@ def _environment() -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template in.
+    """Fills in a template.
 
     Args:
         template: name of a file in `lucid_port/templates`.
-        values: by name; every text is escaped, unless the template marks it as HTML with `safe`.
+        **values: the template's variables. Strings are escaped unless the template marks them as HTML with `safe`.
 
     Returns:
         HTML.
 
     Raises:
         jinja2.UndefinedError: the template uses a name without a value.
-        jinja2.TemplateNotFound: there is no such template.
+        jinja2.TemplateNotFound: the template does not exist.
 
     Example:
         >>> html = render("live.html", pictures="", total=None, done=0, line="3 of 4 units")
@@ -50,10 +50,10 @@ def render(template: str, **values: Any) -> str:
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """A picture's file as a `data:` address.
+    """Returns a picture's file as a `data:` address.
 
     Args:
-        content: of the file.
+        content: the file's bytes.
         kind: subtype of its media type, such as "png" or "jpeg".
     """
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

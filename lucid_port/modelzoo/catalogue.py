@@ -63,7 +63,7 @@ class LabelList:
         name: Lucid's name of the list.
         file: file in `labels/`, one class per line.
         source: where the list is published.
-        first: a class in front of those of the file, or None.
+        first: a class to insert before those of the file, or None.
     """
 
     name: str
@@ -169,7 +169,7 @@ def entry(name: str) -> Entry:
     """Returns the entry of one model.
 
     Raises:
-        ValueError: the catalogue has no such model; the error suggests similar names.
+        ValueError: the catalogue has no model of this name; the error suggests similar names.
         TypeError: the name is not a string.
     """
     if not isinstance(name, str):

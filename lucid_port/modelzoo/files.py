@@ -42,8 +42,8 @@ def find_local(names: Sequence[str]) -> Path | None:
 def local_graph(entry: Entry) -> Path | None:
     """Returns a model's file on this machine, or None.
 
-    Files may be in a folder with the model's name, as downloads are: several have the same name. Such a folder may also
-    be a saved network.
+    Files may also be in a folder with the model's name, as downloads are, because files of several models have the same
+    name. A folder with the model's name may also be a saved network.
     """
     if entry.package_graph is not None:
         return PACKAGE_DATA / entry.package_graph
@@ -77,7 +77,7 @@ def checked_downloads(entry: Entry) -> list[Download]:
 
 
 def _reason(error: Exception) -> str:
-    """Why a download failed, without the address again and again."""
+    """Returns the reason why a download failed, without repeating the address."""
     return error.reason if isinstance(error, downloads.DownloadError) else " ".join(str(error).split())
 
 
@@ -147,19 +147,19 @@ def freezing_commands(entry: Entry, checkpoint: str) -> list[str]:
 def fetch(download: Download, folder: Path) -> Path:
     """Downloads a file, checks its hash, and takes it out of its archive.
 
-    The file appears under its name only when it is whole.
+    The file gets its final name only after it is complete.
 
     Args:
-        download: what to get; its hash is known.
-        folder: where it is kept; created where it is missing.
+        download: the file to download; `hash` is required.
+        folder: folder to save to; created if it is missing.
 
     Raises:
         OSError: the address cannot be read, or the folder cannot be written to.
-        ValueError: the file has another hash than expected, or lacks the wanted member; or no hash is known.
-        zipfile.BadZipFile, tarfile.TarError: the file is not the archive that it should be.
+        ValueError: the download has no hash, its hash differs from the file's, or the archive lacks `download.member`.
+        zipfile.BadZipFile, tarfile.TarError: the file is not a valid archive.
     """
     if not download.hash:
-        raise ValueError(f"Nothing says which file {download.url} should be.")
+        raise ValueError(f"The download {download.url} has no hash, so its content cannot be checked.")
     name = download.url.rsplit("/", 1)[-1]
     archive = downloads.retrieve(download.url, download.hash, folder, name, progress=True)
     if download.member is None:
@@ -173,10 +173,10 @@ def fetch(download: Download, folder: Path) -> Path:
 
 
 def read_member(archive: Path, member: str) -> bytes:
-    """One file of a zip or tar archive; nothing is unpacked to disk.
+    """Returns the content of one file of a zip or tar archive; no file is written.
 
     Raises:
-        ValueError: the archive has no such file.
+        ValueError: the archive does not contain the file.
         zipfile.BadZipFile, tarfile.TarError: it is no archive.
     """
     data = _from_zip(archive, member) if archive.suffix == ".zip" else _from_tar(archive, member)

@@ -75,7 +75,7 @@ class TorchNetwork(LayeredNetwork):
         self._trace: Trace | None = None
         self.untraced = "trace=False was given"
         if self._traces and are_watched(self._holders):
-            self.untraced = "a module that holds others has a hook or a forward of its own"
+            self.untraced = "a module with submodules has a hook or a replaced forward"
         elif self._traces:
             try:
                 self._trace, self.untraced = Trace(self), None
@@ -97,7 +97,7 @@ class TorchNetwork(LayeredNetwork):
         return self.module(x)
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether the request selects no channels; with a ReLU rule, whether every ReLU is traced and unobserved."""
+        """Returns whether the request is supported: no channels; a ReLU rule only if all ReLUs can be replaced."""
         if request.channels or not request.relu_rule:
             return not request.channels
         trace = self._current_trace()
@@ -110,7 +110,7 @@ class TorchNetwork(LayeredNetwork):
         runs several times in one pass refers to its first value.
 
         Raises:
-            converters.LayerNotFoundError: a name is no layer's.
+            converters.LayerNotFoundError: a name is not that of a layer.
             ValueError: a layer does not run, its value is not a tensor, or it cannot be replaced; the network is in
                 training mode, or does not support the request.
         """
@@ -174,7 +174,7 @@ class TorchNetwork(LayeredNetwork):
         """Returns the module that computes a layer.
 
         Raises:
-            converters.LayerNotFoundError: the network has no such layer.
+            converters.LayerNotFoundError: the network has no layer of this name.
             ValueError: the layer is a function.
         """
         self._current_trace()
@@ -191,7 +191,7 @@ class TorchNetwork(LayeredNetwork):
             wanted = getattr(part, "in_channels", channels) if info.module else channels
             if channels is not None and wanted != channels:
                 raise ValueError(
-                    f"Layer {info.name!r} reads images of {wanted} channel{'s' * (wanted != 1)}, and image_shape says "
+                    f"Layer {info.name!r} reads images of {wanted} channel{'s' * (wanted != 1)}, but image_shape has "
                     f"{channels}: give image_shape=(height, width, {wanted})."
                 )
 
@@ -399,7 +399,7 @@ def from_torch(
         raise TypeError(f"This {type(module).__name__} is a model already: use it as it is.")
     shape = _image_shape(image_shape)
     if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
-        raise ValueError("Say which values the network takes: either image_value_range, or mean and std.")
+        raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
     if image_value_range is None:
         image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
     value_range = check_value_range(image_value_range, shape[-1])
@@ -429,8 +429,8 @@ def _check_shapes_are_known(module: nn.Module) -> None:
         if any(is_lazy(tensor) for tensor in (*part._parameters.values(), *part._buffers.values())):
             place = f"Module {name!r}" if name else "The network"
             raise ValueError(
-                f"{place} ({type(part).__name__}) has weights without a shape yet: run the network once on an image of "
-                "its size before it becomes a model."
+                f"{place} ({type(part).__name__}) has lazy weights without a shape: run the network once on an image "
+                "of its size before it becomes a model."
             )
 
 

@@ -76,7 +76,7 @@ def get_activations(
 
     Raises:
         ValueError: there are no images, or the images of a batch differ in size.
-        converters.LayerNotFoundError: the model has no such layer.
+        converters.LayerNotFoundError: the model has no layer of this name.
 
     Example:
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
@@ -114,7 +114,7 @@ def get_activations_iter(
     Raises:
         ValueError: the reducer is unknown, there are no images, or the images of a batch differ in size.
         IndexError: an index is outside of `ind_shape`.
-        converters.LayerNotFoundError: the model has no such layer.
+        converters.LayerNotFoundError: the model has no layer of this name.
 
     Example:
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
@@ -155,7 +155,7 @@ def _stack(images: Sequence[np.ndarray]) -> torch.Tensor:
     arrays = [np.asarray(image, np.float32) for image in images]
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
-        raise ValueError(f"The images of a batch are equally large; these are {sorted(shapes)}: give batch_size=1.")
+        raise ValueError(f"The images of a batch must have one size, not {sorted(shapes)}: give batch_size=1.")
     if arrays[0].ndim != 3:
         raise ValueError(f"An image is an array (height, width, channels), not one of shape {list(arrays[0].shape)}.")
     return torch.from_numpy(np.ascontiguousarray(np.stack(arrays).transpose(0, 3, 1, 2)))

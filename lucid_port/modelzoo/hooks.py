@@ -12,7 +12,7 @@ from converters.network.interventions import Given, giving
 
 
 class _Found(Exception):
-    """Stops a forward pass when all requested layers have been read."""
+    """Raised by a hook to stop the forward pass when all requested layers have been read."""
 
 
 class _Reading:
@@ -40,7 +40,7 @@ class _Reading:
                 return
             if not isinstance(output, Tensor):
                 kind = type(output).__name__
-                raise ValueError(f"Layer {name!r} gives a {kind}, not a tensor; ask for a layer inside it.")
+                raise ValueError(f"Layer {name!r} returns a {kind}, not a tensor: use a layer inside it.")
             self.found[name] = self._kept(name, output)
             if len(self.found) == self._wanted:
                 raise _Found
@@ -58,7 +58,7 @@ class _Reading:
         return kept
 
     def overwritten(self) -> set[str]:
-        """Names of the layers whose value was overwritten in place after it was read."""
+        """Returns the names of the layers whose value was overwritten in place after it was read."""
         return {name for name, version in self._versions.items() if self.found[name]._version != version}
 
 

@@ -16,19 +16,19 @@ MISFITS = (RuntimeError, ValueError, IndexError, AssertionError)
 def explain_misfit(
     run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
 ) -> None:
-    """Says so if the size of the image is to blame for an error of a network.
+    """Raises a clearer error if a network failed because of the image size.
 
-    The network is tried at the size that it was trained on. If it fails there in the same way, the error stays.
+    The network runs again at the size that it was trained on. If it also fails there, this function returns.
 
     Args:
-        run: computes what failed, for (N, C, H, W).
+        run: the computation that failed, a function of (N, C, H, W).
         x: (N, C, H, W), in the network's own value range.
         image_shape: (height, width, channels) that the network was trained on; None for sizes that are not known.
-        error: what `run(x)` raised.
+        error: the error that `run(x)` raised.
 
     Raises:
-        converters.InputSizeError: the network cannot be computed at this size; it says what size the network takes,
-            and what to do.
+        converters.InputSizeError: the network cannot be computed at this size; the message names a size that works
+            and the argument to change.
     """
     sentence = None if isinstance(error, torch.OutOfMemoryError) else _blame(run, x, image_shape, error)
     if sentence is not None:
@@ -38,7 +38,7 @@ def explain_misfit(
 def _blame(
     run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
 ) -> str | None:
-    """Returns the message for a failure that is explained by the image size; None for other failures."""
+    """Returns an error message if the image size is the cause of the failure; None for other failures."""
     height, width = image_shape[:2]
     given = tuple(x.shape[-2:])
     if height is None or width is None or given == (height, width):
@@ -50,7 +50,7 @@ def _blame(
     if str(second) == str(error):
         return None
     return (
-        f"{failure}. It fails at {height}x{width}, too, which image_shape states: if the network takes another size, "
+        f"{failure}. It also fails at {height}x{width}, the size of image_shape: if the network takes another size, "
         "pass image_shape=(height, width, channels)."
     )
 

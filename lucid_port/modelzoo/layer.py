@@ -44,7 +44,7 @@ class Layer:
         """Returns an attribute by name, as in Lucid's older notebooks; "type" is the first tag.
 
         Raises:
-            AttributeError: a layer has no such attribute.
+            AttributeError: a layer has no attribute of this name.
         """
         if key == "type":
             return sorted(self.tags)[0]

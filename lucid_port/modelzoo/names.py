@@ -4,11 +4,11 @@ The peers are Lucent 0.1.8 (`lucent.modelzoo.inceptionv1`), captum.optim (`captu
 meta-pytorch/captum, pull request 1545) and torchvision (`torchvision.models.googlenet`). A peer's name of a layer is
 the dotted name of the module that computes its value.
 
-Lucent and captum.optim use the weights of Lucid's model, so that their units are the same. Lucent computes the local
+Lucent and captum.optim use the weights of Lucid's model, so their units are the same. Lucent computes the local
 response normalization differently, and its padding is right for even sizes only. In captum.optim, auxiliary heads run
 with `aux_logits=True` only, have no weights, and start with an adaptive pool.
 
-torchvision's network was trained separately, so that its units are others. It uses batch normalization, no local
+torchvision's network was trained separately, so its units are different. It uses batch normalization, no local
 response normalization, 208 channels in the 3x3 branch of inception4a (204 in Lucid), 32 in the 5x5 bottleneck of
 inception5a (48 in Lucid), and 3x3 kernels in the branches called 5x5. Its auxiliary heads run in training mode only.
 """
@@ -35,8 +35,8 @@ REASONS: Mapping[str, str] = {
 }
 """Reasons why a layer has no counterpart. The tables below refer to them by `!key`."""
 
-# A row has a layer's names in Lucid, Lucent, captum.optim and torchvision. A row that starts with "conv" stands for the
-# layers of a convolution: its name in Lucid, captum.optim's convolution and ReLU, and torchvision's block.
+# A row has a layer's names in Lucid, Lucent, captum.optim and torchvision. A row that starts with "conv" describes a
+# convolution: its name in Lucid, captum.optim's convolution and ReLU, and torchvision's block.
 _STEM = """
 input                           !input                          !input                  !input
 conv  conv2d0                   conv1  conv1_relu               conv1
@@ -58,7 +58,7 @@ output1                         !identity                       !identity       
 output2                         !identity                       !identity               !identity
 """
 
-# {} stands for the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
+# {} is replaced by the module's name: mixed3a in Lucid, Lucent and captum.optim, inception3a in torchvision.
 _MODULE = """
 conv  {}_1x1             {}.conv_1x1         !one                     {}.branch1
 conv  {}_3x3_bottleneck  {}.conv_3x3_reduce  {}.conv_3x3_reduce_relu  {}.branch2.0
@@ -71,7 +71,7 @@ conv  {}_pool_reduce     {}.pool_proj        !one                     {}.branch4
 {}_pre_relu              !joined             {}                       !joined
 """
 
-# {} stands for the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
+# {} is replaced by the head's number: 0 and 1 in Lucid, 1 and 2 in the peers.
 _HEAD = """
 head{}_pool                     !heads  aux{}.avg_pool   !function
 head{}_bottleneck_pre_relu/conv !heads  !bias            aux{}.conv.conv
@@ -117,7 +117,7 @@ def to_peer(name: str, peer: str) -> str:
         peer: one of `PEERS`.
 
     Raises:
-        converters.LayerNotFoundError: Lucid's InceptionV1 has no such layer.
+        converters.LayerNotFoundError: Lucid's InceptionV1 has no layer of this name.
         NoCounterpartError: the peer has no counterpart; the error gives the reason.
         ValueError: the peer is unknown.
 

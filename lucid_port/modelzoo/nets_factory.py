@@ -21,7 +21,7 @@ def get_model(name: str) -> Model:
     """Opens a model of the catalogue.
 
     Raises:
-        ValueError: the catalogue has no such model; the error suggests similar names.
+        ValueError: the catalogue has no model of this name; the error suggests similar names.
         TypeError: the name is not a string.
         FileNotFoundError: the model's file was not found.
 
@@ -56,7 +56,7 @@ def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
 
 
 def open_network(source: str | os.PathLike[str], input_name: str | None = None, **options: Any) -> Any:
-    """Opens a network without the wrapper `Model`, so that its value range need not be known.
+    """Opens a network without the wrapper `Model`, which would require its value range.
 
     Args:
         source: a model's name in the catalogue, or a path that `converters.open_source` reads.

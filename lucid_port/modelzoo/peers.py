@@ -40,7 +40,7 @@ def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapp
         weights: Lucent's file `inception5h.pth` (read with `weights_only=True`), or its state_dict.
 
     Returns:
-        The layers that keep their own weights because Lucent has none for them: those of the auxiliary heads.
+        The layers of the auxiliary heads, which keep their weights because Lucent's file has none for them.
 
     Raises:
         FileNotFoundError: the file does not exist.

@@ -62,7 +62,7 @@ def suggest_save_args(graph: Source) -> dict[str, Any]:
     wanted = ("input_name", "output_names") if input_name is None else ("image_shape", "output_names")
     for key in wanted:
         if found[key] is None:
-            warnings.warn(f"Nothing in the graph says its {key}.", stacklevel=2)
+            warnings.warn(f"The graph does not state its {key}.", stacklevel=2)
     print("\n".join(_call(found)))
     return found
 
@@ -91,7 +91,7 @@ def _neighbourhood(graph: Graph, name: str, distance: int) -> set[str]:
 
 
 def _holds_255(node: Node) -> bool:
-    """Whether a node is a constant that contains 255. Lucid checks integers only, but TensorFlow divides by a float."""
+    """Returns whether a node is a constant that contains 255, also as a float; Lucid checks integers only."""
     return node.constant is not None and bool(np.any(node.constant() == 255))
 
 
@@ -136,7 +136,7 @@ def save_graph(
         image_value_range: (value of black, value of white).
 
     Raises:
-        ValueError: a name is that of a tensor ("x:0") or of no op, or `output_names` is empty.
+        ValueError: a name is that of a tensor ("x:0"), a name is not in the graph, or `output_names` is empty.
         GraphError: the source is not a frozen graph.
     """
     names = [input_name, *output_names]

@@ -82,8 +82,8 @@ def seeded_inceptionv1(seed: int = 0, smooth: bool = False, width: float = 1.0) 
 def smooth_twin(graph_def: GraphDef) -> GraphDef:
     """Copies a graph with Softplus instead of Relu and AvgPool instead of MaxPool.
 
-    Rounding can flip the decisions of ReLUs and maxima, which changes single values of a gradient a lot. The twin makes
-    no decisions: gradients that differ by more than rounding show an error.
+    Rounding can change the sign of a ReLU's input or the position of a maximum, which changes single values of a
+    gradient a lot. The twin is smooth, so its gradients differ by rounding only.
     """
     twin = GraphDef()
     twin.CopyFrom(graph_def)

@@ -50,7 +50,7 @@ def torchvision(
     Raises:
         ModuleNotFoundError: torchvision is not installed.
         ImportError: torchvision does not match the installed torch.
-        ValueError: torchvision has no such network or weights.
+        ValueError: torchvision has no network or weights of this name.
         ConnectionError: the download failed.
 
     Example, with torchvision::
@@ -94,8 +94,8 @@ def _library() -> ModuleType:
         ) from None
     except (ImportError, RuntimeError, OSError) as error:  # raised by a torchvision that was built for another torch
         raise ImportError(
-            f"torchvision cannot be imported beside torch {torch.__version__}, to which its version has to belong "
-            f"({' '.join(str(error).split())}): install both together, pip install torch torchvision."
+            f"torchvision cannot be imported, because it does not match torch {torch.__version__} "
+            f"({' '.join(str(error).split())}): install both together with pip install torch torchvision."
         ) from error
 
 
@@ -116,7 +116,7 @@ def _chosen(name: str, weights: str | Enum | None, kinds: Any) -> Any:
     """Returns the member of torchvision's enumeration of weights; None for random weights.
 
     Raises:
-        ValueError: the network has no such weights.
+        ValueError: the network has no weights of this name.
     """
     if weights is None or isinstance(weights, kinds):
         return weights

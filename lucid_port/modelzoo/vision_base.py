@@ -83,7 +83,7 @@ class Model(nn.Module):
         path: a frozen graph (.pb), a folder written by `converters.save`, or another file that
             `converters.open_source` reads. Models of the catalogue find their own file by default.
         input_name, image_shape, image_value_range, is_BGR: override the metadata of the catalogue or of the file. The
-            range is (value of black, value of white), and may fall.
+            range is (value of black, value of white), and may be descending.
         labels: names of the classes; override those of the catalogue.
         network: a network to use instead of a file.
         **options: further options of `converters.open_source`, for example `constants`.
@@ -99,7 +99,7 @@ class Model(nn.Module):
     Raises:
         FileNotFoundError: the file was not found.
         ValueError: the value range is unknown or invalid.
-        TypeError: the file or network does not take an option.
+        TypeError: an option does not apply to this kind of file or network.
         converters.GraphError: the file cannot be converted.
 
     Example:
@@ -133,7 +133,7 @@ class Model(nn.Module):
         super().__init__()
         entry = self.catalogue_entry
         if network is not None and options:
-            raise TypeError(f"A network that is there already takes no {next(iter(options))}: files do.")
+            raise TypeError(f"The option {next(iter(options))} applies to files only, not to network=.")
         self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
@@ -142,7 +142,7 @@ class Model(nn.Module):
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
             raise ValueError(
-                f"Nothing says which values {path} wants for black and white: give image_value_range (--value-range), "
+                f"The values for black and white are unknown for {path}: give image_value_range (--value-range), "
                 "for example (-117, 138) for InceptionV1 and (-1, 1) for TF-Slim's models."
             )
         self.image_value_range = check_value_range(value_range, self.image_shape[-1])
@@ -239,14 +239,14 @@ class Model(nn.Module):
         return (self._low + image * self._span).to(_dtype(self.network))
 
     def supports(self, request: LayerRequest) -> bool:
-        """Whether `compute` supports the channels and the ReLU rule of a request."""
+        """Returns whether `compute` supports the channels and the ReLU rule of a request."""
         network = self.network
         return (
             network.supports(request) if isinstance(network, LayeredNetwork) else request == LayerRequest(request.names)
         )
 
     def compute(self, image: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """The values of the requested layers for images in [0, 1]; see `activations`."""
+        """Returns the values of the requested layers for images in [0, 1]; see `activations`."""
         x, network = self.create_input(image), self.network
         compute = network.compute if isinstance(network, LayeredNetwork) else self._compute_by_names
         if torch.compiler.is_compiling():
@@ -260,7 +260,7 @@ class Model(nn.Module):
             raise
 
     def _compute_by_names(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
-        """Asks a network of the user, which has `activations` alone."""
+        """Computes layers of a user's network that has only the method `activations`."""
         if request != LayerRequest(request.names) or request.interventions:
             raise unsupported(request)
         return self.network.activations(x, request.names)
@@ -288,7 +288,7 @@ class Model(nn.Module):
             Layer name -> (N, C, H, W), or (rows, features) for fully connected layers.
 
         Raises:
-            converters.LayerNotFoundError: a name is no layer's.
+            converters.LayerNotFoundError: the network has no layer of this name.
             converters.InputSizeError: a layer cannot be computed at this image size.
             ValueError: the value of a layer is not a tensor or cannot be replaced, or the network does not support the
                 request.
@@ -309,7 +309,9 @@ class Model(nn.Module):
             raise
 
     def get_layer(self, name: str) -> Layer:
-        """Returns one of `layers` by name, or, with a warning, the first whose name contains `name`, as in Lucid.
+        """Returns one of `layers` by name.
+
+        If no layer has this name, warns and returns the first layer whose name contains it, as Lucid does.
 
         Raises:
             KeyError: no name contains `name`.
@@ -500,7 +502,7 @@ def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRan
 
     Raises:
         TypeError: the range contains values that are not numbers.
-        ValueError: it does not have two ends, an end does not match the channels, or both ends are equal.
+        ValueError: the range does not have two ends, an end does not match the channels, or both ends are equal.
 
     Example:
         >>> check_value_range((0, 255), 3)
@@ -526,13 +528,13 @@ def _metadata(entry: Entry) -> converters.Metadata:
 
 
 def _dtype(network: Network) -> torch.dtype:
-    """The dtype of a network's weights."""
+    """Returns the dtype of a network's weights."""
     tensors = (*network.parameters(), *network.buffers()) if isinstance(network, nn.Module) else ()
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
 
 
 def _first(*candidates: Any) -> Any:
-    """The first that is not None."""
+    """Returns the first candidate that is not None; None if there is none."""
     return next((candidate for candidate in candidates if candidate is not None), None)
 
 

@@ -65,7 +65,7 @@ def synset_from_id(id_str: str) -> Any:
     """Returns nltk's synset of an id.
 
     Raises:
-        ValueError: the string is not an id, or WordNet has no such synset.
+        ValueError: the string is not an id, or WordNet has no synset with this id.
         ImportError, LookupError: nltk or its WordNet corpus is missing.
 
     Example, with nltk and the corpus::

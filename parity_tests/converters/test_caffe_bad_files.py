@@ -101,7 +101,7 @@ def test_weights_that_are_nan():
 
 def test_loops_and_layers_out_of_order():
     net = [layer("a", "Eltwise", "data", "b"), layer("b", "ReLU", "a")]
-    refuses(net, "'a'", "'b'", "no layer before it makes")
+    refuses(net, "'a'", "'b'", "no earlier layer produces")
 
 
 def test_two_layers_of_one_name():
@@ -120,7 +120,7 @@ def test_two_inputs_are_named_and_the_one_that_is_read_is_taken():
 
 def test_no_input():
     words = "--prototxt", 'input: "data" input_shape {'
-    refused(caffemodel(SMALL), prototxt(SMALL), "'conv'", "'data'", "no layer before it makes", *words)
+    refused(caffemodel(SMALL), prototxt(SMALL), "'conv'", "'data'", "no earlier layer produces", *words)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8), (1, 3, 2**40, 2**40), (1, -3, 8, 8)])

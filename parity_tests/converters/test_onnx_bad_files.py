@@ -84,7 +84,7 @@ def two_inputs() -> onnx.ModelProto:
 def test_several_inputs(tmp_path):
     refuses(tmp_path, two_inputs(), "3 inputs (image, other, vector)", "input_name")
     refuses(tmp_path, two_inputs(), "'imag'", "Did you mean image?", input_name="imag")
-    refuses(tmp_path, two_inputs(), "Nothing in the graph", input_name="other")
+    refuses(tmp_path, two_inputs(), "No node of the graph", input_name="other")
     refuses(tmp_path, two_inputs(), "four axes", input_name="vector")
     network = read(tmp_path, two_inputs(), "image")
     assert list(network.layers) == ["image", "a", "y"]

@@ -194,7 +194,7 @@ def test_how_a_model_is_frozen_is_known_of_checkpoints_alone():
 
 
 def test_nothing_is_downloaded_that_cannot_be_checked(tmp_path):
-    with pytest.raises(ValueError, match=r"Nothing says which file http://127\.0\.0\.1:1/x should be"):
+    with pytest.raises(ValueError, match=r"The download http://127\.0\.0\.1:1/x has no hash"):
         files.fetch(Download("http://127.0.0.1:1/x"), tmp_path)
 
 

@@ -177,7 +177,7 @@ def test_another_size_than_a_network_takes(perceptron, trace):
 
 def test_a_size_that_is_not_the_networks_own(perceptron):
     with pytest.raises(
-        converters.InputSizeError, match=r"fails at 224x224, too, .* image_shape=\(height, width, chann"
+        converters.InputSizeError, match=r"also fails at 224x224, .* image_shape=\(height, width, chann"
     ):
         from_torch(perceptron, (0, 1)).activations(torch.zeros(1, 3, 9, 9), ["1"])
 
@@ -453,7 +453,7 @@ def test_hooks_that_sit_on_blocks_see_every_pass(classifier):
 def test_a_network_with_a_hooked_block_is_not_traced(classifier):
     classifier.blocks.register_forward_hook(lambda *_: None)
     model = from_torch(classifier, (-1, 1))
-    assert model.network.untraced == "a module that holds others has a hook or a forward of its own"
+    assert model.network.untraced == "a module with submodules has a hook or a replaced forward"
     assert model.activations(torch.rand(1, 3, 9, 9), ["blocks"])["blocks"].shape == (1, 4, 7, 7)
 
 
@@ -521,7 +521,9 @@ def test_functions_are_rendered(classifier, name):
 
 
 def test_weights_without_a_shape():
-    with pytest.raises(ValueError, match=r"Module '1' \(LazyLinear\) has weights without a shape yet: run the network"):
+    with pytest.raises(
+        ValueError, match=r"Module '1' \(LazyLinear\) has lazy weights without a shape: run the network"
+    ):
         from_torch(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), (0, 1))
 
 

@@ -57,14 +57,14 @@ def test_a_graph_with_one_floating_point_input(path, capsys):
         assert words in printed
 
 
-@pytest.mark.filterwarnings("ignore:Nothing in the graph says its output_names")
+@pytest.mark.filterwarnings("ignore:The graph does not state its output_names")
 def test_integers_divided_by_255():
     with pytest.warns(UserWarning, match="image_shape"):
         found = Model.suggest_save_args(integer_graph())
     assert (found["input_name"], found["image_value_range"]) == ("divided0", (0, 1))
 
 
-@pytest.mark.filterwarnings("ignore:Nothing in the graph says its output_names")
+@pytest.mark.filterwarnings("ignore:The graph does not state its output_names")
 def test_two_divisions_leave_the_input_open():
     with pytest.warns(UserWarning, match="input_name"):
         assert Model.suggest_save_args(integer_graph(2))["input_name"] is None

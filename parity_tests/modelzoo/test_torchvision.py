@@ -28,7 +28,7 @@ def test_a_torchvision_for_another_torch(monkeypatch):
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(importlib, "import_module", fail)
-    with pytest.raises(ImportError, match=r"beside torch .*nms does not exist.*pip install torch torchvision"):
+    with pytest.raises(ImportError, match=r"does not match torch .*nms does not exist.*pip install torch torchvision"):
         modelzoo.torchvision("resnet18")
 
 

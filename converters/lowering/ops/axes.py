@@ -36,7 +36,7 @@ def reduced(op: Operation, axes: Iterable[int], keep: bool = False, index: int =
         index: index of the input.
 
     Raises:
-        GraphError: the input has no such axes.
+        GraphError: an axis is out of range for the input.
     """
     value = op.value(index)
     gone = {op.axis(axis, value.rank) for axis in axes}

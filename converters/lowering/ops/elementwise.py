@@ -154,7 +154,7 @@ def select(op: Operation) -> Call:
 
 
 def together(op: Operation, indices: range) -> tuple[tuple[Read, ...], str | None]:
-    """The form in which a layer reads several inputs so that all have one layout, and this layout."""
+    """Returns the inputs converted to a common layout, and this layout."""
     values = [op.value(index) for index in indices]
     computed = [value for value in values if value.rank == 4 and value.constant is None and value.numbers is None]
     layout = computed[0].layout if computed else None
@@ -166,7 +166,7 @@ def together(op: Operation, indices: range) -> tuple[tuple[Read, ...], str | Non
 
 
 def broadcast(op: Operation, first: Value, second: Value) -> Shape:
-    """The shape that two values broadcast to.
+    """Returns the shape that two values broadcast to.
 
     Raises:
         GraphError: the shapes do not broadcast.

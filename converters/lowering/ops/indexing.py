@@ -60,7 +60,7 @@ def _shape(shape: Shape, items: Sequence[Item]) -> Shape:
 
 
 def _length(size: int | None, item: Item) -> int | None:
-    """The length of a slice; None if it depends on the image."""
+    """Returns the length of a slice; None if it depends on the image."""
     _, begin, end, step = item  # type: ignore[misc]
     known = all(bound is None or isinstance(bound, int) for bound in (begin, end))
     if size is None or not known:

@@ -31,7 +31,7 @@ def _convolution(
         weight: the layer's weight.
         channels: numbers of input and output channels.
         index: index of the op's input that is the image.
-        size: the layer's argument of this name.
+        size: the layer's argument `size`.
         groups: number of channel groups.
     """
     in_channels, out_channels = channels

@@ -45,7 +45,7 @@ class Value:
         return self.shape[-1] if self.shape else None
 
     def dim(self, axis: int) -> int:
-        """The tensor's axis for TensorFlow's axis, which may be negative."""
+        """Returns the tensor's axis for TensorFlow's axis, which may be negative."""
         return axis_of_torch(axis, self.rank, self.layout)
 
 
@@ -102,12 +102,12 @@ class Operation:
     graph_layout: str = NHWC
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute, or `default` if the graph omits it, as graphs do for default values."""
+        """Returns an attribute, or `default` if the graph omits it, as graphs do for default values."""
         value = self.node.attrs.get(name)
         return default if value is None else value
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """A boolean attribute.
+        """Returns a boolean attribute.
 
         Raises:
             GraphError: the attribute is not a bool.
@@ -116,7 +116,7 @@ class Operation:
         return bool(self._checked(name, value, isinstance(value, bool), "true or false"))
 
     def integer(self, name: str, default: int) -> int:
-        """An integer attribute.
+        """Returns an integer attribute.
 
         Raises:
             GraphError: the attribute is not an integer.
@@ -125,7 +125,7 @@ class Operation:
         return int(self._checked(name, value, type(value) is int, "an integer"))
 
     def axes(self, name: str) -> tuple[int, ...]:
-        """An attribute that is a list of axes; empty if the graph omits it.
+        """Returns an attribute that is a list of axes; empty if the graph omits it.
 
         Raises:
             GraphError: the attribute is not a list of integers.
@@ -140,10 +140,10 @@ class Operation:
         return value
 
     def value(self, index: int) -> Value:
-        """An input.
+        """Returns an input.
 
         Raises:
-            GraphError: the node has no such input.
+            GraphError: the node has no input of this index.
         """
         try:
             return self.values[index]
@@ -154,14 +154,14 @@ class Operation:
         """Converts an axis that may be negative to a non-negative one.
 
         Raises:
-            GraphError: a value of this rank has no such axis.
+            GraphError: a value of this rank has no axis of this index.
         """
         if not -rank <= axis < rank:
             raise self.error(f"works along axis {axis} of a value of rank {rank}")
         return axis % rank
 
     def constant(self, index: int, rank: int | None = None) -> np.ndarray:
-        """An input that has to be a numeric constant.
+        """Returns an input that has to be a numeric constant.
 
         Args:
             index: index of the input.
@@ -183,7 +183,7 @@ class Operation:
         return value
 
     def integers(self, index: int) -> tuple[int, ...]:
-        """An input that has to be a constant of integers, flattened.
+        """Returns an input that has to be a constant of integers, flattened.
 
         Raises:
             GraphError: the input depends on the image, or is not of integers.
@@ -194,7 +194,7 @@ class Operation:
         return tuple(int(number) for number in value.ravel())
 
     def sizes(self, index: int) -> tuple[Number, ...]:
-        """An input that has to be integers, which may depend on the image's size, flattened.
+        """Returns an integer input, flattened. Its items may depend on the image's size.
 
         Raises:
             GraphError: the input depends on the image's values, is random, or is not of integers.
@@ -203,14 +203,14 @@ class Operation:
         if numbers is None:
             return self.integers(index)
         if any(isinstance(number, Interval) for number in numbers.ravel()):
-            raise self.error(f"needs known numbers as input {index} ({self.node.inputs[index]}), which are random")
+            raise self.error(f"has random numbers as input {index} ({self.node.inputs[index]}); they must be known")
         return tuple(number if isinstance(number, Size) else int(number) for number in numbers.ravel())
 
     def layout(self) -> str:
-        """The op's `data_format`: NHWC or NCHW.
+        """Returns the op's `data_format`: NHWC or NCHW.
 
         Raises:
-            GraphError: it is another layout.
+            GraphError: the layout is neither NHWC nor NCHW.
         """
         layout = self.attr("data_format", NHWC)
         if layout not in LAYOUTS:
@@ -218,7 +218,7 @@ class Operation:
         return str(layout)
 
     def image_channels(self, index: int = 0, layout: str | None = None) -> int | None:
-        """The number of channels of an input that has to be an image (rank 4); None if it is unknown.
+        """Returns the number of channels of an input that has to be an image (rank 4); None if it is unknown.
 
         Args:
             index: index of the input.
@@ -233,7 +233,7 @@ class Operation:
         return value.shape[1 if layout == NCHW else 3]
 
     def error(self, problem: str) -> GraphError:
-        """An error whose message is "Node ... `problem`."."""
+        """Returns an error whose message is "Node ... `problem`."."""
         return GraphError(f"Node {self.node.name!r} ({self.node.op}) {problem}.")
 
 
@@ -244,11 +244,11 @@ register = CONVERTERS.register
 
 
 def axis_of_torch(axis: int, rank: int, layout: str = NHWC) -> int:
-    """The tensor's axis for TensorFlow's axis: they differ for NHWC images, which are (N, C, H, W) in torch."""
+    """Returns the tensor's axis for TensorFlow's axis: they differ for NHWC images, which are (N, C, H, W) in torch."""
     axis = axis % rank if rank else axis
     return (0, 2, 3, 1)[axis] if rank == 4 and layout == NHWC else axis
 
 
 def image(channels: int | None, layout: str = NHWC) -> Shape:
-    """The shape in TensorFlow of an image whose channels alone are known."""
+    """Returns the TensorFlow shape of an image of unknown size with a known number of channels."""
     return (None, channels, None, None) if layout == NCHW else (None, None, None, channels)

@@ -53,7 +53,7 @@ def _with_rest(shape: Shape, sizes: tuple[Number, ...], op: Operation) -> Shape:
 
 
 def _atom(size: Number) -> object:
-    """The size of a value's axis as (value, axis); other sizes unchanged."""
+    """Returns the size of a value's axis as (value, axis); other sizes unchanged."""
     if isinstance(size, Size) and size.function == "size":
         source, axis = size.operands
         return (source, axis) if isinstance(source, Output) else size

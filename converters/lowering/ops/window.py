@@ -9,7 +9,7 @@ from converters.lowering.ops.registry import Operation
 
 
 def spatial(op: Operation, name: str, default: tuple[int, ...] | None = None) -> tuple[int, int]:
-    """The (height, width) of an attribute that has four sizes, one for each axis.
+    """Returns the (height, width) of an attribute that has four sizes, one for each axis.
 
     Raises:
         GraphError: the attribute is missing and has no default, or is not four positive sizes.
@@ -18,7 +18,7 @@ def spatial(op: Operation, name: str, default: tuple[int, ...] | None = None) ->
     fits = _are_integers(sizes) and len(sizes) == 4 and min(sizes) >= 1
     rows, columns = _image_axes(op)
     if not fits or any(size != 1 for axis, size in enumerate(sizes) if axis not in (rows, columns)):
-        raise op.error(f"has {name} {sizes!r}; it takes four sizes, of which only height and width may differ from 1")
+        raise op.error(f"has {name} {sizes!r}; it takes four sizes, and only height and width may differ from 1")
     return sizes[rows], sizes[columns]
 
 

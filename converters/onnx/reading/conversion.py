@@ -65,25 +65,25 @@ def from_onnx(
 ) -> OnnxNetwork:
     """Converts an ONNX file to a PyTorch network, through onnx2torch.
 
-    Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes that no
-    value has. In files from tf2onnx, names of nodes do not count: if tf2onnx folds a batch norm into a convolution, the
-    node has the convolution's name although its value is the batch norm's.
+    Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes, unless a
+    value has the same name. In files from tf2onnx, only the names of values are used: if tf2onnx folds a batch norm
+    into a convolution, the value has the name of the batch norm, but the node has that of the convolution.
     `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines.
 
     Args:
-        path: of the file. External weights are read from its folder only.
+        path: path of the file. External weights are read from its folder only.
         input_name: name of the image if the graph has several inputs; may be a value inside the graph.
         layout: layout of the image in the file, "NCHW" or "NHWC"; None to infer it (NHWC if Transposes to NCHW read the
             image, or if its last axis has 1, 3 or 4 channels). The network reads NCHW in any case.
-        metadata: of the input, if the caller knows it. By default it is read from the properties of a file that this
-            package wrote.
+        metadata: metadata of the input. By default it is read from the file's properties, if this package wrote the
+            file.
 
     Returns:
         The network, in evaluation mode, float32, with frozen weights.
 
     Raises:
         MissingPackageError: the packages `onnx` and `onnx2torch` are not installed.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         UnsupportedOpsError: onnx2torch does not convert some ops; names all of them.
         GraphError: the file is no ONNX model of an image network, or it cannot be converted.
 
@@ -127,7 +127,7 @@ def from_onnx(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model that onnx2torch can convert, with the facts that were removed from it.
+    """A model that onnx2torch can convert, with the properties that were removed from it.
 
     Attributes:
         model: has one NCHW input; the names of its nodes are identifiers.
@@ -135,7 +135,7 @@ class Prepared:
         ops: name of a value -> op of its node.
         padding: name of a value -> padding of its node, if it was removed from the node.
         channels: name of a value -> its number of channels, if it is known.
-        metadata: of the input.
+        metadata: metadata of the input.
     """
 
     model: onnx.ModelProto
@@ -151,7 +151,7 @@ class Prepared:
         return sizes[1] if len(sizes) == 4 else None
 
     def outputs(self) -> list[str]:
-        """Returns the layers that are the file's outputs, or the last layer if none is."""
+        """Returns the layers that are the file's outputs, or the last layer if no output is a layer."""
         first = {value: layer for layer, value in reversed(list(self.layers.items()))}
         found = [first[value.name] for value in self.model.graph.output if value.name in first]
         return found or [list(self.layers)[-1]]

@@ -1,4 +1,4 @@
-"""Reads untrusted ONNX files: nothing outside their folder, and no more data than the files have."""
+"""Reads untrusted ONNX files: weights only from the model's folder, and no more data than the files contain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
     Raises:
         MissingPackageError: the package `onnx` is not installed.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         GraphError: the file is no ONNX model, is damaged or too large, or the files of its weights are missing,
             truncated, or outside the folder.
     """
@@ -77,7 +77,7 @@ def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
 
     Args:
         model: modified in place.
-        folder: of its file.
+        folder: folder of the model's file.
 
     Raises:
         GraphError: a tensor's data have the wrong size, or are outside the folder.
@@ -89,7 +89,7 @@ def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
         if tensor.data_location == external:
             total += needed
             if total > MAX_BYTES:
-                raise GraphError("The model's weights have 2 GiB and more, which onnx2torch cannot take.")
+                raise GraphError("The model's weights have 2 GiB or more, which onnx2torch does not support.")
             tensor.raw_data = _external_bytes(tensor, folder, needed)
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")
@@ -104,7 +104,9 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Yields all constants of a graph and of the graphs inside its nodes."""
     onnx = import_onnx()
     if graph.sparse_initializer:
-        raise GraphError(f"Constant {graph.sparse_initializer[0].values.name!r} is sparse, which is not read.")
+        raise GraphError(
+            f"Constant {graph.sparse_initializer[0].values.name!r} is sparse; sparse constants are not supported."
+        )
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -158,9 +160,9 @@ def _inside(folder: Path, location: str, where: str) -> Path:
     except (OSError, RuntimeError) as error:  # a cycle of links
         raise GraphError(f"{where}, which leads nowhere.") from error
     if Path(location).is_absolute() or not file.is_relative_to(root):
-        raise GraphError(f"{where}, outside the model's folder; nothing is read there.")
+        raise GraphError(f"{where}, outside the model's folder; only files in that folder are read.")
     if not file.is_file():
-        raise GraphError(f"{where}, a file that is not in {folder}: it belongs to the model.")
+        raise GraphError(f"{where}, a file that is not in {folder}: put it there.")
     return file
 
 

@@ -23,11 +23,11 @@ class OnnxNetwork(TracedNetwork):
 
     Args:
         graph_module, names, metadata, ops: as for `TracedNetwork`; the first name is the input's.
-        channels: number of channels of the input; None if any number will do.
+        channels: number of channels of the input; None accepts any number.
         outputs: names of the layers that are the file's outputs.
 
     Attributes:
-        outputs: as above.
+        outputs: the argument.
     """
 
     def __init__(

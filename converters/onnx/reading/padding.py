@@ -115,7 +115,7 @@ class PaddedConvTranspose2d(nn.Module):
             wanted = (self.padding.output_shape or ())[axis:] or (x.shape[2 + axis] * stride,)
             total = y.shape[2 + axis] - wanted[0]
             if total < 0:
-                raise InputSizeError(f"its result of {y.shape[2 + axis]} rows or columns is cut to {wanted[0]}")
+                raise InputSizeError(f"its result has {y.shape[2 + axis]} rows or columns, fewer than {wanted[0]}")
             less, more = total // 2, total - total // 2
             sides += [less, more] if self.padding.kind == "SAME_UPPER" else [more, less]
         return tuple(sides)

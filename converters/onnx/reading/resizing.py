@@ -50,5 +50,5 @@ def _target(x: Tensor, scales: Tensor | None, sizes: Tensor | None) -> list[int]
         return [int(size) for size in sizes.tolist()]
     exact = [size * scale for size, scale in zip(x.shape, scales.tolist() if scales is not None else [], strict=True)]
     if any(abs(size - round(size)) > 1e-4 for size in exact):
-        raise InputSizeError(f"it scales {list(x.shape)} to {exact}, which are no whole numbers of pixels")
+        raise InputSizeError(f"it scales {list(x.shape)} to {exact}, which are not whole numbers of pixels")
     return [round(size) for size in exact]

@@ -70,7 +70,7 @@ def sizes_of(value: onnx.ValueInfoProto) -> list[int | None]:
 
 
 def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
-    """Makes a value the graph's only input; keeps the nodes that depend on it alone, and the constants that they need.
+    """Makes a value the graph's only input; keeps the nodes that depend on no other input, and their constants.
 
     Args:
         graph: modified in place.
@@ -90,7 +90,7 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
         inputs = {name for name in node.input if name}
         unknown = inputs - made - lacking
         if unknown:
-            raise node_error(node, f"reads {min(unknown)!r}, which nothing before it makes: the file is damaged")
+            raise node_error(node, f"reads {min(unknown)!r}, which no earlier node produces: the file is damaged")
         if inputs & lacking:
             lacking |= outputs - {entry.name}
         elif entry.name not in outputs:
@@ -103,7 +103,7 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
             needed |= set(node.input)
             nodes.append(node)
     if reached == {entry.name}:
-        raise GraphError(f"Nothing in the graph can be computed from its input {entry.name!r} alone.")
+        raise GraphError(f"No node of the graph can be computed from its input {entry.name!r} alone.")
     _replace(graph.node, reversed(nodes))
     left = [value for value in graph.output if value.name in reached - {entry.name}]
     _replace(graph.input, [entry])
@@ -112,7 +112,7 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
 
 
 def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
-    """Returns the values that nothing reads, as outputs of a graph that has lost its own."""
+    """Returns the values that no node reads, as the outputs of a graph whose outputs were removed."""
     onnx = import_onnx()
     read = {name for node in graph.node for name in node.input}
     ends = [name for node in graph.node for name in node.output if name in reached - read]
@@ -153,7 +153,7 @@ def drop_unused_outputs(graph: onnx.GraphProto) -> None:
     """Drops outputs that no node reads: masks of Dropout, indices of MaxPool, statistics of batch norm.
 
     Raises:
-        UnsupportedOpsError: a later output of an op is read, and onnx2torch returns only the first one.
+        UnsupportedOpsError: a node reads an output other than the first, which onnx2torch does not return.
     """
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     refused: defaultdict[str, list[str]] = defaultdict(list)
@@ -263,12 +263,12 @@ def _padding_to_take(node: onnx.NodeProto) -> AutoPad | None:
     if plain and (node.op_type in ("Conv", "ConvTranspose") or _fits_torch(pads, stated)):
         return None
     if stated.get("ceil_mode", 0) or (node.op_type == "MaxPool" and set(stated.get("dilations", ())) - {1}):
-        raise node_error(node, "pads in a way that is not read together with ceil_mode or dilations")
+        raise node_error(node, "has a padding that is not supported together with ceil_mode or dilations")
     if len(stated.get("kernel_shape", (0, 0))) != 2 or len(output_shape) not in (0, 2):
         raise node_error(node, "slides a window over something else than height and width")
     return AutoPad(kind, (top, bottom, left, right), output_shape or None)
 
 
 def _fits_torch(pads: Sequence[int], stated: Mapping[str, Any]) -> bool:
-    """Whether torch's pools support a padding: up to half of the window."""
+    """Returns whether torch's pools support a padding: up to half of the window."""
     return all(2 * pad <= size for pad, size in zip(pads[:2], stated.get("kernel_shape", (0, 0)), strict=True))

@@ -41,7 +41,7 @@ def check_opsets(model: onnx.ModelProto) -> None:
     for entry in model.opset_import:
         if not 0 < entry.version < MAX_OPSET:
             raise GraphError(
-                f"The model states opset {entry.version} of {entry.domain or 'ai.onnx'!r}, which there is not."
+                f"The model states opset {entry.version} of {entry.domain or 'ai.onnx'!r}, which does not exist."
             )
         if entry.domain in ("", "ai.onnx") and entry.version > known:
             raise GraphError(
@@ -66,7 +66,7 @@ def check_attributes(graph: onnx.GraphProto) -> None:
         axes = [axis for a in node.attribute if a.name in ("axis", "axes") for axis in (a.i, *a.ints)]
         axes += _constant_axes(node, constants)
         if any(abs(axis) > MAX_RANK for axis in axes):
-            raise node_error(node, f"has axis {max(axes, key=abs)}, which no value has")
+            raise node_error(node, f"has axis {max(axes, key=abs)}, which is out of range")
 
 
 def _constant_axes(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int]:
@@ -161,7 +161,7 @@ def check_model(model: onnx.ModelProto) -> None:
     """Checks a model with onnx's checker.
 
     Raises:
-        GraphError: the model is not valid; contains the checker's message.
+        GraphError: the model is invalid; the error quotes the checker's message.
     """
     checker = import_onnx().checker
     try:

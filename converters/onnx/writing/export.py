@@ -53,7 +53,7 @@ def to_onnx(
     Args:
         program: the layers.
         state: their tensors.
-        path: of the file, which is written atomically.
+        path: path of the file, which is written atomically.
         layers: TensorFlow's names of the outputs, in order; None for the graph's own outputs. Layers that they do not
             depend on are left out.
         properties: further properties of the file, such as the model's name.
@@ -66,7 +66,7 @@ def to_onnx(
 
     Raises:
         MissingPackageError: the package `onnx` is not installed.
-        LayerNotFoundError: a name is no layer's.
+        LayerNotFoundError: a name is not that of a layer.
         GraphError: a layer cannot be written: another module replaced it, or ONNX has no equivalent.
         SaveError: the file exists already, or cannot be written.
     """
@@ -108,7 +108,7 @@ def onnx_model(
 
     Raises:
         MissingPackageError: the package `onnx` is not installed.
-        LayerNotFoundError: a name is no layer's.
+        LayerNotFoundError: a name is not that of a layer.
         GraphError: a layer cannot be written.
     """
     helper = import_onnx().helper
@@ -143,7 +143,7 @@ def _wanted(program: Program, known: Layers, layers: Sequence[str] | None) -> li
     given = program.outputs if layers is None else [layers] if isinstance(layers, str) else layers
     names = list(dict.fromkeys(known[name].name for name in given))
     if not names:
-        raise GraphError("No layers are named to be written.")
+        raise GraphError("The list of layers is empty: name at least one layer.")
     if program.metadata.input_name in names:
         raise GraphError(f"{program.metadata.input_name!r} is the model's input; name layers after it.")
     return names
@@ -152,7 +152,7 @@ def _wanted(program: Program, known: Layers, layers: Sequence[str] | None) -> li
 def _check_steps(steps: Iterable[Step]) -> None:
     for step in steps:
         if step.layer not in EXPORTERS:
-            reason = NOT_EXPORTED.get(step.layer, "nothing writes layers of its kind")
+            reason = NOT_EXPORTED.get(step.layer, "its layer type has no exporter")
             raise GraphError(f"Layer {step.name!r} ({step.op}) cannot be written to ONNX: {reason}.")
 
 

@@ -40,7 +40,7 @@ def file_name(handle: object) -> str:
     name = getattr(handle, "name", None)
     if not isinstance(name, (str, bytes, os.PathLike)):
         raise ValueError(
-            f"{type(handle).__name__} has no name whose extension says the format: give it one, as in "
+            f"{type(handle).__name__} has no name with an extension that states the format: set it, as in "
             "handle.name = 'a.png', or use a path."
         )
     return os.fsdecode(name)

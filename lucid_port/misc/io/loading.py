@@ -70,7 +70,7 @@ def _read(url: str) -> bytes:
 
         return downloads.read(url)
     if "://" in url:
-        raise ValueError(f"{url} is an address that cannot be read: only http and https are known.")
+        raise ValueError(f"{url} is a URL that cannot be read: only http and https are supported.")
     with open(url, "rb") as file:
         return file.read()
 

@@ -103,7 +103,7 @@ def save(
 
 def _refuse_address(name: str) -> None:
     if "://" in name:
-        raise ValueError(f"{name} is an address, to which nothing can be saved: give the path of a file.")
+        raise ValueError(f"{name} is a URL, and files cannot be saved to URLs: give the path of a file.")
 
 
 def _encode(thing: Any, name: str, unsafe: bool, kwargs: dict[str, Any]) -> tuple[bytes, dict]:
@@ -143,7 +143,7 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise NotADirectoryError(f"{name} cannot be written: {folder} is no folder that can be written to.")
+        raise NotADirectoryError(f"{name} cannot be written: {folder} is not a writable folder.")
 
 
 def _save_image(

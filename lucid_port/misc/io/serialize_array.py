@@ -88,7 +88,7 @@ def normalize_array(array: ArrayLike, domain: Domain | None = (0, 1)) -> np.ndar
 
 def _range(values: np.ndarray) -> tuple[Any, Any]:
     if not np.isfinite(values).all():
-        raise ValueError("The picture contains infinite values: pass the domain that they are to be cut to.")
+        raise ValueError("The picture contains infinite values: pass domain=(low, high) to clip them.")
     return values.min(), values.max()
 
 
@@ -101,7 +101,7 @@ def _checked_domain(domain: Domain, values: np.ndarray) -> tuple[float, float]:
         raise ValueError(f"domain is (low, high), the smaller number first, not {checks.shown(domain)}.")
     if values.dtype.kind in "iu" and high <= 1 < values.max():
         raise ValueError(
-            f"The picture holds whole numbers up to {values.max()}, which domain=({low}, {high}) would cut to black: "
+            f"The picture holds whole numbers up to {values.max()}, which domain=({low}, {high}) would clip to black: "
             "pass domain=(0, 255), or divide the picture by 255."
         )
     return low, high

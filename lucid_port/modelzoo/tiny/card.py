@@ -21,7 +21,7 @@ def with_measurements(card: str, counts: Tensor) -> str:
         counts: confusion matrix (true class, predicted class), from `evaluate.confusion`.
 
     Raises:
-        ValueError: the card has no such row or block.
+        ValueError: the card lacks the row or the block.
     """
     for pattern, what in ((_ROW, "row of the accuracy"), (_TABLE, "block of measurements")):
         if not pattern.search(card):

@@ -45,5 +45,5 @@ class _TrainedWeights:
 
 def _checked(name: str, weights: torch.Tensor, shape: Sequence[int]) -> np.ndarray:
     if tuple(weights.shape) != tuple(shape):
-        raise ValueError(f"The weights of {name} are {tuple(weights.shape)}; the graph wants {tuple(shape)}.")
+        raise ValueError(f"The weights of {name} are {tuple(weights.shape)}; the graph needs {tuple(shape)}.")
     return np.ascontiguousarray(weights.numpy())

@@ -262,7 +262,9 @@ def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, settings: Sett
         return 0
     state = torch.load(path, weights_only=True)
     if state["settings"] != settings.as_data():
-        raise ValueError(f"{path} is of a run with other settings, {state['settings']}: choose another folder.")
+        raise ValueError(
+            f"{path} is the checkpoint of a run with other settings, {state['settings']}: choose another folder."
+        )
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])

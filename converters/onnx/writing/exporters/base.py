@@ -23,7 +23,7 @@ class Value:
     Attributes:
         name: in ONNX.
         rank: number of axes.
-        kind: of its numbers: "float", "int" or "bool". ONNX combines only values of the same kind.
+        kind: kind of the value's numbers: "float", "int" or "bool". ONNX combines only values of the same kind.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Call:
         return max(value.rank for value in self.values)
 
     def same(self, rank: int | None = None, kind: str | None = None) -> list[Value]:
-        """Returns the layer's only output, like its first input except for the given rank and kind."""
+        """Returns the layer's only output: as its first input, but with the given rank and kind."""
         x = self.x
         return [replace(x, name=self.name, rank=x.rank if rank is None else rank, kind=kind or x.kind)]
 

@@ -24,7 +24,7 @@ def whole_numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], 
     Args:
         call: the layer whose inputs the expressions refer to.
         w: gets the nodes.
-        expressions: of the vector's elements.
+        expressions: one expression for each element of the vector.
         what: part of the nodes' names.
 
     Returns:

@@ -49,7 +49,7 @@ class Window:
         return None
 
     def has_automatic_padding(self) -> bool:
-        """Whether `auto_pad` can express SAME padding.
+        """Returns whether `auto_pad` can express SAME padding.
 
         The standard defines `auto_pad` without dilation. If the stride is longer than the window, its padding is
         negative, which onnxruntime refuses.
@@ -77,7 +77,7 @@ def _padding(call: Call, w: NodeWriter, window: Window) -> tuple[dict[str, Any],
     """Writes the padding of a window.
 
     Returns:
-        The attributes of the window's op, and the name of the amounts for a `Pad` before it, or None if the attributes
+        The attributes of the window's op, and the input `pads` of the `Pad` that precedes it, or None if the attributes
         suffice.
     """
     if window.has_automatic_padding():

@@ -103,7 +103,7 @@ def honeycomb(canvas: Canvas) -> Tensor:
 def _cell_distance(field: Field, shift: float, columns: float, rows: float) -> Tensor:
     """Returns the distance from the edge of hexagons on a rectangular lattice: 9 outside of all hexagons.
 
-    Two such lattices, shifted against each other, make the honeycomb.
+    The honeycomb consists of two of these lattices, shifted against each other.
     """
     x = torch.remainder(field.x + shift * columns, columns) - columns / 2
     y = torch.remainder(field.y + shift * rows, rows) - rows / 2
