@@ -1,4 +1,4 @@
-"""What a case is: a small graph for an op and its attributes, whose values TensorFlow itself pins down.
+"""Cases: small graphs for an op and its attributes, with values recorded from TensorFlow.
 
 A case is a frozen graph with the placeholder `x` and, in most, the node `y`, and the inputs to feed. All weights are
 seeded, so that a case is the same graph on every machine.
@@ -61,7 +61,7 @@ class Case:
         high: greatest value of the input.
         batch: images in an input.
         kind: of the inputs (`InputSpec.kind`).
-        gradient: whether gradients are compared: not where all values saturate, so that what is left is rounding.
+        gradient: whether gradients are compared; False if all values saturate, because then only rounding is left.
         of: (layer, channel) whose gradient is compared; None for the first channel of the last node that is no
             constant.
         layout: of the input.

@@ -388,7 +388,7 @@ def numbered_and_control_inputs(w: CaseWriter) -> None:
 
 
 def attributes_left_out(w: CaseWriter) -> None:
-    """Old graphs leave attributes out that stand at their defaults."""
+    """Attributes at their defaults are missing, as in old graphs."""
     weights = w.seeded("weights", (3, 3, w.channels, 2))
     y = w.op("conv", "Conv2D", [w.x, weights], strides=[1, 2, 2, 1], padding="SAME")
     y = w.op("bias_add", "BiasAdd", [y, w.seeded("bias", (2,))])

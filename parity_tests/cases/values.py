@@ -67,7 +67,7 @@ def instance_norm(w: CaseWriter) -> None:
 
 
 def l2_normalised(axis: int) -> Build:
-    """As `tf.nn.l2_normalize` does it."""
+    """The ops that `tf.nn.l2_normalize` creates."""
 
     def build(w: CaseWriter) -> None:
         square = w.op("square", "Square", [w.x])

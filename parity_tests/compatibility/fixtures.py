@@ -94,7 +94,7 @@ def needs_same_machine() -> None:
 
 
 def sha256(array: np.ndarray) -> str:
-    """Of an array's shape, type and bytes."""
+    """Returns the SHA-256 hash of an array's shape, dtype and bytes."""
     array = np.ascontiguousarray(array)
     return hashlib.sha256(f"{array.shape} {array.dtype};".encode() + array.tobytes()).hexdigest()
 

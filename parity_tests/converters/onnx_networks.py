@@ -38,7 +38,7 @@ class NetworkWriter(GraphWriter):
         return self.const(name, draws.astype(np.float32))
 
     def weights(self, name: str, shape: Sequence[int]) -> str:
-        """Weights that keep the values' size."""
+        """Weights that preserve the scale of activations."""
         scale = (6.0 / np.prod(shape[:-1])) ** 0.5
         return self.seeded(f"{name}/weights", shape, -scale, scale)
 
@@ -80,7 +80,7 @@ def inception() -> GraphDef:
 
 
 def resnet() -> GraphDef:
-    """Two units of a ResNet V2 as Slim builds it: padding of its own, batch norm before activations, sums."""
+    """Two units of a ResNet V2 as Slim builds it: explicit padding, batch norm before activations, sums."""
     w = NetworkWriter(1)
     x = w.strided_conv("resnet/conv1", w.x, 3, 8, 7)
     x = w.pool("resnet/pool1/MaxPool", "MaxPool", x, 3, 2, "SAME")

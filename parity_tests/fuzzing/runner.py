@@ -157,7 +157,7 @@ class _Worker:
 
 
 def keep(results: Sequence[Result], folder: Path) -> None:
-    """Writes the files of results into a folder each, with what happened."""
+    """Writes the files and the outcome of each result to a separate folder."""
     for result in results:
         place = folder / f"{result.case.kind}-{result.case.seed.replace('/', '-')}"
         place.mkdir(parents=True, exist_ok=True)

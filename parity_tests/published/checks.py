@@ -81,5 +81,5 @@ def absolute(what: str, found: np.ndarray, published: np.ndarray, bound: float) 
 
 
 def eight_bit(what: str, found: np.ndarray, published: np.ndarray) -> None:
-    """Bytes within one: rounding in another order moves a value across a step of the scale."""
+    """Checks that bytes differ by at most 1, because rounding in another order can move a value to the next byte."""
     absolute(what, found, published, 1)

@@ -29,7 +29,7 @@ def _record_kernels(model: Model, recorder: Recorder) -> None:
 
 @check("first_kernels", KERNELS, record=_record_kernels)
 def first_kernels(model: Model, published: Published) -> None:
-    """The 64 kernels of conv2d0, each from its least to its greatest value, in bytes."""
+    """Checks the 64 kernels of conv2d0 as bytes, each scaled from its minimum to its maximum."""
     eight_bit("kernels of conv2d0", _kernel_bytes(model), published.arrays(KERNELS)["conv2d0"])
 
 

@@ -22,7 +22,7 @@ from parity_tests.mutations.registry import CONTRACT, MODELS, NETWORK, OPS, muta
 
 @mutation(MODELS, "bgr")
 def no_bgr_flip(p: Patches) -> None:
-    """Models of blue, green and red get red, green and blue."""
+    """Models that expect BGR input get RGB."""
     p.attribute(vision_base.Model, "create_input", lambda self, image: self._low + image * self._span)
 
 

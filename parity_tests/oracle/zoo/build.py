@@ -103,7 +103,7 @@ def switched():
 
 
 def unfused():
-    """Batch norm as Rsqrt, Mul, Sub and Add, as older releases froze it."""
+    """Options for batch norm as single ops (Rsqrt, Mul, Sub, Add), as in graphs of older releases."""
     return {"fused": False}
 
 
