@@ -1,4 +1,4 @@
-"""The whole networks that are compared with TensorFlow, and what is fed to them."""
+"""The whole networks that are compared with TensorFlow, and their inputs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ CAFFE_RANGE = ((-103.939, -116.779, -123.68), (151.061, 138.221, 131.32))
 ALL_INPUTS = ("224", "225", "137", "97x161", "photo")
 TINY_INPUTS = ("96", "225", "97x161")
 TWIN_INPUTS = ("225", "97x161", "photo")
-# From the first layer to the last, channels of which about half the positions fire in every image.
+# From the first layer to the last, channels that are active at about half of the positions of every image.
 SEEDED_GRADIENTS = (
     ("conv2d0", 36),
     ("localresponsenorm1", 33),

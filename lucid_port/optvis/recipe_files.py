@@ -111,11 +111,8 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
     if not difference.any():
         return "the same, bit for bit"
     share = (difference > 0).mean()
-    lossy = (
-        ""
-        if Path(path).suffix.lower() == ".png"
-        else f"; part of this comes from the {Path(path).suffix[1:].upper()} compression"
-    )
+    suffix = Path(path).suffix[1:].upper()
+    lossy = "" if suffix == "PNG" else f"; part of this comes from the {suffix} compression"
     return (
         f"{share:.1%} of the values differ, by up to {difference.max()} of 255 ({difference.mean():.2g} on average)"
         f"{lossy}"

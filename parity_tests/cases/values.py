@@ -101,7 +101,7 @@ def select(op: str) -> Build:
 
 
 def comparison(op: str) -> Build:
-    """A mask of what compares so, as numbers."""
+    """A mask from a comparison, cast to numbers."""
 
     def build(w: CaseWriter) -> None:
         mask = w.op("compared", op, [w.x, w.const("half", 0.5)])

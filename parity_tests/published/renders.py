@@ -31,10 +31,10 @@ class Render:
     """A render whose final value a notebook printed.
 
     Attributes:
-        notebook, cell: where.
-        objective: what it maximises, from the function that names units.
-        index: which of the cell's renders.
-        param: for `param.image(128, ...)`.
+        notebook, cell: position of the printed value.
+        objective: returns the maximised objective, given a function that returns units.
+        index: index among the cell's renders.
+        param: arguments of `param.image(128, ...)`.
         transforms: None for the standard ones.
     """
 

@@ -50,9 +50,9 @@ def _joined_from(model: Model, layer: str, unit: int) -> tuple[str, int]:
 
 
 def _link(model: Model, layer: str, unit: int, source: int | None) -> np.ndarray:
-    """What a unit takes from one of the layer before, [h, w]; the image's colours summed if it is the first.
+    """Weights from a unit of the previous layer, [h, w]; for the first layer, the sum over the image's colours.
 
-    Through an inception module's bottleneck, as the article expands weights: its ReLU is left out.
+    In an inception module, these are expanded weights through the bottleneck without its ReLU, as in the article.
     """
     if not layer.startswith("mixed"):
         kernel = kernels_of(model, layer)[unit]
