@@ -145,7 +145,7 @@ def squeeze_all(w: CaseWriter) -> None:
 
 
 def squeeze_rows(w: CaseWriter) -> None:
-    """One axis of an image goes."""
+    """One axis of an image is removed."""
     x = w.op("row", "Max", [w.x, w.const("axes", [1])], keep_dims=True, Tidx=np.int32)
     w.op("y", "Tanh", [w.op("less", "Squeeze", [x], squeeze_dims=[1])])
 

@@ -1,4 +1,4 @@
-"""Three small networks, and what tf2onnx makes of them.
+"""Three small networks, and their ONNX files by tf2onnx.
 
     python -m parity_tests.converters.onnx_networks --python <a Python with tensorflow and tf2onnx>
 
@@ -134,7 +134,7 @@ class Network:
     outputs: Sequence[str]
 
     def write(self, python: str, path: Path) -> None:
-        """Writes the network as ONNX with tf2onnx, in a process of its own."""
+        """Writes the network as ONNX with tf2onnx, in a separate process."""
         with tempfile.TemporaryDirectory() as folder:
             graph = write_graph_def(self.graph_def(), Path(folder) / "graph.pb")
             command = [python, "-m", "tf2onnx.convert", "--graphdef", str(graph), "--inputs", "input:0",

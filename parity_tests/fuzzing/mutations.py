@@ -48,7 +48,7 @@ def cut_out(data: bytes, random: Random) -> bytes:
 
 
 def put_in(data: bytes, random: Random) -> bytes:
-    """Bytes are put in: noise, or a piece of the file itself."""
+    """Inserts bytes: noise, or a part of the file itself."""
     start, other = random.randrange(len(data) + 1), random.randrange(len(data) + 1)
     size = random.choice((1, 2, 8, 100, 1000))
     return data[:start] + random.choice((random.randbytes(size), data[other : other + size])) + data[start:]
@@ -68,7 +68,7 @@ def change_bytes(data: bytes, random: Random) -> bytes:
 def change_message(message: Message, random: Random) -> None:
     """Changes one field of a message or of a nested message, at any depth.
 
-    All fields at all depths are equally likely, so nested names and attributes are chosen in proportion to their number.
+    All fields at all depths are equally likely, so names and attributes are chosen in proportion to their number.
     """
     places = list(_places(message))
     if not places:
