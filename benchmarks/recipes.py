@@ -207,7 +207,7 @@ def baseline(model: Model, case: Case, steps: int) -> None:
 
 
 def measured(model: Model, case: Case, steps: int, rounds: int, what: str) -> dict[str, Any]:
-    """Returns the speed of the recipe relative to `render_many`."""
+    """Measures the speed of the recipe relative to `render_many`."""
 
     def turn(call: Callable[[], Any]) -> Callable[[], float]:
         def one() -> float:

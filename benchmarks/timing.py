@@ -45,7 +45,7 @@ ORDER_SEED = 0
 console = Console(width=max(Console().width, 130))  # do not truncate tables
 
 Turn = Callable[[], float]
-"""Runs one turn of a contestant and returns the seconds per step."""
+"""Function that runs one turn of a contestant and returns the seconds per step."""
 
 
 # Rounds ---------------------------------------------------------------------------------------

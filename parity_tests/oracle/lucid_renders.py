@@ -153,7 +153,7 @@ def begin(job):
 
 
 class State(object):
-    """Returns the inputs of a state's gradient, and the gradient."""
+    """The inputs of a state's gradient, and the gradient."""
 
     def __init__(self, step, variables, draws, gradient):
         self.key = "state%03d/" % step
@@ -224,7 +224,7 @@ FREE_DRAWS = 6
 
 
 def relative_moves(variables, paddings):
-    """Returns the tensors that are multiplied by 1 +- 1e-6: the initial parameters, and the constant of the padding."""
+    """Returns factors of 1 (first) and 1 +- 1e-6 for the initial parameters and the constants of the padding."""
     sizes = [v.shape for v in variables] + [np.shape(p) for p in paddings]
     moves = [[np.full(size, factor) for size in sizes] for factor in (1.0, 1 + 1e-6, 1 - 1e-6)]
     for draw in range(FREE_DRAWS):
@@ -234,7 +234,7 @@ def relative_moves(variables, paddings):
 
 
 def record_free(group, model, job, steps):
-    """Returns the first steps, and their change when parameters and padding are multiplied by 1 +- 1e-6.
+    """Records the first steps, and their change when parameters and padding are multiplied by 1 +- 1e-6.
 
     The padding is perturbed, too: in a constant area, all positions of a ReLU flip together, and perturbed parameters
     do not affect this area.

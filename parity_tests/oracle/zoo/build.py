@@ -248,7 +248,7 @@ def source_of(name, nodes):
 
 
 def batch_norm(node, nodes, constants):
-    """Replaces one batch norm during the calibration."""
+    """Returns the function that replaces one batch norm during the calibration."""
     names = [source_of(name, nodes) for name in list(node.input)[1:]]
     epsilon = node.attr["epsilon"].f
 

@@ -135,7 +135,7 @@ def nasnet(images, channels, cells, stem_multiplier, skip):
         channels: number of channels of the first cells' operations; doubled at every reduction.
         cells: number of normal cells, in three equal parts with a reduction cell between.
         stem_multiplier: factor of the first convolution's 32 channels.
-        skip: whether the second input of the cell after a reduction is the input of the reduction, not an earlier one.
+        skip: whether a normal cell after a reduction has the same second input as the reduction, not its first input.
     """
     with batch_norm_scope(tf.nn.relu, scale=True), plain_scope(), slim.arg_scope([slim.batch_norm], activation_fn=None):
         outputs = stem(images, NASNET_REDUCTION, channels, stem_multiplier)
