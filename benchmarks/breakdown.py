@@ -1,15 +1,15 @@
-"""Where the time of one step goes: `python benchmarks/breakdown.py`.
+"""Measures the time of each part of a step: `python benchmarks/breakdown.py`.
 
-**Method.** The same step is cut off after each of its parts: the parameterization alone; that and the transforms; those
-and the network; then the gradient back to what the network got, back to the image, back to the parameters; then the
-update; and last the render's own `step()`. These cut steps take turns in alternating rounds. A part's time is the
-difference between two successive cuts of the same round, and the table has the median of these differences.
+**Method.** The same step is cut off after each of its parts: after the parameterization, the transforms, the network,
+the gradient of the network's input, the gradient of the image, the gradient of the parameters, and the update. The last
+cut is the render's own `step()`. The cut steps take turns in alternating rounds. The time of a part is the difference
+between two successive cuts of the same round, and the table has the median of these differences.
 
-No clock, profiler or hook is inside of what is timed, so it runs as it does in a render (a profiler adds some
-microseconds to each of a step's hundreds of operations, and moves the small parts most). All cuts of a round get the
-same random draws, as the size of the image depends on them. By construction the parts of a round add up to the step.
-The price is noise: a part's error is that of the two larger times it is the difference of, so the quartiles count. A
-part whose quartiles reach zero was not measured.
+The timed code contains no clock, profiler or hook, so it runs as in a render. (A profiler adds some microseconds to
+each of a step's hundreds of operations, which distorts small parts most.) All cuts of a round get the same random
+draws, because the image size depends on them. By construction, the parts of a round add up to the step. The
+disadvantage is noise: a part is the difference of two larger times and has the errors of both, so look at the
+quartiles. If the quartiles of a part include zero, it is too small to measure.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _step(vis: VisT, source: RandomSource) -> None:
     vis.step()
 
 
-# Each part of a step, and the step that is cut off after it.
+# The parts of a step, each with the step that is cut off after it.
 CUTS: Mapping[str, Cut] = {
     "parameterization, forward": _image,
     "transforms, forward": _transformed,
@@ -86,13 +86,13 @@ CUTS: Mapping[str, Cut] = {
 
 
 class Turns:
-    """Turns of one cut; the n-th turn of every cut has the same draws.
+    """Returns a turn function of one cut; the n-th turn of every cut has the same draws.
 
     Args:
         vis: the render, warmed up. All cuts share it.
         cut: the step that is timed.
-        steps: how many of them a turn has.
-        wait: waits for the device.
+        steps: number of steps in a turn.
+        wait: function that waits for the device.
     """
 
     def __init__(self, vis: VisT, cut: Cut, steps: int, wait: Callable[[], None]) -> None:
@@ -113,7 +113,7 @@ class Turns:
 
 
 def parts(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """Times of the parts in each round, from those of the cut steps in order."""
+    """Returns the times of the parts in each round, from the times of the cut steps in order."""
     before = [0.0] * len(next(iter(seconds.values())))
     found = {}
     for name, cut in seconds.items():
@@ -123,7 +123,7 @@ def parts(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
 
 
 def figures(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """What is written: parts, their shares, and the whole step."""
+    """Returns the results: the parts, their shares, and the whole step."""
     whole = seconds["rest of VisT.step"]
     found: dict[str, Any] = {
         name: {"seconds": timing.summary(part), "share": timing.ratios(part, whole), "rounds": part}
@@ -133,7 +133,7 @@ def figures(seconds: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 
 def show(found: Mapping[str, Any], title: str) -> None:
-    """Print the table."""
+    """Prints the table."""
     rows = [
         [name, timing.spread(one["seconds"], 1000, 2), timing.spread(one["share"], 100, 1)]
         for name, one in found["parts"].items()

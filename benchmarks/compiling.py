@@ -2,11 +2,11 @@
 
 **Method.** Two renders of the same unit, one compiled, take turns in alternating rounds, past the 17 updates that are
 never compiled. Both get the same random draws, as a step's time depends on the size that the transforms draw. The
-compiled one is warmed up until each of its sizes was met; what its first step at a size took beyond a later one is the
-price of compiling. Break-even is the price of all sizes over what a step saves: that many steps have to be made before
-compiling was worth it. Inductor keeps compiled code on disk, so a second process pays less: `--cold` gives it an empty
-folder, which is what is quoted unless something else is said. With `--scales` fewer, the price of fewer sizes is
-measured; it is quoted for a size, too, and the break-even of Lucid's own 11 is 11 times that.
+compiled one is warmed up until each size has occurred. The cost of compiling a size is the time of its first step minus
+that of a later step. Break-even is the cost of all sizes divided by the time saved per step: the number of steps after
+which compiling has paid off. Inductor keeps compiled code on disk, so a second process compiles faster; `--cold` starts
+with an empty folder. Published numbers are those of `--cold` unless stated otherwise. With fewer `--scales`, fewer
+sizes are measured; the cost per size is reported as well, and the break-even of Lucid's 11 sizes uses 11 times this.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ LUCIDS_SCALES = tuple(1 + (i - 5) / 50.0 for i in range(11))
 
 
 def transforms(scales: Sequence[float]) -> list[transform.Transform]:
-    """`standard_transforms` with other scales."""
+    """Returns `standard_transforms` with other scales."""
     chosen = transform.random_scale(scales)
     return [chosen if isinstance(one, transform.RandomScale) else one for one in transform.standard_transforms]
 
 
 class Turns:
-    """Turns of one render; the n-th turn of each render has the same draws.
+    """Returns a turn function of one render; the n-th turn of each render has the same draws.
 
     Args:
         vis: the render.
-        steps: of a turn.
-        wait: waits for the device.
+        steps: number of steps in a turn.
+        wait: function that waits for the device.
     """
 
     def __init__(self, vis: VisT, steps: int, wait: Any) -> None:
@@ -64,7 +64,7 @@ class Turns:
 
 
 def first_calls(vis: VisT, scales: Sequence[float], make: Any, wait: Any) -> list[float]:
-    """Seconds that the first compiled step at each scale took."""
+    """Returns the seconds of the first compiled step at each scale."""
     found = []
     for scale in scales:
         vis.transform = make([scale])
@@ -79,7 +79,7 @@ def first_calls(vis: VisT, scales: Sequence[float], make: Any, wait: Any) -> lis
 def measure(
     model: Any, unit: str, size: int, images: int, scales: Sequence[float], steps: int, rounds: int
 ) -> dict[str, Any]:
-    """Price, gain and break-even."""
+    """Returns cost, time saved and break-even."""
 
     def wait() -> None:
         port.synchronize(model)
@@ -122,7 +122,7 @@ def measure(
 
 
 def show(found: dict[str, Any], title: str) -> None:
-    """Print the table."""
+    """Prints the table."""
     even = found["break_even_steps_of_11_sizes"]
     rows = [
         ["eager, ms a step", timing.spread(found["seconds"]["eager"], 1000, 2)],
@@ -146,7 +146,7 @@ def main(
     cold: Annotated[bool, typer.Option(help="Compile into an empty folder.")] = True,
     output: Path = timing.RESULTS / "compiling.json",
 ) -> None:
-    """Measure what compiling costs and saves."""
+    """Measure the cost of compiling and the time that it saves."""
     if threads:
         torch.set_num_threads(threads)
     model = port.load(device=device)

@@ -1,11 +1,11 @@
 """How long conversion takes, and how much memory: `python benchmarks/conversion.py GRAPH_OR_NAME`, or `vgg19`.
 
-**Method.** Each figure is of a fresh process, as a user starts it: converting and saving from the command line (wall
-time and peak memory, imports included), importing torch alone, and loading the saved model (time of `converters.load`
-alone). Memory is the resident set's peak, as the system reports it when the process ends; "sizes of the file" is that
-peak without torch's own, over the graph's size. Figures are medians of several runs with the least and the most.
-`vgg19` is a graph of VGG19 with seeded weights (144 million parameters, 575 MB), which is written to a temporary folder
-first.
+**Method.** Each figure is measured in a fresh process, as a user starts it: converting and saving from the command line
+(wall time and peak memory, imports included), importing torch alone, and loading the saved model (time of
+`converters.load` alone). Memory is the resident set's peak, as the system reports it when the process ends; "sizes of
+the file" is this peak minus that of importing torch, divided by the size of the graph. Figures are medians of several
+runs, with minimum and maximum. `vgg19` is a graph of VGG19 with seeded weights (144 million parameters, 575 MB), which
+is written to a temporary folder first.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ LOAD = (
     "print(time.perf_counter() - start)"
 )
 VGG19 = "vgg19"
-BOUNDS = {"seconds": 20.0, "sizes_of_the_file": 3.0}  # that the conversion of VGG19 has to keep
+BOUNDS = {"seconds": 20.0, "sizes_of_the_file": 3.0}  # upper limit for the conversion of VGG19
 
 
 class Cost(NamedTuple):
-    """What one process took.
+    """Time and memory of one process.
 
     Attributes:
-        seconds: by the clock.
-        processor_seconds: of all its threads together, which say more where others use the machine, too.
-        peak: MiB.
+        seconds: wall time.
+        processor_seconds: processor time of all threads, which depends less on the load of a shared machine.
+        peak: peak memory in MiB.
     """
 
     seconds: float
@@ -49,19 +49,19 @@ class Cost(NamedTuple):
 def measure(*command: str) -> Cost:
     """Runs one process.
 
-    This process stays small, as Linux counts its memory among that of the processes that it starts.
+    The current process must stay small, because Linux includes its memory in the peak of processes that it starts.
     """
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command])
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"this failed: {' '.join(command)}")
-    unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
     return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20)
 
 
 def load(folder: Path) -> float:
-    """Seconds that `converters.load` takes in a process that has imported it."""
+    """Returns the seconds of `converters.load` in a process that has already imported it."""
     run = subprocess.run([sys.executable, "-c", LOAD, str(folder)], check=True, capture_output=True, text=True)
     return float(run.stdout)
 
@@ -72,12 +72,12 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def figures(source: str, runs: int, folder: Path) -> dict[str, object]:
-    """Everything that is measured of one source.
+    """Returns all measurements of one source.
 
     Args:
         source: a network's file, or a model's name.
-        runs: how often each process is started.
-        folder: where converted models may be written.
+        runs: number of times that each process is started.
+        folder: folder for converted models.
     """
     costs, torch_peaks, loading = [], [], []
     for run in range(runs):

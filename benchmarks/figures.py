@@ -1,11 +1,11 @@
-"""How long do drafts of the figures take? Each is made once, as `lucid-port figure NAME --fast` makes it.
+"""Times drafts of the figures. Each is made once, as by `lucid-port figure NAME --fast`.
 
     python benchmarks/figures.py --model TinyInceptionV1
     python benchmarks/figures.py --model InceptionV1_caffe --only fv-channel --keep drafts
 
-A draft is to take less than a minute on two cores. On a machine that others use, too, seconds say little. So one thread
-makes the figures, whose processor's seconds are given beside them: what it takes where it has a core to itself. Two
-threads take no longer on two free cores, and much longer where they wait for each other.
+The target for a draft is one minute on two cores. On a shared machine, wall times depend on the load. So one thread
+makes the figures, and its processor time is reported as well: the time that it would take on a free core. Two threads
+are no slower on two free cores, but much slower if they wait for each other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from timing import RESULTS, Others, Report, console, table
 from lucid_port.figures.base import catalogue, find_figure
 from lucid_port.figures.run import Request, open_request, write
 
-MOST_SECONDS = 60.0  # what `--fast` promises
+MOST_SECONDS = 60.0  # documented limit of `--fast`
 THREADS = 1
 METHOD = """Seconds in which each figure was made and written once, the model being open, the first in a process that
 has imported what it needs; the processor's seconds of all its threads; and how many processors others kept busy
@@ -34,10 +34,10 @@ meanwhile."""
 
 
 def measured(request: Request, model: Any, folder: Path) -> dict[str, float | None]:
-    """Make a figure and write it into a folder.
+    """Makes a figure and writes it to a folder.
 
     Returns:
-        What it took.
+        Its measurements.
     """
     others = Others()
     wall, processor = time.perf_counter(), time.process_time()
@@ -53,10 +53,10 @@ def measured(request: Request, model: Any, folder: Path) -> dict[str, float | No
 
 
 def figures_of(model: str, wanted: Sequence[str]) -> list[str]:
-    """Names of figures that know a model, of those wanted if any are.
+    """Returns the names of figures that support a model: all of them, or the given ones.
 
     Raises:
-        ValueError: one that is wanted does not exist, or does not know the model.
+        ValueError: a given figure does not exist, or does not support the model.
     """
     for name in wanted:
         find_figure(name).options_for(model)
@@ -106,7 +106,7 @@ KEYS = ("seconds", "processor_seconds")
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """Figures of other models in the result file."""
+    """Returns the results of other models in the result file."""
     return json.loads(path.read_text())["figures"] if path.exists() else {}
 
 

@@ -1,6 +1,6 @@
 """Measure the port on one CUDA device, in less than ten minutes: `python benchmarks/gpu.py [--lucent PYTHON]`.
 
-Sections, of which `--only` chooses some:
+Sections (`--only` selects some):
 
 - tests: the tests marked `gpu`, with counts;
 - units: all units of mixed4a, beside the network's convolutions alone and beside Lucent;
@@ -10,18 +10,18 @@ Sections, of which `--only` chooses some:
 - synchronisations: how often the host waits for the device in 50 steps;
 - channels: the time that all channels of Lucid's layers would take.
 
-Each section runs in a process of its own that is ended when its time is over; the result file is written anew with each
-finding. `--smallest --device cpu` runs all of it in the smallest way, which shows that it works and measures nothing.
+Each section runs in a separate process, which is ended at the section's time limit. The result file is rewritten after
+each finding. `--smallest --device cpu` runs all sections with the smallest settings: a smoke test, not a measurement.
 
 **Method.** Renders have Lucid's defaults: 128 pixels, standard transforms, the gradient override. Contestants are
 warmed up, then take turns in alternating rounds; in the sections batch and channels, each is measured alone. Seconds a
 step are the median over the rounds of a turn's mean step, with quartiles; the clock is read after the device has
-finished. Everything said of a whole render is a projection: a render has 513 steps, the first 17 at the speed measured
-under the gradient override where that was measured, all others at the median. The convolutions alone are those that the
+finished. All figures of a whole render are projections: a render has 513 steps, the first 17 at the speed measured
+under the gradient override if it was measured, all others at the median. The convolutions alone are those that the
 layer needs, with the same batch, at the sizes that Lucid's scales give, forward and backward to their inputs. The
 gradient's error is the largest difference over the largest value of the strict float32 gradient of the image's
-parameters. Peak memory is what torch had allocated, weights included. Compilation starts with an empty folder for each
-run, so only the first compiled step of the first line pays for everything.
+parameters. Peak memory is the peak of torch's allocations, weights included. Each run starts with an empty compilation
+cache, so the first compiled step of the first line includes the whole time to compile.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SECONDS = {
     "synchronisations": 35.0,
     "channels": 70.0,
 }
-"""Time limit of each section, its process's start included; together `MINUTES`."""
+"""Time limit of each section, including the start of its process; the sum is `MINUTES`."""
 Section = enum.Enum("Section", {name: name for name in SECONDS}, type=str)  # type: ignore[misc]
 
 
@@ -62,9 +62,9 @@ class Run:
     """A run over sections, whose result file is always up to date.
 
     Args:
-        report: the result file's other contents.
+        report: the other contents of the result file.
         output: the result file; None to write none.
-        job: of each section's process, without the section and its time limit.
+        job: the job of each section's process, without the section and its time limit.
     """
 
     def __init__(self, report: timing.Report, output: Path | None, job: Mapping[str, Any]) -> None:
@@ -72,12 +72,12 @@ class Run:
         self.results: dict[str, dict[str, Any]] = {}
 
     def save(self) -> None:
-        """Write the result file."""
+        """Writes the result file."""
         if self._output is not None:
             self._report.save(self._output, self.results)
 
     def measure(self, section: str, seconds: float) -> None:
-        """Measure a section in a process of its own.
+        """Measures a section in a separate process.
 
         Args:
             section: its name.
@@ -95,7 +95,7 @@ class Run:
         return self.save()
 
     def _watch(self, section: str, seconds: float, figures: dict[str, Any]) -> tuple[str, str | None]:
-        """Run a section's process and collect its findings; returns the status and a note."""
+        """Runs a section's process and collects its findings; returns the status and a note."""
         job = {**self._job, "section": section, "seconds": seconds}
         with timing.Process(sys.executable, "gpu_sections.py", job, own_group=True) as process:
             over = threading.Event()
@@ -128,7 +128,7 @@ class Run:
 
 
 def show(results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the tables."""
+    """Prints the tables."""
     for section, result in results.items():
         title, columns, rows = gpu_tables.table(section, result)
         if rows:
@@ -151,10 +151,10 @@ def circumstances(device: torch.device) -> dict[str, Any]:
 
 
 def checked(device: str, output: Path | None, smallest: bool) -> tuple[torch.device, Path | None]:
-    """The device, and where results go: those of a GPU to `RESULT`, all others only to a file that is named.
+    """Returns the device and the result file: `RESULT` for a GPU; for other devices, the given file or none.
 
     Raises:
-        SystemExit: there is no such device, or the results would pass for those of a GPU.
+        SystemExit: the device does not exist, or the results of another device would overwrite those of a GPU.
     """
     found = torch.device(device)
     if found.type == "cuda" and not torch.cuda.is_available():
@@ -176,7 +176,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Results; of a GPU, results/gpu.json if not given.")] = None,
 ) -> None:
     """Measure the port on one GPU."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # sections' processes are ended on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the sections' processes on exit
     where, output = checked(device, output, smallest)
     plan = gpu_sections.SMALLEST if smallest else gpu_sections.Plan()
     lucent = lucent if where.type == "cuda" and not smallest else None

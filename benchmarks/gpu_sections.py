@@ -1,7 +1,7 @@
-"""What `gpu.py` measures, a function for each section; run as a script, one section in a process of its own.
+"""The sections of `gpu.py`, one function each. As a script, this file runs one section in a separate process.
 
-A section emits each of its findings as soon as it has it, so that a process that is ended early loses only the
-finding it was at. `gpu.py` starts the processes, sets their time limits and collects the findings.
+A section emits each finding as soon as it is measured, so that a process that is ended early loses only the current
+finding. `gpu.py` starts the processes, sets their time limits and collects the findings.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ Emit = Callable[[str, Figures], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """The amount of work of a run.
 
     Attributes:
         model: name of the model in `vision_models`.
         layer: layer of the sections that render one layer.
-        size: pixels of the image's side.
+        size: height and width of the image in pixels.
         units: units of the layer that the projection is for; all of them if None.
         batch: images in a batch; None for the size that `render_many` chooses.
         batches: batch sizes of the section `batch`.
@@ -68,7 +68,7 @@ class Plan:
         layers: layers of the section `channels`.
         scales: image scales of the bare convolutions.
         steps: steps a turn.
-        rounds: turns of each contestant, at most; fewer if the time is short, at least two.
+        rounds: maximum number of turns of each contestant; fewer if time is short, but at least two.
         synchronised_steps: steps whose synchronisations are counted.
     """
 
@@ -104,7 +104,7 @@ SMALLEST = Plan(
 
 @dataclass(frozen=True)
 class Setting:
-    """What a section gets.
+    """The arguments of a section.
 
     Attributes:
         plan: how much to measure.
@@ -120,15 +120,15 @@ class Setting:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return self.model.device
 
     def wait(self) -> None:
-        """Wait for the device."""
+        """Waits for the device."""
         port.synchronize(self.model)
 
     def channels(self, layer: str) -> int:
-        """Number of a layer's channels."""
+        """Returns the number of channels of a layer."""
         return next(one.depth for one in self.model.layers if one.name == layer)
 
     def many(self, layer: str, images: int, precision: str = "float32") -> VisT:
@@ -148,10 +148,10 @@ class Setting:
 
 
 def warmed_up(vis: VisT, wait: Callable[[], None]) -> float:
-    """Take a render past the updates under the gradient override.
+    """Runs the updates of a render that are under the gradient override.
 
     Returns:
-        Seconds that each of these updates took, without the first, which finds out the layers that are read.
+        Seconds of each of these updates except the first, which also discovers the layers that the objective reads.
     """
     vis.step()
     wait()
@@ -163,7 +163,7 @@ def warmed_up(vis: VisT, wait: Callable[[], None]) -> float:
 
 
 def turns_in_time(turns: Mapping[str, timing.Turn], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Alternating turns after one untimed turn of each; as many rounds as fit into the seconds, at least two."""
+    """Runs alternating turns after one untimed turn of each: as many rounds as fit into the time, at least two."""
     start = time.perf_counter()
     for turn in turns.values():
         turn()
@@ -174,13 +174,13 @@ def turns_in_time(turns: Mapping[str, timing.Turn], rounds: int, seconds: float)
 def rates(
     seconds: Sequence[float], images: int, steps: int, early: float | None = None, units: int | None = None
 ) -> Figures:
-    """Figures of a contestant.
+    """Returns the figures of a contestant.
 
     Args:
-        seconds: a step took, by round.
-        images: in its batch.
-        steps: of a turn.
-        early: seconds a step under the gradient override; None where there is none.
+        seconds: seconds per step, by round.
+        images: number of images in its batch.
+        steps: number of steps in a turn.
+        early: seconds per step under the gradient override; None if it was not measured.
         units: number of images that the time is projected for; no projection if None.
     """
     middle = timing.summary(seconds)["median"]
@@ -212,12 +212,12 @@ class Outcomes:
         self._failed: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count a test by its call, and by its setup or teardown where these do not pass."""
+        """Counts a test by the outcome of its call, or of its setup or teardown if these do not pass."""
         if report.when == "call" or not report.passed:
             self._count("error" if report.failed and report.when != "call" else report.outcome, report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Count a file that cannot be collected as an error."""
+        """Counts a file that cannot be collected as an error."""
         if report.failed:
             self._count("error", report.nodeid)
 
@@ -228,13 +228,13 @@ class Outcomes:
         self.emit(finished=False)
 
     def emit(self, finished: bool) -> None:
-        """Emit the counts so far, and whether these are all tests."""
+        """Emits the counts so far, and whether all tests have run."""
         counts = {outcome: self._counts[outcome] for outcome in ("passed", "failed", "skipped", "error")}
         self._emit("pytest", {**counts, "names_of_failed": list(self._failed), "finished": finished})
 
 
 def run_tests(files: Sequence[Path], emit: Emit, processes: int = 0) -> None:
-    """Run the tests of some files that are marked `gpu`."""
+    """Runs the tests of some files that are marked `gpu`."""
     options = [
         "-c",
         str(ROOT / "pyproject.toml"),
@@ -256,7 +256,7 @@ def run_tests(files: Sequence[Path], emit: Emit, processes: int = 0) -> None:
 
 
 def tests(setting: Setting, emit: Emit) -> None:
-    """Tests marked `gpu`; only files that mention the mark are collected."""
+    """Runs the tests marked `gpu`; only files that contain this mark are collected."""
     found = sorted((ROOT / "parity_tests").rglob("test_*.py"))
     run_tests([file for file in found if "mark.gpu" in file.read_text()], emit, processes=4)
 
@@ -265,7 +265,7 @@ def tests(setting: Setting, emit: Emit) -> None:
 
 
 def units(setting: Setting, emit: Emit) -> None:
-    """All units of a layer: the port, the network's convolutions alone, and Lucent."""
+    """Times all units of a layer: the port, the network's convolutions alone, and Lucent."""
     plan, count = setting.plan, setting.plan.units or setting.channels(setting.plan.layer)
     images = setting.batch_size(plan.layer, count)
     setting.many(plan.layer, images).step()  # libraries are loaded and kernels are chosen before the clock runs
@@ -297,7 +297,7 @@ class Convolution:
     options: Mapping[str, Any]
 
     def __call__(self) -> None:
-        """Compute the output and the gradient of the input."""
+        """Computes the output and the gradient of the input."""
         y = F.conv2d(self.x, self.weight, **self.options)
         torch.autograd.grad(y, self.x, self.grad)
 
@@ -305,8 +305,8 @@ class Convolution:
 def bare_convolutions(setting: Setting, vis: VisT, layout: torch.memory_format) -> Callable[[], None]:
     """A step that computes only the convolutions of a render's network, forward and backward to their inputs.
 
-    The steps take turns with the sizes that the transforms give the image. Padding is symmetrical, which computes as
-    many output values as TensorFlow's padding does.
+    The steps cycle through the image sizes that the transforms produce. Padding is symmetric; the number of output
+    values is the same as with TensorFlow's padding.
     """
     by_size = []
     for scale in setting.plan.scales:
@@ -325,7 +325,7 @@ def bare_convolutions(setting: Setting, vis: VisT, layout: torch.memory_format) 
 
 
 def convolutions(model: Model, image: torch.Tensor, layer: str, layout: torch.memory_format) -> list[Convolution]:
-    """The convolutions that compute a layer for an image; hooks observe what goes into each."""
+    """Returns the convolutions that compute a layer for an image; hooks record the input of each."""
     found: list[Convolution] = []
 
     def record(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _output: torch.Tensor) -> None:
@@ -357,7 +357,7 @@ def convolutions(model: Model, image: torch.Tensor, layer: str, layout: torch.me
 
 
 def lucents(setting: Setting, images: int, units: int) -> tuple[str, Figures]:
-    """Name and figures of Lucent's `render_vis` with so many units in a batch."""
+    """Returns name and figures of Lucent's `render_vis` with a batch of this many units."""
     plan = setting.plan
     with tempfile.TemporaryDirectory() as folder:
         network = peers.write_network(Path(folder))
@@ -444,9 +444,9 @@ def channels(setting: Setting, emit: Emit) -> None:
 
 
 def graphs(setting: Setting, emit: Emit) -> None:
-    """Eager steps beside compiled ones, with CUDA graphs and without; images of one size."""
+    """Compares eager steps with compiled ones, with and without CUDA graphs, for images of one size."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # code that earlier runs compiled is not found
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # do not reuse code that earlier runs compiled
         for images in setting.plan.images:
             eager = fixed_size(setting, images, compile=False)
             warmed_up(eager, setting.wait)
@@ -456,7 +456,7 @@ def graphs(setting: Setting, emit: Emit) -> None:
 
 
 def compiled_figures(setting: Setting, images: int, eager: VisT, with_graphs: bool) -> Figures:
-    """Figures of a compiled render beside an eager one."""
+    """Returns the figures of a compiled render compared with an eager one."""
     plan = setting.plan
     vis = fixed_size(setting, images, compile=True)
     if not vis.forward.compiles:
@@ -476,19 +476,19 @@ def compiled_figures(setting: Setting, images: int, eager: VisT, with_graphs: bo
 
 
 def fixed_size(setting: Setting, images: int, compile: bool) -> VisT:
-    """A render of one unit whose transforms give one size, so that one compilation is enough."""
+    """Returns a render of one unit with a fixed image size, so that one compilation is enough."""
     plan = setting.plan
     transforms = compiling.transforms([1.0])
     return port.one_objective(setting.model, plan.layer, 0, plan.size, images, transforms=transforms, compile=compile)
 
 
 def fixed_transforms(scales: Sequence[float]) -> transform.Transform:
-    """`standard_transforms` with some scales, composed."""
+    """Returns `standard_transforms` with the given scales, composed."""
     return transform.compose(compiling.transforms(scales))
 
 
 def without_cuda_graphs(forward: Forward) -> None:
-    """Let a render that compiles for a GPU, and has not compiled yet, do so without CUDA graphs."""
+    """Turns off CUDA graphs for a render that has not been compiled yet."""
     compilation = forward.compilation
     assert compilation is not None
     assert compilation.has_cuda_graphs
@@ -497,7 +497,7 @@ def without_cuda_graphs(forward: Forward) -> None:
 
 
 def synchronisations(setting: Setting, emit: Emit) -> None:
-    """How often the host waits for the device in some steps: by torch's own warnings, and by the profiler."""
+    """Counts how often the host waits for the device: by torch's own warnings, and by the profiler."""
     steps = setting.plan.synchronised_steps
     for images in setting.plan.images:
         vis = setting.many(setting.plan.layer, images)
@@ -528,14 +528,14 @@ def synchronising_places() -> Iterator[Counter[str]]:
 
 
 def place(file: str, line: int) -> str:
-    """A line of code, without the folders of this machine."""
+    """Returns a position in code as `file:line`, without the folders of this machine."""
     path = Path(file)
     known = path.is_relative_to(ROOT)
     return f"{path.relative_to(ROOT) if known else Path(*path.parts[-2:])}:{line}"
 
 
 def profiled(vis: VisT, steps: int, setting: Setting) -> Figures:
-    """The CUDA calls of some steps that wait or copy, as the profiler counts them."""
+    """Returns the profiler's counts of CUDA calls that wait or copy."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         for _ in range(steps):
             vis.step()
@@ -553,7 +553,7 @@ CUDA_ONLY = ("tests", "graphs", "synchronisations")
 
 
 def main(task: Mapping[str, Any]) -> None:
-    """Measure one section; its findings go through the pipe."""
+    """Measures one section and writes its findings to the pipe."""
     with os.fdopen(task["answers"], "w") as answers:
 
         def emit(name: str, figures: Figures) -> None:

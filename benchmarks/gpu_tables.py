@@ -14,12 +14,12 @@ GIBIBYTE = 2**30
 
 @dataclass(frozen=True)
 class Layout:
-    """How the findings of a section become a table.
+    """The layout of a section's table.
 
     Attributes:
-        title: of the table.
-        columns: their names.
-        row: the cells of a finding, after its name.
+        title: title of the table.
+        columns: names of the columns.
+        row: function that returns the cells of a finding, after its name.
     """
 
     title: str
@@ -28,7 +28,7 @@ class Layout:
 
 
 def table(section: str, result: Mapping[str, Any]) -> tuple[str, Sequence[str], list[list[str]]]:
-    """Title, columns and rows of a section; findings without figures have a note in place of these."""
+    """Returns title, columns and rows of a section; findings without figures have a note instead."""
     layout = LAYOUTS[section]
     findings: Findings = result["figures"]
     width = len(layout.columns) - 1
@@ -40,7 +40,7 @@ def table(section: str, result: Mapping[str, Any]) -> tuple[str, Sequence[str], 
 
 
 def remark(result: Mapping[str, Any]) -> str | None:
-    """A sentence on what a section lacks; None if it lacks nothing."""
+    """Returns a sentence about missing findings of a section; None if it is complete."""
     if result["status"] == "running":
         return "The run ended before this section had."
     note: str | None = result["note"]

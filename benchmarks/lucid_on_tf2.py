@@ -1,12 +1,13 @@
-"""Import this before Lucid, and Lucid 0.3.10 finds in TensorFlow 2 what a render needs of TensorFlow 1.15.
+"""Makes renders of Lucid 0.3.10 run on TensorFlow 2. Import this module before Lucid.
 
 On TensorFlow 1.15 itself this does nothing. On TensorFlow 2:
 
 - `tensorflow` is TensorFlow 2's own v1 API, with v2 behaviour off.
-- `tensorflow.contrib.image.rotate`, which TensorFlow 2 lost: the op under it, ImageProjectiveTransform, is still there
-  with its gradient, so the standard transforms are complete. Nearest neighbour, the old default.
-- `tensorflow.contrib.slim` is there by name only: Lucid imports it for its CPPN.
-- numpy's removed aliases.
+- `tensorflow.contrib.image.rotate`, which TensorFlow 2 removed, uses the op ImageProjectiveTransform, which still
+  exists with its gradient. So the standard transforms are complete. Interpolation is nearest neighbour, the old
+  default.
+- `tensorflow.contrib.slim` is an empty module: Lucid imports it for its CPPN.
+- The aliases that numpy has removed are restored.
 """
 
 from __future__ import annotations

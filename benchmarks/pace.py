@@ -1,12 +1,12 @@
-"""The worker's half of the protocol: one JSON object a line, requests over stdin, answers over a pipe of their own.
+"""The worker's half of the protocol: one JSON object per line, requests over stdin, answers over a separate pipe.
 
 The worker says `{"ready": {package: version}}` when its first step can be made. The driver then sends
 `{"untimed": M, "steps": N}` as often as it likes; the worker makes M steps, then N steps under the clock, answers
 `{"seconds": .., "objectives": [..]}` and goes on where it stopped when the next request comes. The driver closes the
 pipe to end it.
 
-The clock runs in the worker, so neither pipe nor driver are in the figure. Stdout stays free for whatever else prints.
-Runs on Python 3.7 and imports nothing that is not Python's own, as Lucid's environments share it.
+The clock runs in the worker, so times include neither pipe nor driver. Stdout stays free for other output. Runs on
+Python 3.7 and imports only the standard library, because Lucid's environments use this file, too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 
 
 class Pace:
-    """Tells a render's loop when to wait: the loop calls `step_done` after each step, and that is all it knows.
+    """Tells a render's loop when to wait. The loop only needs to call `step_done` after each step.
 
     Args:
-        task: what `job` gave; it names the pipe.
-        wait: called before each look at the clock; waits for work that was only queued, as on a GPU.
+        task: the result of `job`, with the pipe's file descriptor.
+        wait: called before the clock is read; waits for queued work, as on a GPU.
     """
 
     def __init__(self, task: dict[str, Any], wait: Callable[[], Any] = lambda: None) -> None:
@@ -35,16 +35,16 @@ class Pace:
         self._objectives: list[Any] = []
 
     def ready(self, versions: dict[str, str]) -> None:
-        """Report, and wait for the first request."""
+        """Reports that the worker is ready, and waits for the first request."""
         self._send({"ready": versions})
         self._wait()
 
     def step_done(self, objective: Any) -> None:
-        """Count a step; at the end of a turn, report and wait.
+        """Counts a step; at the end of a turn, reports and waits.
 
         Args:
-            objective: the value that the step found, anything that `float` takes. It is read when the clock has
-                stopped.
+            objective: the objective's value, of any type that `float` accepts. It is converted after the clock
+                has stopped.
         """
         if self._left_untimed:
             self._left_untimed -= 1
@@ -78,5 +78,5 @@ class Pace:
 
 
 def job() -> dict[str, Any]:
-    """What the driver wants rendered: the JSON text that is the first argument."""
+    """Returns the driver's job: the first command-line argument, parsed as JSON."""
     return json.loads(sys.argv[1])

@@ -2,7 +2,7 @@
 
     python benchmarks/page.py
 
-Only what the files say is written; a figure that is not in them is left out.
+The page has only numbers from these files; missing numbers are left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TARGETS = [
     (MANY, TF2, 0.60),
     (MANY, LUCENT, 0.10),
 ]
-"""Contestant, the one it is compared with, and the share of its time a step and image that was aimed at."""
+"""Contestant, reference contestant, and the target for the ratio of their times per step and image."""
 
 NETWORK_PARTS = ("network and objective, forward", "network and objective, backward")
 SERIES = {
@@ -45,13 +45,13 @@ SERIES = {
 
 
 def read(name: str) -> dict[str, Any] | None:
-    """A result file, or None where there is none."""
+    """Reads a result file; None if it does not exist."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Returns a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -63,7 +63,7 @@ def spread(summary: Mapping[str, float], factor: float = 1.0, digits: int = 1) -
 
 
 def ratio(figures: Mapping[str, Any], name: str, other: str) -> float | None:
-    """Median over the rounds of a contestant's time over another's in the same round, for an image and step."""
+    """Returns the ratio of two contestants' times per image and step: the median over the rounds."""
     if name not in figures or other not in figures:
         return None
     ours, theirs = (

@@ -1,7 +1,7 @@
-"""Seconds a step of one-unit renders takes, against Lucid and Lucent: `python benchmarks/peers.py --tf1 PYTHON ...`.
+"""Times a step of one-unit renders of lucid_port, Lucid and Lucent: `python benchmarks/peers.py --tf1 PYTHON ...`.
 
-How this is measured, and how each environment is made, is in benchmarks/README.md. Every contestant whose Python is
-given takes part; the port always does. Nothing is said of those that do not.
+benchmarks/README.md describes the method and how to create each environment. The port always takes part; another
+contestant takes part if its Python is given, and is missing from the results otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lucid_port.modelzoo.seeded import seeded_inceptionv1
 METHOD = """Every contestant renders in a process and environment of its own, kept alive. After a warm-up they take
 turns: in each round each makes some steps while the others are stopped, in shuffled order. Seconds a step are the
 median over the rounds of a turn's mean step, with quartiles; ratios are taken within each round, then their median."""
-UNTIMED = 2  # steps at the start of a turn, while the caches still hold the predecessor's data
+UNTIMED = 2  # steps at the start of a turn that refill the caches after another contestant's turn
 REFERENCE = "Lucid, TensorFlow 1.15"
 BEFORE = "before"
 """Suffix of the contestants of an earlier commit."""
@@ -36,15 +36,15 @@ BEFORE = "before"
 
 @dataclass(frozen=True)
 class Contestant:
-    """One line of the table.
+    """A contestant, which is one line of the table.
 
     Attributes:
-        name: of the line.
+        name: name of the line.
         python: the interpreter of its environment.
-        script: its worker.
-        units: what it renders, an image for each.
-        note: what is particular about it.
-        options: parts of its job that differ from the others'.
+        script: script of its worker.
+        units: units that it renders, one image each.
+        note: remark for the table.
+        options: entries of its job that differ from those of other contestants.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Contestant:
 def contestants(
     unit: int, many: Sequence[int], tf1: str | None, tf2: str | None, lucent: str | None
 ) -> list[Contestant]:
-    """Everyone who can take part, given the interpreters that are there."""
+    """Returns the port's contestants, and the others whose interpreter is given."""
     found = []
     together = f"{len(many)} units together, an image each"
     if tf1:
@@ -81,7 +81,7 @@ def contestants(
 
 
 def ours(unit: int, many: Sequence[int], tree: Path | None = None) -> list[Contestant]:
-    """The contestants of this project: of this tree, or of the tree of an earlier commit."""
+    """Returns the contestants of this project, from this tree or from the tree of an earlier commit."""
     python, script, suffix = sys.executable, "worker_port.py", ""
     if tree is not None:
         launcher = tree / "python"
@@ -97,7 +97,7 @@ def ours(unit: int, many: Sequence[int], tree: Path | None = None) -> list[Conte
 
 
 def write_network(folder: Path) -> dict[str, str]:
-    """The network that all share: as a graph file, and its weights by name for those who read no graphs."""
+    """Writes the shared network as a graph file, and as weights by name for contestants that cannot read graphs."""
     graph, weights = folder / "InceptionV1.pb", folder / "InceptionV1.npz"
     graph.write_bytes(seeded_inceptionv1().SerializeToString())
     nodes = read_graph(graph).nodes
@@ -109,13 +109,13 @@ def write_network(folder: Path) -> dict[str, str]:
 def measure(
     entered: Sequence[Contestant], job: Mapping[str, Any], warm_up: int, steps: int, rounds: int
 ) -> dict[str, dict[str, Any]]:
-    """Let the contestants take turns.
+    """Runs the contestants in alternating rounds.
 
     Returns:
         Figures by contestant.
 
     Raises:
-        timing.WorkerError: one of them did not start, or ended.
+        timing.WorkerError: a contestant did not start, or ended.
     """
     with contextlib.ExitStack() as stack:
         workers = {}
@@ -130,14 +130,14 @@ def measure(
 
 
 def turn_of(worker: timing.Worker, steps: int) -> Callable[[], float]:
-    """One turn of a worker."""
+    """Returns a turn of a worker."""
     return lambda: worker.run(steps, UNTIMED)
 
 
 def figures(
     one: Contestant, worker: timing.Worker, seconds: Mapping[str, Sequence[float]], steps: int
 ) -> dict[str, Any]:
-    """What is written of a contestant."""
+    """Returns a contestant's entry in the result file."""
     images = len(one.units)
     each = [value / images for value in seconds[one.name]]
     found: dict[str, Any] = {
@@ -159,7 +159,7 @@ def figures(
 
 
 def show(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the table."""
+    """Prints the table."""
     compared = REFERENCE in found
     earlier = any("time_of_before" in one for one in found.values())
     columns = [

@@ -1,12 +1,12 @@
-"""Do recipes render at the pace of `render_many`? Each against it, with as many images of the same size.
+"""Compares the speed of each recipe with `render_many`, for the same number of images of the same size.
 
     python benchmarks/recipes.py
     python benchmarks/recipes.py --only caricature activation_grid
 
-In each round a recipe and `render_many` are called once each, with the same number of updates. What `render_many`
-renders are units of the layer that the recipe reads: channels where the recipe asks for channels, directions where it
-needs the whole layer, by the same parameterization and transforms. Where the network sees more images than the recipe
-gives back, as the given picture beside its caricatures, these count.
+In each round a recipe and `render_many` are called once each, with the same number of updates. `render_many`
+renders units of the layer that the recipe reads, with the same parameterization and transforms: channels if the recipe
+reads single channels, directions if it reads the whole layer. All images that the network sees count, also those that
+the recipe does not return, such as the original picture of caricatures.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ UNITS = (1, 4, 7, 11, 20, 33)
 RANDOM = np.random.RandomState(0)
 PICTURE = RANDOM.uniform(size=(SIZE, SIZE, 3)).astype(np.float32)
 STANDARD: Any = None
-"""Transforms by default."""
+"""Default transforms."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Case:
     """A recipe's call.
 
     Attributes:
-        make: of the model and the number of updates.
-        images: that the network sees in an update.
+        make: calls the recipe with the model and the number of updates.
+        images: number of images that the network sees in an update.
         size: their height and width.
         directions: whether the recipe reads all channels of the layer.
-        transforms: that the recipe applies.
+        transforms: transforms that the recipe applies.
         image: the parameterization, as `render_many` takes it; `param.image` by default.
     """
 
@@ -196,7 +196,7 @@ CASES: dict[str, Case] = {
 
 
 def baseline(model: Model, case: Case, steps: int) -> None:
-    """`render_many` of as many images as the case has, in one batch."""
+    """Calls `render_many` for the number of images of the case, in one batch."""
     vectors = _vectors(model, case.images)
     units = [
         objectives.direction(LAYER, vectors[number]) if case.directions else f"{LAYER}:{number}"
@@ -207,7 +207,7 @@ def baseline(model: Model, case: Case, steps: int) -> None:
 
 
 def measured(model: Model, case: Case, steps: int, rounds: int, what: str) -> dict[str, Any]:
-    """The recipe's pace over `render_many`'s."""
+    """Measures the speed of the recipe relative to `render_many`."""
 
     def turn(call: Callable[[], Any]) -> Callable[[], float]:
         def one() -> float:
@@ -235,7 +235,7 @@ def measured(model: Model, case: Case, steps: int, rounds: int, what: str) -> di
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """Of other recipes, in the result file."""
+    """Returns the results of other recipes in the result file."""
     return json.loads(path.read_text())["figures"] if path.exists() else {}
 
 

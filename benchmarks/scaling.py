@@ -1,10 +1,10 @@
 """How the time of a step grows: `python benchmarks/scaling.py [--only batch|units|size|depth]`.
 
-Four series, each of which varies one thing of a render of a unit of mixed4a at 128 px, one image:
+Renders one image of a unit of mixed4a at 128 px. Four series vary one setting each:
 
 - batch: images that share one objective;
-- units: units that are rendered together, an image and an objective each;
-- size: pixels of the image's side;
+- units: units that are rendered together, each with its own image and objective;
+- size: height and width of the image in pixels;
 - depth: the layer, from the first convolution to the last module.
 
 **Method.** The points of a series are renders in this process that are warmed up, then take turns in alternating
@@ -38,7 +38,7 @@ LAYERS = tuple(f"{layer}_pre_relu" for layer in ("conv2d0", "conv2d1", "conv2d2"
 
 
 class Series(str, enum.Enum):
-    """What is varied."""
+    """The setting that a series varies."""
 
     batch = "batch"
     units = "units"
@@ -55,7 +55,7 @@ class Point:
 
 
 def points(series: Series, model: Model, most: int) -> dict[str, Point]:
-    """The renders of a series, by what is varied; none has more than `most` images."""
+    """Returns the renders of a series by the value of its setting; none has more than `most` images."""
     counts = [count for count in COUNTS if count <= most]
     layer = port.LAYER
     if series is Series.batch:
@@ -68,7 +68,7 @@ def points(series: Series, model: Model, most: int) -> dict[str, Point]:
 
 
 def turn(point: Point, steps: int, wait: Callable[[], None]) -> timing.Turn:
-    """A turn of a render."""
+    """Returns a turn of a render."""
 
     def run() -> float:
         for _ in range(UNTIMED):
@@ -84,7 +84,7 @@ def turn(point: Point, steps: int, wait: Callable[[], None]) -> timing.Turn:
 
 
 def measure(series: Series, model: Model, steps: int, rounds: int, warm_up: int, most: int) -> dict[str, Any]:
-    """Figures of a series by its points."""
+    """Returns the figures of a series by its points."""
     entered = points(series, model, most)
     for point in entered.values():
         for _ in range(warm_up):
@@ -109,7 +109,7 @@ def measure(series: Series, model: Model, steps: int, rounds: int, warm_up: int,
 
 
 def show(series: Series, found: Mapping[str, Any]) -> None:
-    """Print the table of a series."""
+    """Prints the table of a series."""
     rows = [
         [
             name,

@@ -4,9 +4,9 @@
 `functions` (`path:line name`) below `converters` and `lucid_port` of that tree.
 
 The render is `mixed4a:12` of TinyInceptionV1 with the default settings. A profiler (`sys.setprofile`) is switched on
-when the optimizer has made update 25 and off when it has made update 26, so one turn of the render's loop lies between,
-whichever function steps it. All code counts that is called or makes a call in this turn, in the thread of the render. A
-comprehension counts as part of its function, as Python 3.12 and later compile it.
+after update 25 of the optimizer and off after update 26, so it records one iteration of the render's loop. Functions
+that are called or make a call in this iteration count, in the thread of the render. A comprehension counts as part of
+its function, as Python 3.12 and later compile it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 PACKAGES = ("converters", "lucid_port")
 UNIT = "mixed4a:12"
-STEADY = 25  # updates before the one that is counted; gradients of ReLUs are redirected in the first 17
+STEADY = 25  # updates before the recorded one; gradients of ReLUs are redirected in the first 17
 COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 
 class StepProfile:
-    """Collects the code of one update; `updated` is called after each.
+    """Collects the code of one update; call `updated` after each update.
 
     Args:
         tree: root of the project whose code counts.
@@ -54,7 +54,7 @@ class StepProfile:
 
 
 def check_origin(tree: Path) -> None:
-    """An installed lucid_port must not stand in for that of the tree."""
+    """Checks that lucid_port is imported from the tree, not from an installation."""
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None or Path(spec.origin).resolve().parent.parent != tree:

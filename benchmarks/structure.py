@@ -88,7 +88,7 @@ def long_functions(source: str, limit: int = LONGEST_FUNCTION) -> Iterator[tuple
 
 
 def files(tree: Path, folder: str, *suffixes: str) -> list[Path]:
-    """Files below a folder of a tree; none if there is no such folder."""
+    """Returns the files below a folder of a tree; none if the folder does not exist."""
     return sorted(path for path in (tree / folder).rglob("*") if path.suffix in suffixes and path.is_file())
 
 

@@ -1,17 +1,17 @@
-"""What the benchmarks share: alternating rounds, worker processes, medians, and what is noted beside every figure.
+"""Shared code of the benchmarks: alternating rounds, worker processes, medians, and the conditions of a run.
 
 **Alternating rounds.** Absolute times drift on most machines, by a factor of two on shared ones. So contestants take
-turns: in each round each makes one turn of K steps while the others wait, in an order that is shuffled anew. Figures
-are medians over the rounds with quartiles; ratios are taken within a round, where both had the same machine, and the
-median of these ratios is the figure.
+turns: in each round, every contestant runs K steps while the others wait. The order is shuffled in each round. Times
+are medians over the rounds, with quartiles. Ratios are computed within a round, under the same load of the machine; the
+median of these ratios is reported.
 
-**Workers.** A contestant that needs an environment of its own is a process that is kept alive (`Worker`; the other half
-of the protocol is `pace.py`). One that waits is stopped (SIGSTOP), so that no thread pool of its spins beside the one
-that runs. None of those measured so far does for long, but that depends on versions and settings, and stopping them
-touches no framework's settings.
+**Workers.** A contestant that needs its own environment runs in a process that is kept alive (`Worker`; `pace.py` is
+the other half of the protocol). A waiting worker is stopped (SIGSTOP), so that its thread pools cannot spin during
+another worker's turn. The frameworks measured so far do not spin for long, but this depends on versions and settings,
+and stopping a process changes no setting of a framework.
 
-**Others.** Linux tells how much processor time other processes used during a turn. It is noted with each figure: a
-round with others about is no measurement.
+**Others.** Linux reports how much processor time other processes used during a turn. This is recorded with each
+result: a round in which other processes were busy is not a valid measurement.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 ORDER_SEED = 0
-console = Console(width=max(Console().width, 130))  # a table that is cut off says nothing
+console = Console(width=max(Console().width, 130))  # do not truncate tables
 
 Turn = Callable[[], float]
-"""One turn of a contestant: seconds that one of its steps took."""
+"""Function that runs one turn of a contestant and returns the seconds per step."""
 
 
 # Rounds ---------------------------------------------------------------------------------------
 
 
 def alternate(turns: Mapping[str, Turn], rounds: int, what: str = "rounds") -> dict[str, list[float]]:
-    """Let contestants take turns.
+    """Runs contestants in alternating rounds.
 
     Args:
-        turns: a turn of each contestant by its name, warmed up.
-        rounds: how often each of them makes its turn.
-        what: said at the progress bar.
+        turns: one turn function for each contestant name; the contestants are warmed up.
+        rounds: number of turns of each contestant.
+        what: label of the progress bar.
 
     Returns:
-        What the turns gave, by name, in the order of the rounds.
+        Results of the turns by contestant name, in the order of the rounds.
     """
     order, shuffle = list(turns), random.Random(ORDER_SEED).shuffle
     seconds: dict[str, list[float]] = {name: [] for name in turns}
@@ -72,18 +72,18 @@ def alternate(turns: Mapping[str, Turn], rounds: int, what: str = "rounds") -> d
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles."""
+    """Returns median and quartiles."""
     lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
     return {"median": middle, "lower_quartile": lower, "upper_quartile": upper}
 
 
 def ratios(values: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
-    """Summary of values over those of the same rounds of another contestant."""
+    """Returns the summary of the ratios of two contestants' values in the same rounds."""
     return summary([value / other for value, other in zip(values, reference, strict=True)])
 
 
 def spread(figures: Mapping[str, float], factor: float = 1.0, digits: int = 1) -> str:
-    """A summary for a table: median (lower quartile to upper quartile)."""
+    """Formats a summary for a table: median (lower quartile to upper quartile)."""
     low, middle, high = (figures[k] * factor for k in ("lower_quartile", "median", "upper_quartile"))
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
@@ -92,7 +92,7 @@ def spread(figures: Mapping[str, float], factor: float = 1.0, digits: int = 1) -
 
 
 def machine_seconds() -> float | None:
-    """Processor seconds that the machine has spent on anything; None where it does not tell (no Linux)."""
+    """Returns the processor seconds that all processes have used; None on systems other than Linux."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:
@@ -102,16 +102,16 @@ def machine_seconds() -> float | None:
 
 
 def process_seconds(pid: int) -> float:
-    """Processor seconds that a process has used, all its threads together (Linux)."""
+    """Returns the processor seconds that all threads of a process have used (Linux only)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Others:
-    """How many processors others keep busy while a process makes its turn: `with others: ...`, as often as you like.
+    """Measures how many processors other processes keep busy during turns: `with others: ...`, any number of times.
 
     Args:
-        pids: the processes whose turn it is, this one apart, which does not count either.
+        pids: the processes of the contestant, which do not count as others; the current process never counts.
     """
 
     def __init__(self, *pids: int) -> None:
@@ -136,7 +136,7 @@ class Others:
 
     @property
     def processors(self) -> float | None:
-        """The mean over all turns; None where it is not known."""
+        """The mean over all turns; None if it is unknown."""
         return round(max(self._used / self._wall, 0.0), 3) if self._wall else None
 
 
@@ -144,16 +144,16 @@ class Others:
 
 
 class WorkerError(RuntimeError):
-    """A worker ended, or said what it should not."""
+    """A worker ended, or sent an unexpected message."""
 
 
 class Process:
-    """A script of this folder in a process of its own, which answers with JSON lines over a pipe.
+    """A separate process that runs a script of this folder and answers with JSON lines over a pipe.
 
     Args:
         python: the interpreter.
         script: the script in this folder.
-        job: given to the script as JSON, with the pipe's descriptor as `answers`.
+        job: the script's argument, passed as JSON; `answers` is added, the file descriptor of the pipe.
         own_group: whether the process leads a process group, so that `close` also ends the processes it started.
 
     Raises:
@@ -182,21 +182,21 @@ class Process:
             os.close(other_end)
 
     def read(self) -> dict[str, Any] | None:
-        """The next answer; None when the process has ended."""
+        """Returns the next answer; None if the process has ended."""
         line = self._answers.readline()
-        if not line.endswith("\n"):  # a process that is killed may leave a part of a line
+        if not line.endswith("\n"):  # a killed process may leave an incomplete line
             self._process.wait()
             return None
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def last_lines(self) -> str:
-        """The last lines that the process printed."""
+        """Returns the last lines that the process printed."""
         self._log.seek(0)
         return f"{self._script} ended, saying:\n" + "\n".join(self._log.read().splitlines()[-20:])
 
     def kill(self) -> None:
-        """End the process, and its group if it leads one; `read` then returns None."""
+        """Ends the process, and its group if it leads one; `read` then returns None."""
         if self._own_group:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -204,7 +204,7 @@ class Process:
             self._process.kill()
 
     def close(self) -> None:
-        """End the process and close its files."""
+        """Ends the process and closes its files."""
         self.kill()
         self._process.communicate()
         self._answers.close()
@@ -220,20 +220,20 @@ class Process:
 
 
 class Worker(Process):
-    """A contestant in a process of its own; stopped except in its turns.
+    """A contestant in a separate process, which is stopped except during its turns.
 
     Args:
         python: the interpreter of its environment.
         script: its script in this folder.
-        job: what it renders, given to the script as JSON.
+        job: the render's settings, passed to the script as JSON.
 
     Attributes:
-        versions: of what it runs on, as it says itself.
-        others: how busy other processes were in its turns.
+        versions: versions of the worker's Python and packages, as the worker reports them.
+        others: load by other processes during its turns.
         objectives: the objective's value at every step so far, timed or in a warm-up.
 
     Raises:
-        WorkerError: it did not start; what it last printed is in the message.
+        WorkerError: the worker did not start; the message contains its last output.
     """
 
     def __init__(self, python: str, script: str, job: Mapping[str, Any]) -> None:
@@ -248,14 +248,14 @@ class Worker(Process):
         self._process.send_signal(signal.SIGSTOP)
 
     def run(self, steps: int, untimed: int = 0) -> float:
-        """Make steps.
+        """Runs steps.
 
         Args:
-            steps: how many to make under the clock.
-            untimed: how many to make before: after a change of turns the caches hold another's data.
+            steps: number of timed steps.
+            untimed: number of steps before these, to refill the caches after another contestant's turn.
 
         Returns:
-            Seconds that one of the timed steps took, by the worker's own clock.
+            Seconds per timed step, by the worker's own clock.
         """
         self._process.send_signal(signal.SIGCONT)
         with self.others:
@@ -280,15 +280,15 @@ class Worker(Process):
         return answer
 
 
-# What is noted --------------------------------------------------------------------------------
+# Result files ---------------------------------------------------------------------------------
 
 
 class Report:
-    """A result file in the making: figures, and the circumstances they were taken under.
+    """A result file that is being written: figures, and the conditions under which they were measured.
 
     Args:
         method: what was measured, in a sentence.
-        settings: what the command line said.
+        settings: the settings of the command line.
     """
 
     def __init__(self, method: str, settings: Mapping[str, Any]) -> None:
@@ -299,7 +299,7 @@ class Report:
         }
 
     def save(self, path: Path, figures: Any) -> None:
-        """Write the file, with the load of the machine as it is now; a file that was there is replaced at once."""
+        """Writes the file atomically, with the current load of the machine."""
         self.data["machine"]["load_average_after"] = load_average()
         self.data["figures"] = figures
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -308,13 +308,13 @@ class Report:
         part.replace(path)
 
     def write(self, path: Path, figures: Any) -> None:
-        """Write the file and say where it is."""
+        """Writes the file and prints its path."""
         self.save(path, figures)
         console.print(f"written: {path}")
 
 
 def machine() -> dict[str, Any]:
-    """The circumstances of a run that starts now."""
+    """Returns the conditions of a run that starts now."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -329,12 +329,12 @@ def machine() -> dict[str, Any]:
 
 
 def load_average() -> list[float] | None:
-    """Processes that wanted to run in the last 1, 5 and 15 minutes."""
+    """Returns the load averages over the last 1, 5 and 15 minutes."""
     return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None
 
 
 def processor() -> str:
-    """The processor's name."""
+    """Returns the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -343,7 +343,7 @@ def processor() -> str:
 
 
 def commit() -> str | None:
-    """The commit that is measured, with `-dirty` where files differ from it; None outside of a repository."""
+    """Returns the measured commit, with `-dirty` if files differ from it; None outside of a repository."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         found = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True)
@@ -353,7 +353,7 @@ def commit() -> str | None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; all columns but the first are figures."""
+    """Prints a table; all columns but the first are numbers."""
     made = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         made.add_column(column, justify="right" if number else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""VGG19 as a frozen graph with seeded weights: 144 million parameters, 575 MB, for what large graphs cost.
+"""VGG19 as a frozen graph with seeded weights: 144 million parameters, 575 MB, to measure large graphs.
 
 The layers are those of Simonyan and Zisserman's configuration E (arXiv 1409.1556, table 1), under the names that
 caffe-tensorflow gives them. Weights are uniform, as wide as keeps the activations' variance (He et al., arXiv

@@ -64,7 +64,7 @@ def main(task: dict[str, Any]) -> None:
     if task["threads"]:
         torch.set_num_threads(task["threads"])
     random.seed(task["seed"])
-    np.random.seed(task["seed"])  # noqa: NPY002  # what Lucent draws from
+    np.random.seed(task["seed"])  # noqa: NPY002  # Lucent draws from this state
     torch.manual_seed(task["seed"])
     model = inceptionv1(pretrained=False).eval()
     load_weights(model, task["weights"])

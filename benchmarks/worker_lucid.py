@@ -21,14 +21,14 @@ from pace import Pace, job
 
 
 def objective_of(layer: str, units: Sequence[int]) -> objectives.Objective:
-    """One unit, or each image of the batch for a unit of its own."""
+    """Returns the objective of one unit, or of one unit for each image of the batch."""
     if len(units) == 1:
         return objectives.channel(layer, units[0])
     return sum(objectives.channel(layer, unit, batch=image) for image, unit in enumerate(units))
 
 
 def main(task: dict[str, Any]) -> None:
-    """Makes steps until the driver has enough."""
+    """Runs steps until the driver closes the pipe."""
     pace = Pace(task)
     threads = task["threads"] or 0  # 0: TensorFlow's own choice
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
@@ -38,7 +38,7 @@ def main(task: dict[str, Any]) -> None:
         labels_path = synsets_path = None
 
     with tf.Graph().as_default(), tf.Session(config=config) as session:
-        np.random.seed(task["seed"])  # noqa: NPY002  # what Lucid draws from
+        np.random.seed(task["seed"])  # noqa: NPY002  # Lucid draws from this state
         tf.set_random_seed(task["seed"])
         T = render.make_vis_T(
             Given(),

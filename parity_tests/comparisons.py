@@ -15,9 +15,9 @@ def record(error: float, bound: float, what: str = "") -> None:
     """Adds a comparison of the running test.
 
     Args:
-        error: measured, relative to the reference's maximum.
-        bound: what passes.
-        what: was compared, where a test compares several things.
+        error: measured error, relative to the reference's maximum.
+        bound: largest error that passes.
+        what: name of the comparison, if a test makes several.
     """
     path = os.environ.get(LOG)
     if path is None:

@@ -1,4 +1,4 @@
-"""What all tests share: where models are, which tests need a GPU, and which skips are allowed."""
+"""Shared by all tests: where models are, which tests need a GPU, and which skips are allowed."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python -m parity_tests.finished lucid --python PYTHON37     # makes reference_outputs/finished/lucid.npz
     python -m parity_tests.finished port                        # compares, and writes docs/images/finished.jpg
 
-Rounding drives any two renders apart, Lucid's own included, so pixels cannot be compared; what can be is how high the
-objective comes, over several seeds, and what the pictures show.
+Rounding drives any two renders apart, Lucid's own included, so pixels cannot be compared. The comparison
+uses the objective's values over several seeds, and the content of the pictures.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _run_lucid(python: str, units: Sequence[str], seeds: Sequence[int]) -> dict[
         folder = Path(name)
         graph = NETWORKS[NETWORK].graph_def()
         if graph is None:
-            raise SystemExit(f"{NETWORK}: its graph is not at hand (LUCID_PORT_MODELZOO).")
+            raise SystemExit(f"{NETWORK}: its graph is not in a folder of LUCID_PORT_MODELZOO.")
         (folder / "graph.pb").write_bytes(graph.SerializeToString())
         network = {
             "path": str(folder / "graph.pb"),

@@ -1,4 +1,4 @@
-"""The whole networks that are compared with TensorFlow, and what is fed to them."""
+"""The whole networks that are compared with TensorFlow, and their inputs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ GRADIENT_DRAWS = 8
 
 @dataclass(frozen=True)
 class Network:
-    """One whole graph to compare.
+    """A whole graph whose layers are compared with TensorFlow's.
 
     Attributes:
-        name: of the graph in the references.
-        source: what it is, for the manifest.
-        graph_def: makes it, or None where its file is not at hand.
-        input_name: its placeholder.
+        name: name of the graph in the references.
+        source: description for the manifest.
+        graph_def: returns the graph, or None if its file is missing.
+        input_name: name of its placeholder.
         specs: inputs by name.
-        gradients: (layer, channel) of the gradients to take.
-        smooth: whether it has neither ReLUs nor max pools, so that no rounding can flip a decision.
-        lucid_class: Lucid's class of this graph, where its `_pre_relu` layers can be compared too.
+        gradients: (layer, channel) pairs whose gradients are compared.
+        smooth: whether the graph has neither ReLUs nor max pools, so that rounding cannot flip a decision.
+        lucid_class: Lucid's class of this graph; None if its `_pre_relu` layers cannot be compared.
     """
 
     name: str
@@ -87,7 +87,7 @@ CAFFE_RANGE = ((-103.939, -116.779, -123.68), (151.061, 138.221, 131.32))
 ALL_INPUTS = ("224", "225", "137", "97x161", "photo")
 TINY_INPUTS = ("96", "225", "97x161")
 TWIN_INPUTS = ("225", "97x161", "photo")
-# From the first layer to the last, channels of which about half the positions fire in every image.
+# From the first layer to the last, channels that are active at about half of the positions of every image.
 SEEDED_GRADIENTS = (
     ("conv2d0", 36),
     ("localresponsenorm1", 33),

@@ -1,8 +1,8 @@
-"""The public names: what users may build on, and what a change has to ask itself about.
+"""Lists the public names: the API that users may rely on.
 
     python -m parity_tests.public_api > parity_tests/public_api.txt
 
-Public is what a listed module names in `__all__`, with its arguments; all else may change without notice.
+The `__all__` of a listed module is public, including arguments; everything else may change without notice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = ("lucid_port.optvis.param", "lucid_port.optvis.overrides", "lucid_port.misc.io")
-"""Packages whose own `__all__` counts, not their modules'."""
+"""Packages whose `__all__` counts instead of their modules'."""
 
 MODULES = (
     "converters",
@@ -60,7 +60,7 @@ def modules() -> Iterator[str]:
 
 
 def names_of(module: ModuleType) -> list[str]:
-    """The module's public names: its `__all__`, or what it defines itself."""
+    """Returns the module's public names: its `__all__`, or the names that it defines."""
     stated = getattr(module, "__all__", None)
     if stated is not None:
         return sorted(stated)
@@ -69,7 +69,7 @@ def names_of(module: ModuleType) -> list[str]:
 
 
 def described(thing: Any) -> str:
-    """Arguments of what can be called; else its kind."""
+    """Returns the arguments of a callable, or the kind of any other object."""
     if inspect.ismodule(thing):
         return " (module)"
     if not callable(thing):
@@ -82,7 +82,7 @@ def described(thing: Any) -> str:
 
 
 def argument(parameter: inspect.Parameter) -> str:
-    """Name, and default where there is one; no type, which versions of Python write differently."""
+    """Returns name and default; no type, because versions of Python format types differently."""
     stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
     if parameter.default is parameter.empty:
         return f"{stars}{parameter.name}" + (" [by name]" if parameter.kind is parameter.KEYWORD_ONLY else "")

@@ -1,4 +1,4 @@
-"""Makes `reference_outputs/` with TensorFlow, or checks that TensorFlow still gives what is committed.
+"""Makes `reference_outputs/` with TensorFlow, or checks that TensorFlow still gives the committed values.
 
     python -m parity_tests.reference            # make the references
     python -m parity_tests.reference --check    # recompute and compare
@@ -6,8 +6,8 @@
     python -m parity_tests.reference --zoo      # the same for the stand-ins of the modelzoo
 
 TensorFlow 1.15.5 and Lucid 0.3.10 need Python 3.7, for which an environment is made once and kept in the user's cache.
-`--python` names another Python that has TensorFlow (1.15, or any 2.x, whose v1 API runs the same graphs); without
-Python 3.7 the running Python is used if it has TensorFlow. TensorFlow runs in a process of its own.
+`--python` names another Python that has TensorFlow (1.15, or any 2.x, because its v1 API runs the same graphs); without
+Python 3.7 the running Python is used if it has TensorFlow. TensorFlow runs in a separate process.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def make(python: Path, folder: Path, outputs: Path, only: str) -> None:
 
 
 def record(python: Path, folder: Path, writer: ReferenceWriter, runs: Sequence[Run]) -> None:
-    """Runs some graphs in one process of TensorFlow and adds what they gave."""
+    """Runs some graphs in one process of TensorFlow and adds their results."""
     run_oracle(python, [run.job for run in runs], folder)
     for run in runs:
         with np.load(run.job["out"]) as result:
@@ -222,7 +222,7 @@ def has_lucid(python: Path) -> bool:
 
 
 def report(run: Run, found: dict[str, Any]) -> None:
-    """Prints what a run showed; stops where Lucid's own layers differ from the ones added here.
+    """Prints the results of a run; exits if Lucid's own layers differ from those added here.
 
     Raises:
         SystemExit: they differ.
@@ -235,7 +235,7 @@ def report(run: Run, found: dict[str, Any]) -> None:
         worst = max(differences.values())
         print(f"  Lucid's own {len(differences)} _pre_relu layers differ by {worst:g}")
         if worst > 0:
-            raise SystemExit("The _pre_relu layers added here are not the ones that Lucid adds.")
+            raise SystemExit("The _pre_relu layers added here differ from those that Lucid adds.")
 
 
 def grouped_runs(folder: Path, only: str, lucid: bool) -> Iterator[list[Run]]:
@@ -259,7 +259,7 @@ def grouped_runs(folder: Path, only: str, lucid: bool) -> Iterator[list[Run]]:
 
 
 def case_runs(folder: Path, case: Case) -> Iterator[Run]:
-    """A small graph's runs, of the graph that stands for it where TensorFlow cannot run it."""
+    """Returns the runs of a small graph; if TensorFlow cannot run it, those of its replacement."""
     options: dict[str, Any] = {"gradients": case.gradients()}
     if case.fetches is not None:
         options |= {"fetches": list(case.fetches), "pre_relu": False}
@@ -298,7 +298,7 @@ def _runs(
 
 
 def replace_outputs(fresh: Path) -> None:
-    """Puts fresh references in the place of the committed ones, keeping networks that could not be run here."""
+    """Replaces the committed references by new ones; keeps networks that could not be run here."""
     old = read_manifest(OUTPUTS) if (OUTPUTS / MANIFEST).is_file() else {}
     new = read_manifest(fresh)
     kept = {name: entry for name, entry in old.items() if name in NETWORKS and name not in new}
@@ -317,7 +317,7 @@ def files_of(graphs: dict[str, Any]) -> set[str]:
 
 
 def compare(committed: dict[str, References], fresh: dict[str, References]) -> int:
-    """Compares two sets of references; prints what fails and the worst difference of all; returns the exit code."""
+    """Compares two sets of references; prints failures and the worst difference; returns the exit code."""
     failures, worst = 0, {"layer": (0.0, "none"), "gradient": (0.0, "none")}
     for name, references in fresh.items():
         if name not in committed or committed[name].fingerprint != references.fingerprint:
@@ -337,7 +337,7 @@ def compare(committed: dict[str, References], fresh: dict[str, References]) -> i
 
 
 def differences(old: References, new: References) -> Iterator[tuple[str, float, float]]:
-    """For every layer of two references of one graph: what it is, its difference, and its bound."""
+    """Yields name, difference and bound of every layer in two references of one graph."""
     for name, after in new.inputs.items():
         before = old.inputs[name]
         bound = SAME_VERSION_BOUND if after.tensorflow == before.tensorflow else OTHER_VERSION_BOUND
@@ -370,7 +370,7 @@ def gradient_differences(
 
 
 def check_lucid(python: str, folder: Path) -> int:
-    """Whether Lucid's functions still give what is committed, and the port follows its renders at 64 states each.
+    """Checks that Lucid's functions repeat the committed values, and that the port follows 64 states of each render.
 
     Returns:
         The exit code.

@@ -25,7 +25,7 @@ class AllowedSkip:
 
     Attributes:
         reason: regular expression; it has to match the whole reason.
-        is_present: whether the thing that the reason calls missing is present, so that the skip hides a test.
+        is_present: whether the dependency that the reason calls missing is present, so that the skip hides a test.
     """
 
     reason: str

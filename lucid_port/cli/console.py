@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Models of the catalogue whose name starts with a text, for shell completion; the shell completes files."""
+    """Returns the models whose names start with a text, for shell completion; the shell itself completes files."""
     from lucid_port.modelzoo.catalogue import catalogue
 
     return [name for name in catalogue() if name.startswith(incomplete)]

@@ -102,6 +102,6 @@ def _models() -> Iterator[Row]:
     from lucid_port.modelzoo.files import local_graph
 
     for entry in catalogue().values():
-        place = "made when asked for" if entry.generator is not None else local_graph(entry)
+        place = "generated on demand" if entry.generator is not None else local_graph(entry)
         if place is not None:
             yield "model", entry.name, str(place)

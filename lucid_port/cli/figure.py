@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def figure_names(incomplete: str) -> list[str]:
-    """Figures whose name starts with a text, for shell completion."""
+    """Returns the figures whose names start with a text, for shell completion."""
     from lucid_port.figures.base import catalogue
 
     return [name for name in ("list", *catalogue()) if name.startswith(incomplete)]

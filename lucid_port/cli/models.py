@@ -56,7 +56,7 @@ def _labels(entry: Entry) -> list[str]:
 def _row(entry: Entry) -> tuple[object, ...]:
     from lucid_port.modelzoo.files import local_graph
 
-    found = local_graph(entry) or ("made when asked for" if entry.generator else None)
+    found = local_graph(entry) or ("generated on demand" if entry.generator else None)
     advice = None if found else _short_advice(entry)
     return entry.family, entry.name, len(entry.layers), entry.dataset, found, advice
 
@@ -66,7 +66,7 @@ def _short_advice(entry: Entry) -> str:
     from lucid_port.modelzoo.files import checked_downloads
 
     if checked_downloads(entry):
-        return "downloaded when asked for"
+        return "downloaded on demand"
     return {
         "graph": "get its graph by hand",
         "caffemodel": "get its weights by hand",

@@ -1,4 +1,4 @@
-"""Figures, what they are made of, and their catalogue."""
+"""Figures, their parts, and their catalogue."""
 
 from __future__ import annotations
 

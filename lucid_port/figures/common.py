@@ -66,7 +66,7 @@ def for_models(
     Args:
         lucid: units of the models of `INCEPTION`, by Lucid's names.
         caffe: units of `CAFFE`.
-        tiny: units of `TINY`; empty if it cannot show what the figure shows.
+        tiny: units of `TINY`; empty if this network cannot show the figure's subject.
         seeded: units of `SEEDED`, if they differ from those of InceptionV1; empty if it has no options.
         **more: further options, the same for all models.
     """
@@ -195,6 +195,6 @@ def class_label(model: Model, one: ClassLike) -> str:
 
 
 def likeliest(model: Model, picture: np.ndarray, count: int) -> list[int]:
-    """The numbers of the likeliest classes of a picture, the likeliest first."""
+    """Returns the numbers of the most likely classes of a picture, in descending order of their logits."""
     layer = logits_layer(model)
     return [int(number) for number in np.argsort(-activations_of(model, picture, [layer])[layer].ravel())[:count]]

@@ -218,7 +218,7 @@ def _checkpointed(path: Path, key: Mapping[str, Any], verbose: bool) -> Iterator
             yield
         except KeyboardInterrupt:
             if verbose and unfinished.holds_something:
-                sys.stderr.write(f"{path} keeps what is rendered: the same command goes on from there.\n")
+                sys.stderr.write(f"{path} keeps the finished renders: the same command resumes.\n")
             raise
 
 

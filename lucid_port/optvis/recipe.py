@@ -342,7 +342,7 @@ class Recipe:
         found = fingerprint(model.network)
         if found != stated.get("fingerprint"):
             raise ValueError(
-                f"The model {source} is not the one that the picture was made with: its weights or layers have "
+                f"The model {source} is not the model that made the picture: its weights or layers have "
                 f"changed (fingerprint {found}, not {stated.get('fingerprint')})."
             )
         return model

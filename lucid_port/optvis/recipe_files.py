@@ -106,7 +106,8 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
     if not difference.any():
         return "the same, bit for bit"
     share = (difference > 0).mean()
-    lossy = "" if Path(path).suffix.lower() == ".png" else f"; some of that is {Path(path).suffix[1:].upper()}'s"
+    suffix = Path(path).suffix[1:].upper()
+    lossy = "" if suffix == "PNG" else f"; part of this comes from the {suffix} compression"
     return (
         f"{share:.1%} of the values differ, by up to {difference.max()} of 255 ({difference.mean():.2g} on average)"
         f"{lossy}"
@@ -143,7 +144,7 @@ def _from_picture(path: Path) -> Any:
     if sidecar(path).is_file():
         return _READERS[".json"](sidecar(path))
     if (path.parent / MANIFEST).is_file():
-        raise ValueError(f"{path} is a sheet of pictures, whose recipes are in {path.parent / MANIFEST}.")
+        raise ValueError(f"{path} is a sheet of pictures; their recipes are in {path.parent / MANIFEST}.")
     raise ValueError(
         f"{path} carries no recipe, and there is none beside it ({sidecar(path).name}): it was not made by lucid_port, "
         "or another program has saved it since."

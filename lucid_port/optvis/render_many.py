@@ -185,7 +185,7 @@ def render_many(
     Raises:
         TypeError, ValueError: An argument is wrong, a channel is missing, or the folder has other settings.
         converters.LayerNotFoundError: The model has no such layer.
-        MemoryError: A single image does not fit. Any error during the run has what was finished in `renders`.
+        MemoryError: A single image does not fit. The attribute `renders` of any error has the finished renders.
 
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model

@@ -59,7 +59,7 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
     known = _REGISTRY.get((kind, name))
     if known is not None and _is_ours(known) and not _is_ours(factory):
         warnings.warn(
-            f"The {kind} {name!r} of {factory.__module__} has the name of one that comes with lucid_port: recipes that "
+            f"The {kind} {name!r} of {factory.__module__} has the name of a built-in one: recipes that "
             "name it mean that one. Choose another name to have yours in recipes.",
             stacklevel=stack_level(),
         )

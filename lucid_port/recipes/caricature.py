@@ -1,4 +1,4 @@
-"""Caricatures (feature inversion): pictures that exaggerate what a layer keeps of a given picture.
+"""Caricatures (feature inversion): pictures that exaggerate the features of a given picture in a layer.
 
 Lucid's `recipes.caricature` and its notebook misc/feature_inversion_caricatures.
 """

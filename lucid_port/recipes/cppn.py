@@ -203,7 +203,7 @@ def paint(
         lr: learning rate; the article uses 0.004 to 0.005.
         activation: a name in `ACTIVATIONS`.
         seed: seed of all random draws.
-        batch_size: most pictures in a batch; by default as many as fit into memory.
+        batch_size: maximum number of pictures in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Raises:

@@ -208,7 +208,7 @@ class _Seen:
 
 
 def _parts(length: int, most: int) -> list[slice]:
-    """Splits an axis into parts of nearly equal length, at most `most`."""
+    """Splits an axis into parts of nearly equal length, each at most `most` long."""
     return [slice(part[0], part[-1] + 1) for part in split_evenly(range(length), most)]
 
 

@@ -369,7 +369,7 @@ def unit_names(units: Iterable[tuple[str, int]]) -> tuple[str, ...]:
 
 
 def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objective]]:
-    """Converts what is to be maximized to objectives, with the name of each.
+    """Converts the arguments of a recipe to objectives, with the name of each.
 
     Args:
         wanted: a list of objectives, of `"layer:channel"`, or of functions of `T`.

@@ -44,7 +44,7 @@ SHARING: dict[str, tuple[bool, tuple[Level, ...]]] = {
     "ends": (False, ((2, 16),)),
     "pyramid": (True, ((1, 2), (1, 4), (1, 8), (2, 8), (1, 16), (2, 16))),
 }
-"""Parameters of the pictures of a row, by name: whether each has an image of its own, and the images they share.
+"""Parameters of the pictures of a row, by name: whether each has its own image, and the images that they share.
 
 `none` has separate images. `whole`, `coarse` and `ends` are intermediate results of the notebook: one shared image, one
 coarse image, and two coarse images that are interpolated. `pyramid` is the notebook's result: each picture has an image

@@ -125,7 +125,7 @@ def preconditioning(
         thresholds: numbers of updates after which pictures are taken; the largest is the number of updates.
         size: height and width in pixels.
         seed: seed of all random draws, the same for all combinations.
-        batch_size: most pictures in a batch; by default as many as fit into memory.
+        batch_size: maximum number of pictures in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Returns:

@@ -60,7 +60,7 @@ def run_through(
         verbose: Whether to show progress on a terminal or in a notebook.
 
     Returns:
-        The list of what `look` returned, and the objective's values before each update,
+        The list of the values that `look` returned, and the objective's values before each update,
         [steps, ...], float32.
 
     Raises:
@@ -94,7 +94,7 @@ def update_counts(thresholds: int | Iterable[int]) -> list[int]:
         thresholds: One number or several, from 1 on.
 
     Raises:
-        TypeError, ValueError: There is no number, or one that is not whole or below 1.
+        TypeError, ValueError: There are no numbers, or a number is not whole or is below 1.
 
     Example:
         >>> update_counts([512, 32, 32])
@@ -103,7 +103,7 @@ def update_counts(thresholds: int | Iterable[int]) -> list[int]:
     given = [thresholds] if np.ndim(thresholds) == 0 else thresholds  # type: ignore[arg-type]
     counts = {checks.whole(one, "Each of thresholds", 1) for one in checks.items(given, "thresholds", "step numbers")}
     if not counts:
-        raise ValueError("thresholds are step numbers from 1 on, and none is given.")
+        raise ValueError("thresholds is empty: pass at least one step number, from 1 on.")
     return sorted(counts)
 
 

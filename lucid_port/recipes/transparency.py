@@ -150,7 +150,7 @@ def transparent(
     Each update composites the picture over a random background in linear light, scales it at random, and shows the
     network a random crop. The maximized value is the objective times the mean transparency of the crop, plus half of
     the objective times the mean transparency of the whole picture. If the model has layers before their ReLU
-    (`..._pre_relu`), name these, as the notebook does: after a ReLU, crops in which a unit is 0 give no gradient.
+    (`..._pre_relu`), use these, as the notebook does: after a ReLU, crops in which a unit is 0 give no gradient.
 
     Args:
         model: the model.
@@ -160,7 +160,7 @@ def transparent(
         lr: learning rate of Adam.
         steps: number of updates.
         seed: seed of all random draws.
-        batch_size: most pictures in a batch; by default as many as fit into memory.
+        batch_size: maximum number of pictures in a batch; by default as many as fit into memory.
         verbose: show progress.
 
     Raises:

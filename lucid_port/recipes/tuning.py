@@ -408,7 +408,7 @@ def polar_family_picture(orientations: np.ndarray, values: np.ndarray, size: int
 
 
 def _polar(orientations: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The coverage of each pixel by a polar plot, and the background with its rim, [size, size, 1] each."""
+    """Returns the coverage of each pixel by a polar plot, and the background with its rim, both [size, size, 1]."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     angle = np.rad2deg(np.arctan2(-y, x)) % 360
     order = np.argsort(orientations)

@@ -1,4 +1,4 @@
-"""Small graphs, one for each op and attribute, whose values TensorFlow itself pins down."""
+"""Small graphs, one for each op and attribute, with values recorded from TensorFlow."""
 
 from parity_tests.cases import images, layouts, ops, parts, sizes, values
 from parity_tests.cases.base import CASES, INPUT, Case, CaseWriter

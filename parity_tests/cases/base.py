@@ -1,4 +1,4 @@
-"""What a case is: a small graph for an op and its attributes, whose values TensorFlow itself pins down.
+"""Cases: small graphs for an op and its attributes, with values recorded from TensorFlow.
 
 A case is a frozen graph with the placeholder `x` and, in most, the node `y`, and the inputs to feed. All weights are
 seeded, so that a case is the same graph on every machine.
@@ -53,20 +53,20 @@ class Case:
     """One small graph and its inputs.
 
     Attributes:
-        name: unique, readable; the test's id.
-        build: adds the nodes.
-        channels: of the input.
+        name: unique, readable name; the test's id.
+        build: function that adds the nodes.
+        channels: number of channels of the input.
         sizes: (rows, columns) of the inputs.
         low: least value of the input.
         high: greatest value of the input.
-        batch: images in an input.
-        kind: of the inputs (`InputSpec.kind`).
-        gradient: whether gradients are compared: not where all values saturate, so that what is left is rounding.
-        of: (layer, channel) whose gradient is compared; None for the first channel of the last node that is no
-            constant.
-        layout: of the input.
-        fetches: the layers to compare; None for all. For graphs in which TensorFlow has values that are no layers, such
-            as sizes and random numbers, or fetches that it refuses to fetch, such as the dead side of a Switch.
+        batch: number of images in an input.
+        kind: kind of the inputs (`InputSpec.kind`).
+        gradient: whether gradients are compared; False if all values saturate, because then only rounding is left.
+        of: (layer, channel) whose gradient is compared; None for the first channel of the last node that is not
+            a constant.
+        layout: axis order of the input.
+        fetches: the layers to compare; None for all. Needed if TensorFlow has values that are not layers (sizes,
+            random numbers), or cannot fetch some layers (the dead side of a Switch).
         stands_for: builds a graph that computes the same at the same names, where TensorFlow cannot run this one: it
             has no convolutions of NCHW on a CPU.
     """

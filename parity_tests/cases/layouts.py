@@ -15,7 +15,7 @@ from parity_tests.cases.base import ONE_SIZE, Build, CaseWriter, case
 CHANNELS = 4
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 SMALL = {"channels": CHANNELS, "batch": 2}
-Op = Callable[[CaseWriter, str, str, str], str]  # writer, name, what it reads, layout
+Op = Callable[[CaseWriter, str, str, str], str]  # writer, name, input, layout
 
 
 def turn(w: CaseWriter, name: str, x: str, order: Sequence[int]) -> str:
@@ -141,7 +141,7 @@ def _names(ops: Sequence[Op]) -> list[str]:
 
 
 def dense_behind(w: CaseWriter) -> None:
-    """What TensorFlow flattens, it flattens in the order of its own axes; a pool before shows the layout."""
+    """TensorFlow flattens in the order of its own axes; the pool before determines the layout."""
     x = pool("MaxPool", 1, 1, "VALID")(w, "pool", w.x, "NCHW")
     w.matmul("y", w.reshape("rows", x, [-1, CHANNELS * 35]), constant(w, "matrix", (CHANNELS * 35, 3)))
 

@@ -1,4 +1,4 @@
-"""Cases of what every image network has: windows, normalisations, joins, shapes, values one at a time, constants."""
+"""Cases of common ops of image networks: windows, normalisations, joins, shapes, values one at a time, constants."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def with_spread_tensor(op: str) -> Build:
 
 
 def with_image_constant(w: CaseWriter) -> None:
-    """A constant with rows and columns of its own, in TensorFlow's order."""
+    """A constant with rows and columns, in TensorFlow's order."""
     w.op("y", "Add", [w.x, w.seeded("constant", (1, 5, 7, w.channels))])
 
 
@@ -388,7 +388,7 @@ def numbered_and_control_inputs(w: CaseWriter) -> None:
 
 
 def attributes_left_out(w: CaseWriter) -> None:
-    """Old graphs leave attributes out that stand at their defaults."""
+    """Attributes at their defaults are missing, as in old graphs."""
     weights = w.seeded("weights", (3, 3, w.channels, 2))
     y = w.op("conv", "Conv2D", [w.x, weights], strides=[1, 2, 2, 1], padding="SAME")
     y = w.op("bias_add", "BiasAdd", [y, w.seeded("bias", (2,))])

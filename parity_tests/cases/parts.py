@@ -24,7 +24,7 @@ def grouped_convolution(w: CaseWriter) -> None:
 
 
 def split(axis: int, count: int, read: int) -> Build:
-    """One of the parts of a Split, and one of a Split of what TensorFlow only knows when it runs."""
+    """Reads one part of a Split."""
 
     def build(w: CaseWriter) -> None:
         w.op("parts", "Split", [w.const("axis", axis), w.x], num_split=count)
@@ -118,7 +118,7 @@ def reduction(op: str, axes: Sequence[int], keep: bool) -> Build:
 
 
 def expand_dims(axis: int, rank: int) -> Build:
-    """A new axis of an image, or of what is left of one."""
+    """A new axis of an image, or of a part of one."""
 
     def build(w: CaseWriter) -> None:
         x = w.x
@@ -145,7 +145,7 @@ def squeeze_all(w: CaseWriter) -> None:
 
 
 def squeeze_rows(w: CaseWriter) -> None:
-    """One axis of an image goes."""
+    """One axis of an image is removed."""
     x = w.op("row", "Max", [w.x, w.const("axes", [1])], keep_dims=True, Tidx=np.int32)
     w.op("y", "Tanh", [w.op("less", "Squeeze", [x], squeeze_dims=[1])])
 
@@ -161,7 +161,7 @@ def mirror_pad(amounts: Sequence[Sequence[int]], mode: str) -> Build:
 
 
 def pad_rows(w: CaseWriter) -> None:
-    """Padding of what has rank 3."""
+    """Padding of a tensor of rank 3."""
     x = w.reshape("tokens", w.x, [-1, 35, w.channels])
     paddings = w.const("paddings", np.array([[0, 0], [1, 0], [0, 2]], np.int32))
     w.op("y", "Pad", [x, paddings], Tpaddings=np.int32)
@@ -220,7 +220,7 @@ def constant_first(w: CaseWriter) -> None:
 
 
 def tokens_by_matrix(w: CaseWriter) -> None:
-    """Keras's dense layer of what has rank 3."""
+    """Keras's dense layer for a tensor of rank 3."""
     x = w.reshape("tokens", w.x, [-1, 35, w.channels])
     w.op("y", "BatchMatMulV2", [x, w.seeded("matrix", (w.channels, 3))], adj_x=False, adj_y=False)
 

@@ -1,4 +1,4 @@
-"""Cases of what is known, or computed from sizes, before anything runs: shapes, constants, conditions, dropout."""
+"""Cases of values that are static or computed from sizes: shapes, constants, conditions, dropout."""
 
 from __future__ import annotations
 

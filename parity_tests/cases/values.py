@@ -67,7 +67,7 @@ def instance_norm(w: CaseWriter) -> None:
 
 
 def l2_normalised(axis: int) -> Build:
-    """As `tf.nn.l2_normalize` does it."""
+    """The ops that `tf.nn.l2_normalize` creates."""
 
     def build(w: CaseWriter) -> None:
         square = w.op("square", "Square", [w.x])
@@ -101,7 +101,7 @@ def select(op: str) -> Build:
 
 
 def comparison(op: str) -> Build:
-    """A mask of what compares so, as numbers."""
+    """A mask from a comparison, cast to numbers."""
 
     def build(w: CaseWriter) -> None:
         mask = w.op("compared", op, [w.x, w.const("half", 0.5)])

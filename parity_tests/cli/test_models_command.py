@@ -37,11 +37,11 @@ def test_the_table_says_what_is_here_and_what_to_do(printed, folders):
     assert list(rows) == list(catalogue())
     assert rows["InceptionV1_caffe"] == ["13", "ImageNet", str(folders / "bvlc_googlenet.caffemodel"), ""]
     assert rows["ResnetV1_50_slim"] == ["18", "ImageNet", str(folders / "ResnetV1_50_slim"), ""]
-    assert rows["VGG19_caffe"] == ["19", "ImageNet", "", "downloaded when asked for"]
+    assert rows["VGG19_caffe"] == ["19", "ImageNet", "", "downloaded on demand"]
     assert rows["InceptionV1_caffe_Places205"] == ["13", "Places205", "", "get its weights by hand"]
     assert rows["PnasnetMobile_slim"] == ["13", "ImageNet", "", "freeze its checkpoint"]
     assert rows["Clip_ResNet50_4x"] == ["0", "", "", "wrap PyTorch's own network"]
-    assert rows["InceptionV1_seeded"] == ["19", "", "made when asked for", ""]
+    assert rows["InceptionV1_seeded"] == ["19", "", "generated on demand", ""]
 
 
 def test_json_has_everything(printed, folders):

@@ -245,7 +245,7 @@ def test_what_holds_no_recipe_of_one_picture(tmp_path, capsys):
     capsys.readouterr()
     for path, words in {
         tmp_path: "is a folder",
-        tmp_path / "many" / "sheet.png": "is a sheet of pictures, whose recipes are in",
+        tmp_path / "many" / "sheet.png": "is a sheet of pictures; their recipes are in",
         tmp_path / "fv-channel.png": "'lucid-port run' for figures",
     }.items():
         assert main(["rerender", str(path)]) == 1
@@ -255,7 +255,7 @@ def test_what_holds_no_recipe_of_one_picture(tmp_path, capsys):
 def test_a_jpeg_is_compared_too(tmp_path, capsys):
     assert main(["render", MODEL, "mixed3a:1", "-o", str(tmp_path / "a.jpg"), "--steps", "2", "--size", "24"]) == 0
     assert main(["rerender", str(tmp_path / "a.jpg")]) == 0
-    assert "some of that is JPG's" in capsys.readouterr().out
+    assert "part of this comes from the JPG compression" in capsys.readouterr().out
     assert main(["rerender", str(tmp_path / "a.jpg.json")]) == 0
     assert "no picture to compare with" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""What the fixtures hold, said with the public API alone: renders, draws, networks."""
+"""Contents of the fixtures, defined by the public API alone: renders, draws, networks."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ IMPORTED: dict[str, Callable[[Path], converters.ConvertedModel]] = {
     "small.onnx": lambda folder: converters.from_onnx(folder / "small.onnx"),
     "small.caffemodel": lambda folder: converters.from_caffe(folder / "small.caffemodel", folder / "small.prototxt"),
 }
-"""Files of other programs in a folder, and what reads them."""
+"""Files of other programs in a folder, and the functions that read them."""
 
 IMPORTED_SIZE = (12, 16, 3)
 """Height, width and channels of the imported files' input."""
@@ -332,7 +332,7 @@ FIGURES: dict[str, list[str]] = {
     "bb-channel-attribution": ["--steps", "2"],
     "cd-synthetic-curves": [],
 }
-"""Name of a figure, and what is asked for beside it: one of renders, one of gradients, one of activations."""
+"""Names of figures and their options: a figure of renders, one of gradients and one of activations."""
 
 PLANS = {
     "units": """\

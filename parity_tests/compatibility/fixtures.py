@@ -50,7 +50,7 @@ def read_json(name: str) -> Any:
 
 @torch.enable_grad()
 def arithmetic() -> str:
-    """A hash of what torch computes here, in the operations that renders consist of."""
+    """Returns a hash of torch's results on this machine, for the operations of renders."""
     random = np.random.RandomState(0)
     image = torch.from_numpy(random.standard_normal((2, 16, 33, 37)).astype(np.float32))
     image = image.to(memory_format=torch.channels_last).requires_grad_()
@@ -73,7 +73,7 @@ def machine() -> dict[str, Any]:
 
 @functools.cache
 def other_machine() -> list[str]:
-    """How this machine differs from the fixtures' machine: a sentence each; none where bits are comparable."""
+    """Returns a sentence for each difference from the fixtures' machine; empty if bits are comparable."""
     kept, here = read_json(MACHINE), machine()
     found = [
         f"{key} was {kept['made_with'][key]} and is {here['made_with'][key]} here"
@@ -94,7 +94,7 @@ def needs_same_machine() -> None:
 
 
 def sha256(array: np.ndarray) -> str:
-    """Of an array's shape, type and bytes."""
+    """Returns the SHA-256 hash of an array's shape, dtype and bytes."""
     array = np.ascontiguousarray(array)
     return hashlib.sha256(f"{array.shape} {array.dtype};".encode() + array.tobytes()).hexdigest()
 
@@ -104,7 +104,7 @@ def _places(size: int) -> np.ndarray:
 
 
 def summary(array: Any) -> dict[str, Any]:
-    """What is kept of an array: its hash, its shape, its sum and largest value, and some of its values."""
+    """Returns a summary of an array: its hash, shape, sum, largest value, and some of its values."""
     array = np.asarray(array)
     flat = array.astype(np.float64).ravel()
     return {

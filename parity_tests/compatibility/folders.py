@@ -1,4 +1,4 @@
-"""Runs whose folders are kept, said once for those who write them and for those who go on with them."""
+"""Runs whose folders are kept, shared by the code that writes them and the tests that resume them."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python -m parity_tests.compatibility.make_fixtures
 
 Run it once, with the version whose files are to be kept. It refuses to overwrite fixtures, because fixtures that a
-later version wrote prove nothing about an earlier one; `--overwrite` replaces them all the same.
+later version wrote prove nothing about an earlier one; `--overwrite` replaces them anyway.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def draws(folder: Path) -> None:
 
 
 def plans(folder: Path) -> None:
-    """Recipe files that people write, and what comes of them."""
+    """Plans written by hand, and their results."""
     (folder / "plans").mkdir()
     for name, text in cases.PLANS.items():
         path = folder / "plans" / f"{name}.toml"

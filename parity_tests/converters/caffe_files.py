@@ -10,7 +10,7 @@ import numpy as np
 
 from converters.frozen.graphdef import read_graph
 
-# Field numbers of caffe.proto (github.com/BVLC/caffe): what is needed to write the blobs of a layer.
+# Field numbers of caffe.proto (github.com/BVLC/caffe): those needed to write the blobs of a layer.
 NET_NAME, NET_LAYER_V1, NET_LAYER_V2 = 1, 2, 100
 NAMES_V2 = {"name": 1, "type": 2, "bottom": 3, "top": 4, "blobs": 7}
 NAMES_V1 = {"name": 4, "type": 5, "bottom": 2, "top": 3, "blobs": 6}

@@ -82,7 +82,7 @@ TEXT = prototxt(SMALL, (1, 3, 8, 8))
 
 
 def refused(data: object, text: object, *words: str, **options) -> str:
-    """The error's sentence, which has all these words in it."""
+    """Checks that files raise an error with all of these words, and returns its message."""
     with pytest.raises(converters.ConverterError) as caught:
         from_caffe(data, text, **options)
     sentence = str(caught.value)

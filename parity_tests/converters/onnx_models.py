@@ -58,7 +58,7 @@ def nhwc_model() -> onnx.ModelProto:
 
 
 def refuses(tmp_path, model: onnx.ModelProto | bytes, *words: str, kind=converters.GraphError, **options) -> str:
-    """The error's sentence, which has all these words in it."""
+    """Checks that a model raises an error with all of these words, and returns its message."""
     path = tmp_path / "bad.onnx"
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     with pytest.raises(kind) as caught:

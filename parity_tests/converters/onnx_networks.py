@@ -1,4 +1,4 @@
-"""Three small networks, and what tf2onnx makes of them.
+"""Three small networks, and their ONNX files by tf2onnx.
 
     python -m parity_tests.converters.onnx_networks --python <a Python with tensorflow and tf2onnx>
 
@@ -38,7 +38,7 @@ class NetworkWriter(GraphWriter):
         return self.const(name, draws.astype(np.float32))
 
     def weights(self, name: str, shape: Sequence[int]) -> str:
-        """Weights that keep the values' size."""
+        """Weights that preserve the scale of activations."""
         scale = (6.0 / np.prod(shape[:-1])) ** 0.5
         return self.seeded(f"{name}/weights", shape, -scale, scale)
 
@@ -80,7 +80,7 @@ def inception() -> GraphDef:
 
 
 def resnet() -> GraphDef:
-    """Two units of a ResNet V2 as Slim builds it: padding of its own, batch norm before activations, sums."""
+    """Two units of a ResNet V2 as Slim builds it: explicit padding, batch norm before activations, sums."""
     w = NetworkWriter(1)
     x = w.strided_conv("resnet/conv1", w.x, 3, 8, 7)
     x = w.pool("resnet/pool1/MaxPool", "MaxPool", x, 3, 2, "SAME")
@@ -134,7 +134,7 @@ class Network:
     outputs: Sequence[str]
 
     def write(self, python: str, path: Path) -> None:
-        """Writes the network as ONNX with tf2onnx, in a process of its own."""
+        """Writes the network as ONNX with tf2onnx, in a separate process."""
         with tempfile.TemporaryDirectory() as folder:
             graph = write_graph_def(self.graph_def(), Path(folder) / "graph.pb")
             command = [python, "-m", "tf2onnx.convert", "--graphdef", str(graph), "--inputs", "input:0",

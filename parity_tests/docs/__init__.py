@@ -1,4 +1,4 @@
-"""The documentation keeps what it promises: links, commands, code, messages, pictures."""
+"""Tests that the documentation is correct: links, commands, code, messages, pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the documentation share: the pages, and docs/ as a place to import from."""
+"""Shared by the tests of the documentation: the pages, and docs/ as a place to import from."""
 
 from __future__ import annotations
 

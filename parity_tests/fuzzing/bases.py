@@ -32,7 +32,7 @@ class Base:
     Attributes:
         kind: one of `KINDS`.
         name: unique among the kind's.
-        files: content by file name; `MAIN` says which of them is opened.
+        files: content by file name; `MAIN` is the name of the one to open.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Base:
 
 
 def is_available(kind: str) -> bool:
-    """Whether a kind can be read here: ONNX takes packages of its own."""
+    """Whether a kind can be read here: ONNX needs additional packages."""
     return kind != "onnx" or all(importlib.util.find_spec(name) for name in ("onnx", "onnx2torch"))
 
 

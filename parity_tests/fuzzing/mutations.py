@@ -1,6 +1,6 @@
-"""What is done to files: bytes flipped, fields dropped, sizes enlarged, names swapped, inputs rewired.
+"""Mutations of files: bytes flipped, fields dropped, sizes enlarged, names swapped, inputs rewired.
 
-Every change draws from a `random.Random` that the case's seed fixes, so that a case is the same file on every machine.
+Every mutation draws from a `random.Random` with the case's seed, so a case is the same file on every machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGE = 4096  # values; longer lists are changed as a whole, or at their end
 
 
 def flip_bytes(data: bytes, random: Random) -> bytes:
-    """Some bytes become others, more often near the start, where headers are."""
+    """Changes some bytes, more often near the start, where headers are."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 4, 16))):
         if changed:
@@ -48,7 +48,7 @@ def cut_out(data: bytes, random: Random) -> bytes:
 
 
 def put_in(data: bytes, random: Random) -> bytes:
-    """Bytes are put in: noise, or a piece of the file itself."""
+    """Inserts bytes: noise, or a part of the file itself."""
     start, other = random.randrange(len(data) + 1), random.randrange(len(data) + 1)
     size = random.choice((1, 2, 8, 100, 1000))
     return data[:start] + random.choice((random.randbytes(size), data[other : other + size])) + data[start:]
@@ -58,7 +58,7 @@ BYTES: tuple[Callable[[bytes, Random], bytes], ...] = (flip_bytes, truncate, cut
 
 
 def change_bytes(data: bytes, random: Random) -> bytes:
-    """One of these."""
+    """Changes bytes by a random one of `BYTES`."""
     return random.choice(BYTES)(data, random)
 
 
@@ -66,9 +66,9 @@ def change_bytes(data: bytes, random: Random) -> bytes:
 
 
 def change_message(message: Message, random: Random) -> None:
-    """Changes one field of a message, or of one of those in it, at whatever depth.
+    """Changes one field of a message or of a nested message, at any depth.
 
-    What is drawn first is the field's place, so that names and attributes come up as often as lists of them are long.
+    All fields at all depths are equally likely, so names and attributes are chosen in proportion to their number.
     """
     places = list(_places(message))
     if not places:
@@ -85,7 +85,7 @@ def change_message(message: Message, random: Random) -> None:
 
 
 def _places(message: Message) -> Iterator[tuple[Message, FieldDescriptor]]:
-    """Every field that is set, with the message that it is set in."""
+    """Yields every field that is set, with its message."""
     for field, value in message.ListFields():
         yield message, field
         if field.type != FieldDescriptor.TYPE_MESSAGE:
@@ -149,7 +149,7 @@ def _copy(item: Any) -> Any:
 def _replace(
     message: Message, field: FieldDescriptor, places: list[tuple[Message, FieldDescriptor]], random: Random
 ) -> None:
-    """Puts another message of the kind in the place of one, or changes it."""
+    """Replaces a message by another of its kind, or changes it."""
     others = [part for owner, other in places if other is field for part in _parts(other, getattr(owner, other.name))]
     if random.random() < 0.3 and others:
         message.CopyFrom(_copy(random.choice(others)))

@@ -1,4 +1,4 @@
-"""Gives mutated files to workers, watches the clock and the memory, and keeps the files that went wrong."""
+"""Gives mutated files to workers, watches the clock and the memory, and keeps the files that failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from parity_tests.fuzzing.worker import make_files
 
 SECONDS = 10.0  # for one file
-MEMORY = 2**30  # bytes of addresses that a worker may take beyond what it starts with
+MEMORY = 2**30  # bytes of address space that a worker may use in addition to its initial size
 START_SECONDS = 300.0  # for a worker's imports, on a busy machine
 CASES_A_WORKER = 1000
 WORKER = ["-m", "parity_tests.fuzzing.worker"]
@@ -29,8 +29,8 @@ class Case:
     """One mutated file.
 
     Attributes:
-        kind: of the source.
-        seed: fixes which base it is, and what is done to it.
+        kind: kind of the source.
+        seed: determines the base and its mutation.
     """
 
     kind: str
@@ -43,9 +43,9 @@ class Result:
 
     Attributes:
         case: the case.
-        base: name of what was mutated; empty where the worker did not live to tell.
-        outcome: "converted and ran", "refused: GraphError", ...; "FAILED" for whatever should not be.
-        message: the error's sentence, or what went wrong.
+        base: name of the mutated file set; empty if the worker ended before it answered.
+        outcome: "converted and ran", "refused: GraphError", ...; "FAILED" for any other outcome.
+        message: the error's message, or a description of the failure.
     """
 
     case: Case
@@ -129,19 +129,19 @@ class _Worker:
         self.process.communicate()
 
     def ask(self, case: Case) -> dict[str, str] | None:
-        """The worker's answer; None where it ended, or took too long and was ended."""
+        """Returns the worker's answer; None if it ended, or exceeded the time limit and was ended."""
         if not self._ready:
             return None
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended; its silence says so
+        with contextlib.suppress(BrokenPipeError):  # the worker has ended; `_line` then returns None
             self.process.stdin.write((json.dumps(asdict(case)) + "\n").encode())
             self.process.stdin.flush()
-        # Making the file takes what it takes; opening it is what is watched.
+        # Only opening the file is under the tight limit, not making it.
         line = None if self._line(START_SECONDS) is None else self._line(SECONDS)
         return None if line is None else json.loads(line)
 
     def _line(self, seconds: float) -> bytes | None:
-        """What the worker says next; None where it ended or was silent for so long."""
+        """Returns the worker's next line; None if it ended or sent nothing in time."""
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -157,7 +157,7 @@ class _Worker:
 
 
 def keep(results: Sequence[Result], folder: Path) -> None:
-    """Writes the files of results into a folder each, with what happened."""
+    """Writes the files and the outcome of each result to a separate folder."""
     for result in results:
         place = folder / f"{result.case.kind}-{result.case.seed.replace('/', '-')}"
         place.mkdir(parents=True, exist_ok=True)

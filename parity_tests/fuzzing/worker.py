@@ -38,7 +38,7 @@ def make_files(kind: str, seed: str) -> tuple[str, Mapping[str, bytes]]:
 
 
 def open_files(kind: str, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Opens files as a user does, and runs what comes of them once: {"outcome": ..., "message": ...}."""
+    """Opens files as a user does, and runs the resulting network once: {"outcome": ..., "message": ...}."""
     with tempfile.TemporaryDirectory(prefix="lucid_port_fuzzing_") as folder:
         for name, data in files.items():
             (Path(folder) / name).write_bytes(data)
@@ -78,7 +78,7 @@ def _judge(what: str, error: Exception, folder: str) -> dict[str, Any]:
 
 
 def limit_memory(more: int) -> None:
-    """Lets this process have so many bytes of addresses beyond those that it has."""
+    """Limits the address space of this process to its current size plus some bytes."""
     if not sys.platform.startswith("linux"):  # elsewhere the limit is not enforced, or counts other things
         return
     pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -87,7 +87,7 @@ def limit_memory(more: int) -> None:
 
 
 def warm_up() -> None:
-    """Loads what is loaded when it is first needed, so that it takes none of a case's time and memory."""
+    """Imports lazily loaded modules, so that they do not count in a case's time and memory."""
     for kind in filter(is_available, KINDS):
         open_files(kind, base(kind, names(kind)[0]).files)
 

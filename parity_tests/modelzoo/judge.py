@@ -2,7 +2,7 @@
 
     python -m parity_tests.modelzoo.judge --seed 1 -o runs/judge
 
-It has nothing in common with TinyInceptionV1 but the drawings, so what it recognises in a picture is there to be seen.
+It shares only the drawings with TinyInceptionV1, so features that it recognises in a picture are really visible.
 """
 
 from __future__ import annotations

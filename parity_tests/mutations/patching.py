@@ -15,7 +15,7 @@ class Patches(ExitStack):
     """Patches that last until the context is left."""
 
     def attribute(self, owner: Any, name: str, value: Any) -> None:
-        """Sets an attribute of a module or class; one that is not there yet goes away again."""
+        """Sets an attribute of a module or class; a new attribute is removed again."""
         before = vars(owner).get(name, _MISSING)
         setattr(owner, name, value)
         self.callback(_restore_attribute, owner, name, before)

@@ -1,7 +1,7 @@
 """pytest plugin: `-p parity_tests.mutations.plugin --mutation NAME` runs the tests on mutated code.
 
-It also writes what became of the tests, so that the runner can tell a failed assertion, which shows that a test noticed
-the mutation, from a crash, which only shows that the mutation was written badly.
+It also records outcomes of tests for the runner. A failed assertion means that a test detected the mutation; a crash
+only means that the mutation is badly written.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ class Mutation:
 
     Attributes:
         name: short name.
-        breaks: what is wrong with it, in a few words.
-        patch: makes the defect, given where to register patches.
-        tests: files below `parity_tests` that have to notice.
-        expression: what of them to run, for pytest's `-k`.
+        breaks: short description of the defect.
+        patch: function that registers the patches of the defect.
+        tests: files below `parity_tests` that have to fail.
+        expression: selection of their tests, for pytest's `-k`.
     """
 
     name: str

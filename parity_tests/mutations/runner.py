@@ -1,4 +1,4 @@
-"""Runs tests on mutated code, each mutation in a process of its own."""
+"""Runs tests on mutated code, each mutation in a separate process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a selection of tests.
+    """The outcome of a selection of tests.
 
     Attributes:
         counts: number of tests by outcome: noticed (an assertion failed), crashed, passed, skipped.
-        seconds: how long the process took.
-        output: the end of what pytest wrote.
+        seconds: wall time of the process.
+        output: the end of pytest's output.
     """
 
     counts: Counter[str]
@@ -47,7 +47,7 @@ def run_selection(tests: tuple[str, ...], expression: str = "", mutation: str | 
 
     Args:
         tests: files below `parity_tests`.
-        expression: what pytest's `-k` takes.
+        expression: value of pytest's `-k`.
         mutation: a name of `MUTATIONS`.
     """
     command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", "-n", "0"]

@@ -18,5 +18,5 @@ def model() -> vision_models.Model:
 
 @pytest.fixture
 def screen(monkeypatch) -> Screen:
-    """What is displayed, as if this were a notebook."""
+    """Records displayed output, as if the test ran in a notebook."""
     return open_notebook(monkeypatch)

@@ -1,4 +1,4 @@
-"""What a notebook is sent, without a notebook."""
+"""Records the output that a notebook would get, without a notebook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lucid_port.optvis import notebook, render_many
 
 @dataclass
 class Screen:
-    """What was displayed.
+    """The recorded output.
 
     Attributes:
         shown: HTML and text of each new output, and of each change of one.

@@ -1,4 +1,4 @@
-"""What the steps are measured by: values of pictures, outside any render."""
+"""Measures of pictures outside any render."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lucid_port.optvis.transform import compose
 
 
 def value(model: Model, objective: Any, picture: np.ndarray, transforms: Iterable[Any] = (), draws: int = 1) -> float:
-    """An objective's value for pictures [N, H, W, C], summed if it is no scalar.
+    """Returns an objective's value for pictures [N, H, W, C], summed if it is not a scalar.
 
     Args:
         model: the model.
-        objective: what `render_vis` takes.
+        objective: an objective as for `render_vis`.
         picture: the pictures.
         transforms: the mean under these transforms is taken; none by default.
         draws: number of draws for the mean, the same for all pictures.

@@ -1,4 +1,4 @@
-"""Read what the real Lucid computed, and compare with it.
+"""Reads the values that Lucid computed, and compares with them.
 
 `seeded` and `pattern` are those of ``parity_tests/oracle/recording.py``.
 """
@@ -37,7 +37,7 @@ def pattern(shape: Any) -> np.ndarray:
 
 
 def arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a case: {"array": [seed, shape, kind]} stands for a seeded array."""
+    """Arguments of a case: {"array": [seed, shape, kind]} is replaced by a seeded array."""
     return {
         key: seeded(*value["array"]) if isinstance(value, dict) and "array" in value else value
         for key, value in kwargs.items()

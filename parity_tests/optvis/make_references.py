@@ -2,7 +2,7 @@
 
     python -m parity_tests.optvis.make_references --python PYTHON37 [--all-states] [functions|renders|NAME ...]
 
-PYTHON37 has TensorFlow 1.15.5 and Lucid 0.3.10. Renders of networks whose graph is not at hand
+PYTHON37 has TensorFlow 1.15.5 and Lucid 0.3.10. Renders of networks whose graph is missing
 are left out.
 """
 
@@ -22,7 +22,7 @@ ORACLE = ROOT / "parity_tests" / "oracle"
 OUTPUTS = ROOT / "reference_outputs"
 
 FEW_STATES = [0, 1, 2, 3, 4, 5, 6, 7, 12, 19, 32, 64, 128, 224, 352, 511]
-"""What is committed: the first 8 steps, and 8 spread over 512."""
+"""The committed steps: the first 8, and 8 spread over 512."""
 MANY_STATES = sorted({*range(20), *(round(20 + i * 491 / 43) for i in range(44))})
 """64 of 512 steps, the first 20 among them."""
 PERTURBATIONS = 8
@@ -152,7 +152,7 @@ def make_renders(python: str, names: list[str], states: list[int], output: Path)
         for name in {r["network"] for r in wanted}:
             graph = NETWORKS[name].graph_def()
             if graph is None:
-                print(f"{name}: its graph is not at hand.")
+                print(f"{name}: its graph is missing.")
                 continue
             path = Path(folder) / f"{name}.pb"
             path.write_bytes(graph.SerializeToString())

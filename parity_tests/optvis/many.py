@@ -20,7 +20,7 @@ QUICK = {"size": 12, "steps": 3, "verbose": False}
 LIVE = "mixed:1-4,6-7"
 """Channels that are not dead at first: of others Adam gets gradients as small as rounding, and makes steps of them."""
 ROUNDING = 1e-5
-"""Pictures in [0, 1] of tiny networks whose sums are taken in another order: 1/400 of a grey level. Measured: 1e-7."""
+"""Bound for pictures in [0, 1] of tiny networks that sum in another order: 1/400 of a grey level. Measured: 1e-7."""
 
 
 def many(asked="mixed:1,4,6,7", model=None, **kwargs):

@@ -219,7 +219,7 @@ def test_another_model_under_the_same_name_is_refused(graph, model, tmp_path):
     other = tmp_path / "narrow.pb"
     write_graph_def(seeded_inceptionv1(seed=1, width=0.05), other)
     moved = dataclasses.replace(recipe, model={**recipe.model, "source": str(other)})
-    with pytest.raises(ValueError, match="is not the one that the picture was made with"):
+    with pytest.raises(ValueError, match="is not the model that made the picture"):
         moved.render()
 
 

@@ -1,8 +1,8 @@
-"""What a render computes in float64: its frozen graph, and the Fourier transform of its image.
+"""Computes renders in float64: the frozen graph, and the Fourier transform of the image.
 
 The graph keeps the names, inputs and outputs of the float32 one: every float op `X` becomes `X` + SUFFIX in float64, followed by a cast to float32 named `X`, so that
-Lucid and its objectives read it as before, and gradients flow in float64. What a float32 gradient differs from this
-one is TensorFlow's own rounding.
+Lucid and its objectives read it as before, and gradients flow in float64. The difference between a float32 gradient
+and this one is TensorFlow's own rounding.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -115,7 +115,7 @@ def _fourier(size, frequencies):
 
 
 def irfft2d(spectrum, name=None):
-    """`tf.signal.irfft2d` by its definition, as TensorFlow's own transform knows float32 only.
+    """`tf.signal.irfft2d` by its definition, because TensorFlow's transform supports float32 only.
 
     Its rounding matters: of lengths that are no power of 2, TensorFlow's gradient is wrong by some 2e-6 of the
     largest coefficient, most of it in the last row.

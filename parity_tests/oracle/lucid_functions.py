@@ -1,4 +1,4 @@
-"""Record what the real Lucid computes: outputs and gradients of its public functions.
+"""Record Lucid's values: outputs and gradients of its public functions.
 
 Runs in the reference environment only (Python 3.7, TensorFlow 1.15.5, Lucid 0.3.10):
 

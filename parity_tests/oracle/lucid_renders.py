@@ -6,7 +6,7 @@ Runs in the reference environment only (Python 3.7, TensorFlow 1.15.5, Lucid 0.3
     python parity_tests/oracle/lucid_renders.py JOB.json
 
 The job names graph files, renders and the output folder. At each chosen step the variables are
-rounded to float16 and set to that, so that what is stored is exactly what was used. Moments,
+rounded to float16 and set to the result, so that the stored values are exactly those used. Moments,
 gradients and updates are stored at seeded positions only.
 """
 
@@ -52,7 +52,7 @@ def read_graph(path):
 
 def model_of(network, graph_def):
 
-    # Lucid's own class, where there is one, adds the layers that the graph itself lacks.
+    # Lucid's class of this graph, if there is one, adds the layers that the graph itself lacks.
     base = getattr(vision_models, network["lucid_class"]) if network["lucid_class"] else Model
 
     class Recorded(base):
@@ -153,7 +153,7 @@ def begin(job):
 
 
 class State(object):
-    """What the gradient of a state is computed from, and what it was."""
+    """The inputs of a state's gradient, and the gradient."""
 
     def __init__(self, step, variables, draws, gradient):
         self.key = "state%03d/" % step
@@ -224,7 +224,7 @@ FREE_DRAWS = 6
 
 
 def relative_moves(variables, paddings):
-    """What is multiplied by 1 +- 1e-6: the initial parameters, and what the padding is filled with."""
+    """Returns factors of 1 (first) and 1 +- 1e-6 for the initial parameters and the constants of the padding."""
     sizes = [v.shape for v in variables] + [np.shape(p) for p in paddings]
     moves = [[np.full(size, factor) for size in sizes] for factor in (1.0, 1 + 1e-6, 1 - 1e-6)]
     for draw in range(FREE_DRAWS):
@@ -234,10 +234,10 @@ def relative_moves(variables, paddings):
 
 
 def record_free(group, model, job, steps):
-    """The first steps, and how far they move when what the network reads is multiplied by 1 +- 1e-6.
+    """Records the first steps, and their change when parameters and padding are multiplied by 1 +- 1e-6.
 
-    The padding is moved with the parameters: where a network sees a constant, whole areas hang on the same decision,
-    which no change of the parameters reaches.
+    The padding is perturbed, too: in a constant area, all positions of a ReLU flip together, and perturbed parameters
+    do not affect this area.
     """
     begin(job)
     with session() as sess:
@@ -288,7 +288,7 @@ def main(path):
             graph_def = read_graph(network["path"])
             models = {name: model_of(network, graph_def)}
             twins = {}
-            if network["is_smooth"]:  # elsewhere rounding flips decisions, and the difference says nothing
+            if network["is_smooth"]:  # in other networks rounding flips decisions, so the difference means nothing
                 twins[name] = model_of(network, in_double_precision(graph_def, lrn_channels(graph_def)))
         model = models[name]
         if job["states"]:

@@ -48,7 +48,7 @@ def tf_pattern(tensor):
 
 
 def arguments(kwargs):
-    """Arguments of a case: {"array": [seed, shape, kind]} stands for a seeded array."""
+    """Arguments of a case: {"array": [seed, shape, kind]} is replaced by a seeded array."""
     made = {}
     for key, value in kwargs.items():
         if isinstance(value, dict) and "array" in value:

@@ -6,7 +6,7 @@
     signatures/                 one with the signatures `first` and `second`
     tags/                       one with the graphs `train` and `serve,gpu`
     function/                   one that TensorFlow 2 exports (where this is TensorFlow 2)
-    values.npz                  what the network computes: `image`, `relu`, `prob`; `function` of the last
+    values.npz                  the network's values: `image`, `relu`, `prob`; `function` of the last
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def save_all(folder):
 
 
 def save_function(folder, pictures):
-    """A SavedModel whose graph is in functions, and what it computes."""
+    """Saves a SavedModel whose graph is in functions, and returns its values."""
     module = tensorflow.Module()
     module.kernel = tensorflow.Variable(np.random.RandomState(5).randn(3, 3, 3, 4).astype(np.float32))
 

@@ -25,7 +25,7 @@ ROUNDING = 1e-4  # of the greatest value; TensorFlow's own versions differ by 2e
 
 
 def record_inputs(model: Model, recorder: Recorder) -> None:
-    """Pictures of coloured waves in the place of the photographs."""
+    """Pictures of coloured waves instead of the photographs."""
     height, width = model_size(model)
     y, x = np.mgrid[:height, :width] / 30.0
     for number, name in enumerate(INPUTS.values(), 1):
@@ -174,7 +174,7 @@ def _record_sprites(model: Model, recorder: Recorder) -> None:
 
 @check("heat_maps", DOG_CAT, SPRITES, record=_record_sprites)
 def heat_maps(model: Model, published: Published) -> None:
-    """Where each channel of five layers fires, as bytes of its own maximum."""
+    """Activation maps of five layers as bytes, relative to each channel's maximum."""
     for layer, activations in _layers(model, published).items():
         found = _heat_maps(activations)
         tiles = _tiles(published.picture(SPRITES, f"sprite_{layer}_activations.png"), *found.shape)

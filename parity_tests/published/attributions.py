@@ -20,9 +20,9 @@ TEASER_FIELD = "bb_dog_cat_teaser_spatial.npy"
 CHANNELS = "bb_dog_cat_channel_attr.json"
 MAPS = "nb_spatial_attribution.npz"
 
-DECIMALS = 1e-3  # what is printed has three, and two ways of rounding them
+DECIMALS = 1e-3  # printed values have three decimals, which can be rounded in two ways
 
-# Cells of the notebook whose numbers follow from the picture; the stochastic ones follow from TensorFlow's draws too.
+# Cells whose numbers depend on the picture only; numbers of other cells also depend on TensorFlow's draws.
 LINEAR = {
     "cell17_out01": (DOG_CAT, "Labrador retriever", "tiger cat"),
     "cell18_out01": (FLOWERS, "vase", "lemon"),
@@ -85,7 +85,7 @@ def _same_attributions(name: str, values: np.ndarray, row: Mapping[str, Any]) ->
 
 @check("channel_attribution", DOG_CAT, FLOWERS, TUX, NOTEBOOK, record=_record_linear)
 def linear_attribution(model: Model, published: Published) -> None:
-    """What all 528 channels of mixed4d contribute to one class against another, for three pictures."""
+    """Contributions of all 528 channels of mixed4d to one class against another, for three pictures."""
     rows = published.json(NOTEBOOK)
     for name, (image, toward, against) in LINEAR.items():
         found = channel_attribution(model, published.path(image), "mixed4d", toward, against)
@@ -129,7 +129,7 @@ def _record_teaser(model: Model, recorder: Recorder) -> None:
 
 @check("teaser_attribution", DOG_CAT, FLOWERS, TUX, TEASER, record=_record_teaser)
 def teaser_attribution(model: Model, published: Published) -> None:
-    """What the article's teaser says that channels contribute to each class."""
+    """Contributions of channels to each class, as in the article's teaser."""
     examples = published.json(TEASER)
     for example, image in TEASERS.items():
         for number, channels in _pairs(examples[example]).items():
@@ -153,7 +153,7 @@ def _record_channels(model: Model, recorder: Recorder) -> None:
 
 @check("channel_to_class", DOG_CAT, CHANNELS, record=_record_channels)
 def channel_to_class(model: Model, published: Published) -> None:
-    """What hundreds of channels of five layers contribute to the five likeliest classes."""
+    """Contributions of hundreds of channels of five layers to the five most likely classes."""
     layers = published.json(CHANNELS)
     classes = [entry["c"] for entry in layers.pop("output")["l"] if isinstance(entry, dict)]
     for layer, channels in layers.items():

@@ -1,8 +1,8 @@
-"""What a check against published values is, and how values are compared.
+"""Checks against published values, and comparisons of values.
 
-A check is a function of a model and of the published files that raises `Mismatch`; beside it stands a function that
-makes the same files from any model. So every check can be proved on a network whose weights are at hand: files made
-from it must pass, and those made from another must fail.
+A check is a function of a model and of the published files that raises `Mismatch`. A second function makes the same
+files from any model, so every check can be tested with an available network: files made from this network must pass,
+and files made from another must fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Record = Callable[[Model, Recorder], None]
 
 
 class Mismatch(AssertionError):
-    """What a model gives is not what was published."""
+    """A model's values differ from the published ones."""
 
 
 @dataclass(frozen=True)
@@ -81,5 +81,5 @@ def absolute(what: str, found: np.ndarray, published: np.ndarray, bound: float) 
 
 
 def eight_bit(what: str, found: np.ndarray, published: np.ndarray) -> None:
-    """Bytes within one: rounding in another order moves a value across a step of the scale."""
+    """Checks that bytes differ by at most 1, because rounding in another order can move a value to the next byte."""
     absolute(what, found, published, 1)

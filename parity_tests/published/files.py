@@ -1,7 +1,6 @@
 """Finds the published files: in a folder that a user names, in the cache, or at their public address.
 
-`files.json` says of each file what it is called here, its SHA-256, and where it comes from. Nothing that was published
-is part of this project.
+`files.json` has the name, SHA-256 and source of each file. The published files are not part of this project.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ RAW = "https://raw.githubusercontent.com"
 
 
 class NotHere(Exception):
-    """A published file that is not on this machine and cannot be fetched; says what to do."""
+    """A published file that is not on this machine and cannot be fetched; the message gives instructions."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file at its public address, as `repository` has it at `commit`; `sha256` is of what lies there, if known."""
+    """A file at its public address, from `repository` at `commit`; `sha256` is the hash of the file there, if known."""
 
     repository: str
     commit: str
@@ -54,15 +53,15 @@ class Known:
     """A published file.
 
     Attributes:
-        name: what it is called in the folder.
-        sha256: of the file in the folder.
+        name: file name in the folder.
+        sha256: hash of the file in the folder.
         kind: `verbatim` (the bytes at the address), `rebuilt` (made from the address by `rebuild`), or `folder` (has to
             be put into the folder by hand).
-        source: where it comes from.
+        source: its origin.
         how: for `rebuilt` files, the function of `rebuild`.
-        members: name -> source, of archives and of what is rebuilt from several files.
-        digest: of what is in a rebuilt file (`rebuild.digest`).
-        origin: for files of the folder, what they were taken from.
+        members: name -> source, for archives and for files that are rebuilt from several others.
+        digest: digest of a rebuilt file's content (`rebuild.digest`).
+        origin: for files of the folder, their origin.
     """
 
     name: str
@@ -77,7 +76,7 @@ class Known:
 
 @cache
 def table() -> Mapping[str, Known]:
-    """Name -> what is known of each published file."""
+    """Name -> entry of each published file."""
     rows = json.loads(TABLE.read_text())
     return {row["name"]: _known(row) for row in rows}
 
@@ -201,7 +200,7 @@ def _official(known: Known) -> Path:
 
 
 def _rebuilt(known: Known) -> Path:
-    """Makes a file, checks that it says what the published one says, and keeps it in the cache."""
+    """Rebuilds a file, checks that its content equals the published one's, and stores it in the cache."""
     sources = dict(known.members) or {known.name: known.source}
     data = {name: _fetched(source).read_bytes() for name, source in sources.items() if source is not None}
     made = rebuild.REBUILDERS[known.how](data, known.digest)
@@ -222,7 +221,7 @@ def _checked(path: Path, known: Known) -> Path:
     return path
 
 
-_UNREACHED: list[str] = []  # why the first address could not be reached: nobody waits for every other one
+_UNREACHED: list[str] = []  # why the first address could not be reached; later downloads then fail at once
 
 
 def _fetched(source: Source) -> Path:

@@ -1,8 +1,8 @@
-"""Makes the files that are derived from what was published, from what was published.
+"""Rebuilds the files that are derived from published files.
 
-Each function takes what lies at the public addresses, by name, and the digest that the result is to have, and returns
-the bytes of a file. Files that say the same are written differently by different programs, so a digest is of what a
-file says, where it is not of its bytes.
+Each function takes the published files by name and the expected digest of the result, and returns the bytes of a file.
+Different programs write the same content as different bytes, so for some formats the digest is of the parsed content,
+not of the bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ENTRY = re.compile(r"[\"']?(\d+-\d+)[\"']?\s*:\s*(\[\s*\[.*?\]\s*\])", re.DOTAL
 
 
 def digest(name: str, data: bytes) -> str:
-    """SHA-256 of what a file says: JSON with sorted names and no spaces, of an npz conv2d0 alone, else its bytes."""
+    """Returns the SHA-256 of a file's content: sorted JSON without spaces, an npz's conv2d0, or else the bytes."""
     if name.endswith(".json"):
         data = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
     elif name.endswith(".npz"):
@@ -49,10 +49,10 @@ def _only(sources: Sources) -> bytes:
 
 @_rebuilder
 def embedded_picture(sources: Sources, expected: str) -> bytes:
-    """The one picture with this digest, of those that a notebook embeds as data addresses.
+    """Returns the picture with this digest among those that a notebook embeds as data URLs.
 
     Raises:
-        ValueError: there is none.
+        ValueError: nothing was found.
     """
     for match in _PICTURE.finditer(_only(sources)):
         data = base64.b64decode(match[1])
@@ -70,10 +70,10 @@ def circuit_without_pictures(sources: Sources, expected: str) -> bytes:
 
 @_rebuilder
 def matrices_of_script(sources: Sources, expected: str) -> bytes:
-    """The matrices that a JavaScript file assigns by `"from-to"`, as JSON.
+    """Returns the matrices that a JavaScript file assigns to `"from-to"` keys, as JSON.
 
     Raises:
-        ValueError: there is none.
+        ValueError: nothing was found.
     """
     script = _TRAILING_COMMA.sub("", _only(sources).decode())
     found = {name: json.loads(values) for name, values in _ENTRY.findall(script)}

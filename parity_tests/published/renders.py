@@ -1,6 +1,7 @@
-"""Objective values that Lucid's notebooks printed for finished renders, one check a value.
+"""Objective values that Lucid's notebooks printed for finished renders, one check for each value.
 
-Units wrap around in networks that are narrower than InceptionV1, so that the checks can be proved on them.
+Unit numbers are taken modulo the width of the layer, so that the checks themselves can be tested on networks that are
+narrower than InceptionV1.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ class Render:
     """A render whose final value a notebook printed.
 
     Attributes:
-        notebook, cell: where.
-        objective: what it maximises, from the function that names units.
-        index: which of the cell's renders.
-        param: for `param.image(128, ...)`.
+        notebook, cell: position of the printed value.
+        objective: returns the maximised objective, given a function that returns units.
+        index: index among the cell's renders.
+        param: arguments of `param.image(128, ...)`.
         transforms: None for the standard ones.
     """
 
@@ -109,7 +110,7 @@ RENDERS: dict[str, Render] = {
 
 
 def final_value(model: Model, render: Render, steps: int) -> float:
-    """The objective at the end; the mean of the last steps of a long render, whose transforms make values jump."""
+    """Returns the objective's final value: the mean of the last steps, because random transforms make values noisy."""
 
     def unit(layer: str, channel: int) -> tuple[str, int]:
         return layer, channel % channels_of(model, layer)

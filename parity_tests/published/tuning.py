@@ -1,7 +1,7 @@
 """Tuning curves: Curve Detectors (2020), Curve Circuits (2021) and High-Low Frequency Detectors (2021).
 
-The articles do not say how wide their strokes are, how far from the middle they lie, or from where and which way angles
-count. So what is compared is the orientation that each unit likes best, up to one way of counting for all units.
+The articles do not give the width of their strokes, the distance from the center, or the zero and direction of angles.
+So the checks compare each unit's preferred orientation, up to one shift and direction for all units.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ LINES = "cc_radial_lines_mixed3a.npz"
 EDGES = "fe_tuning_responses_decoded.npz"
 
 CURVE_LAYERS = ("conv2d2", "mixed3a", "mixed3b", "mixed4a")
-LINE_UNITS = (227, 0, 75, 146, 69, 169, 57, 154, 27, 134, 150, 240)  # those that the article calls lines
+LINE_UNITS = (227, 0, 75, 146, 69, 169, 57, 154, 27, 134, 150, 240)  # the units that the article calls lines
 ORIENTATIONS = 60
-BOUND = 18.0  # degrees: ten units of a family share a circle, so half of what lies between neighbours
+BOUND = 18.0  # degrees: half the distance between neighbours, as ten units of a family share a circle
 
 Peaks = Mapping[str, np.ndarray]
 

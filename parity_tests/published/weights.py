@@ -29,7 +29,7 @@ def _record_kernels(model: Model, recorder: Recorder) -> None:
 
 @check("first_kernels", KERNELS, record=_record_kernels)
 def first_kernels(model: Model, published: Published) -> None:
-    """The 64 kernels of conv2d0, each from its least to its greatest value, in bytes."""
+    """Checks the 64 kernels of conv2d0 as bytes, each scaled from its minimum to its maximum."""
     eight_bit("kernels of conv2d0", _kernel_bytes(model), published.arrays(KERNELS)["conv2d0"])
 
 
@@ -50,9 +50,9 @@ def _joined_from(model: Model, layer: str, unit: int) -> tuple[str, int]:
 
 
 def _link(model: Model, layer: str, unit: int, source: int | None) -> np.ndarray:
-    """What a unit takes from one of the layer before, [h, w]; the image's colours summed if it is the first.
+    """Weights from a unit of the previous layer, [h, w]; for the first layer, the sum over the image's colours.
 
-    Through an inception module's bottleneck, as the article expands weights: its ReLU is left out.
+    In an inception module, these are expanded weights through the bottleneck without its ReLU, as in the article.
     """
     if not layer.startswith("mixed"):
         kernel = kernels_of(model, layer)[unit]

@@ -1,8 +1,8 @@
 """Constants of the stand-in networks, the same bits on every machine.
 
-Only numpy, and nothing newer than Python 3.7, because TensorFlow 1.15's environment uses it too when it builds the
-networks. Uniform draws of `RandomState` never change between numpy's versions, and every step after them is one
-correctly rounded operation on each value by itself: no sums, whose order is a matter of taste.
+Uses numpy only and runs on Python 3.7, because TensorFlow 1.15's environment uses this module to build the networks.
+Uniform draws of `RandomState` are the same in all versions of numpy, and every later step is one correctly rounded
+elementwise operation: no sums, because their order could differ.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def build_structures(python: str | Path) -> None:
 
 
 def make_zoo(python: str | Path, outputs: Path, only: str = "") -> None:
-    """Records what TensorFlow computes in the stand-in networks; those that are left out stay as they are.
+    """Records TensorFlow's values of the stand-in networks; records of unselected networks stay unchanged.
 
     Args:
         python: a Python that has TensorFlow.

@@ -1,4 +1,4 @@
-"""Compares the stand-in networks with TensorFlow's recorded values, and prints what was measured.
+"""Compares the stand-in networks with TensorFlow's recorded values, and prints the measurements.
 
 python -m parity_tests.zoo.measure [NAME ...]       # a table, as in docs/parity.md
 """
@@ -32,11 +32,11 @@ def references() -> dict[str, References]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A converted stand-in, and what TensorFlow computed of the same graph for one input.
+    """A converted stand-in, and TensorFlow's values of the same graph for one input.
 
     Attributes:
         zoo: the network.
-        model: converted from its graph.
+        model: the model converted from its graph.
         reference: TensorFlow's values.
     """
 

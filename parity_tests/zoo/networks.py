@@ -1,4 +1,4 @@
-"""What each stand-in network is fed, and where a gradient is taken."""
+"""Inputs of the stand-in networks, and the units whose gradients are compared."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = {
     "ResnetV2_50_slim": 2,
     "InceptionV1_caffe_Places365": 2,
 }
-# At least one of each family: a layer in the middle, and a channel of which about half the positions fire.
+# At least one of each family: a layer in the middle, and a channel that is active at about half of the positions.
 GRADIENTS: Mapping[str, tuple[str, int]] = {
     "AlexNet": ("Conv2D_7", 0),
     "AlexNet_caffe_Places365": ("conv5/concat", 3),

@@ -24,7 +24,7 @@ def names() -> list[str]:
 
 
 def structure(name: str) -> GraphDef:
-    """A network's graph, whose large constants have no values yet.
+    """Returns a network's graph, in which large constants have no values yet.
 
     Raises:
         FileNotFoundError: there is no stand-in of that name.
@@ -33,7 +33,7 @@ def structure(name: str) -> GraphDef:
 
 
 def stand_in(name: str) -> GraphDef:
-    """A network with its seeded constants: a frozen graph like the one that Lucid's modelzoo has under that name.
+    """Returns a network with its seeded constants: a frozen graph like Lucid's of that name.
 
     Raises:
         FileNotFoundError: there is no stand-in of that name.
@@ -45,12 +45,12 @@ def stand_in(name: str) -> GraphDef:
 
 
 def described(graph_def: GraphDef) -> Iterator[NodeDef]:
-    """The constants that have a description in the place of values."""
+    """Returns the constants that have a description instead of values."""
     return (node for node in graph_def.node if DRAWS in node.attr)
 
 
 def fill(node: NodeDef) -> None:
-    """Puts a constant's values in the place of their description."""
+    """Replaces the description of a constant by its values."""
     tensor = node.attr["value"].tensor
     values = draw([dim.size for dim in tensor.tensor_shape.dim], **json.loads(node.attr[DRAWS].s))
     tensor.tensor_content = values.astype(np.dtype("<f4"), copy=False).tobytes()
@@ -58,9 +58,9 @@ def fill(node: NodeDef) -> None:
 
 
 def outside_branches(graph_def: GraphDef, input_name: str) -> list[str]:
-    """Names of the nodes that depend on the input and are computed whatever a predicate says.
+    """Returns the names of nodes that depend on the input and are computed for any value of a predicate.
 
-    Between a Switch and its Merge only one of two branches is computed, and TensorFlow refuses to give the other.
+    Between a Switch and its Merge, only one of two branches is computed, and TensorFlow cannot fetch the other.
     """
     nodes = {node.name: node for node in graph_def.node}
     dependent, conditional = {input_name: True}, {input_name: False}
@@ -81,7 +81,7 @@ def _source(text: str) -> str:
 
 
 def _ordered(nodes: dict[str, NodeDef]) -> list[str]:
-    """Names such that what a node reads comes before it."""
+    """Returns names in topological order: the inputs of a node come first."""
     order: list[str] = []
     done: set[str] = set()
     stack = list(reversed(nodes))

@@ -165,7 +165,7 @@ HERO["InceptionV1_seeded"] = HERO["InceptionV1"]
 
 
 def _rows(families: list[list[str]]) -> dict[str, list[str]]:
-    """The units of the families in rows, with one unit of each family in a row."""
+    """Returns the units in order of rows, with one unit of each family in a row."""
     return {"units": [unit for row in zip(*families, strict=True) for unit in row]}
 
 

@@ -179,7 +179,7 @@ def make_transform_f(transforms: TransformsLike = None) -> Transform:
     """Composes transforms into one.
 
     Args:
-        transforms: A transform or a list of transforms. None stands for `standard_transforms`; an
+        transforms: A transform or a list of transforms. None means `standard_transforms`; an
             empty list for no transform.
 
     Raises:

@@ -66,7 +66,7 @@ class Compilation:
             self._warned = True
             warnings.warn(
                 f"The transforms give images of more than {MOST_SIZES} sizes: those beyond are computed without "
-                "compilation, as each size needs a compilation of its own.",
+                "compilation, as each size is compiled separately.",
                 stacklevel=stack_level(),
             )
         return full

@@ -82,7 +82,7 @@ def check_precision(precision: str, device: torch.device) -> None:
     """Checks that a precision is one of `PRECISIONS`, and warns if it has no effect on a device.
 
     Raises:
-        ValueError: It is not one of them.
+        ValueError: The precision is unknown.
     """
     if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(map(repr, PRECISIONS))}, not {checks.shown(precision)}.")

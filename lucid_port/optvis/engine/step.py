@@ -179,7 +179,7 @@ def is_redirected(update: int | None) -> bool:
 def compute_under_rule(
     model: Computing, image: torch.Tensor, request: LayerRequest, update: int | None
 ) -> Mapping[str, torch.Tensor]:
-    """Returns the values of layers under Lucid's ReLU rule for an update; None stands for no rule.
+    """Returns the values of layers under Lucid's ReLU rule for an update; None means no rule.
 
     After the first updates, networks that support the rule compute its formulas themselves. For other networks, a
     torch function mode intercepts their calls.

@@ -136,7 +136,7 @@ def _image_maker(param_f: ManyParamLike, size: int | None) -> Callable[[int], Pa
     """
     if param_f is not None and size is not None:
         raise ValueError(
-            "Give either size or param_f: size=N stands for param_f=lambda batch: param.image(N, batch=batch)."
+            "Give either size or param_f: size=N is short for param_f=lambda batch: param.image(N, batch=batch)."
         )
     if param_f is None:
         pixels = 128 if size is None else checks.whole(size, "size", 1)

@@ -117,7 +117,7 @@ def parse_units(units: UnitsLike) -> list[Channels | Objective]:
 
     Raises:
         TypeError: `units` or one of its items has another type.
-        ValueError: A text does not have that form, or the list is empty.
+        ValueError: A string has another form, or the list is empty.
     """
     if isinstance(units, str) or callable(units) or _is_pair(units):
         return [_parse(units)]

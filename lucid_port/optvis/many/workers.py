@@ -94,7 +94,7 @@ class Shared(Generic[T]):
         while (batch := self.take()) is not None:
             message = out_of_memory(render, batch)
             if message is not None:
-                release(device)  # the error, whose traceback held tensors, is gone by now
+                release(device)  # the error and its traceback, which held tensors, are freed by now
                 self.too_large(batch, device, message)
 
 

@@ -66,7 +66,7 @@ def check_index(index: int, count: int, layer: str, kind: str, kinds: str) -> No
 
 
 def in_nhwc(function: Callable[[Nhwc], Value]) -> ObjectiveFunction:
-    """A function of `T` whose `T` has Lucid's axis order."""
+    """Wraps a function that reads layers in NHWC order into a function of `T`, which has NCHW order."""
     return lambda T: function(Nhwc(T))
 
 

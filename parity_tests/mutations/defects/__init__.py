@@ -1,4 +1,4 @@
-"""The deliberate defects: what each breaks, how, and which tests have to fail.
+"""The deliberate defects, each with its patch and the tests that have to fail.
 
 Each patch is a few lines that write the mistake down as someone would make it. It changes the modules where the name is
 looked up, so that every caller gets the mistake.

@@ -22,7 +22,7 @@ from parity_tests.mutations.registry import CONTRACT, MODELS, NETWORK, OPS, muta
 
 @mutation(MODELS, "bgr")
 def no_bgr_flip(p: Patches) -> None:
-    """Models of blue, green and red get red, green and blue."""
+    """Models that expect BGR input get RGB."""
     p.attribute(vision_base.Model, "create_input", lambda self, image: self._low + image * self._span)
 
 
@@ -42,7 +42,7 @@ def bgr_flip_after_the_range(p: Patches) -> None:
 
 @mutation(OPS, "lrn")
 def lrn_constants_swapped(p: Patches) -> None:
-    """LRN takes bias for beta."""
+    """LRN uses bias as beta."""
     original = functional.local_response_norm
     p.everywhere(original, lambda x, band, bias, beta: original(x, band, beta, bias))
 
@@ -113,7 +113,7 @@ def flatten_in_nchw_order(p: Patches) -> None:
 
 @mutation(f"{OPS} {NETWORK}", "Concat or (every_layer_has and seeded-97x161)")
 def concat_order_swapped(p: Patches) -> None:
-    """The last two towers of a concatenation change places."""
+    """The last two towers of a concatenation are swapped."""
 
     def forward(self: Any, *towers: torch.Tensor) -> torch.Tensor:
         return torch.cat((*towers[:-2], towers[-1], towers[-2]), self.dim)
@@ -123,7 +123,7 @@ def concat_order_swapped(p: Patches) -> None:
 
 @mutation(f"{OPS} {NETWORK}", "Concat or (every_layer_has and seeded-97x161)")
 def pre_relu_of_relus(p: Patches) -> None:
-    """`_pre_relu` concatenates what comes after the ReLUs."""
+    """`_pre_relu` concatenates the outputs of the ReLUs."""
     p.everywhere(lower._before_relu, lambda graph, tower: tower)
 
 
@@ -203,7 +203,7 @@ def depthwise_multiplier_first(p: Patches) -> None:
 
 @mutation(CONTRACT, "gradients_between_layers")
 def traced_layers_off_the_path(p: Patches) -> None:
-    """Of a traced network's layer that is overwritten, a copy is handed out, which nothing behind it reads."""
+    """Hooks on a traced layer that is overwritten in place get a copy, which later layers do not read."""
     original = LayerGraph._handed_out
 
     def handed_out(self: Any, piece: Any, value: Any, *rest: Any) -> Any:
@@ -215,11 +215,11 @@ def traced_layers_off_the_path(p: Patches) -> None:
 
 @mutation(CONTRACT, "gradients_between_layers")
 def hooked_layers_off_the_path(p: Patches) -> None:
-    """Hooks hand out a copy of what a layer gave, which nothing behind it reads."""
+    """Hooks get a copy of a layer's output, which later layers do not read."""
     p.attribute(hooks._Reading, "_kept", lambda self, name, output: output.clone())
 
 
 @mutation(CONTRACT, "together")
 def overwritten_layers_stay(p: Patches) -> None:
-    """What hooks read is handed out as the pass left it, also where something worked on it in place."""
+    """Hooks get tensors as they are after the pass, including later changes in place."""
     p.attribute(hooks._Reading, "overwritten", lambda self: set())

@@ -75,7 +75,7 @@ def native_relu_after_the_override(p: Patches) -> None:
 
 @mutation(f"{OVERRIDES} {PARTS}", "relu")
 def relu6_redirected_as_relu(p: Patches) -> None:
-    """ReLU6 has no way down from above 6."""
+    """ReLU6 blocks all redirected gradients above 6."""
 
     def gradient(op: Any, grad: torch.Tensor) -> torch.Tensor:
         passed = redirected_relu_grad.plain_relu6_grad(op, grad)

@@ -57,7 +57,7 @@ def true_pi(p: Patches) -> None:
 
 @mutation(TRANSFORMS, "rotat")
 def rotation_fills_with_grey(p: Patches) -> None:
-    """What a rotation moves in from outside is grey, not zero."""
+    """Rotation fills the corners with grey, not with zeros."""
 
     def gather(image: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         flat = torch.nn.functional.pad(image.flatten(0, 1).flatten(1), (0, 1), value=0.5)

@@ -5,7 +5,7 @@
 A structure is the frozen GraphDef, gzipped, in which a constant that was a variable has no values, but a string
 attribute `_draws`: JSON of the arguments of `parity_tests/zoo/draws.py`'s `draw`, by which anyone makes it again.
 
-Weights have He's variance. Batch norm has the statistics of what it meets: the graph is run once on one image, and each
+Weights have He's variance. Batch norm has the statistics of its input: the graph is run once on one image, and each
 batch norm's variance becomes the mean square of its input at that moment, so that activations keep their size through
 any depth.
 """
@@ -103,11 +103,11 @@ def switched():
 
 
 def unfused():
-    """Batch norm as Rsqrt, Mul, Sub and Add, as older releases froze it."""
+    """Options for batch norm as single ops (Rsqrt, Mul, Sub, Add), as in graphs of older releases."""
     return {"fused": False}
 
 
-# Ways to freeze a network other than the plain one: what its builder gets then.
+# Other ways to freeze a network, and the builder's arguments for them.
 FORMS = {"switched": switched, "unfused": unfused}
 
 
@@ -126,7 +126,7 @@ def write(path, graph_def):
 
 
 def strip(graph_def, constants):
-    """The graph with `_draws` in the place of the values of the constants that are described."""
+    """Returns the graph with `_draws` instead of the values of the described constants."""
     stripped = tf.compat.v1.GraphDef()
     stripped.CopyFrom(graph_def)
     for node in stripped.node:
@@ -153,7 +153,7 @@ def uniform(deviation, centre=0.0, balance=0.0):
 
 
 def describe(network, variables, first_seed):
-    """Arguments of `draw` for each variable; batch norm's statistics are set later, by what they meet."""
+    """Arguments of `draw` for each variable; batch norm's statistics are set later, from its input."""
     constants = {}
     for number, (name, shape) in enumerate(sorted(variables.items())):
         gain = np.prod([factor for pattern, factor in network.gains if re.search(pattern, name)] or [1.0])
@@ -248,7 +248,7 @@ def source_of(name, nodes):
 
 
 def batch_norm(node, nodes, constants):
-    """What stands in for one batch norm during the calibration."""
+    """Returns the function that replaces one batch norm during the calibration."""
     names = [source_of(name, nodes) for name in list(node.input)[1:]]
     epsilon = node.attr["epsilon"].f
 

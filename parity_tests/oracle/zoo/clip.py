@@ -2,7 +2,7 @@
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (2021), section 2.4 and
 appendix F: a ResNet-50 with a stem of three convolutions, blur pooling by averages before strided convolutions, and
-attention in the place of the last pool; scaled to 80 channels, (4, 6, 10, 6) blocks, 288 pixels and 640 outputs. Lucid
+attention instead of the last pool; scaled to 80 channels, (4, 6, 10, 6) blocks, 288 pixels and 640 outputs. Lucid
 lists no layers for it, so all names here are this project's own.
 """
 

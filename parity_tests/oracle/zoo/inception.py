@@ -102,8 +102,8 @@ def residual(towers, scale, activation=tf.nn.relu):
 
     Args:
         towers: functions of the block's input.
-        scale: factor on what is added.
-        activation: of the sum, or None.
+        scale: factor of the residual.
+        activation: activation of the sum, or None.
     """
 
     def block(net, scope):

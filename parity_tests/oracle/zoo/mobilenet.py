@@ -35,7 +35,7 @@ def mobilenet_v1(images, multiplier=1.0, is_training=False, fused=True):
 
     Args:
         images: batch.
-        multiplier: on all channels; none gets less than 8.
+        multiplier: factor of all numbers of channels, which are at least 8.
         is_training: False, or a boolean tensor, with which both kinds of batch norm and the dropout stay in the graph.
         fused: whether a batch norm is one op.
     """

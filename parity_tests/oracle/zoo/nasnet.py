@@ -132,10 +132,10 @@ def nasnet(images, channels, cells, stem_multiplier, skip):
 
     Args:
         images: batch.
-        channels: of the first cells' operations; doubled at every reduction.
+        channels: number of channels of the first cells' operations; doubled at every reduction.
         cells: number of normal cells, in three equal parts with a reduction cell between.
-        stem_multiplier: on the first convolution's 32 channels.
-        skip: whether the cell after a reduction reads what stood before it, rather than before the cell before it.
+        stem_multiplier: factor of the first convolution's 32 channels.
+        skip: whether a normal cell after a reduction has the same second input as the reduction, not its first input.
     """
     with batch_norm_scope(tf.nn.relu, scale=True), plain_scope(), slim.arg_scope([slim.batch_norm], activation_fn=None):
         outputs = stem(images, NASNET_REDUCTION, channels, stem_multiplier)

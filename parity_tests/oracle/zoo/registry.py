@@ -1,4 +1,4 @@
-"""Every stand-in network by Lucid's name: how it is built, what it reads, and how large its constants are."""
+"""The stand-in networks by Lucid's names: builder, input, and scale of the constants."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -21,7 +21,7 @@ from tensorflow.contrib.slim.python.slim.nets import (
     resnet_v2,
 )
 
-# build: function of the images (and of what its form asks for); returns the last layer.
+# build: function of the images (and of the arguments of its form); returns the last layer.
 # size: height and width that the graph is built and calibrated for; free: whether its placeholder forgets them.
 # gains: (regular expression, factor) on the weights, or on gammas, whose names match; all that match count.
 # form: None, or how it is frozen, one of `FORMS` in build.py.
@@ -33,7 +33,7 @@ LUCID = ((-117.0,), (138.0,))
 CAFFE = ((-103.939, -116.779, -123.68), (151.061, 138.221, 131.32))
 BYTES = ((0.0,), (255.0,))
 PLAIN_LOGITS = (("fc8/weights|loss3_classifier/weights", 0.06),)
-RESIDUAL = 0.3  # what a residual branch adds, relative to what a plain layer would
+RESIDUAL = 0.3  # scale of a residual branch, relative to a plain layer
 
 
 def network(build, size, values=PLUS_MINUS, input_name="input", gains=(), form=None, free=False, balance=1.0):

@@ -1,4 +1,4 @@
-"""What the stand-in networks share: TF-Slim under one name, and the way it names ops."""
+"""Shared by the stand-in networks: TF-Slim under one name, and its naming of ops."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -32,7 +32,7 @@ def chain(net, convolutions):
     """One convolution after another.
 
     Args:
-        net: what the first one reads.
+        net: input of the first one.
         convolutions: (name, channels, kernel) each, or with a fourth entry, a dict of further arguments.
     """
     for name, channels, kernel, *more in convolutions:
@@ -44,7 +44,7 @@ def branches(net, scope, *towers):
     """An inception module: towers side by side, joined by their channels as `scope/concat`.
 
     Args:
-        net: what every tower reads.
+        net: input of every tower.
         scope: the module's name.
         towers: functions of `net`; tower i is built in the scope `Branch_i`.
     """
