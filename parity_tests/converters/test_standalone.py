@@ -177,7 +177,7 @@ def traced(function: Callable) -> Callable:
 
 # functional.tile, twice
 @traced
-def wide(x, times=functional.FEW_CHANNELS):
+def wide(x, times=functional.Padding):
     """Größer: functional.tile."""
     Größe = "functional.take"; y = functional.tile(x, (times,))  # functional.tile
     return [Scaled.apply(y, split) for split in Größe]
@@ -210,7 +210,7 @@ def test_only_code_is_rewritten(tmp_path):
     assert [text.partition("\n")[0] for text in texts] == [
         "class InputSizeError(ValueError):",
         "Pair = Sequence[int]",
-        "FEW_CHANNELS = 4",
+        'Padding = str | Sequence[int]  # "SAME", "VALID", or (top, bottom, left, right)',
         "def tile(x: Tensor, times: Sequence[int]) -> Tensor:",
         "# Größen: functional.tile",
         "FIRST, SECOND = LIMIT, -LIMIT",
@@ -220,7 +220,7 @@ def test_only_code_is_rewritten(tmp_path):
     ]
     assert texts[4].endswith('\n"""`functional.tile` stays."""')
     wanted = SOURCE[SOURCE.index("# functional.tile, twice") : SOURCE.index("\n\n\nclass Scaled")]
-    wanted = wanted.replace("=functional.FEW", "=FEW").replace("y = functional.", "y = ")
+    wanted = wanted.replace("=functional.Pad", "=Pad").replace("y = functional.", "y = ")
     assert texts[7] == wanted
     assert "return tile(x, (SECOND,))" in texts[8]
 
