@@ -7,7 +7,9 @@ Example:
     model = converters.load("inceptionv1")
 """
 
-from converters.caffe import from_caffe
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from converters.conversion import convert, load, save
 from converters.errors import (
     ConverterError,
@@ -21,11 +23,14 @@ from converters.errors import (
 )
 from converters.lowering.lower import supported_ops
 from converters.network.model import ConvertedModel
-from converters.onnx.reading.conversion import from_onnx
 from converters.program.layer_info import LayerInfo
 from converters.program.program import Metadata
 from converters.renamed import keep_old_names
 from converters.sources import open_source
+
+if TYPE_CHECKING:
+    from converters.caffe import from_caffe
+    from converters.onnx.reading.conversion import from_onnx
 
 __all__ = [
     "ConvertedModel",
@@ -47,6 +52,16 @@ __all__ = [
     "save",
     "supported_ops",
 ]
+
+_ON_DEMAND = {"from_caffe": "converters.caffe", "from_onnx": "converters.onnx.reading.conversion"}
+"""Functions whose modules are imported on first use, because few programs need them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ON_DEMAND[name]), name)
+
 
 keep_old_names(
     __name__,

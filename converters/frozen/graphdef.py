@@ -79,7 +79,10 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """
     try:
         if Path(path).is_dir():
-            raise GraphError(f"{path} is a folder; give the frozen graph's file (.pb) in it.")
+            raise GraphError(
+                f"{path} is a folder: give the file of a frozen graph (.pb), or read a saved model with "
+                "converters.load."
+            )
         return Path(path).read_bytes()
     except (FileNotFoundError, GraphError):
         raise

@@ -19,7 +19,7 @@ from converters.layers import LocalResponseNorm
 from converters.network.folding import folded_convolutions
 from converters.network.fusion import FusedLayer, ReluRuleMode, are_watched, biased_convolutions, relus_by_rule
 from converters.network.interventions import giving
-from converters.network.request import LayeredNetwork, LayerRequest
+from converters.network.request import Channels, LayeredNetwork, LayerRequest
 from converters.network.selection import selected_channels, take
 from converters.onnx.writing.export import to_onnx
 from converters.program.layer_info import layers_of, module_of
@@ -135,6 +135,18 @@ class ConvertedModel(LayeredNetwork):
                 found[name] = take(found[name], channels, self.layers[name].channel_axis)
         return found
 
+    def _check_channels(self, name: str, numbers: Channels, request: LayerRequest) -> None:
+        if name not in request.names:
+            raise ValueError(f"channels names layer {name!r}, which is not among the requested layers.")
+        count = self.layers[name].channels
+        if not numbers:
+            raise ValueError(f"channels names no channel of layer {name!r}: give at least one, or leave the layer out.")
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+                raise ValueError(f"A channel of layer {name!r} is a whole number from 0 on, not {number!r}.")
+            if count is not None and number >= count:
+                raise IndexError(f"Layer {name!r} has no channel {number}: its channels are 0 to {count - 1}.")
+
     def _prepared(self, request: LayerRequest) -> Pass:
         """Builds and caches the pass for a request.
 
@@ -142,6 +154,8 @@ class ConvertedModel(LayeredNetwork):
         functions compute the ReLUs. If possible, layers with requested channels compute only these.
         """
         names = self._key(request.names)
+        for name, numbers in request.channels:
+            self._check_channels(name, numbers, request)
         own = {name: self.layers[name].name for name, _ in request.channels}
         chosen = replace(request, names=names, channels=tuple((own[name], c) for name, c in request.channels))
         alone = {} if self.program.fold else selected_channels(self.program, chosen, self)

@@ -46,7 +46,7 @@ ValueRange = Annotated[
     str | None, typer.Option(metavar="LO,HI", help="The network's values of black and white, if the file has none.")
 ]
 BGR = Annotated[bool | None, typer.Option("--bgr/--rgb", help="The network's channel order, if the file has none.")]
-Sheet = Annotated[bool, typer.Option("--sheet", help="Also put all pictures into one, sheet.png in the folder.")]
+Sheet = Annotated[bool, typer.Option("--sheet", help="Write one picture of all, sheet.png, in place of a file each.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Pictures in a batch; by default as many as fit in memory.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder's pictures instead of resuming.")]
 

@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
 from converters import ConvertedModel, LayerInfo, LayerNotFoundError
+from converters.errors import UnsupportedRequestError
 from converters.network.fusion import are_watched
 from converters.network.interventions import Given
 from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
@@ -117,6 +118,8 @@ class TorchNetwork(LayeredNetwork):
         if self.module.training:
             raise ValueError("The network is in training mode, in which renders change it: call its eval() first.")
         if not self.supports(request):
+            if self.untraced is not None and not request.channels:
+                raise UnsupportedRequestError(f"The ReLUs of this network cannot be replaced, because {self.untraced}.")
             raise unsupported(request)
         names, given = request.names, dict(request.interventions)
         self._current_trace()

@@ -108,6 +108,22 @@ def test_changed_weights_count(image):
     assert (network.activations(image, **ask)["mixed3a_pre_relu"] - before).abs().max() > 1
 
 
+@pytest.mark.parametrize(
+    ("channels", "error", "words"),
+    [
+        ({"mixed3a": [10**6]}, IndexError, "Layer 'mixed3a' has no channel 1000000: its channels are 0 to"),
+        ({"mixed3a": [-1]}, ValueError, "from 0 on, not -1"),
+        ({"mixed3a": [1.5]}, ValueError, "from 0 on, not 1.5"),
+        ({"mixed3a": [True]}, ValueError, "from 0 on, not True"),
+        ({"mixed3a": []}, ValueError, "names no channel of layer 'mixed3a'"),
+        ({"mixed4a": [0]}, ValueError, "'mixed4a', which is not among the requested layers"),
+    ],
+)
+def test_channels_that_do_not_exist_are_refused(network, image, channels, error, words):
+    with pytest.raises(error, match=words):
+        network.activations(image, ["mixed3a"], channels=channels)
+
+
 # In renders --------------------------------------------------------------------------------------
 
 

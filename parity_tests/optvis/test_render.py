@@ -349,3 +349,31 @@ def test_a_users_objective_does_not_replace_a_built_in_in_recipes():
     vis = render.make_vis_T(TinyModel(), serialization.from_data(recipe), lambda: param.image(12), transforms=[])
     expected = render.make_vis_T(TinyModel(), "mixed:1", lambda: param.image(12), transforms=[])
     assert torch.equal(vis.step(), expected.step())
+
+
+class Closing:
+    """A callback whose methods raise on demand."""
+
+    def __init__(self, raises=()):
+        self.raises, self.closed = raises, False
+
+    def __call__(self, vis):
+        pass
+
+    def begin(self, vis, total):
+        if "begin" in self.raises:
+            raise ArithmeticError("begin")
+
+    def close(self):
+        self.closed = True
+        if "close" in self.raises:
+            raise ArithmeticError("close")
+
+
+@pytest.mark.parametrize("method", ["begin", "close"])
+def test_all_callbacks_are_closed_if_one_raises(method):
+    callbacks = [Closing(), Closing([method]), Closing()]
+    options = {"thresholds": (1,), "callbacks": callbacks, "verbose": False}
+    with pytest.raises(ArithmeticError, match=method):
+        render.render_vis(TinyModel(), "mixed:1", lambda: param.image(8), **options)
+    assert all(callback.closed for callback in callbacks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,10 @@ def run(
     """
     due, total = set(counts), counts[-1]
     values = [] if checkpoint is None else checkpoint.values
-    notify(callbacks, "begin", vis, total)
-    try:
+    with contextlib.ExitStack() as stack:  # closes every callback, even if one of them raises
+        for callback in reversed(callbacks):
+            stack.callback(notify, [callback], "close")
+        notify(callbacks, "begin", vis, total)
         while len(values) < total:
             values.append(vis.step())
             for callback in callbacks:
@@ -57,6 +60,4 @@ def run(
                 checkpoint.save(stopped=ended or len(values) == total)
             if ended:
                 break
-    finally:
-        notify(callbacks, "close")
     return values
