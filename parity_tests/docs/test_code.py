@@ -101,7 +101,9 @@ def test_layer_names_are_those_of_the_page(quick: None) -> None:
         run(block, namespace)
 
 
-ROUNDING = 1e-5  # of an array's maximum: activations that an objective holds move by 1e-6 with the number of threads
+ROUNDING = (
+    1e-5  # of an array's maximum: activations that an objective holds differ by 1.6e-7 between one and two threads
+)
 
 
 def assert_same(here: Any, there: Any, where: str) -> None:
