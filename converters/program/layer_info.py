@@ -19,7 +19,7 @@ class LayerInfo:
     Attributes:
         name: TensorFlow's name.
         op: TensorFlow's op type.
-        channels: size of its channel axis; None if only running the model tells.
+        channels: size of its channel axis; None if it is known only when the model runs.
         module: path of its submodule in the model; empty for the input, which has none.
         layout: TensorFlow's axis order of rank-4 values. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
             have TensorFlow's order.
@@ -38,7 +38,7 @@ class LayerInfo:
 
     @property
     def channel_axis(self) -> int:
-        """The axis of the layer's tensor that counts channels: of images (N, C, H, W) and rows (N, features)."""
+        """The channel axis of the layer's tensor, which is (N, C, H, W) for images and (N, features) for rows."""
         return 1
 
 
@@ -47,7 +47,7 @@ class Layers(Mapping[str, LayerInfo]):
 
     Args:
         infos: the layers.
-        further: outputs of ops after the first, such as `name:1`. They can be looked up, but iteration skips them.
+        further: the second and later outputs of ops, such as `name:1`. They can be looked up, but iteration skips them.
     """
 
     def __init__(self, infos: Sequence[LayerInfo], further: Sequence[LayerInfo] = ()) -> None:

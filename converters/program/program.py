@@ -98,7 +98,7 @@ class Step:
         layout: axis order of rank-4 values in TensorFlow. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
             have TensorFlow's order.
         outputs: number of outputs; the layer returns a tuple if there are several.
-        hidden: whether the step was inserted to adapt an input (layout, rank, dtype) and is no op of the graph.
+        hidden: whether the step is not an op of the graph, but was inserted to adapt an input (layout, rank, dtype).
     """
 
     name: str

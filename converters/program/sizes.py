@@ -16,7 +16,7 @@ from converters.errors import GraphError
 from converters.frozen.graph import Output
 from converters.functional.sizes import SIZE_FUNCTIONS
 
-MAX_PARTS = 200  # of one expression; real graphs need a dozen
+MAX_PARTS = 200  # parts of one expression; real graphs need about a dozen
 
 
 Operator: TypeAlias = "Callable[[Size, Number], Number]"
@@ -60,7 +60,7 @@ class Size:
 
 Number: TypeAlias = int | float | Size
 
-# (function, right operand) that returns the left operand.
+# (function, right operand) pairs for which the function returns its left operand unchanged.
 _NEUTRAL = {("add", 0), ("sub", 0), ("mul", 1), ("floordiv", 1)}
 
 

@@ -143,7 +143,7 @@ def _variable(step: Step | None, source: Output) -> str:
 def _main_path_first(program: Program) -> list[Step]:
     """Returns the steps ordered so that the longest path through the graph comes first and side branches later.
 
-    A layer on the main path is then computed without side branches, which may refuse the size of the image.
+    So a layer on the main path can be computed without the side branches, which may raise an error for the image's size.
     """
     steps = {step.name: step for step in program.steps}
     depth: dict[str, int] = {}
@@ -159,13 +159,13 @@ def _main_path_first(program: Program) -> list[Step]:
             unvisited([output]), lambda name: unvisited(source.node for source in steps[name].inputs)
         )
         branch.update(dict.fromkeys(found, number))
-    for step in program.steps:  # a step that no output depends on belongs to the branch of its inputs
+    for step in program.steps:  # if no output depends on a step, it joins its inputs' branch
         branch.setdefault(step.name, max((branch.get(source.node, 0) for source in step.inputs), default=0))
     return sorted(program.steps, key=lambda step: branch[step.name])
 
 
 def _stem(step: Step) -> str:
-    """Returns the beginning of a step's name: `mixed4a` of `mixed4a_1x1`. A blank line stands between beginnings."""
+    """Returns the beginning of a step's name: `mixed4a` of `mixed4a_1x1`. Blank lines separate groups."""
     return re.split(r"[_/]", step.name.removeprefix("inception_"))[0]
 
 
@@ -194,7 +194,7 @@ class Import(NamedTuple):
     Attributes:
         module: the imported module, or the module that the name is imported from.
         name: the imported name; None for `import module`.
-        alias: the name behind `as`, if there is one.
+        alias: the name after `as`; None without `as`.
     """
 
     module: str
@@ -259,7 +259,7 @@ class Library:
 
 @functools.cache
 def _layer_library() -> Library:
-    # The base class ConverterError is left out: it only shortens messages that quote files.
+    # The base class ConverterError is omitted: it only shortens messages that quote files, which is not needed here.
     size_error = f'class InputSizeError(ValueError):\n    """{errors.InputSizeError.__doc__}"""'
     return Library((*functional.MODULES, *layers.MODULES), {errors.InputSizeError.__name__: size_error})
 
@@ -333,7 +333,7 @@ def _without_packages(text: str, packages: set[str], module: ModuleType) -> tupl
 def _names(text: str) -> tuple[set[str], set[str]]:
     """Returns the names of globals that some code reads but does not define, and the local names of its functions.
 
-    Annotations count, as the code is read without `from __future__ import annotations`.
+    Names in annotations are included, because the code is parsed without `from __future__ import annotations`.
     """
     read, local = set(), set()
     scopes = [symtable.symtable(text, "<definition>", "exec")]
@@ -348,7 +348,7 @@ def _names(text: str) -> tuple[set[str], set[str]]:
 
 
 def _is_string(statement: ast.stmt | None) -> bool:
-    """Returns whether a statement is a string alone, as docstrings are."""
+    """Returns whether a statement is only a string, as a docstring is."""
     return isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str)
 
 

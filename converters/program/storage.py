@@ -60,7 +60,7 @@ def check_target(target: Path, overwrite: bool = False) -> None:
     """Checks, before any other work, that `save` may write a folder.
 
     Raises:
-        SaveError: the folder exists, and `overwrite` is false or the folder holds something else than a saved model.
+        SaveError: the folder exists, and `overwrite` is false or the folder contains anything but a saved model.
     """
     if not (target.exists() or target.is_symlink()):
         return

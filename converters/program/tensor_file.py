@@ -1,6 +1,6 @@
 """Writes safetensors files one tensor at a time.
 
-The library's own function takes all tensors at once and requires them to be contiguous. The weights of converted models
+The function of safetensors takes all tensors at once and requires them to be contiguous. The weights of converted models
 are in channels-last format, so all of them would have to be copied first.
 """
 
@@ -28,7 +28,7 @@ DTYPES: Mapping[torch.dtype, str] = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-ALIGNMENT = 8  # of the data, in bytes
+ALIGNMENT = 8  # alignment of the tensors' data, in bytes
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, progress: Progress = silent) -> None:

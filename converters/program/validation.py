@@ -20,11 +20,11 @@ MAX_WINDOW = 4096  # rows or columns of a window, a stride or a padding
 MAX_FEATURES = 2**22  # channels, or features of a fully connected layer
 MAX_BAND = 8192  # channels of LRN, whose kernel has channels² values
 MAX_VALUES = 2**31  # values of a row or a constant
-MAX_NUMBER = 1e30  # absolute value of a constant in a formula
+MAX_NUMBER = 1e30  # greatest absolute value of a constant in a formula
 MAX_AXIS = 7
-MAX_OUTPUTS = 4096  # of one op
+MAX_OUTPUTS = 4096  # outputs of one op
 MAX_INPUTS = 2**16
-MAX_DEPTH = 200  # of an expression of sizes
+MAX_DEPTH = 200  # nesting depth of an expression of sizes
 
 Check = Callable[[object], bool]
 Arguments = Mapping[str, Any]  # plain data: numbers, strings, and tuples of them
@@ -72,7 +72,7 @@ def _is_expression(value: object, depth: int = 0) -> bool:
 
 
 def _mentioned(value: object) -> int:
-    """Returns the number of inputs that a layer needs for its expressions."""
+    """Returns how many inputs a layer needs so that its size expressions can be evaluated."""
     if not isinstance(value, tuple):
         return 0
     if len(value) == 3 and value[0] == "size":
@@ -81,12 +81,12 @@ def _mentioned(value: object) -> int:
 
 
 def _with_one_open(check: Check) -> Check:
-    """Returns a check for sizes that may contain one -1, the remaining size."""
+    """Returns a check for sizes that may contain a single -1, which stands for the remaining size."""
     return lambda value: isinstance(value, tuple) and check(value) and value.count(-1) <= 1
 
 
 def _items(value: object) -> bool:
-    """Slices, indices and new axes (`functional.index_axes`)."""
+    """Returns whether a value is a valid tuple of slices, indices and new axes for `functional.index_axes`."""
     return isinstance(value, tuple) and len(value) <= 2 * MAX_AXIS and all(map(_item, value))
 
 
@@ -180,7 +180,8 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
 }
 
 
-# Numbers of inputs of layers, if not 1. Further inputs are values whose sizes the arguments mention.
+# Number of inputs of each layer that does not have exactly one. Layers may have more inputs: values that they read
+# only for their sizes, because an argument refers to them.
 INPUTS: Mapping[str, int | range] = {
     "Binary": 2,
     "Concat": range(1, MAX_INPUTS),
@@ -198,7 +199,8 @@ def check_outputs(name: str, layer: str, arguments: Arguments, outputs: int) -> 
     """Checks the number of outputs of a layer.
 
     Raises:
-        GraphError: a layer of `PARTS` has as many outputs as its arguments say, at least 2; all others have one.
+        GraphError: the number is wrong. A layer of `PARTS` must have as many outputs as its arguments state, and at
+            least 2. All other layers must have one.
     """
     parts = arguments.get("count", len(arguments.get("sizes", ()))) if layer in PARTS else 1
     if outputs != parts or (layer in PARTS and parts < 2):

@@ -43,8 +43,8 @@ class LayerCheck:
         kind: `activation`, `gradient`, or `refused` if TensorFlow refuses the layer at this input's size.
         error: greatest difference, relative to TensorFlow's greatest absolute value in the layer.
         bound: greatest error that passes.
-        shape: the port's shape, in TensorFlow's order; None if it did not compute the layer.
-        expected: TensorFlow's shape; None if it refuses.
+        shape: shape in the converted model, in TensorFlow's order; None if the model did not compute the layer.
+        expected: shape in TensorFlow; None if TensorFlow refuses to compute the layer.
         moved: for a gradient, the change of TensorFlow's own gradient if the last bit of the input changes.
     """
 
@@ -137,7 +137,7 @@ def _refusal(model: ConvertedModel, input_name: str, name: str, x: Tensor) -> La
 def check_gradients(
     model: ConvertedModel, reference: InputReference, image: np.ndarray, bound: float = GRADIENT_BOUND
 ) -> list[LayerCheck]:
-    """Compares gradients of channels' means with TensorFlow's, image by image.
+    """Compares gradients of channel means with TensorFlow's, image by image.
 
     Args:
         model: on any device.
@@ -256,7 +256,7 @@ def _with_constants(graph_def: GraphDef, constants: Mapping[str, ArrayLike], ima
 
 
 def _of_any_size(graph_def: GraphDef, image: str) -> GraphDef:
-    """Lets the graph's image have any height and width, as in a converted model."""
+    """Returns a copy of the graph whose image may have any height and width, as in a converted model."""
     opened = GraphDef()
     opened.CopyFrom(graph_def)
     for node in opened.node:
@@ -264,7 +264,7 @@ def _of_any_size(graph_def: GraphDef, image: str) -> GraphDef:
         if shape is not None and len(shape.dim) == 4:
             for dim in shape.dim:
                 dim.size = -1
-        node.attr.pop("_output_shapes", None)  # inferred for a fixed size
+        node.attr.pop("_output_shapes", None)  # these shapes were inferred for one fixed size
     return opened
 
 

@@ -10,7 +10,7 @@ jobs.json holds `{"jobs": [job, ...]}`, each job an object with
     input       path of an .npz file
     feeds       {name of a placeholder: key in that file}; arrays are in TensorFlow's order (NHWC)
     fetches     "all" (every node that depends on the feeds and that runs), or a list of node names
-    pre_relu    true: also the concatenations `<module>_pre_relu` that Lucid adds after import
+    pre_relu    true: also compute the concatenations `<module>_pre_relu` that Lucid adds after import
     gradients   [[layer, channel], ...]: d mean(layer[..., channel]) / d (the only placeholder)
     draws       how many times to recompute every gradient with the input moved by one unit in the last place
     seed        seed of those moves
@@ -18,9 +18,9 @@ jobs.json holds `{"jobs": [job, ...]}`, each job an object with
     out         path of the .npz file to write
 
 The result's keys are `activation/<name>`, `gradient/<layer>:<channel>`, `moved/<layer>:<channel>` (the gradient's
-difference at each draw) and `report`, a JSON text: TensorFlow's version, the layers that TensorFlow refuses to compute
-for that input with its shortened message, its message if it refuses gradients, and the largest differences from Lucid's
-class.
+difference at each draw) and `report`. The report is JSON: TensorFlow's version; the layers that TensorFlow refuses to
+compute for this input, each with a shortened error message; the error message for gradients, if TensorFlow refuses them;
+and the largest differences from Lucid's class.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def run_job(job):
             try:
                 results.update(gradients(session, tensors, feed, wanted, job))
             except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-                report["gradients_refused"] = shorten(error.message)  # such as dilated convolutions in 1.15
+                report["gradients_refused"] = shorten(error.message)  # e.g. for dilated convolutions in 1.15
     if job.get("lucid_class"):
         report["lucid"] = compare_with_lucid(job, feeds, values)
     results["report"] = np.array(json.dumps(report))
@@ -87,7 +87,7 @@ def run_job(job):
 
 
 def new_session(graph):
-    """Returns a session with one thread, which adds numbers always in the same order."""
+    """Returns a session with one thread, so that numbers are always added in the same order."""
     config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
     return tf.Session(graph=graph, config=config)
 
@@ -110,7 +110,7 @@ def first_output(graph, name):
 def computed_names(session, feeds):
     """Returns the names of all nodes that depend on the feeds, and whose first output has a value.
 
-    Random ops are ignored: they depend only on the size of a value.
+    Random ops do not count as dependent, because only the shapes of their outputs depend on the feeds.
     """
     dependent, dead = set(feeds), dead_outputs(session)
     names = []
@@ -176,7 +176,7 @@ def is_channel_axis(axis, towers):
 def fetch_all(session, tensors, feed):
     """Returns the values of all tensors that TensorFlow computes, and a message for each tensor that it refuses.
 
-    TensorFlow stops at the first op that refuses. That op and all that depend on it are removed, and the others run again.
+    TensorFlow stops at the first op that refuses. The tensors that depend on it are removed, and the others run again.
     """
     remaining, refused = dict(tensors), {}
     while remaining:
@@ -221,11 +221,11 @@ def channel_gradient(layer, channel, placeholder):
         (gradient,) = tf.gradients(tf.reduce_mean(layer[..., channel]), placeholder)
     except LookupError:  # an op such as PreventGradient
         return None
-    return tf.zeros_like(placeholder) if gradient is None else tf.convert_to_tensor(gradient)  # Gather's is sparse
+    return tf.zeros_like(placeholder) if gradient is None else tf.convert_to_tensor(gradient)  # Gather has a sparse gradient
 
 
 def gradients(session, tensors, feed, pairs, job):
-    """Returns the gradients of channels' means, and the change of each if the last bits of the input change."""
+    """Returns the gradients of channel means, and their changes if the last bits of the input change."""
     ((placeholder, image),) = feed.items()
     wanted = {f"{layer}:{channel}": channel_gradient(tensors[layer], channel, placeholder) for layer, channel in pairs}
     wanted = {key: gradient for key, gradient in wanted.items() if gradient is not None}
@@ -243,7 +243,7 @@ def gradients(session, tensors, feed, pairs, job):
 
 
 def compare_with_lucid(job, feeds, values):
-    """Returns the largest absolute difference of each `_pre_relu` layer from the one of Lucid's own class."""
+    """Returns the largest absolute difference between each `_pre_relu` layer and the same layer of Lucid's class."""
     import lucid.modelzoo.vision_models as models
 
     ((input_name, image),) = feeds.items()

@@ -138,7 +138,7 @@ def take_sample(name: str, array: np.ndarray, samples: int = USUAL.layer, means:
 
 
 def channel_means(array: np.ndarray, channels: np.ndarray | None = None) -> np.ndarray:
-    """Returns the means over all axes but the last, of some channels or all, summed in float64, as float32."""
+    """Returns the means over all axes but the last, of some channels or all, as float32 (summed in float64)."""
     flat = array.reshape(-1, array.shape[-1])
     return (flat if channels is None else flat[:, channels]).mean(0, dtype=np.float64).astype(np.float32)
 

@@ -2,10 +2,10 @@
 
 A folder of references holds `manifest.json` and .npz files. The manifest describes, for every graph (by the fingerprint
 of its structure and constants) and every input: the specification of the input, the version of TensorFlow, the shape of
-every layer, and the layers that TensorFlow refused. A small layer is stored whole. Of others a sample is stored: values
-at positions that follow from the layer's name and shape, half of them on the borders, where padding defects show, and
-the means of all channels, which every defect changes. Of networks with thousands of layers less is stored (`Amounts`),
-of channels as well.
+every layer, and the layers that TensorFlow refused. Small layers are stored whole. For other layers the files hold a
+sample and the means of all channels. The positions of the sample follow from the layer's name and shape; for images,
+half of them are on the borders, where padding defects appear. Every defect changes the means. For networks with
+thousands of layers, the samples are smaller and only some channels have means (`Amounts`).
 
 Arrays are in TensorFlow's order: images are NHWC.
 """
@@ -224,7 +224,7 @@ def _moved(sample: Sample, differences: np.ndarray) -> float:
 
 
 def _compact_json(value: Any, indent: int = 0) -> str:
-    """Returns JSON with one line for every entry of an object and for every list, which makes diffs readable."""
+    """Returns JSON with one line per entry of an object, and each list on one line, so that diffs are readable."""
     if not isinstance(value, dict) or not value:
         return json.dumps(value)
     inner = " " * (indent + 1)
@@ -302,7 +302,7 @@ def _parse_shape(text: str) -> Shape:
 
 
 def reference_folders() -> list[Path]:
-    """Returns the folder of the environment variable, then the folder beside this package in a checkout."""
+    """Returns the folder that the environment variable names, if set, then the folder beside this package in a checkout."""
     named = os.environ.get(ENVIRONMENT)
     folders = [Path(named)] if named else []
     return [*folders, Path(__file__).resolve().parents[2] / "reference_outputs"]

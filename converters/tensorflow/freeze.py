@@ -50,12 +50,12 @@ class Frozen:
 
 
 def is_saved_model(path: Path) -> bool:
-    """Returns whether a path is a SavedModel: its folder, or the file in it."""
+    """Returns whether a path is the folder of a SavedModel, or the file in it."""
     return saved_model_folder(path) is not None
 
 
 def saved_model_folder(path: Path) -> Path | None:
-    """Returns the folder of a SavedModel, from the path of the folder or of the file in it; None if it is none."""
+    """Returns the folder of a SavedModel, given the folder or the file in it; None if the path is not one."""
     folder = path.parent if path.name in SAVED_MODEL_FILES else path
     return folder if any((folder / name).is_file() for name in SAVED_MODEL_FILES) else None
 
@@ -107,7 +107,7 @@ def freeze_checkpoint(
         input_name: the image placeholder, if several placeholders may be the image.
         outputs: the outputs of the frozen graph. By default all nodes that no node reads, and that depend on the image
             but not on labels or losses.
-        constants: names of placeholders that get a constant value later. They are neither images nor labels.
+        constants: names of placeholders that are replaced by constants later. They do not count as images or labels.
         tensorflow_python: a Python with TensorFlow; by default the one that `LUCID_PORT_TENSORFLOW` names, the
             reference environment, or this Python.
 

@@ -135,7 +135,7 @@ def choose_meta_graph(saved, tags):
 
 
 def choose_signature(meta, name):
-    """Returns (name, signature) by name; by default the only signature or the serving one; (None, None) without any."""
+    """Returns the named signature and its name; by default the only or the serving one; (None, None) if there is none."""
     found = {key: meta.signature_def[key] for key in sorted(meta.signature_def) if key != INIT_SIGNATURE}
     found = {key: signature for key, signature in found.items() if signature.outputs}
     if name is None and not found:
@@ -158,7 +158,7 @@ def calls_functions(meta, signature):
 
 
 def signature_input(signature, job):
-    """Returns the name of a signature's image: the only input that can be an image, or None."""
+    """Returns the name of a signature's image: its only input of rank 4, or its only possible image; None if ambiguous."""
     if signature is None:
         return None
     infos = [info for info in signature.inputs.values() if node_of(info.name) not in job.get("constants", ())]
@@ -173,7 +173,7 @@ def is_image(dtype, shape):
 
 
 def signature_outputs(signature):
-    """Returns the names of a signature's outputs: those of floating point, if there are any, otherwise all."""
+    """Returns the names of a signature's outputs: the floating-point ones, or all if none is floating point."""
     infos = [signature.outputs[key] for key in sorted(signature.outputs)]
     real = [info for info in infos if tf.as_dtype(info.dtype).is_floating]
     return unique(node_of(info.name) for info in real or infos)
@@ -288,8 +288,8 @@ def image_placeholder(graph, job):
 def guess_outputs(graph, entry, job):
     """Returns the outputs of a network: nodes that no node reads, and that depend on the image but not on labels or losses.
 
-    Nodes of the training are ignored: gradients, updates of variables, nodes that only these read, and nodes that are not
-    of floating point, such as summaries and class indices.
+    These nodes are ignored: gradients, updates of variables, nodes that only gradients and updates read, and nodes without
+    floating-point outputs, such as summaries and class indices.
     """
     entry = entry or image_placeholder(graph, job)
     check_nodes([entry], {op.name for op in graph.get_operations()})
@@ -306,7 +306,7 @@ def guess_outputs(graph, entry, job):
     network = (image & real) - loss - update - {entry}
     readers = {name: readers_of(graph.get_operation_by_name(name)) for name in network}
     idle = {name for name, reading in readers.items() if reading and reading <= update}
-    while idle:  # only updates read these nodes; then the nodes before them
+    while idle:  # nodes that only updates read; repeated for the nodes before them
         network -= idle
         update |= idle
         idle = {name for name in network if readers[name] and readers[name] <= update}
@@ -322,7 +322,7 @@ def is_update(op):
 
 
 def is_label(op, known):
-    """Returns whether an op is a placeholder of labels: not an image or constant; an integer, or of rank 1 or more."""
+    """Returns whether an op is a placeholder for labels: not in `known`, and of integer dtype or of rank 1 or more."""
     if op.type != "Placeholder" or op.name in known:
         return False
     tensor = op.outputs[0]
@@ -343,7 +343,7 @@ def unique(names):
 
 
 def shorten(message):
-    """Returns the first line of an error message that is not empty, shortened."""
+    """Returns the first non-empty line of an error message, shortened."""
     line = next((line.strip() for line in message.splitlines() if line.strip()), "")
     return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 3] + "..."
 

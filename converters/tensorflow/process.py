@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ENVIRONMENT = "LUCID_PORT_TENSORFLOW"  # names a Python that has TensorFlow
+ENVIRONMENT = "LUCID_PORT_TENSORFLOW"  # the variable holds the path of a Python that has TensorFlow
 ORACLE = Path(__file__).resolve().parents[1] / "reference" / "oracle_script.py"
-OPTIONS = ("-E",)  # PYTHONPATH and other variables are for this Python only
+OPTIONS = ("-E",)  # ignore PYTHONPATH and similar variables, which are meant for this Python
 
 
 class OracleError(RuntimeError):
@@ -20,7 +20,7 @@ class OracleError(RuntimeError):
 
 
 def tensorflow_version(python: str | Path = sys.executable) -> str | None:
-    """Returns the version of a Python's TensorFlow, or None if it has none or is no Python.
+    """Returns the version of TensorFlow in a Python; None if it is not installed, or if the Python cannot run.
 
     The version is read from the names of the installed packages, without importing TensorFlow.
     """

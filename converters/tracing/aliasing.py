@@ -1,7 +1,7 @@
 """Finds in-place changes and aliases in torch.fx graphs, ReLUs, and numbers of channels.
 
-A node that reads a value after another node changed it in place depends on that node as well, although it is not among
-its arguments.
+If node A changes a value in place and node B reads the value afterwards, then B depends on A, although A is not among
+the arguments of B.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def called_module(node: fx.Node, root: nn.Module) -> nn.Module | None:
 
 
 def relu_kind(node: fx.Node, root: nn.Module) -> str | None:
-    """Returns "Relu" or "Relu6" if a node computes one, as a module, function or method, in place or not; else None."""
+    """Returns "Relu" or "Relu6" if a node computes it (as module, function or method, in place or not), else None."""
     module = called_module(node, root)
     if module is not None:
         if type(module) is nn.Hardtanh:
@@ -108,10 +108,11 @@ class Changes:
 
     Attributes:
         before: node -> the earlier nodes that changed its inputs in place.
-        seen: nodes whose in-place change is read by later nodes through other values than the node's output.
+        seen: nodes that change memory in place, if a later node reads the change through a value older than the change.
         memory: node -> the nodes whose memory its value may alias, including itself.
         written: node -> the nodes whose memory it overwrites.
-        exposed: node -> the nodes whose memory it may overwrite: `written`, and all inputs of unknown code.
+        exposed: node -> the nodes whose memory it may overwrite. For a node that runs unknown code, this is the memory of
+            all its inputs; for other nodes it is the same as `written`.
     """
 
     before: Mapping[fx.Node, set[fx.Node]]
@@ -150,7 +151,7 @@ def find_changes(nodes: Iterable[fx.Node], root: nn.Module) -> Changes:
 
 
 def no_tensors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
-    """Returns the nodes whose value is certainly no tensor: sizes, arithmetic on sizes, and assertions."""
+    """Returns the nodes whose value cannot be a tensor: sizes, arithmetic on sizes, and assertions."""
     found: set[fx.Node] = set()
     for node in nodes:
         sources = node.all_input_nodes
@@ -164,9 +165,9 @@ def no_tensors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
 
 
 def channels(nodes: Iterable[fx.Node], root: nn.Module) -> dict[fx.Node, int | None]:
-    """Returns the number of channels of each node's value; None if only running the node tells.
+    """Returns the number of channels of each node's value; None if it is known only at run time.
 
-    Modules state it (`out_channels`, `out_features`, `num_features`); elementwise functions and pools keep it.
+    Modules state the number (`out_channels`, `out_features`, `num_features`); elementwise functions and pools keep it.
     """
     found: dict[fx.Node, int | None] = {}
     for node in nodes:
@@ -202,7 +203,7 @@ _KEEPING_MODULES = _modules(
 
 
 def _keep(node: fx.Node, before: Sequence[int | None]) -> int | None:
-    """Returns the number of channels that all inputs have, or None."""
+    """Returns the number of channels of the inputs if it is the same for all, else None."""
     return before[0] if before and len(set(before)) == 1 else None
 
 
@@ -249,7 +250,7 @@ def _works_in_place(node: fx.Node, root: nn.Module) -> bool:
 
 
 def _is_augmented(target: object) -> bool:
-    """Returns whether a function is one of `operator`'s for +=, *= and so on."""
+    """Returns whether a function of `operator` is an augmented assignment, such as `iadd` for +=."""
     name = getattr(target, "__name__", "")
     return name.startswith("i") and hasattr(operator, f"__{name}__") and hasattr(operator, name[1:].rstrip("_"))
 
@@ -260,7 +261,7 @@ def _arguments(node: fx.Node) -> Mapping[str, Any]:
         return node.kwargs
     try:
         return inspect.signature(node.target).bind_partial(*node.args, **node.kwargs).arguments
-    except TypeError:  # wrong arguments fail when the graph runs, with torch's own message
+    except TypeError:  # torch reports wrong arguments when the graph runs
         return node.kwargs
 
 
@@ -270,7 +271,7 @@ def _is_pythons(function: object) -> bool:
 
 
 def _is_torchs(function: object) -> bool:
-    """Returns whether a function is torch's or torchvision's; none of them contains a ReLU."""
+    """Returns whether a function belongs to torch or torchvision.ops; these functions contain no ReLU."""
     home = getattr(function, "__module__", None) or ""
     is_builtin = not inspect.isfunction(function) and not home
     return is_builtin or home == "torch" or home.startswith(("torch.", "torchvision.ops."))

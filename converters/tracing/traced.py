@@ -22,7 +22,7 @@ Forward = Callable[..., tuple[Any, ...]]
 class LayerGraph:
     """Runs the subgraph of a torch.fx graph that some of its nodes need.
 
-    It holds no module: a subgraph runs on the root that is passed to it. So replaced layers take effect, and the root
+    It stores no module: each run gets the root module as an argument. So replaced layers take effect, and the root
     can be moved and copied.
 
     Args:
@@ -88,8 +88,8 @@ class LayerGraph:
     ) -> fx.Graph:
         """Returns the subgraph that computes some nodes, as a graph that returns a tuple of their values.
 
-        If a later node may change a returned value in place, that node reads a copy. So the returned value is
-        unchanged, and all later nodes, and their gradients, depend on it.
+        If a later node may change a returned value in place, that node reads a copy. So the returned value
+        stays unchanged, and all later nodes and their gradients depend on the returned value.
 
         Raises:
             ValueError: a node of `given` is overwritten in place, and the graph reads the change through an alias.
@@ -133,7 +133,7 @@ class LayerGraph:
         writers: Sequence[fx.Node],
         is_given: bool,
     ) -> tuple[fx.Node, fx.Node]:
-        """Returns the value to return for a node, safe from in-place changes, and the value that later nodes read."""
+        """Returns a node's value for the result, which no later node changes in place, and the value for later nodes."""
         memory = self._changes.memory[node]
         if not any(memory & self._changes.exposed[one] for one in writers):
             return value, value
@@ -212,7 +212,7 @@ class TracedNetwork(LayeredNetwork):
         return self.module(x)
 
     def supports(self, request: LayerRequest) -> bool:
-        """Returns whether the request is supported: no channels; a ReLU rule only if all ReLUs can be replaced."""
+        """Returns whether the request has no channels, and has a ReLU rule only if all ReLUs can be replaced."""
         if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
             self._analyze()  # a submodule was replaced
         return not request.channels and (
@@ -290,7 +290,7 @@ def same_objects(first: Iterable[object], second: Iterable[object]) -> bool:
 
 
 def _given_name(number: int) -> str:
-    """Returns the name of the subgraph's argument that replaces the value of node `number`."""
+    """Returns the name of the subgraph's argument for the replaced value at index `number` of `given`."""
     return f"_given_{number}"
 
 
@@ -299,14 +299,14 @@ def _copied(value: Any) -> Any:
 
 
 def _written_back(value: Any, copied: Any) -> Any:
-    """Copies `copied` back into `value`, so that all aliases of `value` depend on the copy, which is returned."""
+    """Copies `copied` back into `value`, so that all aliases of `value` depend on `copied`; returns `copied`."""
     if isinstance(value, Tensor):
         value.copy_(copied)
     return copied
 
 
 def _alone(function: Function) -> Function:
-    """Wraps a callable in a function: fx needs its `__name__`."""
+    """Wraps a callable in a function, because fx needs a `__name__`."""
 
     def instead(x: Tensor) -> Tensor:
         return function(x)
