@@ -23,14 +23,14 @@ Arrays: TypeAlias = Sequence[np.ndarray]
 Result: TypeAlias = np.ndarray | np.generic | tuple[np.ndarray, ...]
 Evaluator: TypeAlias = Callable[[Node, Arrays], Result]
 
-MAX_VALUES = 2**24  # elements of an op's output that is larger than its inputs
-MAX_PRODUCT = 2**28  # multiplications of a matrix product
+MAX_VALUES = 2**24  # greatest number of elements of an output that is larger than the op's inputs
+MAX_PRODUCT = 2**28  # greatest number of multiplications in a matrix product
 
 EVALUATORS: Registry[Evaluator] = Registry("evaluate")
 
 
 class NotKnownError(Exception):
-    """The op's output depends on the image, and not only through sizes."""
+    """The op's output depends on the image's values, not only on its size."""
 
 
 # Errors that numpy raises if arrays, axes and numbers do not fit together.
@@ -82,13 +82,13 @@ def _limit_broadcast(arrays: Arrays) -> None:
 
 
 def _limited(arrays: Arrays) -> Arrays:
-    """Checks the size of the arrays together."""
+    """Checks the total number of elements of the arrays."""
     _limit(sum(array.size for array in arrays))
     return arrays
 
 
 def _ints(array: np.ndarray) -> list[int]:
-    """Returns the items of an array, which have to be known integers."""
+    """Returns the items of an array, which must be known integers."""
     if any(isinstance(item, (Size, Interval)) for item in array.ravel()):
         raise NotKnownError
     if array.dtype.kind not in "iu" and array.size:

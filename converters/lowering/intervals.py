@@ -10,8 +10,8 @@ from collections.abc import Callable
 class Interval:
     """A random number from [low, high).
 
-    Dropout with a keep probability of 1 adds 1 to a random number from [0, 1) and rounds down, or tests whether it is
-    at least 0. The bounds of the number suffice to know the result.
+    Dropout with a keep probability of 1 takes a random number from [0, 1). It adds 1 and rounds down, or it tests
+    whether the number is at least 0. In both cases the bounds of the number determine the result.
 
     Args:
         low: the lower bound, included.
@@ -40,12 +40,12 @@ class Interval:
     __radd__, __rmul__ = __add__, __mul__
 
     def floor(self) -> float | Interval:
-        """Returns the number rounded down; the interval itself if the result depends on the number."""
+        """Returns the number rounded down if it is the same for the whole interval, otherwise the interval."""
         low = math.floor(self.low)
         return float(low) if self.high <= low + 1 else self
 
     def at_least(self, other: float) -> bool | Interval:
-        """Returns whether the number is at least `other`; the interval itself if the result depends on the number."""
+        """Returns whether the number is at least `other` if the bounds determine this, otherwise the interval."""
         return True if self.low >= other else False if self.high <= other else self
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ LUCID_METADATA_NODE = "lucid_metadata_json"
 # Concatenations, for which `_pre_relu` twins are added. Lucid adds them for Concat only, and crashes on ConcatV2.
 CONCATS = frozenset({"Concat", "ConcatV2"})
 
-# Ops that read only the shape of a value -> function of this shape, an object array.
+# Op that reads only the shape of its input -> function that computes its output from the shape, an object array.
 SHAPE_OPS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "Shape": lambda shape: shape,
     "ShapeN": lambda shape: shape,
@@ -105,7 +105,7 @@ class _Lowering:
         return Output(step.name)
 
     def read(self, node: Node, read: Read) -> Output:
-        """Returns the output that a layer reads; adds steps for constants and sizes, and for another layout or rank."""
+        """Returns the output that a layer reads; adds steps for constants and sizes, and to change layout or rank."""
         source = node.inputs[read.index]
         value = self.value(source)
         if value.constant is not None or value.numbers is not None:
@@ -161,7 +161,7 @@ class _Lowering:
         """Replaces `Size`s in arguments by expressions of plain data.
 
         Returns:
-            The arguments, and the inputs followed by all other values whose sizes the arguments refer to.
+            The arguments; and the inputs, followed by all other values whose sizes the arguments refer to.
         """
         sources = list(inputs)
 
@@ -232,7 +232,10 @@ def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
 
 
 def _outputs(lowering: _Lowering, whole: Graph) -> tuple[str, ...]:
-    """Returns the steps that no step and no node removed by `simplify` reads; if none, those that no step reads."""
+    """Returns the steps that are read by no step and by no node that `simplify` removed.
+
+    If there are none, returns the steps that no step reads.
+    """
     read = {source.node for step in lowering.steps.values() for source in step.inputs}
     unread = tuple(name for name in lowering.steps if name not in read)
     removed = (node for name, node in whole.nodes.items() if name not in lowering.graph.nodes)
@@ -241,7 +244,7 @@ def _outputs(lowering: _Lowering, whole: Graph) -> tuple[str, ...]:
 
 
 def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
-    """Returns the channels that the first layers read, for graphs that do not state the input's channels."""
+    """Returns the number of channels that the first layers expect of the input; None if they state none."""
     keep = {entry}
     for step in steps:
         if step.inputs and step.inputs[0].node in keep:
@@ -329,13 +332,13 @@ def _evaluated(node: Node, values: Sequence[Value]) -> tuple[np.ndarray, ...] | 
 
 
 def _layout_of(lowering: _Lowering, sources: Sequence[Output]) -> str:
-    """Returns the layout of the first image that a layer reads, or the graph's layout."""
+    """Returns the layout of a layer's first input of rank 4, or the graph's layout if there is none."""
     values = (lowering.values[source] for source in sources)
     return next((value.layout for value in values if value.rank == 4), lowering.layout)
 
 
 def _add_pre_relu_concats(lowering: _Lowering) -> None:
-    """Adds a `_pre_relu` twin to each concatenation of channels, which joins the inputs of its towers' ReLUs.
+    """Adds for each concatenation of channels a `_pre_relu` twin, which concatenates the inputs of its towers' ReLUs.
 
     Lucid adds these to InceptionV1. As in Lucid, a Concat's twin is named after the first part of the op's name. The
     twin of a ConcatV2 is named after the whole name. Taken names get a suffix `_1`, `_2`, ... as in TensorFlow.

@@ -19,10 +19,13 @@ OPS = frozenset({SWITCH, MERGE, WITH_DEFAULT, IDENTITY_N})
 def simplify(graph: Graph, entry: str) -> Graph:
     """Removes the branches that never run.
 
-    A Switch on a constant passes its data to one of its outputs; nodes that read the other output are dead and removed.
+    A Switch on a constant passes its data to one of its outputs (the live one). Nodes that read the other are dead
+    and are removed. If the first output is live, the Switch becomes an Identity. If the second output is live, the
+    Switch is removed, because its name means its first output, which has no value in TensorFlow; its readers read the
+    data.
     A Merge with one live input becomes an Identity. A `PlaceholderWithDefault` other than the input becomes an Identity
-    of its default. A Switch whose first output is live becomes an Identity; one whose second output is live is removed,
-    because TensorFlow has no value under its name. All other nodes, and Switches on other values, stay unchanged.
+    of its default. An IdentityN becomes an Identity of its first input; nodes that read another output of it read the
+    input of that index. All other nodes, and Switches on other values, keep their ops.
 
     Args:
         graph: a frozen graph.
@@ -92,7 +95,7 @@ class _Simplifier:
         return None
 
     def decision(self, node: Node) -> int | None:
-        """Returns the live output of a Switch; None unless it depends on a constant."""
+        """Returns the index of a Switch's live output; None if its condition is not a constant."""
         if len(node.inputs) != 2:
             return None
         try:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from converters.program.sizes import Number
 
-# A slice of an axis, one position of it (which drops the axis), or a new axis of length 1.
+# A slice of an axis, one position on an axis (which removes the axis), or a new axis of length 1.
 Item: TypeAlias = (
     tuple[Literal["slice"], Number | None, Number | None, int] | tuple[Literal["at"], Number] | tuple[Literal["new"]]
 )

@@ -14,7 +14,7 @@ from converters.layers import BatchNorm, Bias, Binary, Conv2d
 from converters.network.fusion import FusedLayer
 from converters.program.program import Program, Step
 
-Affine = tuple[Tensor, Tensor]  # factor and summand: (channels,), or () for all channels
+Affine = tuple[Tensor, Tensor]  # factor and summand, each (channels,), or () if equal for all channels
 
 
 def _bias(layer: Bias) -> Affine:

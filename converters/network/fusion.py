@@ -60,7 +60,7 @@ class FusedConvolution(FusedLayer):
 
 
 class FunctionLayer(FusedLayer):
-    """A function that computes a layer, after the fused layer `before`, if there is one."""
+    """A layer computed by a function. If there is a fused layer `before`, it runs first."""
 
     def __init__(
         self,
@@ -91,12 +91,12 @@ REPLACEABLE: Mapping[str, tuple[type[nn.Module], Function]] = {"Relu": (Relu, F.
 
 
 def relu_functions(rule: ReluRule) -> dict[type[nn.Module], Function]:
-    """Returns the function that computes each class of ReLU under a rule."""
+    """Returns the functions of a rule by the class of ReLU that they replace."""
     return {REPLACEABLE[op][0]: function for op, function in rule}
 
 
 def relus_by_rule(program: Program, names: Sequence[str], model: nn.Module, rule: ReluRule) -> dict[str, FunctionLayer]:
-    """Returns the layers that compute by a rule the ReLUs that some layers need, by the ReLUs' names."""
+    """Returns, for each ReLU that some layers need, a layer that computes it by a rule; keys are the ReLUs' names."""
     functions = relu_functions(rule)
     found = {}
     for step in program.needed(names) if functions else ():
@@ -147,7 +147,7 @@ def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module
 
 
 def are_watched(layers: Iterable[nn.Module]) -> bool:
-    """Returns whether one of some layers has a hook or a replaced `forward`, or global hooks exist."""
+    """Returns whether any of the layers has a hook or a replaced `forward`, or global hooks exist."""
     if any(getattr(torch_module, hooks, None) for hooks in _GLOBAL_HOOKS):
         return True
     for layer in layers:

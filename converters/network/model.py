@@ -150,8 +150,9 @@ class ConvertedModel(LayeredNetwork):
     def _prepared(self, request: LayerRequest) -> Pass:
         """Builds and caches the pass for a request.
 
-        A convolution is fused with its bias or, if the program folds, with all per-channel layers after it. The rule's
-        functions compute the ReLUs. If possible, layers with requested channels compute only these.
+        A convolution is fused with its bias or, if the program folds, with all per-channel layers after it. The
+        functions of the ReLU rule compute the ReLUs. If possible, layers with requested channels compute only these
+        channels.
         """
         names = self._key(request.names)
         for name, numbers in request.channels:
@@ -304,7 +305,7 @@ def raise_located(
         graph: the graph.
         x: its input, (N, C, H, W).
         errors: the errors that a wrong size of the input raises.
-        layer_of: returns the name of a node's layer.
+        layer_of: function that returns the name of a node's layer.
 
     Raises:
         InputSizeError: a layer fails; the error names it.

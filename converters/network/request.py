@@ -26,10 +26,10 @@ class LayerRequest:
 
     Attributes:
         names: the layers, in the order of the result.
-        channels: (name, channels) of the layers that are computed in part: only these channels.
+        channels: (name, channels) of each layer of which only these channels are computed.
         relu_rule: functions that compute the ReLUs, usually with other gradients.
-        interventions: (name, value) of layers whose value is replaced for all layers after them. They do not count
-            for equality.
+        interventions: (name, value) of each layer whose value is replaced for all layers after it. Comparisons and
+            hashes of requests ignore them.
     """
 
     names: tuple[str, ...]

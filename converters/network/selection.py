@@ -73,7 +73,7 @@ class _Selection:
         return FunctionLayer((*before.replaced, layer), before.sources, self.functions[type(layer)], before)
 
     def _of_towers(self, step: Step, layer: nn.Module, channels: Channels) -> FusedLayer | None:
-        """Returns the call for channels that are all in one input of a concatenation."""
+        """Returns the call for some channels of a concatenation; None unless one of its inputs contains all of them."""
         first = 0
         for tower in step.inputs:
             width = self.steps[tower.node].channels if tower.node in self.steps and not tower.index else None
@@ -94,7 +94,7 @@ class _Selection:
 
 
 def _index(channels: Channels) -> slice | list[int]:
-    """Returns an index for some channels: a slice, which copies nothing, if they are consecutive."""
+    """Returns an index for some channels: a slice if they are consecutive (so that no data is copied), else a list."""
     consecutive = range(channels[0], channels[0] + len(channels))
     return slice(consecutive.start, consecutive.stop) if channels == tuple(consecutive) else list(channels)
 
@@ -117,7 +117,7 @@ def selected_channels(program: Program, request: LayerRequest, model: nn.Module)
 
 
 def take(value: Tensor, channels: Channels, axis: int) -> Tensor:
-    """Returns some channels of the value of a whole layer, which counts them along an axis."""
+    """Returns some channels of a whole layer's value, whose channel axis is `axis`."""
     index = _index(channels)
     if isinstance(index, slice):
         return value.narrow(axis, index.start, len(channels))

@@ -143,7 +143,7 @@ def _variable(step: Step | None, source: Output) -> str:
 def _main_path_first(program: Program) -> list[Step]:
     """Returns the steps ordered so that the longest path through the graph comes first and side branches later.
 
-    So a layer on the main path can be computed without the side branches, which may raise an error for the image's size.
+    So a layer on the main path can be computed without the side branches, which may raise errors for some sizes.
     """
     steps = {step.name: step for step in program.steps}
     depth: dict[str, int] = {}

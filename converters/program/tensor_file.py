@@ -1,7 +1,7 @@
 """Writes safetensors files one tensor at a time.
 
-The function of safetensors takes all tensors at once and requires them to be contiguous. The weights of converted models
-are in channels-last format, so all of them would have to be copied first.
+The function of safetensors takes all tensors at once and requires them to be contiguous. The weights of converted
+models are in channels-last format, so all of them would have to be copied first.
 """
 
 from __future__ import annotations

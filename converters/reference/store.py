@@ -302,7 +302,7 @@ def _parse_shape(text: str) -> Shape:
 
 
 def reference_folders() -> list[Path]:
-    """Returns the folder that the environment variable names, if set, then the folder beside this package in a checkout."""
+    """Returns the folder in the environment variable (if set), then the one beside this package in a checkout."""
     named = os.environ.get(ENVIRONMENT)
     folders = [Path(named)] if named else []
     return [*folders, Path(__file__).resolve().parents[2] / "reference_outputs"]

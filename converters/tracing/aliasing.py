@@ -108,11 +108,11 @@ class Changes:
 
     Attributes:
         before: node -> the earlier nodes that changed its inputs in place.
-        seen: nodes that change memory in place, if a later node reads the change through a value older than the change.
+        seen: nodes that change memory in place, and whose change later nodes read through a value older than it.
         memory: node -> the nodes whose memory its value may alias, including itself.
         written: node -> the nodes whose memory it overwrites.
-        exposed: node -> the nodes whose memory it may overwrite. For a node that runs unknown code, this is the memory of
-            all its inputs; for other nodes it is the same as `written`.
+        exposed: node -> the nodes whose memory it may overwrite. For a node that runs unknown code, this is the
+            memory of all its inputs; for other nodes it is the same as `written`.
     """
 
     before: Mapping[fx.Node, set[fx.Node]]

@@ -133,7 +133,7 @@ class LayerGraph:
         writers: Sequence[fx.Node],
         is_given: bool,
     ) -> tuple[fx.Node, fx.Node]:
-        """Returns a node's value for the result, which no later node changes in place, and the value for later nodes."""
+        """Returns the value to return for a node, which no later node changes, and the value that later nodes read."""
         memory = self._changes.memory[node]
         if not any(memory & self._changes.exposed[one] for one in writers):
             return value, value

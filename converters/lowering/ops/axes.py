@@ -11,7 +11,7 @@ from converters.lowering.ops.registry import Operation, Read, Shape, Value
 
 @dataclass(frozen=True)
 class Reduced:
-    """A value whose axes are partly removed, or reduced to length 1.
+    """A value with some of its axes removed, or reduced to length 1.
 
     Attributes:
         shape: the remaining shape in TensorFlow.

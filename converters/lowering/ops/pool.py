@@ -26,7 +26,7 @@ def pool(op: Operation) -> Call:
 
 
 def shortest(number: Any) -> Any:
-    """Returns a float32 attribute as its shortest decimal (2e-05, not 1.9999999494757503e-05); other values as is."""
+    """Rounds a float32 attribute to its shortest decimal (2e-05, not 1.9999999494757503e-05); keeps other values."""
     return float(str(np.float32(number))) if isinstance(number, float) else number
 
 

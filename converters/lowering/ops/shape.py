@@ -12,7 +12,7 @@ from converters.program.sizes import Number, Size
 MAX_VALUES = 2**31
 MAX_RANK = 8
 TO_NCHW = (0, 3, 1, 2)
-# (layout, order of a transposition) -> new layout, for transpositions that leave the tensor as it is.
+# (layout, order of a transposition) -> new layout. These transpositions change the layout, but not the torch tensor.
 LAYOUT_CHANGES: dict[tuple[str, tuple[int, ...]], str] = {(NHWC, TO_NCHW): NCHW, (NCHW, (0, 2, 3, 1)): NHWC}
 
 
@@ -37,7 +37,7 @@ def reshape(op: Operation) -> Call:
 
 
 def _with_rest(shape: Shape, sizes: tuple[Number, ...], op: Operation) -> Shape:
-    """Replaces the -1 of a reshape's target, if the unknown sizes of the input also occur in the target."""
+    """Replaces the -1 of a reshape's target by a number, if the unknown sizes of input and target cancel."""
     source, value = op.node.inputs[0], op.value(0)
     given = [(source, axis) if size is None else size for axis, size in enumerate(value.shape)]
     wanted = [_atom(size) for size in sizes if size != -1]
@@ -53,7 +53,7 @@ def _with_rest(shape: Shape, sizes: tuple[Number, ...], op: Operation) -> Shape:
 
 
 def _atom(size: Number) -> object:
-    """Returns the size of a value's axis as (value, axis); other sizes unchanged."""
+    """Returns a size that is one axis of a value as (value, axis), and every other size unchanged."""
     if isinstance(size, Size) and size.function == "size":
         source, axis = size.operands
         return (source, axis) if isinstance(source, Output) else size

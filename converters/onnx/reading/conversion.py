@@ -214,7 +214,7 @@ def _floats() -> tuple[int, int]:
 
 
 def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], with_nodes: bool) -> dict[str, str]:
-    """Returns the values of a graph by the names of layers: names of values, then names of nodes that no value has.
+    """Returns layer name -> value. Layers have the names of values, and names of nodes that no value has.
 
     Args:
         graph: the graph.
@@ -301,7 +301,7 @@ def _exact(layer: nn.Module, padding: AutoPad | None, channels: int | None) -> n
     if isinstance(layer, nn.LocalResponseNorm):
         if layer.size % 2 == 0:
             raise GraphError(f"The graph has an LRN over {layer.size} channels; windows around a channel are odd.")
-        if channels is not None and channels <= MAX_BAND:  # the same sum, several times as fast
+        if channels is not None and channels <= MAX_BAND:  # computes the same sum several times faster
             radius = layer.size // 2
             return LocalResponseNorm(channels, radius, float(layer.k), layer.alpha / layer.size, layer.beta)
     return layer

@@ -92,7 +92,7 @@ class PaddedAvgPool2d(_PaddedPool2d):
 
 
 class PaddedConvTranspose2d(nn.Module):
-    """ConvTranspose whose full result is cropped by the padding. SAME crops to the input's size times the stride."""
+    """ConvTranspose whose full result is cropped by the padding. SAME crops it to the input's size times the stride."""
 
     def __init__(self, layer: nn.ConvTranspose2d, padding: AutoPad) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class PaddedConvTranspose2d(nn.Module):
         return F.pad(y, (-left, -right, -top, -bottom))
 
     def _to_size(self, x: Tensor, y: Tensor) -> tuple[int, ...]:
-        """Returns the rows and columns to crop: (top, bottom, left, right)."""
+        """Returns the numbers of rows and columns to crop: (top, bottom, left, right)."""
         sides: list[int] = []
         for axis, stride in enumerate(self.stride):
             wanted = (self.padding.output_shape or ())[axis:] or (x.shape[2 + axis] * stride,)

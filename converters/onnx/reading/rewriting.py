@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHANNELS = (1, 3, 4)  # usual numbers of channels of images
 
-# onnx2torch's modules for other ops return one value.
+# Ops whose modules in onnx2torch return several values; the modules of all other ops return one.
 SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
 
 

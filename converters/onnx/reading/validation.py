@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # Limits far beyond any image network, as for the arguments of TensorFlow's layers.
 MAX_OPSET = 2**31
 MAX_RANK = 32
-AXES_INPUTS = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "Reduce": 1, "Pad": 3}  # beginning of the op -> index
-NOT_VALUES = frozenset({"name", "type", "doc_string", "ref_attr_name"})  # fields of attributes
+AXES_INPUTS = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "Reduce": 1, "Pad": 3}  # prefix of the op -> its axes input
+NOT_VALUES = frozenset({"name", "type", "doc_string", "ref_attr_name"})  # fields of an attribute that hold no value
 
 WINDOWS = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-IR_VERSION = 8  # the file format that came with opset 17's ONNX 1.12
+IR_VERSION = 8  # file format of ONNX 1.12, the release that introduced opset 17
 PROPERTY = "lucid_port."  # prefix of the names of a file's properties
 
 # Protobuf messages are smaller than 2 GiB. 16 MiB are reserved for everything but weights.
 MAX_INLINE = 2**31 - 2**24
-# Bytes of the smallest tensor in an external file. Tools read small tensors (axes, shapes) in the model.
+# Tensors with fewer bytes stay in the model, because tools read small tensors (axes, shapes) there.
 MIN_EXTERNAL = 1024
 
 
@@ -186,7 +186,7 @@ def _declared(value: Value, sizes: Sequence[int | str | None]) -> onnx.ValueInfo
 
 
 def _sizes(rank: int, channels: int | None) -> list[int | str | None]:
-    """Returns the known sizes of a layer: the channels of an image."""
+    """Returns the sizes of a layer's axes: None if unknown. Only the number of an image's channels is known."""
     sizes: list[int | str | None] = [None] * rank
     if rank == 4:
         sizes[1] = channels

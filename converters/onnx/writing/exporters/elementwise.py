@@ -9,14 +9,14 @@ import numpy as np
 from converters.onnx.nodes import NodeWriter
 from converters.onnx.writing.exporters.base import Call, Exporter, Value, exports
 
-# Numbers of onnx.TensorProto.
+# Kind of number -> dtype, as its number in onnx.TensorProto.
 KINDS = {"float": 1, "int": 7, "bool": 9}
 
 PLAIN = {
     "Elu": "Elu",
     "Identity": "Identity",
     "Relu": "Relu",
-    "Selu": "Selu",  # ONNX's own constants are TensorFlow's
+    "Selu": "Selu",  # the default constants of ONNX are those of TensorFlow
     "Sigmoid": "Sigmoid",
     "Softplus": "Softplus",
     "StopGradient": "Identity",

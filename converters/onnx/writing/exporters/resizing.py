@@ -1,7 +1,7 @@
 """Resizing in TensorFlow's three conventions.
 
 ONNX has an op for each of them, but does not define how positions are rounded, and runtimes differ. So the positions
-are computed in float32, as in TensorFlow, and the values are gathered.
+are computed in float32, as in TensorFlow, and Gather ops read the pixels at these positions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class _Axis:
         source: Expression = ("size", 0, dim)
         self.last = whole_numbers(call, w, [("sub", source, 1)], "last")
         lengths = [source, target]
-        if self.convention == "corners":  # a single output pixel is the first input pixel
+        if self.convention == "corners":  # if there is only one output pixel, it is the first input pixel
             lengths = [("sub", source, ("min", ("sub", target, 1), 1)), ("max", ("sub", target, 1), 1)]
         ends = [numbers(call, w, [length], "length") for length in lengths]
         self.scale = self.part("Div", ends[0], ends[1])
@@ -38,7 +38,7 @@ class _Axis:
         return self.w.number("number", value)
 
     def positions(self, floor: str) -> str:
-        """Clamps whole numbers to positions inside the axis."""
+        """Clamps whole numbers to the positions of the axis, 0 to its length - 1."""
         at = self.w.part("Cast", [floor], "at", to=INT64)
         none = self.w.integers("first", [0])
         return self.part("Min", self.part("Max", at, none), self.last)

@@ -12,7 +12,7 @@ from converters.onnx.writing.exporters.base import TO_NCHW, TO_NHWC, Call, Expor
 from converters.onnx.writing.exporters.elementwise import as_kind
 from converters.onnx.writing.exporters.sizes import Expression, bounds, numbers, whole_numbers
 
-# Bounds of a slice up to an axis's end, backwards and forwards.
+# Bounds of slices that run to the end of an axis: FIRST for a backward slice, LAST for a forward slice.
 FIRST, LAST = -(2**62), 2**62
 
 

@@ -15,7 +15,7 @@ from converters.onnx.writing.exporters.base import Call
 
 Expression: TypeAlias = "int | float | tuple[Any, ...]"  # a number, or (name of a function, *operands)
 
-FLOAT, INT64, DOUBLE = 1, 7, 11  # of onnx.TensorProto
+FLOAT, INT64, DOUBLE = 1, 7, 11  # numbers of dtypes in onnx.TensorProto
 
 
 def whole_numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], what: str) -> str:

@@ -87,12 +87,12 @@ def _padding(call: Call, w: NodeWriter, window: Window) -> tuple[dict[str, Any],
         return {}, _same_pads(call, w, window)
     if all(pad < extent for pad, extent in zip(pads, window.extent * 2, strict=True)):
         return ({"pads": pads} if any(pads) else {}), None
-    # Pools refuse an attribute with more padding than the window.
+    # Pools refuse a `pads` attribute that is not smaller than the window.
     return {}, w.integers("pads", [0, 0, *pads[:2], 0, 0, *pads[2:]])
 
 
 def _pad(call: Call, w: NodeWriter, amounts: str | None, fill: float) -> str:
-    """Returns the name of the layer's input, padded if there are amounts."""
+    """Returns the name of the layer's input, which is padded unless `amounts` is None."""
     x = call.x.name
     return w.part("Pad", [x, amounts, w.number("fill", fill)], "padded") if amounts else x
 
@@ -119,8 +119,8 @@ def avg_pool(call: Call, w: NodeWriter) -> list[Value]:
     padding, amounts = _padding(call, w, window)
     if amounts is None:
         return call.result(w, "AveragePool", [call.x.name], **window.attributes(), **padding, count_include_pad=0)
-    # After a Pad, the pool averages over the padding as well. The same pool over ones gives each window's share of
-    # values.
+    # After a Pad, the pool averages over the padding as well. The same pool over ones yields the fraction of each
+    # window that lies inside the image; the average is divided by it.
     size = w.part("Shape", [call.x.name], "map_size", start=2, end=4)
     shape = w.part("Concat", [w.integers("one_map", [1, 1]), size], "map_shape", axis=0)
     zeros = w.part("ConstantOfShape", [shape], "zeros")
@@ -132,7 +132,7 @@ def avg_pool(call: Call, w: NodeWriter) -> list[Value]:
 
 
 def _same_padding(size: Expression, extent: int, stride: int) -> Expression:
-    """Returns the number of rows that SAME padding adds before an axis."""
+    """Returns the number of rows or columns that SAME padding adds at the start of an axis."""
     last = ("mul", ("floordiv", ("sub", size, 1), stride), stride)
     return ("floordiv", ("max", ("sub", ("add", last, extent), size), 0), 2)
 
@@ -154,7 +154,7 @@ def conv_transpose(call: Call, w: NodeWriter) -> list[Value]:
     weight = w.constant("weight", call.tensors["weight"])
     more = {**window.attributes(), "dilations": window.dilation}
     full = w.part("ConvTranspose", [call.x.name, weight], "full", **more)
-    # Rows that no window reaches are zero.
+    # The output may be larger than the full result: rows and columns that no window reaches are zero.
     amounts = whole_numbers(call, w, [*[0] * 6, *missing], "missing")
     grown = w.part("Pad", [full, amounts, w.number("fill", 0.0)], "grown")
     return call.result(w, "Slice", [grown, *bounds(call, w, begin, end), w.integers("axes", [2, 3])])
