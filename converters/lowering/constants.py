@@ -9,7 +9,7 @@ from converters.frozen.graph import Graph, Node, Output
 from converters.frozen.placeholders import PLACEHOLDER, how_to_set
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 
-# Limit on all computed constants together; enough for the weights of the largest networks.
+# Limit on the total size of all computed constants; enough for the weights of the largest networks.
 MAX_COMPUTED_BYTES = 2**30
 
 

@@ -74,8 +74,8 @@ class _Lowering:
         values: every output that was lowered or evaluated.
         steps: the program so far, by node name.
         tensors: the steps' tensors, by node name.
-        materialized: output that is a constant or computed from sizes -> the step's output that holds it as a tensor.
-        arranged: (output, layout, rank) -> the step's output that holds it in this layout and rank.
+        materialized: output that is a constant or computed from sizes -> output of the step that holds it as a tensor.
+        arranged: (output, layout, rank) -> output of the step that converts it to this layout and rank.
     """
 
     graph: Graph

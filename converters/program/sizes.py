@@ -1,8 +1,8 @@
 """Symbolic sizes: numbers that a graph computes from the shapes of its values.
 
 TensorFlow graphs compute shapes with ordinary ops: Shape, StridedSlice, Mul, Pack. Conversion evaluates these ops on
-numpy arrays of objects, whose elements are plain numbers or `Size`s; numpy's functions and Python's operators work on
-both. A layer gets the resulting expression as plain data (`functional.sizes`) and works at every image size.
+numpy arrays of objects, whose elements are plain numbers or `Size`s. The functions of numpy and the operators of Python
+work on both. A layer gets the resulting expression as plain data (`functional.sizes`) and works at every image size.
 """
 
 from __future__ import annotations

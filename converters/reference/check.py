@@ -28,7 +28,7 @@ from converters.reference.store import InputReference, References, ReferenceWrit
 from converters.tensorflow.process import oracle_job, run_oracle
 
 # Float32 on a CPU: the two libraries add the same numbers in different orders. Measured differences are up to 2e-6 of a
-# layer's maximum; a wrong formula, padding or order shows at 1e-3 and more.
+# layer's maximum; a wrong formula, padding or order causes differences of 1e-3 or more.
 ACTIVATION_BOUND = 1e-5
 GRADIENT_BOUND = 1e-5
 
@@ -45,7 +45,7 @@ class LayerCheck:
         bound: greatest error that passes.
         shape: shape in the converted model, in TensorFlow's order; None if the model did not compute the layer.
         expected: shape in TensorFlow; None if TensorFlow refuses to compute the layer.
-        moved: for a gradient, the change of TensorFlow's own gradient if the last bit of the input changes.
+        moved: for a gradient, how much TensorFlow's own gradient changes if the last bit of the input changes.
     """
 
     input: str

@@ -12,8 +12,8 @@ jobs.json holds `{"jobs": [job, ...]}`, each job an object with
     fetches     "all" (every node that depends on the feeds and that runs), or a list of node names
     pre_relu    true: also compute the concatenations `<module>_pre_relu` that Lucid adds after import
     gradients   [[layer, channel], ...]: d mean(layer[..., channel]) / d (the only placeholder)
-    draws       how many times to recompute every gradient with the input moved by one unit in the last place
-    seed        seed of those moves
+    draws       how many times to recompute every gradient with each input value changed by one unit in the last place
+    seed        seed of the directions of these changes
     lucid_class optional: name of a class in lucid.modelzoo.vision_models whose `_pre_relu` layers are compared
     out         path of the .npz file to write
 

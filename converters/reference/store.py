@@ -38,9 +38,9 @@ class GradientReference:
         layer: name of the layer.
         channel: index of its channel.
         images: the gradient of each image of the batch, (1, H, W, C) each.
-        moved: for each image, the change of TensorFlow's own gradient at the sampled positions if every value of the
-            input changes by one unit in the last place: the largest of several draws, relative to the gradient's
-            maximum.
+        moved: for each image, how much TensorFlow's own gradient changes at the sampled positions if every value of the
+            input changes by one unit in the last place. This is the largest change in several draws, relative to the
+            gradient's maximum.
     """
 
     layer: str

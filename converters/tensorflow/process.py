@@ -71,7 +71,7 @@ def oracle_job(
         feed: (name of the placeholder, key of the input in that file).
         out: file to write.
         gradients: (layer, channel) of the gradients to compute.
-        draws: how often to repeat them with the input moved by one unit in the last place.
+        draws: how often to recompute them with every input value changed by one unit in the last place.
         **more: further fields of a job, as `converters/reference/oracle_script.py` describes them.
     """
     return {

@@ -94,7 +94,7 @@ class Operation:
     Attributes:
         node: the node.
         values: its inputs.
-        graph_layout: layout of the graph's images, for rank-4 values computed from values of other ranks.
+        graph_layout: layout of the graph's images. Rank-4 values computed from values of other ranks get it.
     """
 
     node: Node
@@ -244,7 +244,7 @@ register = CONVERTERS.register
 
 
 def axis_of_torch(axis: int, rank: int, layout: str = NHWC) -> int:
-    """Returns the tensor's axis for TensorFlow's axis: they differ for NHWC images, which are (N, C, H, W) in torch."""
+    """Returns torch's axis for TensorFlow's axis. They differ only for NHWC images, which are (N, C, H, W) in torch."""
     axis = axis % rank if rank else axis
     return (0, 2, 3, 1)[axis] if rank == 4 and layout == NHWC else axis
 

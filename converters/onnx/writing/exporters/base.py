@@ -23,7 +23,7 @@ class Value:
     Attributes:
         name: in ONNX.
         rank: number of axes.
-        kind: kind of the value's numbers: "float", "int" or "bool". ONNX combines only values of the same kind.
+        kind: "float", "int" or "bool". An op of ONNX combines only values of the same kind.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Call:
 
     @property
     def x(self) -> Value:
-        """The first input. Of further inputs, many layers read only the sizes."""
+        """The first input. Many layers read only the sizes of their other inputs."""
         return self.values[0]
 
     @property
@@ -60,7 +60,7 @@ class Call:
         return max(value.rank for value in self.values)
 
     def same(self, rank: int | None = None, kind: str | None = None) -> list[Value]:
-        """Returns the layer's only output: as its first input, but with the given rank and kind."""
+        """Returns the layer's only output, which has the rank and kind of the first input unless others are given."""
         x = self.x
         return [replace(x, name=self.name, rank=x.rank if rank is None else rank, kind=kind or x.kind)]
 

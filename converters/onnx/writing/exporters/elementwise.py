@@ -33,7 +33,7 @@ for _kind, _op in PLAIN.items():
 
 
 def as_kind(w: NodeWriter, value: Value, kind: str) -> str:
-    """Returns the name of a value, cast to a kind of numbers if it is of another."""
+    """Returns the name of a value, which is cast if it is not of the given kind."""
     return value.name if value.kind == kind else w.part("Cast", [value.name], kind, to=KINDS[kind])
 
 

@@ -25,7 +25,7 @@ def whole_numbers(call: Call, w: NodeWriter, expressions: Sequence[Expression], 
         call: the layer whose inputs the expressions refer to.
         w: gets the nodes.
         expressions: one expression for each element of the vector.
-        what: part of the nodes' names.
+        what: text that the names of the nodes contain.
 
     Returns:
         The vector's name.
