@@ -161,7 +161,8 @@ def render_vis(
         compile: Whether to compile the network's part of the steps from the 18th update on, for each image size that
             the transforms give (11 by default). The numbers stay the same up to rounding. Compilation takes minutes
             and may not pay: see docs/speed.md.
-        live: Whether to show the current picture in a notebook once a second; for settings, use the callback `progress.LiveView`.
+        live: Whether to show the current picture in a notebook once a second. For other settings, use the callback
+            `progress.LiveView`.
 
     Returns:
         A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct threshold, ascending. After

@@ -155,8 +155,8 @@ def render_many(
     `seed=RandomSource(seeds=[its seed], shared=seed, per_image=per_image)`, or `seed=seed` by default.
 
     Args:
-        model, optimizer, transforms, relu_gradient_override, precision: As for `render_vis`. The optimizer has to update
-            each element independently, as Adam and SGD do.
+        model, optimizer, transforms, relu_gradient_override, precision: As for `render_vis`. The optimizer has to
+            update each element independently, as Adam and SGD do.
         units: `"mixed4a_pre_relu:*"`, `"mixed4a_pre_relu:3,7,20-25"`, (layer, channel), an objective or a function of
             `T` (which sees one image), or a list of these. Units of one layer share batches.
         param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or a function
@@ -273,7 +273,11 @@ class _Run:
     def _plan(
         self, pending: Sequence[str], model: Model, device: torch.device, copies: int, most: int | None
     ) -> workers.Shared[str]:
-        """Splits the units, in order, into batches that read the same layers; copies of the model share a single group."""
+        """Splits the units into batches, in order.
+
+        The units of a batch read the same layers. If all units do, the batches are split further, so that the copies of
+        the model share the work, unless `most` is given.
+        """
         groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
         for key in pending:
             groups.setdefault(self.units[key].batches_with, []).append(key)

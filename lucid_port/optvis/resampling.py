@@ -242,7 +242,7 @@ _rotation_table = _TableCache(_make_rotation_table, TABLE_BYTES)
 
 
 def _gather_pixels(image: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    flat = F.pad(image.reshape(image.shape[0] * image.shape[1], -1), (0, 1))  # the index of positions outside points to this zero
+    flat = F.pad(image.reshape(image.shape[0] * image.shape[1], -1), (0, 1))  # a zero, for positions outside
     return flat.index_select(1, index).reshape(image.shape)
 
 

@@ -132,7 +132,9 @@ class Evaluation:
                 self._discover(*new.args)
 
     def channel(self, name: str, number: int) -> torch.Tensor:
-        """Returns one channel of a layer, without the channel axis. If the reads are known, only this channel is computed.
+        """Returns one channel of a layer, without the channel axis.
+
+        If the reads are known, only this channel is computed.
 
         Raises:
             IndexError: The layer has no such channel.

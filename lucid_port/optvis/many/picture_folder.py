@@ -158,7 +158,7 @@ class PictureFolder:
         (self.path / MANIFEST).unlink(missing_ok=True)
         for entry in [] if old is None else old["units"]:
             name = str(entry["file"])
-            if Path(name).name == name or name == f"{TILES}/{Path(name).name}":  # removes no file outside of this folder
+            if Path(name).name == name or name == f"{TILES}/{Path(name).name}":  # the file is in this folder
                 (self.path / name).unlink(missing_ok=True)
 
     def file_of(self, identity: str) -> Path:
