@@ -81,7 +81,7 @@ class Folder:
         return any(self.path.glob("*.pt"))
 
     def numbered(self, name: str) -> str:
-        """Returns the name with a number that counts its uses in this run."""
+        """Returns `name-0001` for the first use of a name in this run, `name-0002` for the second, and so on."""
         with self._counting:
             number = self._begun[name] = self._begun.get(name, 0) + 1
         return f"{name}-{number:04d}"
@@ -100,7 +100,7 @@ class Folder:
             self._forget()
             (self.path / KEY).unlink(missing_ok=True)
         self._held.release()
-        with contextlib.suppress(OSError):  # it has other files, or another process has begun
+        with contextlib.suppress(OSError):  # the folder has other files, or another process uses it
             self.path.rmdir()
 
     def _forget(self) -> None:
@@ -147,13 +147,13 @@ def active() -> Folder | None:
 
 
 def decided(name: str, decide: Callable[[], T]) -> T:
-    """Returns the result of `decide`, plain data; an interrupted block returns its saved result."""
+    """Returns the result of `decide`, plain data; in a continued block, the result that the interrupted run saved."""
     folder = active()
     return decide() if folder is None else folder.decided(name, decide)
 
 
 class Checkpoint:
-    """Saves the state of one render, after it has restored the saved state of an interrupted run.
+    """Restores the saved state of a render that was interrupted, and saves its new states.
 
     Args:
         vis: The render, before its first step.
@@ -187,7 +187,7 @@ class Checkpoint:
         self._vis.param.load_state_dict(now)
 
     def looked(self) -> None:
-        """Saves the current image as a look, which a continued run repeats."""
+        """Saves the current image, so that a continued run can repeat this look."""
         if self._path is not None:
             self._looks.append(_copied(self._vis.param.state_dict()))
 

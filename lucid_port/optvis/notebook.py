@@ -63,7 +63,7 @@ class _Place:
 
 
 def _live(pictures: str, line: str, done: int = 0, total: int | None = None) -> str:
-    """HTML of pictures over a line, with a bar if there is a total that is not reached."""
+    """Returns HTML: the pictures above a line of text, and a progress bar until the total is reached."""
     return render("live.html", pictures=pictures, line=line, done=done, total=total)
 
 
@@ -77,7 +77,7 @@ class LiveView:
         every: Minimum number of seconds between two refreshes; slow refreshes become rarer.
         width: Width of each picture on the screen in pixels; the picture's own by default.
         total: Number of updates, for the remaining time; `render_vis` sets it.
-        keep: Whether the last pictures stay after the render; otherwise, only a line of numbers does.
+        keep: Whether the last pictures stay after the render; otherwise, only a line of numbers stays.
         most: Maximum number of pictures shown.
 
     Raises:

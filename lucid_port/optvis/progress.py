@@ -1,7 +1,7 @@
 """Progress of a render: progress bars, live view in a notebook and TensorBoard log.
 
-Those of a single render are callbacks: functions of the render that are called after each update.
-Reading the loss synchronizes with the device, so they do it rarely.
+The displays of a single render are callbacks: functions that are called with the render after each update.
+Reading the loss synchronizes with the device, so callbacks read it rarely.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Returns the name and the settings of an optimizer.
 
     Raises:
-        serialization.NotSerialisable: It is a user's own class, or has several parameter groups or a scheduler.
+        serialization.NotSerialisable: The optimizer is a user's own class, or has several parameter groups or
+            a scheduler.
     """
     name = type(optimizer).__name__
     if _optimizers().get(name) is not type(optimizer):
@@ -247,7 +248,7 @@ class Recipe:
         return cls(**{**known, "own_code": tuple(known.get("own_code", ()))})
 
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
-        """Returns a sentence for each version or property that has changed; without any, rounding is the same."""
+        """Returns a sentence for each changed version or property; without changes, rounding is the same."""
         here = made_here(device)
         return [
             f"{name} was {self.made_with[name]}, and is {here[name]} here"

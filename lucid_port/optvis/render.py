@@ -151,17 +151,18 @@ def render_vis(
         use_fixed_seed: Has no effect, as every render is seeded; for compatibility with Lucid.
         seed: Seed of all random draws, or a `RandomSource` to draw from.
         device: Device of the image; that of the model's weights by default.
-        callbacks: Functions of the render (`VisT`), called after each update. If a callback has them, its methods
-            `begin(vis, total)`, `snapshot(vis, picture)` and `close()` are called before the first update with the
-            number of updates, at each threshold with its pictures [N, H, W, C], and at the end, even after an error.
+        callbacks: Functions that are called with the render (`VisT`) after each update. A callback may have methods:
+            `begin(vis, total)` is called before the first update with the number of updates, `snapshot(vis, picture)`
+            at each threshold with its pictures [N, H, W, C], and `close()` at the end, even after an error.
         log_dir: Folder for a TensorBoard log of the loss and the pictures.
-        precision: Precision of the network: `"float32"`, without TF32; `"tf32"`, on a GPU: inputs of convolutions and
-            matrix products rounded to 11 significant bits; `"bf16"`: bfloat16 (8 bits). The last two give different
-            pictures of the same kind: see docs/speed.md.
+        precision: Precision of the network. `"float32"` does not use TF32. `"tf32"` rounds the inputs of convolutions
+            and matrix products to 11 significant bits on a GPU. `"bf16"` uses bfloat16 (8 bits). The last two give
+            different pictures of the same kind: see docs/speed.md.
         compile: Whether to compile the network's part of the steps from the 18th update on, for each image size that
             the transforms give (11 by default). The numbers stay the same up to rounding. Compilation takes minutes
             and may not pay: see docs/speed.md.
-        live: Whether to show the current picture in a notebook once a second; `progress.LiveView` has settings.
+        live: Whether to show the current picture in a notebook once a second. For other settings, use the callback
+            `progress.LiveView`.
 
     Returns:
         A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct threshold, ascending. After
@@ -197,7 +198,7 @@ def render_vis(
 
 
 def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:
-    """Converts no objective, one or several."""
+    """Returns a list of objectives for None, one objective or several."""
     if isinstance(given, str) or callable(given):
         given = [given]
     return [as_objective(objective) for objective in given or ()]

@@ -59,7 +59,7 @@ _PROBLEMS: tuple[tuple[Callable[[np.ndarray], bool], str], ...] = (
         "never fires.",
     ),
 )
-"""Problems with the losses of a unit, and the end of the warning about each."""
+"""Problems with the losses of a unit, each with the end of its warning."""
 
 
 @dataclass
@@ -155,8 +155,8 @@ def render_many(
     `seed=RandomSource(seeds=[its seed], shared=seed, per_image=per_image)`, or `seed=seed` by default.
 
     Args:
-        model, optimizer, transforms, relu_gradient_override, precision: As for `render_vis`. The optimizer has to treat
-            each number separately, as Adam and SGD do.
+        model, optimizer, transforms, relu_gradient_override, precision: As for `render_vis`. The optimizer has to
+            update each element independently, as Adam and SGD do.
         units: `"mixed4a_pre_relu:*"`, `"mixed4a_pre_relu:3,7,20-25"`, (layer, channel), an objective or a function of
             `T` (which sees one image), or a list of these. Units of one layer share batches.
         param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or a function
@@ -171,8 +171,8 @@ def render_many(
             does not fit, its size is halved.
         devices: Devices that share the work, each with a copy of the model; by default all CUDA devices if the model
             is on one, otherwise the model's own. A device that is named twice gets two copies.
-        output: Folder for the pictures and `manifest.json`, written as soon as they are finished. A picture that is
-            there, made with the same settings, is reused unless its objective is a user's own code.
+        output: Folder for the pictures and `manifest.json`, written as soon as they are finished. An existing
+            picture with the same settings is reused, unless its objective is a user's own code.
         sheet: Whether to write one sprite sheet, `sheet.png`, instead; the manifest has the position of each unit.
         overwrite: Whether to replace the pictures in the folder.
         keep: Whether to return the pictures; by default only without `output`.
@@ -228,7 +228,7 @@ class _Run:
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
         self._model: Mapping[str, Any] | None = None
-        self._checkpoints = checkpoints.active()  # of this thread; the workers' threads have none
+        self._checkpoints = checkpoints.active()  # read in this thread, because the threads of workers are in no block
         self._number = "" if self._checkpoints is None else self._checkpoints.numbered("many")
         self._lock = threading.Lock()
 
@@ -273,7 +273,11 @@ class _Run:
     def _plan(
         self, pending: Sequence[str], model: Model, device: torch.device, copies: int, most: int | None
     ) -> workers.Shared[str]:
-        """Splits the units into batches that need the same layers, in order, with work for every copy of the model."""
+        """Splits the units into batches, in order.
+
+        The units of a batch read the same layers. If all units do, the batches are split further, so that the copies of
+        the model share the work, unless `most` is given.
+        """
         groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
         for key in pending:
             groups.setdefault(self.units[key].batches_with, []).append(key)

@@ -80,7 +80,7 @@ class _ResizeAxis(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, axis: int, target: int) -> torch.Tensor:
         ctx.axis, ctx.sizes = axis, (tensor.shape[axis], target)
-        if axis == tensor.ndim - 1 > 0:  # selecting rows takes a tenth of the time of selecting numbers
+        if axis == tensor.ndim - 1 > 0:  # selecting rows is ten times as fast as selecting columns
             turned = tensor.transpose(-1, -2).contiguous()
             return _ResizeAxis.interpolate(turned, axis - 1, ctx.sizes).transpose(-1, -2)
         return _ResizeAxis.interpolate(tensor, axis, ctx.sizes)
@@ -225,7 +225,7 @@ def _nearest_table(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _nearest(position: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds coordinates, halves away from zero, and returns which are outside of 0..size - 1 (and arbitrary)."""
+    """Rounds coordinates, halves away from zero; also returns a mask of those outside, whose values are arbitrary."""
     outside = (position <= -0.5) | (position >= size - 0.5)
     # float64, because 0.49999997 + 0.5 is 1 in float32. Positions inside are above -0.5, where truncation is floor.
     return (position.astype(np.float64) + 0.5).astype(np.int32), outside
@@ -242,7 +242,7 @@ _rotation_table = _TableCache(_make_rotation_table, TABLE_BYTES)
 
 
 def _gather_pixels(image: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    flat = F.pad(image.reshape(image.shape[0] * image.shape[1], -1), (0, 1))  # one more pixel, 0, for the outside
+    flat = F.pad(image.reshape(image.shape[0] * image.shape[1], -1), (0, 1))  # a zero, for positions outside
     return flat.index_select(1, index).reshape(image.shape)
 
 

@@ -62,8 +62,8 @@ class RandomSource:
     Args:
         seed: Non-negative integer. Image k of a batch has the seed `seed + k` and starts with the same
             values as a single image with `RandomSource(seed + k)`. With `per_image`, it also has the
-            same transforms, except for those that change the size. Without, all images have the
-            transforms of `seed`.
+            same transforms, except for those that change the size. Without `per_image`, all images
+            have the transforms of `seed`.
         seeds: One seed for each image, in place of `seed`. Images with equal seeds have equal draws.
         shared: Seed of the draws that the images share, `seeds[0]` by default; ignored without `seeds`.
         per_image: Whether transforms draw for each image of a batch. By default, and in Lucid, the
@@ -156,7 +156,7 @@ class RandomSource:
         return view
 
     def images(self, count: int) -> int | None:
-        """Returns `count` if each image of a batch of `count` images draws for itself, else None."""
+        """Returns `count` if each image of a batch of `count` images draws separately, else None."""
         first = self.seed if self.seeds is None else self.seeds[0]
         return count if self.per_image and (count > 1 or first != self.seed) else None
 
@@ -167,7 +167,7 @@ class RandomSource:
             name: Name of the draw.
             high: Exclusive upper bound, at least 1.
             size: Shape of the draw.
-            images: Number of images, which draw one each; the draws are stacked along axis 0.
+            images: Number of images, each with its own draw; the draws are stacked along axis 0.
 
         Returns:
             int64 array of shape `size`, or `(images, *size)`.

@@ -81,7 +81,7 @@ class StyleLoss:
     Args:
         style_layers: Names of the layers.
         ema_decay: Decay, in [0, 1], of moving averages of the statistics. The averages are compared
-            in place of the statistics, for steps that see only a part of the image. Gradients flow
+            in place of the statistics, for renders whose steps see only a part of the image. Gradients flow
             as if there were no average. The averages start at 0, without bias correction, and are
             updated before they are used.
         style_func: Function from an activation (NCHW) to its statistics.
@@ -93,7 +93,7 @@ class StyleLoss:
     Attributes:
         target_vars: Statistics of the style, None before `set_style`.
         input_grams: Statistics of the latest call.
-        effective_grams: Compared statistics of the latest call.
+        effective_grams: Statistics that the latest call compared with the style.
         style_losses: Losses of the layers of the latest call.
         style_loss: Sum of `style_losses`.
 

@@ -51,8 +51,8 @@ Params: TypeAlias = Any
 class Transform:
     """Base class of all transforms.
 
-    Subclasses are frozen dataclasses that set `kind` and implement `apply`. Those that are random
-    also implement `make_params`; those that change the size, `output_shape`.
+    Subclasses are frozen dataclasses that set `kind` and implement `apply`. Random transforms
+    also implement `make_params`. Transforms that change the size also implement `output_shape`.
 
     Example:
         >>> @dataclass(frozen=True)

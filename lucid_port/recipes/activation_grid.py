@@ -173,8 +173,8 @@ class _Cells(Parameterization):
     """Icons, each of which is the sum of its own image and a mixture of the groups' images.
 
     Attributes:
-        choose: returns the numbers of the icons to compute in each evaluation; None computes all.
-        chosen: numbers of the icons that were computed last, on the device.
+        choose: returns the indices of the icons to compute in each evaluation; None computes all.
+        chosen: indices of the icons that were computed last, on the device.
     """
 
     def __init__(self, weights: np.ndarray, size: int) -> None:

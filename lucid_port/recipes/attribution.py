@@ -55,7 +55,7 @@ POOLS = ("native", "smooth", "smooth_blurred")
 
 _BLUR = ((0.25, 0.5, 0.25), (0.5, 0.25, 0.5), (0.25, 0.5, 0.25))
 PATH_BATCH = 10  # points of a path in one batch
-NOISE = 1.5  # a stochastic path multiplies each channel by the sum of two uniform draws over this
+NOISE = 1.5  # a stochastic path multiplies each channel by the sum of two uniform draws, divided by this
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 
@@ -233,7 +233,7 @@ def class_attribution(
     """Contributions of the positions of a layer to a class, [h, w]; arguments as for `channel_attribution`.
 
     Raises:
-        ValueError: the layer is fully connected, or as `channel_attribution`.
+        ValueError: the layer is fully connected; other cases as for `channel_attribution`.
 
     Example:
         >>> import numpy as np

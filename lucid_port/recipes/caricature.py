@@ -87,7 +87,7 @@ def caricature(
     size: int | Sequence[int] | None = None,
     seed: int = 0,
 ) -> Caricature:
-    """Renders pictures whose activations point in the direction of a given picture's, and are larger.
+    """Renders pictures whose activations have the direction of a given picture's activations, and are larger.
 
     The pictures of all layers are optimized in one batch with the given picture, which passes the same transforms.
 

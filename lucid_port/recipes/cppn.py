@@ -199,7 +199,7 @@ def paint(
         wanted: objectives, or `"layer:channel"`.
         size: height and width of the pictures in training; `Networks.paint` shows them at other sizes.
         steps: number of updates.
-        thresholds: numbers of updates after which pictures and networks are kept, besides the last.
+        thresholds: numbers of updates after which pictures and networks are kept, in addition to the last update.
         lr: learning rate; the article uses 0.004 to 0.005.
         activation: a name in `ACTIVATIONS`.
         seed: seed of all random draws.
@@ -252,7 +252,7 @@ def _look(vis: VisT, paintings: _Paintings) -> Callable[[], tuple[np.ndarray, Ne
 
 
 def _combined(function: Callable[..., np.ndarray], *groups: Networks) -> Networks:
-    """Networks whose arrays are a function of the corresponding arrays of some groups."""
+    """Networks that result from a function of the corresponding arrays of several groups."""
     weights, biases = (
         tuple(function(*parts) for parts in zip(*(getattr(group, kind) for group in groups), strict=True))
         for kind in ("weights", "biases")

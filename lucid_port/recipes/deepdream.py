@@ -81,8 +81,8 @@ def deepdream(
 ) -> DeepDream:
     """Changes a picture by gradient ascent, for one or several objectives in one batch.
 
-    The smallest octave comes first. Each octave starts from the picture at its size plus the enlarged change that the
-    octave before it made.
+    The smallest octave comes first. Each octave starts from the picture at its size, plus the enlarged change that
+    the previous octave made.
 
     Args:
         model: the model.
@@ -90,11 +90,11 @@ def deepdream(
         wanted: a layer's name (its mean square is maximized), `"layer:channel"`, an objective, or a list of these.
         size: pixels of the longer side, with the aspect ratio kept; the picture's own by default.
         octaves: number of sizes; sizes whose shorter side is below 48 pixels are left out, except the picture's own.
-        octave_scale: ratio of one size to the one before it, at least 1.
+        octave_scale: ratio of each size to the previous size, at least 1.
         steps: number of updates in each octave.
         rate: length of an update, in standard deviations of the gradient; decreases with the octaves to a fifth.
         levels: levels of the pyramid that normalizes the gradient; 0 normalizes by the root mean square alone.
-        tile: side of the parts in which the network sees the picture, at least 32 pixels.
+        tile: maximum side of the tiles into which the picture is split for the network, at least 32 pixels.
         seed: seed of the random shifts.
         verbose: show progress.
 
@@ -213,7 +213,10 @@ def _parts(length: int, most: int) -> list[slice]:
 
 
 def _direction(gradient: torch.Tensor, levels: int) -> torch.Tensor:
-    """The direction of an update: the normalized gradient in natural colors, of standard deviation 1 per picture."""
+    """The direction of an update, of standard deviation 1 per picture.
+
+    It is the normalized gradient, multiplied by the covariance of natural colors.
+    """
     covariance = color_correlation_normalized @ color_correlation_normalized.T
     colors = torch.from_numpy(covariance + COLOR_FLOOR * np.eye(3, dtype=np.float32)).to(gradient)
     colored = torch.einsum("ij,njhw->nihw", colors, laplacian_normalize(gradient, levels))

@@ -68,8 +68,8 @@ def unit_sheet(
 ) -> UnitSheet:
     """Renders all views of a unit, the opaque ones in one batch.
 
-    By Lucid's names of layers, the negative is rendered before the ReLU (`..._pre_relu`), and Gram matrices are
-    computed after it.
+    If the layers have Lucid's names, the negative is rendered before the ReLU (`..._pre_relu`), and Gram matrices are
+    computed after the ReLU.
 
     Args:
         model: the model.

@@ -231,7 +231,7 @@ def interaction_grid(
 
 
 def _all_pairs(neurons: Sequence[tuple[str, int]], pairs: Sequence[tuple[int, int]]) -> Objective:
-    """The objective of the notebook's N x N images. Each image off the diagonal counts twice, for its mirror image."""
+    """The notebook's objective of N x N images. Images off the diagonal count twice, for their mirror images."""
 
     def of(neuron: int, image: int) -> Objective:
         wanted = neurons[neuron]

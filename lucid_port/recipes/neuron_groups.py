@@ -78,9 +78,9 @@ def neuron_groups(
         layer: name of a convolutional layer without negative values (after its ReLU).
         groups: number of groups.
         classes: numbers or labels of classes, on which the effect of each group is computed.
-        factor: see `FACTOR`. "attributions" factors the positive attributions to the first of `classes`. The effects
-            on this class are then the sums of the groups. The effects on other classes count the neurons with positive
-            attributions only, in proportion to the groups' shares.
+        factor: see `FACTOR`. "attributions" factors the positive attributions to the first of `classes`. The effect
+            of a group on this class is then the sum of its values. The effects on other classes count the neurons with
+            positive attributions only, in proportion to the groups' shares.
         logits: the layer of the classes' logits; the one before the last softmax by default.
         icons: render an icon of each group.
         size: height and width of the icons in pixels.
@@ -152,6 +152,9 @@ def _left_to_right(spatial: np.ndarray, channels: np.ndarray) -> tuple[np.ndarra
 
 
 def _effects(contributed: np.ndarray, parts: np.ndarray, spatial: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """The contribution of each group: its share of each value of `parts` [h, w, C], times that value's contribution."""
+    """The contribution of each group, [groups].
+
+    A group gets a share of each value's contribution: its share of the value of `parts`, [h, w, C].
+    """
     by_share = np.divide(contributed, parts, out=np.zeros_like(contributed), where=parts != 0)
     return np.einsum("hwg,gc,hwc->g", spatial, channels, by_share)

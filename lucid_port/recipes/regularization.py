@@ -63,10 +63,10 @@ TRANSFORMS: dict[str, Callable[[Any], list[Transform]]] = {
     "scale": lambda s: [transform.random_scale([s ** (n / 10) for n in range(-10, 11)])] if s != 1 else [],
     "rotate": lambda degrees: [transform.random_rotate(range(-degrees, degrees + 1))] if degrees else [],
 }
-"""Random transforms by name, from their strength, in the order in which they are applied.
+"""Functions from a strength to random transforms, by name, in the order in which they are applied.
 
-Shifts by up to that many pixels (with twice as much padding), scales by up to that factor, and rotations by up to that
-many degrees.
+The strength is the maximum shift in pixels (with twice as much padding), the maximum factor of the scale, or the
+maximum angle in degrees.
 """
 
 NOTEBOOK_TRANSFORMS = {"jitter": (0, 1), "rotate": (0, 5), "scale": (1, 1.1)}
@@ -274,7 +274,7 @@ def _study(
 
 
 def _shareable(items: Sequence[_Item]) -> list[list[_Item]]:
-    """Groups of items that can share a batch (transforms, kind of image and layer are equal), by learning rate."""
+    """Groups of items with equal transforms, kind of image and layer, which can share a batch; sorted by rate."""
     groups: dict[Any, list[_Item]] = {}
     for item in dict.fromkeys(items):
         key = (item[0].transforms, item[0].decorrelate, item[1][0])

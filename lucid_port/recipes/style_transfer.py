@@ -32,7 +32,7 @@ CONTENT_LAYERS = ("mixed3b",)
 STYLE_LAYERS = ("conv2d2", "mixed3a", "mixed4a", "mixed4b", "mixed4c")
 CONTENT_WEIGHT = 100.0
 PARAMETERIZATIONS = ("decorrelated", "pixel")
-"""Frequencies of decorrelated colors, or pixels, with which the article shows that style transfer fails."""
+"""Frequencies of decorrelated colors, or pixels. The article shows that style transfer fails with pixels."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def gram_matrices(activation: torch.Tensor) -> torch.Tensor:
 def _negative_distances(
     count: int, content: Sequence[str], style: Sequence[str], weight: float
 ) -> Callable[[Activations], torch.Tensor]:
-    """The objective of a batch of S pictures, the content and S styles: negative distances of the pictures, [S]."""
+    """The objective of S pictures, [S]: minus their distances. The batch also holds the content, then S styles."""
 
     def values(T: Activations) -> torch.Tensor:
         total: Any = 0.0

@@ -101,7 +101,7 @@ def over(pictures: np.ndarray, background: float | np.ndarray = 1.0, gamma: floa
         float32 [..., H, W, 3] in [0, 1].
 
     Raises:
-        ValueError: `pictures` has not four channels.
+        ValueError: `pictures` does not have four channels.
 
     Example:
         >>> import numpy as np
@@ -210,7 +210,7 @@ def _rendered(
 
 
 class _Display:
-    """The last transform: drops the alpha channel, and gamma-encodes colors, as networks were trained on.
+    """The last transform: drops the alpha channel, and gamma-encodes colors, because networks were trained on these.
 
     Attributes:
         alpha: the alpha channel of the last image, [N, 1, h, w].

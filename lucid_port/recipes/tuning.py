@@ -67,7 +67,7 @@ def curve(
     ink: float = INK,
     background: float = BACKGROUND,
 ) -> np.ndarray:
-    """Draws half of a circle, which passes through the center of the picture.
+    """Draws a half circle that passes through the center of the picture.
 
     Args:
         size: height and width in pixels.
@@ -226,7 +226,7 @@ def _check_parameters(draw: Callable[..., np.ndarray], names: Iterable[str]) -> 
     """Checks names of parameters of a stimulus, besides its size and orientation.
 
     Raises:
-        ValueError: the stimulus has no parameter of a name.
+        ValueError: the stimulus does not have one of these parameters.
     """
     own = list(inspect.signature(draw).parameters.values())[2:]
     known = [one.name for one in own if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]

@@ -49,7 +49,7 @@ PASSED = {"Relu", "Relu6", "BiasAdd", "BiasAddV1", "Identity", "Elu", "Selu", "F
 """Ops after a convolution that belong to its layer."""
 
 LARGER = (2, 4)  # factors by which the image is enlarged if units see its borders
-LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; a linear function has bit-identical gradients for all images
+LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; those of a linear function are bit-identical for all images
 
 
 # Kernels -----------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def _gradients(model: Model, layer: str, later: str, units: Sequence[int], size:
         ValueError: a layer is fully connected, or the later layer does not depend linearly on the earlier.
     """
     shape = (1, _channels(model), *size)
-    # Values far outside of those of pictures, which drive non-linear functions out of their linear range.
+    # Values far outside of the range of pictures, which drive non-linear functions out of their linear range.
     noise = torch.from_numpy(np.random.RandomState(0).uniform(-10, 10, shape).astype(np.float32))
     with torch.enable_grad(), _linear(model.network):
         values, target = _middle_of(model, torch.zeros(shape), layer, later)
@@ -343,7 +343,7 @@ def _identity(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
 def _averaged(
     value: Tensor, kernel_size: Window, stride: Window, padding: Window, dilation: Window, ceil_mode: bool
 ) -> Tensor:
-    """Averages over the windows of a max pool. Padding does not count, be it torch's own or cells of -inf."""
+    """Averages over the windows of a max pool, without padding (torch's own, and cells of -inf)."""
     if not np.all(np.equal(dilation, 1)):
         return F.max_pool2d(value, kernel_size, stride, padding, dilation, ceil_mode)  # average pools have no dilation
     inside = value != -math.inf  # converted networks pad with -inf if torch's own padding cannot express theirs
@@ -475,7 +475,7 @@ def _check_factors(layer: str, channels: int, factors: int) -> None:
 
 
 def _factored(layer: str, values: np.ndarray, cases: np.ndarray, factors: int, seed: int) -> FactoredWeights:
-    """Factors of non-negative cases [..., channels], and the projections of values [units, kh, kw, channels]."""
+    """Factors of non-negative samples [..., channels]; projects values [units, kh, kw, channels] onto them."""
     reducer = ChannelReducer(factors, "NMF", random_state=seed, max_iter=1000)
     reducer.fit(cases)
     channels = np.asarray(reducer.components, np.float32)

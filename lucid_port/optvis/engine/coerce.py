@@ -58,7 +58,7 @@ def layer_info(model: Model, name: str) -> LayerInfo | None:
     """Returns the description of a layer; None if the model's network does not describe its layers.
 
     Raises:
-        converters.LayerNotFoundError: The network describes its layers, and there is none of this name.
+        converters.LayerNotFoundError: The network describes its layers, and has no layer of this name.
     """
     known: Mapping[str, LayerInfo] | None = getattr(model.network, "layers", None)
     return None if known is None else known[name]
@@ -213,7 +213,7 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
 
     Args:
         optimizer: None for TensorFlow's Adam with a learning rate of 0.05; a function from the list
-            of parameters to an optimizer; or an optimizer made for them.
+            of parameters to an optimizer; or an optimizer of these parameters.
         parameters: Leaf tensors to optimize.
 
     Raises:

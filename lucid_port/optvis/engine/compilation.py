@@ -73,7 +73,7 @@ class Compilation:
 
     def _compiled(self, request: LayerRequest, overridden: bool) -> Compiled:
         def compute(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            # The rule is entered inside, because a mode outside would not intercept calls of a compiled function.
+            # The ReLU rule is entered in here, because a mode around a compiled function does not intercept its calls.
             return tuple(self._compute(image, request, overridden).values())
 
         compiled: Compiled = torch.compile(compute, dynamic=False, mode=self._mode)
@@ -81,7 +81,7 @@ class Compilation:
 
 
 def _prepared(function: Compiled, compiled: Compiled, recompile_limit: int) -> Compiled:
-    """Wraps a compiled function, so that its first call may compile beyond torch's limit for one source line."""
+    """Wraps a compiled function; raises torch's limit of compilations per source line during its first call."""
     from torch._dynamo import config
 
     name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
@@ -92,7 +92,7 @@ def _prepared(function: Compiled, compiled: Compiled, recompile_limit: int) -> C
         if ready:
             return compiled(image)
         with torch.no_grad():
-            function(image)  # the setup of a model at its first call is not to be traced
+            function(image)  # a model may set itself up in its first call, which must not be traced
         with config.patch({name: max(recompile_limit, getattr(config, name))}):
             values = compiled(image)
         ready = True

@@ -21,7 +21,7 @@ EVERY = 50
 """Updates between two readings."""
 
 PATIENCE = 16
-"""Consecutive updates without a gradient before a warning; random crops may cause fewer."""
+"""Consecutive updates without a gradient before a warning; random crops may cause shorter runs."""
 
 SLACK = 1e-3
 """Tolerance around [0, 1]; far below the 1/255 that a picture can show."""

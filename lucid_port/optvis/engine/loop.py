@@ -32,8 +32,8 @@ def run(
         counts: Numbers of updates after which `look` is called, ascending; the last is the total.
         look: Called without arguments when a count is reached.
         callbacks: Called with the render after each update; see `callbacks.Callback`.
-        checkpoint: Holds the state of an interrupted run, which is continued, and saves that of
-            this run.
+        checkpoint: Has restored the state of an interrupted run, if there is one, and saves the state
+            of this run.
         stopped: Returns whether to end after the current update; `vis.stopped` by default.
 
     Returns:

@@ -40,7 +40,7 @@ def tf32(allowed: bool) -> Iterator[None]:
     try:
         torch.set_float32_matmul_precision("high" if allowed else "highest")
         convolutions.allow_tf32 = allowed
-        for owner, _ in precisions:  # unset ones would follow a global setting
+        for owner, _ in precisions:  # unset settings would follow a global setting
             owner.fp32_precision = "tf32" if allowed else "ieee"
         yield
     finally:

@@ -117,7 +117,7 @@ class Evaluation:
     def __init__(self, vis: VisT, source: RandomSource, reads: Reads, repeated: bool = False) -> None:
         self._vis = vis
         self.reads = reads
-        self.image = vis.param.evaluate({})  # all of its parts have values: `VisT` draws them
+        self.image = vis.param.evaluate({})  # `VisT` has drawn the values of all parts
         self.transformed = vis.transform(self.image, source)
         self._values: Mapping[Read, torch.Tensor] = {}
         if reads.layers or reads.channels:
@@ -132,7 +132,9 @@ class Evaluation:
                 self._discover(*new.args)
 
     def channel(self, name: str, number: int) -> torch.Tensor:
-        """Returns one channel of a layer, without the channel axis. If the reads are known, only it is computed.
+        """Returns one channel of a layer, without the channel axis.
+
+        If the reads are known, only this channel is computed.
 
         Raises:
             IndexError: The layer has no such channel.
@@ -159,7 +161,7 @@ class Evaluation:
         return self._values[read]
 
     def _discover(self, read: Read) -> None:
-        """Adds a read. Its layer is computed whole, to check that the channel exists, and is not compiled."""
+        """Adds a read. The pass computes the whole layer, to check that the channel exists, and is not compiled."""
         reads = self.reads.including(read)
         self._compute(reads, reads.whole, False)
         self.reads = reads  # after the pass, which raises if there is no such layer

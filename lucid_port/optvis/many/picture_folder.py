@@ -145,7 +145,7 @@ class PictureFolder:
         self.recipes = dict(old.get("recipes", {}))
 
     def _counts(self, entry: Entry) -> bool:
-        """Returns whether a listed picture exists, is complete, and can be recognized as the same unit's."""
+        """Returns whether a listed picture exists, is complete, and shows a unit that can be recognized."""
         file = self.path / entry["file"]
         return entry["comparable"] and file.is_file() and file.stat().st_size == entry["bytes"]
 
@@ -158,7 +158,7 @@ class PictureFolder:
         (self.path / MANIFEST).unlink(missing_ok=True)
         for entry in [] if old is None else old["units"]:
             name = str(entry["file"])
-            if Path(name).name == name or name == f"{TILES}/{Path(name).name}":  # no file outside this folder
+            if Path(name).name == name or name == f"{TILES}/{Path(name).name}":  # the file is in this folder
                 (self.path / name).unlink(missing_ok=True)
 
     def file_of(self, identity: str) -> Path:
@@ -166,7 +166,7 @@ class PictureFolder:
         return self.path / self.entries[identity]["file"]
 
     def begin(self, wanted: Iterable[str]) -> None:
-        """Prepares for missing units: cuts a finished sheet into tiles again."""
+        """Cuts a finished sheet into tiles again, if units are missing."""
         cut = {key: entry for key, entry in self.entries.items() if entry["file"] == SHEET}
         if not cut or all(identity in self.entries for identity in wanted):
             return
@@ -188,7 +188,7 @@ class PictureFolder:
 
         Args:
             finished: The pictures, in the order of the batch.
-            recipe: Recipe of the batch, from which each picture's own is made.
+            recipe: Recipe of the batch, from which the recipe of each picture is made.
 
         Returns:
             The paths of the pictures.
@@ -235,7 +235,7 @@ class PictureFolder:
         return next(choice for choice in choices if choice not in taken)
 
     def finish(self, order: Sequence[str]) -> None:
-        """Writes the sheet of all pictures, those of `order` first, if there is to be one."""
+        """Writes the sheet, if one was requested: the pictures of `order`, then all others."""
         if not self.sheet or not self.entries:
             return
         known = [*order, *(key for key in self.entries if key not in set(order))]

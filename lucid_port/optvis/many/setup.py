@@ -230,7 +230,7 @@ class Setup:
 
     def _render(self, model: Model, objective: ObjectiveLike, seeds: Sequence[int], device: torch.device) -> VisT:
         images = self.make(len(seeds))
-        shape = images.shape  # before the source is made, as reading the shape may draw
+        shape = images.shape  # read before the source is made, because this may draw initial values
         if len(shape) != 4 or shape[0] != len(seeds):
             raise ValueError(
                 f"param_f gave the shape {list(shape)} for a batch of {len(seeds)}: make it [batch, height, width, "
@@ -299,7 +299,7 @@ def make_many_T(
 ) -> VisT:
     """Makes a render of one batch of units, an image for each, without running it.
 
-    The arguments are those of `render_many`. Unlike there, ReLU gradients are not redirected by
+    The arguments are those of `render_many`. Unlike in `render_many`, ReLU gradients are not redirected by
     default, as in `make_vis_T`.
 
     Returns:

@@ -86,7 +86,7 @@ class Unit:
 
     @property
     def batches_with(self) -> tuple[tuple[str, ...], bool]:
-        """Key of the units that may share a batch, as they need the same part of the network."""
+        """Key that is equal for units that may share a batch, because they need the same part of the network."""
         return self.layers, self.channel is not None
 
 
@@ -98,7 +98,7 @@ class Channels:
     ranges: tuple[tuple[int, int], ...] | None
 
     def numbers(self, count: int) -> list[int]:
-        """Returns the channels, each once, of a layer with `count` channels.
+        """Returns the requested channels of a layer with `count` channels, without repetitions.
 
         Raises:
             ValueError: The layer has no such channel.
@@ -206,7 +206,7 @@ def find_units(
 
 
 def is_comparable(unit: Unit) -> bool:
-    """Returns whether a unit can be recognized in another run, which a user's own code cannot."""
+    """Returns whether a unit can be recognized in another run; a user's own code cannot."""
     try:
         return unit.channel is not None or bool(unit.objective.to_data())
     except serialization.NotSerialisable:

@@ -69,7 +69,7 @@ class Shared(Generic[T]):
         """Puts back a batch that did not fit, and halves the limit.
 
         Raises:
-            MemoryError: It was a single image.
+            MemoryError: The batch was a single image.
         """
         if len(batch) == 1:
             raise MemoryError(

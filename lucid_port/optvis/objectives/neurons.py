@@ -89,7 +89,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
     check_layer(layer, "channel")
     number = checks.whole(n_channel, "channel's n_channel")
     if batch is None:
-        return lambda T: cast(Nhwc, T).channel(layer, number).mean()  # in this format, T is one
+        return lambda T: cast(Nhwc, T).channel(layer, number).mean()  # with require_format="NHWC", T is an Nhwc
     return _mean(layer, batch, lambda activation: channel_in(activation, number, layer))
 
 

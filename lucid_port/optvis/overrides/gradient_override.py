@@ -52,7 +52,7 @@ GradientFunction: TypeAlias = Callable[[Op, torch.Tensor], "torch.Tensor | Seque
 
 @dataclass(frozen=True)
 class GradientSubstitute:
-    """Another forward function, whose own gradient is used; an alternative to a `GradientFunction`.
+    """A forward function that replaces the op and its gradient; an alternative to a `GradientFunction`.
 
     Attributes:
         function: Function of the input and, for a max pool, of the `Op.attributes` as keywords.
@@ -65,7 +65,7 @@ Override: TypeAlias = GradientFunction | GradientSubstitute
 
 
 class _WithGradient(torch.autograd.Function):
-    """Calls a function of tensors, with another gradient."""
+    """Calls a function of tensors, and replaces its gradient."""
 
     @staticmethod
     def forward(
@@ -143,7 +143,7 @@ def _apply(
     return value.copy_(result) if inplace else result
 
 
-# Handlers have the signature of the torch function, after the overrides.
+# A handler takes the overrides, then the arguments of its torch function.
 
 Overrides: TypeAlias = Mapping[str, Override]
 

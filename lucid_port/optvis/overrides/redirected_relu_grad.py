@@ -38,7 +38,7 @@ def plain_relu6_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
 
 
 def _choose(passed: torch.Tensor, redirected: torch.Tensor) -> torch.Tensor:
-    """Selects, for each image, `passed` unless it is 0 everywhere, else `redirected`."""
+    """Selects `redirected` for images whose `passed` is 0 everywhere, and `passed` for the others."""
     if passed.ndim < 2:
         raise ValueError("A redirected ReLU needs a batch axis and one more, not a vector.")
     alive = passed.flatten(1).square().sum(1) > 0
@@ -46,7 +46,7 @@ def _choose(passed: torch.Tensor, redirected: torch.Tensor) -> torch.Tensor:
 
 
 def redirected_relu_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
-    """Gradient of a ReLU that, for images without any gradient, passes those that increase the input.
+    """Gradient of a ReLU. If it is 0 for a whole image, gradients that increase the input pass instead.
 
     Args:
         op: The ReLU, with `op.inputs[0]` of shape [N, ...].

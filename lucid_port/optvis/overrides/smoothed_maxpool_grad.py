@@ -45,7 +45,7 @@ def make_smoothed_maxpool_grad(
 ) -> Callable[[Op, torch.Tensor], torch.Tensor]:
     """Returns a gradient function for max pools: the gradient of a surrogate with the same windows.
 
-    Padding does not count, neither that of the pool nor cells of `-inf` (asymmetric padding).
+    Averages exclude padding: the padding of the pool, and cells of `-inf` (asymmetric padding).
 
     Args:
         smooth_type: Surrogate: `"avg"`, or `"L2"`, which is `avg(x^2) / (epsilon + avg(|x|))`.

@@ -528,7 +528,7 @@ def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float
 
 
 def _parts(thing: Any) -> Iterator[Parameterization]:
-    """Yields the parameterizations in a spec that have no parts, with repetitions."""
+    """Yields the parameterizations without parts in a spec; one that occurs several times is repeated."""
     if isinstance(thing, Parameterization):
         inner = [] if thing.spec is None else list(_parts(thing.spec[1]))
         yield from inner or [thing]

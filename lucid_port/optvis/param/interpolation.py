@@ -96,7 +96,7 @@ def _lucid_basis(count: int, frames: int, width: int, channels: int) -> Paramete
     extra: dict[tuple[int, int], Parameterization] = {}
     for n in range(count):
         for m in range(n):
-            # As in Lucid, which reads entry N - n of row m; entry n would be right.
+            # Lucid reads entry N - n of row m, although entry n would be right; the result is the same as Lucid's.
             if (m, count - n) in extra:
                 extra[n, m] = extra[m, count - n][::-1]
         for m in range(n + 1, count):

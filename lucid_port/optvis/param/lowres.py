@@ -26,7 +26,7 @@ __all__ = ["laplacian_pyramid_image", "lowres_tensor", "offset_tensor"]
 
 
 def offset_tensor(tensor: torch.Tensor, offsets: Sequence[int]) -> torch.Tensor:
-    """Shifts a tensor towards the end of each axis; the gap mirrors the start, edge included.
+    """Shifts a tensor towards the end of each axis; the gap is filled with the mirrored start, edge included.
 
     Raises:
         ValueError: An offset is negative or larger than its axis.

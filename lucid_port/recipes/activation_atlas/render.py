@@ -91,8 +91,8 @@ def render_icons(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Renders icons that excite the middle of a layer in given directions.
 
-    Each icon maximizes `mean(a v') max(0.1, mean(a v') / |a|) ** cossim_pow`, where `a` is the activation in the middle
-    and `v' = v S` the whitened direction, and the plainness of its border, like Lucid's `direction_neuron_cossim_S`.
+    Each icon maximizes `mean(a v') max(0.1, mean(a v') / |a|) ** cossim_pow`, like Lucid's `direction_neuron_cossim_S`,
+    plus the plainness of its border. `a` is the activation in the middle, and `v' = v S` the whitened direction.
     ReLU gradients are not overridden.
 
     Args:
