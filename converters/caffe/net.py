@@ -15,8 +15,8 @@ from converters.caffe.messages import CaffeMessage, enum_name
 from converters.errors import GraphError, nearest_names
 from converters.frozen.graph import Output
 
-MAX_SIDE = 2**16  # rows, columns or channels of an input
-MAX_NAME = 256  # characters of a name or a type; real ones have at most a few dozen
+MAX_SIDE = 2**16  # largest number of rows, columns or channels of an input
+MAX_NAME = 256  # largest number of characters of a name or a type; real ones have at most a few dozen
 
 # Layers that produce the network's input: their first blob is the image, the second its label.
 DATA_LAYERS = frozenset({"Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData"})
