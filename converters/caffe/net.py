@@ -40,7 +40,7 @@ LOSSES = frozenset(
 FUSED_WITH_RELU = frozenset({"Convolution", "InnerProduct", "BatchNorm"})
 PROBABILITIES = "prob"  # name of the softmax that replaces the loss in deployed networks
 
-# Types of the old format whose new names are not the same words in camel case.
+# Old type names whose new names are not just the camel-case form, with the new names.
 _V1_TYPES = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",

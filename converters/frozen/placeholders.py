@@ -84,7 +84,7 @@ def placeholder_values(
 
 
 def how_to_set(names: Iterable[str]) -> str:
-    """Returns the end of an error message: how to set placeholders."""
+    """Returns the part of an error message that says how to set placeholders."""
     names = list(names)
     listed = ", ".join(f"{name!r}: ..." for name in names[:5])
     command = " ".join(f"--set {name}=VALUE" for name in names[:5])

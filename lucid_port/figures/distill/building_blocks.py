@@ -86,7 +86,7 @@ def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
     of_picture=True,
 )
 def dictionary(settings: Settings) -> Result:
-    """The four strongest channels of a layer at the places of its largest activations."""
+    """The four strongest channels of a layer at each of the positions with the largest activations."""
     (layer,) = settings.units
     picture = photograph(settings)
     found = semantic_dictionary(settings.model, picture, layer)
@@ -206,7 +206,7 @@ def grid(settings: Settings) -> Result:
     of_picture=True,
 )
 def spatial(settings: Settings) -> Result:
-    """Attribution of the strongest places of a later layer and of classes to an earlier layer, by three gradients."""
+    """Attribution to a layer, by three gradients of strong positions in a later one and two gradients of classes."""
     layer, later = settings.units
     model, picture = settings.model, photograph(settings)
     strength = np.linalg.norm(spatial_activations(model, picture, later), axis=-1)

@@ -307,7 +307,7 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
     "which keeps weights of both signs.",
 )
 def editing(settings: Settings) -> Result:
-    """Tuning curves of copies of the network in which weights are removed."""
+    """Tuning curves of the network, and of copies without some of its weights."""
     layer, units = layer_and_units(settings.units)
     count = settings.options.get("orientations", 180)
     rows = {
