@@ -93,7 +93,7 @@ keep_old_names(
         "onnx.rewriting": "onnx.reading.rewriting",
         "ops": "lowering.ops",
         "placeholders": "frozen.placeholders",
-        "references": "reference.store",  # inputs and samples are in modules of their own
+        "references": "reference.store",  # `inputs` and `samples` are separate modules now
         "selection": "network.selection",
         "simplify": "lowering.simplify",
         "single_image": "frozen.single_image",

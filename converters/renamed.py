@@ -15,7 +15,7 @@ __all__ = ["keep_old_contents", "keep_old_names"]
 
 
 class _Alias(Loader):
-    """Gives the module of the new name under the old one."""
+    """Loads a renamed module if it is imported by its old name."""
 
     def __init__(self, new: str) -> None:
         self._new = new
@@ -27,7 +27,7 @@ class _Alias(Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._spec  # the import system has replaced it; the module ran under its new name
+        module.__spec__ = self._spec  # restores the new name's spec, which the import system replaced
 
 
 class _Renamed(MetaPathFinder):

@@ -110,7 +110,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
     Raises:
         FileNotFoundError: the path does not exist.
         ValueError: this kind of source does not accept one of the options.
-        TypeError: there is no option of this name, or the path is not a path.
+        TypeError: there is no option of this name, or `path` is not a path.
         GraphError: the path is not of a supported kind, or is damaged; the message says what to do.
         TensorFlowMissingError: the source has to be frozen first, and TensorFlow is not installed.
 
@@ -155,7 +155,7 @@ def take_options(subject: str, taken: frozenset[str], options: Mapping[str, Any]
 
 
 def kind_of(path: Path) -> Kind:
-    """Returns the kind of source that a path is.
+    """Returns the kind of the source at a path.
 
     Raises:
         FileNotFoundError: the path does not exist.

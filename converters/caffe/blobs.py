@@ -14,9 +14,9 @@ from converters.frozen.wire import BYTES, Field, Unexpected, read_fields, replac
 
 MAX_AXES = 32  # Caffe's own limit
 
-# Field numbers of caffe.proto. Field of the layers (new and old format) -> its name, and the field of a layer's blobs.
+# Field numbers of caffe.proto, for the new and the old format: layers -> (name of that field, field of their blobs).
 LAYERS = {100: ("layer", 7), 2: ("layers", 6)}
-# Fields of a blob's values -> their dtype. If a blob has both, Caffe reads the doubles.
+# Field number of a blob's values -> dtype. If a blob has both, Caffe reads the doubles.
 VALUES = {8: "<f8", 5: "<f4"}
 
 

@@ -91,7 +91,7 @@ def caffe_graph(
     *,
     input_name: str | None = None,
 ) -> GraphDef:
-    """Converts a Caffe network to a frozen graph, which TensorFlow can read, too.
+    """Converts a Caffe network to a frozen graph, which TensorFlow can also read.
 
     Args:
         caffemodel, prototxt, geometry, input_name: as for `from_caffe`.

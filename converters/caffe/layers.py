@@ -376,7 +376,7 @@ def _weighted(op: Operation, names: list[str], weights: list[float]) -> list[str
 
 
 def _common_shape(shapes: Sequence[Shape]) -> Shape | None:
-    """Returns the shape that agrees with all of some partly known shapes; None if they conflict."""
+    """Merges partly known shapes; returns None if they conflict."""
     if len({len(shape) for shape in shapes}) != 1:
         return None
     known = [{size for size in sizes if size is not None} for sizes in zip(*shapes, strict=True)]
@@ -392,7 +392,7 @@ def concat(op: Operation) -> Values:
     axis = int(parameter.concat_dim if parameter.HasField("concat_dim") else parameter.axis)
     shapes = [value.shape for value in op.values]
     rank = len(shapes[0]) + 1
-    index = axis % rank - 1  # of the axis in shapes, which have no batch axis
+    index = axis % rank - 1  # the axis in `shapes`, which have no batch axis
     others = _common_shape([(*shape[:index], *shape[index + 1 :]) for shape in shapes])
     if not -rank < axis < rank or index < 0 or others is None:
         raise op.error(f"joins values of shapes {list(map(list, shapes[:4]))} along axis {axis}")

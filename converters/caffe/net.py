@@ -15,8 +15,8 @@ from converters.caffe.messages import CaffeMessage, enum_name
 from converters.errors import GraphError, nearest_names
 from converters.frozen.graph import Output
 
-MAX_SIDE = 2**16  # rows, columns or channels of an input
-MAX_NAME = 256  # characters of a name or a type; real ones have at most a few dozen
+MAX_SIDE = 2**16  # largest number of rows, columns or channels of an input
+MAX_NAME = 256  # largest number of characters of a name or a type; real ones have at most a few dozen
 
 # Layers that produce the network's input: their first blob is the image, the second its label.
 DATA_LAYERS = frozenset({"Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData"})
@@ -40,7 +40,7 @@ LOSSES = frozenset(
 FUSED_WITH_RELU = frozenset({"Convolution", "InnerProduct", "BatchNorm"})
 PROBABILITIES = "prob"  # name of the softmax that replaces the loss in deployed networks
 
-# Types of the old format whose new names are not the same words in camel case.
+# Old type names whose new names are not just the camel-case form, with the new names.
 _V1_TYPES = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",

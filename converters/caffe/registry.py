@@ -24,7 +24,7 @@ class CaffeWriter(GraphWriter):
     """Writes a graph, optionally without its weights.
 
     Args:
-        apart: keep the weights apart: the graph gets empty constants, and `weights` the functions that decode them.
+        apart: write empty constants in place of weights, and put the functions that decode them into `weights`.
 
     Attributes:
         weights: name of an empty constant -> function that decodes its value.

@@ -110,7 +110,7 @@ def tensorflow_padding(size: Size, window: Window, made: Size) -> str | None:
 
 
 def pool_margins(window: Window) -> Pair:
-    """Rows and columns to pad at the end, with which a VALID pool has as many windows as Caffe's at every input size.
+    """Rows and columns of end padding that give a VALID pool as many windows as Caffe's at every input size.
 
     Rounding the number of windows up equals rounding it down after adding stride - 1 rows. If there is padding, at most
     kernel - 1 rows are added, so that the last window starts on the image or before it.

@@ -91,7 +91,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def _open(source: Source, name: str) -> tuple[bytes | GraphDef, str]:
-    """Returns the bytes of a source, or the GraphDef that it is, and its name in errors."""
+    """Returns the content of a source, as bytes or a GraphDef, and its name in errors."""
     if isinstance(source, bytes):
         return source, name
     if isinstance(source, (str, os.PathLike)):

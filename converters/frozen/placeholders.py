@@ -57,7 +57,7 @@ def set_placeholders(graph: Graph, constants: Mapping[str, ArrayLike], image: st
 
     Raises:
         TypeError: `constants` is not a mapping from names.
-        GraphError: a name is not a placeholder's or is the image's, or a value has the wrong type or shape.
+        GraphError: a name is not that of a placeholder or is that of the image, or a value has the wrong type or shape.
     """
     values = placeholder_values(graph, constants, image)
     if not values:
@@ -84,7 +84,7 @@ def placeholder_values(
 
 
 def how_to_set(names: Iterable[str]) -> str:
-    """Returns the end of an error message: how to set placeholders."""
+    """Returns the part of an error message that says how to set placeholders."""
     names = list(names)
     listed = ", ".join(f"{name!r}: ..." for name in names[:5])
     command = " ".join(f"--set {name}=VALUE" for name in names[:5])

@@ -50,7 +50,7 @@ def from_tensorflow_order(x: Tensor, layout: str = "NHWC") -> Tensor:
 def reshape(x: Tensor, shape: Sequence[int], source: str = "NHWC", target: str = "NHWC") -> Tensor:
     """TensorFlow's Reshape, which orders elements by TensorFlow's axes.
 
-    As in TensorFlow, a leading -1 moves spatial positions to the batch axis if the image is larger than the rows.
+    As in TensorFlow, a leading -1 gives several rows for each image if an image has more values than one row.
 
     Args:
         x: a value of any shape.

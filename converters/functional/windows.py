@@ -68,7 +68,7 @@ def conv2d(
 ) -> Tensor:
     """TensorFlow's Conv2D and DepthwiseConv2dNative, with an optional BiasAdd.
 
-    On a CPU, two kinds of convolutions are computed in a faster way than torch's: see `pointwise` and
+    On a CPU, two kinds of convolutions are faster than torch's: see `pointwise` and
     `strided_input_gradient`.
 
     Args:

@@ -37,7 +37,7 @@ def check_network(
     failed = [row for row in rows if not row.passed]
     if failed:
         order = {name: position for position, name in enumerate(network.layers)}
-        first = min(failed, key=lambda row: order[row.layer])  # the cause: the layers after it inherit its error
+        first = min(failed, key=lambda row: order[row.layer])  # the cause: later layers inherit its error
         raise ValueError(
             f"{len(failed)} of {len(rows)} comparisons with TensorFlow fail; the first layer is {first}, "
             f"the worst is {failed[0]}."

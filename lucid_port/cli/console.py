@@ -88,7 +88,7 @@ def remarks(as_json: bool) -> AbstractContextManager[object]:
 
 
 def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
-    """The values that NAME=VALUE texts set: true, false, numbers, or lists of these.
+    """Parses NAME=VALUE texts. A value is true, false, a number, or a list of these.
 
     Raises:
         typer.BadParameter: a text has another form, or a name is repeated.
@@ -118,7 +118,7 @@ def progress_bar() -> Iterator[Report]:
     if not is_watched():
         yield silent
         return
-    # Drawn by the clock, so that the seconds count on while nothing is reported.
+    # A thread redraws the bar, so that the elapsed time advances between reports.
     bar = make_bar(None, "starting", leave=False, delay=math.inf, bar_format="{desc} |{bar}| {elapsed}")
     finished = threading.Event()
 
@@ -129,7 +129,7 @@ def progress_bar() -> Iterator[Report]:
     def draw() -> None:
         pause = PROGRESS_AFTER
         while not finished.wait(pause):
-            bar.delay, pause = 0.0, REFRESH  # from here on, closing it has a line to clear
+            bar.delay, pause = 0.0, REFRESH  # the bar is visible now; `close` clears it
             bar.refresh()
 
     drawing = threading.Thread(target=draw, daemon=True)

@@ -62,7 +62,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _short_advice(entry: Entry) -> str:
-    """A few words; `lucid-port models NAME` prints the details."""
+    """How to get the model, in a few words; `lucid-port models NAME` prints the details."""
     from lucid_port.modelzoo.files import checked_downloads
 
     if checked_downloads(entry):

@@ -47,7 +47,8 @@ def command(
     network = open_network(source)
     references = references_of(network, graph_file(source), python)
     rows = check_model(network, references, gradients=True)
-    # A flipped ReLU changes a gradient. TensorFlow's own gradient, for an input whose last bit changes, shows how much.
+    # Rounding may flip a ReLU, which changes gradients. `moved` measures this: the change of TensorFlow's own gradient
+    # if the last bit of the input changes.
     flips = 3 * max((row.moved for row in rows), default=0.0)
     layers = [
         Comparison(

@@ -268,11 +268,11 @@ class Figure:
         steps: updates of each picture in the article; 0 if nothing is optimized.
         fast_steps: updates of each picture in a draft.
         options: model's name -> options of the figure for this model.
-        fast_options: options that a draft overrides.
+        fast_options: options that override `options` in a draft.
         see: description of the figure.
-        takes: number and kinds of the option `units`, which `make` checks.
+        takes: number and kinds of the units in the option `units`; `make` checks them.
         without: model's name -> a sentence that says why the figure has no options for this model.
-        of_picture: whether the figure starts from a picture, which the user's may replace.
+        of_picture: whether the figure starts from a picture. The user can pass another picture.
     """
 
     name: str
@@ -328,11 +328,11 @@ def figure(
         of: which figure of the article it reproduces.
         steps: updates of each picture in the article.
         options: model's name -> units, layers and other options.
-        takes: number and kinds of the option `units`, which are checked before the function is called.
+        takes: number and kinds of the units in the option `units`, checked before the function is called.
         see: description of the figure.
         fast_steps, fast_options: steps and options of a draft, which takes less than a minute on two cores.
         without: model's name -> a sentence that says why the figure has no options for this model.
-        of_picture: whether the figure starts from a picture, which the user's may replace.
+        of_picture: whether the figure starts from a picture. The user can pass another picture.
 
     Raises:
         ValueError: the name is taken.

@@ -89,7 +89,7 @@ def caffe_units(numbers: str) -> list[str]:
 
 
 def a_layer(model: Model, name: str) -> str:
-    """A layer's name, checked to exist.
+    """Checks that a layer exists, and returns its name.
 
     Raises:
         converters.LayerNotFoundError: the layer does not exist.
@@ -137,7 +137,7 @@ def names_of(layer: str, units: Iterable[int]) -> list[str]:
 
 
 def render_options(settings: Settings, size: int = 128) -> dict[str, Any]:
-    """The arguments of recipes that render; the option `size` replaces the figure's own."""
+    """Arguments for recipes that render. The option `size` replaces the figure's default size."""
     return {
         "size": settings.options.get("size", size),
         "steps": settings.steps,

@@ -73,7 +73,7 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
             downloader = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=bar)
             return Path(pooch.retrieve(url, known_hash, name, folder, downloader=downloader))
     except BaseException:
-        with contextlib.suppress(OSError):  # it holds other files, or was never made
+        with contextlib.suppress(OSError):  # the folder holds other files, or does not exist
             folder.rmdir()
         raise
 
@@ -115,7 +115,7 @@ def _one_sentence(url: str) -> Iterator[None]:
 def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}".rstrip()
-    silent = isinstance(next(iter(error.args), None), urllib3.exceptions.ReadTimeoutError)  # within the body
+    silent = isinstance(next(iter(error.args), None), urllib3.exceptions.ReadTimeoutError)  # while the body was read
     if silent or isinstance(error, requests.Timeout):
         return f"no answer within {TIMEOUT:g} seconds"
     if isinstance(error, requests.ConnectionError):

@@ -23,7 +23,7 @@ def recursive_enumerate_nd(
 
     Args:
         it: nested iterables. Strings, bytes and arrays without axes are values.
-        stop_iter: returns True for further objects that are values, although they are iterable.
+        stop_iter: returns True for further iterables that are treated as values.
         prefix: the start of each index tuple.
 
     Example:

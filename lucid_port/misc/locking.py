@@ -29,7 +29,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        from filelock import FileLock, Timeout  # here, as importing it takes as long as much of `optvis`
+        from filelock import FileLock, Timeout  # on use, because importing it is slow
 
         self._path = folder / LOCK
         self._lock = FileLock(self._path, thread_local=False)  # any thread may release it

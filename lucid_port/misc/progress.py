@@ -38,13 +38,15 @@ def progress_bar(
     bar_format: str | None = None,
     stream: TextIO | None = None,
 ) -> tqdm:
-    """Returns a progress bar: a widget or a line of text in a notebook, a line elsewhere. It is drawn immediately.
+    """Returns a progress bar: a widget or a line of text in a notebook, a line elsewhere.
+
+    The bar is drawn immediately unless `delay` is set.
 
     Args:
         total: units of work; None if unknown.
         description: text before the bar.
         unit: unit of `total`.
-        initial: units done before.
+        initial: units that are already done.
         scale: whether large numbers get prefixes such as k and M.
         leave: whether the bar stays when it is closed.
         every: least seconds between two refreshes.

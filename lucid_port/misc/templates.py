@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "templates"
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # here: most programs write no page
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # on use: most programs write no page
 
     return Environment(
         loader=FileSystemLoader(FOLDER),

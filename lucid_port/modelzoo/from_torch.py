@@ -98,7 +98,7 @@ class TorchNetwork(LayeredNetwork):
         return self.module(x)
 
     def supports(self, request: LayerRequest) -> bool:
-        """Returns whether the request is supported: no channels; a ReLU rule only if all ReLUs can be replaced."""
+        """Returns whether the request has no channels and, if it has a ReLU rule, all ReLUs can be replaced."""
         if request.channels or not request.relu_rule:
             return not request.channels
         trace = self._current_trace()
@@ -165,7 +165,7 @@ class TorchNetwork(LayeredNetwork):
         names: Sequence[str],
         whole: bool = False,
     ) -> dict[str, Tensor]:
-        """Computes layers by the trace: with their inputs only, or (`whole`) in a complete pass."""
+        """Runs the traced graph: only the layers and their inputs, or the complete pass if `whole`."""
         if self._trace is None:
             return {}
         graph = self._trace.graph
@@ -216,7 +216,7 @@ class TorchNetwork(LayeredNetwork):
         self, run: Callable[[], object], modules: Mapping[str, nn.Module], given: Given, whole: bool = False
     ) -> dict[str, Tensor]:
         """Reads modules by hooks in a pass that stops at the last of them, or (`whole`) in a complete pass."""
-        with self._lock:  # the hooks would also run in passes of other threads
+        with self._lock:  # passes of other threads would also run the hooks
             separate = self._overwritten.setdefault((*modules, *(name for name, _ in given.values())), set())
             found = read_by_hooks(run, modules, given, separate, whole)
         missing = [name for name in modules if name not in found]

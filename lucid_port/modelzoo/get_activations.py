@@ -175,7 +175,7 @@ def _reduce(responses: Iterable[tuple[Index, np.ndarray]], reducer: Reducer, sha
         raise ValueError("There are no images.")
 
     def finish(total: np.ndarray, count: int | np.ndarray) -> np.ndarray:
-        return reducer.finish(total, count).astype(total.dtype, copy=False)  # dividing may have widened it
+        return reducer.finish(total, count).astype(total.dtype, copy=False)  # division may have promoted the dtype
 
     if isinstance(totals, dict):
         return dict_to_ndarray({index: finish(total, counts[index]) for index, total in totals.items()})

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from converters import InputSizeError
 
-# Errors of torch and of networks for sizes that do not fit: of views, matrix products and assertions in ViTs.
+# Errors for an unsupported image size: from torch's views and matrix products, and from assertions in ViTs.
 MISFITS = (RuntimeError, ValueError, IndexError, AssertionError)
 
 

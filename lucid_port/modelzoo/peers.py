@@ -56,7 +56,7 @@ def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapp
     own = _own_tensors(model)
     _check(state, own)
     for key, tensor in own.items():
-        tensor.data = torch.empty_like(tensor).copy_(state[key])  # the old memory may be a mapping of the file
+        tensor.data = torch.empty_like(tensor).copy_(state[key])  # the old memory may be a memory map of the file
     network = getattr(model, "network", model)
     if isinstance(network, ConvertedModel):  # its weights are no longer those of its file
         network.program = replace(network.program, fingerprint="", source_sha256=None)

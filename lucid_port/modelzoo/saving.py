@@ -82,7 +82,7 @@ def _guess_input(graph: Graph) -> tuple[str | None, tuple[int, int] | None]:
 
 
 def _neighbourhood(graph: Graph, name: str, distance: int) -> set[str]:
-    """Returns the nodes within some edges of a node, in either direction."""
+    """Returns the nodes within a number of edges of a node, in either direction."""
     edges = [(node.name, source.node) for node in graph.nodes.values() for source in node.inputs]
     near = {name}
     for _ in range(distance):

@@ -476,7 +476,7 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
 
     Args:
         network: the network.
-        input_name: the requested input. The metadata applies only if it is that of the catalogue.
+        input_name: the requested input. The metadata is added only if the catalogue names the same input.
     """
     program = getattr(network, "program", None)
     if program is None or program.metadata.image_value_range is not None:
@@ -539,7 +539,7 @@ def _first(*candidates: Any) -> Any:
 
 
 def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Layer, ...], list[str]]:
-    """Returns a manifest's layers and their names. A list of names gives no `Layer` objects, for lack of depths."""
+    """Returns a manifest's layers and their names. Names alone give no `Layer` objects, which need depths."""
     if all(isinstance(layer, str) for layer in stated):
         return (), list(stated)
     try:

@@ -27,7 +27,7 @@ from lucid_port.recipes.patches import PatchTable, patch_table
 LAYER = {**dict.fromkeys(INCEPTION, "mixed4c"), "InceptionV1_caffe": "inception_4c_output"}
 LISTED = 6  # classes of a table, as in the article
 DAMPING = 0.1  # a few thousand activations are too few to whiten 512 channels
-NEAREST, AROUND = 5, 2.0  # activations shown of each cell, and positions shown around each of them
+NEAREST, AROUND = 5, 2.0  # activations shown for each cell, and positions shown around each of these activations
 NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # as in the notebook
 
 
@@ -143,7 +143,7 @@ def _pair(_: Model, name: str) -> str:
     of_picture=True,
 )
 def adversarial_table(settings: Settings) -> Result:
-    """Each pair's picture, patch, and both combined in two sizes, with the six likeliest classes of each."""
+    """For each pair: the picture, the patch, and both combined in two sizes, with the six likeliest classes of each."""
     panels, data = [], {}
     for pair in settings.units:
         how = PATCHED[pair]

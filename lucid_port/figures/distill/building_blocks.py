@@ -39,7 +39,7 @@ from lucid_port.recipes.semantic_dictionary import channel_icons, semantic_dicti
 # Classes of the photograph from scikit-image. The article's picture of a dog and a cat has "Labrador retriever" and
 # "tiger cat": pass it with --image, and these classes with --units.
 CLASSES = ("Egyptian cat", "espresso")
-NUMBERS = ("8", "947")  # the same classes, for a network without labels
+NUMBERS = ("8", "947")  # the numbers of `CLASSES`, for a network without labels
 DRAWN = ("heart", "bricks")  # classes of the picture for TinyInceptionV1
 LAYER = for_models(["mixed4d"], ["inception_4d_output"], ["mixed4a"])
 LAYER_AND_CLASSES = for_models(
@@ -86,7 +86,7 @@ def _peaks(strength: np.ndarray, count: int) -> list[tuple[int, int]]:
     of_picture=True,
 )
 def dictionary(settings: Settings) -> Result:
-    """The four strongest channels of a layer at the places of its largest activations."""
+    """The four strongest channels of a layer at each of the positions with the largest activations."""
     (layer,) = settings.units
     picture = photograph(settings)
     found = semantic_dictionary(settings.model, picture, layer)
@@ -125,7 +125,7 @@ def dictionary(settings: Settings) -> Result:
     of_picture=True,
 )
 def attribution(settings: Settings) -> Result:
-    """The channels that contribute most to either of two classes, and the positions where they do."""
+    """The channels that contribute most to either of two classes, and the positions of these contributions."""
     layer, *classes = settings.units
     model, picture, (toward, against) = settings.model, photograph(settings), map(class_of, classes)
     spatial_activations(model, picture, layer)  # raises an error if the layer has no positions
@@ -175,7 +175,7 @@ def _where(picture: np.ndarray, values: np.ndarray, colour: Colour) -> np.ndarra
     of_picture=True,
 )
 def grid(settings: Settings) -> Result:
-    """Icons of all positions, which share images of groups of neurons, at full size and scaled by magnitude."""
+    """Icons of all positions, mixed from shared images of neuron groups, at full size and scaled by magnitude."""
     (layer,) = settings.units
     options = render_options(settings, 48)
     if settings.options.get("naive", False):
@@ -206,7 +206,7 @@ def grid(settings: Settings) -> Result:
     of_picture=True,
 )
 def spatial(settings: Settings) -> Result:
-    """Attribution of the strongest places of a later layer and of classes to an earlier layer, by three gradients."""
+    """Attribution to a layer, by three gradients of strong positions in a later one and two gradients of classes."""
     layer, later = settings.units
     model, picture = settings.model, photograph(settings)
     strength = np.linalg.norm(spatial_activations(model, picture, later), axis=-1)
@@ -223,7 +223,7 @@ def spatial(settings: Settings) -> Result:
         shown = [outlined(one, [place], strength.shape) for one, place in zip(shown, places, strict=True)]
         panels.append(Panel(shown, title=f"{POOL_TITLES[pools]}: from {layer}", scale=scale))
         toward[pools] = [found[place] for place in places]
-    # Without the blurred gradient: over several pools the blur grows, and cancels what argues for and against a class.
+    # Omits the blurred gradient: over several pools the blur grows, and evidence for and against a class cancels.
     for pools in POOLS[:2]:
         values = [class_attribution(model, picture, layer, one, pools=pools) for one in classes]
         names = [class_label(model, one) for one in classes]

@@ -203,7 +203,7 @@ def families(settings: Settings) -> Result:
     "weights to the car are smaller than those of the other parts, and inhibit above more than they excite below.",
 )
 def car(settings: Settings) -> Result:
-    """The parts of a car, their weights to the car detector, and the units that it feeds."""
+    """Detectors of the parts of a car, their weights to the car detector, and the units that read the car detector."""
     options = settings.options
     layer, units = layer_and_units(settings.units)
     later, (whole,) = layer_and_units([options["whole"]])
@@ -230,7 +230,7 @@ def car(settings: Settings) -> Result:
 
 
 def _height(weights: np.ndarray) -> float:
-    """Whether weights excite above or below the middle, from -1 (below only) to 1 (above only)."""
+    """The balance of excitation above and below the middle, from -1 (below only) to 1 (above only)."""
     middle = weights.shape[0] // 2
     above, below = weights[:middle].sum(), weights[middle + 1 :].sum()
     return float((above - below) / max(float(np.abs(weights).sum()), 1e-12))
@@ -401,7 +401,7 @@ def _own_scale(picture: np.ndarray) -> np.ndarray:
 
 
 def _banding(maps: np.ndarray) -> dict[str, float]:
-    """The shares of the variance of the maps between rows and between columns, averaged over units."""
+    """The fractions of the maps' variance that lie between rows and between columns, averaged over units."""
     centred = maps - maps.mean((1, 2), keepdims=True)
     total = max(float((centred**2).mean()), 1e-12)
     return {

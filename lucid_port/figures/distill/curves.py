@@ -307,7 +307,7 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
     "which keeps weights of both signs.",
 )
 def editing(settings: Settings) -> Result:
-    """Tuning curves of copies of the network in which weights are removed."""
+    """Tuning curves of the network, and of copies without some of its weights."""
     layer, units = layer_and_units(settings.units)
     count = settings.options.get("orientations", 180)
     rows = {
@@ -345,7 +345,7 @@ def _edits(options: Mapping[str, Any]) -> dict[str, Edits]:
 
 
 def _echo(tuned: Tuning, whole: Tuning) -> np.ndarray:
-    """The largest activation of each unit for arcs that bend the other way (150 degrees or more), over its largest."""
+    """Each unit's largest activation at least 150 degrees from its peak in `whole`, as a fraction of its maximum."""
     apart = np.abs((whole.orientations[None] - whole.peaks[:, None] + 180) % 360 - 180)
     opposed = np.where(apart >= 150, tuned.values, 0).max(1)
     return opposed / np.maximum(tuned.values.max(1), 1e-12)

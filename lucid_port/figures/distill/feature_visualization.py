@@ -165,7 +165,7 @@ HERO["InceptionV1_seeded"] = HERO["InceptionV1"]
 
 
 def _rows(families: list[list[str]]) -> dict[str, list[str]]:
-    """Returns the units in order of rows, with one unit of each family in a row."""
+    """Returns the units row by row. Each row has one unit of each family."""
     return {"units": [unit for row in zip(*families, strict=True) for unit in row]}
 
 
@@ -274,7 +274,7 @@ def both_ends(settings: Settings) -> Result:
     fast_options={"size": 64, "most": 2},
 )
 def addition(settings: Settings) -> Result:
-    """The sums of each unit of the first half and each of the second."""
+    """The sums of all pairs of a unit from the first half and a unit from the second."""
     units = settings.units
     half, most = len(units) // 2, settings.options.get("most")
     found = sums(settings.model, units[:half][:most], units[half:][:most], **render_options(settings))
@@ -431,7 +431,7 @@ def _a_depth(model: Model, name: str) -> str:
     of_picture=True,
 )
 def gradients(settings: Settings) -> Result:
-    """Magnitudes of the likeliest class's gradient, with the own gradient of max pools and with a smoother one."""
+    """Magnitudes of the gradient of the likeliest class, with the exact gradient of max pools and a smoother one."""
     layers = settings.units
     model, picture = settings.model, photograph(settings, "one thing")
     (toward,) = likeliest(model, picture, 1)

@@ -66,7 +66,7 @@ def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats:
 
 def _read(url: str) -> bytes:
     if url.startswith(("http://", "https://")):
-        from lucid_port.misc import downloads  # here: importing requests takes long
+        from lucid_port.misc import downloads  # imported on use, because importing requests is slow
 
         return downloads.read(url)
     if "://" in url:

@@ -71,7 +71,7 @@ def _colour(drawn: Tensor, canvas: Canvas) -> Tensor:
 
 
 def _two_colours(canvas: Canvas) -> tuple[Tensor, Tensor]:
-    """Draws pairs of colors (N, 3, 1, 1): the first of eight pairs that has `LEAST_CONTRAST`, or else the first."""
+    """Draws pairs of colors (N, 3, 1, 1): of eight pairs, the first that has `LEAST_CONTRAST`, or else the first."""
     pairs = torch.rand(8, 2, canvas.count, 3, generator=canvas.random)
     apart = (pairs[:, 0] - pairs[:, 1]).norm(dim=-1)
     first = (apart >= LEAST_CONTRAST).float().argmax(0)

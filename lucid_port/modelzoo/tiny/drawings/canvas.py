@@ -85,7 +85,7 @@ class Canvas:
         return torch.floor(self.uniform(low, high + 1, count)).clamp(max=high)
 
     def whole(self, unit: Tensor | float = 1.0, turn: float = math.pi) -> Field:
-        """Returns coordinates of one shape per image that fills it, rotated and shifted at random.
+        """Returns coordinates of one shape per image. It fills the image, and is rotated and shifted at random.
 
         Args:
             unit: size of the shape.
@@ -119,7 +119,7 @@ class Canvas:
         return self._field(owner, unit, turn, (place_x, place_y), tile)
 
     def _places(self, owner: Tensor, crowd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws positions: anywhere for the only shape of an image, around a ring for several, which keeps them apart.
+        """Draws positions: anywhere for the only shape of an image; on a ring for several shapes, to keep them apart.
 
         Returns:
             x, y, and the largest size at which neighbors do not touch, (shapes, 1, 1) each.
