@@ -132,7 +132,7 @@ class Setting:
         return next(one.depth for one in self.model.layers if one.name == layer)
 
     def many(self, layer: str, images: int, precision: str = "float32") -> VisT:
-        """Returns a render of a layer's first units, one per image; if there are too few, they repeat with other seeds."""
+        """Returns a render of a layer's first units, one per image; too few units repeat with other seeds."""
         seeds, units = zip(*(divmod(image, self.channels(layer)) for image in range(images)), strict=True)
         return port.many_vis(self.model, layer, units, self.plan.size, precision=precision, seeds=seeds)
 

@@ -1,7 +1,7 @@
 """The worker's half of the protocol: one JSON object per line, requests over stdin, answers over a separate pipe.
 
-The worker sends `{"ready": {package: version}}` when it is ready for the first step. The driver then sends any number of
-requests `{"untimed": M, "steps": N}`. For each request, the worker makes M untimed steps, then N timed steps, and
+The worker sends `{"ready": {package: version}}` when it is ready for the first step. The driver then sends any number
+of requests `{"untimed": M, "steps": N}`. For each request, the worker makes M untimed steps, then N timed steps, and
 answers `{"seconds": .., "objectives": [..]}`. The next request continues the same render. The driver ends the worker by
 closing the pipe.
 

@@ -33,7 +33,7 @@ def one_objective(
     override: bool = True,
     **options: Any,
 ) -> render.VisT:
-    """Returns a render of one unit: one objective for the whole batch, and defaults of `render_vis` except for `options`."""
+    """Returns a render of one unit: one objective for the batch, and defaults of `render_vis` except for `options`."""
     return render.make_vis_T(
         model,
         objectives.channel(layer, unit),
