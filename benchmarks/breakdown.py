@@ -1,9 +1,9 @@
 """Measures the time of each part of a step: `python benchmarks/breakdown.py`.
 
-**Method.** The same step is cut off after each of its parts: after the parameterization, the transforms, the network,
-the gradient of the network's input, the gradient of the image, the gradient of the parameters, and the update. The last
-cut is the render's own `step()`. The cut steps take turns in alternating rounds. The time of a part is the difference
-between two successive cuts of the same round, and the table has the median of these differences.
+**Method.** Shortened steps (cuts) are timed. Each cut ends after another part of the step: the parameterization, the
+transforms, the network, the gradient of the network's input, the gradient of the image, the gradient of the parameters,
+and the update. The last cut is the render's own `step()`. The cuts take turns in alternating rounds. The time of a part
+is the difference between two successive cuts of the same round, and the table has the median of these differences.
 
 The timed code contains no clock, profiler or hook, so it runs as in a render. (A profiler adds some microseconds to
 each of a step's hundreds of operations, which distorts small parts most.) All cuts of a round get the same random
@@ -72,7 +72,7 @@ def _step(vis: VisT, source: RandomSource) -> None:
     vis.step()
 
 
-# The parts of a step, each with the step that is cut off after it.
+# The parts of a step, each with the shortened step that ends after it.
 CUTS: Mapping[str, Cut] = {
     "parameterization, forward": _image,
     "transforms, forward": _transformed,

@@ -1,4 +1,4 @@
-"""When `compile=True` pays: `python benchmarks/compiling.py`.
+"""Measures after how many steps `compile=True` pays: `python benchmarks/compiling.py`.
 
 **Method.** Two renders of the same unit, one compiled, take turns in alternating rounds, past the 17 updates that are
 never compiled. Both get the same random draws, as a step's time depends on the size that the transforms draw. The

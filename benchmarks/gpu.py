@@ -3,7 +3,7 @@
 Sections (`--only` selects some):
 
 - tests: the tests marked `gpu`, with counts;
-- units: all units of mixed4a, beside the network's convolutions alone and beside Lucent;
+- units: all units of mixed4a, compared with the network's convolutions alone and with Lucent;
 - precision: strict float32, TF32 and bf16, with the error of the first gradient;
 - batch: images a second and peak memory by batch size;
 - graphs: eager, compiled with CUDA graphs, and compiled without;
@@ -16,12 +16,12 @@ each finding. `--smallest --device cpu` runs all sections with the smallest sett
 **Method.** Renders have Lucid's defaults: 128 pixels, standard transforms, the gradient override. Contestants are
 warmed up, then take turns in alternating rounds; in the sections batch and channels, each is measured alone. Seconds a
 step are the median over the rounds of a turn's mean step, with quartiles; the clock is read after the device has
-finished. All figures of a whole render are projections: a render has 513 steps, the first 17 at the speed measured
-under the gradient override if it was measured, all others at the median. The convolutions alone are those that the
-layer needs, with the same batch, at the sizes that Lucid's scales give, forward and backward to their inputs. The
-gradient's error is the largest difference over the largest value of the strict float32 gradient of the image's
-parameters. Peak memory is the peak of torch's allocations, weights included. Each run starts with an empty compilation
-cache, so the first compiled step of the first line includes the whole time to compile.
+finished. All figures of a whole render are projections for 513 steps at the median speed; if the speed under the
+gradient override was measured, the first 17 steps count at that speed. The convolutions alone are those that the layer
+needs, with the same batch, at the sizes that Lucid's scales give, forward and backward to their inputs. The gradient's
+error is the largest difference over the largest value of the strict float32 gradient of the image's parameters. Peak
+memory is the peak of torch's allocations, weights included. Each run starts with an empty compilation cache, so the
+first compiled step of the first line includes the whole time to compile.
 """
 
 from __future__ import annotations

@@ -59,16 +59,16 @@ class Plan:
 
     Attributes:
         model: name of the model in `vision_models`.
-        layer: layer of the sections that render one layer.
+        layer: the layer that is rendered in sections with a single layer.
         size: height and width of the image in pixels.
-        units: units of the layer that the projection is for; all of them if None.
+        units: number of units of the layer for which the time is projected; all units if None.
         batch: images in a batch; None for the size that `render_many` chooses.
         batches: batch sizes of the section `batch`.
         images: batch sizes of the sections `graphs` and `synchronisations`.
         layers: layers of the section `channels`.
         scales: image scales of the bare convolutions.
         steps: steps a turn.
-        rounds: maximum number of turns of each contestant; fewer if time is short, but at least two.
+        rounds: maximum number of turns of each contestant; fewer if the time limit requires it, but at least two.
         synchronised_steps: steps whose synchronisations are counted.
     """
 
@@ -132,7 +132,7 @@ class Setting:
         return next(one.depth for one in self.model.layers if one.name == layer)
 
     def many(self, layer: str, images: int, precision: str = "float32") -> VisT:
-        """A render of a layer's first units, one for each image; they repeat with other seeds if it has fewer."""
+        """Returns a render of a layer's first units, one per image; too few units repeat with other seeds."""
         seeds, units = zip(*(divmod(image, self.channels(layer)) for image in range(images)), strict=True)
         return port.many_vis(self.model, layer, units, self.plan.size, precision=precision, seeds=seeds)
 

@@ -19,7 +19,7 @@ class Layout:
     Attributes:
         title: title of the table.
         columns: names of the columns.
-        row: function that returns the cells of a finding, after its name.
+        row: function that returns the cells of a finding that follow its name.
     """
 
     title: str

@@ -24,7 +24,7 @@ VERSION = tensorflow.__version__
 
 
 def rotate(images: Any, angle: Any) -> Any:
-    """`tensorflow.contrib.image.rotate` for NHWC images and one angle in radians: about the centre, same size."""
+    """Replaces `tensorflow.contrib.image.rotate`: NHWC images, one angle in radians, about the centre, same size."""
     size = tf.shape(images)[1:3]
     bottom, right = (tf.cast(size[axis] - 1, tf.float32) for axis in (0, 1))
     cos, sin, zero = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle)

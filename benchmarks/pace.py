@@ -1,9 +1,9 @@
 """The worker's half of the protocol: one JSON object per line, requests over stdin, answers over a separate pipe.
 
-The worker says `{"ready": {package: version}}` when its first step can be made. The driver then sends
-`{"untimed": M, "steps": N}` as often as it likes; the worker makes M steps, then N steps under the clock, answers
-`{"seconds": .., "objectives": [..]}` and goes on where it stopped when the next request comes. The driver closes the
-pipe to end it.
+The worker sends `{"ready": {package: version}}` when it is ready for the first step. The driver then sends any number
+of requests `{"untimed": M, "steps": N}`. For each request, the worker makes M untimed steps, then N timed steps, and
+answers `{"seconds": .., "objectives": [..]}`. The next request continues the same render. The driver ends the worker by
+closing the pipe.
 
 The clock runs in the worker, so times include neither pipe nor driver. Stdout stays free for other output. Runs on
 Python 3.7 and imports only the standard library, because Lucid's environments use this file, too.
@@ -20,11 +20,11 @@ from typing import Any
 
 
 class Pace:
-    """Tells a render's loop when to wait. The loop only needs to call `step_done` after each step.
+    """Divides a render's loop into turns. The loop calls `step_done` after each step, which blocks between turns.
 
     Args:
         task: the result of `job`, with the pipe's file descriptor.
-        wait: called before the clock is read; waits for queued work, as on a GPU.
+        wait: called before the clock is read; waits for queued work, for example on a GPU.
     """
 
     def __init__(self, task: dict[str, Any], wait: Callable[[], Any] = lambda: None) -> None:

@@ -170,7 +170,7 @@ def drafts(result: Mapping[str, Any]) -> str:
 
 
 def plot(result: Mapping[str, Any]) -> None:
-    """One panel for each series."""
+    """Plots each series in its own panel."""
     figures = result["figures"]
     made, panels = plt.subplots(1, len(figures), figsize=(4 * len(figures), 3.2), layout="constrained")
     for panel, (series, found) in zip(panels if len(figures) > 1 else [panels], figures.items(), strict=True):

@@ -204,7 +204,7 @@ def main(
     settings = {"layer": port.LAYER, "size": size, "seed": seed, "threads": threads, "relu_gradient_override": True}
     counts = {"steps": steps, "rounds": rounds, "warm_up": warm_up, "untimed_steps_a_turn": UNTIMED}
     report = timing.Report(METHOD, {**settings, **counts, "order_seed": timing.ORDER_SEED})
-    os.environ.pop("LUCID_PORT_MODELZOO", None)  # no other InceptionV1 than the one written below
+    os.environ.pop("LUCID_PORT_MODELZOO", None)  # the only InceptionV1 is the one written below
     with tempfile.TemporaryDirectory() as folder, structure.tree_of(before) as tree:
         job = {**settings, **write_network(Path(folder)), "fixed_image_size": None}
         entered = contestants(unit, range(units), tf1, tf2, lucent)

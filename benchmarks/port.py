@@ -1,4 +1,4 @@
-"""The port, set up as the benchmarks want it."""
+"""Models and renders of the port for the benchmarks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Step = Callable[[], torch.Tensor]
 
 
 def load(graph: str | os.PathLike[str] | None = None, device: str | None = None) -> Model:
-    """InceptionV1 from a graph file, or with the seeded weights."""
+    """Returns InceptionV1 from a graph file; without a file, InceptionV1 with seeded weights."""
     model = vision_models.InceptionV1_seeded() if graph is None else vision_models.InceptionV1(graph)
     return model if device is None else model.to(device)
 
@@ -33,7 +33,7 @@ def one_objective(
     override: bool = True,
     **options: Any,
 ) -> render.VisT:
-    """A render of one unit: one objective, whatever the batch, with `render_vis`'s defaults for all but `options`."""
+    """Returns a render of one unit: one objective for the batch, and defaults of `render_vis` except for `options`."""
     return render.make_vis_T(
         model,
         objectives.channel(layer, unit),
@@ -54,7 +54,7 @@ def many_vis(
     precision: str = "float32",
     seeds: Sequence[int] | None = None,
 ) -> render.VisT:
-    """A render of several units together, an image for each, with `render_many`'s defaults for all else."""
+    """Returns a render of several units in one batch, one image per unit, otherwise with defaults of `render_many`."""
     return make_many_T(
         model,
         [(layer, unit) for unit in units],
@@ -69,26 +69,26 @@ def many_vis(
 def many_units(
     model: Model, layer: str, units: Sequence[int], size: int = 128, seed: int = 0, override: bool = True
 ) -> Step:
-    """Several units together, an image for each.
+    """Renders several units in one batch, one image per unit.
 
     Returns:
-        A function that makes one step of all of them and gives the sum of their objective values.
+        A function that makes one step and returns the sum of the units' objective values.
     """
     vis = many_vis(model, layer, units, size, seed, override)
     return lambda: vis.step().sum()
 
 
 def circumstances(model: Model) -> dict[str, object]:
-    """Threads and device, for the result file."""
+    """Returns number of threads and device, for the result file."""
     return {"threads": torch.get_num_threads(), "device": device_name(model.device)}
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the kind of any other device."""
+    """Returns the GPU's name; for other devices, the kind of device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def synchronize(model: Model) -> None:
-    """Wait until the model's device has done its work; clocks are read after this."""
+    """Waits until the model's device has finished its queued work. Call this before you read a clock."""
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)

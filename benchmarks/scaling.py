@@ -1,4 +1,4 @@
-"""How the time of a step grows: `python benchmarks/scaling.py [--only batch|units|size|depth]`.
+"""Measures how the time of a step depends on settings: `python benchmarks/scaling.py [--only batch|units|size|depth]`.
 
 Renders one image of a unit of mixed4a at 128 px. Four series vary one setting each:
 

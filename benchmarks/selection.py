@@ -1,4 +1,4 @@
-"""The gain of computing one channel of a layer alone: `python benchmarks/selection.py`.
+"""Measures how much faster a step is if only one channel of a layer is computed: `python benchmarks/selection.py`.
 
 **Method.** Two renders of one unit take turns in alternating rounds: one reads its channel through `T.channel`, so that
 the network computes no other channel of the layer; the other reads the whole layer. Ratios are taken within each round.
@@ -27,7 +27,7 @@ def whole_layer(layer: str, unit: int) -> objectives.Objective:
 
 
 def turn(vis: render.VisT, steps: int) -> Callable[[], float]:
-    """One turn of a render: seconds a step."""
+    """Returns a function that runs one turn of a render and returns the seconds per step."""
 
     def run() -> float:
         start = time.perf_counter()
@@ -39,7 +39,7 @@ def turn(vis: render.VisT, steps: int) -> Callable[[], float]:
 
 
 def measure(layer: str, unit: int, size: int, steps: int, rounds: int, warm_up: int) -> dict[str, Any]:
-    """Figures of one layer."""
+    """Returns the measurements of one layer."""
     model = port.load()
     both = {"one channel": objectives.channel(layer, unit), "whole layer": whole_layer(layer, unit)}
     turns = {}

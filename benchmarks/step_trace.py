@@ -4,9 +4,9 @@
 `functions` (`path:line name`) below `converters` and `lucid_port` of that tree.
 
 The render is `mixed4a:12` of TinyInceptionV1 with the default settings. A profiler (`sys.setprofile`) is switched on
-after update 25 of the optimizer and off after update 26, so it records one iteration of the render's loop. Functions
-that are called or make a call in this iteration count, in the thread of the render. A comprehension counts as part of
-its function, as Python 3.12 and later compile it.
+after update 25 of the optimizer and off after update 26, so it records one iteration of the render's loop. A function
+counts if it is called or makes a call in this iteration, in the render's thread. A comprehension counts as part of its
+function, as Python 3.12 and later compile it.
 """
 
 from __future__ import annotations

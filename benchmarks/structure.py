@@ -1,4 +1,4 @@
-"""How large the code is and how much of it one step runs: `python benchmarks/structure.py`.
+"""Measures the size of the code and how much of it one step runs: `python benchmarks/structure.py`.
 
 Prints three things about a tree:
 

@@ -1,9 +1,9 @@
-"""Import this before Lucent, and torchvision can be imported beside a torch that was built without CUDA.
+"""Makes torchvision importable with a CPU build of torch. Import this module before Lucent.
 
-The torchvision that package indexes hold was built for CUDA. Beside a torch without CUDA its compiled operators do not
-load, and it fails to import because it wants to describe two of them. They are declared here; nothing calls them:
-Lucent takes a transform and the list of models from torchvision, and a render of its InceptionV1 uses neither. So
-Lucent can be measured on the very build of torch that the port runs on.
+The torchvision of package indexes is built for CUDA. With a CPU build of torch, its compiled operators do not load, and
+its import fails because it registers further functions for two of them. This module declares these two operators. They
+are never called: Lucent imports a transform and the list of models from torchvision, and a render of its InceptionV1
+uses neither. So Lucent and the port can be measured with the same build of torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """VGG19 as a frozen graph with seeded weights: 144 million parameters, 575 MB, to measure large graphs.
 
 The layers are those of Simonyan and Zisserman's configuration E (arXiv 1409.1556, table 1), under the names that
-caffe-tensorflow gives them. Weights are uniform, as wide as keeps the activations' variance (He et al., arXiv
-1502.01852), so that nothing overflows or dies out.
+caffe-tensorflow gives them. Weights are uniform, with the variance that keeps the variance of activations constant over
+the layers (He et al., arXiv 1502.01852), so that activations neither overflow nor vanish.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from converters.frozen.writer import GraphWriter
 
-BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions), a max pool behind each
+BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions); a max pool follows each block
 DENSE = (("fc6", 4096), ("fc7", 4096), ("fc8", 1000))
 IMAGE = 224
 
@@ -24,7 +24,7 @@ def write(path: Path, seed: int = 0) -> Path:
 
     Args:
         path: file to write, 575 MB.
-        seed: of the weights.
+        seed: seed of the weights.
 
     Returns:
         The path.

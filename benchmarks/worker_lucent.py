@@ -1,14 +1,15 @@
-"""Worker: Lucent 0.1.8.
+"""Worker that renders with Lucent 0.1.8.
 
-Lucent's own `render_vis` runs, with everything it does by default but the progress bar: the optimiser it is given is
-its default, torch's Adam at a rate of 0.05, which counts its steps. Taking the loop apart would have been no shorter,
-and calling `render_vis` again for every turn leaves the former call's hooks on the model.
+Calls Lucent's own `render_vis` once, with its default settings but without the progress bar. The optimizer is Lucent's
+default, torch's Adam with rate 0.05, in a subclass that counts steps and so divides the render into turns. `render_vis`
+is not called again for each turn, because each call leaves its hooks on the model.
 
-The network is Lucent's own InceptionV1. Its trained weights cannot be had everywhere, so it gets the weights of the
-graph file that all contestants share. Lucent's network has no concatenation before the ReLUs, so the unit is one of
-`mixed4a` itself. Several units are a batch, with an image and an objective for each, and the objectives' sum.
+The network is Lucent's own InceptionV1. Its trained weights are not available everywhere, so it gets the weights of the
+graph file that all contestants share. Lucent's network has no concatenation before the ReLUs, so the unit is in
+`mixed4a`. Several units are rendered as one batch with one image per unit; the objective is the sum of the units'
+objectives.
 
-Where torch finds a GPU, Lucent puts images and transforms there; the network has to be put there, too.
+If torch finds a GPU, Lucent puts images and transforms on it, so the worker moves the network to it, too.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ class Paced(torch.optim.Adam):
         self._pace = pace
 
     def step(self, closure: Callable[[], torch.Tensor]) -> Any:  # type: ignore[override]
-        """One update, and the end of a turn if it is one. The closure gives the loss, minus the objective."""
+        """Makes one update, and ends the turn after its last update. The closure returns minus the objective."""
         loss: Any = super().step(closure)
         self._pace.step_done(-loss.detach())
         return loss
 
 
 def load_weights(model: torch.nn.Module, path: str) -> None:
-    """Give the model the graph's weights: `conv2d0_w` of the graph is `conv2d0_pre_relu_conv.weight` here."""
+    """Loads the graph's weights: `conv2d0_w` of the graph is `conv2d0_pre_relu_conv.weight` of the model."""
     state = {}
     with np.load(path) as weights:
         for key in model.state_dict():
@@ -58,7 +59,7 @@ def load_weights(model: torch.nn.Module, path: str) -> None:
 
 
 def main(task: dict[str, Any]) -> None:
-    """Makes steps until the driver has enough."""
+    """Makes steps until the driver closes the pipe."""
     cuda = torch.cuda.is_available()
     pace = Pace(task, torch.cuda.synchronize if cuda else lambda: None)
     if task["threads"]:

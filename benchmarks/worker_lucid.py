@@ -1,7 +1,7 @@
-"""Worker: Lucid 0.3.10, on TensorFlow 1.15 or on TensorFlow 2's v1 API. Python 3.7 or later.
+"""Worker that renders with Lucid 0.3.10, on TensorFlow 1.15 or on TensorFlow 2's v1 API. Python 3.7 or later.
 
-`make_vis_T` with Lucid's own transforms and optimiser, and the loop of `render_vis`: one `session.run` a step, which
-fetches the objective's value along with the update.
+Uses `make_vis_T` with Lucid's own transforms and optimizer, and the same loop as `render_vis`: one `session.run` per
+step, which makes the update and fetches the objective's value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import lucid_on_tf2
 
 # isort: split
 import numpy as np
-import tensorflow as tf  # the v1 API by now
+import tensorflow as tf  # the v1 API, also on TensorFlow 2
 from lucid.modelzoo.vision_models import InceptionV1
 from lucid.optvis import objectives, param, render
 from pace import Pace, job

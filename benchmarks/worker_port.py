@@ -1,4 +1,4 @@
-"""Worker: this project."""
+"""Worker that renders with this project."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pace import Pace, job
 
 
 def main(task: dict[str, Any]) -> None:
-    """Makes steps until the driver has enough."""
+    """Makes steps until the driver closes the pipe."""
     pace = Pace(task)
     if task["threads"]:
         torch.set_num_threads(task["threads"])
