@@ -97,7 +97,7 @@ def test_outputs_that_are_not_there(name):
 def test_an_output_that_a_node_does_not_have_cannot_be_read():
     graph = split_graph()
     graph.op("y", "Relu", ["parts:3"])
-    with pytest.raises(converters.GraphError, match="Output 3 of node 'parts'"):
+    with pytest.raises(converters.GraphError, match="output 3 of node 'parts'"):
         converters.convert(graph.graph_def())
 
 

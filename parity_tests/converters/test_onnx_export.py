@@ -237,7 +237,7 @@ def test_unknown_layers(tmp_path):
         inception(0.1).to_onnx(tmp_path / "m.onnx", ["mixed4aa"])
     with pytest.raises(converters.GraphError, match="input"):
         inception(0.1).to_onnx(tmp_path / "m.onnx", ["input"])
-    with pytest.raises(converters.GraphError, match="No layers"):
+    with pytest.raises(converters.GraphError, match="list of layers is empty"):
         inception(0.1).to_onnx(tmp_path / "m.onnx", [])
 
 

@@ -81,7 +81,7 @@ def test_an_interrupted_figure_goes_on(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(VisT, "step", step)
         assert run(*figure, "-o", tmp_path / "parts") == 130
-    assert "the same command goes on from there" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "parts").iterdir()] == [".fv-channel.unfinished"]
     assert run(*figure, "-o", tmp_path / "parts") == 0
     whole, parts = ((tmp_path / folder / "fv-channel.png").read_bytes() for folder in ("whole", "parts"))
@@ -127,7 +127,7 @@ def test_a_recipe_whose_settings_make_no_sense(tmp_path, capsys, wrong, words):
 def test_a_path_takes_the_units_of_a_model_like_it(tmp_path, graph, capsys):
     other = ["--model", graph, "-o", tmp_path, "--steps", 1]
     assert run("figure", "fv-channel", *other) == 1
-    assert "which values" in capsys.readouterr().err
+    assert "values for black and white are unknown" in capsys.readouterr().err
     assert run("figure", "fv-channel", *other, "--like", "InceptionV1", "--units", "mixed3a:1") == 0
     assert "mixed3a:1" in (tmp_path / "fv-channel.html").read_text()
 

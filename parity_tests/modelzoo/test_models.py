@@ -219,7 +219,7 @@ def test_options_for_the_reading_of_a_file(tmp_path):
         Model(path, image_value_range=(0, 1), layout="NCHW")
     with pytest.raises(TypeError, match=r"no option 'constant' .*Did you mean constants\?"):
         Model(path, image_value_range=(0, 1), constant={})
-    with pytest.raises(TypeError, match="takes no constants"):
+    with pytest.raises(TypeError, match="option constants applies to files only"):
         Model(network=model.network, image_value_range=(0, 1), constants={"keep_prob": 0.5})
 
 
