@@ -53,6 +53,10 @@ class LayerNotFoundError(ConverterError, KeyError):
         return one_line(str(self.args[0]))
 
 
+class ChannelAxisError(ConverterError, ValueError):
+    """The channel axis of a layer is not known; the message says how to state it."""
+
+
 class InputSizeError(ConverterError, ValueError):
     """A layer cannot be computed at this input size; TensorFlow refuses this size, too."""
 

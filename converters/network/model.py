@@ -132,7 +132,7 @@ class ConvertedModel(LayeredNetwork):
         found = dict(zip(request.names, values, strict=True))
         for name, channels in request.channels:
             if observed or name not in run.selected:
-                found[name] = take(found[name], channels, self.layers[name].channel_axis)
+                found[name] = take(found[name], channels, self.layers[name].channel_axis(found[name].ndim))
         return found
 
     def _check_channels(self, name: str, numbers: Channels, request: LayerRequest) -> None:

@@ -5,11 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
-from converters.errors import LayerNotFoundError
+from converters.errors import ChannelAxisError, LayerNotFoundError
 from converters.frozen.graph import NHWC, Output
 from converters.program.program import Program, Step
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """The tokens of a layer: patches of the image on a grid, with other tokens before and after them.
+
+    Attributes:
+        stride: (height, width) of a patch in pixels of the network's input.
+        before, after: names of the tokens before and after the patches, such as ("cls_token",).
+
+    Example:
+        >>> grid = TokenGrid((16, 16), before=("cls_token",))
+        >>> grid.places(197, 224, 224)
+        (14, 14)
+    """
+
+    stride: tuple[float, float]
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def places(self, tokens: int, height: int, width: int) -> tuple[int, int] | None:
+        """Returns the number of rows and columns of patches.
+
+        Args:
+            tokens: number of all tokens.
+            height, width: size of the network's input.
+
+        Returns:
+            (rows, columns); None if the patches of an image of this size do not give this number of tokens.
+        """
+        rows, columns = round(height / self.stride[0]), round(width / self.stride[1])
+        patches = tokens - len(self.before) - len(self.after)
+        return (rows, columns) if rows * columns == patches else None
 
 
 @dataclass(frozen=True)
@@ -23,11 +56,18 @@ class LayerInfo:
         module: path of its submodule in the model; empty for the input, which has none.
         layout: TensorFlow's axis order of rank-4 values. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
             have TensorFlow's order.
+        axes: one letter for each axis of the layer's tensor: N images, C channels, H rows, W columns, L tokens,
+            T times, G other groups such as attention heads. Empty if the axes follow from the rank, as in a
+            TensorFlow graph: (N, C, H, W), (N, features), and the last axis for other ranks.
+        tokens: the tokens of axis L; None if they do not form a grid.
+        unknown: the reason why the channel axis is not known, as a clause; empty if it is known.
 
     Example:
         >>> info = LayerInfo("mixed4a", "Concat", channels=508, module="mixed4a")
-        >>> info.layout, info.channel_axis
-        ('NHWC', 1)
+        >>> info.layout, info.channel_axis(4), info.channel_axis(3)
+        ('NHWC', 1, 2)
+        >>> LayerInfo("blocks.0", "Block", 192, "blocks.0", axes="NLC").channel_axis(3)
+        2
     """
 
     name: str
@@ -35,11 +75,50 @@ class LayerInfo:
     channels: int | None
     module: str
     layout: str = NHWC
+    axes: str = ""
+    tokens: TokenGrid | None = None
+    unknown: str = ""
 
-    @property
-    def channel_axis(self) -> int:
-        """The channel axis of the layer's tensor, which is (N, C, H, W) for images and (N, features) for rows."""
-        return 1
+    def channel_axis(self, rank: int) -> int:
+        """Returns the index of the channel axis of the layer's tensor.
+
+        Args:
+            rank: number of axes of the tensor.
+
+        Raises:
+            ChannelAxisError: it is not known, or the tensor does not have the axes of the description.
+        """
+        return self._axes_of(rank).index("C")
+
+    def _axes_of(self, rank: int) -> str:
+        if self.unknown:
+            raise ChannelAxisError(
+                f"The channel axis of layer {self.name!r} is not known, because {self.unknown}: state the axes with "
+                f"from_torch(..., layouts={{{self.name!r}: 'NLC'}})."
+            )
+        axes = self.axes or _AXES_OF_RANK.get(rank) or "N" + "G" * (rank - 2) + "C"
+        if len(axes) != rank:
+            raise ChannelAxisError(f"Layer {self.name!r} gave a tensor of {rank} axes, not the axes {axes}.")
+        return axes
+
+    def channels_first(self, value: Tensor) -> Tensor:
+        """Moves the image axis of the layer's tensor to the front, and the channel axis behind it.
+
+        Returns:
+            A view: (N, C, ...). Values without an image axis get one of size 1.
+
+        Raises:
+            ChannelAxisError: the channel axis is not known.
+        """
+        axes = self._axes_of(value.ndim)
+        if axes[:2] == "NC":
+            return value
+        if "N" not in axes:
+            return value.movedim(axes.index("C"), 0)[None]
+        return value.movedim((axes.index("N"), axes.index("C")), (0, 1))
+
+
+_AXES_OF_RANK = {1: "C", 2: "NC", 4: "NCHW"}
 
 
 class Layers(Mapping[str, LayerInfo]):

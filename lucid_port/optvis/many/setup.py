@@ -259,7 +259,7 @@ class Setup:
             info = layer_info(model, name)
             if info is None:
                 return name, probe(name).shape[1]
-            return info.name, probe(name).shape[info.channel_axis] if info.channels is None else info.channels
+            return info.name, probe(name).shape[1] if info.channels is None else info.channels
 
         return find_units(asked, layer_of, functools.partial(_layers_read, probe), self._unit_seeds), probe
 
