@@ -88,9 +88,17 @@ class LayerInfo:
         Raises:
             ChannelAxisError: it is not known, or the tensor does not have the axes of the description.
         """
-        return self._axes_of(rank).index("C")
+        return self.axes_of(rank).index("C")
 
-    def _axes_of(self, rank: int) -> str:
+    def axes_of(self, rank: int) -> str:
+        """Returns one letter for each axis of the layer's tensor, as in `axes`.
+
+        Args:
+            rank: number of axes of the tensor.
+
+        Raises:
+            ChannelAxisError: the axes are not known, or the tensor does not have the axes of the description.
+        """
         if self.unknown:
             raise ChannelAxisError(
                 f"The channel axis of layer {self.name!r} is not known, because {self.unknown}: state the axes with "
@@ -110,7 +118,7 @@ class LayerInfo:
         Raises:
             ChannelAxisError: the channel axis is not known.
         """
-        axes = self._axes_of(value.ndim)
+        axes = self.axes_of(value.ndim)
         if axes[:2] == "NC":
             return value
         if "N" not in axes:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import show
 from lucid_port.optvis.engine import loop
-from lucid_port.optvis.engine.callbacks import Callback, notify
+from lucid_port.optvis.engine.callbacks import Callback, check_callbacks, notify
 from lucid_port.optvis.engine.coerce import (
     Model,
     OptimizerLike,
@@ -179,6 +180,9 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed = _update_counts(thresholds), _objectives(print_objectives)
+    own = check_callbacks(callbacks)
+    for flag, what in ((verbose, "verbose"), (live, "live")):
+        checks.flag(flag, what)
     vis = VisT(
         model,
         objective_f,
@@ -194,14 +198,17 @@ def render_vis(
     bars = [ProgressBar(counts[-1])] if verbose else []
     views = [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
     logs = [] if log_dir is None else [TensorBoardLog(log_dir)]
-    return _run(vis, counts, [*callbacks, *bars, *views, *logs], printed, verbose)
+    return _run(vis, counts, [*own, *bars, *views, *logs], printed, verbose)
 
 
 def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:
     """Returns a list of objectives for None, one objective or several."""
+    if given is None:
+        return []
     if isinstance(given, str) or callable(given):
-        given = [given]
-    return [as_objective(objective) for objective in given or ()]
+        return [as_objective(given)]
+    listed = checks.items(given, "print_objectives", "an objective or a list of objectives")
+    return [as_objective(objective) for objective in listed]
 
 
 def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
