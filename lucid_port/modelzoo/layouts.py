@@ -79,24 +79,25 @@ class Layout:
             return value
         if value.ndim == 3 and self.grid is not None:
             return value[:, :, len(self.before) : value.shape[2] - len(self.after)].unflatten(2, self.grid)
-        raise ValueError(self.no_places(value))
+        raise ValueError(self.no_places())
 
-    def no_places(self, value: Tensor) -> str:
-        """Returns the sentence that says why an activation (N, C, ...) has no rows and columns."""
+    @property
+    def has_places(self) -> bool:
+        """Whether the positions are rows and columns, or tokens on a grid."""
+        return self.positions in ("HW", "WH", "LL") or self.grid is not None
+
+    def no_places(self) -> str:
+        """Returns the sentence that says why the layer has no rows and columns."""
         if not self.positions:
-            return (
-                f"There is no position in layer {self.layer!r}, whose activation has the shape {list(value.shape)}: it "
-                "is fully connected and has no rows and columns. Name a convolutional layer."
-            )
+            return f"Layer {self.layer!r} is fully connected: it has no positions. Name a convolutional layer."
         if self.positions == "L":
             return (
-                f"The {value.shape[2]} tokens of layer {self.layer!r} have no rows and columns, because "
-                f"{self.obstacle}: read them by number with objectives.token."
+                f"The tokens of layer {self.layer!r} have no rows and columns, because {self.obstacle}: read them by "
+                "number with objectives.token, or all of them with objectives.channel."
             )
         return (
-            f"Layer {self.layer!r} has no rows and columns: its activation of shape {list(value.shape)} (images, "
-            f"channels, ...) has {len(self.positions)} further ax{'is' if len(self.positions) == 1 else 'es'}, which "
-            "the network does not describe as rows and columns."
+            f"Layer {self.layer!r} has no rows and columns: its axes are {self.axes} (N images, C channels, T times, L "
+            "tokens, G other groups). Read all its positions with objectives.channel."
         )
 
     def token(self, which: int | str, count: int) -> int:

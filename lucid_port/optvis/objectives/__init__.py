@@ -2,7 +2,8 @@
 
 An `Objective` is a function of `T`. `T(layer)` is the activation of a layer with the axes (N, C, ...): NCHW, [N, C] for
 dense layers, (N, C, L) for L tokens. `T.raw(layer)` is the network's own tensor, whose channels may be elsewhere.
-`T("input")` is the image before any transform, and `T("labels")` the class names of the model. Objectives can be added, subtracted, multiplied and divided. Names, arguments, strings and
+`T("input")` is the image before any transform, and `T("labels")` the class names of the model.
+Objectives can be added, subtracted, multiplied and divided. Names, arguments, strings and
 values are those of `lucid.optvis.objectives` 0.3.10.
 
 A render sums the values of an objective that is not a scalar, as TensorFlow does.

@@ -52,7 +52,7 @@ def total_variation(layer: str = "input") -> ObjectiveFunction:
 
 
 def _whole(T: Activations, layer: str, constant: object) -> torch.Tensor:
-    """Returns an activation; the network's own tensor, whose channel axis need not be known, if the constant fits it."""
+    """Returns an activation: the network's own tensor, whose channel axis need not be known, if the constant allows."""
     reader = as_reader(T)
     value: torch.Tensor = reader.raw(layer) if np.ndim(constant) == 0 else reader(layer)  # type: ignore[arg-type]
     return value

@@ -11,7 +11,17 @@ import torch
 
 from lucid_port.modelzoo.layouts import Layout, channels_last, plain_layout
 
-__all__ = ["Activations", "Images", "Nhwc", "Reader", "as_reader", "by_image", "channel_in", "check_index", "each_image"]
+__all__ = [
+    "Activations",
+    "Images",
+    "Nhwc",
+    "Reader",
+    "as_reader",
+    "by_image",
+    "channel_in",
+    "check_index",
+    "each_image",
+]
 
 
 class Activations(Protocol):

@@ -16,9 +16,9 @@ from lucid_port.optvis.objectives.readers import Activations, Nhwc, as_reader, c
 __all__ = [
     "as_place",
     "as_vector",
+    "channel_of",
     "channels_at_places",
     "channels_at_the_end",
-    "channel_of",
     "check_direction",
     "check_fits_image",
     "check_layer",
