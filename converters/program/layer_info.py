@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,9 +41,12 @@ class TokenGrid:
         Returns:
             (rows, columns); None if the patches of an image of this size do not give this number of tokens.
         """
-        rows, columns = round(height / self.stride[0]), round(width / self.stride[1])
         patches = tokens - len(self.before) - len(self.after)
-        return (rows, columns) if rows * columns == patches else None
+        for rounded in (round, math.floor, math.ceil):  # networks cut off the rest of an image, or pad it
+            rows, columns = rounded(height / self.stride[0]), rounded(width / self.stride[1])
+            if rows * columns == patches:
+                return rows, columns
+        return None
 
 
 @dataclass(frozen=True)

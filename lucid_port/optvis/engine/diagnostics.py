@@ -32,8 +32,8 @@ SLACK = 1e-3
 
 NORMALIZED = (
     "is the output of a LayerNorm, whose mean and mean square over the channels of a token are the same for every "
-    "image, and the objective depends on nothing else of it: its gradient is zero, and the picture does not change. "
-    "Name one channel or a direction whose weights differ, or read the layer before the normalization."
+    "image, and the objective depends on nothing else of it: its gradient is zero up to rounding, and the picture "
+    "shows nothing. Name one channel or a direction whose weights differ, or read the layer before the normalization."
 )
 
 

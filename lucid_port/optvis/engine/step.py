@@ -194,9 +194,10 @@ class Evaluation(ModelReader):
                 moved = [name for name, first in self._first.items() if first is not self._values.get(name)]
                 if UNUSED not in str(error) or not moved:
                     raise
+                names = " and ".join(f"T({name!r})" for name in moved)
                 raise ValueError(
-                    f"T({moved[0]!r}) has the channels as second axis, which is not the order of the network's own "
-                    f"tensor: differentiate by T.raw({moved[0]!r})."
+                    f"The channels of {names} were moved to the second axis, so that later layers do not depend on it: "
+                    "differentiate by the network's own tensor, T.raw(layer)."
                 ) from error
 
     def channel(self, layer: str, number: int, /) -> torch.Tensor:
