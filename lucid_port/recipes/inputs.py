@@ -27,7 +27,6 @@ from lucid_port.optvis.objectives.base import ObjectiveFunction, parse_unit
 
 __all__ = [
     "PICTURES",
-    "LayerValue",
     "activations_of",
     "as_batch",
     "before_relu",
@@ -40,7 +39,6 @@ __all__ = [
     "model_size",
     "named_objectives",
     "named_unit",
-    "read_layers",
     "scaled_size",
     "spatial_activations",
 ]
