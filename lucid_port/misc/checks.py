@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["broadcasts", "choice", "finite_values", "flag", "items", "number", "shown", "sizes", "text", "whole"]
+__all__ = [
+    "broadcasts",
+    "choice",
+    "finite_values",
+    "flag",
+    "flags",
+    "items",
+    "number",
+    "shown",
+    "sizes",
+    "text",
+    "whole",
+]
 
 
 def shown(value: object) -> str:
@@ -82,6 +94,16 @@ def flag(value: object, what: str) -> bool:
     if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
         raise TypeError(f"{what} is True or False, not {shown(value)}.")
     return bool(value)
+
+
+def flags(**values: object) -> None:
+    """Checks arguments, by their names, that are True or False.
+
+    Raises:
+        TypeError: One is neither.
+    """
+    for name, value in values.items():
+        flag(value, name)
 
 
 def text(value: object, what: str, wanted: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from converters import LayerInfo
+from converters.program.layer_info import Layers
 from lucid_port.misc import checks
 
 __all__ = ["Layout", "channels_last", "described", "layout_of", "plain_layout"]
@@ -179,13 +180,16 @@ def layout_of(info: LayerInfo | None, layer: str, value: Tensor, size: tuple[int
 
 
 def described(model: Any, name: str) -> LayerInfo | None:
-    """Returns the description of a model's layer; None if the model's network does not describe its layers.
+    """Returns the description of a model's layer; None if the model's network does not describe it.
 
     Raises:
         converters.LayerNotFoundError: the network describes its layers, and has no layer of this name.
     """
     known = getattr(getattr(model, "network", None), "layers", None)
-    return known[name] if isinstance(known, Mapping) else None
+    if isinstance(known, Layers):
+        return known[name]
+    found = known.get(name) if isinstance(known, Mapping) else None  # `layers` of a user's own network
+    return found if isinstance(found, LayerInfo) else None
 
 
 def channels_last(value: Tensor) -> Tensor:

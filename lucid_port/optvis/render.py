@@ -144,8 +144,8 @@ def render_vis(
         param_f: Parameterization, or a function without arguments that makes it; `param.image(128)` by default.
         optimizer: Optimizer, or a function of the list of parameters; TensorFlow's Adam with rate 0.05 by default.
         transforms: A transform or a list of transforms; `standard_transforms` by default, `[]` for none.
-        thresholds: Steps after which to keep a picture. `max(thresholds) + 1` updates are made; the picture of
-            threshold i is taken after i + 1 updates, as in Lucid.
+        thresholds: Steps after which to keep a picture. The picture of threshold i is taken after i + 1 updates, as in
+            Lucid; `max(thresholds) + 1` updates are made.
         print_objectives: Objectives to print at the thresholds.
         verbose: Whether to print at the thresholds, show the pictures in a notebook and draw a progress bar.
         relu_gradient_override: Whether to redirect ReLU gradients in the first 17 updates; "always": in all updates.
@@ -179,10 +179,8 @@ def render_vis(
         >>> [picture.shape for picture in pictures], pictures.steps
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
-    counts, printed = _update_counts(thresholds), _objectives(print_objectives)
-    own = check_callbacks(callbacks)
-    for flag, what in ((verbose, "verbose"), (live, "live")):
-        checks.flag(flag, what)
+    counts, printed, own = _update_counts(thresholds), _objectives(print_objectives), check_callbacks(callbacks)
+    checks.flags(verbose=verbose, live=live)
     vis = VisT(
         model,
         objective_f,
@@ -195,10 +193,9 @@ def render_vis(
         precision=precision,
         compile=compile,
     )
-    bars = [ProgressBar(counts[-1])] if verbose else []
-    views = [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
+    shown = [*([ProgressBar(counts[-1])] if verbose else []), *([LiveView(keep=not verbose)] if live else [])]
     logs = [] if log_dir is None else [TensorBoardLog(log_dir)]
-    return _run(vis, counts, [*own, *bars, *views, *logs], printed, verbose)
+    return _run(vis, counts, [*own, *shown, *logs], printed, verbose)
 
 
 def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:

@@ -158,7 +158,7 @@ def factored_activation_grid(
     def seen(T: Activations) -> torch.Tensor:
         activation = by_image(as_reader(T), layer)
         wanted = directions[cells.chosen].to(activation.dtype)
-        return (activation * wanted[(..., *[None] * (activation.ndim - 2))]).sum(1).flatten(1).mean(1)
+        return (activation * wanted.unflatten(1, (-1, *[1] * (activation.ndim - 2)))).sum(1).flatten(1).mean(1)
 
     vis = VisT(model, seen, cells, relu_gradient_override=True, seed=seed)
     count = checks.whole(batch_size, "batch_size", 1)

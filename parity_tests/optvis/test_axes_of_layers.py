@@ -527,3 +527,21 @@ def test_arguments_of_a_wrong_type_are_refused_in_one_sentence(described, argume
 def test_flags_of_many_renders_are_flags(described, name):
     with pytest.raises(TypeError, match=f"{name}.* is True or False, not 'no'"):
         render_many(described, "NCHW:0", steps=1, **{name: "no"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        ({"names": 5}, TypeError, "names is a layer's name or a list of names, not of type int"),
+        ({"instead": torch.relu}, TypeError, "instead is a mapping from 'Relu' or 'Relu6' to a function"),
+        ({"instead": {"Relu": 3}}, TypeError, "instead['Relu'] is a function of a tensor, not of type int"),
+        ({"instead": {"Elu": torch.relu}}, ValueError, "instead replaces ops of the kinds Relu and Relu6, not 'Elu'"),
+        ({"given": [1]}, TypeError, "given is a mapping from a layer's name to the value that replaces its own"),
+        ({"given": {"NCHW": 1}}, TypeError, "given['NCHW'] is a tensor, not of type int"),
+        ({"channels": 3}, TypeError, "channels is a mapping from a layer's name to channels"),
+        ({"channels": {"NCHW": 3}}, TypeError, "channels['NCHW'] is a list of channels, not of type int"),
+    ],
+)
+def test_arguments_of_activations_are_refused_in_one_sentence(described, arguments, error, sentence):
+    with pytest.raises(error, match=re.escape(sentence)):
+        described.activations(images(1), **{"names": "NCHW", **arguments})

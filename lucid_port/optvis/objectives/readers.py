@@ -181,14 +181,15 @@ class Images(Reader):
 
     def __init__(self, T: Activations, first: int, count: int = 1) -> None:
         self._T = as_reader(T)
-        self._first, self.images = first, count
+        self._first, self._count = first, count
+        self.images = count
 
     def __call__(self, name: str, /) -> Any:
         return self._cut(self._T(name), 0, name)
 
     def raw(self, name: str, /) -> Any:
         value = self._T.raw(name)
-        if not isinstance(value, torch.Tensor) or self._T.images == self.images:
+        if not isinstance(value, torch.Tensor) or self._T.images == self._count:
             return value
         return self._cut(value, _image_axis(self._T, name), name)
 
@@ -200,10 +201,10 @@ class Images(Reader):
             return value
         images = self._T.images if self._T.images is not None and name != "input" else value.shape[axis]
         rows = rows_of_image(value, axis, images, name)
-        if not 0 <= self._first <= images - self.images:
-            last = self._first + self.images - 1
+        if not 0 <= self._first <= images - self._count:
+            last = self._first + self._count - 1
             raise IndexError(f"batch={last} is outside the batch of {images} images.")
-        return value.narrow(axis, self._first * rows, self.images * rows)
+        return value.narrow(axis, self._first * rows, self._count * rows)
 
 
 def each_image(T: Activations, count: int) -> list[Reader]:
