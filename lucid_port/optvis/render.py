@@ -160,8 +160,7 @@ def render_vis(
             and matrix products to 11 significant bits on a GPU. `"bf16"` uses bfloat16 (8 bits). The last two give
             different pictures of the same kind: see docs/speed.md.
         compile: Whether to compile the network's part of the steps from the 18th update on, for each image size that
-            the transforms give (11 by default). The numbers stay the same up to rounding. Compilation takes minutes
-            and may not pay: see docs/speed.md.
+            the transforms give (11 by default). It takes minutes, and may not pay: see docs/speed.md.
         live: Whether to show the current picture in a notebook once a second. For other settings, use the callback
             `progress.LiveView`.
 
@@ -193,7 +192,8 @@ def render_vis(
         precision=precision,
         compile=compile,
     )
-    shown = [*([ProgressBar(counts[-1])] if verbose else []), *([LiveView(keep=not verbose)] if live else [])]
+    shown: list[Callback] = [ProgressBar(counts[-1])] if verbose else []
+    shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
     logs = [] if log_dir is None else [TensorBoardLog(log_dir)]
     return _run(vis, counts, [*own, *shown, *logs], printed, verbose)
 

@@ -12,10 +12,11 @@ import torch
 from converters.errors import ChannelAxisError
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.get_activations import get_activations
-from lucid_port.optvis import objectives, render, serialization, style
+from lucid_port.optvis import objectives, param, render, serialization, style
 from lucid_port.optvis.many.setup import each_channel
 from lucid_port.optvis.objectives import Objective, wrap_objective
 from lucid_port.optvis.render_many import make_many_T, render_many
+from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.activation_atlas.samples import sample_activations
 from lucid_port.recipes.activation_grid import activation_grid, factored_activation_grid
 from lucid_port.recipes.attribution import channel_attribution, class_attribution, spatial_attribution
@@ -23,6 +24,7 @@ from lucid_port.recipes.caricature import dot_compare
 from lucid_port.recipes.deepdream import deepdream
 from lucid_port.recipes.facets import unit_sheet
 from lucid_port.recipes.inputs import activations_of, channels_of, check_units, spatial_activations
+from lucid_port.recipes.neuron_groups import neuron_groups
 from lucid_port.recipes.semantic_dictionary import semantic_dictionary
 from lucid_port.recipes.style_transfer import style_transfer
 from lucid_port.recipes.tuning import middle_activations
@@ -440,6 +442,13 @@ def test_attributions_of_positions_of_tokens():
     np.testing.assert_array_equal(diagonal, np.diag(diagonal.diagonal()))
 
 
+def test_neuron_groups_of_tokens_are_those_of_the_same_features():
+    options = {"classes": [1], "logits": "logits", "icons": False}
+    found, plain = (neuron_groups(chain(), PICTURE, name, 2, **options) for name in ("tokens", "places"))
+    np.testing.assert_allclose(found.spatial, plain.spatial, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.effects[1], plain.effects[1], rtol=1e-3, atol=1e-5)
+
+
 def test_rendering_recipes_take_layers_of_tokens(described):
     grid = activation_grid(described, PICTURE, "class", size=16, steps=1)
     assert grid.icons.shape == (ROWS, COLUMNS, 12, 12, 3)
@@ -545,3 +554,20 @@ def test_flags_of_many_renders_are_flags(described, name):
 def test_arguments_of_activations_are_refused_in_one_sentence(described, arguments, error, sentence):
     with pytest.raises(error, match=re.escape(sentence)):
         described.activations(images(1), **{"names": "NCHW", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: param.image(8, fft="no"), "fft"),
+        (lambda: param.image(8, decorrelate="no"), "decorrelate"),
+        (lambda: param.grayscale_image_rgb(8, alpha="no"), "alpha"),
+        (lambda: param.cppn(8, normalize="no"), "normalize"),
+        (lambda: param.multi_interpolation_basis(2, 2, 8, symmetric="no"), "symmetric"),
+        (lambda: param.unit_ball_L_inf((1, 8, 8, 3), "no"), "precondition"),
+        (lambda: RandomSource(per_image="no"), "per_image"),
+    ],
+)
+def test_flags_of_images_are_flags(make, name):
+    with pytest.raises(TypeError, match=f"{name} is True or False, not 'no'"):
+        make()
