@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,14 +265,16 @@ class LayerValue:
     Attributes:
         value: the network's own tensor.
         layout: its axes.
+        images: number of images.
     """
 
     value: torch.Tensor
     layout: Layout
+    images: int = 1
 
     def holding(self, value: torch.Tensor) -> LayerValue:
         """Another tensor of the same layout."""
-        return LayerValue(value, self.layout)
+        return replace(self, value=value)
 
     @property
     def first(self) -> torch.Tensor:
@@ -283,9 +285,13 @@ class LayerValue:
         """The tensor by places in the image, (N, C, rows, columns), a view without tokens that have no place.
 
         Raises:
-            ValueError: the layer has no rows and columns.
+            ValueError: the layer has no rows and columns, or splits an image into windows.
         """
-        return self.layout.in_places(self.first)
+        places = self.layout.in_places(self.first)
+        if len(places) != self.images:
+            windows = f"{len(places) // self.images} windows"
+            raise ValueError(f"Layer {self.layout.layer!r} splits an image into {windows}: it has no positions in it.")
+        return places
 
     def array(self) -> np.ndarray:
         """The value for the only image of a batch: float32 [h, w, C], [C], or [L, C] of L tokens.
@@ -296,7 +302,8 @@ class LayerValue:
 
     def arranged(self) -> np.ndarray:
         """As `array`, but [rows, columns, C] for tokens on a grid."""
-        return _last(self.places() if self.layout.has_places else self.first)
+        whole = self.first
+        return _last(self.places() if self.layout.has_places and len(whole) == self.images else whole)
 
 
 def _last(first: torch.Tensor) -> np.ndarray:
@@ -315,7 +322,7 @@ def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> di
     """
     height, width = images.shape[2:]
     return {
-        name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width)))
+        name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width)), len(images))
         for name, value in model.activations(images, list(layers)).items()
     }
 
@@ -338,8 +345,6 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
     """
     with torch.no_grad():
         places = read_layers(model, as_batch(model, image), [layer])[layer].places()
-    if len(places) > 1:
-        raise ValueError(f"Layer {layer!r} splits an image into {len(places)} windows, so that it has no positions.")
     return _last(places)
 
 

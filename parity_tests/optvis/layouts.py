@@ -58,6 +58,10 @@ def _windows(x: Tensor) -> Tensor:
     return _tokens(x).unflatten(1, (ROWS, COLUMNS)).flatten(0, 1)  # (N * windows, L, C)
 
 
+def _blocks(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).flatten(0, 1)[:, None]  # (N * windows, H, W, C), a window for each row of patches
+
+
 def _case(name: str, axes: str, arrange: Callable[[Tensor], Tensor], feature, places=None, **more) -> Case:
     info = LayerInfo(name, "Layer", more.pop("channels", FEATURES), name, axes=axes, **more)
     return Case(info, arrange, feature, places)
@@ -95,6 +99,7 @@ CASES = {
         _case("NCLL", "NCLL", _maps, lambda v, k: v[:, k], lambda v, k: v[:, k], channels=3),
         _case("NGLC", "NGLC", _groups, lambda v, k: v[..., k]),
         _case("windows", "NLC", _windows, lambda v, k: v[..., k].unflatten(0, (-1, ROWS)).flatten(1)),
+        _case("blocks", "NHWC", _blocks, lambda v, k: v[..., k].unflatten(0, (-1, ROWS)).flatten(1)),
         _case("rows", "NC", lambda x: _tokens(x).flatten(0, 1), lambda v, k: v[:, k].unflatten(0, (-1, PATCHES))),
         _case("dense", "NC", lambda x: x.mean((2, 3)), lambda v, k: v[:, k]),
         _case("rank3", "", _tokens, lambda v, k: v[..., k]),

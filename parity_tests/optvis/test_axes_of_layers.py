@@ -216,6 +216,7 @@ def test_a_layer_without_places_says_why(described, layer):
         "windows": "does not state the size of their patches",
         "misfit": "images of 12 x 20 pixels have other numbers of patches of 4 x 4 pixels and 3 other tokens: read",
         "rows": "Position x=1, y=0 is outside",
+        "blocks": "Position x=1, y=0 is outside",
     }.get(layer, "has no rows and columns: its axes are")
     with pytest.raises((ValueError, IndexError), match=wanted):
         value_and_gradient(described, objectives.neuron(layer, 0, 1, 0), images(1))
@@ -290,6 +291,7 @@ def test_NHWC_gives_a_grid_only_if_all_tokens_are_patches(described):
         "NGLC": (2, 2, PATCHES, FEATURES),
         "windows": (2 * ROWS, 1, COLUMNS, FEATURES),
         "rows": (2 * PATCHES, 1, 1, FEATURES),
+        "blocks": (2 * ROWS, 1, COLUMNS, FEATURES),
         "dense": (2, 1, 1, FEATURES),
         "rank3": (2, 1, PATCHES, FEATURES),
     }
@@ -398,9 +400,9 @@ def test_get_activations_has_the_channels_last(described, layer):
         np.testing.assert_allclose(alone.ravel(), wanted[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("layer", ["no_grid", "misfit", "windows", "rank3", "NGLC"])
+@pytest.mark.parametrize("layer", ["no_grid", "misfit", "windows", "blocks", "rank3", "NGLC"])
 def test_the_center_of_a_layer_without_places_is_refused(described, layer):
-    with pytest.raises(ValueError, match="no rows and columns"):
+    with pytest.raises(ValueError, match=r"no rows and columns|splits an image into 3 windows"):
         get_activations(described, layer, PICTURE[None], center_only=True)
 
 
@@ -413,7 +415,7 @@ def test_spatial_recipes_work_on_patches(described, layer):
     np.testing.assert_array_equal(found.origins, plain.origins)
 
 
-@pytest.mark.parametrize("layer", ["no_grid", "windows", "rows", "dense", "NGLC", "rank3"])
+@pytest.mark.parametrize("layer", ["no_grid", "windows", "blocks", "rows", "dense", "NGLC", "rank3"])
 def test_spatial_recipes_say_why_a_layer_has_no_places(described, layer):
     with pytest.raises(ValueError, match=r"has no positions|no rows and columns"):
         semantic_dictionary(described, PICTURE, layer, 2)
