@@ -167,9 +167,7 @@ def _by_image(layout: Layout, value: torch.Tensor, count: int, center_only: bool
     if center_only and layout.positions:
         if value.shape[0] != count:
             windows = f"{value.shape[0] // count} windows"
-            raise ValueError(
-                f"Layer {layout.layer!r} splits an image into {windows}: it has no position in its middle."
-            )
+            raise ValueError(f"Layer {layout.layer!r} splits an image into {windows}: it has no position in it.")
         places = layout.in_places(value)
         value = places[:, :, places.shape[2] // 2, places.shape[3] // 2]
     value = value.movedim(1, -1)
