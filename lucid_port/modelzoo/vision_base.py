@@ -256,7 +256,7 @@ class Model(nn.Module):
         except UnsupportedRequestError:
             raise
         except MISFITS as error:
-            explain_misfit(lambda x: compute(x, request), x, self.image_shape, error)
+            explain_misfit(lambda x: compute(x, request), network, x, self.image_shape, error)
             raise
 
     def _compute_by_names(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
@@ -305,7 +305,7 @@ class Model(nn.Module):
         try:
             return self.network(x)
         except MISFITS as error:
-            explain_misfit(self.network, x, self.image_shape, error)
+            explain_misfit(self.network, self.network, x, self.image_shape, error)
             raise
 
     def get_layer(self, name: str) -> Layer:
