@@ -26,6 +26,7 @@ from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
+from lucid_port.modelzoo.image_values import warn_about_values
 from lucid_port.modelzoo.layer import Layer
 
 __all__ = [
@@ -224,7 +225,10 @@ class Model(nn.Module):
             ValueError: the image is not a floating point tensor, or has another number of channels.
         """
         if not isinstance(image, Tensor):
-            raise ValueError(f"The image is a {type(image).__name__}, not a tensor: use torch.as_tensor (NCHW).")
+            raise ValueError(
+                f"The image is {checks.shown(image)}, not a tensor: give (N, C, H, W) in [0, 1], as recipes.inputs."
+                "as_batch(model, recipes.inputs.load_image(picture)) does for pictures, or use get_activations."
+            )
         if not image.is_floating_point():
             raise ValueError(f"The image is {image.dtype}; images are floating point numbers in [0, 1]: divide by 255.")
         if image.dim() == 3:
@@ -293,7 +297,10 @@ class Model(nn.Module):
             ValueError: the value of a layer is not a tensor or cannot be replaced, or the network does not support the
                 request.
         """
-        return self.compute(image, LayerRequest.of(names, channels, instead, given))
+        request = LayerRequest.of(names, channels, instead, given)
+        found = self.compute(image, request)
+        warn_about_values(image)
+        return found
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
         """Computes the network's outputs for images (N, 3, H, W) in [0, 1].
@@ -302,6 +309,7 @@ class Model(nn.Module):
             converters.InputSizeError: they cannot be computed at this image size.
         """
         x = self.create_input(image)
+        warn_about_values(image)
         try:
             return self.network(x)
         except MISFITS as error:
