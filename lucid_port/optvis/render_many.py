@@ -247,7 +247,7 @@ class _Run:
         progress = LiveSheet(*size) if live and is_notebook_environment() else ManyProgress(*size, verbose)
         interrupted = False
         try:
-            with progress, self._precision(devices):
+            with progress, tf32(self.setup.precision == "tf32"):  # once for all threads: it is a setting of the process
                 work = self._plan(pending, *copies[0], len(copies), most) if pending else workers.Shared[str]([], 1)
                 workers.run_on_devices([self._worker(work, *copy, progress) for copy in copies], work.stopped)
             if self.folder is not None:
@@ -258,11 +258,6 @@ class _Run:
             error.renders = self._renders(reused, False)  # type: ignore[attr-defined]
             raise
         return self._renders(reused, interrupted)
-
-    def _precision(self, devices: Sequence[torch.device]) -> contextlib.AbstractContextManager[None]:
-        """Sets TF32 once for all threads, as it is a setting of the process."""
-        on_gpu = any(device.type == "cuda" for device in devices)
-        return tf32(self.setup.precision == "tf32") if on_gpu else contextlib.nullcontext()
 
     def _copies(self, model: Model, devices: Sequence[torch.device], units: int) -> list[tuple[Model, torch.device]]:
         """Returns a model for each device, at most one for each unit; the first may be the model itself."""

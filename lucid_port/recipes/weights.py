@@ -21,9 +21,10 @@ from torch import Tensor
 
 from converters.errors import InputSizeError
 from converters.layers import LocalResponseNorm
+from converters.network.request import LayerRequest
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
-from lucid_port.optvis.engine.coerce import Model, image_shape
+from lucid_port.optvis.engine.coerce import Model, as_computing, image_shape
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.overrides.gradient_override import GradientSubstitute, gradient_override_map
@@ -308,7 +309,8 @@ def _image_size(model: Model) -> tuple[int, int]:
 
 def _middle_of(model: Model, image: Tensor, layer: str, later: str) -> tuple[Tensor, Tensor]:
     """The activation of the earlier layer, (1, C, h, w), and that in the middle of the later layer, (C2,)."""
-    values = model.activations(image.to(own_device(model)).requires_grad_(), [layer, later])
+    # Not `activations`, which warns about values outside of [0, 1].
+    values = as_computing(model).compute(image.to(own_device(model)).requires_grad_(), LayerRequest((layer, later)))
     for name in (layer, later):
         check_middle(values[name], name)
     height, width = values[later].shape[2:]

@@ -111,11 +111,12 @@ class VisT:
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
         self.device = own_device(model) if device is None else find_device(device)
         self.forward = Forward(model, self.device, precision, compile, relu_gradient_override)
-        self.param = make_param(param_f)
-        self.draws_image = not self.param.ready
-        if self.draws_image:
-            self.param.reset(self.source.scope("param"))
-        self.param.to(self.device)
+        with torch.inference_mode(False):  # inference tensors have no gradients
+            self.param = make_param(param_f)
+            self.draws_image = not self.param.ready
+            if self.draws_image:
+                self.param.reset(self.source.scope("param"))
+            self.param.to(self.device)
         self.parameters = [p for p in self.param.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError("There is nothing to optimize: the parameterization has no parameters.")
@@ -144,7 +145,7 @@ class VisT:
         Raises:
             ValueError: The objective does not depend on the image.
         """
-        with torch.enable_grad(), self.forward.settings():  # even if the caller has disabled gradients
+        with self.forward.settings(), torch.enable_grad():  # even if the caller has disabled gradients
             evaluation = Evaluation(self, self.source.scope("transforms"), self.reads, True)
             value = evaluation.value(self.objective)
             self.reads = evaluation.reads
@@ -164,9 +165,10 @@ class VisT:
             shape.
         """
         self.loss, gradients = self.value_and_gradients()
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
+        with self.forward.settings():
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                parameter.grad = gradient
+            self.optimizer.step()
         self.steps += 1
         self.watch.record(self.loss, gradients, self._seen)
         return self.loss
@@ -184,7 +186,7 @@ class VisT:
 
     def image(self) -> np.ndarray:
         """Returns the current image in Lucid's axis order, float32 [N, H, W, C] in [0, 1]."""
-        with torch.no_grad():
+        with self.forward.settings(), torch.no_grad():
             return np.array(self.param.nhwc().float().cpu().numpy(), order="C")  # a copy
 
     def __call__(self, name: str) -> Any:
@@ -199,7 +201,7 @@ class VisT:
     def _read(self, functions: Sequence[Callable[[Any], Any]], reads: Reads) -> list[Any]:
         """Returns the values of functions of `T` under draws of the "read" stream; `reads` are the expected reads."""
         # Gradients are enabled because an objective may differentiate between layers. The results are detached.
-        with torch.enable_grad(), self.forward.settings():
+        with self.forward.settings(), torch.enable_grad():
             evaluation = Evaluation(self, self.source.scope("read"), reads)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]
