@@ -77,10 +77,10 @@ class _Layer(torch.nn.Module):
 
     def __init__(self, inputs: int, outputs: int, normalize: bool) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(outputs, inputs, 1, 1, dtype=torch.float32))
-        self.bias = torch.nn.Parameter(torch.zeros(outputs, dtype=torch.float32))
-        self.gamma = torch.nn.Parameter(torch.ones(outputs, dtype=torch.float32)) if normalize else None
-        self.beta = torch.nn.Parameter(torch.zeros(outputs, dtype=torch.float32)) if normalize else None
+        self.weight = torch.nn.Parameter(torch.zeros(outputs, inputs, 1, 1))
+        self.bias = torch.nn.Parameter(torch.zeros(outputs))
+        self.gamma = torch.nn.Parameter(torch.ones(outputs)) if normalize else None
+        self.beta = torch.nn.Parameter(torch.zeros(outputs)) if normalize else None
 
     def reset(self, source: RandomSource, last: bool) -> None:
         with torch.no_grad():
@@ -118,7 +118,7 @@ class _CPPN(Parameterization):
         super().__init__()
         self._batch, self._activation = batch, activation
         self.register_buffer("grid", coordinate_grid(width).to(torch.get_default_dtype()), persistent=False)
-        grown = activation(torch.zeros(1, hidden, 1, 1, dtype=torch.float32)).shape[1]
+        grown = activation(torch.zeros(1, hidden, 1, 1)).shape[1]
         self.hidden = torch.nn.ModuleList(
             _Layer(2 if index == 0 else grown, hidden, normalize) for index in range(layers)
         )

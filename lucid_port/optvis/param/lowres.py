@@ -49,7 +49,7 @@ class _Lowres(Parameterization):
         super().__init__()
         self._shape, self._small, self._offsets = tuple(shape), tuple(underlying), tuple(offsets)
         self._sd = sd
-        self.underlying = torch.nn.Parameter(channels_first(torch.zeros(self._small, dtype=torch.float32)).contiguous())
+        self.underlying = torch.nn.Parameter(channels_first(torch.zeros(self._small)).contiguous())
 
     def draw(self, source: RandomSource) -> None:
         value = draw_normal(source, "underlying", self._small, self._sd)

@@ -24,7 +24,7 @@ class _RandomFFT(Parameterization):
         self._shape = tuple(shape)
         self._sd, self._decay_power = sd, decay_power
         self._source = RandomSource()
-        self.register_buffer("place", torch.zeros((), dtype=torch.float32), persistent=False)
+        self.register_buffer("place", torch.zeros(()), persistent=False)
 
     def draw(self, source: RandomSource) -> None:
         self._source = source

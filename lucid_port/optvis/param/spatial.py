@@ -98,7 +98,7 @@ class _FFTImage(Parameterization):
         self._size = (height, width)
         self._sd = sd
         columns = rfft2d_freqs(height, width).shape[1]
-        self.spectrum = torch.nn.Parameter(torch.zeros(2, batch, channels, height, columns, dtype=torch.float32))
+        self.spectrum = torch.nn.Parameter(torch.zeros(2, batch, channels, height, columns))
         scale = torch.from_numpy(fft_scale(height, width, decay_power))
         self.register_buffer("scale", scale, persistent=False)
         self._init = None if init is None else image_to_fft(_initial(init, shape), decay_power)
@@ -180,7 +180,7 @@ class _PixelImage(Parameterization):
         self._sd = sd
         self._shape = tuple(shape)
         self._init = None if init is None else _initial(init, shape)
-        self.pixels = torch.nn.Parameter(channels_first(torch.zeros(self._shape, dtype=torch.float32)).contiguous())
+        self.pixels = torch.nn.Parameter(channels_first(torch.zeros(self._shape)).contiguous())
 
     def draw(self, source: RandomSource) -> None:
         value = self._init

@@ -90,7 +90,7 @@ def constrain_L_inf_precondition(x: torch.Tensor, direction: str = "ascent") -> 
 class _Ball(Parameterization):
     def __init__(self, shape: Sequence[int], constrain: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
-        self.value = torch.nn.Parameter(channels_first(torch.zeros(tuple(shape), dtype=torch.float32)).contiguous())
+        self.value = torch.nn.Parameter(channels_first(torch.zeros(tuple(shape))).contiguous())
         self._constrain = constrain
 
     def draw(self, source: RandomSource) -> None:
