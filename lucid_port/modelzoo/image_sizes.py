@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from converters import InputSizeError
 from converters.memory import is_out_of_memory
@@ -36,7 +37,7 @@ def explain_misfit(
         converters.InputSizeError: the network cannot be computed at this size; the message names a size that works
             and the argument to change.
     """
-    if any(is_out_of_memory(cause) or isinstance(cause, UNKNOWN) for cause in _causes(error)):
+    if isinstance(x, FakeTensor) or any(is_out_of_memory(cause) or isinstance(cause, UNKNOWN) for cause in _causes(error)):
         return
     first = failure(run, network, x.shape, x)
     if first is None or is_unknown(first):

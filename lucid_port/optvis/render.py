@@ -140,9 +140,11 @@ def render_vis(
     Args:
         model: The model.
         objective_f: An objective, `"layer:channel"`, or a function of `T`.
-        param_f: Parameterization, or a function without arguments that makes it; `param.image(128)` by default.
+        param_f: Parameterization, or a function without arguments that makes it. By default `param.image(128)` with
+            the model's number of channels; if the network does not take 128 pixels, of the size that it was trained on.
         optimizer: Optimizer, or a function of the list of parameters; TensorFlow's Adam with rate 0.05 by default.
-        transforms: A transform or a list of transforms; `standard_transforms` by default, `[]` for none.
+        transforms: A transform or a list of transforms, `[]` for none. By default `standard_transforms`, followed by
+            `crop_or_pad_to` if the network takes images of one size only.
         thresholds: Steps after which to keep a picture. `max(thresholds) + 1` updates are made; the picture of
             threshold i is taken after i + 1 updates, as in Lucid.
         print_objectives: Objectives to print at the thresholds.
@@ -191,6 +193,8 @@ def render_vis(
         precision=precision,
         compile=compile,
     )
+    if verbose and vis.format.note:
+        print(vis.format.note)
     bars = [ProgressBar(counts[-1])] if verbose else []
     views = [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
     logs = [] if log_dir is None else [TensorBoardLog(log_dir)]

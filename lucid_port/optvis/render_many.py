@@ -161,7 +161,8 @@ def render_many(
             `T` (which sees one image), or a list of these. Units of one layer share batches.
         param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or a function
             without arguments that makes one image and is called for each.
-        size: Height and width in pixels, instead of `param_f`; 128 by default.
+        size: Height and width in pixels, instead of `param_f`; 128 by default, or the network's own size if it does not
+            take 128 pixels.
         steps: Number of updates.
         seed: Seed of all random draws.
         seeds: One seed for each unit's initial image; by default all have `seed`.
@@ -198,6 +199,8 @@ def render_many(
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
     found, probe = setup.find_units(model, units)
+    if verbose and setup.format.note:
+        print(setup.format.note)
     chosen = choose_devices(devices, own_device(model))
     folder = None if output is None else _open_folder(output, _settings(setup, probe, steps), probe, sheet, overwrite)
     run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)

@@ -24,6 +24,7 @@ from lucid_port.optvis.engine.coerce import (
 )
 from lucid_port.optvis.engine.devices import find_device, own_device
 from lucid_port.optvis.engine.diagnostics import Watch, warn_if_training
+from lucid_port.optvis.engine.formats import find_format, format_of
 from lucid_port.optvis.engine.step import Evaluation, Forward, Reads
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
@@ -59,6 +60,7 @@ class VisT:
         model: The model.
         objective: The objective, an `Objective`.
         param: The parameterization.
+        format: Size and channels of the image, and whether the default transforms restore the size.
         parameters: Tensors that the optimizer updates.
         transform: The composed transform.
         optimizer: The optimizer.
@@ -107,16 +109,19 @@ class VisT:
         warn_if_training(model.network)
         self.model = model
         self.objective: Objective = as_objective(objective_f)
-        self.transform = make_transform_f(transforms)
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
         self.device = own_device(model) if device is None else find_device(device)
         self.forward = Forward(model, self.device, precision, compile, relu_gradient_override)
         with torch.inference_mode(False):  # inference tensors have no gradients
-            self.param = make_param(param_f)
+            self.format = find_format(model, [self.objective], None, transforms is None) if param_f is None else None
+            self.param = make_param(param_f) if self.format is None else self.format.image()
             self.draws_image = not self.param.ready
             if self.draws_image:
                 self.param.reset(self.source.scope("param"))
             self.param.to(self.device)
+        if self.format is None:
+            self.format = format_of(self.param, model, [self.objective], transforms is None)
+        self.transform = make_transform_f(self.format.transforms(transforms))
         self.parameters = [p for p in self.param.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError("There is nothing to optimize: the parameterization has no parameters.")
