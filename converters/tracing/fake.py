@@ -36,9 +36,7 @@ UNKNOWN = (
 _LOG = logging.getLogger("torch._subclasses.fake_tensor")
 
 
-def run_without_numbers(
-    run: Callable[[Tensor], Result], network: object, shape: Sequence[int], like: Tensor
-) -> Result:
+def run_without_numbers(run: Callable[[Tensor], Result], network: object, shape: Sequence[int], like: Tensor) -> Result:
     """Runs a network on an image whose values do not exist. Only the sizes of the result are known.
 
     Args:

@@ -17,9 +17,7 @@ MISFITS = (RuntimeError, ValueError, IndexError, AssertionError)
 Run = Callable[[Tensor], object]
 
 
-def explain_misfit(
-    run: Run, network: object, x: Tensor, image_shape: Sequence[int | None], error: Exception
-) -> None:
+def explain_misfit(run: Run, network: object, x: Tensor, image_shape: Sequence[int | None], error: Exception) -> None:
     """Raises a clearer error if a network failed because of the size of the image or of the batch.
 
     The network runs again without numbers, which costs no memory: at the size that failed, and, if only sizes are
@@ -37,7 +35,7 @@ def explain_misfit(
         converters.InputSizeError: the network cannot be computed at this size; the message names a size that works
             and the argument to change.
     """
-    if isinstance(x, FakeTensor) or any(is_out_of_memory(cause) or isinstance(cause, UNKNOWN) for cause in _causes(error)):
+    if isinstance(x, FakeTensor) or any(is_out_of_memory(cause) for cause in _causes(error)):
         return
     first = failure(run, network, x.shape, x)
     if first is None or is_unknown(first):

@@ -21,6 +21,7 @@ from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.program.storage import MODEL_FILE
 from converters.sources import CONVERTING, open_source, take_options
+from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
@@ -45,6 +46,9 @@ Result = TypeVar("Result")
 # Means that Caffe's models subtract from images in [0, 255], in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
+
+_GRAPHS = (converters.ConvertedModel, TracedNetwork)
+"""Networks whose first layer is their input."""
 
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
 
@@ -138,7 +142,8 @@ class Model(nn.Module):
         self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
-        self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
+        unknown = _unknown_shape(self.network)
+        self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, unknown)
         self.is_BGR = bool(_first(is_BGR, entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
@@ -533,6 +538,12 @@ def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRan
 
 def _metadata(entry: Entry) -> converters.Metadata:
     return converters.Metadata(entry.input_name, entry.image_shape, entry.image_value_range, entry.is_BGR)
+
+
+def _unknown_shape(network: Network) -> tuple[int | None, ...]:
+    """Returns an image shape of unknown height and width, with the channels of a graph's input, 3 by default."""
+    entry = next(iter(network.layers.values()), None) if isinstance(network, _GRAPHS) else None
+    return None, None, 3 if entry is None or entry.channels is None else entry.channels
 
 
 def _dtype(network: Network) -> torch.dtype:

@@ -97,6 +97,7 @@ class ManyRenders(list[UnitRender]):
         reused: Number of units that an earlier run had finished.
         interrupted: Whether Ctrl-C ended the run.
         folder: Folder of the files, if there is one.
+        size: (height, width) of the pictures.
 
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
@@ -109,6 +110,7 @@ class ManyRenders(list[UnitRender]):
     reused: int
     interrupted: bool
     folder: Path | None
+    size: tuple[int, int]
 
     @property
     def names(self) -> list[str]:
@@ -199,13 +201,23 @@ def render_many(
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
     found, probe = setup.find_units(model, units)
-    if verbose and setup.format.note:
-        print(setup.format.note)
+    if setup.takes_one_image and most is None:
+        most = 1
+    if verbose:
+        _print_notes(setup, len(found))
     chosen = choose_devices(devices, own_device(model))
     folder = None if output is None else _open_folder(output, _settings(setup, probe, steps), probe, sheet, overwrite)
     run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)
     with contextlib.nullcontext() if folder is None else contextlib.closing(folder):
         return run.all(model, chosen, most, verbose, live)
+
+
+def _print_notes(setup: Setup, units: int) -> None:
+    """Prints a line for each setting that follows from the network."""
+    if setup.format.note:
+        print(setup.format.note)
+    if setup.takes_one_image and units > 1:
+        print("The network takes one image at a time: the batches have one image.")
 
 
 def _open_folder(
@@ -339,6 +351,7 @@ class _Run:
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()
         renders.asked, renders.reused, renders.interrupted = len(self.units), reused, interrupted
+        renders.size = self.setup.format.height, self.setup.format.width
         renders.folder = None if self.folder is None else self.folder.path
         for key, unit in self.units.items():
             made = self.made.get(key)

@@ -47,7 +47,7 @@ PAIRS = "a list of (row, column) pairs"
 ClassLike = int | str
 """A class, by its number or its label."""
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor | Sequence[Any]
-"""A picture: a path or address, Pillow's image, or an array, tensor or nested list. `load_image` says which shapes and values."""
+"""A picture: a path or address, Pillow's image, or an array, tensor or nested list; see `load_image`."""
 ObjectiveLike = str | Objective | ObjectiveFunction
 """`"layer:channel"`, an objective, or a function of `T`."""
 PositionsLike = Iterable[Sequence[int]]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from converters.tracing.fake import UNKNOWN, run_without_numbers
+from converters.tracing.fake import run_without_numbers
+from lucid_port.modelzoo.image_sizes import is_unknown
 from lucid_port.optvis import param
 from lucid_port.optvis.engine.coerce import Model, TransformsLike, image_shape
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.param.base import Parameterization
 from lucid_port.optvis.transform import crop_or_pad_to, standard_transforms
 
-__all__ = ["DEFAULT_SIZE", "ImageFormat", "Reader", "find_format", "format_of"]
+__all__ = ["DEFAULT_SIZE", "ImageFormat", "Reader", "find_format", "format_of", "square", "takes_one_image"]
 
 DEFAULT_SIZE = 128
 """Height and width of an image by default, as in Lucid."""
@@ -56,11 +58,17 @@ class ImageFormat:
     def note(self) -> str:
         """One line for the user about a size that the network requires; empty if there is none."""
         size = f"{self.height}x{self.width}"
+        restored = f"crop_or_pad_to({self.height}, {self.width}) restores it after the default transforms"
         if self.replaces_default:
-            return f"The network takes images of {size} here: this is the image's size, and the last transform restores it."
-        if self.is_fixed:
-            return f"The network does not take every size here: a last transform restores {size}."
-        return ""
+            return f"The network takes images of {size} here: the image has this size{', and ' * self.is_fixed}" + (
+                f"{restored}." if self.is_fixed else "."
+            )
+        return f"The network does not take every size here: the image has {size}, and {restored}." * self.is_fixed
+
+
+def square(model: Model, size: int) -> ImageFormat:
+    """Returns the format of images of one size that have the model's number of channels."""
+    return ImageFormat(size, size, image_shape(model)[-1])
 
 
 def find_format(
@@ -100,9 +108,25 @@ def find_format(
 
 def _transformed(height: int, width: int) -> list[tuple[int, int]]:
     """Returns a large and a small size, with odd sides, that the default transforms give."""
-    sides = [(side + 24 - 8) * (9 if smaller else 11) // 10 - 4 for smaller in (False, True) for side in (height, width)]
-    odd = [(side - 1) | 1 for side in sides]
-    return [(odd[0], odd[1]), (odd[2], odd[3])]
+
+    def scaled(side: int, tenths: int) -> int:
+        return ((side + 24 - 8) * tenths // 10 - 4 - 1) | 1
+
+    return [(scaled(height, tenths), scaled(width, tenths)) for tenths in (11, 9)]
+
+
+def takes_one_image(model: Model, readers: Iterable[Reader], form: ImageFormat) -> bool:
+    """Returns whether a network is known to take single images of a format, but no batches.
+
+    Args:
+        model: The model.
+        readers: Functions that read the render's layers.
+        form: The format.
+    """
+    if getattr(model, "catalogue_entry", None) is not None or not isinstance(model.network, torch.nn.Module):
+        return False
+    takes, size = _Sizes(model, list(readers), form.channels or 3), (form.height, form.width)
+    return takes(size, 2) is False and takes(size) is True
 
 
 def format_of(
@@ -110,13 +134,15 @@ def format_of(
 ) -> ImageFormat:
     """Returns the format of a given image; with other arguments as for `find_format`.
 
-    The image's size is read only if it matters: for the default transforms of a network that may have a fixed size.
+    Only the default transforms of a network that may have a fixed size can fail, so that others are not looked at.
     """
-    height, width, channels = image_shape(model)
-    if not (has_default_transforms and _may_have_fixed_size(model, height, width)):
-        return ImageFormat(channels=channels)
     shape = image.shape
-    return find_format(model, readers, (shape[1], shape[2])) if len(shape) == 4 else ImageFormat(channels=channels)
+    height, width, channels = image_shape(model)
+    if len(shape) != 4:
+        return ImageFormat(channels=channels)
+    if not (has_default_transforms and _may_have_fixed_size(model, height, width)):
+        return ImageFormat(shape[1], shape[2], channels)
+    return find_format(model, readers, (shape[1], shape[2]))
 
 
 def _may_have_fixed_size(model: Model, height: int | None, width: int | None) -> bool:
@@ -129,35 +155,35 @@ class _Sizes:
 
     def __init__(self, model: Model, readers: list[Reader], channels: int) -> None:
         self._model, self._readers, self._channels = model, readers, channels
-        self._known: dict[tuple[int, int], bool | None] = {}
+        self._known: dict[tuple[int, int, int], bool | None] = {}
 
-    def __call__(self, size: tuple[int, int]) -> bool | None:
-        if size not in self._known:
-            self._known[size] = self._try(size)
-        return self._known[size]
+    def __call__(self, size: tuple[int, int], images: int = 1) -> bool | None:
+        key = (images, *size)
+        if key not in self._known:
+            self._known[key] = self._try(size, images)
+        return self._known[key]
 
-    def _try(self, size: tuple[int, int]) -> bool | None:
+    def _try(self, size: tuple[int, int], images: int) -> bool | None:
         like = torch.zeros(0, dtype=torch.float32, device=own_device(self._model))
         failures: list[Exception] = []
-        try:
+        with contextlib.suppress(Exception):  # of an objective, which may need numbers: only the network's matter
             run_without_numbers(
-                lambda image: self._read(image, failures), self._model.network, (1, self._channels, *size), like
+                lambda image: self._read(image, failures), self._model.network, (images, self._channels, *size), like
             )
-        except Exception:  # of an objective, which may need numbers: only the network's failures matter
-            pass
-        if any(isinstance(failure, UNKNOWN) for failure in failures):
-            return None
-        return not failures
+        return None if any(is_unknown(failure) for failure in failures) else not failures
 
     def _read(self, image: torch.Tensor, failures: list[Exception]) -> None:
         def values(name: str) -> Any:
             if name in ("input", "labels"):
                 return image if name == "input" else self._model.labels
             try:
-                return self._model.activations(image, [name])[name]
+                value = self._model.activations(image, [name])[name]
+                if value.ndim == 0 or value.shape[0] % image.shape[0]:
+                    raise ValueError(f"Layer {name!r} has no rows for each image.")
             except Exception as error:
                 failures.append(error)
                 raise
+            return value
 
         for reader in self._readers:
             reader(values)

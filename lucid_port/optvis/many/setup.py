@@ -24,7 +24,7 @@ from lucid_port.optvis.engine.coerce import (
     make_param,
 )
 from lucid_port.optvis.engine.devices import own_device
-from lucid_port.optvis.engine.formats import DEFAULT_SIZE, ImageFormat, Reader, find_format, format_of
+from lucid_port.optvis.engine.formats import DEFAULT_SIZE, ImageFormat, Reader, find_format, format_of, takes_one_image
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.unit_spec import Channels, Unit, UnitsLike, find_units, name_of, parse_units
 from lucid_port.optvis.objectives import Objective
@@ -202,6 +202,7 @@ class Setup:
     Attributes:
         make: Returns the parameterization of a number of images.
         format: Size and channels of the images, the same for all units.
+        takes_one_image: Whether the network takes no batches.
     """
 
     param_f: ManyParamLike
@@ -220,7 +221,7 @@ class Setup:
                 "Give either size or param_f: size=N is short for param_f=lambda batch: param.image(N, batch=batch)."
             )
         pixels = DEFAULT_SIZE if self.size is None else checks.whole(self.size, "size", 1)
-        self.format = ImageFormat(pixels, pixels)
+        self.format, self.takes_one_image = ImageFormat(pixels, pixels), False
         make = (lambda count: self.format.image(count)) if self.param_f is None else _image_maker(self.param_f)
         self.make = _separate(make)
         self.seed = checks.whole(self.seed, "seed", 0)
@@ -264,6 +265,7 @@ class Setup:
             self.format = find_format(model, readers, size, self.transforms is None)
         else:
             self.format = format_of(self.make(1), model, readers, self.transforms is None)
+        self.takes_one_image = takes_one_image(model, readers, self.format)
 
     def find_units(self, model: Model, units: UnitsLike) -> tuple[list[Unit], VisT]:
         """Returns the units, and a render of one image that was used to look up layers and channels."""
