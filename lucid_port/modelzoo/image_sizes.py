@@ -85,8 +85,8 @@ def _blame(
     stated = str(error).rstrip(".") if isinstance(error, InputSizeError) else _failure_at(given, error)
     if len(x) > 1 and failure(run, network, (1, *x.shape[1:]), x) is None:
         return (
-            f"{stated}, in a batch of {len(x)}. One image can be computed: the network takes one image at a time, so "
-            "pass batch_size=1, or make one image (param.image without batch)."
+            f"{stated}. A batch of one image can be computed, not one of {len(x)}: pass batch_size=1, or make a single "
+            "image (param.image without batch)."
         )
     height, width = image_shape[:2]
     if height is None or width is None or given == (height, width):
