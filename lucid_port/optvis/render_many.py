@@ -126,6 +126,7 @@ class ManyRenders(list[UnitRender]):
 # The run ---------------------------------------------------------------------------------------
 
 
+@torch.inference_mode(False)  # inference tensors have no gradients
 def render_many(
     model: Model,
     units: UnitsLike,
@@ -163,8 +164,7 @@ def render_many(
             `T` (which sees one image), or a list of these. Units of one layer share batches.
         param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or a function
             without arguments that makes one image and is called for each.
-        size: Height and width in pixels, instead of `param_f`; 128 by default, or the network's own size if it does not
-            take 128 pixels.
+        size: Height and width in pixels, instead of `param_f`; 128 by default, or the network's own size.
         steps: Number of updates.
         seed: Seed of all random draws.
         seeds: One seed for each unit's initial image; by default all have `seed`.
@@ -201,10 +201,7 @@ def render_many(
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
     found, probe = setup.find_units(model, units)
-    if setup.takes_one_image and most is None:
-        most = 1
-    if verbose:
-        _print_notes(setup, len(found))
+    most = _limit(setup, most, len(found) if verbose else 0)
     chosen = choose_devices(devices, own_device(model))
     folder = None if output is None else _open_folder(output, _settings(setup, probe, steps), probe, sheet, overwrite)
     run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)
@@ -212,12 +209,19 @@ def render_many(
         return run.all(model, chosen, most, verbose, live)
 
 
-def _print_notes(setup: Setup, units: int) -> None:
-    """Prints a line for each setting that follows from the network."""
-    if setup.format.note:
+def _limit(setup: Setup, most: int | None, units: int) -> int | None:
+    """Returns the maximum batch size, and prints a line for each setting that follows from the network.
+
+    Args:
+        setup: The settings.
+        most: The batch size that was asked for.
+        units: Number of units; 0 to print nothing.
+    """
+    if setup.format.note and units:
         print(setup.format.note)
     if setup.takes_one_image and units > 1:
         print("The network takes one image at a time: the batches have one image.")
+    return 1 if setup.takes_one_image and most is None else most
 
 
 def _open_folder(

@@ -91,6 +91,7 @@ class VisT:
         1
     """
 
+    @torch.inference_mode(False)  # inference tensors have no gradients
     def __init__(
         self,
         model: Model,
@@ -112,15 +113,13 @@ class VisT:
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
         self.device = own_device(model) if device is None else find_device(device)
         self.forward = Forward(model, self.device, precision, compile, relu_gradient_override)
-        with torch.inference_mode(False):  # inference tensors have no gradients
-            self.format = find_format(model, [self.objective], None, transforms is None) if param_f is None else None
-            self.param = make_param(param_f) if self.format is None else self.format.image()
-            self.draws_image = not self.param.ready
-            if self.draws_image:
-                self.param.reset(self.source.scope("param"))
-            self.param.to(self.device)
-        if self.format is None:
-            self.format = format_of(self.param, model, [self.objective], transforms is None)
+        form = find_format(model, [self.objective], None, transforms is None) if param_f is None else None
+        self.param = make_param(param_f) if form is None else form.image()
+        self.draws_image = not self.param.ready
+        if self.draws_image:
+            self.param.reset(self.source.scope("param"))
+        self.param.to(self.device)
+        self.format = form or format_of(self.param, model, [self.objective], transforms is None)
         self.transform = make_transform_f(self.format.transforms(transforms))
         self.parameters = [p for p in self.param.parameters() if p.requires_grad]
         if not self.parameters:

@@ -307,6 +307,7 @@ def _layers_read(probe: VisT, objective: Objective) -> list[str]:
     return [name for name in read if name not in ("input", "labels")] or ["input"]
 
 
+@torch.inference_mode(False)  # inference tensors have no gradients
 def make_many_T(
     model: Model,
     units: UnitsLike,
