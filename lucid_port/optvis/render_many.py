@@ -355,7 +355,7 @@ class _Run:
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()
         renders.asked, renders.reused, renders.interrupted = len(self.units), reused, interrupted
-        renders.size = self.setup.format.height, self.setup.format.width
+        renders.size = self.setup.size_of_pictures
         renders.folder = None if self.folder is None else self.folder.path
         for key, unit in self.units.items():
             made = self.made.get(key)

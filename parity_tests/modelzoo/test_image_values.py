@@ -13,6 +13,7 @@ from torch import nn
 from lucid_port.misc.io.pictures import pixels_of
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.get_activations import get_activations
+from lucid_port.optvis.objectives import input_diff
 from lucid_port.recipes.inputs import as_batch, load_image
 
 BYTES = np.random.RandomState(0).randint(0, 256, (2, 7, 9, 3), dtype=np.uint8)
@@ -98,6 +99,11 @@ def test_premultiplied_alpha_is_undone():
 def test_integers_whose_white_is_unknown_are_no_picture():
     with pytest.raises(TypeError, match=r"uint8 \(0 to 255\), uint16 .* not int64"):
         load_image([[0, 255], [255, 0]])
+
+
+def test_a_picture_in_bytes_is_no_target():
+    with pytest.raises(ValueError, match=r"input_diff's orig_img has values from .* to 25\d.*divide them by 255"):
+        input_diff(BYTES[0])
 
 
 def test_a_network_of_one_channel_gets_gray(gray_model):

@@ -107,7 +107,7 @@ def check_range(low: float, high: float, what: str) -> None:
 def range_problem(low: float, high: float, what: str) -> str:
     """Returns a sentence about values outside of the limits."""
     if low >= 0 and MOST < high <= 255:
-        advice = "divide them by 255, or give uint8"
+        advice = "divide them by 255"
     else:
         advice = "give the picture before it is normalized, as the model maps it to the network's input itself"
     return f"{what} has values from {low:.3g} to {high:.3g}, but images are in [0, 1]: {advice}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,7 +47,8 @@ class ImageFormat:
     def image(self, batch: int | None = None) -> Parameterization:
         """Returns `param.image` of this format."""
         channels = None if self.channels in (None, 3) else self.channels
-        return param.image(self.width, self.height, batch=batch, channels=channels)
+        height = None if self.height == self.width else self.height
+        return param.image(self.width, height, batch=batch, channels=channels)
 
     def transforms(self, given: TransformsLike) -> TransformsLike:
         """Returns the transforms of a render: the default ones restore the size if the network takes no other."""
@@ -134,15 +136,14 @@ def format_of(
 ) -> ImageFormat:
     """Returns the format of a given image; with other arguments as for `find_format`.
 
-    Only the default transforms of a network that may have a fixed size can fail, so that others are not looked at.
+    Only the default transforms of a network that may have a fixed size can fail: other images are not looked at, and
+    keep the default size in the format.
     """
-    shape = image.shape
     height, width, channels = image_shape(model)
-    if len(shape) != 4:
-        return ImageFormat(channels=channels)
     if not (has_default_transforms and _may_have_fixed_size(model, height, width)):
-        return ImageFormat(shape[1], shape[2], channels)
-    return find_format(model, readers, (shape[1], shape[2]))
+        return ImageFormat(channels=channels)
+    shape = copy.deepcopy(image).shape  # of a copy, because an image may draw when it is computed
+    return find_format(model, readers, (shape[1], shape[2])) if len(shape) == 4 else ImageFormat(channels=channels)
 
 
 def _may_have_fixed_size(model: Model, height: int | None, width: int | None) -> bool:

@@ -203,6 +203,7 @@ class Setup:
         make: Returns the parameterization of a number of images.
         format: Size and channels of the images, the same for all units.
         takes_one_image: Whether the network takes no batches.
+        size_of_pictures: (height, width).
     """
 
     param_f: ManyParamLike
@@ -222,6 +223,7 @@ class Setup:
             )
         pixels = DEFAULT_SIZE if self.size is None else checks.whole(self.size, "size", 1)
         self.format, self.takes_one_image = ImageFormat(pixels, pixels), False
+        self.size_of_pictures = pixels, pixels
         make = (lambda count: self.format.image(count)) if self.param_f is None else _image_maker(self.param_f)
         self.make = _separate(make)
         self.seed = checks.whole(self.seed, "seed", 0)
@@ -273,6 +275,8 @@ class Setup:
         check_model(model)
         self._fit(model, asked)
         probe = self._render(model, lambda T: T("input").mean(), [self.seed], own_device(model))
+        _, height, width, _ = probe.image().shape
+        self.size_of_pictures = height, width
 
         @functools.cache
         def layer_of(name: str) -> tuple[str, int]:
