@@ -29,7 +29,7 @@ from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
 from lucid_port.optvis.engine.devices import DevicesLike, choose_devices, own_device
 from lucid_port.optvis.engine.diagnostics import PATIENCE, still
-from lucid_port.optvis.engine.precision import tf32
+from lucid_port.optvis.engine.precision import outside_inference, tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.many import memory, workers
@@ -126,7 +126,7 @@ class ManyRenders(list[UnitRender]):
 # The run ---------------------------------------------------------------------------------------
 
 
-@torch.inference_mode(False)  # inference tensors have no gradients
+@outside_inference
 def render_many(
     model: Model,
     units: UnitsLike,

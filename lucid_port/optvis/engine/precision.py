@@ -18,7 +18,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.stack_level import stack_level
 
-__all__ = ["PRECISIONS", "as_stated", "check_precision", "strictly", "tf32"]
+__all__ = ["PRECISIONS", "as_stated", "check_precision", "outside_inference", "strictly", "tf32"]
 
 PRECISIONS = ("float32", "tf32", "bf16")
 """Values of `precision`: strict float32, TF32 in convolutions and matrix products on a GPU, bfloat16 in the network."""
@@ -71,6 +71,20 @@ def as_stated(device: torch.device, allows_tf32: bool = False) -> Iterator[None]
                 stack.enter_context(torch.autocast(kind, enabled=False))
         stack.enter_context(tf32(allows_tf32))
         yield
+
+
+def outside_inference(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator that disables the caller's `torch.inference_mode`, whose tensors have no gradients.
+
+    Unlike torch's own, its frame is the port's, so that warnings name the user's line.
+    """
+
+    @functools.wraps(function)
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.inference_mode(False):
+            return function(*args, **kwargs)
+
+    return within
 
 
 def strictly(function: Callable[P, R]) -> Callable[P, R]:

@@ -25,6 +25,7 @@ from lucid_port.optvis.engine.coerce import (
 from lucid_port.optvis.engine.devices import find_device, own_device
 from lucid_port.optvis.engine.diagnostics import Watch, warn_if_training
 from lucid_port.optvis.engine.formats import find_format, format_of
+from lucid_port.optvis.engine.precision import outside_inference
 from lucid_port.optvis.engine.step import Evaluation, Forward, Reads
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
@@ -91,7 +92,7 @@ class VisT:
         1
     """
 
-    @torch.inference_mode(False)  # inference tensors have no gradients
+    @outside_inference
     def __init__(
         self,
         model: Model,

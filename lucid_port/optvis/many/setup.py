@@ -25,6 +25,7 @@ from lucid_port.optvis.engine.coerce import (
 )
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.formats import DEFAULT_SIZE, ImageFormat, Reader, find_format, format_of, takes_one_image
+from lucid_port.optvis.engine.precision import outside_inference
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.unit_spec import Channels, Unit, UnitsLike, find_units, name_of, parse_units
 from lucid_port.optvis.objectives import Objective
@@ -311,7 +312,7 @@ def _layers_read(probe: VisT, objective: Objective) -> list[str]:
     return [name for name in read if name not in ("input", "labels")] or ["input"]
 
 
-@torch.inference_mode(False)  # inference tensors have no gradients
+@outside_inference
 def make_many_T(
     model: Model,
     units: UnitsLike,
