@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from converters import functional
 from converters.frozen.graph import Output
@@ -79,7 +80,10 @@ class FoldedConvolution(FusedLayer):
         state = tuple(_state(tensor) for tensor in tensors)
         if self._cache is None or self._cache[0] != state:
             with torch.no_grad():
-                self._cache = state, self._folded(conv)
+                folded = self._folded(conv)
+            if isinstance(folded[0], FakeTensor):  # of a run that finds sizes only
+                return folded
+            self._cache = state, folded
         return self._cache[1]
 
     def _folded(self, conv: Conv2d) -> Affine:

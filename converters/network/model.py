@@ -36,11 +36,35 @@ class Pass:
         graph: the subgraph, with fused layers.
         replaced: the layers that are fused or computed by a rule. If a hook observes one, the plain subgraph runs.
         selected: the layers that compute only their requested channels.
+        joining: name of a layer that would join the images of a batch; empty if there is none.
     """
 
     graph: fx.GraphModule
     replaced: tuple[nn.Module, ...]
     selected: frozenset[str]
+    joining: str
+
+
+_OF_SIZES = frozenset({"Fill", "Numbers"})
+"""Layers whose values depend on the sizes of the image only, which all images of a batch share."""
+
+
+def joining_layer(program: Program, names: Sequence[str]) -> str:
+    """Returns the first Reshape to a single row ([1, -1]) of the image's values; empty if there is none.
+
+    Args:
+        program: the program.
+        names: the layers that are computed.
+    """
+    images = {program.metadata.input_name}
+    for step in program.needed(names):
+        if step.layer in _OF_SIZES or not any(source.node in images for source in step.inputs):
+            continue
+        images.add(step.name)
+        shape = step.arguments.get("shape", ()) if step.layer == "Reshape" else ()
+        if step.inputs[0].node in images and shape and shape[0] == 1 and -1 in shape:
+            return step.name
+    return ""
 
 
 class ConvertedModel(LayeredNetwork):
@@ -119,6 +143,11 @@ class ConvertedModel(LayeredNetwork):
                 return self.compute(x, replace(request, interventions=()))
         check_images(x, self.program.input_channels)
         run = self._passes.get(request) or self._prepared(request)
+        if run.joining and len(x) > 1:
+            raise InputSizeError(
+                f"Layer {run.joining!r} would join the {len(x)} images of the batch: the graph computes one image at a "
+                "time."
+            )
         observed = are_watched(run.replaced)
         graph = self.subgraph(request.names) if observed else run.graph
         try:
@@ -168,7 +197,8 @@ class ConvertedModel(LayeredNetwork):
         }
         replaced = tuple(layer for one in fused.values() for layer in one.replaced)
         selected = frozenset(name for name, layer in own.items() if layer in alone)
-        self._passes[request] = Pass(self._build_graph(names, fused), replaced, selected)
+        joining = joining_layer(self.program, names)
+        self._passes[request] = Pass(self._build_graph(names, fused), replaced, selected, joining)
         return self._passes[request]
 
     def layer_module(self, name: str) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result
+from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result, remarks
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -38,6 +38,12 @@ Output = Annotated[
     Path,
     typer.Option("-o", "--output", metavar="PATH", help="Picture to write (.png, .jpg, ...), or folder for several."),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Height and width of the picture in pixels: 128, or the network's own size if it takes no other."
+    ),
+]
 Transforms = Annotated[bool, typer.Option(help="Jitter, scale and rotate the picture in each step, as Lucid does.")]
 Devices = Annotated[
     str | None, typer.Option(help="cpu, cuda (for several units: all GPUs), cuda:1, mps, ...; the CPU by default.")
@@ -55,7 +61,7 @@ def command(
     source: Source,
     units: Units,
     output: Output,
-    size: Annotated[int, typer.Option(min=1, help="Height and width of the picture in pixels.")] = 128,
+    size: Size = None,
     steps: Annotated[int, typer.Option(min=1, help="Number of updates; the default is Lucid's.")] = 513,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 0.05,
     seed: Seed = 0,
@@ -104,7 +110,8 @@ def command(
         "seed": seed,
     }
     render = functools.partial(_render_many, sheet=sheet, batch_size=batch_size, overwrite=overwrite, device=device)
-    sentence, facts = (render if many else _render_one)(model, units, output, size, steps, options)
+    with remarks(json):
+        sentence, facts = (render if many else _render_one)(model, units, output, size, steps, options)
     facts = {"output": output, "units": units, "size": size, "steps": steps, "seed": seed, **facts}
     print_result(sentence, facts, json)
     if facts.get("unfinished"):
@@ -133,8 +140,11 @@ def _refuse_folder_options(**options: object) -> None:
         raise typer.BadParameter(f"--{name} is for folders: give a folder, or leave the option out for one picture.")
 
 
-def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> Result:
-    from lucid_port.optvis import param, render
+def _render_one(
+    model: Model, objective: str, output: Path, size: int | None, steps: int, options: dict[str, Any]
+) -> Result:
+    from lucid_port.optvis import render
+    from lucid_port.optvis.engine.formats import square
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.recipes.inputs import named_unit
 
@@ -142,7 +152,7 @@ def _render_one(model: Model, objective: str, output: Path, size: int, steps: in
     pictures = render.render_vis(
         model,
         objective,
-        lambda: param.image(size),
+        None if size is None else lambda: square(model, size).image(),
         thresholds=(steps - 1,),
         verbose=False,
         callbacks=[ProgressBar(steps)],
@@ -150,17 +160,24 @@ def _render_one(model: Model, objective: str, output: Path, size: int, steps: in
     )
     if not pictures:
         raise KeyboardInterrupt
+    if pictures.vis.format.note:
+        typer.echo(pictures.vis.format.note)
     pictures.save(output)
     reached = float(pictures.losses[-1])
-    sentence = f"{output}: {objective}, {size}x{size}, {pictures.steps} steps, objective {reached:.2f}"
-    return sentence, {"steps": pictures.steps, "objective": reached}
+    height, width = pictures[-1].shape[1:3]
+    sentence = f"{output}: {objective}, {height}x{width}, {pictures.steps} steps, objective {reached:.2f}"
+    return sentence, {"steps": pictures.steps, "objective": reached, "size": _size(height, width)}
+
+
+def _size(height: int, width: int) -> int | list[int]:
+    return height if height == width else [height, width]
 
 
 def _render_many(
     model: Model,
     units: str,
     output: Path,
-    size: int,
+    size: int | None,
     steps: int,
     options: dict[str, Any],
     *,
@@ -179,7 +196,8 @@ def _render_many(
         **folder_options,
         **options,
     )
-    done = {"pictures": [one.path for one in renders], "reused": renders.reused}
+    height, width = renders.size
+    done = {"pictures": [one.path for one in renders], "reused": renders.reused, "size": _size(height, width)}
     if renders.interrupted:
         left = renders.asked - len(renders)
         sentence = f"{output}: {len(renders)} of {renders.asked} units; the same command resumes it"
@@ -187,7 +205,7 @@ def _render_many(
     place = renders[0].path if folder_options["sheet"] else output
     there = f", {renders.reused} of them were there" if renders.reused else ""
     count = f"{renders.asked} unit{'s' * (renders.asked != 1)}"
-    return f"{place}: {count} of {units}, {size}x{size}, {steps} steps{there}", {**done, "unfinished": 0}
+    return f"{place}: {count} of {units}, {height}x{width}, {steps} steps{there}", {**done, "unfinished": 0}
 
 
 def _value_range(text: str | None) -> tuple[float, float] | None:

@@ -30,6 +30,7 @@ from converters.tracing.traced import LayerGraph, TracedNetwork, same_objects, t
 from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.hooks import read_by_hooks
+from lucid_port.modelzoo.image_values import check_normalization
 from lucid_port.modelzoo.vision_base import Model, check_value_range
 
 _ROOT = "module"  # name of the attribute of `TorchNetwork` that holds the network
@@ -475,5 +476,6 @@ def _range_of_normalised(mean: list[int | float], std: list[int | float]) -> Val
         raise ValueError(f"mean has {len(mean)} numbers and std {len(std)}: give both one for each channel.")
     if min(std, default=1) <= 0:
         raise ValueError(f"std has numbers above 0 only, because the image is divided by them; it is {tuple(std)}.")
+    check_normalization(mean, std)
     pairs = list(zip(mean, std, strict=True))
     return tuple(-m / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs)

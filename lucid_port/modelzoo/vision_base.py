@@ -21,11 +21,13 @@ from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.program.storage import MODEL_FILE
 from converters.sources import CONVERTING, open_source, take_options
+from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
+from lucid_port.modelzoo.image_values import warn_about_values
 from lucid_port.modelzoo.layer import Layer
 
 __all__ = [
@@ -44,6 +46,9 @@ Result = TypeVar("Result")
 # Means that Caffe's models subtract from images in [0, 255], in R, G, B and in B, G, R order.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
+
+_GRAPHS = (converters.ConvertedModel, TracedNetwork)
+"""Networks whose first layer is their input."""
 
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
 
@@ -137,7 +142,8 @@ class Model(nn.Module):
         self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
-        self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
+        unknown = _unknown_shape(self.network)
+        self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, unknown)
         self.is_BGR = bool(_first(is_BGR, entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
@@ -224,7 +230,10 @@ class Model(nn.Module):
             ValueError: the image is not a floating point tensor, or has another number of channels.
         """
         if not isinstance(image, Tensor):
-            raise ValueError(f"The image is a {type(image).__name__}, not a tensor: use torch.as_tensor (NCHW).")
+            raise ValueError(
+                f"The image is {checks.shown(image)}, not a tensor: give (N, C, H, W) in [0, 1], as recipes.inputs."
+                "as_batch(model, recipes.inputs.load_image(picture)) does for pictures, or use get_activations."
+            )
         if not image.is_floating_point():
             raise ValueError(f"The image is {image.dtype}; images are floating point numbers in [0, 1]: divide by 255.")
         if image.dim() == 3:
@@ -256,7 +265,7 @@ class Model(nn.Module):
         except UnsupportedRequestError:
             raise
         except MISFITS as error:
-            explain_misfit(lambda x: compute(x, request), x, self.image_shape, error)
+            explain_misfit(lambda x: compute(x, request), network, x, self.image_shape, error)
             raise
 
     def _compute_by_names(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
@@ -293,7 +302,10 @@ class Model(nn.Module):
             ValueError: the value of a layer is not a tensor or cannot be replaced, or the network does not support the
                 request.
         """
-        return self.compute(image, LayerRequest.of(names, channels, instead, given))
+        request = LayerRequest.of(names, channels, instead, given)
+        found = self.compute(image, request)
+        warn_about_values(image)
+        return found
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
         """Computes the network's outputs for images (N, 3, H, W) in [0, 1].
@@ -302,10 +314,11 @@ class Model(nn.Module):
             converters.InputSizeError: they cannot be computed at this image size.
         """
         x = self.create_input(image)
+        warn_about_values(image)
         try:
             return self.network(x)
         except MISFITS as error:
-            explain_misfit(self.network, x, self.image_shape, error)
+            explain_misfit(self.network, self.network, x, self.image_shape, error)
             raise
 
     def get_layer(self, name: str) -> Layer:
@@ -525,6 +538,12 @@ def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRan
 
 def _metadata(entry: Entry) -> converters.Metadata:
     return converters.Metadata(entry.input_name, entry.image_shape, entry.image_value_range, entry.is_BGR)
+
+
+def _unknown_shape(network: Network) -> tuple[int | None, ...]:
+    """Returns an image shape of unknown height and width, with the channels of a graph's input, 3 by default."""
+    entry = next(iter(network.layers.values()), None) if isinstance(network, _GRAPHS) else None
+    return None, None, 3 if entry is None or entry.channels is None else entry.channels
 
 
 def _dtype(network: Network) -> torch.dtype:

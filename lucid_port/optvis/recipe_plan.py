@@ -17,9 +17,10 @@ from typing import Any
 
 from converters.errors import nearest_names
 from lucid_port.misc import checks
-from lucid_port.optvis import objectives, param, serialization
+from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
+from lucid_port.optvis.engine.formats import square
 from lucid_port.optvis.many.unit_spec import names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
@@ -143,7 +144,7 @@ class Plan:
         pictures = render_vis(
             model,
             objectives.as_objective(serialization.from_data(objective)),
-            lambda: param.image(self.size or 128) if self.image is None else serialization.from_data(self.image),
+            self._image(model),
             self._optimizer(),
             self._transforms(),
             thresholds=(self.steps - 1,),
@@ -157,6 +158,12 @@ class Plan:
         if not pictures:
             raise KeyboardInterrupt
         return [pictures.save(output)]
+
+    def _image(self, model: Model) -> Callable[[], Any] | None:
+        size = self.size
+        if self.image is not None:
+            return lambda: serialization.from_data(self.image)
+        return None if size is None else lambda: square(model, size).image()
 
     def _run_many(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool) -> list[Path]:
         assert self.units is not None

@@ -170,7 +170,7 @@ def test_another_size_than_a_network_takes(perceptron, trace):
     with pytest.raises(
         converters.InputSizeError, match=r"images of 134x134 \(.*mat1 and .*At 8x6 it can: make"
     ) as caught:
-        render.render_vis(model, "1:0", thresholds=(1,), verbose=False)
+        render.render_vis(model, "1:0", lambda: param.image(128), thresholds=(1,), verbose=False)
     assert "\n" not in str(caught.value)
     assert model(torch.zeros(1, 3, 8, 6)).shape == (1, 2)
 
@@ -542,7 +542,7 @@ def test_a_network_of_one_channel_renders():
     assert found[-1].shape == (1, 17, 19, 1)
     assert found.losses[-1] > found.losses[0]
     with pytest.raises(ValueError, match=r"takes \(N, 1, H, W\): param\.image\(\.\.\., channels=1\) makes such images"):
-        render.render_vis(model, "1:2", thresholds=(0,), verbose=False)
+        render.render_vis(model, "1:2", lambda: param.image(17), thresholds=(0,), verbose=False)
 
 
 def test_a_models_network_is_no_model(classifier):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx
 
+from converters.memory import is_out_of_memory
 from converters.network.model import check_images, raise_located
 from converters.network.request import LayerRequest
 from converters.program.layer_info import Layers
@@ -53,7 +54,7 @@ class OnnxNetwork(TracedNetwork):
         try:
             return super().compute(x, request)
         except MISFITS as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if is_out_of_memory(error):
                 raise
             nodes = [self._names[self.layers[name].name] for name in request.names]
             layer_of = {node: name for name, node in reversed(self._names.items())}
