@@ -26,15 +26,24 @@ def concat(towers: Sequence[Tensor], dim: int) -> Tensor:
     return torch.cat(list(towers), dim)
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """MatMul of (N, in) with the transpose of `weight` (out, in): (N, out).
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """MatMul of (N, in) with the transpose of `weight` (out, in), and an optional bias (out,): (N, out).
 
     Raises:
         InputSizeError: the rows of `x` and those of `weight` differ in length.
     """
-    if x.shape[-1] != weight.shape[1]:
-        raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {weight.shape[1]}")
-    return F.linear(x, weight)
+    check_rows(x, weight.shape[1])
+    return F.linear(x, weight, bias)
+
+
+def check_rows(x: Tensor, length: int) -> None:
+    """Checks the length of a value's last axis.
+
+    Raises:
+        InputSizeError: it is not `length`.
+    """
+    if x.shape[-1] != length:
+        raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {length}")
 
 
 def to_tensorflow_order(x: Tensor, layout: str = "NHWC") -> Tensor:
@@ -212,6 +221,15 @@ def transpose(x: Tensor, order: Sequence[int]) -> Tensor:
     if x.dim() != len(order):
         raise InputSizeError(f"it permutes {len(order)} axes of a value of rank {x.dim()}")
     return x.permute(tuple(order))
+
+
+def arrange(x: Tensor, dims: Sequence[int], lead: int = 0) -> Tensor:
+    """Adds `lead` leading axes of length 1, and then permutes the axes to `dims`.
+
+    Raises:
+        InputSizeError: the rank of the result is not the length of `dims`.
+    """
+    return transpose(x.reshape((1,) * lead + tuple(x.shape)), dims)
 
 
 def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tensor:
