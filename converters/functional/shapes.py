@@ -21,7 +21,8 @@ def concat(towers: Sequence[Tensor], dim: int) -> Tensor:
     """
     shapes = [tuple(tower.shape) for tower in towers]
     axis = dim % len(shapes[0])
-    if len({shape[:axis] + shape[axis + 1 :] for shape in shapes}) != 1:
+    others = [shape[:axis] + shape[axis + 1 :] for shape in shapes]
+    if any(other != others[0] for other in others):
         raise InputSizeError(f"it joins values of sizes {[list(shape) for shape in shapes]}")
     return torch.cat(list(towers), dim)
 
@@ -70,7 +71,7 @@ def reshape(x: Tensor, shape: Sequence[int], source: str = "NHWC", target: str =
     Raises:
         InputSizeError: the number of elements does not fit the shape.
     """
-    values, fixed = x.numel(), math.prod(size for size in shape if size >= 0)
+    values, fixed = x.numel(), math.prod([size for size in shape if size >= 0])
     fits = values % fixed == 0 if -1 in shape and fixed else values == fixed
     if not fits:
         sizes = list(to_tensorflow_order(x, source).shape)

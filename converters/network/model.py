@@ -17,11 +17,13 @@ from converters.errors import ConverterError, GraphError, InputSizeError, SaveEr
 from converters.frozen.graph import Output
 from converters.functional import check_rows
 from converters.layers import Linear, LocalResponseNorm
+from converters.network.captum_rules import enter_rules
 from converters.network.folding import folded_convolutions
 from converters.network.fusion import FusedLayer, ReluRuleMode, are_watched, biased_convolutions, relus_by_rule
 from converters.network.interventions import giving
 from converters.network.request import Channels, LayeredNetwork, LayerRequest, unsupported
 from converters.network.selection import selected_channels, take
+from converters.network.tracers import fixed_size, is_exporting, record_calls, value_of
 from converters.onnx.writing.export import to_onnx
 from converters.program.layer_info import layers_of, module_of
 from converters.program.program import Metadata, Program, State, Step
@@ -119,8 +121,8 @@ class ConvertedModel(LayeredNetwork):
             given = {self.layer_module(name): (name, value) for name, value in request.interventions}
             with giving(given):
                 return self.compute(x, replace(request, interventions=()))
-        if isinstance(x, fx.Proxy):
-            return self._compute_symbolically(x, request)
+        if isinstance(x, fx.Proxy) or torch.jit.is_tracing() or is_exporting():
+            return self._compute_for_tracers(x, request)
         check_images(x, self.program.input_channels)
         if not torch.compiler.is_compiling() and self._modules != self._cached_modules:
             self._forget()
@@ -141,17 +143,15 @@ class ConvertedModel(LayeredNetwork):
                 found[name] = take(found[name], channels, self.layers[name].channel_axis(found[name].ndim))
         return found
 
-    def _compute_symbolically(self, x: Any, request: LayerRequest) -> dict[str, Any]:
-        """Calls the layers in order, so that `torch.fx` records each of them under its name."""
+    def _compute_for_tracers(self, x: Tensor | fx.Proxy, request: LayerRequest) -> dict[str, Any]:
         if request.channels or request.relu_rule:
             raise unsupported(request)
         names = self._key(request.names)
-        values = {Output(self.metadata.input_name): x}
-        for step in self.program.needed(names):
-            result = self.get_submodule(step.module)(*(values[source] for source in step.inputs))
-            for index in range(step.outputs):
-                values[Output(step.name, index)] = result if step.outputs == 1 else result[index]
-        return dict(zip(request.names, (_value(values, name) for name in names), strict=True))
+        with fixed_size(x) if torch.jit.is_tracing() else contextlib.nullcontext(x) as images:
+            if not isinstance(images, fx.Proxy):
+                check_images(images, self.program.input_channels)
+            values = record_calls(self.program, self, images, names)
+        return dict(zip(request.names, values, strict=True))
 
     def _check_channels(self, name: str, numbers: Channels, request: LayerRequest) -> None:
         if name not in request.names:
@@ -240,7 +240,7 @@ class ConvertedModel(LayeredNetwork):
             if step.outputs > 1:
                 parts = [graph.call_function(operator.getitem, (made, index)) for index in range(step.outputs)]
                 values.update((Output(step.name, index), part) for index, part in enumerate(parts))
-        graph.output(tuple(_value(values, name) for name in names))
+        graph.output(tuple(value_of(values, name) for name in names))
         return fx.GraphModule(modules, graph, "ConvertedGraph")
 
     def save(
@@ -296,6 +296,11 @@ class ConvertedModel(LayeredNetwork):
                 f"layers are {done}. If torch.nn.utils.prune changed it, call prune.remove first."
             )
 
+    def apply(self, fn: Callable[[nn.Module], None]) -> ConvertedModel:
+        """Applies a function to all modules, as torch's own does."""
+        enter_rules()  # captum's DeepLift finds the layers by this method
+        return super().apply(fn)
+
     def _forget(self) -> None:
         """Drops the cached subgraphs, because layers were replaced."""
         self._graphs.clear()
@@ -313,12 +318,6 @@ class ConvertedModel(LayeredNetwork):
 
     def extra_repr(self) -> str:
         return f"input={self.metadata.input_name!r}, outputs={list(self.outputs)}"
-
-
-def _value(values: Mapping[Output, Any], name: str) -> Any:
-    """Returns the value of a layer: `a:1` is the second output of an op `a`, or the only one of an op `a:1`."""
-    only = Output(name)
-    return values[only] if only in values else values[Output.parse(name)]
 
 
 def _layer_of(step: Step) -> nn.Module:
@@ -379,7 +378,7 @@ def raise_located(
         with torch.no_grad():
             locator.run(x)
     except errors as error:
-        size = "x".join(str(length) for length in x.shape[-2:])
+        size = "x".join(str(int(length)) for length in x.shape[-2:])
         layer = layer_of(locator.node)
         raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {size}: {reason(error)}.") from error
 
