@@ -1,7 +1,7 @@
 """Rules of captum's DeepLift for converted layers.
 
 DeepLift looks up rules by the exact class of a layer, and takes the plain gradient of all other layers without a word.
-So the rules of torch's classes are entered for the converted layers that derive from them.
+So rules are entered for the converted layers whose torch class has one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,38 +27,47 @@ def enter_rules() -> None:
     deep_lift: Any = sys.modules.get("captum.attr._core.deep_lift")
     if deep_lift is None:
         return
-    rules: dict[type[nn.Module], Rule] | None = getattr(deep_lift, "SUPPORTED_NON_LINEAR", None)
-    if rules is None:
+    table: dict[type[nn.Module], Rule] | None = getattr(deep_lift, "SUPPORTED_NON_LINEAR", None)
+    if table is None:
         warnings.warn("This captum has no table of rules: its DeepLift takes plain gradients here.", stacklevel=3)
         return
     for layer in LAYERS.values():
-        inherited = next((rules[base] for base in layer.__mro__ if base in rules), None)
+        inherited = next((table[base] for base in layer.__mro__ if base in table), None)
         if inherited is not None:
-            rules.setdefault(layer, _max_pool_rule(deep_lift.maxpool) if layer is MaxPool2d else inherited)
+            table.setdefault(layer, _max_pool if layer is MaxPool2d else inherited)
 
 
-def _max_pool_rule(rule: Rule) -> Rule:
-    """Returns captum's rule of max pools for TensorFlow's padding, which the pool's input gets first."""
+def _max_pool(
+    module: MaxPool2d, inputs: Tensor, outputs: Tensor, grad_input: Tensor, grad_output: Tensor, eps: float = 1e-10
+) -> Tensor:
+    """The rescale rule of max pools: the change goes to the maximum of the image and that of the baseline.
 
-    def pads(module: MaxPool2d, size: tuple[int, ...]) -> tuple[int, ...]:
-        return functional.spatial_padding(size, module.kernel_size, module.stride, (1, 1), module.tensorflow_padding)
+    captum's own rule reads torch's padding, and keeps only one of several windows with the same maximum.
 
-    def apply(module: MaxPool2d, *values: Tensor, eps: float = 1e-10) -> Tensor:
-        kernel, stride = module.kernel_size, module.stride
+    Args:
+        module: the layer.
+        inputs: (2 * N, C, H, W), the images' values, then those of the baselines.
+        outputs: (2 * N, C, height, width).
+        grad_input: gradient with respect to the inputs.
+        grad_output: gradient with respect to the outputs.
+        eps: least change of an input for which the rule applies.
 
-        def pool(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-            top, bottom, left, right = pads(module, x.shape[-2:])
-            x = F.pad(x, (left, right, top, bottom), value=-math.inf)
-            return F.max_pool2d_with_indices(x, kernel, stride)
-
-        def unpool(values: Tensor, indices: Tensor, *arguments: Any) -> Tensor:
-            count, channels, height, width = arguments[-1]
-            top, bottom, left, right = pads(module, (height, width))
-            padded = [count, channels, height + top + bottom, width + left + right]
-            return F.max_unpool2d(values, indices, kernel, stride, 0, padded)[
-                ..., top : top + height, left : left + width
-            ]
-
-        return rule(module, pool, unpool, *values, eps=eps)
-
-    return apply
+    Returns:
+        The gradient that replaces `grad_input`.
+    """
+    own, baseline = outputs.chunk(2)
+    greatest = torch.maximum(own, baseline)
+    changes = torch.cat([greatest - baseline, own - greatest]) * grad_output
+    size = inputs.shape[-2:]
+    top, bottom, left, right = functional.spatial_padding(
+        size, module.kernel_size, module.stride, (1, 1), module.tensorflow_padding
+    )
+    padded = F.pad(inputs, (left, right, top, bottom), value=-math.inf)
+    _, positions = F.max_pool2d_with_indices(padded, module.kernel_size, module.stride)
+    shares = torch.zeros_like(padded, memory_format=torch.contiguous_format).flatten(2)
+    shares = shares.scatter_add(2, positions.flatten(2), changes.flatten(2)).reshape(padded.shape)
+    of_image, of_baseline = shares[..., top : top + size[0], left : left + size[1]].chunk(2)
+    image, reference = inputs.chunk(2)
+    step = image - reference
+    multiplier = (of_image + of_baseline) / step
+    return torch.where(torch.cat([step, step]).abs() < eps, grad_input, torch.cat([multiplier, multiplier]))

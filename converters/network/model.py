@@ -23,7 +23,7 @@ from converters.network.fusion import FusedLayer, ReluRuleMode, are_watched, bia
 from converters.network.interventions import giving
 from converters.network.request import Channels, LayeredNetwork, LayerRequest, unsupported
 from converters.network.selection import selected_channels, take
-from converters.network.tracers import fixed_size, is_exporting, record_calls, value_of
+from converters.network.tracers import call_layers, fixed_size, is_exporting, value_of
 from converters.onnx.writing.export import to_onnx
 from converters.program.layer_info import layers_of, module_of
 from converters.program.program import Metadata, Program, State, Step
@@ -88,6 +88,7 @@ class ConvertedModel(LayeredNetwork):
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.layers = layers_of(program)
         self.outputs = program.outputs
+        self._may_be_hooked = False
         self._cached_modules = dict(self._modules)
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
         self._passes: dict[LayerRequest, Pass] = {}
@@ -121,8 +122,9 @@ class ConvertedModel(LayeredNetwork):
             given = {self.layer_module(name): (name, value) for name, value in request.interventions}
             with giving(given):
                 return self.compute(x, replace(request, interventions=()))
-        if isinstance(x, fx.Proxy) or torch.jit.is_tracing() or is_exporting():
-            return self._compute_for_tracers(x, request)
+        records = isinstance(x, fx.Proxy) or torch.jit.is_tracing() or is_exporting()
+        if records or (self._may_be_hooked and self._is_hooked(request)):
+            return self._compute_one_by_one(x, request)
         check_images(x, self.program.input_channels)
         if not torch.compiler.is_compiling() and self._modules != self._cached_modules:
             self._forget()
@@ -143,14 +145,19 @@ class ConvertedModel(LayeredNetwork):
                 found[name] = take(found[name], channels, self.layers[name].channel_axis(found[name].ndim))
         return found
 
-    def _compute_for_tracers(self, x: Tensor | fx.Proxy, request: LayerRequest) -> dict[str, Any]:
+    def _is_hooked(self, request: LayerRequest) -> bool:
+        """Returns whether layers have hooks that may read gradients of their inputs, as those of captum do."""
+        self._may_be_hooked = any(layer._forward_pre_hooks for layer in self.children())
+        return self._may_be_hooked and not (request.channels or request.relu_rule)
+
+    def _compute_one_by_one(self, x: Tensor | fx.Proxy, request: LayerRequest) -> dict[str, Any]:
         if request.channels or request.relu_rule:
             raise unsupported(request)
         names = self._key(request.names)
         with fixed_size(x) if torch.jit.is_tracing() else contextlib.nullcontext(x) as images:
             if not isinstance(images, fx.Proxy):
                 check_images(images, self.program.input_channels)
-            values = record_calls(self.program, self, images, names)
+            values = call_layers(self.program, self, images, names)
         return dict(zip(request.names, values, strict=True))
 
     def _check_channels(self, name: str, numbers: Channels, request: LayerRequest) -> None:
@@ -299,6 +306,7 @@ class ConvertedModel(LayeredNetwork):
     def apply(self, fn: Callable[[nn.Module], None]) -> ConvertedModel:
         """Applies a function to all modules, as torch's own does."""
         enter_rules()  # captum's DeepLift finds the layers by this method
+        self._may_be_hooked = True
         return super().apply(fn)
 
     def _forget(self) -> None:

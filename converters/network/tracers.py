@@ -1,4 +1,7 @@
-"""Passes that record a converted network: `torch.fx.symbolic_trace`, `torch.export` and `torch.jit.trace`."""
+"""Passes that call a converted network's layers one by one, for tracers and for tools that hook layers.
+
+The tracers are `torch.fx.symbolic_trace`, `torch.export` and `torch.jit.trace`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from converters.errors import InputSizeError, reason
 from converters.frozen.graph import Output
+from converters.functional import check_rows
 from converters.program.program import Program
 
 
@@ -25,8 +29,8 @@ is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch
 """Returns whether `torch.export` runs. Versions of torch without this function only say that they compile."""
 
 
-def record_calls(program: Program, model: nn.Module, x: Tensor | fx.Proxy, names: Sequence[str]) -> list[Any]:
-    """Calls the layers that some layers need, so that a tracer records each of them under its name.
+def call_layers(program: Program, model: nn.Module, x: Tensor | fx.Proxy, names: Sequence[str]) -> list[Any]:
+    """Calls the layers that some layers need in order, so that a tracer records each of them under its name.
 
     Args:
         program: the program of the model.
@@ -43,7 +47,13 @@ def record_calls(program: Program, model: nn.Module, x: Tensor | fx.Proxy, names
     values: dict[Output, Any] = {Output(program.metadata.input_name): x}
     for step in program.needed(names):
         try:
-            result = model.get_submodule(step.module)(*[values[source] for source in step.inputs])
+            layer, inputs = model.get_submodule(step.module), [values[source] for source in step.inputs]
+            if layer._forward_pre_hooks:
+                # A view of its own: hooks on its gradient see the part of this layer, not those of other readers.
+                inputs = [value.view_as(value) for value in inputs]
+            if type(layer) is nn.Linear and not isinstance(x, fx.Proxy):
+                check_rows(inputs[0], layer.in_features)
+            result = layer(*inputs)
         except InputSizeError as error:
             raise InputSizeError(f"Layer {step.name!r} cannot be computed: {reason(error)}.") from error
         for index in range(step.outputs):
