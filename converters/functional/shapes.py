@@ -184,11 +184,11 @@ def index_axes(x: Tensor, items: Sequence[tuple[Any, ...]]) -> Tensor:
 
 def slice_axis(x: Tensor, dim: int, piece: slice) -> Tensor:
     """Slices one axis; the step may be negative."""
-    positions = range(*piece.indices(x.shape[dim]))
-    if positions.step > 0:
-        return x[(slice(None),) * dim + (slice(positions.start, max(positions.stop, positions.start), positions.step),)]
-    turned = positions[::-1]
-    return x[(slice(None),) * dim + (slice(turned.start, max(turned.stop, turned.start), turned.step),)].flip(dim)
+    if piece.step is not None and piece.step < 0:
+        # Position p from one end is position -1 - p from the other end, so the axis's length is not needed.
+        start, stop = (None if bound is None else -1 - bound for bound in (piece.start, piece.stop))
+        x, piece = x.flip(dim), slice(start, stop, -piece.step)
+    return x[(slice(None),) * dim + (piece,)]
 
 
 def take(x: Tensor, positions: Sequence[int], dim: int) -> Tensor:
@@ -251,10 +251,9 @@ def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tenso
         if max(before, after) > length - edge:
             raise InputSizeError(f"it mirrors {max(before, after)} values of an axis of length {length}")
         if before or after:
-            ahead = range(before - 1 + edge, edge - 1, -1)
-            behind = range(length - 1 - edge, length - 1 - edge - after, -1)
-            order = torch.tensor([*ahead, *range(length), *behind], dtype=torch.long, device=x.device)
-            x = x.index_select(dim, order)
+            ahead = torch.arange(before, device=x.device).flip(0) + edge
+            behind = length - 1 - edge - torch.arange(after, device=x.device)
+            x = x.index_select(dim, torch.cat([ahead, torch.arange(length, device=x.device), behind]))
     return x
 
 
