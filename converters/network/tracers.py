@@ -74,5 +74,5 @@ def fixed_size(x: Tensor) -> Iterator[Tensor]:
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         sizes = [int(length) for length in x.shape[1:]]
         for dim, length in enumerate(sizes, 1):
-            x = x.narrow(dim, 0, length)  # refuses smaller images
-        yield x.expand(-1, *sizes)  # refuses larger ones
+            (x,) = x.split([length], dim)  # refuses an axis of another length
+        yield x
