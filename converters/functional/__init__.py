@@ -61,6 +61,8 @@ from converters.functional.windows import torch_padding as torch_padding
 MODULES = (sizes, windows, norms, elementwise, shapes, resizing, batch_space)
 
 # torch.fx records their calls and does not trace into them, so traced networks compute the same at every input size.
-FUNCTIONS = [name for name, function in vars().items() if getattr(function, "__module__", "").startswith(f"{__name__}.")]
+FUNCTIONS = [
+    name for name, function in vars().items() if getattr(function, "__module__", "").startswith(f"{__name__}.")
+]
 for name in FUNCTIONS:
     fx.wrap(name)

@@ -42,7 +42,7 @@ def same(found, wanted) -> bool:
     return found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-# -- classes -----------------------------------------------------------------------------------------------------------
+# -- classes ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_building_layers_draws_no_random_numbers(small):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-# -- padding -----------------------------------------------------------------------------------------------------------
+# -- padding ----------------------------------------------------------------------------------------------------------
 
 
 def _rebuilt(layer: nn.Module) -> nn.Module:
@@ -134,7 +134,7 @@ def test_a_tool_that_rebuilds_a_layer_gets_the_same_values_or_an_error():
     assert refused >= {"Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d"}
 
 
-# -- quantisation, LoRA, pruning -----------------------------------------------------------------------------------------
+# -- quantisation, LoRA, pruning --------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore:.*quint8")
@@ -158,6 +158,7 @@ def test_dynamic_quantisation(inception, inplace):
 
 def test_lora(inception):
     import peft
+
     twin = copy.deepcopy(inception)
     wanted = twin(X)
     names = ["softmax2_pre_activation__matmul", "nn0_pre_relu__matmul"]
@@ -175,6 +176,14 @@ def test_lora(inception):
     adapted.merge_and_unload()
     assert torch.allclose(twin.get_submodule(names[0]).weight, merged)
     assert torch.allclose(twin(X)["output2"], changed["output2"], atol=1e-6)
+
+
+def test_lora_of_a_convolution_is_refused(inception):
+    import peft
+
+    for name in ("mixed3a_3x3_pre_relu__conv", "conv2d0_pre_relu__conv"):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'bias'"):
+            peft.get_peft_model(copy.deepcopy(inception), peft.LoraConfig(target_modules=[name], r=2))
 
 
 def test_pruning(inception):
@@ -241,7 +250,7 @@ def test_a_bias_that_a_tool_gives_a_convolution_counts(small, name):
         twin.save("unused")
 
 
-# -- copies, dtypes, state ------------------------------------------------------------------------------------------------
+# -- copies, dtypes, state --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
@@ -293,9 +302,11 @@ def test_flops_are_those_of_torchs_layers(small):
 
 def test_batch_norms_answer_to_torchs_names(small):
     norm = small.norm
-    assert norm.running_mean is norm.mean and norm.running_var is norm.variance
+    assert norm.running_mean is norm.mean
+    assert norm.running_var is norm.variance
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sync = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(small)).norm.eval()
-    assert torch.equal(sync.running_mean, norm.mean) and sync.eps == norm.epsilon
+    assert torch.equal(sync.running_mean, norm.mean)
+    assert sync.eps == norm.epsilon
     assert list(norm.state_dict()) == ["weight", "bias", "mean", "variance"]
