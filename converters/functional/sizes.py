@@ -64,8 +64,9 @@ def evaluate_size(expression: Expression, tensors: Sequence[Tensor]) -> Any:
 
 def evaluate_sizes(expressions: Sequence[Expression], tensors: Sequence[Tensor]) -> tuple[int, ...]:
     """Evaluates size expressions to integers. Sizes that a tracer records stay its symbols."""
-    found = [evaluate_size(expression, tensors) for expression in expressions]
-    return tuple([size if isinstance(size, (int, torch.SymInt, Tensor)) else int(size) for size in found])
+    found: list[Any] = [evaluate_size(expression, tensors) for expression in expressions]
+    kept: list[Any] = [size if isinstance(size, (int, torch.SymInt, Tensor)) else int(size) for size in found]
+    return tuple(kept)
 
 
 def sizes_as_tensor(expressions: Sequence[Expression], tensors: Sequence[Tensor]) -> Tensor:

@@ -43,7 +43,7 @@ def torch_padding(kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) 
     if padding == "SAME":
         fixed = all(extent == 1 or (step == 1 and extent % 2) for extent, step in zip(extents, stride, strict=True))
         return tuple(extent // 2 for extent in extents) if fixed else padding
-    top, bottom, left, right = padding
+    top, bottom, left, right = (int(amount) for amount in padding)
     return (top, left) if top == bottom and left == right else padding
 
 

@@ -47,7 +47,7 @@ class BatchNorm(nn.BatchNorm2d):
         return F.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.epsilon)
 
     @property
-    def running_mean(self) -> Tensor:  # type: ignore[override]
+    def running_mean(self) -> Tensor:
         return self.mean
 
     @running_mean.setter
@@ -55,7 +55,7 @@ class BatchNorm(nn.BatchNorm2d):
         self.mean = value
 
     @property
-    def running_var(self) -> Tensor:  # type: ignore[override]
+    def running_var(self) -> Tensor:
         return self.variance
 
     @running_var.setter

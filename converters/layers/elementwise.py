@@ -116,12 +116,14 @@ CHANNELS = "channels"
 class Softmax(nn.Softmax):
     """Softmax over the channels (None), or torch's axis `dim`."""
 
+    dim: int | str  # type: ignore[assignment]
+
     def __init__(self, dim: int | None = None) -> None:
         super().__init__(dim)
-        self.dim = CHANNELS if dim is None else dim  # type: ignore[assignment]
+        self.dim = CHANNELS if dim is None else dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(x, functional.channel_axis(x) if self.dim == CHANNELS else self.dim)
+        return torch.softmax(x, functional.channel_axis(x) if isinstance(self.dim, str) else self.dim)
 
     def extra_repr(self) -> str:
         return ""
@@ -130,12 +132,14 @@ class Softmax(nn.Softmax):
 class LogSoftmax(nn.LogSoftmax):
     """LogSoftmax over the channels (None), or torch's axis `dim`."""
 
+    dim: int | str  # type: ignore[assignment]
+
     def __init__(self, dim: int | None = None) -> None:
         super().__init__(dim)
-        self.dim = CHANNELS if dim is None else dim  # type: ignore[assignment]
+        self.dim = CHANNELS if dim is None else dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.log_softmax(x, functional.channel_axis(x) if self.dim == CHANNELS else self.dim)
+        return torch.log_softmax(x, functional.channel_axis(x) if isinstance(self.dim, str) else self.dim)
 
     def extra_repr(self) -> str:
         return ""

@@ -154,7 +154,7 @@ class ConvertedModel(LayeredNetwork):
         if request.channels or request.relu_rule:
             raise unsupported(request)
         names = self._key(request.names)
-        with fixed_size(x) if torch.jit.is_tracing() else contextlib.nullcontext(x) as images:
+        with fixed_size(x) if isinstance(x, Tensor) and torch.jit.is_tracing() else contextlib.nullcontext(x) as images:
             if not isinstance(images, fx.Proxy):
                 check_images(images, self.program.input_channels)
             values = call_layers(self.program, self, images, names)
@@ -238,9 +238,9 @@ class ConvertedModel(LayeredNetwork):
             layer: nn.Module | None = fused.get(step.name)
             inputs = tuple(values[source] for source in sources.get(step.name, step.inputs))
             modules[step.module] = self.get_submodule(step.module) if layer is None else layer
-            if type(modules[step.module]) is nn.Linear:
-                # Its own error would not name the layer.
-                graph.call_function(check_rows, (inputs[0], modules[step.module].in_features)).meta["layer"] = step.name
+            module = modules[step.module]
+            if isinstance(module, nn.Linear):  # torch's own error would not name the layer
+                graph.call_function(check_rows, (inputs[0], module.in_features)).meta["layer"] = step.name
             made = graph.call_module(step.module, inputs)
             made.meta["layer"] = step.name
             values[Output(step.name)] = made

@@ -51,7 +51,7 @@ def call_layers(program: Program, model: nn.Module, x: Tensor | fx.Proxy, names:
             if layer._forward_pre_hooks:
                 # A view of its own: hooks on its gradient see the part of this layer, not those of other readers.
                 inputs = [value.view_as(value) for value in inputs]
-            if type(layer) is nn.Linear and not isinstance(x, fx.Proxy):
+            if isinstance(layer, nn.Linear) and not isinstance(x, fx.Proxy):
                 check_rows(inputs[0], layer.in_features)
             result = layer(*inputs)
         except InputSizeError as error:
