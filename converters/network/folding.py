@@ -70,7 +70,7 @@ class FoldedConvolution(FusedLayer):
         if not isinstance(conv, Conv2d):
             raise TypeError(f"A {type(conv).__name__} is not a Conv2d.")
         weight, bias = self._weights(conv)
-        return functional.conv2d(x, weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias)
+        return functional.conv2d(x, weight, conv.stride, conv.tensorflow_padding, conv.dilation, conv.groups, bias=bias)
 
     def _weights(self, conv: Conv2d) -> Affine:
         tensors = [tensor for layer in self.replaced for tensor in (*layer.parameters(), *layer.buffers())]
@@ -87,7 +87,8 @@ class FoldedConvolution(FusedLayer):
         return self._cache[1]
 
     def _folded(self, conv: Conv2d) -> Affine:
-        factor, summand = torch.ones_like(conv.weight[:, 0, 0, 0]), torch.zeros_like(conv.weight[:, 0, 0, 0])
+        factor = torch.ones_like(conv.weight[:, 0, 0, 0])
+        summand = torch.zeros_like(factor) if conv.bias is None else conv.bias
         for layer in self.replaced[1:]:
             by, plus = AFFINE[type(layer)](layer)
             factor, summand = factor * by, summand * by + plus
