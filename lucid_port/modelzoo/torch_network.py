@@ -18,7 +18,7 @@ from converters.network.interventions import Given
 from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
 from converters.program.layer_info import Layers, module_of
 from converters.tracing.aliasing import stated_channels
-from converters.tracing.elements import elements_of, split_element, tensor_elements, tensor_of
+from converters.tracing.elements import split_element, tensor_elements, tensor_of
 from converters.tracing.naming import output_name
 from converters.tracing.recording import Call, Recorder, class_name
 from converters.tracing.traced import same_objects
@@ -50,6 +50,11 @@ class _Target:
     is_output: bool
 
     @property
+    def is_hookable(self) -> bool:
+        """Whether it is the first output of a module, or the network's."""
+        return self.is_output or self.info.module == self.info.name
+
+    @property
     def key(self) -> str:
         """The name of the layer, with the element."""
         return f"{self.info.name}:{self.element}" if self.element else self.info.name
@@ -60,12 +65,8 @@ class TorchLayers(Layers):
 
     Args:
         infos: the layers that iteration yields.
-        output: the description of the value that the network returns, which iteration skips.
+        further: layers that iteration skips: functions that return tuples, and the value that the network returns.
     """
-
-    def __init__(self, infos: Sequence[LayerInfo], output: LayerInfo) -> None:
-        super().__init__(infos, [output])
-        self.output = output
 
     def __getitem__(self, name: str) -> LayerInfo:
         info, element = self.find(name)
@@ -78,7 +79,7 @@ class TorchLayers(Layers):
             converters.LayerNotFoundError: there is no layer of this name.
         """
         layer, element = split_element(name) if isinstance(name, str) else (name, "")
-        if element and name not in self._infos and (layer in self._infos or layer == self.output.name):
+        if element and name not in self._infos and (layer in self._infos or layer in self._further):
             return super().__getitem__(layer), element
         return super().__getitem__(name), ""
 
@@ -133,6 +134,8 @@ class TorchNetwork(LayeredNetwork):
         """Traces the network."""
         self._overwritten: dict[object, set[str]] = {}
         self._parts = list(self.module.modules())
+        self._paths = {part: path for path, part in self.module.named_modules()}
+        self._output = LayerInfo(output_name(set(self._paths.values())), type(self.module).__name__, None, "")
         self._holders = [part for part in self._parts if next(part.children(), None) is not None]
         self._guard = StateGuard(self.module)
         self._layers: TorchLayers | None = None
@@ -140,7 +143,9 @@ class TorchNetwork(LayeredNetwork):
         self._failure: str | None = None
         self._outputs: tuple[str, ...] | None = None
         self.untraced = "trace=False was given"
-        if self._traces and are_watched(self._holders):
+        if self._origins and self._traces:
+            self.untraced = "it is an exported network"
+        elif self._traces and are_watched(self._holders):
             self.untraced = "a module with submodules has a hook or a replaced forward"
         elif self._traces:
             try:
@@ -151,7 +156,18 @@ class TorchNetwork(LayeredNetwork):
                 self.untraced = f"torch.fx cannot trace the network ({_shown(error)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        hidden = ("_lock", "_trace", "_overwritten", "_parts", "_holders", "_layers", "_guard", "untraced", "_outputs")
+        hidden = (
+            "_lock",
+            "_trace",
+            "_overwritten",
+            "_parts",
+            "_paths",
+            "_holders",
+            "_layers",
+            "_guard",
+            "untraced",
+            "_outputs",
+        )
         return {key: value for key, value in self.__dict__.items() if key not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -207,7 +223,7 @@ class TorchNetwork(LayeredNetwork):
             self._guard.run(lambda: self._recorded(look, self.adapted(x)))
 
     def _recorded(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
-        with self._recorder(visit, ()):
+        with torch.compiler.set_stance("force_eager"), self._recorder(visit, ()):
             self.run_network(x)
 
     def _recorder(self, visit: Callable[[Call, Any], Any], rule: ReluRule) -> Recorder:
@@ -242,40 +258,39 @@ class TorchNetwork(LayeredNetwork):
             self._outputs = tuple(f"{name}:{key}" for key in elements) if elements else (name,)
         return self._outputs
 
-    @property
-    def _output(self) -> LayerInfo:
-        name = output_name({path for path, _ in self.module.named_modules()})
-        return LayerInfo(name, type(self.module).__name__, None, "")
-
     def _list_layers(self) -> TorchLayers:
         """Lists the layers: those of the trace or of a run, then other modules."""
         called = [] if self._trace is None else self._trace.layers
+        further = [self._output]
         if self._trace is None and self._traces:
             try:
-                called = self._called_layers()
+                called, tuples = self._called_layers()
+                further += tuples
             except Exception as error:  # the network's own code may raise anything
                 self._failure = f"the network cannot be run at image_shape ({_shown(error)}), and {self.untraced}"
         known = {info.name for info in called}
         modules = [(name, part) for name, part in self.module.named_modules() if name and name not in known]
         others = [self._module_info(name, part) for name, part in modules]
-        return TorchLayers([*called, *others], self._output)
+        return TorchLayers([*called, *others], further)
 
     def _module_info(self, name: str, part: nn.Module) -> LayerInfo:
         return LayerInfo(name, class_name(part, self._origins.get(name)), stated_channels(part), name)
 
-    def _called_layers(self) -> list[LayerInfo]:
-        """Returns the layers that one run of the network calls."""
-        found: list[LayerInfo] = []
+    def _called_layers(self) -> tuple[list[LayerInfo], list[LayerInfo]]:
+        """Returns the layers that one run of the network calls, and the functions that return tuples."""
+        found: dict[str, LayerInfo] = {}
+        tuples: dict[str, LayerInfo] = {}
         output = self._output.name
 
         def visit(call: Call, value: Any) -> None:
-            if call.name != output and (isinstance(value, Tensor) or elements_of(value)):
+            if call.name != output:
                 channels = stated_channels(self.module.get_submodule(call.module)) if call.module else None
-                found.append(LayerInfo(call.name, call.op, channels, call.module))
+                chosen = found if call.module or isinstance(value, Tensor) else tuples
+                chosen[call.name] = LayerInfo(call.name, call.op, channels, call.module)
 
         with torch.no_grad(), same_random_state(self._device()):
             self.visit(self._sample(), visit)
-        return list({info.name: info for info in found}.values())
+        return list(found.values()), list(tuples.values())
 
     def _device(self) -> torch.device:
         return next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
@@ -320,13 +335,12 @@ class TorchNetwork(LayeredNetwork):
             converters.LayerNotFoundError: there is none.
         """
         layer, element = split_element(name) if isinstance(name, str) else (name, "")
-        output = self._output
         for known, key in ((name, ""), (layer, element)):
-            if known == output.name:
-                return _Target(name, output, key, True)
+            if known == self._output.name:
+                return _Target(name, self._output, key, True)
             part = self._module_at(known)
             if part is not None:
-                return _Target(name, self._module_info(known, part), key, False)
+                return _Target(name, self._module_info(self._paths.get(part, known), part), key, False)
         try:
             return _Target(name, *self.layers.find(name), False)
         except LayerNotFoundError as error:
@@ -376,11 +390,11 @@ class TorchNetwork(LayeredNetwork):
             if self.untraced is not None and not request.channels:
                 raise UnsupportedRequestError(f"The ReLUs of this network cannot be replaced, because {self.untraced}.")
             raise unsupported(request)
-        self._current_trace()
+        if self._current_trace() is None:
+            return self._compute_untraced(x, request)
         targets = {name: self._target(name) for name in request.names}
         given = {self._replaceable(name): value for name, value in request.interventions}
-        run = self._compute_traced if self._trace is not None else self._compute_untraced
-        return run(self.adapted(x), request, targets, given)
+        return self._compute_traced(self.adapted(x), request, targets, given)
 
     def _replaceable(self, name: str) -> _Target:
         target = self._target(name)
@@ -388,12 +402,13 @@ class TorchNetwork(LayeredNetwork):
             raise ValueError(f"The value of {name!r} cannot be replaced: name a layer whose value is a tensor.")
         return replace(target, element="")
 
-    def _compute_untraced(
-        self, x: Tensor, request: LayerRequest, targets: Mapping[str, _Target], given: Mapping[_Target, Tensor]
-    ) -> dict[str, Tensor]:
+    @torch.compiler.disable  # hooks and recorders cannot be compiled
+    def _compute_untraced(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """Reads layers from the running network: modules by hooks, functions by a recorder."""
-        everything = (*targets.values(), *given)
-        if not request.relu_rule and all(target.is_output or target.info.module for target in everything):
+        targets = {name: self._target(name) for name in request.names}
+        given = {self._replaceable(name): value for name, value in request.interventions}
+        x, everything = self.adapted(x), (*targets.values(), *given)
+        if not request.relu_rule and all(target.is_hookable for target in everything):
             modules = {target.key: self.layer_module(target.name) for target in targets.values()}
             hooked = {self.layer_module(target.name): (target.name, value) for target, value in given.items()}
             found = self._read_by_hooks(lambda: self.run_network(x), modules, hooked)
@@ -418,7 +433,10 @@ class TorchNetwork(LayeredNetwork):
         found: dict[str, Tensor] = {}
         if not (read or hooked):
             found = run()
-        elif nodes and not is_watched:  # one pass for all layers, so that gradients flow between them
+        elif (
+            nodes and not is_watched and not any(target.is_output for target in targets.values() if target not in nodes)
+        ):
+            # one pass for all layers, so that gradients flow between them
             found |= self._read_by_hooks(lambda: found.update(run(whole=True)), read, hooked, whole=True)
         else:
             found = self._read_by_hooks(lambda: self.run_network(x), read, hooked)
@@ -440,9 +458,7 @@ class TorchNetwork(LayeredNetwork):
         for target in targets:
             info = target.info
             outputs, nodes = self._trace.outputs, self._trace.nodes
-            node = outputs.get(target.element) if target.is_output else nodes.get(info.name)
-            if target.is_output and target.element == "0" and node is None:
-                node = outputs.get("")
+            node = outputs.get(target.element, outputs.get("")) if target.is_output else nodes.get(info.name)
             if node is not None and not (is_watched and (target.is_output or info.module == info.name)):
                 found[target] = node
         return found
@@ -461,11 +477,11 @@ class TorchNetwork(LayeredNetwork):
             return {}
         graph = self._trace.graph
         values = graph.run(self, x, [*places, *graph.outputs()] if whole else places, rule, given)
-        found = zip(targets, values[: len(targets)], strict=True)
-        return {
-            target.key: tensor_of(value, target.info.name if target.is_output else target.key)
-            for target, value in found
-        }
+        found = {}
+        for target, value in zip(targets, values[: len(targets)], strict=True):
+            is_element = target.is_output and target.element in self._trace.outputs  # the graph returns the element
+            found[target.key] = tensor_of(value, target.info.name if is_element else target.key)
+        return found
 
     def _read_by_hooks(
         self, run: Callable[[], object], modules: Mapping[str, nn.Module], given: Given, whole: bool = False
@@ -483,9 +499,9 @@ class TorchNetwork(LayeredNetwork):
         """Reads layers in a pass that stops at the last of them."""
         with self._lock:
             separate = self._separate(*names, *given)
-            found = self._guard.run(
-                lambda: read_by_recording(lambda: self.run_network(x), self._recorder, names, given, rule, separate)
-            )
+            run = functools.partial(self.run_network, x)
+            with torch.compiler.set_stance("force_eager"):  # parts of the network may be compiled
+                found = self._guard.run(lambda: read_by_recording(run, self._recorder, names, given, rule, separate))
         _check_found(found, names)
         return found
 
