@@ -283,7 +283,7 @@ class TorchNetwork(LayeredNetwork):
         output = self._output.name
 
         def visit(call: Call, value: Any) -> None:
-            if call.name != output:
+            if call.name != output and not call.is_inside:
                 channels = stated_channels(self.module.get_submodule(call.module)) if call.module else None
                 chosen = found if call.module or isinstance(value, Tensor) else tuples
                 chosen[call.name] = LayerInfo(call.name, call.op, channels, call.module)
