@@ -17,13 +17,12 @@ from torch.nn.parameter import is_lazy
 from converters import ConvertedModel
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
+from lucid_port.modelzoo.arguments import check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.torch_network import Adapter, TorchNetwork
-from lucid_port.modelzoo.tracing import Trace
+from lucid_port.modelzoo.tracing import Trace as Trace  # its old place
 from lucid_port.modelzoo.unwrapping import unwrap
-from lucid_port.modelzoo.vision_base import Model, check_image_shape, check_value_range
-
-__all__ = ["TorchNetwork", "Trace", "from_torch"]
+from lucid_port.modelzoo.vision_base import Model
 
 
 def from_torch(
