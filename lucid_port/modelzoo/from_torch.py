@@ -69,6 +69,7 @@ def from_torch(
             the channels, the network takes another number of channels or more than one image, or its weights are lazy.
 
     Example:
+        >>> import torch
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
         >>> model = from_torch(network, image_value_range=(-1, 1), image_shape=(16, 16, 3))
         >>> list(model.network.layers)

@@ -179,7 +179,10 @@ class TorchNetwork(LayeredNetwork):
 
     def forward(self, x: Tensor) -> Any:
         """Returns the network's own output."""
-        return self._guard.run(lambda: self.run_network(self.adapted(x)))
+        if torch.compiler.is_compiling():
+            return self.run_network(self.adapted(x))
+        with self._lock:  # passes of other threads would restore each other's state
+            return self._guard.run(lambda: self.run_network(self.adapted(x)))
 
     def run_network(self, x: Tensor) -> Any:
         """Runs the network on its own input."""

@@ -132,7 +132,7 @@ class Model(nn.Module):
         path: str | os.PathLike[str] | None = None,
         *,
         input_name: str | None = None,
-        image_shape: Sequence[int] | None = None,
+        image_shape: Sequence[int | None] | None = None,
         image_value_range: ValueRange | None = None,
         is_BGR: bool | None = None,
         labels: Sequence[str] | None = None,
