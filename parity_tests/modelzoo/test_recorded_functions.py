@@ -88,9 +88,9 @@ NETWORKS = {
     "blocks": Blocks,
     "operators": Operators,
     "attention": Attention,
-    "resnet18": lambda: torchvision.models.resnet18(weights=None),
-    "shufflenet": lambda: torchvision.models.shufflenet_v2_x0_5(weights=None),
-    "mobilenet": lambda: torchvision.models.mobilenet_v3_small(weights=None),
+    "resnet": lambda: torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=7),
+    "shufflenet": lambda: torchvision.models.ShuffleNetV2([1, 1, 1], [8, 8, 8, 16, 16], num_classes=7),
+    "densenet": lambda: torchvision.models.DenseNet(4, (2, 2, 1), 8, num_classes=7),
 }
 SIZE = (32, 40, 3)
 
@@ -152,6 +152,24 @@ def test_recorded_values_are_the_traced_ones(pair):
     torch.testing.assert_close(recorded.activations(image(), names), expected, rtol=0, atol=0)
     for name in names[:: max(1, len(names) // 8)]:
         torch.testing.assert_close(recorded.activations(image(), [name])[name], expected[name], rtol=0, atol=0)
+
+
+def test_a_visit_sees_each_value_once(pair):
+    traced, recorded, names = pair
+    expected = traced.activations(image(), names)
+    for model in (traced, recorded):
+        seen: dict[str, torch.Tensor] = {}
+
+        def look(call, value, seen=seen):
+            assert call.name not in seen
+            seen[call.name] = value.clone() if isinstance(value, torch.Tensor) else value
+
+        x = model.create_input(image())
+        with torch.no_grad():
+            model.network.visit(x, look)
+            torch.testing.assert_close({name: seen[name] for name in names}, expected, rtol=0, atol=0)
+            assert list(seen)[-1] == "output"
+            torch.testing.assert_close(seen["output"], model.network(x), rtol=0, atol=0)
 
 
 def test_gradients_between_functions_and_modules(pair):
