@@ -24,6 +24,7 @@ from converters.sources import CONVERTING, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
+from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
@@ -33,6 +34,7 @@ from lucid_port.modelzoo.layer import Layer
 __all__ = [
     "FrozenGraphModel",
     "Layer",
+    "MissingListError",
     "Model",
     "Network",
     "SerializedModel",
@@ -51,6 +53,13 @@ _GRAPHS = (converters.ConvertedModel, TracedNetwork)
 """Networks whose first layer is their input."""
 
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
+
+
+class MissingListError(RuntimeError, AttributeError):
+    """A model has no list of labels or synsets.
+
+    It is an AttributeError, so that `hasattr(model, "labels")` is False.
+    """
 
 
 class Network(Protocol):
@@ -128,7 +137,7 @@ class Model(nn.Module):
         path: str | os.PathLike[str] | None = None,
         *,
         input_name: str | None = None,
-        image_shape: Sequence[int] | None = None,
+        image_shape: Sequence[int | None] | None = None,
         image_value_range: ValueRange | None = None,
         is_BGR: bool | None = None,
         labels: Sequence[str] | None = None,
@@ -143,8 +152,9 @@ class Model(nn.Module):
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
         unknown = _unknown_shape(self.network)
-        self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, unknown)
-        self.is_BGR = bool(_first(is_BGR, entry.is_BGR if entry else None, stated.is_BGR))
+        shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, unknown)
+        self.image_shape = check_image_shape(shape)
+        self.is_BGR = bool(_first(check_flag(is_BGR, "is_BGR"), entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
             raise ValueError(
@@ -184,7 +194,7 @@ class Model(nn.Module):
         """The names of the classes, in the order of the network's output.
 
         Raises:
-            RuntimeError: the model has no label list.
+            MissingListError: the model has no label list.
         """
         if self._labels is None:
             self._labels = self._read_list("labels")
@@ -195,7 +205,7 @@ class Model(nn.Module):
         """WordNet's ids of the classes ("n01440764"), in the order of the network's output; "dummy" for unused outputs.
 
         Raises:
-            RuntimeError: the model has no list of synsets.
+            MissingListError: the model has no list of synsets.
         """
         return self._read_list("synsets")
 
@@ -204,7 +214,7 @@ class Model(nn.Module):
         """nltk's synsets of the classes, None for "dummy".
 
         Raises:
-            RuntimeError: the model has no list of synsets.
+            MissingListError: the model has no list of synsets.
             ImportError, LookupError: nltk or its WordNet corpus is missing.
         """
         from lucid_port.modelzoo.wordnet import synset_from_id
@@ -214,8 +224,13 @@ class Model(nn.Module):
     def _read_list(self, kind: str) -> list[str]:
         name = getattr(self.catalogue_entry, kind, None)
         if name is None:
-            raise RuntimeError(f"{self.name} has no list of {kind}.")
+            raise MissingListError(f"{self.name} has no list of {kind}.")
         return label_lists()[name].read()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("labels", "synset_ids", "synsets"):  # called when the property has raised MissingListError
+            raise MissingListError(f"{self.name} has no list of {'labels' if name == 'labels' else 'synsets'}.")
+        return super().__getattr__(name)
 
     def create_input(self, image: Tensor) -> Tensor:
         """Maps images to the network's input.
@@ -360,7 +375,10 @@ class Model(nn.Module):
         graph: Source,
     ) -> Path:
         """Writes a frozen graph with Lucid's metadata; see `lucid_port.modelzoo.saving.save_graph`."""
-        return saving.save_graph(save_url, graph, input_name, output_names, image_shape, image_value_range)
+        names = checks.items(output_names, "output_names", "a list of names, as in ['softmax2']")
+        shape = None if image_shape is None else check_image_shape(image_shape)
+        value_range = check_value_range(image_value_range, None if shape is None else shape[-1])
+        return saving.save_graph(save_url, graph, input_name, names, image_shape, value_range)
 
     @staticmethod
     def load(url: str | os.PathLike[str]) -> Model:
@@ -501,39 +519,6 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
             stated = replace(_metadata(entry), input_name=program.metadata.input_name)
             network.program = replace(program, metadata=stated)
     return network
-
-
-def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
-    """Checks a value range.
-
-    Args:
-        value_range: (lo, hi), the values for black and white: numbers, or one number per channel.
-        channels: number of image channels; None if it is unknown.
-
-    Returns:
-        (lo, hi), as given.
-
-    Raises:
-        TypeError: the range contains values that are not numbers.
-        ValueError: the range does not have two ends, an end does not match the channels, or both ends are equal.
-
-    Example:
-        >>> check_value_range((0, 255), 3)
-        (0, 255)
-    """
-    ends = checks.items(value_range, "image_value_range", "(lo, hi), the network's values for black and white")
-    if len(ends) != 2:
-        raise ValueError(f"image_value_range is (lo, hi), two numbers or two rows, not {checks.shown(value_range)}.")
-    for end in ends:
-        checks.finite_values(end, "image_value_range")
-        if np.ndim(end) > 1 or (channels is not None and np.size(end) not in (1, channels)):
-            raise ValueError(
-                f"The values for black and white are one number each, or {channels} as image_shape has {channels} "
-                f"channels, not {checks.shown(end)}."
-            )
-    if np.any(np.equal(*ends)):
-        raise ValueError(f"Black and white have the same value in image_value_range, {checks.shown(value_range)}.")
-    return ends[0], ends[1]
 
 
 def _metadata(entry: Entry) -> converters.Metadata:
