@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,11 +78,9 @@ class Call:
         return [index % rank for index in value] if value else list(range(rank))
 
 
-Result = Axes | Sequence["Axes | None"] | None
 Rule = Callable[[Call], "Axes | list[Axes | None]"]
 
 RULES: Registry[Rule] = Registry("give the axes of")
-RESETS: set[str] = set()  # operators whose result has known axes even if those of the input are not known
 
 
 def without(axes: Axes, index: int) -> Axes:

@@ -124,8 +124,6 @@ def resized(axis: Axis, size: int) -> Axis:
         return (Factor("L", size),)
     if kinds == {"G"}:
         return (Factor("G", size),)
-    if "C" in kinds and "N" not in kinds:  # features of patches
-        return (Factor("C", size, generation=max(f.generation for f in channels_in([axis]))),)
     raise RuleError("an axis that joins axes of several kinds changes its size")
 
 
@@ -164,7 +162,7 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
     for position, size in enumerate(shape):
         if size == 1:
             takes = bool(queue) and queue[0].size == 1 and _leaves_room(queue, shape[position + 1 :])
-            found.append((queue.pop(0),) if takes else ())
+            found.append((queue.pop(0),) if takes else _one_head(queue[0]) if queue else ())
             continue
         axis: list[Factor] = []
         needed = size
@@ -186,6 +184,13 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
                 raise RuleError("a reshape joins parts of axes that it cannot split evenly")
         found.append(simplified(axis))
     return tuple(found)
+
+
+def _one_head(factor: Factor) -> Axis:
+    """Returns the axis of size 1 that a reshape puts before a factor: for channels, it is a group of all of them."""
+    if factor.role != "C" or factor.size == 1:
+        return ()
+    return (replace(factor, size=1, stride=factor.stride * factor.size),)
 
 
 def _leaves_room(queue: Sequence[Factor], shape: Sequence[int]) -> bool:
@@ -220,15 +225,37 @@ def _one(a: Axis, b: Axis, first: Axes, second: Axes) -> Axis:
     one, other = roles(a), roles(b)
     if one == other:
         return b if _segments(b) and not _segments(a) else a
-    if set(one) <= {"G"} or set(other) <= {"G"}:
-        return b if set(one) <= {"G"} else a
+    plain, others = one.replace("G", ""), other.replace("G", "")
+    if not plain or not others:
+        return a if plain else b
+    if plain == others:
+        return a if plain == one else b
     if set(one + other) <= {"H", "W", "L", "T"}:
         return a if _segments(a) or len(one) > len(other) else b
     if one == "C" and "C" not in other and _is_newer(a, first, second):
         return b  # a layer that mixes tokens gives them back
     if other == "C" and "C" not in one and _is_newer(b, second, first):
         return a
+    if len(a) > 1 and len(b) > 1:
+        return simplified([_one(c, d, first, second)[0] for c, d in _aligned(a, b)])
     raise RuleError(f"an elementwise function joins an axis of {_word(one)} with one of {_word(other)}")
+
+
+def _aligned(a: Axis, b: Axis) -> Iterable[tuple[Axis, Axis]]:
+    """Splits two axes of the same size into factors of the same sizes."""
+    one, other = list(a), list(b)
+    while one and other:
+        c, d = one.pop(0), other.pop(0)
+        small = min(c.size, d.size)
+        if c.size % small or d.size % small:
+            raise RuleError("an elementwise function joins axes of different parts")
+        if c.size > small:
+            c, rest = split(c, small)
+            one.insert(0, rest)
+        elif d.size > small:
+            d, rest = split(d, small)
+            other.insert(0, rest)
+        yield (c,), (d,)
 
 
 def _segments(axis: Axis) -> bool:

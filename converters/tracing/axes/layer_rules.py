@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from converters.tracing.axes.call import RESETS, RULES, Call
+from converters.tracing.axes.call import RULES, Call
 from converters.tracing.axes.factors import (
     Axes,
     Axis,
@@ -36,8 +36,8 @@ def _convolution(call: Call) -> Axes:
         channels = new_channels(shape[1], [images, *places])
     sized = []
     for axis, size, role in zip(places, shape[2:], _CONVOLVED[len(shape)], strict=True):
-        one = len(axis) == 1 and axis[0].role != "G"
-        sized.append(resized(axis, size) if one else (Factor(axis[0].role if axis else role, size),))
+        is_place = bool(axis) and {factor.role for factor in axis} <= {"H", "W", "T", "L"}
+        sized.append(resized(axis, size) if is_place else (Factor(role, size),))
     return images, channels, *sized
 
 
@@ -81,7 +81,7 @@ def _sum_of_product(call: Call) -> Axes:
 
 def _of_product(call: Call, one: Tensor, other: Tensor) -> Axes:
     """Returns the axes of a product of matrices, or of batches of matrices."""
-    left, right = call.axes(one), call.axes(other)
+    left, right = _partly(call, one, other)
     rows, columns = one.shape[-2], other.shape[-1]
     if left is not None and right is not None:
         batch = combined(left[:-2], right[:-2])
@@ -97,14 +97,38 @@ def _of_product(call: Call, one: Tensor, other: Tensor) -> Axes:
     return (*batch, new_channels(rows, [*batch, right[-1]]), right[-1])
 
 
+def _partly(call: Call, one: Tensor, other: Tensor) -> tuple[Axes | None, Axes | None]:
+    """Returns the axes of both factors of a product.
+
+    If those of a square one are not known, it mixes the tokens of the other one, as a map of attention does.
+    """
+    try:
+        left = call.axes(one)
+    except RuleError:
+        right = call.axes(other)
+        if right is None or one.shape[-1] != one.shape[-2] or not _are_places(right[-2]):
+            raise
+        return (*right[:-2], right[-2], right[-2]), right
+    try:
+        return left, call.axes(other)
+    except RuleError:
+        if left is None or other.shape[-1] != other.shape[-2] or not _are_places(left[-1]):
+            raise
+        return left, (*left[:-2], left[-1], left[-1])
+
+
+def _are_places(axis: Axis) -> bool:
+    kinds = set(roles(axis))
+    return bool(kinds) and kinds <= {"H", "W", "L", "T"}
+
+
 def _mixed(left: Axes, right: Axes) -> tuple[Axis, Axis]:
     """Returns the free axes of a product of two values that depend on the image.
 
     If tokens are mixed by weights, the weights' channels become the new tokens.
     """
     rows, columns = left[-2], right[-1]
-    contracted = set(roles(left[-1]))
-    if contracted and contracted <= {"H", "W", "L", "T"}:
+    if _are_places(left[-1]):
         one, other = channels_in([rows]), channels_in([columns])
         if one and other and one[0].generation > other[0].generation:
             rows = (Factor("L", length(rows)),)
@@ -152,6 +176,3 @@ def _recurrent(call: Call) -> Axes:
     axes = call.first_axes()
     out = call.output[0]
     return (*axes[:-1], new_channels(out.shape[-1], axes[:-1]))
-
-
-RESETS.update(("convolution", "mkldnn_convolution", "cudnn_convolution"))

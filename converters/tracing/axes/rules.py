@@ -44,13 +44,17 @@ def elementwise(call: Call) -> Axes | list[Axes | None]:
     if not outputs or any(not isinstance(out, Tensor) or out.shape != shape for out in outputs):
         raise RuleError(f"there is no rule for the operator {call.op}")
     found: Axes | None = None
+    reason = ""
     for value in inputs:
-        axes = call.axes(value)
-        if axes is not None:
+        try:
+            axes = call.axes(value)
+        except RuleError as error:  # the other inputs may tell the axes
+            reason, axes = str(error), None
+        if axes is not None and (not reason or value.shape == shape):
             padded = ((),) * (len(shape) - len(axes)) + axes
             found = padded if found is None else combined(found, padded)
     if found is None:
-        raise RuleError(f"{call.op} reads no value that depends on the image")
+        raise RuleError(reason)
     axes = tuple(resized(axis, size) for axis, size in zip(found, shape, strict=True))
     return [axes] * len(outputs)
 

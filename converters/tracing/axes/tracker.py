@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from converters.tracing.axes import layer_rules  # noqa: F401  # registers its rules
-from converters.tracing.axes.call import RESETS, RULES, Call
+from converters.tracing.axes.call import RULES, Call
 from converters.tracing.axes.factors import Axes, Description, Factor, RuleError, Unknown
 from converters.tracing.axes.rules import elementwise
 
@@ -79,12 +79,7 @@ class AxisTracker(TorchDispatchMode):
         if not data:
             self._follow_constants(func, inputs, outputs)
             return
-        found: Sequence[Description | None]
-        broken = next((d for value in data if isinstance(d := self._described[value], Unknown)), None)
-        if broken is not None and op not in RESETS:
-            found = [broken] * len(outputs)
-        else:
-            found = self._by_rule(func, op, args, kwargs, output, outputs)
+        found = self._by_rule(func, op, args, kwargs, output, outputs)
         for value, description in zip(outputs, found, strict=True):
             if description is not None:
                 self._write(value, description, is_new=not any(value is one for one in inputs))
