@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from converters.tracing.naming import plain_name
+
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -51,8 +53,11 @@ _RELU_MODULES: Mapping[type[nn.Module], str] = {nn.ReLU: "Relu", nn.ReLU6: "Relu
 
 
 def call_name(node: fx.Node) -> str:
-    """Returns the name of the function or method that a node calls."""
-    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", type(node.target).__name__)
+    """Returns the name of the function or method that a node calls; `x += y` is called "add", as `x + y` is."""
+    if isinstance(node.target, str):
+        return node.target
+    name = getattr(node.target, "__name__", type(node.target).__name__)
+    return plain_name(name) if _is_augmented(node.target) else name
 
 
 def called_module(node: fx.Node, root: nn.Module) -> nn.Module | None:

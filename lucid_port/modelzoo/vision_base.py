@@ -34,6 +34,7 @@ __all__ = [
     "Model",
     "Network",
     "SerializedModel",
+    "check_image_shape",
     "check_value_range",
     "model_class",
     "read_network",
@@ -488,6 +489,27 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
             stated = replace(_metadata(entry), input_name=program.metadata.input_name)
             network.program = replace(program, metadata=stated)
     return network
+
+
+def check_image_shape(shape: object) -> tuple[int | None, ...]:
+    """Checks the shape of a network's images.
+
+    Args:
+        shape: (height, width, channels); None for sizes that are not known.
+
+    Raises:
+        TypeError: the shape is not a list of numbers.
+        ValueError: it does not have three sizes, or a size is not a whole number from 1 on.
+
+    Example:
+        >>> check_image_shape([224, 224, 3])
+        (224, 224, 3)
+    """
+    wanted = "(height, width, channels)"
+    given = checks.items(shape, "image_shape", wanted)
+    if len(given) != 3:
+        raise ValueError(f"image_shape is {wanted}, not {checks.shown(shape)}.")
+    return tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
 
 
 def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:

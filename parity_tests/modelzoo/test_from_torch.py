@@ -371,19 +371,30 @@ class Branching(nn.Module):
         return self.warm(x) if x.mean() > -100 else self.cold(x)
 
 
-def test_what_does_not_trace_is_read_by_hooks():
+def test_what_does_not_trace_names_its_functions_when_it_runs():
+    torch.manual_seed(0)
     module, image = Branching(), torch.rand(1, 3, 5, 6)
     model = from_torch(module, (0, 1))
     assert model.network.untraced.startswith("torch.fx cannot trace the network (TraceError: symbolically traced")
-    assert list(model.network.layers) == ["conv", "cold", "warm"]
-    assert not takes_relu_rule(model)
-    found = model.activations(image, ["conv", "warm"])
+    assert list(model.network.layers) == ["conv", "conv_1", "mean", "gt", "warm", "cold"]
+    assert takes_relu_rule(model)
+    found = model.activations(image, ["conv", "conv_1", "mean", "warm"])
     torch.testing.assert_close(found["conv"], module.conv(image), rtol=0, atol=0)
+    torch.testing.assert_close(found["conv_1"], module.conv(module.conv(image)), rtol=0, atol=0)
+    torch.testing.assert_close(found["mean"], found["conv_1"].mean(), rtol=0, atol=0)
     torch.testing.assert_close(found["warm"], module(image), rtol=0, atol=0)
     with pytest.raises(ValueError, match="'cold' did not run"):
         model.activations(image, ["cold"])
-    with pytest.raises(converters.LayerNotFoundError, match=r"Only modules are layers here, because torch\.fx cannot"):
+    with pytest.raises(converters.LayerNotFoundError, match=r"No layer is called 'add'"):
         model.activations(image, ["add"])
+
+
+def test_without_functions_only_modules_are_layers():
+    model = from_torch(Branching(), (0, 1), trace=False)
+    assert list(model.network.layers) == ["conv", "cold", "warm"]
+    assert not takes_relu_rule(model)
+    with pytest.raises(converters.LayerNotFoundError, match="Only modules are layers here, because trace=False was"):
+        model.activations(torch.rand(1, 3, 5, 6), ["mean"])
 
 
 def test_a_trace_leaves_nothing_in_the_network():
