@@ -110,6 +110,7 @@ def resized(axis: Axis, size: int) -> Axis:
     """
     if length(axis) == size:
         return axis
+    axis = tuple(factor for factor in axis if factor.size > 1) or axis
     kinds = set(roles(axis)) or {factor.role for factor in axis}
     if not kinds:
         return (Factor("G", size),)
@@ -168,7 +169,9 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
         needed = size
         while needed > 1:
             while queue and queue[0].size == 1:
-                queue.pop(0)
+                one = queue.pop(0)
+                if one.role == "C" and found and not axis:  # one head of attention, which a later reshape may give back
+                    found[-1] += (one,)
             if not queue:
                 raise RuleError("a reshape has other sizes than its input")
             factor = queue.pop(0)

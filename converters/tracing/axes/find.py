@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,13 +15,27 @@ from converters.tracing.axes.reading import FoundAxes, read_axes
 from converters.tracing.axes.tracker import AxisTracker
 from converters.tracing.axes.untouched import forget_fake_tensors, untouched
 
+
+@dataclass(frozen=True)
+class Findings:
+    """The axes of the named values of a network.
+
+    Attributes:
+        values: name -> axes, in the order of execution.
+        failure: the error of the network, as a clause, if it does not run; `values` has those before the error.
+    """
+
+    values: Mapping[str, FoundAxes]
+    failure: str = ""
+
+
 Report = Callable[[str, object], None]
 Run = Callable[[Tensor, Report], object]
 
 _IMAGES = 2  # an axis of one image would be lost among other axes of size 1
 
 
-def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "NCHW") -> dict[str, FoundAxes]:
+def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "NCHW") -> Findings:
     """Finds which axis of each named value counts channels, images, places and tokens.
 
     The network runs once with torch's fake tensors, which have shapes but no values. If that fails, it runs with real
@@ -35,15 +50,14 @@ def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "
         layout: one letter for each axis of the input.
 
     Returns:
-        Name -> axes. If the network does not run, the values before the error, and the modules whose class states their
-        axes.
+        The axes of the values that were reported.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(2))
         >>> def run(image, report):
         ...     report("conv", network[0](image))
         ...     report("tokens", network(image))
-        >>> found = find_axes(network, run, (1, 3, 32, 32))
+        >>> found = find_axes(network, run, (1, 3, 32, 32)).values
         >>> found["conv"].axes, found["tokens"].axes, found["tokens"].tokens.stride
         ('NCHW', 'NCL', (4.0, 4.0))
     """
@@ -53,12 +67,11 @@ def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "
         attempt: dict[str, FoundAxes] = {}
         try:
             _attempt(module, run, _with_images(shape, layout, images), layout, is_fake, attempt)
-            return attempt
+            return Findings(attempt)
         except Exception as error:  # the network's own code may raise anything
             reason = reason or " ".join(f"{type(error).__name__}: {error}".split())[:200]
         found = {**attempt, **found}
-    failed = FoundAxes(unknown=f"the network does not run on an image of shape {tuple(shape)} ({reason})")
-    return {**{name: _of_class(part) or failed for name, part in module.named_modules() if name}, **found}
+    return Findings(found, f"the network does not run on an input of shape {tuple(shape)} ({reason})")
 
 
 def _attempt(
@@ -74,9 +87,7 @@ def _attempt(
 
     def report(name: str, value: object) -> None:
         if name not in found:
-            is_tensor = isinstance(value, Tensor)
-            axes = read_axes(tracker.describe(value), size, images) if is_tensor else _no_tensor(value)
-            found[name] = axes
+            found[name] = _read(tracker, value, size, images)
 
     mode: Any = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else contextlib.nullcontext()
     try:
@@ -95,8 +106,10 @@ def _with_images(shape: Sequence[int], layout: str, images: int) -> list[int]:
     return [images if letter == "N" else size for letter, size in zip(layout, shape, strict=True)]
 
 
-def _no_tensor(value: object) -> FoundAxes:
-    return FoundAxes(unknown=f"it is a {type(value).__name__}, not a tensor")
+def _read(tracker: AxisTracker, value: object, size: tuple[int, int] | None, images: int) -> FoundAxes:
+    if not isinstance(value, Tensor):
+        return FoundAxes(unknown=f"its value is a {type(value).__name__}, not a tensor")
+    return replace(read_axes(tracker.describe(value), size, images), shape=tuple(value.shape))
 
 
 # Modules whose class states their axes --------------------------------------------------------
@@ -114,7 +127,7 @@ _CLASSES: Mapping[type[nn.Module], tuple[str, str]] = {
 }
 
 
-def _of_class(part: nn.Module) -> FoundAxes | None:
+def axes_of_class(part: nn.Module) -> FoundAxes | None:
     """Returns the axes that the class of a module states; * stands for any number of axes."""
     for kind, (axes, attribute) in _CLASSES.items():
         if isinstance(part, kind):

@@ -18,6 +18,7 @@ class FoundAxes:
         tokens: the grid of the tokens of axis L, if they form one.
         unknown: the reason why the channel axis is not known, as a clause; empty if it is known.
         depends: whether the value depends on the image. Other values are no layers to render.
+        shape: the shape of the value in the pass that found it; empty if there was none.
     """
 
     axes: str = ""
@@ -25,6 +26,7 @@ class FoundAxes:
     tokens: TokenGrid | None = None
     unknown: str = ""
     depends: bool = True
+    shape: tuple[int, ...] = ()
 
 
 def read_axes(found: Description | None, image: tuple[int, int] | None, images: int = 2) -> FoundAxes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class AxisTracker(TorchDispatchMode):
         self._described: Any = WeakTensorKeyDictionary()
         self._constants: Any = WeakTensorKeyDictionary()  # constant -> name of its parameter
         self._bases: Any = WeakTensorKeyDictionary()  # view of a constant -> the constant
+        self._made: list[weakref.ref[Tensor]] = []  # constants that the pass computed
 
     def start(self, image: Tensor, layout: str) -> None:
         """Describes the network's input by one letter an axis."""
@@ -51,7 +53,7 @@ class AxisTracker(TorchDispatchMode):
 
     def has_survivors(self) -> bool:
         """Returns whether tensors of the pass are still alive."""
-        return any(True for _ in (*self._described.keys(), *self._constants.keys()))
+        return len(self._described) > 0 or any(constant() is not None for constant in self._made)
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -74,6 +76,8 @@ class AxisTracker(TorchDispatchMode):
         outputs = [value for value in outputs if isinstance(value, Tensor)]
         inputs = list(_tensors((*args, *kwargs.values())))
         data = [value for value in inputs if value in self._described]
+        if not outputs or op in _FRESH or not data:
+            self._made += [weakref.ref(value) for value in outputs]
         if not outputs or op in _FRESH:
             return
         if not data:

@@ -27,7 +27,9 @@ def untouched(module: nn.Module) -> Iterator[None]:
     parts = list(module.modules())
     before = [(part, dict(part.__dict__)) for part in parts]
     containers = [saved for _, attributes in before for value in attributes.values() for saved in _saved(value)]
-    buffers = [(buffer, buffer._version, buffer.clone()) for buffer in module.buffers() if not buffer.is_inference()]
+    plain = [value for _, attributes in before for value in attributes.values() if isinstance(value, Tensor)]
+    tensors = [tensor for tensor in (*module.buffers(), *plain) if not tensor.is_inference()]
+    buffers = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors]
     states = random.getstate(), np.random.get_state(), torch.backends.mha.get_fastpath_enabled()
     devices = {tensor.device for tensor in (*module.parameters(), *module.buffers()) if tensor.is_cuda}
     try:
