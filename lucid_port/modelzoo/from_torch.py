@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -38,6 +38,7 @@ def from_torch(
     trace: bool = True,
     adapter: Adapter | None = None,
     input_shape: Sequence[int | None] | None = None,
+    layouts: Mapping[str, str] | None = None,
 ) -> Model:
     """Wraps a PyTorch network as a model to render.
 
@@ -59,6 +60,9 @@ def from_torch(
         adapter: maps images (N, C, H, W), in the network's value range, to the input of a network that takes other
             tensors, such as videos (N, C, T, H, W) or waveforms (N, C, T).
         input_shape: the shape that the adapter makes, without the batch axis; None for sizes that may vary.
+        layouts: name of a layer -> one letter for each axis of its value, for layers whose axes cannot be found: N
+            images, C channels, H rows, W columns, L tokens, T times, G others. `{"mixer": "NLC"}` says that the last
+            axis counts channels.
 
     Returns:
         A model that takes RGB images (N, 3, H, W) in [0, 1].
@@ -92,8 +96,16 @@ def from_torch(
         _check_shapes_are_known(network)
         _check_takes_an_image(network)
         network = TorchNetwork(
-            network, trace, image_shape=shape, adapter=adapter, input_shape=input_shape, origins=found.origins
+            network,
+            trace,
+            image_shape=shape,
+            adapter=adapter,
+            input_shape=input_shape,
+            origins=found.origins,
+            layouts=layouts,
         )
+    elif layouts:
+        raise ValueError("layouts states the axes of a torch network's layers, and this network describes its own.")
     if isinstance(network, TorchNetwork):
         network.check_channels(shape[-1])
     return Model(

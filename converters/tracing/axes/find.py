@@ -78,7 +78,9 @@ def _attempt(
     module: nn.Module, run: Run, shape: Sequence[int], layout: str, is_fake: bool, found: dict[str, FoundAxes]
 ) -> None:
     """Runs the network once, and adds what is found, also before an error."""
-    names = {id(tensor): name.rpartition(".")[2] for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+    names = {
+        id(tensor): name.rpartition(".")[2] for name, tensor in (*module.named_parameters(), *module.named_buffers())
+    }
     images = shape[layout.index("N")] if "N" in layout else 1
     size = (shape[layout.index("H")], shape[layout.index("W")]) if "H" in layout and "W" in layout else None
     first = next((tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()), None)

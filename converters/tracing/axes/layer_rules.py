@@ -21,8 +21,14 @@ from converters.tracing.axes.factors import (
 _CONVOLVED = {3: ("L",), 4: ("H", "W"), 5: ("T", "H", "W")}
 
 
-@RULES.register("convolution", "_convolution", "cudnn_convolution", "mkldnn_convolution", "convolution_overrideable",
-                "deform_conv2d")
+@RULES.register(
+    "convolution",
+    "_convolution",
+    "cudnn_convolution",
+    "mkldnn_convolution",
+    "convolution_overrideable",
+    "deform_conv2d",
+)
 def _convolution(call: Call) -> Axes:
     axes = _known(call)
     shape = call.output.shape
@@ -164,9 +170,20 @@ def _multi_head_attention(call: Call) -> Axes:
     return (*axes[:-1], new_channels(call.first.shape[-1], axes[:-1]))
 
 
-@RULES.register("native_batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "batch_norm",
-                "cudnn_batch_norm", "native_group_norm", "native_layer_norm", "_fused_rms_norm", "rms_norm",
-                "native_dropout", "_batch_norm_no_update", "_batch_norm_with_update")
+@RULES.register(
+    "native_batch_norm",
+    "_native_batch_norm_legit_no_training",
+    "_native_batch_norm_legit",
+    "batch_norm",
+    "cudnn_batch_norm",
+    "native_group_norm",
+    "native_layer_norm",
+    "_fused_rms_norm",
+    "rms_norm",
+    "native_dropout",
+    "_batch_norm_no_update",
+    "_batch_norm_with_update",
+)
 def _norm(call: Call) -> Axes:
     return call.first_axes()
 

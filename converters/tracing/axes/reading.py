@@ -110,4 +110,3 @@ def _grid(axes: Axes, letters: list[str], image: tuple[int, int] | None) -> Toke
     rows, columns = segments[index].grid or (1, 1)
     stride = (image[0] / rows, image[1] / columns)
     return TokenGrid(stride, tuple(names[:index]), tuple(names[index:]))
-

@@ -283,7 +283,9 @@ def _im2col(call: Call) -> Axes:
             call.first.shape[2:], call["padding"], call["dilation"], (rows, columns), call["stride"], strict=True
         )
     ]
-    outer = [replace(axis[0], size=size, stride=k) for axis, size, k in zip(axes[2:], sizes, (rows, columns), strict=True)]
+    outer = [
+        replace(axis[0], size=size, stride=k) for axis, size, k in zip(axes[2:], sizes, (rows, columns), strict=True)
+    ]
     inner = [Factor(a[0].role, k, outer=False) for a, k in zip(axes[2:], (rows, columns), strict=True)]
     return axes[0], simplified((*axes[1], *inner)), simplified(outer)
 
@@ -320,8 +322,28 @@ def _view_as_complex(call: Call) -> Axes:
 # Reductions -----------------------------------------------------------------------------------
 
 
-@RULES.register("mean", "sum", "amax", "amin", "max", "min", "var", "std", "var_mean", "std_mean", "logsumexp", "prod",
-                "nansum", "linalg_vector_norm", "norm", "argmax", "argmin", "any", "all", "aminmax")
+@RULES.register(
+    "mean",
+    "sum",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "var",
+    "std",
+    "var_mean",
+    "std_mean",
+    "logsumexp",
+    "prod",
+    "nansum",
+    "linalg_vector_norm",
+    "norm",
+    "argmax",
+    "argmin",
+    "any",
+    "all",
+    "aminmax",
+)
 def _reduce(call: Call) -> list[Axes | None] | Axes:
     if isinstance(call["other"], Tensor):
         return elementwise(call)
@@ -401,8 +423,19 @@ def _gather(call: Call) -> Axes:
     )
 
 
-@RULES.register("scatter", "index_put", "slice_scatter", "select_scatter", "index_copy", "index_add", "index_fill",
-                "masked_scatter", "scatter_add", "scatter_reduce", "copy")
+@RULES.register(
+    "scatter",
+    "index_put",
+    "slice_scatter",
+    "select_scatter",
+    "index_copy",
+    "index_add",
+    "index_fill",
+    "masked_scatter",
+    "scatter_add",
+    "scatter_reduce",
+    "copy",
+)
 def _written(call: Call) -> Axes:
     """A value that is written in part keeps its axes."""
     axes = call.axes(call.first)
@@ -433,4 +466,3 @@ def _grid_sampler(call: Call) -> Axes:
 @RULES.register("roi_align", "roi_pool", "nms", "nonzero", "unique", "_unique2", "masked_select")
 def _of_values(call: Call) -> Axes:
     raise RuleError(f"the shape of {call.op} depends on values")
-

@@ -154,4 +154,3 @@ def _tensors(values: Any) -> Any:
             yield value
         elif isinstance(value, (list, tuple)):
             yield from _tensors(value)
-
