@@ -35,7 +35,9 @@ def run_traced(
         output: name of the value that the network returns.
         report: called with each name and value.
     """
-    names = {node: name for name, node in trace.nodes.items()}
+    names: dict[str, list[str]] = {}
+    for name, node in trace.nodes.items():
+        names.setdefault(node, []).append(name)
     with _Hooks(hooks, report):
         result = _Interpreter(root, trace.graph.graph, names, report).run(image)
     report_value(report, output, result)
@@ -88,15 +90,15 @@ class CalledLayers:
 class _Interpreter(fx.Interpreter):
     """Runs a graph, and reports the values of its named nodes."""
 
-    def __init__(self, root: nn.Module, graph: fx.Graph, names: Mapping[str, str], report: Report) -> None:
+    def __init__(self, root: nn.Module, graph: fx.Graph, names: Mapping[str, Sequence[str]], report: Report) -> None:
         super().__init__(root, graph=graph)
         self._names = names
         self._report = report
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        if n.name in self._names:
-            report_value(self._report, self._names[n.name], result)
+        for name in self._names.get(n.name, ()):
+            report_value(self._report, name, result)
         return result
 
 
@@ -211,7 +213,7 @@ def check_layouts(layouts: object) -> dict[str, str]:
             )
         if set(axes) - set(_LETTERS) or axes.count("C") != 1 or axes.count("N") > 1:
             raise ValueError(
-                f"layouts has the axes {axes!r} for layer {name!r}: give one letter for each axis, C for channels once, "
-                "N for images at most once, and H, W, L (tokens), T (times) or G (others)."
+                f"layouts has the axes {axes!r} for layer {name!r}: give one letter for each axis, C for channels "
+                "once, N for images at most once, and H, W, L (tokens), T (times) or G (others)."
             )
     return dict(layouts)

@@ -90,4 +90,4 @@ def without(axes: Axes, index: int) -> Axes:
 
 def changed(axes: Axes, index: int, axis: Axis) -> Axes:
     """Returns the axes with one of them replaced."""
-    return axes[:index] + (axis,) + axes[index + 1 :]
+    return (*axes[:index], axis, *axes[index + 1 :])

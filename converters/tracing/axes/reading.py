@@ -45,7 +45,7 @@ def read_axes(found: Description | None, image: tuple[int, int] | None, images: 
     if unknown:
         return FoundAxes(unknown=unknown)
     letters = ["C" if number == index else _letter(axis) for number, axis in enumerate(found)]
-    for number, axis in enumerate(found):
+    for number in range(len(found)):
         same = [other for other, letter in enumerate(letters) if letter == letters[number] and letter in "HWT"]
         if len(same) > 1 and number != max(same, key=lambda other: (_is_outer(found[other]), -other)):
             letters[number] = "G"

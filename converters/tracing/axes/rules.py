@@ -109,7 +109,7 @@ def _expand(call: Call) -> Axes:
 def _unsqueeze(call: Call) -> Axes:
     axes = call.first_axes()
     index = call["dim"] % (len(axes) + 1)
-    return axes[:index] + ((),) + axes[index:]
+    return (*axes[:index], (), *axes[index:])
 
 
 @RULES.register("squeeze", "squeeze_copy")
@@ -204,7 +204,7 @@ def _stack(call: Call) -> Axes:
     for axes in found[1:]:
         joined = combined(joined, axes)
     index = call.arguments.get("dim", 0) % call.output.ndim
-    return joined[:index] + ((Factor("G", call.output.shape[index]),),) + joined[index:]
+    return (*joined[:index], (Factor("G", call.output.shape[index]),), *joined[index:])
 
 
 @RULES.register("repeat", "tile")

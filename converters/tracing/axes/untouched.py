@@ -30,7 +30,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
     plain = [value for _, attributes in before for value in attributes.values() if isinstance(value, Tensor)]
     tensors = [tensor for tensor in (*module.buffers(), *plain) if not tensor.is_inference()]
     buffers = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors]
-    states = random.getstate(), np.random.get_state(), torch.backends.mha.get_fastpath_enabled()
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002  # the state that a network's own code may use
+    has_fastpath = torch.backends.mha.get_fastpath_enabled()
     devices = {tensor.device for tensor in (*module.parameters(), *module.buffers()) if tensor.is_cuda}
     try:
         with torch.random.fork_rng(devices=[device.index for device in devices]):
@@ -49,8 +50,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 if buffer._version != version:
                     buffer.copy_(value)
         random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.backends.mha.set_fastpath_enabled(states[2])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.backends.mha.set_fastpath_enabled(has_fastpath)
 
 
 def _suspend_hooks(part: nn.Module) -> None:
