@@ -145,7 +145,10 @@ def _unpackings(code: CodeType) -> dict[int, Sequence[int]]:
     for step, after, last in zip(steps, steps[1:], [*steps[2:], None], strict=False):
         if after.opname == "UNPACK_SEQUENCE":
             found[step.offset] = range(int(after.arg or 0))
-        elif after.opname == "LOAD_CONST" and isinstance(after.argval, int) and last is not None:
-            if last.opname == "BINARY_SUBSCR" or last.argrepr == "[]":
-                found[step.offset] = (after.argval,)
+        elif after.opname == "LOAD_CONST" and isinstance(after.argval, int) and _is_index(last):
+            found[step.offset] = (after.argval,)
     return found
+
+
+def _is_index(step: dis.Instruction | None) -> bool:
+    return step is not None and (step.opname == "BINARY_SUBSCR" or step.argrepr == "[]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,21 +70,31 @@ class CalledLayers:
 
     Args:
         output: name of the value that the network returns, which is no layer.
-        describe: returns the description of a call, without its axes.
-        report: called with each name and value.
+
+    Attributes:
+        infos: name -> description without its axes.
+        tuples: names of functions that return tuples.
     """
 
-    def __init__(self, output: str, describe: Callable[[Call], LayerInfo], report: Report) -> None:
+    def __init__(self, output: str) -> None:
         self.infos: dict[str, LayerInfo] = {}
-        self._output, self._describe, self._report = output, describe, report
+        self.tuples: set[str] = set()
+        self._output = output
 
-    def visit(self, call: Call, value: Any) -> Any:
-        """Reports a value, and returns it."""
-        if isinstance(value, Tensor) or elements_of(value):
-            report_value(self._report, call.name, value)
+    def visitor(self, report: Report) -> Callable[[Call, Any], Any]:
+        """Starts again, and returns a function that reports a value, and returns it."""
+        self.infos.clear()
+        self.tuples.clear()
+
+        def visit(call: Call, value: Any) -> Any:
+            report_value(report, call.name, value)
             if call.name != self._output:
-                self.infos.setdefault(call.name, self._describe(call))
-        return value
+                self.infos[call.name] = LayerInfo(call.name, call.op, None, call.module)
+                if not (call.module or isinstance(value, Tensor)):
+                    self.tuples.add(call.name)
+            return value
+
+        return visit
 
 
 class _Interpreter(fx.Interpreter):
@@ -133,7 +143,8 @@ class Described:
 
     Attributes:
         layers: the layers whose values depend on the image.
-        further: the value that the network returns, elements of layers, and values that do not depend on the image.
+        further: the value that the network returns, elements of layers, functions that return tuples, and values that
+            do not depend on the image.
     """
 
     layers: Sequence[LayerInfo]
@@ -151,6 +162,7 @@ def described(
         found: the axes.
         module: the network.
         layouts: name -> axes that the user states.
+        tuples: names of functions that return tuples, which are not listed.
 
     Raises:
         ValueError: the axes that are stated for a layer are not those of its value, or there is no such layer.
@@ -166,7 +178,7 @@ def described(
         for name, info in known.items()
         for one in [axes[name]]
     }
-    layers = [info.name for info in infos if axes[info.name].depends]
+    layers = [info.name for info in infos if axes[info.name].depends and info.name not in tuples]
     chosen = set(layers)
     return Described([full[name] for name in layers], [info for name, info in full.items() if name not in chosen])
 
@@ -186,10 +198,8 @@ def _axes(info: LayerInfo, found: Findings, module: nn.Module, layouts: Mapping[
         return FoundAxes(stated, channels, tokens)
     if one is not None:
         return one
-    if found.failure:
-        by_class = axes_of_class(module.get_submodule(info.module)) if info.module else None
-        return by_class or FoundAxes(unknown=found.failure)
-    return FoundAxes(unknown="the network's forward pass does not use it")
+    by_class = axes_of_class(module.get_submodule(info.module)) if info.module else None
+    return by_class or FoundAxes(unknown=found.failure or "the network's forward pass does not use it")
 
 
 def check_layouts(layouts: object) -> dict[str, str]:

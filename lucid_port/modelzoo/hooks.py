@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -149,10 +150,8 @@ def _read(run_once: Callable[[_Reading], None], separate: set[str], wanted: int 
     """Runs a forward pass, and again with copies of the values that it overwrites."""
     while True:
         reading = _Reading(separate, wanted)
-        try:
+        with contextlib.suppress(_Found):
             run_once(reading)
-        except _Found:
-            pass
         new = reading.overwritten()
         if not new:
             return reading.found

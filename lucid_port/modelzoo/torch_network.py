@@ -17,7 +17,7 @@ from converters.network.fusion import are_watched
 from converters.network.interventions import Given
 from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
 from converters.program.layer_info import Layers, module_of
-from converters.tracing.axes import Report, Run, find_axes
+from converters.tracing.axes import Run, find_axes
 from converters.tracing.elements import split_element, tensor_elements, tensor_of
 from converters.tracing.naming import output_name
 from converters.tracing.recording import Call, Recorder, class_name
@@ -51,6 +51,11 @@ class _Target:
     is_output: bool
 
     @property
+    def is_hookable(self) -> bool:
+        """Whether it is the first output of a module, or the network's."""
+        return self.is_output or self.info.module == self.info.name
+
+    @property
     def key(self) -> str:
         """The name of the layer, with the element."""
         return f"{self.info.name}:{self.element}" if self.element else self.info.name
@@ -61,14 +66,9 @@ class TorchLayers(Layers):
 
     Args:
         infos: the layers that iteration yields.
-        further: descriptions that iteration skips: of the value that the network returns, of elements, and of values
-            that do not depend on the image.
-        output: name of the value that the network returns.
+        further: descriptions that iteration skips: of functions that return tuples, of the value that the network
+            returns, of elements, and of values that do not depend on the image.
     """
-
-    def __init__(self, infos: Sequence[LayerInfo], further: Sequence[LayerInfo], output: str) -> None:
-        super().__init__(infos, further)
-        self.output = output
 
     def __getitem__(self, name: str) -> LayerInfo:
         if isinstance(name, str) and name in self._further:
@@ -145,6 +145,8 @@ class TorchNetwork(LayeredNetwork):
         """Traces the network."""
         self._overwritten: dict[object, set[str]] = {}
         self._parts = list(self.module.modules())
+        self._paths = {part: path for path, part in self.module.named_modules()}
+        self._output = LayerInfo(output_name(set(self._paths.values())), type(self.module).__name__, None, "")
         self._holders = [part for part in self._parts if next(part.children(), None) is not None]
         self._guard = StateGuard(self.module)
         self._layers: TorchLayers | None = None
@@ -155,7 +157,9 @@ class TorchNetwork(LayeredNetwork):
         self._failure: str | None = None
         self._outputs: tuple[str, ...] | None = None
         self.untraced = "trace=False was given"
-        if self._traces and are_watched(self._holders):
+        if self._origins and self._traces:
+            self.untraced = "it is an exported network"
+        elif self._traces and are_watched(self._holders):
             self.untraced = "a module with submodules has a hook or a replaced forward"
         elif self._traces:
             try:
@@ -166,8 +170,21 @@ class TorchNetwork(LayeredNetwork):
                 self.untraced = f"torch.fx cannot trace the network ({_shown(error)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        hidden = ("_lock", "_trace", "_overwritten", "_parts", "_holders", "_layers", "_guard", "untraced", "_outputs")
-        hidden += ("_is_described", "_seen", "_tried")
+        hidden = (
+            "_lock",
+            "_trace",
+            "_overwritten",
+            "_parts",
+            "_paths",
+            "_holders",
+            "_layers",
+            "_guard",
+            "untraced",
+            "_outputs",
+            "_is_described",
+            "_seen",
+            "_tried",
+        )
         return {key: value for key, value in self.__dict__.items() if key not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -223,7 +240,7 @@ class TorchNetwork(LayeredNetwork):
             self._guard.run(lambda: self._recorded(look, self.adapted(x)))
 
     def _recorded(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
-        with self._recorder(visit, ()):
+        with torch.compiler.set_stance("force_eager"), self._recorder(visit, ()):
             self.run_network(x)
 
     def _recorder(self, visit: Callable[[Call, Any], Any], rule: ReluRule) -> Recorder:
@@ -260,48 +277,32 @@ class TorchNetwork(LayeredNetwork):
             self._outputs = tuple(f"{name}:{key}" for key in elements) if elements else (name,)
         return self._outputs
 
-    @property
-    def _output(self) -> LayerInfo:
-        name = output_name({path for path, _ in self.module.named_modules()})
-        return LayerInfo(name, type(self.module).__name__, None, "")
-
     def _list_layers(self) -> TorchLayers:
         """Lists the layers, with their axes: those of the trace or of a run, then other modules."""
         modules = {name: part for name, part in self.module.named_modules() if name}
-        output = self._output
+        called = CalledLayers(self._output.name)
         for shape in self._shapes():
-            called: list[LayerInfo] = [] if self._trace is None else self._trace.layers
-            run = self._run_of_layers(modules, called)
-            found = find_axes(self.module, run, shape)
-            if not found.failure:
+            found = find_axes(self.module, self._run_of_layers(modules, called), shape)
+            self._is_described = not found.failure
+            if self._is_described:
                 break
-        if found.failure and self._trace is None:
-            called = []
-            if self._traces:
-                self._failure = f"{found.failure}, and {self.untraced}"
-        self._is_described = not found.failure
-        known = {info.name for info in called}
+        infos = list(called.infos.values()) if self._trace is None else self._trace.layers
+        if found.failure and self._trace is None and self._traces:
+            infos, self._failure = [], f"{found.failure}, and {self.untraced}"
+        known = {info.name for info in infos}
         others = [self._module_info(name, part) for name, part in modules.items() if name not in known]
-        result = described([*called, *others], output, found, self.module, self._layouts)
-        return TorchLayers(result.layers, result.further, output.name)
+        result = described([*infos, *others], self._output, found, self.module, self._layouts, called.tuples)
+        return TorchLayers(result.layers, result.further)
 
-    def _run_of_layers(self, modules: Mapping[str, nn.Module], called: list[LayerInfo]) -> Run:
-        """Returns a function that runs the network, and reports its values; it adds the layers of a run to `called`."""
+    def _run_of_layers(self, modules: Mapping[str, nn.Module], called: CalledLayers) -> Run:
+        """Returns a function that runs the network, and reports its values."""
         trace, output = self._trace, self._output.name
         if trace is not None:
             hooks = {name: part for name, part in modules.items() if name not in trace.nodes}
             return lambda image, report: run_traced(self, trace, self.adapted(image), hooks, output, report)
-        if not self._traces:
-            return lambda image, report: run_hooked(
-                lambda: self.run_network(self.adapted(image)), modules, output, report
-            )
-
-        def record(image: Tensor, report: Report) -> None:
-            layers = CalledLayers(output, self._called_info, report)
-            self._recorded(layers.visit, self.adapted(image))
-            called[:] = layers.infos.values()
-
-        return record
+        if self._traces:
+            return lambda image, report: self._recorded(called.visitor(report), self.adapted(image))
+        return lambda image, report: run_hooked(lambda: self.run_network(self.adapted(image)), modules, output, report)
 
     def _shapes(self) -> list[tuple[int, ...]]:
         """Returns the shapes of images at which the network may run: that of its description, and the last one seen."""
@@ -311,9 +312,6 @@ class TorchNetwork(LayeredNetwork):
 
     def _module_info(self, name: str, part: nn.Module) -> LayerInfo:
         return LayerInfo(name, class_name(part, self._origins.get(name)), None, name)
-
-    def _called_info(self, call: Call) -> LayerInfo:
-        return LayerInfo(call.name, call.op, None, call.module)
 
     def _device(self) -> torch.device:
         return next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
@@ -358,16 +356,16 @@ class TorchNetwork(LayeredNetwork):
             converters.LayerNotFoundError: there is none.
         """
         layer, element = split_element(name) if isinstance(name, str) else (name, "")
-        output = self._output
         for known, key in ((name, ""), (layer, element)):
-            if known == output.name:
-                return _Target(name, output, key, True)
+            if known == self._output.name:
+                return _Target(name, self._output, key, True)
             part = self._module_at(known)
             if part is not None:
-                return _Target(name, self._module_info(known, part), key, False)
+                return _Target(name, self._module_info(self._paths.get(part, known), part), key, False)
         for known, key in ((name, ""), (layer, element)):
-            if self._trace is not None and known in self._trace.nodes:  # needs no axes, so no pass that finds them
-                return _Target(name, LayerInfo(known, "", None, ""), key, False)
+            found = None if self._trace is None else self._trace.layer(known)
+            if found is not None:  # needs no axes, so no pass that finds them
+                return _Target(name, found, key, False)
         try:
             return _Target(name, *self.layers.find(name), False)
         except LayerNotFoundError as error:
@@ -417,13 +415,13 @@ class TorchNetwork(LayeredNetwork):
             if self.untraced is not None and not request.channels:
                 raise UnsupportedRequestError(f"The ReLUs of this network cannot be replaced, because {self.untraced}.")
             raise unsupported(request)
-        self._current_trace()
         if not torch.compiler.is_compiling() and self._seen != tuple(x.shape[1:]):
             self._seen = tuple(x.shape[1:])
+        if self._current_trace() is None:
+            return self._compute_untraced(x, request)
         targets = {name: self._target(name) for name in request.names}
         given = {self._replaceable(name): value for name, value in request.interventions}
-        run = self._compute_traced if self._trace is not None else self._compute_untraced
-        return run(self.adapted(x), request, targets, given)
+        return self._compute_traced(self.adapted(x), request, targets, given)
 
     def _replaceable(self, name: str) -> _Target:
         target = self._target(name)
@@ -431,12 +429,13 @@ class TorchNetwork(LayeredNetwork):
             raise ValueError(f"The value of {name!r} cannot be replaced: name a layer whose value is a tensor.")
         return replace(target, element="")
 
-    def _compute_untraced(
-        self, x: Tensor, request: LayerRequest, targets: Mapping[str, _Target], given: Mapping[_Target, Tensor]
-    ) -> dict[str, Tensor]:
+    @torch.compiler.disable  # hooks and recorders cannot be compiled
+    def _compute_untraced(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """Reads layers from the running network: modules by hooks, functions by a recorder."""
-        everything = (*targets.values(), *given)
-        if not request.relu_rule and all(target.is_output or target.info.module for target in everything):
+        targets = {name: self._target(name) for name in request.names}
+        given = {self._replaceable(name): value for name, value in request.interventions}
+        x, everything = self.adapted(x), (*targets.values(), *given)
+        if not request.relu_rule and all(target.is_hookable for target in everything):
             modules = {target.key: self.layer_module(target.name) for target in targets.values()}
             hooked = {self.layer_module(target.name): (target.name, value) for target, value in given.items()}
             found = self._read_by_hooks(lambda: self.run_network(x), modules, hooked)
@@ -461,7 +460,10 @@ class TorchNetwork(LayeredNetwork):
         found: dict[str, Tensor] = {}
         if not (read or hooked):
             found = run()
-        elif nodes and not is_watched:  # one pass for all layers, so that gradients flow between them
+        elif (
+            nodes and not is_watched and not any(target.is_output for target in targets.values() if target not in nodes)
+        ):
+            # one pass for all layers, so that gradients flow between them
             found |= self._read_by_hooks(lambda: found.update(run(whole=True)), read, hooked, whole=True)
         else:
             found = self._read_by_hooks(lambda: self.run_network(x), read, hooked)
@@ -483,9 +485,7 @@ class TorchNetwork(LayeredNetwork):
         for target in targets:
             info = target.info
             outputs, nodes = self._trace.outputs, self._trace.nodes
-            node = outputs.get(target.element) if target.is_output else nodes.get(info.name)
-            if target.is_output and target.element == "0" and node is None:
-                node = outputs.get("")
+            node = outputs.get(target.element, outputs.get("")) if target.is_output else nodes.get(info.name)
             if node is not None and not (is_watched and (target.is_output or info.module == info.name)):
                 found[target] = node
         return found
@@ -504,11 +504,11 @@ class TorchNetwork(LayeredNetwork):
             return {}
         graph = self._trace.graph
         values = graph.run(self, x, [*places, *graph.outputs()] if whole else places, rule, given)
-        found = zip(targets, values[: len(targets)], strict=True)
-        return {
-            target.key: tensor_of(value, target.info.name if target.is_output else target.key)
-            for target, value in found
-        }
+        found = {}
+        for target, value in zip(targets, values[: len(targets)], strict=True):
+            is_element = target.is_output and target.element in self._trace.outputs  # the graph returns the element
+            found[target.key] = tensor_of(value, target.info.name if is_element else target.key)
+        return found
 
     def _read_by_hooks(
         self, run: Callable[[], object], modules: Mapping[str, nn.Module], given: Given, whole: bool = False
@@ -526,9 +526,9 @@ class TorchNetwork(LayeredNetwork):
         """Reads layers in a pass that stops at the last of them."""
         with self._lock:
             separate = self._separate(*names, *given)
-            found = self._guard.run(
-                lambda: read_by_recording(lambda: self.run_network(x), self._recorder, names, given, rule, separate)
-            )
+            run = functools.partial(self.run_network, x)
+            with torch.compiler.set_stance("force_eager"):  # parts of the network may be compiled
+                found = self._guard.run(lambda: read_by_recording(run, self._recorder, names, given, rule, separate))
         _check_found(found, names)
         return found
 

@@ -145,6 +145,10 @@ class Trace:
                 self.first.append(self.layers[-1])
         self.outputs = _outputs(graph)
 
+    def layer(self, name: str) -> LayerInfo | None:
+        """Returns the layer of a name, without its axes; None if there is none."""
+        return next((info for info in self.layers if info.name == name), None) if name in self.nodes else None
+
 
 def _traced(network: nn.Module, module: nn.Module) -> _Tracer:
     """Traces the network, a second time with timm's registered modules and functions.

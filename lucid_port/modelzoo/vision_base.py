@@ -31,9 +31,11 @@ from lucid_port.modelzoo.layer import Layer
 __all__ = [
     "FrozenGraphModel",
     "Layer",
+    "MissingListError",
     "Model",
     "Network",
     "SerializedModel",
+    "check_flag",
     "check_image_shape",
     "check_value_range",
     "model_class",
@@ -47,6 +49,13 @@ IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
+
+
+class MissingListError(RuntimeError, AttributeError):
+    """A model has no list of labels or synsets.
+
+    It is an AttributeError, so that `hasattr(model, "labels")` is False.
+    """
 
 
 class Network(Protocol):
@@ -138,8 +147,9 @@ class Model(nn.Module):
         self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
-        self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
-        self.is_BGR = bool(_first(is_BGR, entry.is_BGR if entry else None, stated.is_BGR))
+        shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
+        self.image_shape = check_image_shape(shape)
+        self.is_BGR = bool(_first(check_flag(is_BGR, "is_BGR"), entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
             raise ValueError(
@@ -179,7 +189,7 @@ class Model(nn.Module):
         """The names of the classes, in the order of the network's output.
 
         Raises:
-            RuntimeError: the model has no label list.
+            MissingListError: the model has no label list.
         """
         if self._labels is None:
             self._labels = self._read_list("labels")
@@ -190,7 +200,7 @@ class Model(nn.Module):
         """WordNet's ids of the classes ("n01440764"), in the order of the network's output; "dummy" for unused outputs.
 
         Raises:
-            RuntimeError: the model has no list of synsets.
+            MissingListError: the model has no list of synsets.
         """
         return self._read_list("synsets")
 
@@ -199,7 +209,7 @@ class Model(nn.Module):
         """nltk's synsets of the classes, None for "dummy".
 
         Raises:
-            RuntimeError: the model has no list of synsets.
+            MissingListError: the model has no list of synsets.
             ImportError, LookupError: nltk or its WordNet corpus is missing.
         """
         from lucid_port.modelzoo.wordnet import synset_from_id
@@ -209,8 +219,13 @@ class Model(nn.Module):
     def _read_list(self, kind: str) -> list[str]:
         name = getattr(self.catalogue_entry, kind, None)
         if name is None:
-            raise RuntimeError(f"{self.name} has no list of {kind}.")
+            raise MissingListError(f"{self.name} has no list of {kind}.")
         return label_lists()[name].read()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("labels", "synset_ids", "synsets"):  # called when the property has raised MissingListError
+            raise MissingListError(f"{self.name} has no list of {'labels' if name == 'labels' else 'synsets'}.")
+        return super().__getattr__(name)
 
     def create_input(self, image: Tensor) -> Tensor:
         """Maps images to the network's input.
@@ -348,7 +363,10 @@ class Model(nn.Module):
         graph: Source,
     ) -> Path:
         """Writes a frozen graph with Lucid's metadata; see `lucid_port.modelzoo.saving.save_graph`."""
-        return saving.save_graph(save_url, graph, input_name, output_names, image_shape, image_value_range)
+        names = checks.items(output_names, "output_names", "a list of names, as in ['softmax2']")
+        shape = None if image_shape is None else check_image_shape(image_shape)
+        value_range = check_value_range(image_value_range, None if shape is None else shape[-1])
+        return saving.save_graph(save_url, graph, input_name, names, image_shape, value_range)
 
     @staticmethod
     def load(url: str | os.PathLike[str]) -> Model:
@@ -489,6 +507,17 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
             stated = replace(_metadata(entry), input_name=program.metadata.input_name)
             network.program = replace(program, metadata=stated)
     return network
+
+
+def check_flag(value: object, what: str) -> bool | None:
+    """Checks that an argument is True, False or None.
+
+    Raises:
+        TypeError: it is another value.
+    """
+    if value is not None and not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{what} is True or False, not {checks.shown(value)}.")
+    return None if value is None else bool(value)
 
 
 def check_image_shape(shape: object) -> tuple[int | None, ...]:
