@@ -152,7 +152,12 @@ class Described:
 
 
 def described(
-    infos: Sequence[LayerInfo], output: LayerInfo, found: Findings, module: nn.Module, layouts: Mapping[str, str]
+    infos: Sequence[LayerInfo],
+    output: LayerInfo,
+    found: Findings,
+    module: nn.Module,
+    layouts: Mapping[str, str],
+    tuples: Collection[str] = (),
 ) -> Described:
     """Describes layers by their axes.
 

@@ -280,7 +280,8 @@ def test_the_network_stays_as_it_is(reads_values: bool) -> None:
     drawn = torch.rand(3), random.random()
     torch.manual_seed(3)
     random.seed(3)
-    assert torch.equal(drawn[0], torch.rand(3)) and drawn[1] == random.random()
+    assert torch.equal(drawn[0], torch.rand(3))
+    assert drawn[1] == random.random()
     assert (set(network.__dict__), network.replaced) == before
     assert (float(network.count), network.cache, seen) == (0, {}, [])
     assert type(cached_grid(36)) is torch.Tensor
@@ -293,7 +294,8 @@ def test_a_network_that_fails_tells_the_values_before_the_error() -> None:
                     conv=patches(), linear=nn.Linear(7, 2))  # fmt: skip
     found = find_axes(network, network, SIZE)
     assert found.values["conv"].axes == "NCHW"
-    assert "(1, 3, 24, 36)" in found.failure and "RuntimeError" in found.failure
+    assert "(1, 3, 24, 36)" in found.failure
+    assert "RuntimeError" in found.failure
 
 
 def test_a_network_of_one_image_is_described() -> None:

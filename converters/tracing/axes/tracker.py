@@ -18,8 +18,10 @@ from converters.tracing.axes.factors import Axes, Description, Factor, RuleError
 from converters.tracing.axes.rules import elementwise
 
 _FRESH = frozenset(
-    ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like")
-    + ("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided")
+    (
+        *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like"),
+        *("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"),
+    )
 )  # their result depends only on the shape of their input
 
 
