@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from converters.program.layer_info import LayerInfo
 from converters.tracing.axes import Findings, FoundAxes, Report, axes_of_class
-from converters.tracing.elements import elements_of
+from converters.tracing.elements import elements_of, split_element
 from converters.tracing.recording import Call
 from lucid_port.misc import checks
 from lucid_port.modelzoo.tracing import Trace
@@ -172,8 +172,11 @@ def described(
     Raises:
         ValueError: the axes that are stated for a layer are not those of its value, or there is no such layer.
     """
-    elements = [LayerInfo(name, "getitem", None, "") for name in found.values if ":" in name]
-    known = {info.name: info for info in (*infos, output, *elements)}
+    known = {info.name: info for info in (*infos, output)}
+    layer_of = {name: split_element(name)[0] for name in found.values}
+    known |= {
+        name: replace(known[layer], name=name) for name, layer in layer_of.items() if layer in known and layer != name
+    }
     for name in layouts:
         if name not in known:
             raise ValueError(f"layouts has axes for {name!r}, and the network has no layer of this name.")

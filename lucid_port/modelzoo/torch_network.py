@@ -76,7 +76,7 @@ class TorchLayers(Layers):
         info, element = self.find(name)
         if element in ("", "0"):  # `layer:0` of a tensor is the tensor
             return replace(info, name=name) if element else info
-        return LayerInfo(name, "getitem", None, "", unknown=info.unknown or "the layer has no such element")
+        return replace(info, name=name, channels=None, unknown=info.unknown or "the layer has no such element")
 
     def find(self, name: str) -> tuple[LayerInfo, str]:
         """Returns a layer, and the element of its value that a name refers to.
