@@ -60,9 +60,8 @@ def from_torch(
         adapter: maps images (N, C, H, W), in the network's value range, to the input of a network that takes other
             tensors, such as videos (N, C, T, H, W) or waveforms (N, C, T).
         input_shape: the shape that the adapter makes, without the batch axis; None for sizes that may vary.
-        layouts: name of a layer -> one letter for each axis of its value, for layers whose axes cannot be found: N
-            images, C channels, H rows, W columns, L tokens, T times, G others. `{"mixer": "NLC"}` says that the last
-            axis counts channels.
+        layouts: layer -> one letter for each axis of its value, as in `{"mixer": "NLC"}`, where they cannot be found: N
+            images, C channels, H rows, W columns, L tokens, T times, G others.
 
     Returns:
         A model that takes RGB images (N, 3, H, W) in [0, 1].

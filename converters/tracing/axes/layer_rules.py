@@ -36,8 +36,8 @@ def _convolution(call: Call) -> Axes:
         axes = _fresh(call)
     weight = call.axes(call["weight"])
     images, places = axes[0], axes[2:]
-    has_kernel_for_each_image = weight is not None and roles(weight[0]) != ""
-    channels = weight[0] if has_kernel_for_each_image else new_channels(shape[1], [images, *places])
+    kernels = () if weight is None else weight[0]  # of each image
+    channels = kernels if roles(kernels) else new_channels(shape[1], [images, *places])
     sized = []
     for axis, size, role in zip(places, shape[2:], _CONVOLVED[len(shape)], strict=True):
         is_place = bool(axis) and {factor.role for factor in axis} <= {"H", "W", "T", "L"}
