@@ -41,7 +41,7 @@ NETWORKS = {
     "Mixer": Mixer,
 }
 SHAPES = {"ViT": (24, 24), "Swin": (24, 36), "ConvNeXt": (24, 36), "Mixer": (24, 32)}
-FUNCTIONAL = ("layer_norm", "linear", "MultiheadAttention", "shifted_window_attention")  # make features, without calls
+FUNCTIONAL = ("layer_norm", "linear", "getitem", "shifted_window_attention")  # make features, without calls
 AXES = ((nn.Conv2d, 1), (nn.Linear, -1), (nn.LayerNorm, -1))
 
 
@@ -57,8 +57,7 @@ def producers(network) -> dict[str, int]:
     """Returns the layers whose channel axis torch's documentation states."""
     found = {}
     for name, part in network.module.named_modules():
-        channels_first = type(part).__name__ == "LayerNorm2d"
-        axis = 1 if channels_first else next((axis for kind, axis in AXES if isinstance(part, kind)), None)
+        axis = next((axis for kind, axis in AXES if type(part) is kind), None)
         if axis is not None:
             found[name] = axis
     return found
