@@ -249,7 +249,9 @@ def _works_in_place(node: fx.Node, root: nn.Module) -> bool:
     if _is_pythons(node.target):
         return node.target is operator.setitem or _is_augmented(node.target)
     name = call_name(node)
-    if name.endswith("_") and not name.endswith("__"):
+    if name.endswith("__"):
+        return name == "__setitem__" or plain_name(name.strip("_")) != name.strip("_")
+    if name.endswith("_"):
         return True
     return _arguments(node).get("inplace", False) is not False
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 from torch.utils.hooks import RemovableHandle
 
 from converters.network.request import Function, ReluRule
@@ -33,11 +33,13 @@ class Call:
         name: name of its value.
         op: class of the module, or name of the function.
         module: path of the module; empty for functions, and for the network itself.
+        is_inside: whether it was called inside of a module whose functions get no names.
     """
 
     name: str
     op: str
     module: str
+    is_inside: bool = False
 
 
 Visit = Callable[[Call, Any], Any]
@@ -92,6 +94,7 @@ class Recorder(TorchFunctionMode):
         self._stack: list[nn.Module] = []
         self._handles: list[RemovableHandle] = []
         self._is_paused = False
+        self._away: nn.Module | None = None  # the module of torch's that runs without this mode
         self._thread = threading.get_ident()
         self._constants: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
         for part in self._modules:
@@ -107,20 +110,29 @@ class Recorder(TorchFunctionMode):
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        if self._away is None:
+            super().__exit__(*error)
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
     def _enter_module(self, module: nn.Module, inputs: Any) -> None:
-        if threading.get_ident() == self._thread:
-            self._stack.append(module)
+        if threading.get_ident() != self._thread:
+            return
+        self._stack.append(module)
+        if module in self._leaves and not self._functions and _get_current_function_mode() is self:
+            super().__exit__(None, None, None)  # modules of torch choose faster kernels without a mode
+            self._away = module
 
     def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> Any:
         if threading.get_ident() != self._thread or module not in self._stack:
             return None
-        while self._stack.pop() is not module:  # modules that were left by an exception
-            pass
+        left = [self._stack.pop()]
+        while left[-1] is not module:  # modules that were left by an exception
+            left.append(self._stack.pop())
+        if self._away in left:
+            self._away = None
+            super().__enter__()
         if sys.exc_info()[0] is not None and output is None:
             return None
         path = self._modules[module]
@@ -135,7 +147,7 @@ class Recorder(TorchFunctionMode):
             return None
         else:
             self._inside.add(path)
-            result = self._visited(Call(path, op, path), output)
+            result = self._visited(Call(path, op, path, True), output)
         return None if result is output else result
 
     def _is_in_leaf(self) -> bool:

@@ -88,7 +88,7 @@ class CalledLayers:
 
         def visit(call: Call, value: Any) -> Any:
             report_value(report, call.name, value)
-            if call.name != self._output:
+            if call.name != self._output and not call.is_inside:
                 self.infos[call.name] = LayerInfo(call.name, call.op, None, call.module)
                 if not (call.module or isinstance(value, Tensor)):
                     self.tuples.add(call.name)

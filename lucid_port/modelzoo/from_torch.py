@@ -17,13 +17,12 @@ from torch.nn.parameter import is_lazy
 from converters import ConvertedModel
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
+from lucid_port.modelzoo.arguments import check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.torch_network import Adapter, TorchNetwork
-from lucid_port.modelzoo.tracing import Trace
+from lucid_port.modelzoo.tracing import Trace as Trace  # its old place
 from lucid_port.modelzoo.unwrapping import unwrap
-from lucid_port.modelzoo.vision_base import Model, check_image_shape, check_value_range
-
-__all__ = ["TorchNetwork", "Trace", "from_torch"]
+from lucid_port.modelzoo.vision_base import Model
 
 
 def from_torch(
@@ -73,6 +72,7 @@ def from_torch(
             the channels, the network takes another number of channels or more than one image, or its weights are lazy.
 
     Example:
+        >>> import torch
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
         >>> model = from_torch(network, image_value_range=(-1, 1), image_shape=(16, 16, 3))
         >>> list(model.network.layers)
@@ -85,11 +85,7 @@ def from_torch(
     found = unwrap(module)
     shape = check_image_shape(image_shape)
     _check_adapter(adapter, input_shape)
-    if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
-        raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
-    if image_value_range is None:
-        image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
-    value_range = check_value_range(image_value_range, shape[-1])
+    value_range = check_value_range(_value_range(image_value_range, mean, std), shape[-1])
     network = found.module
     if not isinstance(network, _NETWORKS):
         _check_shapes_are_known(network)
@@ -172,6 +168,16 @@ def _check_adapter(adapter: object, input_shape: object) -> None:
             "input_shape is the shape that adapter makes: give adapter=, a function of images (N, C, H, W), too. "
             "The size of images is image_shape=(height, width, channels)."
         )
+
+
+def _value_range(
+    image_value_range: ValueRange | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> ValueRange:
+    if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
+        raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
+    if image_value_range is not None:
+        return image_value_range
+    return _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
 
 
 def _channel_values(values: object, what: str) -> list[int | float]:

@@ -55,10 +55,7 @@ class StateGuard:
         found = {}
         for part, slots, key in _state(self._module):
             tensor, place = slots[key], (part, key)
-            if place in self._written:
-                continue
-            if tensor.is_inference():  # has no version counter
-                self._written.add(place)
+            if self._is_copied(part, key, tensor):
                 continue
             saved = self._saved.get(place)
             if saved is None or saved[0] is not tensor or saved[1] != tensor._version:
@@ -68,8 +65,15 @@ class StateGuard:
 
     def _replace_written(self) -> None:
         for part, slots, key in _state(self._module):
-            if (part, key) in self._written:
+            if self._is_copied(part, key, slots[key]):
                 slots[key] = slots[key].clone()
+
+    def _is_copied(self, part: nn.Module, key: str, tensor: Tensor) -> bool:
+        """Returns whether passes get a copy of a tensor.
+
+        The version counter shows no writes of batch statistics in training mode, and inference tensors have none.
+        """
+        return (part, key) in self._written or part.training or tensor.is_inference()
 
     def _restore(self, before: dict[tuple[nn.Module, str], tuple[Tensor, int]]) -> bool:
         """Restores tensors that were changed in place; returns whether there were any."""

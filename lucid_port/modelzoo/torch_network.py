@@ -26,7 +26,7 @@ from lucid_port.misc import checks
 from lucid_port.modelzoo.descriptions import CalledLayers, check_layouts, described, run_hooked, run_traced
 from lucid_port.modelzoo.hooks import read_by_hooks, read_by_recording
 from lucid_port.modelzoo.state import StateGuard, same_random_state
-from lucid_port.modelzoo.tracing import Trace, UntraceableError
+from lucid_port.modelzoo.tracing import Trace, UntraceableError, VisitingInterpreter
 
 Adapter = Callable[[Tensor], Tensor]
 """Maps images (N, C, H, W), in the network's own value range, to the network's input."""
@@ -196,7 +196,10 @@ class TorchNetwork(LayeredNetwork):
 
     def forward(self, x: Tensor) -> Any:
         """Returns the network's own output."""
-        return self._guard.run(lambda: self.run_network(self.adapted(x)))
+        if torch.compiler.is_compiling():
+            return self.run_network(self.adapted(x))
+        with self._lock:  # passes of other threads would restore each other's state
+            return self._guard.run(lambda: self.run_network(self.adapted(x)))
 
     def run_network(self, x: Tensor) -> Any:
         """Runs the network on its own input."""
@@ -225,7 +228,8 @@ class TorchNetwork(LayeredNetwork):
     def visit(self, x: Tensor, visit: Callable[[Call, Any], None]) -> None:
         """Runs the network once, and calls a function with each named value in the order of execution.
 
-        The values are those of the network itself, at the time of their call. The last one is what it returns.
+        Values may be overwritten in place later in the pass. Layers inside of torch's own modules are visited, too. The
+        last value is what the network returns.
 
         Args:
             x: (N, C, H, W) in the network's own value range.
@@ -236,8 +240,25 @@ class TorchNetwork(LayeredNetwork):
             visit(call, value)
             return value
 
+        run = self._recorded if self._current_trace() is None else self._interpreted
         with self._lock:
-            self._guard.run(lambda: self._recorded(look, self.adapted(x)))
+            self._guard.run(lambda: run(look, self.adapted(x)))
+
+    def _interpreted(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
+        if self._trace is None:
+            return
+        calls = {info.name: Call(info.name, info.op, info.module) for info in self._trace.layers}
+        handles = []
+        try:
+            for path, part in self.module.named_modules():
+                if path and path not in calls:
+                    call = Call(path, type(part).__name__, path, True)
+                    handles.append(part.register_forward_hook(functools.partial(_look_inside, visit, call)))
+            run = VisitingInterpreter(self._trace, self, lambda name, value: visit(calls[name], value))
+            visit(Call(self._output.name, self._output.op, ""), run.run(x))
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _recorded(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
         with torch.compiler.set_stance("force_eager"), self._recorder(visit, ()):
@@ -534,6 +555,10 @@ class TorchNetwork(LayeredNetwork):
 
     def _separate(self, *names: str) -> set[str]:
         return self._overwritten.setdefault(names, set())
+
+
+def _look_inside(visit: Callable[[Call, Any], Any], call: Call, part: nn.Module, inputs: Any, output: Any) -> None:
+    visit(call, output)
 
 
 def _check_found(found: Mapping[str, Tensor], names: Sequence[str]) -> None:

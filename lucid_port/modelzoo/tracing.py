@@ -150,6 +150,29 @@ class Trace:
         return next((info for info in self.layers if info.name == name), None) if name in self.nodes else None
 
 
+class VisitingInterpreter(fx.Interpreter):
+    """Runs a traced graph, and calls a function with the name and the value of each layer.
+
+    Args:
+        trace: the trace.
+        network: the wrapper of the network.
+        visit: called in the order of execution.
+    """
+
+    def __init__(self, trace: Trace, network: nn.Module, visit: Callable[[str, Any], None]) -> None:
+        super().__init__(fx.GraphModule(network, trace.graph.graph))
+        self._visit = visit
+        self._names: dict[str, list[str]] = {}
+        for name, node in trace.nodes.items():
+            self._names.setdefault(node, []).append(name)
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        for name in self._names.get(n.name, ()):
+            self._visit(name, value)
+        return value
+
+
 def _traced(network: nn.Module, module: nn.Module) -> _Tracer:
     """Traces the network, a second time with timm's registered modules and functions.
 

@@ -66,10 +66,10 @@ def _inner(module: nn.Module) -> nn.Module | None:
         return module.module
     compiled = sys.modules.get("torch._dynamo.eval_frame")
     if compiled is not None and isinstance(module, compiled.OptimizedModule):
-        return module._orig_mod  # type: ignore[no-any-return]
+        return module._orig_mod
     peft = sys.modules.get("peft")
     if peft is not None and isinstance(module, peft.PeftModel):
-        return module.get_base_model()  # type: ignore[no-any-return]
+        return module.get_base_model()
     return None
 
 
