@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -49,8 +50,7 @@ def from_torch(
             keeps its layers. Networks in `nn.DataParallel`, compiled ones and peft's are unwrapped. A
             `torch.export.ExportedProgram`, or the path of its file (.pt2), has the layers of the exported network.
         image_value_range: (lo, hi), the network's values for black and white: numbers, or one number per channel.
-        mean, std: alternative to `image_value_range`: the arguments of torchvision's `Normalize`, one number per
-            channel.
+        mean, std: alternative to `image_value_range`: the arguments of torchvision's `Normalize`, one per channel.
         is_BGR: whether the channel order of the network is blue, green, red.
         image_shape: (height, width, channels) of the training images.
         labels: names of the classes.
@@ -90,15 +90,8 @@ def from_torch(
     if not isinstance(network, _NETWORKS):
         _check_shapes_are_known(network)
         _check_takes_an_image(network)
-        network = TorchNetwork(
-            network,
-            trace,
-            image_shape=shape,
-            adapter=adapter,
-            input_shape=input_shape,
-            origins=found.origins,
-            layouts=layouts,
-        )
+        make = partial(TorchNetwork, image_shape=shape, adapter=adapter, input_shape=input_shape, layouts=layouts)
+        network = make(network, trace, origins=found.origins)
     elif layouts:
         raise ValueError("layouts states the axes of a torch network's layers, and this network describes its own.")
     if isinstance(network, TorchNetwork):
