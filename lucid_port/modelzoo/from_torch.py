@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -38,6 +39,7 @@ def from_torch(
     trace: bool = True,
     adapter: Adapter | None = None,
     input_shape: Sequence[int | None] | None = None,
+    layouts: Mapping[str, str] | None = None,
 ) -> Model:
     """Wraps a PyTorch network as a model to render.
 
@@ -49,8 +51,7 @@ def from_torch(
             keeps its layers. Networks in `nn.DataParallel`, compiled ones and peft's are unwrapped. A
             `torch.export.ExportedProgram`, or the path of its file (.pt2), has the layers of the exported network.
         image_value_range: (lo, hi), the network's values for black and white: numbers, or one number per channel.
-        mean, std: alternative to `image_value_range`: the arguments of torchvision's `Normalize`, one number per
-            channel.
+        mean, std: alternative to `image_value_range`: the arguments of torchvision's `Normalize`, one per channel.
         is_BGR: whether the channel order of the network is blue, green, red.
         image_shape: (height, width, channels) of the training images.
         labels: names of the classes.
@@ -59,6 +60,8 @@ def from_torch(
         adapter: maps images (N, C, H, W), in the network's value range, to the input of a network that takes other
             tensors, such as videos (N, C, T, H, W) or waveforms (N, C, T).
         input_shape: the shape that the adapter makes, without the batch axis; None for sizes that may vary.
+        layouts: layer -> one letter for each axis of its value, as in `{"mixer": "NLC"}`, where they cannot be found: N
+            images, C channels, H rows, W columns, L tokens, T times, G others.
 
     Returns:
         A model that takes RGB images (N, 3, H, W) in [0, 1].
@@ -83,18 +86,15 @@ def from_torch(
     found = unwrap(module)
     shape = check_image_shape(image_shape)
     _check_adapter(adapter, input_shape)
-    if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
-        raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
-    if image_value_range is None:
-        image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
-    value_range = check_value_range(image_value_range, shape[-1])
+    value_range = check_value_range(_value_range(image_value_range, mean, std), shape[-1])
     network = found.module
     if not isinstance(network, _NETWORKS):
         _check_shapes_are_known(network)
         _check_takes_an_image(network)
-        network = TorchNetwork(
-            network, trace, image_shape=shape, adapter=adapter, input_shape=input_shape, origins=found.origins
-        )
+        make = partial(TorchNetwork, image_shape=shape, adapter=adapter, input_shape=input_shape, layouts=layouts)
+        network = make(network, trace, origins=found.origins)
+    elif layouts:
+        raise ValueError("layouts states the axes of a torch network's layers, and this network describes its own.")
     if isinstance(network, TorchNetwork):
         network.check_channels(shape[-1])
     return Model(
@@ -162,6 +162,16 @@ def _check_adapter(adapter: object, input_shape: object) -> None:
             "input_shape is the shape that adapter makes: give adapter=, a function of images (N, C, H, W), too. "
             "The size of images is image_shape=(height, width, channels)."
         )
+
+
+def _value_range(
+    image_value_range: ValueRange | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> ValueRange:
+    if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
+        raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
+    if image_value_range is not None:
+        return image_value_range
+    return _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
 
 
 def _channel_values(values: object, what: str) -> list[int | float]:

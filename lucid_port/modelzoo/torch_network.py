@@ -17,12 +17,13 @@ from converters.network.fusion import are_watched
 from converters.network.interventions import Given
 from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
 from converters.program.layer_info import Layers, module_of
-from converters.tracing.aliasing import stated_channels
+from converters.tracing.axes import Run, find_axes
 from converters.tracing.elements import split_element, tensor_elements, tensor_of
 from converters.tracing.naming import output_name
 from converters.tracing.recording import Call, Recorder, class_name
 from converters.tracing.traced import same_objects
 from lucid_port.misc import checks
+from lucid_port.modelzoo.descriptions import CalledLayers, check_layouts, described, run_hooked, run_traced
 from lucid_port.modelzoo.hooks import read_by_hooks, read_by_recording
 from lucid_port.modelzoo.state import StateGuard, same_random_state
 from lucid_port.modelzoo.tracing import Trace, UntraceableError, VisitingInterpreter
@@ -65,12 +66,17 @@ class TorchLayers(Layers):
 
     Args:
         infos: the layers that iteration yields.
-        further: layers that iteration skips: functions that return tuples, and the value that the network returns.
+        further: descriptions that iteration skips: of functions that return tuples, of the value that the network
+            returns, of elements, and of values that do not depend on the image.
     """
 
     def __getitem__(self, name: str) -> LayerInfo:
+        if isinstance(name, str) and name in self._further:
+            return self._further[name]
         info, element = self.find(name)
-        return replace(info, name=name, channels=None) if element else info
+        if element in ("", "0"):  # `layer:0` of a tensor is the tensor
+            return replace(info, name=name) if element else info
+        return replace(info, name=name, channels=None, unknown=info.unknown or "the layer has no such element")
 
     def find(self, name: str) -> tuple[LayerInfo, str]:
         """Returns a layer, and the element of its value that a name refers to.
@@ -99,6 +105,7 @@ class TorchNetwork(LayeredNetwork):
         adapter: maps images (N, C, H, W) to the network's input; None if it takes images.
         input_shape: the shape of the network's input without its batch axis; None for sizes that may vary.
         origins: path of a module -> full name of the class that it stands for, in exported networks.
+        layouts: name of a layer -> one letter for each of its axes, which takes the place of the axes that are found.
 
     Attributes:
         layers: name -> `converters.LayerInfo`. Its op is the class of the module or the name of the function; its
@@ -120,15 +127,19 @@ class TorchNetwork(LayeredNetwork):
         adapter: Adapter | None = None,
         input_shape: Sequence[int | None] | None = None,
         origins: Mapping[str, str] | None = None,
+        layouts: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.module = module.eval().requires_grad_(False)
         self.image_shape, self.adapter = tuple(image_shape), adapter
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self._origins = dict(origins or {})
+        self._layouts = check_layouts(layouts)
         self._traces = trace
         self._lock = threading.RLock()
         self._find_layers()
+        if self._layouts:
+            self._list_layers()  # checks their names
 
     def _find_layers(self) -> None:
         """Traces the network."""
@@ -139,6 +150,9 @@ class TorchNetwork(LayeredNetwork):
         self._holders = [part for part in self._parts if next(part.children(), None) is not None]
         self._guard = StateGuard(self.module)
         self._layers: TorchLayers | None = None
+        self._is_described = False
+        self._seen: tuple[int, ...] | None = None  # the shape of the last image without its batch axis
+        self._tried: set[tuple[int, ...] | None] = set()
         self._trace: Trace | None = None
         self._failure: str | None = None
         self._outputs: tuple[str, ...] | None = None
@@ -167,6 +181,9 @@ class TorchNetwork(LayeredNetwork):
             "_guard",
             "untraced",
             "_outputs",
+            "_is_described",
+            "_seen",
+            "_tried",
         )
         return {key: value for key, value in self.__dict__.items() if key not in hidden}
 
@@ -256,8 +273,10 @@ class TorchNetwork(LayeredNetwork):
     def layers(self) -> TorchLayers:  # type: ignore[override]  # listed when it is first looked at
         """The layers by name."""
         self._current_trace()
-        if self._layers is None:
+        is_stale = not self._is_described and self._seen not in self._tried
+        if self._layers is None or is_stale:
             with self._lock:
+                self._tried.add(self._seen)
                 self._layers = self._list_layers()
         return self._layers
 
@@ -280,38 +299,40 @@ class TorchNetwork(LayeredNetwork):
         return self._outputs
 
     def _list_layers(self) -> TorchLayers:
-        """Lists the layers: those of the trace or of a run, then other modules."""
-        called = [] if self._trace is None else self._trace.layers
-        further = [self._output]
-        if self._trace is None and self._traces:
-            try:
-                called, tuples = self._called_layers()
-                further += tuples
-            except Exception as error:  # the network's own code may raise anything
-                self._failure = f"the network cannot be run at image_shape ({_shown(error)}), and {self.untraced}"
-        known = {info.name for info in called}
-        modules = [(name, part) for name, part in self.module.named_modules() if name and name not in known]
-        others = [self._module_info(name, part) for name, part in modules]
-        return TorchLayers([*called, *others], further)
+        """Lists the layers, with their axes: those of the trace or of a run, then other modules."""
+        modules = {name: part for name, part in self.module.named_modules() if name}
+        called = CalledLayers(self._output.name)
+        for shape in self._shapes():
+            found = find_axes(self.module, self._run_of_layers(modules, called), shape)
+            self._is_described = not found.failure
+            if self._is_described:
+                break
+        infos = list(called.infos.values()) if self._trace is None else self._trace.layers
+        if found.failure and self._trace is None and self._traces:
+            infos, self._failure = [], f"{found.failure}, and {self.untraced}"
+        known = {info.name for info in infos}
+        others = [self._module_info(name, part) for name, part in modules.items() if name not in known]
+        result = described([*infos, *others], self._output, found, self.module, self._layouts, called.tuples)
+        return TorchLayers(result.layers, result.further)
+
+    def _run_of_layers(self, modules: Mapping[str, nn.Module], called: CalledLayers) -> Run:
+        """Returns a function that runs the network, and reports its values."""
+        trace, output = self._trace, self._output.name
+        if trace is not None:
+            hooks = {name: part for name, part in modules.items() if name not in trace.nodes}
+            return lambda image, report: run_traced(self, trace, self.adapted(image), hooks, output, report)
+        if self._traces:
+            return lambda image, report: self._recorded(called.visitor(report), self.adapted(image))
+        return lambda image, report: run_hooked(lambda: self.run_network(self.adapted(image)), modules, output, report)
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Returns the shapes of images at which the network may run: that of its description, and the last one seen."""
+        height, width, channels = self.image_shape
+        shape = (1, channels or 3, height or _SIZE, width or _SIZE)
+        return [shape] if self._seen in (None, shape[1:]) else [shape, (1, *self._seen)]
 
     def _module_info(self, name: str, part: nn.Module) -> LayerInfo:
-        return LayerInfo(name, class_name(part, self._origins.get(name)), stated_channels(part), name)
-
-    def _called_layers(self) -> tuple[list[LayerInfo], list[LayerInfo]]:
-        """Returns the layers that one run of the network calls, and the functions that return tuples."""
-        found: dict[str, LayerInfo] = {}
-        tuples: dict[str, LayerInfo] = {}
-        output = self._output.name
-
-        def visit(call: Call, value: Any) -> None:
-            if call.name != output and not call.is_inside:
-                channels = stated_channels(self.module.get_submodule(call.module)) if call.module else None
-                chosen = found if call.module or isinstance(value, Tensor) else tuples
-                chosen[call.name] = LayerInfo(call.name, call.op, channels, call.module)
-
-        with torch.no_grad(), same_random_state(self._device()):
-            self.visit(self._sample(), visit)
-        return list(found.values()), list(tuples.values())
+        return LayerInfo(name, class_name(part, self._origins.get(name)), None, name)
 
     def _device(self) -> torch.device:
         return next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
@@ -362,6 +383,10 @@ class TorchNetwork(LayeredNetwork):
             part = self._module_at(known)
             if part is not None:
                 return _Target(name, self._module_info(self._paths.get(part, known), part), key, False)
+        for known, key in ((name, ""), (layer, element)):
+            found = None if self._trace is None else self._trace.layer(known)
+            if found is not None:  # needs no axes, so no pass that finds them
+                return _Target(name, found, key, False)
         try:
             return _Target(name, *self.layers.find(name), False)
         except LayerNotFoundError as error:
@@ -411,6 +436,8 @@ class TorchNetwork(LayeredNetwork):
             if self.untraced is not None and not request.channels:
                 raise UnsupportedRequestError(f"The ReLUs of this network cannot be replaced, because {self.untraced}.")
             raise unsupported(request)
+        if not torch.compiler.is_compiling() and self._seen != tuple(x.shape[1:]):
+            self._seen = tuple(x.shape[1:])
         if self._current_trace() is None:
             return self._compute_untraced(x, request)
         targets = {name: self._target(name) for name in request.names}

@@ -11,7 +11,7 @@ from typing import Any
 from torch import fx, nn
 
 from converters import LayerInfo
-from converters.tracing.aliasing import call_name, channels, no_tensors
+from converters.tracing.aliasing import call_name, no_tensors
 from converters.tracing.elements import elements_of
 from converters.tracing.naming import Numbering
 from converters.tracing.recording import is_leaf
@@ -113,7 +113,7 @@ class Trace:
         graph: the graph.
         relus: the ReLU modules; None if the network may contain ReLUs that are not modules.
         nodes: layer name -> node name, in the order of execution.
-        layers: the layers, in the same order.
+        layers: the layers, in the same order, without their axes.
         first: the layers that read the image.
         outputs: element of the returned value -> node name; the element is empty for a tensor.
 
@@ -129,7 +129,7 @@ class Trace:
         self.relus = self.graph.relus(network)
         numbering = Numbering({name for name, _ in module.named_modules()})
         values = {numbering.name(value.base, value.path): value for value in tracer.values}
-        sizes, sizeless = channels(graph.nodes, network), no_tensors(graph.nodes)
+        sizeless = no_tensors(graph.nodes)
         image = next(node for node in graph.nodes if node.op == "placeholder")
         self.nodes: dict[str, str] = {}
         self.layers: list[LayerInfo] = []
@@ -140,10 +140,14 @@ class Trace:
             self.nodes[name] = value.node.name
             part = module.get_submodule(value.path)
             op = type(part).__name__ if value.path else call_name(value.node)
-            self.layers.append(LayerInfo(name, op, sizes[value.node], value.path))
+            self.layers.append(LayerInfo(name, op, None, value.path))
             if image in value.node.all_input_nodes:
                 self.first.append(self.layers[-1])
         self.outputs = _outputs(graph)
+
+    def layer(self, name: str) -> LayerInfo | None:
+        """Returns the layer of a name, without its axes; None if there is none."""
+        return next((info for info in self.layers if info.name == name), None) if name in self.nodes else None
 
 
 class VisitingInterpreter(fx.Interpreter):

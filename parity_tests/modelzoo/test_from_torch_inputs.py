@@ -80,7 +80,7 @@ def test_a_network_of_one_channel_renders():
     assert found[-1].shape == (1, 17, 19, 1)
     assert found.losses[-1] > found.losses[0]
     with pytest.raises(ValueError, match=r"takes \(N, 1, H, W\): param\.image\(\.\.\., channels=1\) makes such images"):
-        render.render_vis(model, "1:2", thresholds=(0,), verbose=False)
+        render.render_vis(model, "1:2", lambda: param.image(17), thresholds=(0,), verbose=False)
 
 
 def test_a_models_network_is_no_model(classifier):
