@@ -6,24 +6,30 @@ from typing import Annotated
 
 import typer
 
+from lucid_port.cli import sources
 from lucid_port.cli.console import Constants, InputName, Json, Layout, Source, constants_of, print_table
 
 
 def command(
     source: Source,
+    torchvision: sources.Torchvision = None,
+    timm: sources.Timm = None,
+    huggingface: sources.Huggingface = None,
+    weights: sources.Weights = None,
     grep: Annotated[str | None, typer.Option(help="List only names that contain this text; case is ignored.")] = None,
     json: Json = False,
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
+    image_shape: sources.ImageShape = None,
 ) -> None:
     """List the layers of a model: name, op, channels.
 
     Example: lucid-port layers InceptionV1_seeded --grep pre_relu
     """
-    from lucid_port.modelzoo.nets_factory import open_network
-
-    network = open_network(source, input_name, constants=constants_of(constants), layout=layout)
+    network = sources.open_network(
+        source, image_shape, input_name=input_name, constants=constants_of(constants), layout=layout
+    )
     rows = [
         (info.name, info.op, info.channels)
         for info in network.layers.values()

@@ -404,7 +404,7 @@ def from_torch(
     if (image_value_range is None) == (mean is None and std is None) or (mean is None) != (std is None):
         raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
     if image_value_range is None:
-        image_value_range = _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
+        image_value_range = range_of_normalized(mean, std)
     value_range = check_value_range(image_value_range, shape[-1])
     _check_shapes_are_known(module)
     network = module if isinstance(module, _NETWORKS) else TorchNetwork(module, trace)
@@ -468,6 +468,23 @@ def _channel_values(values: object, what: str) -> list[int | float]:
     """Checks that the values are finite numbers, one per channel."""
     given = checks.items(values, what, "a list of one number for each channel, as in (0.485, 0.456, 0.406)")
     return [checks.number(value, f"Each number of {what}") for value in given]
+
+
+def range_of_normalized(mean: object, std: object) -> ValueRange:
+    """Returns the values for black and white of a network whose input is (x - mean) / std of images x in [0, 1].
+
+    Args:
+        mean, std: one number for each channel.
+
+    Raises:
+        TypeError: they are not lists of numbers.
+        ValueError: their lengths differ, or a standard deviation is not above 0.
+
+    Example:
+        >>> range_of_normalized([0.5], [0.5])
+        ((-1.0,), (1.0,))
+    """
+    return _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
 
 
 def _range_of_normalised(mean: list[int | float], std: list[int | float]) -> ValueRange:
