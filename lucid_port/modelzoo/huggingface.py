@@ -146,7 +146,7 @@ def _class_of(library: ModuleType, config: Any) -> Any:
             return getattr(library, name)
     mapping = import_library("transformers.models.auto.modeling_auto", "huggingface")
     for auto in ("MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", "MODEL_MAPPING"):
-        found = getattr(mapping, auto).get(type(config))
+        found = getattr(mapping, auto).get(type(config), None)
         if found is not None:
             return found[0] if isinstance(found, tuple) else found
     raise ValueError(
@@ -199,7 +199,7 @@ def _class_defaults(config: Any) -> dict[str, Any]:
     auto = import_library("transformers.models.auto.image_processing_auto", "huggingface")
     vision = getattr(config, "vision_config", None)
     for one in (config, vision):
-        found = auto.IMAGE_PROCESSOR_MAPPING.get(type(one)) if one is not None else None
+        found = auto.IMAGE_PROCESSOR_MAPPING.get(type(one), None) if one is not None else None
         kinds = list(found.values()) if isinstance(found, dict) else list(found or ())
         kind = next((kind for kind in kinds if getattr(kind, "image_mean", None) is not None), None)
         if kind is not None:
