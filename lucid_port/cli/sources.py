@@ -148,7 +148,7 @@ def open_model(
 
     stated: dict[str, Any] = {
         "image_value_range": _numbers(value_range, "--value-range", "-117,138", 2),
-        "image_shape": _shape(image_shape),
+        "image_shape": shape_of(image_shape),
         "is_BGR": is_BGR,
     }
     if mean is not None or std is not None:
@@ -170,7 +170,18 @@ def open_network(source: str, image_shape: str | None = None, **options: Any) ->
     if not names_function(source):
         return open_named(source, **options)
     # The names and channels of the layers do not depend on the value range.
-    return _of_function(source, {"image_value_range": (0, 1), "image_shape": _shape(image_shape)}, options).network
+    return _of_function(source, {"image_value_range": (0, 1), "image_shape": shape_of(image_shape)}, options).network
+
+
+def open_for_sizes(source: str, image_shape: str | None = None, **options: Any) -> Model:
+    """Opens the model of a command that reads sizes only, with any value range; arguments as for `open_model`."""
+    from lucid_port.modelzoo.libraries import names_library
+    from lucid_port.modelzoo.vision_base import Model
+
+    if names_library(source):
+        return open_model(source, image_shape=image_shape, **options)
+    network = open_network(source, image_shape, **options)
+    return Model(network=network, image_value_range=(0, 1), image_shape=shape_of(image_shape))
 
 
 def open_for_recipe(source: str, stated: Mapping[str, Any]) -> Model:
@@ -293,7 +304,12 @@ def _numbers(text: str | None, option: str, example: str, count: int | None = No
     return values
 
 
-def _shape(text: str | None) -> tuple[int, int, int] | None:
+def shape_of(text: str | None) -> tuple[int, int, int] | None:
+    """Returns the numbers of --image-shape.
+
+    Raises:
+        typer.BadParameter: the text has another form.
+    """
     if text is None:
         return None
     try:

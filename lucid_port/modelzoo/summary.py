@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,12 +18,12 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from converters.program.layer_info import LayerInfo
 from lucid_port.modelzoo.fields.marks import Four, Marks, image_marks, thin
-from lucid_port.modelzoo.fields.mode import FieldMode, following
+from lucid_port.modelzoo.fields.mode import following
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
 
-FACTORS = (4, 16)
+FACTORS = (4, 12)
 """Larger images, in multiples of the image's size, on which receptive fields are measured that touch its border."""
 
 LARGEST_SIDE = 4096
@@ -141,7 +142,8 @@ class Summary(Sequence[LayerSummary]):
         return table
 
     def __str__(self) -> str:
-        width = 2 * len(self.COLUMNS) + sum(max(map(len, column)) for column in zip(self.COLUMNS, *self.rows()))
+        columns = zip(self.COLUMNS, *self.rows(), strict=True)
+        width = 2 * len(self.COLUMNS) + sum(max(map(len, column)) for column in columns)
         console = Console(width=max(width, 80), color_system=None)
         with console.capture() as captured:
             console.print(self)
@@ -180,7 +182,7 @@ def summary(model: Model, image_shape: Sequence[int] | None = None) -> Summary:
     for factor in FACTORS:
         larger = (shape[0] * factor, shape[1] * factor, shape[2])
         touching = [name for name in names if measured[-1][name].touches()]
-        if not touching or max(larger[:2]) > LARGEST_SIDE:
+        if not touching or max(larger[:2]) > LARGEST_SIDE or _has_settled(measured):
             break
         try:
             found = _measured(model, larger, fake_only=True)
@@ -245,10 +247,22 @@ class _Measured:
         """Returns (first, last) row and column of the field of the middle place; None if it depends on no pixel."""
         if self.marks is None:
             return None
-        ends = [(float(low[len(low) // 2]), float(high[len(high) // 2])) for low, high in self.lines(self.marks.field)]
+        lines = self.lines(self.marks.field)
+        middle = self._central_token(lines) if "L" in self.axes else None
+        ends = []
+        for low, high in lines:
+            place = len(low) // 2 if middle is None else middle
+            ends.append((float(low[place]), float(high[place])))
         if not all(map(math.isfinite, (*ends[0], *ends[1]))):
             return None
         return (int(ends[0][0]), int(ends[0][1])), (int(ends[1][0]), int(ends[1][1]))
+
+    def _central_token(self, lines: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]) -> int:
+        """Returns the index of the token whose field is closest to the center of the image."""
+        far = sum(
+            ((low + high) / 2 - (size - 1) / 2).abs() for (low, high), size in zip(lines, self.image, strict=True)
+        )
+        return int(torch.nan_to_num(torch.as_tensor(far), nan=math.inf).argmin())
 
     def touches(self) -> bool:
         """Whether the field of the middle place reaches the border of the image, or the stride is not known."""
@@ -293,6 +307,19 @@ def _period(low: Tensor, high: Tensor, size: int, unique: bool) -> float | None:
             step = steps.pop()
             return float(Fraction(step, 2 * period)) if step > 0 else None
     return None
+
+
+def _has_settled(passes: Sequence[Mapping[str, _Measured]]) -> bool:
+    """Whether all fields that touch the border are the whole image, and no other is larger than half of it.
+
+    Then convolutions have not grown them, but ops over the whole image have.
+    """
+    if len(passes) == 1:
+        return False
+    others = [each for each in passes[-1].values() if not (each.is_whole() and passes[0][each.info.name].is_whole())]
+    fields = [(field, each.image) for each in others if (field := each.field()) is not None]
+    return all(2 * (high - low + 1) <= size for field, image in fields
+               for (low, high), size in zip(field, image, strict=True))  # fmt: skip
 
 
 def _layer(info: LayerInfo, passes: Sequence[_Measured]) -> LayerSummary:
@@ -363,7 +390,7 @@ def _pass(model: Model, shape: tuple[int, int, int], fake: bool) -> dict[str, _M
             network, info)}  # fmt: skip
         if modules:
             _run_with_hooks(network, x, modules, note)
-        _read(network, x, [name for name in infos if name not in modules], note, mode)
+        _read(network, x, [name for name in infos if name not in modules], note)
     return found
 
 
@@ -392,17 +419,28 @@ def _run_with_hooks(
             handle.remove()
 
 
-def _read(network: Any, x: Tensor, names: Sequence[str], note: Callable[[str, Tensor], None], mode: FieldMode) -> None:
-    """Reads layers by name. If some cannot be read, halves of the names are tried."""
-    if not names:
-        return
-    try:
-        values = network.activations(x, list(names))
-    except ValueError:
-        if len(names) > 1:
-            half = len(names) // 2
-            _read(network, x, names[:half], note, mode)
-            _read(network, x, names[half:], note, mode)
-        return
-    for name, value in values.items():
-        note(name, value)
+def _read(network: Any, x: Tensor, names: Sequence[str], note: Callable[[str, Tensor], None]) -> None:
+    """Reads layers by name, in one pass if all of them are tensors.
+
+    If a layer cannot be read, those with the same op (such as `chunk`, which returns a tuple) are read in a pass of
+    their own, and left out if that fails, too.
+    """
+    left, suspects = list(names), dict[str, list[str]]()
+    while left:
+        try:
+            values = network.activations(x, left)
+        except ValueError as error:
+            failed = next((name for name in left if repr(name) in str(error)), None)
+            if failed is None:
+                raise
+            op = network.layers[failed].op
+            suspects[op] = [name for name in left if network.layers[name].op == op and name != failed]
+            left = [name for name in left if network.layers[name].op != op]
+            continue
+        for name, value in values.items():
+            note(name, value)
+        break
+    for group in suspects.values():
+        with contextlib.suppress(ValueError):
+            for name, value in (network.activations(x, group) if group else {}).items():
+                note(name, value)

@@ -337,7 +337,7 @@ class Model(nn.Module):
         return exact or close[0]
 
     def summary(self, image_shape: Sequence[int] | None = None) -> Summary:
-        """Lists the layers with their sizes, strides and receptive fields; see `lucid_port.modelzoo.summary.summary`."""
+        """Lists sizes, strides and receptive fields of the layers; see `lucid_port.modelzoo.summary.summary`."""
         return summary(self, image_shape)
 
     def load_graphdef(self) -> None:

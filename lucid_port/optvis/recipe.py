@@ -340,8 +340,8 @@ class Recipe:
             )
         if names_function(source):
             raise ValueError(
-                f"The recipe's model was returned by the Python function {source}, and recipes run no functions: if you "
-                f"trust it, add --model {source} in the folder of its module, or give the model to Recipe.render."
+                f"The recipe's model was returned by the Python function {source}, and recipes run no functions: if "
+                f"you trust it, add --model {source} in the folder of its module, or give the model to Recipe.render."
             )
         model: Model = open_model(
             str(source), image_value_range=as_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")

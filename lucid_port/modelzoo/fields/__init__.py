@@ -8,4 +8,3 @@ around all marks of their inputs, and are not exact.
 
 A field says on which pixels a value can depend. It takes no account of weights that are zero.
 """
-

@@ -78,11 +78,7 @@ def joined(marks: Sequence[tuple[Marks, Callable[[Tensor], Tensor]]], shape: Seq
 
 
 @_rule(
-    *("view _unsafe_view reshape _reshape_alias permute transpose t expand slice select unsqueeze squeeze cat stack "
-      "split split_with_sizes unbind clone alias detach roll flip narrow unfold repeat diagonal pixel_shuffle "
-      "pixel_unshuffle channel_shuffle reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d "
-      "index_select index movedim unsafe_split unsafe_chunk chunk tile rot90 native_channel_shuffle "
-      "split_with_sizes_copy lift_fresh contiguous").split()
+    *["view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "expand", "slice", "select", "unsqueeze", "squeeze", "cat", "stack", "split", "split_with_sizes", "unbind", "clone", "alias", "detach", "roll", "flip", "narrow", "unfold", "repeat", "diagonal", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d", "index_select", "index", "movedim", "unsafe_split", "unsafe_chunk", "chunk", "tile", "rot90", "native_channel_shuffle", "split_with_sizes_copy", "lift_fresh", "contiguous"]
 )  # fmt: skip
 def _moved(call: Call) -> Any:
     """Functions that move values: the same function moves the marks."""
@@ -118,9 +114,7 @@ def _moved(call: Call) -> Any:
     is_exact = all((known := call.marks(one)) is not None and known.is_exact for one in marked)
     if isinstance(call.result, Tensor):
         return _marks(fields, locals_, is_exact)
-    return [
-        _marks([one[k] for one in fields], [one[k] for one in locals_], is_exact) for k in range(len(call.result))
-    ]
+    return [_marks([one[k] for one in fields], [one[k] for one in locals_], is_exact) for k in range(len(call.result))]
 
 
 def _marks(field: Sequence[Tensor], local: Sequence[Tensor], is_exact: bool) -> Marks:
@@ -144,6 +138,15 @@ def _same(call: Call) -> Marks | None:
     return call.of(0)
 
 
+@_rule("as_strided")
+def _restrided(call: Call) -> Marks | None:
+    """New strides of the same shape, which reductions give their results; the order is clear along one axis only."""
+    shape = call.result.shape
+    if call.args[0].shape != shape or sum(size > 1 for size in shape) > 1:
+        raise NoRuleError
+    return call.of(0)
+
+
 @_rule("constant_pad_nd")
 def _padded(call: Call) -> Marks | None:
     marks = call.of(0)
@@ -155,7 +158,9 @@ def pointwise(call: Call) -> Marks | None:
     tensors = [one for one in tree_flatten((call.args, call.kwargs))[0] if isinstance(one, Tensor)]
     found = [marks for one in tensors if (marks := call.marks(one)) is not None]
     shape = call.result.shape
-    if len(found) == 1 or all(one is found[0] for one in found):
+    if all(one is found[0] for one in found):
+        if found[0].field[0].shape == shape:
+            return found[0]
         return found[0].map(lambda m: m.expand(shape))
     found_all = joined([(one, lambda m: m) for one in found], shape)
     partial = [one for one in found if not _is_whole(one.local)]
@@ -172,8 +177,7 @@ def _is_whole(field: Four) -> bool:
 
 
 @_rule(
-    *("sum mean amax amin prod var std max min var_mean std_mean norm linalg_vector_norm logsumexp argmax argmin any "
-      "all median nanmean count_nonzero").split()
+    *["sum", "mean", "amax", "amin", "prod", "var", "std", "max", "min", "var_mean", "std_mean", "norm", "linalg_vector_norm", "logsumexp", "argmax", "argmin", "any", "all", "median", "nanmean", "count_nonzero"]
 )  # fmt: skip
 def _reduction(call: Call) -> Any:
     """Reductions over axes."""
@@ -228,8 +232,7 @@ def _group_norm(call: Call) -> Any:
 
 
 @_rule(
-    *("native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm batch_norm "
-      "_batch_norm_no_update miopen_batch_norm").split()
+    *["native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "batch_norm", "_batch_norm_no_update", "miopen_batch_norm"]
 )  # fmt: skip
 def _batch_norm(call: Call) -> Any:
     marks = call.of(0)
@@ -264,10 +267,7 @@ def _product(call: Call) -> Marks:
 
 
 @_rule(
-    *("_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
-      "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
-      "_scaled_dot_product_attention_math scaled_dot_product_attention "
-      "_scaled_dot_product_fused_attention_overrideable").split()
+    *["_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention", "_scaled_dot_product_attention_math", "scaled_dot_product_attention", "_scaled_dot_product_fused_attention_overrideable"]
 )  # fmt: skip
 def _attention(call: Call) -> Any:
     """Attention: an element reads its query, and all keys and values."""
@@ -312,7 +312,9 @@ def _over_channels(m: Tensor, groups: int, outputs: int) -> Tensor:
     if groups == 1 or m.stride(1) == 0 or m.shape[1] == 1:
         return least(m, [1]).expand(m.shape[0], outputs, *m.shape[2:])
     small = thin(m)
-    grouped = small.reshape(small.shape[0], groups, -1, *small.shape[2:]).amin(2).repeat_interleave(outputs // groups, 1)
+    grouped = (
+        small.reshape(small.shape[0], groups, -1, *small.shape[2:]).amin(2).repeat_interleave(outputs // groups, 1)
+    )
     return grouped.expand(m.shape[0], outputs, *m.shape[2:])
 
 
@@ -328,8 +330,7 @@ def _stretched(m: Tensor, axis: int, stride: int) -> Tensor:
 
 
 @_rule(
-    *("max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d "
-      "max_pool2d max_pool1d max_pool3d mkldnn_max_pool2d").split()
+    *["max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d", "max_pool1d", "max_pool3d", "mkldnn_max_pool2d"]
 )  # fmt: skip
 def _pool(call: Call) -> Any:
     marks, value = call.of(0), call.args[0]
@@ -358,8 +359,7 @@ def _per_axis(values: Any, dims: int) -> list[int]:
 
 
 @_rule(
-    *("_adaptive_avg_pool2d adaptive_avg_pool2d adaptive_avg_pool1d adaptive_max_pool2d adaptive_max_pool1d "
-      "_adaptive_avg_pool3d").split()
+    *["_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "adaptive_max_pool2d", "adaptive_max_pool1d", "_adaptive_avg_pool3d"]
 )  # fmt: skip
 def _adaptive_pool(call: Call) -> Any:
     results = [call.result] if isinstance(call.result, Tensor) else list(call.result)
@@ -384,8 +384,7 @@ def _adaptive_reads(inputs: int, outputs: int) -> Tensor:
 
 
 @_rule(
-    *("upsample_nearest1d upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d _upsample_bilinear2d_aa "
-      "upsample_bicubic2d upsample_linear1d _upsample_bicubic2d_aa _upsample_nearest_exact1d").split()
+    *["upsample_nearest1d", "upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d", "upsample_linear1d", "_upsample_bicubic2d_aa", "_upsample_nearest_exact1d"]
 )  # fmt: skip
 def _resized(call: Call) -> Marks | None:
     """Resizing is linear along each axis: rows of unit vectors show which inputs an output reads."""
