@@ -25,7 +25,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LIBRARIES = ("torchvision", "timm", "huggingface")
 """Libraries whose networks `lucid_port.modelzoo` opens by name, each with a function of the same name."""
 
-Option: TypeAlias = "bool | int | float | str | None | list[int] | list[float]"
+Option: TypeAlias = "bool | int | float | str | list[int] | list[float] | None"
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 

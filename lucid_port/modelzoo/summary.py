@@ -6,7 +6,7 @@ import contextlib
 import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +167,7 @@ def summary(model: Model, image_shape: Sequence[int] | None = None) -> Summary:
         image_shape: (height, width, channels) of the image; the model's own by default, 224 for unknown sizes.
 
     Raises:
-        ValueError: the network cannot be computed at this size.
+        converters.InputSizeError: a layer cannot be computed at this size.
 
     Example:
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
@@ -181,7 +181,7 @@ def summary(model: Model, image_shape: Sequence[int] | None = None) -> Summary:
     names = list(measured[0])
     for factor in FACTORS:
         larger = (shape[0] * factor, shape[1] * factor, shape[2])
-        touching = [name for name in names if measured[-1][name].touches()]
+        touching = [name for name in names if measured[-1][name].needs_more()]
         if not touching or max(larger[:2]) > LARGEST_SIDE or _has_settled(measured):
             break
         try:
@@ -208,12 +208,14 @@ class _Measured:
         shape: shape of the value.
         marks: its marks; None if it does not depend on the image.
         image: (height, width) of the image.
+        margin: largest stride of the network. Strided ops may leave fewer pixels than that at a border unread.
     """
 
     info: LayerInfo
     shape: tuple[int, ...]
     marks: Marks | None
     image: tuple[int, int]
+    margin: int = 1
 
     @property
     def axes(self) -> str:
@@ -264,17 +266,26 @@ class _Measured:
         )
         return int(torch.nan_to_num(torch.as_tensor(far), nan=math.inf).argmin())
 
-    def touches(self) -> bool:
-        """Whether the field of the middle place reaches the border of the image, or the stride is not known."""
+    def is_cut(self) -> bool:
+        """Whether the border of the image may cut the field of the middle place."""
         field = self.field()
-        if field is None:
-            return False
-        is_cut = any(low <= 0 or high >= size - 1 for (low, high), size in zip(field, self.image, strict=True))
-        return is_cut or (bool(set(self.axes) & set("HWL")) and self.stride() is None)
+        return field is not None and any(
+            low < self.margin or high > size - 1 - self.margin
+            for (low, high), size in zip(field, self.image, strict=True)
+        )
 
     def is_whole(self) -> bool:
-        """Whether the field of the middle place is the whole image."""
-        return self.field() == ((0, self.image[0] - 1), (0, self.image[1] - 1))
+        """Whether the field of the middle place is the whole image, but for pixels that strided ops do not read."""
+        field = self.field()
+        return field is not None and all(
+            low < self.margin and high > size - 1 - self.margin
+            for (low, high), size in zip(field, self.image, strict=True)
+        )
+
+    def needs_more(self) -> bool:
+        """Whether a larger image may tell more: the field is cut, or the stride is not known."""
+        has_places = bool(set(self.axes) & set("HWL"))
+        return self.is_cut() or (self.field() is not None and has_places and self.stride() is None)
 
     def stride(self) -> tuple[float, float] | None:
         """Returns the distance between the fields of neighboring places."""
@@ -326,7 +337,7 @@ def _layer(info: LayerInfo, passes: Sequence[_Measured]) -> LayerSummary:
     """Returns the summary of a layer from passes on images of growing size."""
     first = passes[0]
     sizes = dict(zip(first.axes, first.shape, strict=True)) if first.axes else {}
-    chosen = next((each for each in passes if not _is_cut(each)), passes[-1])
+    chosen = next((each for each in passes if not each.is_cut()), passes[-1])
     field = chosen.field()
     is_whole = chosen.is_whole() and passes[-1].is_whole()
     stride = next((found for each in passes if (found := each.stride()) is not None), None)
@@ -341,14 +352,7 @@ def _layer(info: LayerInfo, passes: Sequence[_Measured]) -> LayerSummary:
         field=None if field is None or is_whole else (field[0][1] - field[0][0] + 1, field[1][1] - field[1][0] + 1),
         is_whole=is_whole,
         is_exact=chosen.marks is None or chosen.marks.is_exact,
-        is_cut=not is_whole and _is_cut(chosen),
-    )
-
-
-def _is_cut(measured: _Measured) -> bool:
-    field = measured.field()
-    return field is not None and any(
-        low <= 0 or high >= size - 1 for (low, high), size in zip(field, measured.image, strict=True)
+        is_cut=not is_whole and chosen.is_cut(),
     )
 
 
@@ -369,7 +373,9 @@ def _measured(model: Model, shape: tuple[int, int, int], fake_only: bool = False
         if fake_only:
             raise
         found = _pass(model, shape, fake=False)
-    return {name: found[name] for name in model.network.layers if name in found}
+    strides = [side for one in found.values() for side in one.stride() or ()]
+    margin = math.ceil(max(strides, default=1))
+    return {name: replace(found[name], margin=margin) for name in model.network.layers if name in found}
 
 
 def _pass(model: Model, shape: tuple[int, int, int], fake: bool) -> dict[str, _Measured]:

@@ -78,8 +78,54 @@ def joined(marks: Sequence[tuple[Marks, Callable[[Tensor], Tensor]]], shape: Seq
 
 
 @_rule(
-    *["view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "expand", "slice", "select", "unsqueeze", "squeeze", "cat", "stack", "split", "split_with_sizes", "unbind", "clone", "alias", "detach", "roll", "flip", "narrow", "unfold", "repeat", "diagonal", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d", "index_select", "index", "movedim", "unsafe_split", "unsafe_chunk", "chunk", "tile", "rot90", "native_channel_shuffle", "split_with_sizes_copy", "lift_fresh", "contiguous"]
-)  # fmt: skip
+    *[
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "_reshape_alias",
+        "permute",
+        "transpose",
+        "t",
+        "expand",
+        "slice",
+        "select",
+        "unsqueeze",
+        "squeeze",
+        "cat",
+        "stack",
+        "split",
+        "split_with_sizes",
+        "unbind",
+        "clone",
+        "alias",
+        "detach",
+        "roll",
+        "flip",
+        "narrow",
+        "unfold",
+        "repeat",
+        "diagonal",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "replication_pad1d",
+        "replication_pad2d",
+        "index_select",
+        "index",
+        "movedim",
+        "unsafe_split",
+        "unsafe_chunk",
+        "chunk",
+        "tile",
+        "rot90",
+        "native_channel_shuffle",
+        "split_with_sizes_copy",
+        "lift_fresh",
+        "contiguous",
+    ]
+)
 def _moved(call: Call) -> Any:
     """Functions that move values: the same function moves the marks."""
     tensors = [one for one in tree_flatten((call.args, call.kwargs))[0] if isinstance(one, Tensor)]
@@ -177,8 +223,30 @@ def _is_whole(field: Four) -> bool:
 
 
 @_rule(
-    *["sum", "mean", "amax", "amin", "prod", "var", "std", "max", "min", "var_mean", "std_mean", "norm", "linalg_vector_norm", "logsumexp", "argmax", "argmin", "any", "all", "median", "nanmean", "count_nonzero"]
-)  # fmt: skip
+    *[
+        "sum",
+        "mean",
+        "amax",
+        "amin",
+        "prod",
+        "var",
+        "std",
+        "max",
+        "min",
+        "var_mean",
+        "std_mean",
+        "norm",
+        "linalg_vector_norm",
+        "logsumexp",
+        "argmax",
+        "argmin",
+        "any",
+        "all",
+        "median",
+        "nanmean",
+        "count_nonzero",
+    ]
+)
 def _reduction(call: Call) -> Any:
     """Reductions over axes."""
     marks, value = call.of(0), call.args[0]
@@ -232,8 +300,16 @@ def _group_norm(call: Call) -> Any:
 
 
 @_rule(
-    *["native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "batch_norm", "_batch_norm_no_update", "miopen_batch_norm"]
-)  # fmt: skip
+    *[
+        "native_batch_norm",
+        "_native_batch_norm_legit",
+        "_native_batch_norm_legit_no_training",
+        "cudnn_batch_norm",
+        "batch_norm",
+        "_batch_norm_no_update",
+        "miopen_batch_norm",
+    ]
+)
 def _batch_norm(call: Call) -> Any:
     marks = call.of(0)
     uses_batch = not call.name.endswith(("no_training", "no_update")) and bool(call.arg(5, "training"))
@@ -267,8 +343,16 @@ def _product(call: Call) -> Marks:
 
 
 @_rule(
-    *["_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention", "_scaled_dot_product_attention_math", "scaled_dot_product_attention", "_scaled_dot_product_fused_attention_overrideable"]
-)  # fmt: skip
+    *[
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_cudnn_attention",
+        "_scaled_dot_product_attention_math",
+        "scaled_dot_product_attention",
+        "_scaled_dot_product_fused_attention_overrideable",
+    ]
+)
 def _attention(call: Call) -> Any:
     """Attention: an element reads its query, and all keys and values."""
     results = [call.result] if isinstance(call.result, Tensor) else list(call.result)
@@ -330,8 +414,19 @@ def _stretched(m: Tensor, axis: int, stride: int) -> Tensor:
 
 
 @_rule(
-    *["max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d", "max_pool1d", "max_pool3d", "mkldnn_max_pool2d"]
-)  # fmt: skip
+    *[
+        "max_pool1d_with_indices",
+        "max_pool2d_with_indices",
+        "max_pool3d_with_indices",
+        "avg_pool1d",
+        "avg_pool2d",
+        "avg_pool3d",
+        "max_pool2d",
+        "max_pool1d",
+        "max_pool3d",
+        "mkldnn_max_pool2d",
+    ]
+)
 def _pool(call: Call) -> Any:
     marks, value = call.of(0), call.args[0]
     dims = int(call.name.split("pool")[1][0])
@@ -359,8 +454,15 @@ def _per_axis(values: Any, dims: int) -> list[int]:
 
 
 @_rule(
-    *["_adaptive_avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "adaptive_max_pool2d", "adaptive_max_pool1d", "_adaptive_avg_pool3d"]
-)  # fmt: skip
+    *[
+        "_adaptive_avg_pool2d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool1d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool1d",
+        "_adaptive_avg_pool3d",
+    ]
+)
 def _adaptive_pool(call: Call) -> Any:
     results = [call.result] if isinstance(call.result, Tensor) else list(call.result)
     value, marks = call.args[0], call.of(0)
@@ -384,8 +486,18 @@ def _adaptive_reads(inputs: int, outputs: int) -> Tensor:
 
 
 @_rule(
-    *["upsample_nearest1d", "upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d", "upsample_linear1d", "_upsample_bicubic2d_aa", "_upsample_nearest_exact1d"]
-)  # fmt: skip
+    *[
+        "upsample_nearest1d",
+        "upsample_nearest2d",
+        "_upsample_nearest_exact2d",
+        "upsample_bilinear2d",
+        "_upsample_bilinear2d_aa",
+        "upsample_bicubic2d",
+        "upsample_linear1d",
+        "_upsample_bicubic2d_aa",
+        "_upsample_nearest_exact1d",
+    ]
+)
 def _resized(call: Call) -> Marks | None:
     """Resizing is linear along each axis: rows of unit vectors show which inputs an output reads."""
     value, marks, shape = call.args[0], call.of(0), call.result.shape
