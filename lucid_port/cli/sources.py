@@ -175,12 +175,14 @@ def open_network(source: str, image_shape: str | None = None, **options: Any) ->
 
 def open_for_sizes(source: str, image_shape: str | None = None, **options: Any) -> Model:
     """Opens the model of a command that reads sizes only, with any value range; arguments as for `open_model`."""
-    from lucid_port.modelzoo.libraries import names_library
+    from lucid_port.modelzoo.libraries import names_function, names_library
     from lucid_port.modelzoo.vision_base import Model
 
     if names_library(source):
         return open_model(source, image_shape=image_shape, **options)
-    network = open_network(source, image_shape, **options)
+    if names_function(source):
+        return _of_function(source, {"image_value_range": (0, 1), "image_shape": shape_of(image_shape)}, options)
+    network = open_network(source, **options)
     return Model(network=network, image_value_range=(0, 1), image_shape=shape_of(image_shape))
 
 
