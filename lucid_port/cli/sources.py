@@ -203,7 +203,8 @@ def open_for_recipe(source: str, stated: Mapping[str, Any]) -> Model:
 
     known = {"image_value_range": as_tuples(stated.get("image_value_range")), "is_BGR": stated.get("is_BGR")}
     model = _of_function(source, known, {}) if names_function(source) else open_named(source, **known)
-    found = fingerprint(model.network)
+    network: Any = model.network
+    found = fingerprint(network)
     if found != stated.get("fingerprint"):
         raise ValueError(
             f"The model {source} is not the model that made the picture: its weights or layers differ (fingerprint "

@@ -23,6 +23,10 @@ from lucid_port.modelzoo.vision_base import Model
 
 _TOWERS = ("vision_model", "vision_tower", "visual")  # names of the image network beside a text network
 _BASE = "preprocessor_config.json"
+_PROCESSING = (
+    *("image_mean", "image_std", "size", "crop_size", "resample", "do_center_crop", "rescale_factor", "crop_pct"),
+    *("do_normalize", "do_rescale", "do_flip_channel_order"),
+)
 
 
 class VisionTower(nn.Module):
@@ -193,8 +197,6 @@ def _processor(library: ModuleType, place: str, config: Any, options: Mapping[st
 
 def _class_defaults(config: Any) -> dict[str, Any]:
     """Returns the class-wide defaults of the image processor of a configuration; those of ViT if it has none."""
-    keys = ("image_mean", "image_std", "size", "crop_size", "resample", "do_center_crop", "rescale_factor", "crop_pct")
-    keys += ("do_normalize", "do_rescale", "do_flip_channel_order")
     fallback = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_normalize": True, "do_rescale": True}
     auto = import_library("transformers.models.auto.image_processing_auto", "huggingface")
     vision = getattr(config, "vision_config", None)
@@ -203,7 +205,7 @@ def _class_defaults(config: Any) -> dict[str, Any]:
         kinds = list(found.values()) if isinstance(found, dict) else list(found or ())
         kind = next((kind for kind in kinds if getattr(kind, "image_mean", None) is not None), None)
         if kind is not None:
-            stated = {key: getattr(kind, key, None) for key in keys}
+            stated = {key: getattr(kind, key, None) for key in _PROCESSING}
             return {**fallback, **{key: value for key, value in stated.items() if value is not None}}
     return fallback
 

@@ -72,7 +72,7 @@ class FieldMode(TorchDispatchMode):
         except NoRuleError:
             found = self._box(tensors, result)
         results = [result] if isinstance(result, Tensor) else list(result) if isinstance(result, (list, tuple)) else []
-        marks = [found] if isinstance(result, Tensor) else list(found or ())
+        marks = list(found) if isinstance(found, (list, tuple)) else [found]
         for one, mark in zip(results, marks, strict=False):
             if isinstance(one, Tensor) and mark is not None:
                 if thin(mark.field[0]).numel() > LARGEST:
@@ -87,7 +87,7 @@ class FieldMode(TorchDispatchMode):
         box = joined([(one, lambda m: thin(m).amin()) for one in found], ())
 
         def of(value: Any) -> Any:
-            return Marks(*[four(m.expand(value.shape) for m in box.field)] * 2, False) if _is_tensor(value) else None
+            return _boxed(box, value) if isinstance(value, Tensor) else None
 
         return of(result) if isinstance(result, Tensor) else [of(one) for one in result or ()]
 
@@ -106,15 +106,17 @@ class FieldMode(TorchDispatchMode):
                 if same == (value.shape, value.stride(), value.storage_offset()):
                     self._known[one] = marks
                 else:
-                    self._known[one] = Marks(*[four(m.expand(one.shape) for m in box.field)] * 2, False)
+                    self._known[one] = _boxed(box, one)
 
 
 def _storage(value: Tensor) -> int:
     return value.untyped_storage()._cdata
 
 
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, Tensor)
+def _boxed(box: Marks, value: Tensor) -> Marks:
+    """Returns marks of a tensor that depends on one box of pixels, as a bound."""
+    field = four(mark.expand(value.shape) for mark in box.field)
+    return Marks(field, field, False)
 
 
 def _functional(func: Any) -> Any:
