@@ -401,10 +401,8 @@ def _pass(model: Model, shape: tuple[int, int, int], fake: bool) -> dict[str, _M
 
 
 def _is_hooked(network: Any, info: LayerInfo) -> bool:
-    """Whether a hook reads the layer: the first call of a module of a user's network."""
-    from lucid_port.modelzoo.from_torch import TorchNetwork
-
-    return isinstance(network, TorchNetwork) and info.name == info.module
+    """Whether a hook reads the layer: the first call of a module of a user's network, which `network.module` holds."""
+    return isinstance(getattr(network, "module", None), nn.Module) and info.name == info.module
 
 
 def _run_with_hooks(
