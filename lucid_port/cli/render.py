@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lucid_port.cli import sources
 from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result, remarks
 
 if TYPE_CHECKING:
@@ -48,10 +49,6 @@ Transforms = Annotated[bool, typer.Option(help="Jitter, scale and rotate the pic
 Devices = Annotated[
     str | None, typer.Option(help="cpu, cuda (for several units: all GPUs), cuda:1, mps, ...; the CPU by default.")
 ]
-ValueRange = Annotated[
-    str | None, typer.Option(metavar="LO,HI", help="The network's values of black and white, if the file has none.")
-]
-BGR = Annotated[bool | None, typer.Option("--bgr/--rgb", help="The network's channel order, if the file has none.")]
 Sheet = Annotated[bool, typer.Option("--sheet", help="Write one picture of all, sheet.png, in place of a file each.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Pictures in a batch; by default as many as fit in memory.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder's pictures instead of resuming.")]
@@ -67,8 +64,15 @@ def command(
     seed: Seed = 0,
     transforms: Transforms = True,
     device: Devices = None,
-    value_range: ValueRange = None,
-    bgr: BGR = None,
+    torchvision: sources.Torchvision = None,
+    timm: sources.Timm = None,
+    huggingface: sources.Huggingface = None,
+    weights: sources.Weights = None,
+    value_range: sources.ValueRange = None,
+    mean: sources.Mean = None,
+    std: sources.Std = None,
+    image_shape: sources.ImageShape = None,
+    bgr: sources.BGR = None,
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
@@ -85,9 +89,12 @@ def command(
     Examples: lucid-port render InceptionV1_caffe inception_4a_output:300 -o eyes.png
 
     lucid-port render InceptionV1_caffe 'inception_4a_output:*' -o 4a --sheet
+
+    lucid-port render --torchvision resnet50 layer4.1.add:7 -o unit.png
+
+    lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
     from lucid_port.misc.io.saving import check_picture_path
-    from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.optimizer import TFAdam
 
@@ -96,9 +103,12 @@ def command(
         check_picture_path(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = find_device(device or "cpu")
-    model = open_model(
+    model = sources.open_model(
         source,
-        image_value_range=_value_range(value_range),
+        value_range=value_range,
+        mean=mean,
+        std=std,
+        image_shape=image_shape,
         is_BGR=bgr,
         input_name=input_name,
         constants=constants_of(constants),
@@ -206,13 +216,3 @@ def _render_many(
     there = f", {renders.reused} of them were there" if renders.reused else ""
     count = f"{renders.asked} unit{'s' * (renders.asked != 1)}"
     return f"{place}: {count} of {units}, {height}x{width}, {steps} steps{there}", {**done, "unfinished": 0}
-
-
-def _value_range(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--value-range takes two numbers, such as -117,138, not {text!r}.") from None
-    return low, high

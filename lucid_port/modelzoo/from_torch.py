@@ -171,7 +171,7 @@ def _value_range(
         raise ValueError("The network's value range is missing: give either image_value_range, or mean and std.")
     if image_value_range is not None:
         return image_value_range
-    return _range_of_normalised(_channel_values(mean, "mean"), _channel_values(std, "std"))
+    return range_of_normalized(mean, std)
 
 
 def _channel_values(values: object, what: str) -> list[int | float]:
@@ -180,11 +180,25 @@ def _channel_values(values: object, what: str) -> list[int | float]:
     return [checks.number(value, f"Each number of {what}") for value in given]
 
 
-def _range_of_normalised(mean: list[int | float], std: list[int | float]) -> ValueRange:
-    if len(mean) != len(std):
-        raise ValueError(f"mean has {len(mean)} numbers and std {len(std)}: give both one for each channel.")
-    if min(std, default=1) <= 0:
-        raise ValueError(f"std has numbers above 0 only, because the image is divided by them; it is {tuple(std)}.")
-    check_normalization(mean, std)
-    pairs = list(zip(mean, std, strict=True))
+def range_of_normalized(mean: object, std: object) -> ValueRange:
+    """Returns the values for black and white of a network whose input is (x - mean) / std of images x in [0, 1].
+
+    Args:
+        mean, std: one number for each channel.
+
+    Raises:
+        TypeError: they are not lists of numbers.
+        ValueError: their lengths differ, or a standard deviation is not above 0.
+
+    Example:
+        >>> range_of_normalized([0.5], [0.5])
+        ((-1.0,), (1.0,))
+    """
+    means, stds = _channel_values(mean, "mean"), _channel_values(std, "std")
+    if len(means) != len(stds):
+        raise ValueError(f"mean has {len(means)} numbers and std {len(stds)}: give both one for each channel.")
+    if min(stds, default=1) <= 0:
+        raise ValueError(f"std has numbers above 0 only, because the image is divided by them; it is {tuple(stds)}.")
+    check_normalization(means, stds)
+    pairs = list(zip(means, stds, strict=True))
     return tuple(-m / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs)

@@ -29,7 +29,9 @@ from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_li
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.image_values import warn_about_values
-from lucid_port.modelzoo.layer import Layer
+from lucid_port.modelzoo.layer import Layer, layers_of
+from lucid_port.modelzoo.preprocessing import Preprocessing
+from lucid_port.modelzoo.summary import Summary, summary
 
 __all__ = [
     "FrozenGraphModel",
@@ -107,8 +109,12 @@ class Model(nn.Module):
         image_shape: (height, width, channels) of the training images; None for unknown sizes.
         image_value_range: (lo, hi), numbers, or one number per channel in the network's channel order.
         is_BGR: whether the network's channel order is blue, green, red.
-        source: the `path` argument, or None.
-        layers: Lucid's list of the model's main layers. `network.layers` has all layers.
+        source: the `path` argument; for a network of a library its name and options, as in "timm:resnet18", which
+            `nets_factory.open_model` opens; otherwise None.
+        preprocessing: function that resizes and crops a photograph as the network's evaluation does; None if it is not
+            known.
+        layers: Lucid's list of the model's main layers; for other models, all layers whose number of channels is known.
+            `network.layers` has all layers.
 
     Raises:
         FileNotFoundError: the file was not found.
@@ -128,7 +134,8 @@ class Model(nn.Module):
     """
 
     catalogue_entry: ClassVar[Entry | None] = None
-    layers: tuple[Layer, ...] = ()
+    preprocessing: Preprocessing | None = None
+    _listed: tuple[Layer, ...] | None = None
     _low: Tensor
     _span: Tensor
 
@@ -178,6 +185,11 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         """The device of the model."""
         return self._low.device
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that the model lists, with their depths and tags."""
+        return layers_of(self.network.layers, self.name) if self._listed is None else self._listed
 
     @property
     def dataset(self) -> str | None:
@@ -352,6 +364,10 @@ class Model(nn.Module):
             raise KeyError(f"{self.name} lists no layer {name!r}; it lists {[layer.name for layer in self.layers]}.")
         return exact or close[0]
 
+    def summary(self, image_shape: Sequence[int] | None = None) -> Summary:
+        """Lists sizes, strides and receptive fields of the layers; see `lucid_port.modelzoo.summary.summary`."""
+        return summary(self, image_shape)
+
     def load_graphdef(self) -> None:
         """Does nothing, because the constructor loads the graph. Lucid's notebooks call it."""
 
@@ -441,7 +457,7 @@ class FrozenGraphModel(Model):
         super().__init__(path, is_BGR=manifest.get("is_BGR"), labels=manifest.get("labels"), **arguments)
         self.manifest = dict(manifest)
         self.model_name = manifest.get("model_name")
-        self.layers, self.layer_names = _manifest_layers(manifest.get("layers") or (), self.name)
+        self._listed, self.layer_names = _manifest_layers(manifest.get("layers") or (), self.name)
         for key in manifest:
             if not hasattr(self, key):
                 setattr(self, key, manifest[key])

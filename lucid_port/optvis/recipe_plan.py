@@ -206,7 +206,11 @@ class Plan:
 
 
 def run_document(
-    document: Mapping[str, Any], output: Path | None, device: str | None, callbacks: Callable[[int], list[Callback]]
+    document: Mapping[str, Any],
+    output: Path | None,
+    device: str | None,
+    callbacks: Callable[[int], list[Callback]],
+    model: Any = None,
 ) -> list[Path]:
     """Renders and saves the pictures of a document: a plan, or the recipe of a picture.
 
@@ -215,6 +219,7 @@ def run_document(
         output: Path of the picture or folder, in place of the document's.
         device: Device of the render.
         callbacks: Function from the number of steps to the callbacks of a single picture.
+        model: Model to use instead of the document's.
 
     Returns:
         The paths of the pictures.
@@ -226,11 +231,11 @@ def run_document(
         recipe = Recipe.from_data(document)
         if output is None:
             raise ValueError("The recipe of a picture does not say where to write it: give an output (-o).")
-        return [save_picture(recipe.render(device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
+        return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
     plan = Plan.from_document(document)
     target = output if output is not None else None if plan.output is None else Path(plan.output)
     if target is None:
         raise ValueError("The recipe does not say where to write: give output in it, or -o.")
-    model: Any = plan.open_model()
+    model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)
     return plan.run(target, model, callbacks(plan.steps))
