@@ -14,7 +14,7 @@ def import_onnx() -> Any:
     Raises:
         MissingPackageError: the package is not installed, or its import fails.
     """
-    for part in ("checker", "defs", "helper", "inliner", "numpy_helper", "shape_inference"):
+    for part in ("checker", "defs", "helper", "inliner", "numpy_helper", "reference", "shape_inference", "version_converter"):
         _import(f"onnx.{part}", "onnx")
     return _import("onnx", "onnx")
 

@@ -1,7 +1,6 @@
-"""Convolutions and pools with the padding that onnx2torch does not support.
+"""Convolutions and pools with padding that torch's modules do not have: `auto_pad=SAME_*`, asymmetric padding.
 
-onnx2torch supports neither `auto_pad=SAME_*` nor asymmetric padding of average pools. It converts these nodes without
-their padding; the modules here take weights and sizes from its layers, and pad by the size of their input.
+The modules here take weights and sizes from torch's modules without padding, and pad by the size of their input.
 """
 
 from __future__ import annotations
@@ -119,11 +118,3 @@ class PaddedConvTranspose2d(nn.Module):
             less, more = total // 2, total - total // 2
             sides += [less, more] if self.padding.kind == "SAME_UPPER" else [more, less]
         return tuple(sides)
-
-
-PADDED: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Conv2d: PaddedConv2d,
-    nn.MaxPool2d: PaddedMaxPool2d,
-    nn.AvgPool2d: PaddedAvgPool2d,
-    nn.ConvTranspose2d: PaddedConvTranspose2d,
-}
