@@ -67,6 +67,9 @@ class _Builder:
     def add(self, node: onnx.NodeProto) -> None:
         """Adds a node. Its name becomes the name of its module."""
         inputs = [self.values[name] if name else None for name in node.input]
+        text = next((one for one in inputs if isinstance(one, np.ndarray) and one.dtype.kind in "OSU"), None)
+        if text is not None:
+            raise node_error(node, "reads text, which is not supported")
         if self._is_of_sizes(inputs):
             self._add_on_host(node, inputs)
             return
@@ -123,13 +126,13 @@ class _Builder:
                 built: Built | None = builder.function(view, **settings)
             except GraphError:
                 raise
-            except REFUSALS as error:
+            except REFUSALS as error:  # errors of torch's modules
                 raise node_error(node, f"cannot be converted: {reason(error)}") from error
             if built is not None:
                 return built.module, None, built.inputs
         operation = find_operation(node.op_type, self.opset)
         if operation is None:
-            raise node_error(node, "has inputs that the graph computes; only constant ones are supported")
+            raise node_error(node, "has inputs that depend on the image; only constants and sizes are supported")
         settings = settings_of(node, operation, self.opset)
         if "parts" in operation.attributes:
             settings["parts"] = len(node.output)

@@ -50,7 +50,7 @@ class HostFunction(nn.Module):
     def forward(self, *values: np.ndarray) -> Any:
         if self._run is None:
             self._run = evaluator(import_onnx().NodeProto.FromString(self.node), self.opset)
-        found = self._run.run(None, {**self.constants, **dict(zip(self.names, values, strict=True))})
+        found = self._run.run(None, {**self.constants, **dict(zip(self.names, values, strict=True))}, {})
         return np.asarray(found[0]) if len(found) == 1 else tuple(np.asarray(value) for value in found)
 
     def extra_repr(self) -> str:
@@ -105,7 +105,7 @@ def _computed(node: onnx.NodeProto, opset: int, values: Mapping[str, np.ndarray]
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            found = evaluator(node, opset).run(None, dict(values))
+            found = evaluator(node, opset).run(None, dict(values), {})
         arrays = [np.asarray(value) for value in found]
     except (*REFUSALS, NotImplementedError) as error:
         raise node_error(node, f"cannot be computed from its constants ({reason(error)})") from error

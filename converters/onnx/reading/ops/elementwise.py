@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from converters.onnx.reading.ops.registry import register
+from converters.onnx.reading.ops.registry import Node, register
 
 
 def _divided(x: Tensor, y: Tensor) -> Tensor:
@@ -90,10 +90,7 @@ def variadic(*values: Tensor, op: str) -> Tensor:
 
 @register("IsInf")
 def is_inf(x: Tensor, *, detect_negative: int = 1, detect_positive: int = 1) -> Tensor:
-    found = torch.isinf(x)
-    return found & ((x > 0) if detect_positive else (x < 0)) if detect_positive + detect_negative == 1 else (
-        found if detect_positive else torch.zeros_like(found)
-    )
+    return (torch.isposinf(x) & bool(detect_positive)) | (torch.isneginf(x) & bool(detect_negative))
 
 
 @register("Mod")
@@ -122,14 +119,20 @@ def identity(x: Tensor) -> Tensor:
 
 # ONNX's number of an integer type -> torch's dtype. Types of 8 and 16 bits are held as whole floating-point numbers.
 _INTEGERS = {6: torch.int32, 7: torch.int64, 12: torch.int64, 13: torch.int64}
-_SMALL = frozenset({2, 3, 4, 5, 21, 22})
+_SMALL = frozenset({2, 3, 4, 5})
 _FLOATS = frozenset({1, 10, 11, 16})
 _BOOL = 9
-_ROUND_MODE_DEFAULT = "up"
+
+
+@register("Cast", builds=True)
+def check_cast(node: Node, *, to: int, saturate: int = 1, round_mode: str = "up") -> None:
+    """`saturate` and `round_mode` concern types of 8 bits of floating point, which are refused."""
+    if to not in _FLOATS | _SMALL | _INTEGERS.keys() | {_BOOL}:
+        raise node.error(f"casts to type {to}; floating point from 16 bits and integers from 8 bits on are supported")
 
 
 @register("Cast")
-def cast(x: Tensor, *, to: int) -> Tensor:
+def cast(x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
     """Converts to another type: floating-point types to float32, small integers to whole numbers in float32."""
     if to in _FLOATS:
         return x if x.is_floating_point() else x.to(torch.get_default_dtype())
@@ -141,5 +144,6 @@ def cast(x: Tensor, *, to: int) -> Tensor:
 
 
 @register("CastLike", since=15)
-def cast_like(x: Tensor, target: Tensor) -> Tensor:
+def cast_like(x: Tensor, target: Tensor, *, saturate: int = 1, round_mode: str = "up") -> Tensor:
+    """As `cast`; the type of `target` is that of its tensor."""
     return x.to(target.dtype)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from converters.onnx.reading.ops.registry import register
+from converters.onnx.reading.ops.registry import Node, register
 from converters.onnx.reading.ops.shapes import numbers
 
 
@@ -45,8 +46,6 @@ def _sliced(x: Tensor, dim: int, start: int, end: int, step: int) -> Tensor:
 def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     axis = axis % x.ndim
     places = _from_the_start(indices, x.shape[axis])
-    if not places.ndim:
-        return x.select(axis, int(places)) if not places.is_cuda else x.index_select(axis, places[None]).squeeze(axis)
     taken = x.index_select(axis, places.reshape(-1))
     return taken.reshape(*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
 
@@ -79,3 +78,32 @@ def one_hot(indices: Tensor, depth: Any, values: Tensor, *, axis: int = -1) -> T
     places = _from_the_start(indices, count)
     hot = places.unsqueeze(-1) == torch.arange(count, device=places.device)
     return torch.where(hot, values[1], values[0]).movedim(-1, axis)
+
+
+@register("ScatterND", since=11, builds=True)
+def check_scatter_nd(node: Node, *, reduction: str = "none") -> None:
+    if reduction not in ("none", "add"):
+        raise node.error(f"scatters with reduction {reduction!r}; 'none' and 'add' are supported")
+
+
+@register("ScatterND", since=11)
+def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none") -> Tensor:
+    places = tuple(_from_the_start(indices[..., part], x.shape[part]) for part in range(indices.shape[-1]))
+    return x.index_put(places, updates.to(x.dtype), accumulate=reduction == "add")
+
+
+@register("ScatterElements", since=11)
+def scatter_elements(x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none") -> Tensor:
+    places = _from_the_start(indices, x.shape[axis])
+    if reduction == "none":
+        return x.scatter(axis, places, updates)
+    names = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+    return x.scatter_reduce(axis, places, updates, names[reduction])
+
+
+@register("GridSample", since=16)
+def grid_sample(
+    x: Tensor, grid: Tensor, *, align_corners: int = 0, mode: str = "bilinear", padding_mode: str = "zeros"
+) -> Tensor:
+    method = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
+    return F.grid_sample(x, grid, method, padding_mode, bool(align_corners))

@@ -129,3 +129,38 @@ def convolve(x: Tensor, weight: Tensor, strides: Any, pads: Any, dilations: Any,
     flat = [amount for axis in reversed(range(axes)) for amount in (sides[axis], sides[axes + axis])]
     run = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
     return run(F.pad(x, flat), weight, None, _numbers(strides, axes), 0, _numbers(dilations, axes), group)
+
+
+@register("Attention", since=23, builds=True)
+def check_attention(
+    node: Node, *, is_causal: int = 0, kv_num_heads: int = 0, q_num_heads: int = 0, scale: float | None = None,
+    softcap: float = 0.0, softmax_precision: int = 1,
+) -> None:  # fmt: skip
+    if any(node.has(index) for index in range(4, 7)):
+        raise node.error("reads keys and values of earlier tokens, which is not supported")
+
+
+@register("Attention", since=23)
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, is_causal: int = 0, kv_num_heads: int = 0,
+    q_num_heads: int = 0, scale: float | None = None, softcap: float = 0.0, softmax_precision: int = 1,
+) -> Tensor:  # fmt: skip
+    """Attention of (N, heads, L, features) or (N, L, heads * features). The softmax is computed in float32."""
+    is_flat = q.ndim == 3
+    if is_flat:
+        q = q.unflatten(-1, (q_num_heads, -1)).transpose(1, 2)
+        k, v = (one.unflatten(-1, (kv_num_heads, -1)).transpose(1, 2) for one in (k, v))
+    repeats = q.shape[1] // k.shape[1]
+    if repeats > 1:
+        k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
+    scores = (q @ k.transpose(-1, -2)) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if softcap:
+        scores = softcap * torch.tanh(scores / softcap)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    if is_causal:
+        below = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        scores = scores.masked_fill(~below, float("-inf"))
+    nothing = torch.isneginf(scores).all(-1, keepdim=True)  # tokens that attend to nothing give zero
+    y = scores.softmax(-1).masked_fill(nothing, 0.0) @ v
+    return y.transpose(1, 2).flatten(2) if is_flat else y

@@ -28,7 +28,7 @@ def _batch_norm(node: Node, epsilon: float, momentum: float) -> Built | None:
     if kind is None or any(node.constant(index) is None for index in range(1, 5)):
         return None
     scale = node.tensor(1).float()
-    layer = kind(scale.shape[0], eps=epsilon, momentum=1 - momentum)
+    layer = kind(scale.shape[0], eps=epsilon, momentum=1 - round(momentum, 6))  # as float64, not as float32
     layer.weight, layer.bias = nn.Parameter(scale), nn.Parameter(node.tensor(2).float())
     layer.running_mean, layer.running_var = node.tensor(3).float(), node.tensor(4).float()
     return Built(layer)

@@ -164,14 +164,20 @@ def qlinear_matmul(node: Node) -> Built:
     return Built(QLinear(_range(node, 7)), tuple(range(8)))
 
 
+@register("ConvInteger", since=10, builds=True)
+def check_conv_integer(
+    node: Node, *, auto_pad: str = "NOTSET", dilations: Sequence[int] | None = None, group: int = 1,
+    kernel_shape: Sequence[int] | None = None, pads: Sequence[int] | None = None, strides: Sequence[int] | None = None,
+) -> None:  # fmt: skip
+    _convolution(node, auto_pad, pads=pads)
+
+
 @register("ConvInteger", since=10)
 def conv_integer(
     x: Tensor, w: Tensor, x_zero: Tensor | None = None, w_zero: Tensor | None = None, *, auto_pad: str = "NOTSET",
     dilations: Sequence[int] | None = None, group: int = 1, kernel_shape: Sequence[int] | None = None,
     pads: Sequence[int] | None = None, strides: Sequence[int] | None = None,
 ) -> Tensor:  # fmt: skip
-    if auto_pad not in ("NOTSET", "VALID"):
-        raise ValueError(f"automatic padding ({auto_pad}) of integers is not supported")
     zero = x.new_zeros(())
     w_zero = zero if w_zero is None else w_zero.reshape(-1, *[1] * (w.ndim - 1))
     settings = {"strides": strides, "pads": pads, "dilations": dilations, "group": group}

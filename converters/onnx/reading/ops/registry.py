@@ -142,6 +142,10 @@ def register(
     return add
 
 
+ON_HOST = frozenset({"ConstantOfShape", "Range"})
+"""Ops that are computed on the host only, from sizes."""
+
+
 def find_operation(op: str, opset: int, builds: bool = False) -> Operation | None:
     """Returns the operation of an op in an opset; None if there is none.
 
@@ -217,7 +221,7 @@ _CLASSES: Mapping[str, type[OnnxFunction]] = {
         "OnnxSoftmaxV1V11": "Softmax LogSoftmax",
         "OnnxSplit": "Split",
         "OnnxSqrt": "Sqrt",
-        "OnnxSqueezeStaticAxes": "Squeeze",
+        "OnnxSqueezeDynamicAxes": "Squeeze",
         "OnnxSum": "Sum",
         "OnnxTile": "Tile",
         "OnnxTranspose": "Transpose",

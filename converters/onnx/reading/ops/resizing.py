@@ -159,7 +159,7 @@ def _taps(
     shrink = min(float(scale), 1.0) if antialias else 1.0
     reach = 1 if mode == "linear" else 2
     if antialias:
-        low, high = math.floor(-reach / shrink) + 1, math.ceil(reach / shrink) - 1 + 1
+        low, high = math.floor(-reach / shrink) + 1, math.ceil(reach / shrink)
     else:
         low, high = 1 - reach, reach
     places = np.floor(at)[:, None].astype(np.int64) + np.arange(low, high + 1)
@@ -177,5 +177,5 @@ def _gathered(x: Tensor, dim: int, places: np.ndarray, weights: np.ndarray | Non
     taken = x.index_select(dim, torch.from_numpy(places.ravel()).to(x.device))
     if weights is None:
         return taken
-    spread = taken.unflatten(dim, places.shape).movedim(dim, -2).movedim(dim, -1)
+    spread = taken.unflatten(dim, places.shape).movedim((dim, dim + 1), (-2, -1))
     return (spread * torch.from_numpy(weights).to(x)).sum(-1).movedim(-1, dim)

@@ -38,7 +38,7 @@ def flatten(x: Tensor, *, axis: int = 1) -> Tensor:
     return x.reshape(rows, -1 if rows else int(np.prod(x.shape[axis:])))
 
 
-@register("Squeeze", since=13, host="axes", is_stored=False)
+@register("Squeeze", since=13, host="axes")
 def squeeze(x: Tensor, axes: Any = None) -> Tensor:
     if axes is None:
         return x.squeeze()
@@ -128,7 +128,9 @@ def depth_to_space(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
 
 
 @register("SpaceToDepth")
-def space_to_depth(x: Tensor, *, blocksize: int) -> Tensor:
+def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
+    if mode == "CRD":
+        return F.pixel_unshuffle(x, blocksize)
     n, channels, height, width = x.shape
     parts = x.reshape(n, channels, height // blocksize, blocksize, width // blocksize, blocksize)
     rows, columns = height // blocksize, width // blocksize
