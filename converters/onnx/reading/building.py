@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from converters.errors import GraphError, reason
 from converters.onnx.packages import import_onnx
-from converters.onnx.reading.folding import REFUSALS, HostFunction
+from converters.onnx.reading.folding import MAX_FOLDED, REFUSALS, HostFunction
 from converters.onnx.reading.ops import Built, Node, Operation, find_operation
 from converters.onnx.reading.ops.registry import function_module
 from converters.onnx.reading.validation import attributes, node_error
@@ -50,6 +50,7 @@ class _Builder:
         opset: version of the op set.
         constants: name -> value of each constant.
         sizes: name -> shape of each value whose rank is known.
+        paths: name of a node's first output -> name of its module.
         values: name -> value: a constant, or a node of the graph.
         host: the nodes of the graph whose values are numpy arrays.
         root: the modules; constants that tensors meet are buffers of `root.initializers`.
@@ -58,6 +59,7 @@ class _Builder:
     opset: int
     constants: Mapping[str, np.ndarray]
     sizes: Mapping[str, Sequence[int | None]]
+    paths: Mapping[str, str]
     graph: fx.Graph = field(default_factory=fx.Graph)
     values: dict[str, Value] = field(default_factory=dict)
     host: set[fx.Node] = field(default_factory=set)
@@ -65,7 +67,7 @@ class _Builder:
     stored: int = 0
 
     def add(self, node: onnx.NodeProto) -> None:
-        """Adds a node. Its name becomes the name of its module."""
+        """Adds a node."""
         inputs = [self.values[name] if name else None for name in node.input]
         text = next((one for one in inputs if isinstance(one, np.ndarray) and one.dtype.kind in "OSU"), None)
         if text is not None:
@@ -75,8 +77,9 @@ class _Builder:
             return
         module, operation, places = self._module(node)
         arguments = [self._argument(operation, index, inputs) for index in places]
-        self.root.add_module(node.name, module)
-        made = self.graph.call_module(node.name, tuple(arguments))
+        path = self.paths[node.output[0]]
+        self.root.add_module(path, module)
+        made = self.graph.call_module(path, tuple(arguments))
         outputs = [name for name in node.output if name]
         if node.op_type in _SIZES:
             self.host.add(made)
@@ -106,8 +109,9 @@ class _Builder:
         named = dict(zip(node.input, inputs, strict=True))
         constants = {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
         module = HostFunction(node, self.opset, constants)
-        self.root.add_module(node.name, module)
-        made = self.graph.call_module(node.name, tuple(named[name] for name in module.names))
+        path = self.paths[node.output[0]]
+        self.root.add_module(path, module)
+        made = self.graph.call_module(path, tuple(named[name] for name in module.names))
         self.host.add(made)
         outputs = [name for name in node.output if name]
         self._name_outputs(node, made, len(outputs) > 1, outputs)
@@ -131,6 +135,8 @@ class _Builder:
             if built is not None:
                 return built.module, None, built.inputs
         operation = find_operation(node.op_type, self.opset)
+        if operation is None and all(name in self.constants for name in node.input if name):
+            raise node_error(node, f"computes a constant of more than {MAX_FOLDED} values")
         if operation is None:
             raise node_error(node, "has inputs that depend on the image; only constants and sizes are supported")
         settings = settings_of(node, operation, self.opset)
@@ -224,21 +230,23 @@ def build(
     opset: int,
     constants: Mapping[str, np.ndarray],
     sizes: Mapping[str, Sequence[int | None]],
+    paths: Mapping[str, str],
 ) -> Network:
     """Builds the graph of torch.fx.
 
     Args:
-        nodes: in topological order; their names are identifiers.
+        nodes: in topological order.
         inputs: names of the inputs.
         outputs: names of the outputs.
         opset: version of the op set.
         constants: name -> value of each constant.
         sizes: name -> shape of each value whose rank is known.
+        paths: name of a node's first output -> name of its module.
 
     Raises:
         GraphError: a node cannot be converted.
     """
-    builder = _Builder(opset, constants, sizes)
+    builder = _Builder(opset, constants, sizes, paths)
     builder.values.update(constants)
     for number, name in enumerate(inputs, 1):
         builder.values[name] = builder.graph.placeholder(f"input_{number}")

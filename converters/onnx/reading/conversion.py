@@ -130,7 +130,7 @@ class Prepared:
     """A converted model.
 
     Attributes:
-        graph: has one NCHW input; the names of its nodes are identifiers.
+        graph: has one NCHW input.
         network: the graph of torch.fx.
         layers: name of a layer -> name of its value, in the file's order; the input first.
         ops: name of a value -> op of its node.
@@ -184,13 +184,13 @@ def prepare(
     others = {name for name, value in values.items() if value.type.tensor_type.elem_type not in _pictured()}
     layers = _layers(graph, reached - others, gone, with_nodes=model.producer_name != "tf2onnx")
     ops = {entry.name: "Placeholder", **{name: node.op_type for node in graph.node for name in node.output}}
-    _name_nodes(graph)
     sizes = {
         name: sizes_of(value)
         for name, value in {**values, entry.name: entry}.items()
         if value.type.tensor_type.HasField("shape")
     }
-    network = build(graph.node, [entry.name], [value.name for value in graph.output], opset, known, sizes)
+    outputs = [value.name for value in graph.output]
+    network = build(graph.node, [entry.name], outputs, opset, known, sizes, _paths(graph))
     layers = {layer: name for layer, name in layers.items() if name in network.names}
     return Prepared(graph, network, layers, ops, metadata, batch == 1 and binds_batch(graph, known))
 
@@ -274,12 +274,11 @@ def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], w
     return layers
 
 
-def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Renames each node to an identifier, which becomes the name of its module."""
+def _paths(graph: onnx.GraphProto) -> dict[str, str]:
+    """Returns name of a node's first output -> name of its module, an identifier."""
     reserved = dict.fromkeys(RESERVED_NAMES)
     names = module_names([*reserved, *(node.output[0] for node in graph.node)])
-    for node in graph.node:
-        node.name = names[node.output[0]]
+    return {node.output[0]: names[node.output[0]] for node in graph.node}
 
 
 def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:

@@ -115,7 +115,8 @@ def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto
     onnx = import_onnx()
     read = {name for node in graph.node for name in node.input}
     ends = [name for node in graph.node for name in node.output if name in reached - read]
-    return [onnx.ValueInfoProto(name=name) for name in ends]  # their types are inferred later
+    known = {value.name: value for value in graph.value_info}
+    return [known.get(name) or onnx.ValueInfoProto(name=name) for name in ends]  # other types are inferred later
 
 
 def _replace(field: Any, values: Iterable[Any]) -> None:
