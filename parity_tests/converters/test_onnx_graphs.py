@@ -202,7 +202,9 @@ STATISTICS = {name: np.float32([1, 2, 3, 4]) for name in "sbmv"}
 ])  # fmt: skip
 def test_batch_norm_in_training_mode_is_refused(opset, attributes, outputs, tmp_path):
     model = small_model(
-        [node("BatchNormalization", ["x", *"sbmv"], outputs, **attributes), node("Relu", ["y"], ["z"])], STATISTICS, opset=opset
+        [node("BatchNormalization", ["x", *"sbmv"], outputs, **attributes), node("Relu", ["y"], ["z"])],
+        STATISTICS,
+        opset=opset,
     )
     refuses(tmp_path, model, "'the y'", "training mode")
 

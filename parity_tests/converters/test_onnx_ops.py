@@ -135,9 +135,7 @@ def test_no_attribute_is_ignored(op):
         operations = [found for builds in (True, False) if (found := find_operation(op, opset, builds)) is not None]
         if schema.deprecated or not operations:
             continue
-        required = {
-            name: other_value(attribute) for name, attribute in schema.attributes.items() if attribute.required
-        }
+        required = {name: other_value(attribute) for name, attribute in schema.attributes.items() if attribute.required}
         stated += len(schema.attributes)
         for name, attribute in schema.attributes.items():
             value = other_value(attribute)

@@ -61,13 +61,18 @@ class HostFunction(nn.Module):
         return {**self.__dict__, "_run": None}
 
 
+_EVALUATED_AS = {"DequantizeLinear": 19}
+"""The first opset that onnx's evaluator has of an op. For integers, the meaning of the op is that of earlier opsets."""
+
+
 def evaluator(node: onnx.NodeProto, opset: int) -> Any:
     """Returns onnx's reference evaluator of one node."""
     onnx = import_onnx()
     inputs = [name for name in dict.fromkeys(node.input) if name]
     outputs = [name for name in node.output if name]
+    version = max(opset, _EVALUATED_AS.get(node.op_type, 0))
     function = onnx.helper.make_function(
-        "folding", "node", inputs, outputs, [node], [onnx.helper.make_opsetid("", opset)]
+        "folding", "node", inputs, outputs, [node], [onnx.helper.make_opsetid("", version)]
     )
     return onnx.reference.ReferenceEvaluator(function)
 

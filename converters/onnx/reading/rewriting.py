@@ -184,7 +184,9 @@ def set_inputs(graph: onnx.GraphProto, constants: Mapping[str, Any]) -> None:
             filled = np.ascontiguousarray(np.broadcast_to(array, sizes) if not array.ndim else array)
         except ValueError as error:
             raise GraphError(f"The input {name!r} of shape {sizes} is set to {array.shape}.") from error
-        graph.initializer.append(onnx.numpy_helper.from_array(filled.reshape(sizes if not array.ndim else array.shape), name))
+        graph.initializer.append(
+            onnx.numpy_helper.from_array(filled.reshape(sizes if not array.ndim else array.shape), name)
+        )
         graph.input.remove(inputs[name])
 
 

@@ -147,7 +147,10 @@ def check_ops(model: onnx.ModelProto) -> None:
     Raises:
         UnsupportedOpsError: names all unsupported ops and their nodes.
     """
-    from converters.onnx.reading.ops.registry import ON_HOST, find_operation  # here, because builders import this module
+    from converters.onnx.reading.ops.registry import (
+        ON_HOST,
+        find_operation,
+    )  # here, because builders import this module
 
     opset = opset_of(model)
     missing: defaultdict[str, list[str]] = defaultdict(list)
@@ -160,11 +163,13 @@ def check_ops(model: onnx.ModelProto) -> None:
 
 
 # Ops that move or compare values, for which whole numbers in floating point are as good as integers.
-_MOVES = frozenset("""
+_MOVES = frozenset(
+    """
     Cast CastLike Concat ConvInteger DepthToSpace DequantizeLinear Equal Expand Flatten Gather GatherElements GatherND
     Greater GreaterOrEqual Identity Less LessOrEqual MatMulInteger Max MaxPool Min Pad QLinearConv QLinearMatMul
     QuantizeLinear Reshape Shape Size Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze Where
-""".split())
+""".split()
+)
 
 
 def check_integers(graph: onnx.GraphProto) -> None:

@@ -153,9 +153,7 @@ def local_response_norm_module(
 
 
 @register("LRN")
-def local_response_norm(
-    x: Tensor, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int
-) -> Tensor:
+def local_response_norm(x: Tensor, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int) -> Tensor:
     """A window of even length reaches one channel further up than down."""
     squares = x.square().movedim(1, -1)
     rows = F.pad(squares, ((size - 1) // 2, size // 2)).unfold(-1, size, 1).sum(-1)

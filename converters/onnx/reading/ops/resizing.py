@@ -48,7 +48,8 @@ def resize(
     nearest = nearest_mode if mode == "nearest" else ""
     known = _TENSORFLOW.get((mode, coordinate_transformation_mode, nearest))
     changed = [dim for dim in dims if targets[dim] != x.shape[dim] or factors[dim] != 1]
-    is_whole = all(targets[dim] == x.shape[dim] * factors[dim] or _has(sizes) for dim in changed)
+    is_by_sizes = _has(sizes) and keep_aspect_ratio_policy == "stretch"
+    is_whole = is_by_sizes or all(targets[dim] == x.shape[dim] * factors[dim] for dim in changed)
     if known and is_whole and x.ndim == 4 and set(changed) <= {2, 3} and not (antialias or exclude_outside):
         return functional.resize(x, [targets.get(2, x.shape[2]), targets.get(3, x.shape[3])], *known)
     regions = [] if roi is None else [float(end) for end in np.asarray(roi).ravel()]
@@ -59,7 +60,9 @@ def resize(
             continue
         region = (regions[index], regions[len(dims) + index]) if regions else (0.0, 1.0)
         at = _positions(coordinate_transformation_mode, x.shape[dim], targets[dim], factors[dim], region)
-        places, weights = _taps(at, x.shape[dim], factors[dim], mode, nearest, cubic_coeff_a, exclude_outside, antialias)
+        places, weights = _taps(
+            at, x.shape[dim], factors[dim], mode, nearest, cubic_coeff_a, exclude_outside, antialias
+        )
         result = _gathered(result, dim, places, weights)
         if crops:
             outside = torch.from_numpy((at < 0) | (at > x.shape[dim] - 1)).to(x.device)
