@@ -7,7 +7,6 @@ from typing import Any
 
 from converters.errors import MissingPackageError, reason
 
-
 _PARTS = (
     "checker", "defs", "helper", "inliner", "numpy_helper", "reference", "shape_inference", "version_converter",
 )  # fmt: skip

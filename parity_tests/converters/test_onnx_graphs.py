@@ -92,7 +92,8 @@ def test_every_opset(opset, tmp_path):
 
 def test_constants_of_all_kinds(tmp_path):
     nodes = [
-        node("Constant", [], ["numbers"], value_floats=[1.0, 2.0, 3.0, 4.0]), node("Constant", [], ["two"], value_float=2.0),
+        node("Constant", [], ["numbers"], value_floats=[1.0, 2.0, 3.0, 4.0]),
+        node("Constant", [], ["two"], value_float=2.0),
         node("Constant", [], ["shape"], value_ints=[1, 4, 1, 1]), node("Reshape", ["numbers", "shape"], ["bias"]),
         node("Mul", ["bias", "two"], ["twice"]), node("Add", ["x", "twice"], ["y"]),
     ]  # fmt: skip

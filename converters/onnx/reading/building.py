@@ -111,7 +111,8 @@ class _Builder:
         module = HostFunction(node, self.opset, constants)
         path = self.paths[node.output[0]]
         self.root.add_module(path, module)
-        made = self.graph.call_module(path, tuple(named[name] for name in module.names))
+        arguments = [value for name in module.names if isinstance(value := named[name], fx.Node)]
+        made = self.graph.call_module(path, tuple(arguments))
         self.host.add(made)
         outputs = [name for name in node.output if name]
         self._name_outputs(node, made, len(outputs) > 1, outputs)

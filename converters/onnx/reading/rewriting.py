@@ -157,7 +157,7 @@ def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
     kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
     for name, kind in kinds.items():
         if name in stated:
-            return onnx.numpy_helper.from_array(np.array(stated[name], kind))  # type: ignore[no-any-return]
+            return onnx.numpy_helper.from_array(np.array(stated[name], kind))
     value = stated.get("value")
     return value if isinstance(value, onnx.TensorProto) else None
 

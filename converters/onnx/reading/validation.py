@@ -164,11 +164,45 @@ def check_ops(model: onnx.ModelProto) -> None:
 
 # Ops that move or compare values, for which whole numbers in floating point are as good as integers.
 _MOVES = frozenset(
-    """
-    Cast CastLike Concat ConvInteger DepthToSpace DequantizeLinear Equal Expand Flatten Gather GatherElements GatherND
-    Greater GreaterOrEqual Identity Less LessOrEqual MatMulInteger Max MaxPool Min Pad QLinearConv QLinearMatMul
-    QuantizeLinear Reshape Shape Size Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze Where
-""".split()
+    [
+        "Cast",
+        "CastLike",
+        "Concat",
+        "ConvInteger",
+        "DepthToSpace",
+        "DequantizeLinear",
+        "Equal",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "LessOrEqual",
+        "MatMulInteger",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Pad",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+        "Reshape",
+        "Shape",
+        "Size",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Trilu",
+        "Unsqueeze",
+        "Where",
+    ]
 )
 
 

@@ -41,7 +41,7 @@ def max_pool(
         return None
     padding_ = padding_of(node, axes, auto_pad, pads)
     padding_ = padding_ if isinstance(padding_, AutoPad) else AutoPad("NOTSET", _sides(pads))
-    return Built(PaddedMaxPool2d(nn.MaxPool2d(list(kernel_shape), steps), padding_))
+    return Built(PaddedMaxPool2d(nn.MaxPool2d(tuple(kernel_shape), tuple(steps)), padding_))
 
 
 def _sides(pads: Sequence[int] | None) -> tuple[int, ...]:
@@ -57,15 +57,17 @@ def average_pool(
 ) -> Built | None:  # fmt: skip
     axes, steps = len(kernel_shape), list(strides or [1] * len(kernel_shape))
     is_plain = not ceil_mode and not set(dilations or ()) - {1}
-    layer = dict(count_include_pad=count_include_pad == 1)
+    counts = count_include_pad == 1
     if _is_torchs(node, kernel_shape, auto_pad, pads, is_plain):
         padding = list(pads[:axes]) if pads and auto_pad == "NOTSET" else [0] * axes
-        return Built(_AVERAGE_POOLS[axes - 1](list(kernel_shape), steps, padding, **layer))
+        return Built(_AVERAGE_POOLS[axes - 1](list(kernel_shape), steps, padding, count_include_pad=counts))
     if axes != 2 or not is_plain:
         return None
     padding_ = padding_of(node, axes, auto_pad, pads)
     padding_ = padding_ if isinstance(padding_, AutoPad) else AutoPad("NOTSET", _sides(pads))
-    return Built(PaddedAvgPool2d(nn.AvgPool2d(list(kernel_shape), steps, 0, **layer), padding_))
+    return Built(
+        PaddedAvgPool2d(nn.AvgPool2d((kernel_shape[0], kernel_shape[1]), (steps[0], steps[1]), 0, **layer), padding_)
+    )
 
 
 def _windows(

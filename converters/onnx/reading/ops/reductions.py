@@ -10,10 +10,10 @@ from torch import Tensor
 
 from converters.onnx.reading.ops.registry import register
 
-Reduction = Callable[[Tensor, Sequence[int], bool], Tensor]
+Reduction = Callable[[Tensor, list[int], bool], Tensor]
 
 
-def _product(x: Tensor, dims: Sequence[int], keep: bool) -> Tensor:
+def _product(x: Tensor, dims: list[int], keep: bool) -> Tensor:
     for dim in sorted(dims, reverse=True):
         x = x.prod(dim, keepdim=keep)
     return x

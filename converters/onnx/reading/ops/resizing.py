@@ -141,7 +141,7 @@ def _positions(
     if convention == "tf_crop_and_resize":
         start, end = (np.float32(side) for side in region)
         if target == 1:
-            return np.float32([0.5 * (start + end) * (source - 1)])
+            return np.array([0.5 * (start + end) * (source - 1)], np.float32)
         return start * np.float32(source - 1) + index * (end - start) * np.float32(source - 1) / np.float32(target - 1)
     return (index + half) / scale - half
 
