@@ -69,7 +69,7 @@ def gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
         for dim in range(batch_dims)
     ]
     given = [_from_the_start(indices[..., part], x.shape[batch_dims + part]) for part in range(count)]
-    return x[(*lead, *given)]
+    return x[tuple(lead + given)]
 
 
 @register("OneHot", since=9, host="depth")

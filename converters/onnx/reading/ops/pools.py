@@ -65,9 +65,8 @@ def average_pool(
         return None
     padding_ = padding_of(node, axes, auto_pad, pads)
     padding_ = padding_ if isinstance(padding_, AutoPad) else AutoPad("NOTSET", _sides(pads))
-    return Built(
-        PaddedAvgPool2d(nn.AvgPool2d((kernel_shape[0], kernel_shape[1]), (steps[0], steps[1]), 0, **layer), padding_)
-    )
+    pool = nn.AvgPool2d((kernel_shape[0], kernel_shape[1]), (steps[0], steps[1]), 0, count_include_pad=counts)
+    return Built(PaddedAvgPool2d(pool, padding_))
 
 
 def _windows(
