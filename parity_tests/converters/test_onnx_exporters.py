@@ -78,11 +78,12 @@ def test_keras2onnx(tmp_path):
 def test_cntk(tmp_path):
     """Opset 7, biases that broadcast as (C, 1, 1), a fixed batch, a Gemm without bias, asymmetric padding."""
     constants = {
-        "k": values(6, 4, 3, 3), "bias": values(6, 1, 1), "mean": values(1), "w": values(6 * 2 * 2, 5), "wb": values(1, 5),
+        "k": values(6, 4, 3, 3), "bias": values(6, 1, 1), "mean": values(1), "w": values(24, 5), "wb": values(1, 5),
         "shape": np.int64([1, 24]), "c": np.zeros(5, np.float32),
     }  # fmt: skip
     nodes = [
-        node("Sub", ["x", "mean"], "centred"), node("Conv", ["centred", "k"], "conv", pads=[0, 0, 1, 1], strides=[2, 2]),
+        node("Sub", ["x", "mean"], "centred"),
+        node("Conv", ["centred", "k"], "conv", pads=[0, 0, 1, 1], strides=[2, 2]),
         node("Add", ["conv", "bias"], "biased"), node("Relu", ["biased"], "relu"), node("Dropout", ["relu"], "dropped"),
         node("MaxPool", ["dropped"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
         node("Reshape", ["pool", "shape"], "row"), node("Gemm", ["row", "w", "c"], "product"),
@@ -202,7 +203,8 @@ def test_tokens(tmp_path):
         node("Transpose", ["rows"], "tokens", perm=[0, 2, 1]),
         node("LayerNormalization", ["tokens", "s", "b"], "norm", axis=-1), node("MatMul", ["norm", "w"], "qkv"),
         node("Reshape", ["qkv", "heads"], "split"), node("Transpose", ["split"], "turned", perm=[2, 0, 3, 1, 4]),
-        *(node("Gather", ["turned", index], name, axis=0) for index, name in (("zero", "q"), ("one", "k_"), ("two", "v"))),
+        node("Gather", ["turned", "zero"], "q", axis=0), node("Gather", ["turned", "one"], "k_", axis=0),
+        node("Gather", ["turned", "two"], "v", axis=0),
         node("Transpose", ["k_"], "kt", perm=[0, 1, 3, 2]), node("MatMul", ["q", "kt"], "product"),
         node("Mul", ["product", "scale"], "scores"), node("Softmax", ["scores"], "weights", axis=-1),
         node("MatMul", ["weights", "v"], "mixed"), node("Transpose", ["mixed"], "joined", perm=[0, 2, 1, 3]),
