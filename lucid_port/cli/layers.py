@@ -25,7 +25,7 @@ def command(
 
     network = open_network(source, input_name, constants=constants_of(constants), layout=layout)
     rows = [
-        (info.name, info.op, info.channels)
+        (info.name, info.op, None if info.unknown else info.channels)
         for info in network.layers.values()
         if grep is None or grep.lower() in info.name.lower()
     ]
