@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 
 class ConverterError(Exception):
@@ -38,6 +39,14 @@ class UnsupportedOpsError(GraphError):
         super().__init__(f"The graph has ops that cannot be converted: {listing}.{advice}")
 
 
+class UnsupportedNodeError(GraphError):
+    """A node cannot be converted in this form; the nodes that do not depend on it convert without it."""
+
+
+class UndecidedError(GraphError):
+    """Part of the graph depends on a value that has to be set first, such as `is_training`."""
+
+
 class LayerNotFoundError(ConverterError, KeyError):
     """The model has no layer of this name; the message suggests similar names.
 
@@ -51,6 +60,18 @@ class LayerNotFoundError(ConverterError, KeyError):
 
     def __str__(self) -> str:  # KeyError shows the repr of its argument
         return one_line(str(self.args[0]))
+
+
+class LayerLeftOutError(LayerNotFoundError):
+    """The layer is part of the source, but was left out of the network; the message says why.
+
+    Example:
+        >>> str(LayerLeftOutError("boxes", "the op TopKV2 of 'top' cannot be converted"))
+        "Layer 'boxes' was left out, because the op TopKV2 of 'top' cannot be converted."
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        KeyError.__init__(self, f"Layer {name!r} was left out, because {reason}.")
 
 
 class ChannelAxisError(ConverterError, ValueError):
@@ -75,6 +96,39 @@ class TensorFlowMissingError(ConverterError, RuntimeError):
 
 class SaveError(ConverterError, OSError):
     """A model could not be written; no partial files remain."""
+
+
+def op_reason(op: str, node: str) -> str:
+    """Returns the reason, as a clause, for which a node of an unsupported op is left out, and all nodes behind it."""
+    return f"the op {op} of {node!r} cannot be converted"
+
+
+def clause(error: Exception) -> str:
+    """Returns an error's message as a clause, to follow "because"."""
+    text = reason(error)
+    return text[:1].lower() + text[1:]
+
+
+def left_out_sentence(left_out: Mapping[str, str], limit: int = 3) -> str:
+    """Returns one sentence about the layers that were left out of a network; empty if there are none.
+
+    Args:
+        left_out: name of a layer -> the reason, as a clause.
+        limit: largest number of reasons to quote.
+
+    Example:
+        >>> reason = "the op TopKV2 of 'top' cannot be converted"
+        >>> left_out_sentence({"top": reason, "boxes": reason})
+        "Left out: 2 layers (top, boxes), because the op TopKV2 of 'top' cannot be converted."
+    """
+    if not left_out:
+        return ""
+    groups = []
+    for why, count in Counter(left_out.values()).most_common():
+        names = [name for name, other in left_out.items() if other == why]
+        groups.append(f"{count} layer{'s' * (count > 1)} ({_some(names, 3)}), because {why}")
+    more = f"; and {len(groups) - limit} more reasons" if len(groups) > limit else ""
+    return one_line(f"Left out: {'; '.join(groups[:limit])}{more}.")
 
 
 def require_supported(nodes: Iterable[tuple[str, str]], supported: Container[str]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters.errors import GraphError
+from converters.errors import GraphError, UndecidedError, UnsupportedNodeError
 from converters.frozen.graph import Graph, Node, Output
-from converters.frozen.placeholders import PLACEHOLDER, how_to_set
+from converters.frozen.placeholders import PLACEHOLDER, how_to_set, is_fed_by_image, is_text
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 
 # Limit on the total size of all computed constants; enough for the weights of the largest networks.
@@ -54,19 +54,24 @@ class Constants:
         if node.constant is not None:
             return (_without_nan(node, node.constant()),)
         if node.op == PLACEHOLDER:
-            raise GraphError(
+            problem = (
                 f"Placeholder {node.name!r} ({node.attrs.get('dtype')}) is a second input of the graph, and a model "
-                f"takes one image: {how_to_set([node.name])}."
+                "takes one image"
             )
+            if is_text(node):
+                raise UnsupportedNodeError(f"{problem}.")
+            error = UnsupportedNodeError if is_fed_by_image(node) else UndecidedError
+            raise error(f"{problem}: {how_to_set([node.name])}.")
         if node.op not in EVALUATORS or not node.inputs:
-            raise GraphError(
+            raise UnsupportedNodeError(
                 f"Node {node.name!r} ({node.op}) is neither reached by the input nor a constant: "
                 "the graph has another input, or was not frozen."
             )
         try:
             outputs = evaluate(node, [self._output(read) for read in node.inputs])
         except NotKnownError:
-            raise GraphError(f"Node {node.name!r} ({node.op}) cannot be computed as a constant.") from None
+            problem = f"Node {node.name!r} ({node.op}) cannot be computed as a constant."
+            raise UnsupportedNodeError(problem) from None
         self._computed_bytes += sum(array.nbytes for array in outputs if array.flags.owndata)
         if self._computed_bytes > MAX_COMPUTED_BYTES:
             raise GraphError(f"The graph computes constants of more than {MAX_COMPUTED_BYTES // 2**20} MiB.")
