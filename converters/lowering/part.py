@@ -41,6 +41,8 @@ def cut(graph: Graph, entry: str, outputs: Sequence[Output] | None = None) -> Pa
     nodes = {**graph.nodes, entry: replace(graph[entry], inputs=())}
     readers = _readers(nodes)
     reached = with_dependencies([entry], lambda name: readers[name])
+    if reached == {entry}:
+        _ = graph.order  # a loop is the more likely reason than an input that no node reads
     wanted = reached
     if outputs is not None:
         for output in outputs:

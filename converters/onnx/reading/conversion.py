@@ -6,7 +6,7 @@ import json
 import operator
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from converters.onnx.packages import import_onnx, import_onnx2torch
 from converters.onnx.reading.files import read_model
 from converters.onnx.reading.network import OnnxNetwork
 from converters.onnx.reading.padding import PADDED, AutoPad
+from converters.onnx.reading.partial import keep_outputs, layers_left_out, leave_out, of_other_inputs, op_unsupported
 from converters.onnx.reading.resizing import Resize, convention_of
 from converters.onnx.reading.rewriting import (
     choose_input,
@@ -38,7 +39,9 @@ from converters.onnx.reading.validation import (
     check_ops,
     check_opsets,
     check_windows,
+    holds_graphs,
     node_error,
+    unsupported_op,
 )
 from converters.onnx.writing.export import PROPERTY
 from converters.program.program import Metadata, module_names
@@ -62,13 +65,15 @@ def from_onnx(
     *,
     layout: str | None = None,
     metadata: Metadata | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> OnnxNetwork:
     """Converts an ONNX file to a PyTorch network, through onnx2torch.
 
     Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes, unless a
     value has the same name. In files from tf2onnx, only the names of values are used: if tf2onnx folds a batch norm
     into a convolution, the value has the name of the batch norm, but the node has that of the convolution.
-    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines.
+    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines. Nodes that depend on an op that
+    cannot be converted, or on another input, are left out; `network.left_out` names them with the reasons.
 
     Args:
         path: path of the file. External weights are read from its folder only.
@@ -77,6 +82,7 @@ def from_onnx(
             image, or if its last axis has 1, 3 or 4 channels). The network reads NCHW in any case.
         metadata: metadata of the input. By default it is read from the file's properties, if this package wrote the
             file.
+        outputs: names of the network's outputs; only what they need is converted. None for those of the file.
 
     Returns:
         The network, in evaluation mode, float32, with frozen weights.
@@ -84,7 +90,8 @@ def from_onnx(
     Raises:
         MissingPackageError: the packages `onnx` and `onnx2torch` are not installed.
         FileNotFoundError: the file does not exist.
-        UnsupportedOpsError: onnx2torch does not convert some ops; names all of them.
+        UnsupportedOpsError: onnx2torch does not convert some ops, and no other layer is left, or one of `outputs`
+            depends on them; names all of them.
         GraphError: the file is no ONNX model of an image network, or it cannot be converted.
 
     Example:
@@ -105,7 +112,7 @@ def from_onnx(
         raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {layout!r}.")
     import_onnx2torch()
     try:
-        prepared = prepare(read_model(path), input_name, layout)
+        prepared = prepare(read_model(path), input_name, layout, outputs)
     except UnicodeDecodeError as error:  # protobuf decodes text when it is read
         raise GraphError(f"The file is damaged: it has a name that is no text, {error.object[:40]!r}.") from error
     module = _converted(prepared)
@@ -122,6 +129,7 @@ def from_onnx(
         ops,
         channels=prepared.input_channels(),
         outputs=prepared.outputs(),
+        left_out={name: why for name, why in prepared.left_out.items() if name not in names},
     )
 
 
@@ -136,6 +144,7 @@ class Prepared:
         padding: name of a value -> padding of its node, if it was removed from the node.
         channels: name of a value -> its number of channels, if it is known.
         metadata: metadata of the input.
+        left_out: name of a layer of the file that the model does not have -> the reason, as a clause.
     """
 
     model: onnx.ModelProto
@@ -144,6 +153,7 @@ class Prepared:
     padding: Mapping[str, AutoPad]
     channels: Mapping[str, int]
     metadata: Metadata
+    left_out: Mapping[str, str]
 
     def input_channels(self) -> int | None:
         """Returns the number of channels of the image, or None if the file does not state it."""
@@ -157,14 +167,19 @@ class Prepared:
         return found or [list(self.layers)[-1]]
 
 
-def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str | None = None) -> Prepared:
+def prepare(
+    model: onnx.ModelProto,
+    input_name: str | None = None,
+    layout: str | None = None,
+    wanted: Sequence[str] | None = None,
+) -> Prepared:
     """Checks a model, and rewrites nodes that onnx2torch refuses or converts wrongly.
 
     Raises:
         UnsupportedOpsError: onnx2torch does not convert some ops.
         GraphError: the model is no image network, or it cannot be converted.
     """
-    model, reached = _one_image(model, input_name)
+    model, reached, left_out = _one_image(model, input_name, wanted)
     graph = model.graph
     check_attributes(graph)
     check_windows(graph)
@@ -180,11 +195,17 @@ def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str |
     ops = {entry.name: "Placeholder", **{name: node.op_type for node in graph.node for name in node.output}}
     known = {name: count for name, count in channels.items() if count is not None}
     _name_nodes(graph)
-    return Prepared(model, layers, ops, padding, known, metadata)
+    return Prepared(model, layers, ops, padding, known, metadata, left_out)
 
 
-def _one_image(model: onnx.ModelProto, input_name: str | None) -> tuple[onnx.ModelProto, set[str]]:
-    """Restricts a model to one input and checks it; returns it and the names of the values that depend on the input."""
+def _one_image(
+    model: onnx.ModelProto, input_name: str | None, wanted: Sequence[str] | None
+) -> tuple[onnx.ModelProto, set[str], dict[str, str]]:
+    """Restricts a model to one input and to the nodes that convert, and checks it.
+
+    Returns:
+        The model, the names of the values that depend on the input, and the layers that were left out.
+    """
     onnx = import_onnx()
     check_opsets(model)
     if model.functions:
@@ -192,12 +213,25 @@ def _one_image(model: onnx.ModelProto, input_name: str | None) -> tuple[onnx.Mod
     if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
     constants_to_initializers(model.graph)
-    reached = restrict(model.graph, choose_input(model.graph, input_name))
-    check_control_flow(model.graph.node)
-    check_ops(model)
+    nodes, gone = list(model.graph.node), {}
+    if wanted is not None:
+        gone = keep_outputs(model.graph, wanted)
+    entry = choose_input(model.graph, input_name)
+    gone |= of_other_inputs(model.graph, entry.name)
+    reached = restrict(model.graph, entry)
+    blocked = leave_out(model.graph, reached, lambda node: _reason(model, node))
+    if (wanted is not None and blocked) or not reached - set(blocked):
+        check_control_flow(model.graph.node)
+        check_ops(model)
     model = _checked_call(onnx.shape_inference.infer_shapes, model)
     check_model(model)
-    return model, reached
+    return model, reached - set(blocked), layers_left_out(nodes, {**gone, **blocked})
+
+
+def _reason(model: onnx.ModelProto, node: onnx.NodeProto) -> str | None:
+    """Returns the reason, as a clause, for which a node cannot be converted; None if it can."""
+    op = f"{node.op_type}, which has graphs of its own," if holds_graphs(node) else unsupported_op(model, node)
+    return None if op is None else op_unsupported(op, node)
 
 
 def _checked_call(function: Callable[[onnx.ModelProto], onnx.ModelProto], model: onnx.ModelProto) -> onnx.ModelProto:

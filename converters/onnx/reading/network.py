@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, fx
@@ -25,6 +26,7 @@ class OnnxNetwork(TracedNetwork):
         graph_module, names, metadata, ops: as for `TracedNetwork`; the first name is the input's.
         channels: number of channels of the input; None accepts any number.
         outputs: names of the layers that are the file's outputs.
+        left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
 
     Attributes:
         outputs: the argument.
@@ -39,10 +41,11 @@ class OnnxNetwork(TracedNetwork):
         *,
         channels: int | None,
         outputs: Sequence[str],
+        left_out: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(graph_module, names, metadata, ops)
         entry, *others = self.layers.values()
-        self.layers = Layers([replace(entry, channels=channels), *others])
+        self.layers = Layers([replace(entry, channels=channels), *others], left_out=left_out)
         self.outputs = tuple(outputs)
 
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:

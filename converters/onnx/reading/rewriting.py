@@ -104,14 +104,14 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
             nodes.append(node)
     if reached == {entry.name}:
         raise GraphError(f"No node of the graph can be computed from its input {entry.name!r} alone.")
-    _replace(graph.node, reversed(nodes))
+    replace_messages(graph.node, reversed(nodes))
     left = [value for value in graph.output if value.name in reached - {entry.name}]
-    _replace(graph.input, [entry])
-    _replace(graph.output, left or _ends(graph, reached))
+    replace_messages(graph.input, [entry])
+    replace_messages(graph.output, left or ends(graph, reached))
     return reached - {entry.name}
 
 
-def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
+def ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
     """Returns the values that no node reads, as the outputs of a graph whose outputs were removed."""
     onnx = import_onnx()
     read = {name for node in graph.node for name in node.input}
@@ -119,7 +119,7 @@ def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto
     return [onnx.ValueInfoProto(name=name) for name in ends]  # their types are inferred later
 
 
-def _replace(field: Any, values: Iterable[Any]) -> None:
+def replace_messages(field: Any, values: Iterable[Any]) -> None:
     """Replaces the messages of a repeated field."""
     copies = [type(value).FromString(value.SerializeToString()) for value in values]
     del field[:]
@@ -146,7 +146,7 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
             same[node.output[0]] = node.input[0]
         else:
             nodes.append(node)
-    _replace(graph.node, nodes)
+    replace_messages(graph.node, nodes)
 
 
 def drop_unused_outputs(graph: onnx.GraphProto) -> None:
@@ -198,7 +198,7 @@ def lay_out_input(graph: onnx.GraphProto, layout: str | None) -> dict[str, str]:
         others.insert(0, back)
     for node in others:
         _rename(node.input, gone)
-    _replace(graph.node, others)
+    replace_messages(graph.node, others)
     return gone
 
 

@@ -85,11 +85,16 @@ def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:
     Raises:
         GraphError: names the nodes.
     """
-    kinds = import_onnx().AttributeProto
-    held = [node for node in nodes if any(a.type in (kinds.GRAPH, kinds.GRAPHS) for a in node.attribute)]
+    held = [node for node in nodes if holds_graphs(node)]
     if held:
         shown = ", ".join(f"{node.op_type} ({_label(node)})" for node in held[:5])
         raise GraphError(f"The graph has control flow, which does not convert: {shown}.")
+
+
+def holds_graphs(node: onnx.NodeProto) -> bool:
+    """Returns whether a node contains graphs, as If, Loop and Scan do."""
+    kinds = import_onnx().AttributeProto
+    return any(a.type in (kinds.GRAPH, kinds.GRAPHS) for a in node.attribute)
 
 
 def check_windows(graph: onnx.GraphProto) -> None:
@@ -135,18 +140,26 @@ def check_ops(model: onnx.ModelProto) -> None:
     Raises:
         UnsupportedOpsError: names all unsupported ops and their nodes.
     """
-    find = import_onnx2torch().node_converters.registry.get_converter
-    versions = {entry.domain: entry.version for entry in model.opset_import}
     missing: defaultdict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
-        try:
-            if node.domain not in versions:
-                raise NotImplementedError
-            find(operation_type=node.op_type, version=versions[node.domain], domain=node.domain)
-        except NotImplementedError:
-            missing[_op_name(node, versions.get(node.domain, 0))].append(_label(node))
+        name = unsupported_op(model, node)
+        if name is not None:
+            missing[name].append(_label(node))
     if missing:
         raise UnsupportedOpsError(dict(missing))
+
+
+def unsupported_op(model: onnx.ModelProto, node: onnx.NodeProto) -> str | None:
+    """Returns the name of a node's op if onnx2torch does not convert it; None if it does."""
+    find = import_onnx2torch().node_converters.registry.get_converter
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    try:
+        if node.domain not in versions:
+            raise NotImplementedError
+        find(operation_type=node.op_type, version=versions[node.domain], domain=node.domain)
+    except NotImplementedError:
+        return _op_name(node, versions.get(node.domain, 0))
+    return None
 
 
 def _op_name(node: onnx.NodeProto, version: int) -> str:

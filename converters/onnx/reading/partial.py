@@ -1,0 +1,142 @@
+"""Leaves out the nodes of an ONNX graph that cannot be converted, and the nodes behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from converters.dependencies import with_dependencies
+from converters.errors import GraphError, nearest_names, op_reason
+from converters.onnx.packages import import_onnx
+from converters.onnx.reading.rewriting import ends, replace_messages
+
+if TYPE_CHECKING:
+    import onnx
+
+Reason = Callable[["onnx.NodeProto"], str | None]
+"""Returns the reason, as a clause, for which a node cannot be converted; None if it can."""
+
+
+def public_name(name: str) -> str:
+    """Returns the name of a value without TensorFlow's `:0`."""
+    return name.removesuffix(":0")
+
+
+def of_other_inputs(graph: onnx.GraphProto, entry: str) -> dict[str, str]:
+    """Returns the values that depend on the image and on another input -> the reason, as a clause.
+
+    Args:
+        graph: the graph, with all of its inputs.
+        entry: name of the image.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    others = [value.name for value in graph.input if value.name not in constants | {entry}]
+    behind_entry = _behind(graph, {entry})
+    found: dict[str, str] = {}
+    for other in others:
+        why = f"it depends on the input {other!r}, and a network takes one image"
+        found |= {
+            name: why for name in _behind(graph, {other}, stop=entry) if name in behind_entry and name not in found
+        }
+    return found
+
+
+def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, str]:
+    """Restricts a graph to some outputs and the nodes that they need.
+
+    Args:
+        graph: modified in place.
+        outputs: names of values, with or without `:0`, or of nodes.
+
+    Returns:
+        Value that was removed -> the reason, as a clause.
+
+    Raises:
+        TypeError: the names are not a list of names.
+        GraphError: the list is empty, or a name is that of no value.
+    """
+    if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
+        raise TypeError(f"The outputs are a list of names, not {outputs!r}.")
+    if not outputs:
+        raise GraphError("The outputs are an empty list: name at least one value, or leave them out.")
+    made = {name: node for node in graph.node for name in node.output if name}
+    of_nodes = {node.name: node.output[0] for node in graph.node if node.name and node.output}
+    wanted = []
+    for name in outputs:
+        value = next((each for each in (name, f"{name}:0", of_nodes.get(name)) if each in made), None)
+        if value is None:
+            raise GraphError(f"The graph computes no value called {name!r}.{nearest_names(name, made)}")
+        wanted.append(value)
+    needed = with_dependencies(wanted, lambda name: made[name].input if name in made else ())
+    kept = [node for node in graph.node if needed & set(node.output)]
+    shown = ", ".join(list(outputs)[:3]) + (", ..." if len(outputs) > 3 else "")
+    why = f"the outputs that were asked for ({shown}) do not depend on it"
+    gone = {name: why for node in graph.node if node not in kept for name in node.output if name}
+    replace_messages(graph.node, kept)
+    _set_outputs(graph, wanted)
+    return gone
+
+
+def leave_out(graph: onnx.GraphProto, reached: set[str], reason: Reason) -> dict[str, str]:
+    """Removes the nodes that cannot be converted, and the nodes behind them.
+
+    Args:
+        graph: modified in place, unless no node would be left.
+        reached: the values that depend on the image.
+        reason: the reason for which a node cannot be converted.
+
+    Returns:
+        Value that was removed -> the reason, as a clause.
+    """
+    gone: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        why = next((gone[name] for name in node.input if name in gone), None) or reason(node)
+        if why is None:
+            kept.append(node)
+        else:
+            gone |= {name: why for name in node.output if name}
+    if not gone or not any(name in reached for node in kept for name in node.output):
+        return gone
+    left = [value.name for value in graph.output if value.name not in gone]
+    replace_messages(graph.node, kept)
+    if left:
+        _set_outputs(graph, left)
+    else:
+        replace_messages(graph.output, ends(graph, reached - set(gone)))
+    return gone
+
+
+def op_unsupported(op: str, node: onnx.NodeProto) -> str:
+    """Returns the reason for which a node of an unsupported op is left out."""
+    return op_reason(op, node.name or next(iter(node.output), ""))
+
+
+def layers_left_out(nodes: Sequence[onnx.NodeProto], gone: Mapping[str, str]) -> dict[str, str]:
+    """Returns the names of layers -> the reason for which they were left out: names of values, then names of nodes.
+
+    Args:
+        nodes: all nodes of the file.
+        gone: name of a value that was removed -> the reason.
+    """
+    found = {public_name(name): why for name, why in gone.items()}
+    for node in nodes:
+        if node.name and node.output and node.output[0] in gone:
+            found.setdefault(node.name, gone[node.output[0]])
+    return found
+
+
+def _behind(graph: onnx.GraphProto, names: set[str], stop: str = "") -> set[str]:
+    """Returns the values that depend on some values, without a value `stop` and what depends only through it."""
+    found = set(names)
+    for node in graph.node:
+        if found & set(node.input):
+            found |= {name for name in node.output if name and name != stop}
+    return found - names
+
+
+def _set_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    known = {value.name: value for value in (*graph.value_info, *graph.output)}
+    onnx = import_onnx()
+    values = [known.get(name) or onnx.ValueInfoProto(name=name) for name in names]  # unknown types are inferred later
+    replace_messages(graph.output, values)
