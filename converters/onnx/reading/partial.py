@@ -35,9 +35,7 @@ def of_other_inputs(graph: onnx.GraphProto, entry: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for other in others:
         why = f"it depends on the input {other!r}, and a network takes one image"
-        found |= {
-            name: why for name in _behind(graph, {other}, stop=entry) if name in behind_entry and name not in found
-        }
+        found |= dict.fromkeys((_behind(graph, {other}, stop=entry) & behind_entry) - set(found), why)
     return found
 
 
