@@ -103,6 +103,12 @@ def op_reason(op: str, node: str) -> str:
     return f"the op {op} of {node!r} cannot be converted"
 
 
+def not_needed(outputs: Sequence[str]) -> str:
+    """Returns the reason, as a clause, for which a layer is left out that none of the wanted outputs depends on."""
+    shown = ", ".join(outputs[:3]) + (", ..." if len(outputs) > 3 else "")
+    return f"the outputs that were asked for ({shown}) do not depend on it"
+
+
 def clause(error: Exception) -> str:
     """Returns an error's message as a clause, to follow "because"."""
     text = reason(error)

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -65,15 +66,18 @@ class Graph:
 
     Args:
         nodes: the graph's nodes in any order.
+        left_out: name of a node of the source that the graph does not have -> the reason, as a clause.
 
     Attributes:
         nodes: name -> node, in the given order.
+        left_out: the argument.
 
     Raises:
         GraphError: two nodes have the same name, or an input does not exist.
     """
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, nodes: Iterable[Node], left_out: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.left_out = left_out
         self.nodes: dict[str, Node] = {}
         for node in nodes:
             if node.name in self.nodes:

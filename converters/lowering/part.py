@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from converters.dependencies import with_dependencies
-from converters.errors import GraphError
+from converters.errors import GraphError, not_needed
 from converters.frozen.graph import Graph, Node, Output
 
 
@@ -51,7 +51,9 @@ def cut(graph: Graph, entry: str, outputs: Sequence[Output] | None = None) -> Pa
         wanted = reached & with_dependencies([output.node for output in outputs], lambda name: _sources(nodes[name]))
     needed = with_dependencies({*wanted, entry}, lambda name: _sources(nodes[name]))
     looped = needed - _without_loops(nodes, needed, readers)
-    left_out = {name: _not_needed(outputs or ()) for name in nodes if name in reached - wanted}
+    left_out = dict(graph.left_out)
+    why = not_needed(list(map(str, outputs or ())))
+    left_out |= {name: why for name in nodes if name in reached - wanted}
     if looped:
         first, second = _loop(nodes, looped)
         if not (wanted - looped - {entry}) or any(output.node in looped for output in outputs or ()):
@@ -73,12 +75,6 @@ def _readers(nodes: Mapping[str, Node]) -> Mapping[str, list[str]]:
         for source in node.inputs:
             readers[source.node].append(node.name)
     return readers
-
-
-def _not_needed(outputs: Iterable[Output]) -> str:
-    listed = list(map(str, outputs))
-    shown = ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
-    return f"the outputs that were asked for ({shown}) do not depend on it"
 
 
 def _without_loops(nodes: Mapping[str, Node], names: set[str], readers: Mapping[str, Sequence[str]]) -> set[str]:

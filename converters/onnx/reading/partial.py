@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from converters.dependencies import with_dependencies
-from converters.errors import GraphError, nearest_names, op_reason
+from converters.errors import GraphError, nearest_names, not_needed, op_reason
 from converters.onnx.packages import import_onnx
 from converters.onnx.reading.rewriting import ends, replace_messages
 
@@ -67,8 +67,7 @@ def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, st
         wanted.append(value)
     needed = with_dependencies(wanted, lambda name: made[name].input if name in made else ())
     kept = [node for node in graph.node if needed & set(node.output)]
-    shown = ", ".join(list(outputs)[:3]) + (", ..." if len(outputs) > 3 else "")
-    why = f"the outputs that were asked for ({shown}) do not depend on it"
+    why = not_needed(list(outputs))
     gone = {name: why for node in graph.node if node not in kept for name in node.output if name}
     replace_messages(graph.node, kept)
     _set_outputs(graph, wanted)
