@@ -243,7 +243,9 @@ def _connect(message: CaffeMessage, layers: Sequence[Layer]) -> tuple[list[Entry
             raise GraphError(f"Layer {layer.name!r} ({layer.type}) has no inputs.")
         elif layer.type in LOSSES:
             lacking.excuse(layer.bottoms)
-            losses.append(Node(layer, (_made(made, layer, layer.bottoms[0]),)))
+            if layer.bottoms[0] not in made:
+                raise lacking.error(layer, layer.bottoms[0], made)
+            losses.append(Node(layer, (made[layer.bottoms[0]],)))
         elif any(bottom not in made for bottom in layer.bottoms):
             lacking.add(layer, made)
             continue
@@ -269,11 +271,14 @@ class _Lacking:
 
     def add(self, layer: Layer, made: Mapping[str, Output]) -> None:
         """Adds a layer that reads a blob that is not in `made`."""
-        absent = next(bottom for bottom in layer.bottoms if bottom not in made)
-        error = self._errors.get(absent) or _no_blob(layer, absent, made)
+        error = self.error(layer, next(bottom for bottom in layer.bottoms if bottom not in made), made)
         self.excuse(layer.bottoms)
         self._errors |= dict.fromkeys(layer.tops or (layer.name,), error)
         self._unread |= dict.fromkeys(layer.tops or (layer.name,), error)
+
+    def error(self, layer: Layer, bottom: str, made: Mapping[str, Output]) -> GraphError:
+        """Returns the error of a layer that reads a blob that is not in `made`: that of the first cause."""
+        return self._errors.get(bottom) or _no_blob(layer, bottom, made)
 
     def excuse(self, blobs: Iterable[str]) -> None:
         """Notes that a layer reads these blobs."""
@@ -290,12 +295,6 @@ _STATE_INPUT = (
     "If that is the image, give a prototxt (--prototxt) that starts with it, such as "
     'input: "data" input_shape { dim: 1 dim: 3 dim: 224 dim: 224 }.'
 )
-
-
-def _made(made: Mapping[str, Output], layer: Layer, bottom: str) -> Output:
-    if bottom not in made:
-        raise _no_blob(layer, bottom, made)
-    return made[bottom]
 
 
 def _no_blob(layer: Layer, bottom: str, made: Mapping[str, Output]) -> GraphError:
