@@ -21,22 +21,26 @@ class GraphError(ConverterError, ValueError):
 class UnsupportedOpsError(GraphError):
     """The graph has ops that cannot be converted.
 
-    Attributes:
+    Args:
         ops: op type -> names of the nodes of this type.
+        more: a sentence of advice, after a space.
+
+    Attributes:
+        ops: the argument.
 
     Example:
         >>> str(UnsupportedOpsError({"Frobnicate": ["a", "b"]}))
         'The graph has ops that cannot be converted: Frobnicate (a, b).'
     """
 
-    def __init__(self, ops: dict[str, list[str]]) -> None:
+    def __init__(self, ops: dict[str, list[str]], more: str = "") -> None:
         self.ops = ops
         listing = "; ".join(f"{op} ({_some(names)})" for op, names in sorted(ops.items()))
         newer = any(" of opset " in op for op in ops)
         advice = (
             " Exporting it again with a lower opset helps (opset_version=17 in torch.onnx.export)." if newer else ""
         )
-        super().__init__(f"The graph has ops that cannot be converted: {listing}.{advice}")
+        super().__init__(f"The graph has ops that cannot be converted: {listing}.{advice}{more}")
 
 
 class UnsupportedNodeError(GraphError):

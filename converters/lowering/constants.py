@@ -6,7 +6,7 @@ import numpy as np
 
 from converters.errors import GraphError, UndecidedError, UnsupportedNodeError
 from converters.frozen.graph import Graph, Node, Output
-from converters.frozen.placeholders import PLACEHOLDER, how_to_set, is_fed_by_image, is_text
+from converters.frozen.placeholders import PLACEHOLDER, how_to_set, is_fed_by_image, is_text, placeholders_behind
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 
 # Limit on the total size of all computed constants; enough for the weights of the largest networks.
@@ -54,15 +54,11 @@ class Constants:
         if node.constant is not None:
             return (_without_nan(node, node.constant()),)
         if node.op == PLACEHOLDER:
-            problem = (
-                f"Placeholder {node.name!r} ({node.attrs.get('dtype')}) is a second input of the graph, and a model "
-                "takes one image"
-            )
-            if is_text(node):
-                raise UnsupportedNodeError(f"{problem}.")
-            error = UnsupportedNodeError if is_fed_by_image(node) else UndecidedError
-            raise error(f"{problem}: {how_to_set([node.name])}.")
+            raise _unset(node)
         if node.op not in EVALUATORS or not node.inputs:
+            for behind in map(self._graph.__getitem__, placeholders_behind(self._graph, node.name)):
+                if behind.op == PLACEHOLDER:
+                    raise _unset(behind)
             raise UnsupportedNodeError(
                 f"Node {node.name!r} ({node.op}) is neither reached by the input nor a constant: "
                 "the graph has another input, or was not frozen."
@@ -76,6 +72,15 @@ class Constants:
         if self._computed_bytes > MAX_COMPUTED_BYTES:
             raise GraphError(f"The graph computes constants of more than {MAX_COMPUTED_BYTES // 2**20} MiB.")
         return tuple(_without_nan(node, array) for array in outputs)
+
+
+def _unset(node: Node) -> GraphError:
+    """Returns the error of a placeholder that has no value."""
+    problem = f"Placeholder {node.name!r} ({node.attrs.get('dtype')}) is a second input of the graph"
+    if is_text(node):
+        return UnsupportedNodeError(f"{problem}, and a model takes one image.")
+    error = UnsupportedNodeError if is_fed_by_image(node) else UndecidedError
+    return error(f"{problem}, and a model takes one image: {how_to_set([node.name])}.")
 
 
 def _without_nan(node: Node, value: np.ndarray) -> np.ndarray:

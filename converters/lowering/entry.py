@@ -41,24 +41,24 @@ def input_shape(graph: Graph, entry: Node, layout: str, reached: Sequence[str]) 
     """Returns the input's shape; height and width are unknown even if the graph states them, as in Lucid."""
     if is_text(entry):
         raise GraphError(
-            f"The input {entry.name!r} is text, such as an encoded picture, and an image network reads numbers: name "
-            f"the image with input_name (--input-name), a value behind it{_such_as(first_image(graph, reached))}."
+            f"The input {entry.name!r} is text (an encoded picture or an example), not an image."
+            + (before_windows(graph, reached) or " Name the image behind it with input_name (--input-name).")
         )
     shape = entry.attrs.get("shape") if entry.op in PLACEHOLDERS else None
     if not shape:  # absent, unknown, or the empty shape that old versions wrote for "unknown"
         return (None, None, None, None)
     if not isinstance(shape, tuple) or len(shape) != 4 or any(isinstance(size, (str, float)) for size in shape):
-        name = first_image(graph, reached)
-        advice = f" Name an image behind it with input_name (--input-name){_such_as(name)}." if name else ""
         raise GraphError(
             f"The input {entry.name!r} has shape {shape!r}; an image network reads (batch, height, width, channels)"
-            f" or (batch, channels, height, width).{advice}"
+            f" or (batch, channels, height, width).{before_windows(graph, reached)}"
         )
     return image(shape[1] if layout == NCHW else shape[3], layout)
 
 
-def _such_as(name: str | None) -> str:
-    return f", such as {name} (--input-name {name})" if name else ""
+def before_windows(graph: Graph, reached: Sequence[str]) -> str:
+    """Returns a sentence, after a space, that names the first image as the input; empty if there is none."""
+    name = first_image(graph, reached)
+    return f" Name the image behind it with input_name={name!r} (--input-name {name})." if name else ""
 
 
 def first_image(graph: Graph, reached: Sequence[str]) -> str | None:
@@ -66,7 +66,7 @@ def first_image(graph: Graph, reached: Sequence[str]) -> str | None:
 
     Args:
         graph: the graph.
-        reached: the nodes behind the input, in topological order.
+        reached: the nodes behind the input.
 
     Returns:
         The name of the node; None if there is no such node behind the input.

@@ -21,7 +21,15 @@ from converters.frozen.graph import NCHW, NHWC, Graph, Node, Output
 from converters.frozen.placeholders import how_to_set, image_placeholders, placeholders_behind
 from converters.frozen.single_image import with_batch
 from converters.lowering.constants import Constants
-from converters.lowering.entry import TO_NCHW, TO_NHWC, input_layout, input_shape, with_image_shape
+from converters.lowering.entry import (
+    TO_NCHW,
+    TO_NHWC,
+    WINDOW_OPS,
+    before_windows,
+    input_layout,
+    input_shape,
+    with_image_shape,
+)
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 from converters.lowering.intervals import Interval
 from converters.lowering.ops import CONVERTERS, Operation, Read, Value
@@ -314,7 +322,21 @@ class _Blocked:
             raise undecided
         if not lowering.steps:
             raise self._error() or GraphError(f"No node of the graph reads its input {next(iter(lowering.values))}.")
+        self._require_windows(lowering)
         return tuple(complete or last)
+
+    def _require_windows(self, lowering: _Lowering) -> None:
+        """Raises an error if the graph has convolutions or pools, but none of them was lowered."""
+        ops = {name: node.op for name, node in self.part.graph.nodes.items()}
+        blocked = [name for name in self.reasons if ops[name] in WINDOW_OPS]
+        if not blocked or any(ops.get(name) in WINDOW_OPS for name in lowering.steps):
+            return
+        advice = before_windows(lowering.graph, list(self.reasons))
+        error = self._error(advice)
+        if isinstance(error, (UndecidedError, UnsupportedOpsError)):
+            raise error
+        if error is not None:
+            raise GraphError(f"{error}{advice}")
 
     def _checked_outputs(self, lowering: _Lowering, wanted: Sequence[Output]) -> tuple[str, ...]:
         for output in wanted:
@@ -326,10 +348,10 @@ class _Blocked:
                 )
         return tuple(map(str, wanted))
 
-    def _error(self) -> GraphError | None:
+    def _error(self, advice: str = "") -> GraphError | None:
         """Returns the error of the nodes that cannot be lowered: of those to be set, of unsupported ops, of others."""
         undecided = [error for error in self._errors if isinstance(error, UndecidedError)]
-        ops = [UnsupportedOpsError(self._ops)] if self._ops else []
+        ops = [UnsupportedOpsError(self._ops, advice)] if self._ops else []
         return next(iter([*undecided, *ops, *self._errors]), None)
 
 

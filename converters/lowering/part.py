@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from converters.dependencies import with_dependencies
 from converters.errors import GraphError, not_needed
 from converters.frozen.graph import Graph, Node, Output
+from converters.lowering.entry import WINDOW_OPS, before_windows
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,12 @@ def cut(graph: Graph, entry: str, outputs: Sequence[Output] | None = None) -> Pa
     left_out |= {name: why for name in nodes if name in reached - wanted}
     if looped:
         first, second = _loop(nodes, looped)
-        if not (wanted - looped - {entry}) or any(output.node in looped for output in outputs or ()):
+        windows = {name for name in wanted if nodes[name].op in WINDOW_OPS}
+        nothing_left = windows <= looped if windows else wanted <= looped | {entry}
+        if nothing_left or any(output.node in looped for output in outputs or ()):
+            advice = before_windows(graph, [name for name in nodes if name in looped])
             raise GraphError(
-                f"The graph has a cycle through {first!r} and {second!r}; only graphs without loops convert."
+                f"The graph has a cycle through {first!r} and {second!r}; only graphs without loops convert.{advice}"
             )
         left_out |= {name: f"the loop through {first!r} cannot be converted" for name in nodes if name in looped}
     return Part(Graph(nodes[name] for name in nodes if name in needed - looped), left_out)
