@@ -1,4 +1,4 @@
-"""Small graphs as other projects freeze them, with TensorFlow's values: `python -m parity_tests.reference --strangers`."""
+"""Small graphs as other projects freeze them, with TensorFlow's values, which `parity_tests.reference` makes."""
 
 from __future__ import annotations
 

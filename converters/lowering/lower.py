@@ -312,9 +312,7 @@ class _Blocked:
             return self._checked_outputs(lowering, self.wanted)
         read = {source.node for step in lowering.steps.values() for source in step.inputs}
         unread = [name for name in lowering.steps if name not in read]
-        nodes = self.part.graph.nodes
-        read_by_removed = {s.node for name in nodes if name not in lowering.graph.nodes for s in nodes[name].inputs}
-        last = [name for name in unread if name not in read_by_removed] or unread
+        last = [name for name in unread if name not in self._read_before(lowering.graph)] or unread
         read_by_blocked = {source.node for name in self.reasons for source in lowering.graph.nodes[name].inputs}
         complete = [name for name in last if name not in read_by_blocked]
         undecided = next((error for error in self._errors if isinstance(error, UndecidedError)), None)
@@ -324,6 +322,12 @@ class _Blocked:
             raise self._error() or GraphError(f"No node of the graph reads its input {next(iter(lowering.values))}.")
         self._require_windows(lowering)
         return tuple(complete or last)
+
+    def _read_before(self, graph: Graph) -> set[str]:
+        """Returns the nodes that a node read before the graph was simplified, and now does not read or is removed."""
+        before = self.part.graph.nodes.values()
+        changed = [node for node in before if node.name not in graph.nodes or graph[node.name].inputs != node.inputs]
+        return {source.node for node in changed for source in node.inputs}
 
     def _require_windows(self, lowering: _Lowering) -> None:
         """Raises an error if the graph has convolutions or pools, but none of them was lowered."""

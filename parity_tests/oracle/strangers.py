@@ -214,7 +214,10 @@ def main(folder):
 def computed(session, image, feed, names):
     """Returns the values, as float32, of the nodes of numbers that depend on the input and have a value."""
     found = {}
-    dependent = behind(session.graph, image.op)
+    dependent = behind(image.op.outputs)
+    for op in session.graph.get_operations():
+        if op.type.startswith("FusedBatchNorm"):  # in inference mode, the statistics are memory that nothing wrote
+            dependent -= behind(op.outputs[1:])
     for op in dependent:  # TensorFlow marks the inside of a cond as not fetchable, too
         if op._get_control_flow_context() is not None and not op._get_control_flow_context().IsWhileContext():
             session.graph._unfetchable_ops.discard(op)
@@ -228,14 +231,13 @@ def computed(session, image, feed, names):
     return found
 
 
-def behind(graph, start):
-    """Returns the ops that depend on an op, in a set. Ops of a cond are not in topological order."""
-    found, waiting = set(), [start]
+def behind(tensors):
+    """Returns the ops that depend on some tensors, in a set. Ops of a cond are not in topological order."""
+    found, waiting = set(), list(tensors)
     while waiting:
-        for tensor in waiting.pop().outputs:
-            new = [op for op in tensor.consumers() if op not in found]
-            found.update(new)
-            waiting += new
+        new = [op for op in waiting.pop().consumers() if op not in found]
+        found.update(new)
+        waiting += [tensor for op in new for tensor in op.outputs]
     return found
 
 

@@ -151,6 +151,7 @@ def fused_batch_norm(op: Operation) -> Call:
     arguments = {"channels": len(scale), "epsilon": op.attr("epsilon", 1e-4)}
     tensors = {"weight": scale, "bias": offset, "mean": mean, "variance": variance}
     layout = op.layout()
-    statistics = {1: mean, 2: variance}  # in inference mode, TensorFlow returns these inputs
+    # TensorFlow leaves these outputs undefined in inference mode; leftovers of updates of moving averages read them.
+    statistics = {1: mean, 2: variance}
     shape = image(len(scale), layout)
     return Call("BatchNorm", shape, arguments, tensors, inputs=(Read(0, layout),), layout=layout, constants=statistics)
