@@ -51,6 +51,19 @@ class UndecidedError(GraphError):
     """Part of the graph depends on a value that has to be set first, such as `is_training`."""
 
 
+class TrainingModeError(UndecidedError):
+    """A node trains or drops values at random.
+
+    Attributes:
+        dtype, value: dtype of the placeholders that may turn this off, and the value that does so.
+        advice: what to do to the graph if it has no such placeholder.
+    """
+
+    def __init__(self, message: str, dtype: str, value: str, advice: str = "freeze") -> None:
+        super().__init__(message)
+        self.dtype, self.value, self.advice = dtype, value, advice
+
+
 class LayerNotFoundError(ConverterError, KeyError):
     """The model has no layer of this name; the message suggests similar names.
 

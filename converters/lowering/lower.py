@@ -11,6 +11,7 @@ import numpy as np
 
 from converters.errors import (
     GraphError,
+    TrainingModeError,
     UndecidedError,
     UnsupportedNodeError,
     UnsupportedOpsError,
@@ -149,10 +150,9 @@ class _Lowering:
             return self.add(step, {"value": array}, Value(array.shape, layout=NCHW))
         numbers = np.asarray(value.numbers)
         if any(isinstance(number, Interval) for number in numbers.ravel()):
-            raise UndecidedError(
-                f"Node {node.name!r} ({node.op}) reads random numbers: the graph contains dropout or other noise. "
-                "Freeze it in inference mode, or set the placeholder that controls it (such as --set keep_prob=1)."
-            )
+            problem = f"Node {node.name!r} ({node.op}) reads random numbers: the graph contains dropout or other noise."
+            advice = "set the placeholder that controls it (such as --set keep_prob=1), or freeze"
+            raise TrainingModeError(problem, "float32", "1", advice)
         arguments, inputs = self.resolved({"numbers": tuple(numbers.ravel()), "shape": numbers.shape}, [])
         own_name = source.index == 0 and source.node not in self.steps
         name = source.node if own_name else self.unused(str(source))
@@ -241,7 +241,7 @@ def lower(graph: Graph, metadata: Metadata, outputs: Sequence[str] | None = None
     layout = input_layout(graph, reached)
     value = Value(input_shape(graph, entry, layout, reached), layout=layout)
     lowering = _Lowering(graph, Constants(graph), layout, {Output(entry.name): value})
-    blocked = _Blocked(part, wanted)
+    blocked = _Blocked(part, entry_name, wanted)
     for name in reached:
         blocked.lower(lowering, graph.nodes[name])
     found = blocked.outputs(lowering)
@@ -260,14 +260,15 @@ class _Blocked:
 
     Args:
         part: the part of the graph that is lowered, before it was simplified.
+        entry: name of the input.
         wanted: the outputs that were asked for, which have to be lowered; None for those of the graph.
 
     Attributes:
         reasons: name of each of these nodes -> the reason, as a clause.
     """
 
-    def __init__(self, part: Part, wanted: Sequence[Output] | None) -> None:
-        self.part, self.wanted = part, wanted
+    def __init__(self, part: Part, entry: str, wanted: Sequence[Output] | None) -> None:
+        self.part, self.entry, self.wanted = part, entry, wanted
         self.reasons: dict[str, str] = {}
         self._ops: dict[str, list[str]] = {}
         self._errors: list[GraphError] = []
@@ -294,12 +295,12 @@ class _Blocked:
             self.reasons[node.name] = clause(stated)
 
     def _with_hint(self, error: GraphError, node: Node) -> GraphError:
-        """Adds the placeholders that switch a node to training mode to an error."""
-        if "is in training mode" not in str(error):
+        """Completes an error by the placeholders that decide whether a node trains or drops values."""
+        if not isinstance(error, TrainingModeError):
             return error
-        names = placeholders_behind(self.part.graph, node.name)
-        switches = [name for name in names if self.part.graph.nodes[name].attrs.get("dtype") == "bool"]
-        advice = f"{how_to_set(switches, 'false')}, or freeze" if switches else "freeze"
+        nodes = map(self.part.graph.__getitem__, placeholders_behind(self.part.graph, node.name))
+        behind = [each.name for each in nodes if each.attrs.get("dtype") == error.dtype and each.name != self.entry]
+        advice = f"{how_to_set(behind, error.value)}, or freeze" if behind else error.advice
         return UndecidedError(f"{str(error).rstrip('.')}: {advice} the graph in inference mode.")
 
     def outputs(self, lowering: _Lowering) -> tuple[str, ...]:
@@ -319,7 +320,7 @@ class _Blocked:
         if undecided is not None and not complete:
             raise undecided
         if not lowering.steps:
-            raise self._error() or GraphError(f"No node of the graph reads its input {next(iter(lowering.values))}.")
+            raise self._error() or GraphError(f"No node of the graph reads its input {self.entry!r}.")
         self._require_windows(lowering)
         return tuple(complete or last)
 

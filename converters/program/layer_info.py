@@ -151,7 +151,9 @@ class Layers(Mapping[str, LayerInfo]):
         if info is None:
             node = Output.parse(name).node
             reason = self.left_out.get(name) or self.left_out.get(node)
-            raise LayerLeftOutError(name, reason) if reason else LayerNotFoundError(name, self._infos)
+            if reason:
+                raise LayerLeftOutError(name, reason)
+            raise LayerNotFoundError(name, [*self._infos, *self.left_out])
         return info
 
     def __iter__(self) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import pytest
 import torch
@@ -42,3 +43,31 @@ def test_the_layers_left_out_depend_on_what_does_not_convert(name):
     assert bool(model.left_out) == bool(wanted)
     assert not wanted or any(wanted in why for why in model.left_out.values())
     assert not set(model.left_out) & set(model.layers)
+
+
+def followed(message: str, options: dict[str, object]) -> dict[str, object]:
+    """The options after one hint of an error: the input that it names, and the placeholders that it sets."""
+    inputs = re.search(r"has \d+ inputs \((\w+)", message)
+    named = re.search(r"--input-name ([^ )]+)\)", message)
+    settings = dict(re.findall(r"--set (\w+)=(\w+)", message))
+    given = dict(options)
+    if named or inputs:
+        given["input_name"] = named[1] if named else inputs[1]
+    elif settings:
+        values = {"VALUE": {"keep_prob": 1.0, "training": False}, "false": dict.fromkeys(settings, False)}
+        chosen = {key: values[value][key] for key, value in settings.items()}
+        given["constants"] = {**given.get("constants", {}), **chosen}
+    assert given != options, f"no hint in: {message}"
+    return given
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_the_hints_of_the_errors_open_the_graph(name):
+    options: dict[str, object] = {}
+    for _ in range(4):
+        try:
+            converters.convert(graph_file(name), **options)
+            break
+        except converters.GraphError as error:
+            options = followed(str(error), options)
+    assert options == STRANGERS[name].options

@@ -197,6 +197,7 @@ def main(folder):
     for number, (name, build) in enumerate(GRAPHS.items()):
         config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
         with tf.Graph().as_default() as graph, tf.Session(graph=graph, config=config) as session:
+            tf.set_random_seed(number)
             image, feeds, outputs = build()
             random = np.random.RandomState(number)
             for each in tf.global_variables():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import UndecidedError
+from converters.errors import TrainingModeError
 from converters.frozen.graph import NCHW
 from converters.lowering.ops.elementwise import broadcast
 from converters.lowering.ops.registry import Call, Operation, Read, Value, image, register
@@ -142,7 +142,7 @@ def _products(op: Operation, transpose_a: bool, transpose_b: bool) -> Call:
 @register("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 def fused_batch_norm(op: Operation) -> Call:
     if op.flag("is_training", True):
-        raise UndecidedError(str(op.error("is in training mode")))
+        raise TrainingModeError(str(op.error("is in training mode")), "bool", "false")
     known = op.image_channels(0)
     scale, offset, mean, variance = (op.constant(index, rank=1) for index in range(1, 5))
     lengths = {len(scale), len(offset), len(mean), len(variance)}

@@ -219,8 +219,8 @@ def _one_image(
     entry = choose_input(model.graph, input_name)
     gone |= of_other_inputs(model.graph, entry.name)
     reached = restrict(model.graph, entry)
-    blocked = leave_out(model.graph, reached, lambda node: _reason(model, node))
-    if (wanted is not None and blocked) or not reached - set(blocked):
+    blocked = {} if wanted is not None else leave_out(model.graph, reached, lambda node: _reason(model, node))
+    if not reached - set(blocked) or wanted is not None:
         check_control_flow(model.graph.node)
         check_ops(model)
     model = _checked_call(onnx.shape_inference.infer_shapes, model)
