@@ -49,7 +49,8 @@ def cut(graph: Graph, entry: str, outputs: Sequence[Output] | None = None) -> Pa
         for output in outputs:
             if graph[output.node].name not in reached - {entry}:
                 raise GraphError(f"The output {str(output)!r} does not depend on the input {entry!r}.")
-        wanted = reached & with_dependencies([output.node for output in outputs], lambda name: _sources(nodes[name]))
+        names = [output.node for output in outputs]
+        wanted = reached & with_dependencies(names, lambda name: _sources(nodes[name]))
     needed = with_dependencies({*wanted, entry}, lambda name: _sources(nodes[name]))
     looped = needed - _without_loops(nodes, needed, readers)
     left_out = dict(graph.left_out)
