@@ -284,7 +284,7 @@ def _is_frozen(path: Path) -> bool:
 
 
 def _is_onnx(path: Path) -> bool:
-    """Returns whether a file may be ONNX: by its first byte, if its suffix is one of ONNX or of frozen graphs."""
+    """Returns whether a file may be an ONNX file: the first byte decides, because suffixes are ambiguous."""
     if not path.is_file():
         return False
     if path.suffix.lower() == ".onnx":

@@ -128,7 +128,7 @@ class ReluRuleMode(TorchFunctionMode):
 
 
 def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, FusedConvolution]:
-    """Returns the convolutions that are fused with the bias after them, by the bias's name.
+    """Returns a mapping from the name of a bias to the convolution before it, for all pairs that are fused.
 
     A convolution is not fused if it is requested, if other layers read it, or if a module of another type replaced it
     or its bias.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -41,9 +42,12 @@ class TokenGrid:
         Returns:
             (rows, columns); None if the patches of an image of this size do not give this number of tokens.
         """
-        rows, columns = round(height / self.stride[0]), round(width / self.stride[1])
         patches = tokens - len(self.before) - len(self.after)
-        return (rows, columns) if rows * columns == patches else None
+        for rounded in (round, math.floor, math.ceil):  # networks cut off the rest of an image, or pad it
+            rows, columns = rounded(height / self.stride[0]), rounded(width / self.stride[1])
+            if rows * columns == patches:
+                return rows, columns
+        return None
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,17 @@ class LayerInfo:
         Raises:
             ChannelAxisError: it is not known, or the tensor does not have the axes of the description.
         """
-        return self._axes_of(rank).index("C")
+        return self.axes_of(rank).index("C")
 
-    def _axes_of(self, rank: int) -> str:
+    def axes_of(self, rank: int) -> str:
+        """Returns one letter for each axis of the layer's tensor, as in `axes`.
+
+        Args:
+            rank: number of axes of the tensor.
+
+        Raises:
+            ChannelAxisError: the axes are not known, or the tensor does not have the axes of the description.
+        """
         if self.unknown:
             raise ChannelAxisError(
                 f"The channel axis of layer {self.name!r} is not known, because {self.unknown}: state the axes with "
@@ -111,7 +123,7 @@ class LayerInfo:
         Raises:
             ChannelAxisError: the channel axis is not known.
         """
-        axes = self._axes_of(value.ndim)
+        axes = self.axes_of(value.ndim)
         if axes[:2] == "NC":
             return value
         if "N" not in axes:

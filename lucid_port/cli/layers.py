@@ -39,7 +39,7 @@ def command(
     wanted = None if outputs is None else names_in(outputs)
     network = open_network(source, input_name, constants=constants_of(constants), layout=layout, outputs=wanted)
     rows = [
-        (info.name, info.op, info.channels)
+        (info.name, info.op, None if info.unknown else info.channels)
         for info in network.layers.values()
         if grep is None or grep.lower() in info.name.lower()
     ]

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from lucid_port.misc.iter_nd_utils import batch_iter, dict_to_ndarray, recursive_enumerate_nd
 from lucid_port.modelzoo.layer import Layer
+from lucid_port.modelzoo.layouts import Layout, described, layout_of
 
 __all__ = ["get_activations", "get_activations_iter"]
 
@@ -68,14 +69,20 @@ def get_activations(
         batch_size: number of images per forward pass. The images of a batch have the same size.
         dtype: dtype of the result and of intermediate sums; None means that of the network.
         ind_shape: shape of the leading axes. It saves memory if `examples` is not an array.
-        center_only: return only the position [height // 2, width // 2] of the layer.
+        center_only: return only the position [height // 2, width // 2] of the layer; the patch there in a layer of
+            tokens.
 
     Returns:
         (*ind_shape, height, width, channels), or (*ind_shape, channels) with `center_only` and for fully connected
-        layers.
+        layers. A layer of tokens gives (*ind_shape, tokens, channels), with all tokens in the network's order. If they
+        are patches of the image, token `before + row * columns + column` is the patch at (row, column), where `before`
+        is the number of the class token and others before the patches. A layer that flattens windows or positions into
+        rows has an axis of rows after those of `ind_shape`.
 
     Raises:
-        ValueError: there are no images, or the images of a batch differ in size.
+        ValueError: there are no images, the images of a batch differ in size, or `center_only` is given for tokens that
+            are not on a grid.
+        converters.ChannelAxisError: the axes of the layer are not known.
         converters.LayerNotFoundError: the model has no layer of this name.
 
     Example:
@@ -141,13 +148,30 @@ def _responses(
     for batch in batch_iter(generator, batch_size):
         images = _stack([image for _, image in batch]).to(model.device)
         with torch.no_grad():
-            values = model.activations(images, [name])[name].cpu().numpy()
-        if values.ndim == 4:
-            values = values.transpose(0, 2, 3, 1)
-            values = values[:, values.shape[1] // 2, values.shape[2] // 2] if center_only else values
+            value = model.activations(images, [name])[name]
+            height, width = images.shape[2:]
+            layout = layout_of(described(model, name), name, value, (height, width))
+            values = _by_image(layout, layout.channels_first(value), len(batch), center_only).cpu().numpy()
         values = values if dtype is None else values.astype(dtype)
         for (index, _), value in zip(batch, values, strict=True):
             yield (index if isinstance(index, tuple) else (int(index),)), value
+
+
+def _by_image(layout: Layout, value: torch.Tensor, count: int, center_only: bool) -> torch.Tensor:
+    """Returns activations (N, C, ...) of some images with the channels last, [images, ..., C]."""
+    if value.shape[0] % count:
+        raise ValueError(
+            f"Layer {layout.layer!r} gives {value.shape[0]} values for {count} images: its value does not belong to "
+            "single images."
+        )
+    if center_only and layout.positions:
+        if value.shape[0] != count:
+            windows = f"{value.shape[0] // count} windows"
+            raise ValueError(f"Layer {layout.layer!r} splits an image into {windows}: it has no position in it.")
+        places = layout.in_places(value)
+        value = places[:, :, places.shape[2] // 2, places.shape[3] // 2]
+    value = value.movedim(1, -1)
+    return value if value.shape[0] == count else value.unflatten(0, (count, -1))
 
 
 def _stack(images: Sequence[np.ndarray]) -> torch.Tensor:

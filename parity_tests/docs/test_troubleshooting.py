@@ -38,6 +38,20 @@ def show(model: Model, objective: object, image: Callable[[], object] | None = N
     render.render_vis(model, objective, image or (lambda: param.image(64)), thresholds=(steps - 1,), verbose=False)
 
 
+class Tokens(nn.Module):
+    """Pixels as tokens."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(2).transpose(1, 2)
+
+
+@mistake
+def normalized(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Sequential(Tokens(), nn.LayerNorm(3))
+    tokens = modelzoo.from_torch(network, image_value_range=(0, 1), image_shape=(8, 12, 3))
+    show(tokens, lambda T: T("1").mean(), lambda: param.image(8))
+
+
 def inception() -> Model:
     return vision_models.InceptionV1_seeded()
 

@@ -23,7 +23,7 @@ from lucid_port.optvis.engine.coerce import (
     make_transform_f,
 )
 from lucid_port.optvis.engine.devices import find_device, own_device
-from lucid_port.optvis.engine.diagnostics import Watch, warn_if_training
+from lucid_port.optvis.engine.diagnostics import Watch, constant_norms, warn_if_training
 from lucid_port.optvis.engine.step import Evaluation, Forward, Reads
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
@@ -36,7 +36,7 @@ class VisT:
     """A render that can be stepped, read and stopped; `make_vis_T` is another name for it.
 
     Calling it with a name reads a value: `vis("input")` is the current image, `vis("loss")` the
-    current value of the objective, and the name of a layer gives its current activation (NCHW). Each
+    current value of the objective, and the name of a layer gives its current activation, (N, C, ...). Each
     call draws new transforms from a separate stream, so that it does not change the steps.
 
     Args:
@@ -150,6 +150,8 @@ class VisT:
             self.reads = evaluation.reads
             if not isinstance(value, torch.Tensor) or not value.requires_grad:
                 check_value(value, self.objective.description or self.objective.name)
+            if self.steps == 0:
+                self.watch.normalized(constant_norms(self.model, evaluation.read_whole(), value))
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
             self._seen = evaluation.transformed.detach()
         if self.forward.compilation is not None and self.forward.compilation.has_cuda_graphs:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.modelzoo.layouts import Layout
 from lucid_port.optvis import param, serialization
 from lucid_port.optvis.engine.coerce import (
     ImageLike,
@@ -23,10 +24,12 @@ from lucid_port.optvis.engine.coerce import (
     make_param,
 )
 from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.engine.step import UNUSED
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, find_units, name_of, parse_units
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.objectives.base import Activations, ObjectiveLike
+from lucid_port.optvis.objectives.readers import Reader, as_reader, check_index, each_image, rows_of_image
 from lucid_port.optvis.param.base import Parameterization, parameterization
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
@@ -39,24 +42,6 @@ ManyParamLike: TypeAlias = Callable[[int], ImageLike] | Callable[[], ImageLike] 
 # Objectives of a batch ------------------------------------------------------------------------
 
 
-def _views(T: Activations, count: int) -> list[Activations]:
-    """Returns `T` for each image of a batch. A layer is split once for all images."""
-
-    @functools.cache
-    def parts(name: str) -> Sequence[Any]:
-        value = T(name)
-        return value.split(_rows(value, count, name)) if torch.is_tensor(value) else [value] * count
-
-    return [lambda name, index=index: parts(name)[index] for index in range(count)]
-
-
-def _rows(value: torch.Tensor, count: int, layer: str) -> int:
-    """Returns the number of rows of each image: 1, or more in a layer that flattens positions into rows."""
-    if value.ndim == 0 or value.shape[0] % count:
-        raise ValueError(f"Layer {layer!r} of shape {list(value.shape)} has no rows for each of {count} images.")
-    return value.shape[0] // count
-
-
 def each_for_itself(objectives: Sequence[Objective]) -> Objective:
     """An objective of shape [N]: each image's own objective, which sees the activations of this image alone.
 
@@ -65,8 +50,9 @@ def each_for_itself(objectives: Sequence[Objective]) -> Objective:
     """
 
     def values(T: Activations) -> torch.Tensor:
-        # A batch of one is not split, so that its objective may differentiate between layers.
-        seen = [T] if len(objectives) == 1 else _views(T, len(objectives))
+        if len(objectives) == 1:  # is not split, so that its objective may differentiate between layers
+            return _checked(objectives[0], objectives[0](T))[None]
+        seen = each_image(T, len(objectives))
         return torch.stack([_value_of(one, own) for one, own in zip(objectives, seen, strict=True)])
 
     return _many("each_for_itself", values, f"{len(objectives)} objectives", objectives=list(objectives))
@@ -87,7 +73,9 @@ def each_channel(layer: str, channels: Sequence[int]) -> Objective:
 
     def values(T: Activations) -> torch.Tensor:
         activation = T(layer)
-        activation = activation.unflatten(0, (count, _rows(activation, count, layer)))  # [N, rows, C, ...]
+        rows = rows_of_image(activation, 0, count, layer)
+        activation = activation.unflatten(0, (count, rows))  # [N, rows, C, ...]
+        check_index(max(channels), activation.shape[2], layer, "channel", "channels")
         index = numbers(activation.device).reshape(count, *[1] * (activation.ndim - 1))
         index = index.expand(-1, activation.shape[1], 1, *activation.shape[3:])
         return activation.gather(2, index).flatten(1).mean(1)
@@ -104,16 +92,21 @@ serialization.register("objective", "each_channel", each_channel)
 
 
 def _value_of(objective: Objective, T: Activations) -> torch.Tensor:
-    name = name_of(objective)
+    """Returns the value of one image's objective, which sees its part of the activations of a batch."""
     try:
         value = objective(T)
     except RuntimeError as error:
-        if "not have been used in the graph" not in str(error):
+        if UNUSED not in str(error):
             raise
         raise ValueError(
-            f"The objective {name!r} takes gradients between layers, which images of a batch share: pass batch_size=1."
+            f"The objective {name_of(objective)!r} takes gradients between layers, which images of a batch share: pass "
+            "batch_size=1."
         ) from error
-    check_value(value, name)
+    return _checked(objective, value)
+
+
+def _checked(objective: Objective, value: torch.Tensor) -> torch.Tensor:
+    check_value(value, name_of(objective))
     return value.sum()
 
 
@@ -221,6 +214,7 @@ class Setup:
     def __post_init__(self) -> None:
         self.make = _separate(_image_maker(self.param_f, self.size))
         self.seed = checks.whole(self.seed, "seed", 0)
+        self.per_image = checks.flag(self.per_image, "per_image")
         if isinstance(self.transforms, Iterable):
             self.transforms = list(self.transforms)  # several batches iterate over them
 
@@ -259,7 +253,7 @@ class Setup:
             info = layer_info(model, name)
             if info is None:
                 return name, probe(name).shape[1]
-            return info.name, probe(name).shape[1] if info.channels is None else info.channels
+            return info.name, probe(name).shape[1] if info.channels is None or info.unknown else info.channels
 
         return find_units(asked, layer_of, functools.partial(_layers_read, probe), self._unit_seeds), probe
 
@@ -275,12 +269,27 @@ class Setup:
 def _layers_read(probe: VisT, objective: Objective) -> list[str]:
     """Returns the names of the layers that an objective reads; "input" if it reads no layer."""
     read: dict[str, None] = {}
-
-    def look(T: Activations) -> torch.Tensor:
-        return objective(lambda name: (read.setdefault(name), T(name))[1])
-
-    probe.evaluate([look])
+    probe.evaluate([lambda T: objective(_Recorder(T, read))])
     return [name for name in read if name not in ("input", "labels")] or ["input"]
+
+
+class _Recorder(Reader):
+    """`T` that records the names of the layers that are read."""
+
+    def __init__(self, T: Activations, read: dict[str, None]) -> None:
+        self._T, self._read = as_reader(T), read
+        self.images = self._T.images
+
+    def __call__(self, name: str, /) -> Any:
+        self._read.setdefault(name)
+        return self._T(name)
+
+    def raw(self, name: str, /) -> Any:
+        self._read.setdefault(name)
+        return self._T.raw(name)
+
+    def layout(self, name: str, /) -> Layout:
+        return self._T.layout(name)
 
 
 def make_many_T(
