@@ -300,8 +300,13 @@ class _Blocked:
             return error
         nodes = map(self.part.graph.__getitem__, placeholders_behind(self.part.graph, node.name))
         behind = [each.name for each in nodes if each.attrs.get("dtype") == error.dtype and each.name != self.entry]
-        advice = f"{how_to_set(behind, error.value)}, or freeze" if behind else error.advice
-        return UndecidedError(f"{str(error).rstrip('.')}: {advice} the graph in inference mode.")
+        problem = str(error).rstrip(".")
+        if not behind:
+            return UndecidedError(f"{problem}: {error.advice} the graph in inference mode.")
+        listed = ", ".join(map(repr, behind[:5]))
+        decides = f"Placeholder {listed} decides" if len(behind) == 1 else f"Placeholders {listed} decide"
+        set_it = how_to_set(behind, error.value)
+        return UndecidedError(f"{problem}. {decides} this: {set_it}, or freeze the graph in inference mode.")
 
     def outputs(self, lowering: _Lowering) -> tuple[str, ...]:
         """Returns the outputs of the graph that were lowered, or else the last steps that were.
