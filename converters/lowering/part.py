@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from converters.dependencies import with_dependencies
@@ -41,17 +41,16 @@ def cut(graph: Graph, entry: str, outputs: Sequence[Output] | None = None) -> Pa
     """
     nodes = {**graph.nodes, entry: replace(graph[entry], inputs=())}
     readers = _readers(nodes)
-    reached = with_dependencies([entry], lambda name: readers[name])
+    reached: set[str] = with_dependencies([entry], lambda name: readers[name])
     if reached == {entry}:
         _ = graph.order  # a loop is the more likely reason than an input that no node reads
-    wanted = reached
+    wanted: set[str] = reached
     if outputs is not None:
         for output in outputs:
             if graph[output.node].name not in reached - {entry}:
                 raise GraphError(f"The output {str(output)!r} does not depend on the input {entry!r}.")
-        names = [output.node for output in outputs]
-        wanted = reached & with_dependencies(names, lambda name: _sources(nodes[name]))
-    needed = with_dependencies({*wanted, entry}, lambda name: _sources(nodes[name]))
+        wanted = reached & _with_sources(nodes, [output.node for output in outputs])
+    needed = _with_sources(nodes, {*wanted, entry})
     looped = needed - _without_loops(nodes, needed, readers)
     left_out = dict(graph.left_out)
     why = not_needed(list(map(str, outputs or ())))
@@ -71,6 +70,11 @@ def cut(graph: Graph, entry: str, outputs: Sequence[Output] | None = None) -> Pa
 
 def _sources(node: Node) -> list[str]:
     return [source.node for source in node.inputs]
+
+
+def _with_sources(nodes: Mapping[str, Node], names: Iterable[str]) -> set[str]:
+    """Returns some nodes and all nodes that they depend on."""
+    return with_dependencies(names, lambda name: _sources(nodes[name]))
 
 
 def _readers(nodes: Mapping[str, Node]) -> Mapping[str, list[str]]:
