@@ -100,7 +100,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
             input_name: name of the input, if there are several;
             metadata: describes the model's input (`Metadata`); saved folders have their own;
             fold: for TensorFlow graphs, fold batch norms into convolutions (see `convert`);
-            constants: for TensorFlow graphs, values of placeholders other than the image (see `convert`);
+            constants: for TensorFlow graphs and ONNX files, values of inputs other than the image (see `convert`);
             outputs: names of the network's outputs; only what they need is read (not for saved folders);
             signature, tags: the signature and the graph of a SavedModel;
             tensorflow_python: a Python with TensorFlow, which freezes checkpoints and SavedModels;
@@ -245,7 +245,7 @@ def _read_caffe(path: Path, options: Options) -> Network:
 def _read_onnx(path: Path, options: Options) -> Network:
     from converters.onnx.reading.conversion import from_onnx
 
-    return from_onnx(path, **options.given("input_name", "layout", "outputs", "metadata"))
+    return from_onnx(path, **options.given("input_name", "layout", "outputs", "constants", "metadata"))
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ KINDS: tuple[Kind, ...] = (
         "an ONNX file (.onnx)",
         _is_onnx,
         _read_onnx,
-        frozenset({"input_name", "layout", "outputs"}),
+        frozenset({"input_name", "layout", "outputs", "constants"}),
     ),
     Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, FROZEN),
 )

@@ -54,9 +54,12 @@ class FusedConvolution(FusedLayer):
         conv, layer = self._layers
         weight: Tensor = conv.weight
         bias: Tensor | None = None if layer is None else layer.bias
+        if conv.bias is not None:  # only tools set one
+            bias = conv.bias if bias is None else conv.bias + bias
         if self.chosen is not None:
             weight, bias = weight[self.chosen], None if bias is None else bias[self.chosen]
-        return functional.conv2d(x, weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias)
+        padding = conv.tensorflow_padding
+        return functional.conv2d(x, weight, conv.stride, padding, conv.dilation, conv.groups, bias=bias)
 
 
 class FunctionLayer(FusedLayer):

@@ -62,8 +62,9 @@ class LayerInfo:
         layout: TensorFlow's axis order of rank-4 values. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
             have TensorFlow's order.
         axes: one letter for each axis of the layer's tensor: N images, C channels, H rows, W columns, L tokens,
-            T times, G other groups such as attention heads. Empty if the axes follow from the rank, as in a
-            TensorFlow graph: (N, C, H, W), (N, features), and the last axis for other ranks.
+            T times, G other groups such as attention heads. N*C has any number of axes between N and C. Empty if the
+            axes follow from the rank, as in a TensorFlow graph: (N, C, H, W), (N, features), and the last axis for
+            other ranks.
         tokens: the tokens of axis L; None if they do not form a grid.
         unknown: the reason why the channel axis is not known, as a clause; empty if it is known.
 
@@ -110,6 +111,8 @@ class LayerInfo:
                 f"from_torch(..., layouts={{{self.name!r}: 'NLC'}})."
             )
         axes = self.axes or _AXES_OF_RANK.get(rank) or "N" + "G" * (rank - 2) + "C"
+        if "*" in axes:  # any number of other axes
+            axes = axes.replace("*", "G" * (rank - len(axes) + 1))
         if len(axes) != rank:
             raise ChannelAxisError(f"Layer {self.name!r} gave a tensor of {rank} axes, not the axes {axes}.")
         return axes

@@ -141,15 +141,16 @@ def render_vis(
     Args:
         model: The model.
         objective_f: An objective, `"layer:channel"`, or a function of `T`.
-        param_f: Parameterization, or a function without arguments that makes it; `param.image(128)` by default.
+        param_f: Parameterization, or a function that makes it; an image of 128 pixels or the network's size by default.
         optimizer: Optimizer, or a function of the list of parameters; TensorFlow's Adam with rate 0.05 by default.
-        transforms: A transform or a list of transforms; `standard_transforms` by default, `[]` for none.
-        thresholds: Steps after which to keep a picture. The picture of threshold i is taken after i + 1 updates, as in
-            Lucid; `max(thresholds) + 1` updates are made.
+        transforms: A transform or a list, `[]` for none. By default `standard_transforms`, and `crop_or_pad_to` if the
+            network takes one size only.
+        thresholds: Steps after which to keep a picture. `max(thresholds) + 1` updates are made; the picture of
+            threshold i is taken after i + 1 updates, as in Lucid.
         print_objectives: Objectives to print at the thresholds.
         verbose: Whether to print at the thresholds, show the pictures in a notebook and draw a progress bar.
         relu_gradient_override: Whether to redirect ReLU gradients in the first 17 updates; "always": in all updates.
-        use_fixed_seed: Has no effect, as every render is seeded; for compatibility with Lucid.
+        use_fixed_seed: Has no effect, as every render is seeded.
         seed: Seed of all random draws, or a `RandomSource` to draw from.
         device: Device of the image; that of the model's weights by default.
         callbacks: Functions that are called with the render (`VisT`) after each update. A callback may have methods:
@@ -160,9 +161,9 @@ def render_vis(
             and matrix products to 11 significant bits on a GPU. `"bf16"` uses bfloat16 (8 bits). The last two give
             different pictures of the same kind: see docs/speed.md.
         compile: Whether to compile the network's part of the steps from the 18th update on, for each image size that
-            the transforms give (11 by default). It takes minutes, and may not pay: see docs/speed.md.
-        live: Whether to show the current picture in a notebook once a second. For other settings, use the callback
-            `progress.LiveView`.
+            the transforms give (11 by default). The numbers stay the same up to rounding. Compilation takes minutes
+            and may not pay: see docs/speed.md.
+        live: Whether to show the current picture in a notebook once a second; `progress.LiveView` has more settings.
 
     Returns:
         A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct threshold, ascending. After
@@ -228,6 +229,8 @@ def _run(
     vis: VisT, counts: Sequence[int], callbacks: Sequence[Callback], printed: Sequence[Objective], verbose: bool
 ) -> Renders:
     pictures, taken_after = Renders(), list[int]()
+    if verbose and vis.format.note:
+        print(vis.format.note)
     pictures.vis, pictures.callbacks, pictures.taken_after = vis, tuple(callbacks), taken_after
 
     def keep() -> None:

@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 
 from converters.errors import LayerNotFoundError
+from converters.network.request import LayerRequest
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
+from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
-from lucid_port.optvis.engine.coerce import Model, image_shape, layer_info
+from lucid_port.optvis.engine.coerce import Model, as_computing, image_shape, layer_info
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.many.unit_spec import check_channels, name_of
@@ -47,8 +49,8 @@ PAIRS = "a list of (row, column) pairs"
 
 ClassLike = int | str
 """A class, by its number or its label."""
-ImageLike = str | os.PathLike[str] | np.ndarray | torch.Tensor | Sequence[Any]
-"""A picture: a path or address, or an array, tensor or nested list. `load_image` says which shapes and values."""
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor | Sequence[Any]
+"""A picture: a path or address, Pillow's image, or an array, tensor or nested list; see `load_image`."""
 ObjectiveLike = str | Objective | ObjectiveFunction
 """`"layer:channel"`, an objective, or a function of `T`."""
 PositionsLike = Iterable[Sequence[int]]
@@ -68,8 +70,9 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
     """Loads a picture, or converts an array to one.
 
     Args:
-        image: a path or address of a picture of any mode (gray, palette, alpha, 16 bits, rotated by EXIF), or an array
-            [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: floats in [0, 1], or integers from 0 to their type's maximum.
+        image: a path or address of a picture, or Pillow's image, of any mode (gray, palette, alpha, CMYK, 16 bits,
+            rotated by EXIF), or an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: floats in [0, 1], uint8 (0 to 255)
+            or uint16 (0 to 65535).
         size: (height, width), or one number for both. The picture is resized by Lanczos; None keeps its size.
         background: gray value behind transparent pixels, from 0 (black) to 1 (white).
 
@@ -114,13 +117,11 @@ def _from_file(path: str | os.PathLike[str]) -> np.ndarray:
     return load(os.fspath(path))
 
 
-def _from_array(image: np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
-    array = to_array(image)
+def _from_array(image: Image.Image | np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
+    array = pixels_of(image) if isinstance(image, Image.Image) else to_array(image)
     if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
         raise TypeError(f"A picture is a path or an array [height, width, channels], not {checks.shown(image)}.")
-    if array.dtype.kind in "iu":
-        array = array / np.float32(np.iinfo(array.dtype).max)
-    array = array.astype(np.float32)
+    array = unit_floats(array)
     if not np.isfinite(array).all():
         raise ValueError("The picture has values that are NaN or infinite.")
     if array.min() < -1e-3 or array.max() > 1 + 1e-3:
@@ -135,9 +136,7 @@ def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
     channels = pixels.shape[-1]
     if channels not in (1, 2, 3, 4):
         raise ValueError(f"A picture has 1 to 4 channels on its last axis, not {channels}.")
-    if channels in (2, 4):
-        alpha = pixels[..., -1:]
-        pixels = pixels[..., :-1] * alpha + np.float32(background) * (1 - alpha)
+    pixels = without_alpha(pixels, background)
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
 
 
@@ -217,7 +216,14 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
 
 
 def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
-    """Converts pictures [H, W, 3] or [N, H, W, 3] to a batch (N, 3, H, W) on the model's device.
+    """Converts pictures [H, W, C] or [N, H, W, C] to a batch (N, C, H, W) on the model's device.
+
+    Args:
+        model: the model. If it takes images of one channel, colors become gray as in Pillow (0.299, 0.587, 0.114).
+        image: floats in [0, 1], uint8 or uint16.
+
+    Raises:
+        TypeError: the pictures have numbers of another type.
 
     Example:
         >>> import numpy as np
@@ -225,7 +231,9 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
         >>> as_batch(TinyInceptionV1(), np.zeros((32, 40, 3), np.float32)).shape
         torch.Size([1, 3, 32, 40])
     """
-    pixels = image[None] if image.ndim == 3 else image
+    pixels = unit_floats(image[None] if image.ndim == 3 else image)
+    if image_shape(model)[-1] == 1 and pixels.shape[-1] == 3:
+        pixels = gray(pixels)
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(own_device(model))
 
 
@@ -321,9 +329,11 @@ def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> di
         converters.InputSizeError: a layer cannot be computed at this size.
     """
     height, width = images.shape[2:]
+    # Not `activations`, which warns about values outside of [0, 1].
+    values = as_computing(model).compute(images, LayerRequest(tuple(layers)))
     return {
         name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width)), len(images))
-        for name, value in model.activations(images, list(layers)).items()
+        for name, value in values.items()
     }
 
 
@@ -379,8 +389,8 @@ def channels_of(model: Model, layer: str) -> int:
     info = layer_info(model, layer)
     count = None if info is None else info.channels
     if count is None or (info is not None and info.unknown):  # run the model, which raises if the axes are not known
-        black = np.zeros((*model_size(model), image_shape(model)[-1] or 3), np.float32)
-        count = activations_of(model, black, [layer])[layer].shape[-1]
+        shape = (*model_size(model), image_shape(model)[-1] or 3)
+        count = activations_of(model, np.zeros(shape, np.float32), [layer])[layer].shape[-1]
     return int(count)
 
 

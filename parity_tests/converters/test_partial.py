@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -311,6 +312,56 @@ def test_onnx_control_flow_behind_the_layers_that_matter(tmp_path):
     network = read(tmp_path, model)
     check(network)
     assert network.left_out["chosen"] == "the op If, which has graphs of its own, of 'if' cannot be converted"
+
+
+STATISTICS = {name: np.float32([1, 2, 3, 4]) for name in "sbmv"}
+
+
+@pytest.mark.parametrize(
+    ("node", "constants", "words"),
+    [
+        (helper.make_node("Relu", ["relu:0"], ["bad"], domain="com.example"), {}, "op com.example.Relu of 'bad'"),
+        (helper.make_node("BatchNormalization", ["relu:0", *"sbmv"], ["bad", "n", "o"], training_mode=1), STATISTICS,
+         "node 'bad' (BatchNormalization) is in training mode"),
+        (helper.make_node("Dropout", ["relu:0", "r", "t"], ["bad"]), {"r": np.float32(0.5), "t": np.array(True)},
+         "node 'bad' (Dropout) is in training mode"),
+        (helper.make_node("MaxPool", ["relu:0"], ["bad", "places"], kernel_shape=[2, 2]), {},
+         "the op MaxPool with 2 outputs of 'bad'"),
+        (helper.make_node("Conv", ["relu:0", "relu:0"], ["bad"]), {}, "weights 'relu:0' that the graph computes"),
+        (helper.make_node("Cast", ["relu:0"], ["bad"], to=TensorProto.COMPLEX64), {}, "'bad' (Cast) casts to type 14"),
+        (helper.make_node("Reshape", ["s", "shape"], ["bad"]), {**STATISTICS, "shape": np.int64([3, 5])},
+         "cannot be computed from its constants"),
+    ],
+    ids=lambda value: value.op_type if isinstance(value, onnx.NodeProto) else "",
+)  # fmt: skip
+def test_onnx_nodes_that_are_refused_by_name_are_left_out(node, constants, words, tmp_path):
+    nodes = [
+        window("Conv", ["x", "w"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["y:0"], ["relu:0"]),
+        node,
+        helper.make_node("Mul", ["relu:0", "bad"], ["last"]),
+        *(helper.make_node("Mul", ["last", name], ["more"]) for name in node.output if name == "places"),
+    ]
+    constants = {**constants, "w": KERNEL.transpose(3, 2, 0, 1).copy()}
+    model = small_model(nodes, constants, shape=["n", 3, "h", "w"], opset=16)
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    network = read(tmp_path, model)
+    check(network)
+    assert network.outputs == ("relu",)
+    assert words in network.left_out["last"]
+    with pytest.raises(converters.LayerLeftOutError):
+        network.layers["bad"]
+    check(read(tmp_path, model, outputs=["relu"]))
+    refuses(tmp_path, model, "bad", outputs=[model.graph.output[0].name])
+
+
+def test_an_image_that_is_only_passed_on_is_no_network(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 3, 1, 2]),
+        helper.make_node("Invented", ["turned"], ["y"], name="first"),
+        helper.make_node("Relu", ["y"], ["z"]),
+    ]
+    refuses(tmp_path, small_model(nodes, shape=["n", "h", "w", 3]), "Invented (first)")
 
 
 def test_onnx_values_of_other_inputs_are_left_out(tmp_path):

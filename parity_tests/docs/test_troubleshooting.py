@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 import converters
+from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
 from lucid_port.modelzoo import nets_factory, vision_models
+from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import param, render
@@ -108,6 +110,29 @@ def range(monkeypatch: pytest.MonkeyPatch) -> None:
 @mistake
 def bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     param.image(64, init=np.full((64, 64, 3), 200, np.uint8))
+
+
+@mistake
+def floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    get_activations(inception(), "conv2d0", np.linspace(0, 255, 8 * 8 * 3).reshape(1, 8, 8, 3))
+
+
+@mistake
+def tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    inception().activations(torch.full((1, 3, 8, 8), 255.0), ["conv2d0"])
+
+
+@mistake
+def mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    modelzoo.from_torch(nn.Conv2d(3, 4, 3), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+
+
+@mistake
+def one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = GraphWriter()
+    graph.reshape("rows", graph.placeholder("input", [None, 8, 8, 3]), [1, -1])
+    model = Model(graph.write(Path("one.pb")), image_value_range=(0, 1))
+    render_many(model, "rows:0,1", size=8, steps=1, transforms=[], batch_size=2, verbose=False)
 
 
 @mistake

@@ -3,57 +3,63 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
 from converters.errors import GraphError, reason
-from converters.layers import LocalResponseNorm
-from converters.onnx.packages import import_onnx, import_onnx2torch
+from converters.onnx.packages import import_onnx
+from converters.onnx.reading.building import Network, build
+from converters.onnx.reading.casting import to_float32
 from converters.onnx.reading.files import read_model
+from converters.onnx.reading.folding import REFUSALS, fold
 from converters.onnx.reading.network import OnnxNetwork
-from converters.onnx.reading.padding import PADDED, AutoPad
-from converters.onnx.reading.partial import keep_outputs, layers_left_out, leave_out, of_other_inputs, op_unsupported
-from converters.onnx.reading.resizing import Resize, convention_of
+from converters.onnx.reading.ordering import inline_ifs, sort_nodes
+from converters.onnx.reading.partial import (
+    keep_outputs,
+    layers_left_out,
+    leave_out,
+    of_other_inputs,
+    raise_refused,
+    reasons_of,
+    unsupported_ops,
+)
 from converters.onnx.reading.rewriting import (
+    binds_batch,
     choose_input,
     constants_to_initializers,
     drop_unused_outputs,
     keep_ranks,
     lay_out_input,
     restrict,
+    set_inputs,
     sizes_of,
-    take_padding,
 )
 from converters.onnx.reading.validation import (
-    attributes,
+    MIN_OPSET,
     check_attributes,
     check_control_flow,
+    check_integers,
     check_model,
     check_ops,
     check_opsets,
     check_windows,
-    holds_graphs,
-    node_error,
-    unsupported_op,
+    opset_of,
 )
 from converters.onnx.writing.export import PROPERTY
 from converters.program.program import Metadata, module_names
-from converters.program.validation import MAX_BAND
 
 if TYPE_CHECKING:
     import onnx
 
-LAYOUTS = (None, "NCHW", "NHWC")
+Constant: TypeAlias = "bool | int | float | np.ndarray"
 
-# Errors that onnx, onnx2torch and torch raise for invalid attributes and constants.
-REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+LAYOUTS = (None, "NCHW", "NHWC")
 
 # Attributes of an fx.GraphModule other than its layers; no layer may have these names.
 RESERVED_NAMES = ("code", "graph", "initializers", *(name for name in dir(fx.GraphModule) if name[0] != "_"))
@@ -64,22 +70,25 @@ def from_onnx(
     input_name: str | None = None,
     *,
     layout: str | None = None,
+    constants: Mapping[str, Constant] | None = None,
     metadata: Metadata | None = None,
     outputs: Sequence[str] | None = None,
 ) -> OnnxNetwork:
-    """Converts an ONNX file to a PyTorch network, through onnx2torch.
+    """Converts an ONNX file to a PyTorch network.
 
     Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes, unless a
     value has the same name. In files from tf2onnx, only the names of values are used: if tf2onnx folds a batch norm
     into a convolution, the value has the name of the batch norm, but the node has that of the convolution.
-    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines. Nodes that depend on an op that
-    cannot be converted, or on another input, are left out; `network.left_out` names them with the reasons.
+    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines. Nodes that cannot be converted,
+    nodes of other inputs, and the nodes that depend on them are left out; `network.left_out` gives names and reasons.
 
     Args:
         path: path of the file. External weights are read from its folder only.
         input_name: name of the image if the graph has several inputs; may be a value inside the graph.
         layout: layout of the image in the file, "NCHW" or "NHWC"; None to infer it (NHWC if Transposes to NCHW read the
             image, or if its last axis has 1, 3 or 4 channels). The network reads NCHW in any case.
+        constants: name of another input -> its value, a number or an array. Values that depend on an input without a
+            value are left out.
         metadata: metadata of the input. By default it is read from the file's properties, if this package wrote the
             file.
         outputs: names of the network's outputs; only what they need is converted. None for those of the file.
@@ -88,10 +97,10 @@ def from_onnx(
         The network, in evaluation mode, float32, with frozen weights.
 
     Raises:
-        MissingPackageError: the packages `onnx` and `onnx2torch` are not installed.
+        MissingPackageError: the package `onnx` is not installed.
         FileNotFoundError: the file does not exist.
-        UnsupportedOpsError: onnx2torch does not convert some ops, and no other layer is left, or one of `outputs`
-            depends on them; names all of them.
+        UnsupportedOpsError: some ops are not supported, and no other layer is left, or one of `outputs` depends on
+            them; names all of them.
         GraphError: the file is no ONNX model of an image network, or it cannot be converted.
 
     Example:
@@ -110,60 +119,57 @@ def from_onnx(
     """
     if layout not in LAYOUTS:
         raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {layout!r}.")
-    import_onnx2torch()
     try:
-        prepared = prepare(read_model(path), input_name, layout, outputs)
+        prepared = prepare(read_model(path), input_name, layout, constants, outputs)
     except UnicodeDecodeError as error:  # protobuf decodes text when it is read
         raise GraphError(f"The file is damaged: it has a name that is no text, {error.object[:40]!r}.") from error
-    module = _converted(prepared)
+    module = prepared.network.module
     for parameter in module.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    nodes = _nodes(prepared, module)
-    names = {layer: nodes[value] for layer, value in prepared.layers.items()}
-    ops = {layer: prepared.ops[value] for layer, value in prepared.layers.items()}
     return OnnxNetwork(
         module,
-        names,
+        {layer: prepared.network.names[value] for layer, value in prepared.layers.items()},
         metadata or prepared.metadata,
-        ops,
+        {layer: prepared.ops[value] for layer, value in prepared.layers.items()},
         channels=prepared.input_channels(),
         outputs=prepared.outputs(),
-        left_out={name: why for name, why in prepared.left_out.items() if name not in names},
+        takes_one_image=prepared.takes_one_image,
+        left_out=prepared.left_out,
     )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model that onnx2torch can convert, with the properties that were removed from it.
+    """A converted model.
 
     Attributes:
-        model: has one NCHW input; the names of its nodes are identifiers.
+        graph: has one NCHW input.
+        network: the graph of torch.fx.
         layers: name of a layer -> name of its value, in the file's order; the input first.
         ops: name of a value -> op of its node.
-        padding: name of a value -> padding of its node, if it was removed from the node.
-        channels: name of a value -> its number of channels, if it is known.
         metadata: metadata of the input.
-        left_out: name of a layer of the file that the model does not have -> the reason, as a clause.
+        takes_one_image: whether the graph computes one image at a time, because its shapes state a batch of one.
+        left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
     """
 
-    model: onnx.ModelProto
+    graph: onnx.GraphProto
+    network: Network
     layers: Mapping[str, str]
     ops: Mapping[str, str]
-    padding: Mapping[str, AutoPad]
-    channels: Mapping[str, int]
     metadata: Metadata
+    takes_one_image: bool
     left_out: Mapping[str, str]
 
     def input_channels(self) -> int | None:
         """Returns the number of channels of the image, or None if the file does not state it."""
-        sizes = sizes_of(self.model.graph.input[0])
+        sizes = sizes_of(self.graph.input[0])
         return sizes[1] if len(sizes) == 4 else None
 
     def outputs(self) -> list[str]:
         """Returns the layers that are the file's outputs, or the last layer if no output is a layer."""
         first = {value: layer for layer, value in reversed(list(self.layers.items()))}
-        found = [first[value.name] for value in self.model.graph.output if value.name in first]
+        found = [first[value] for value in self.network.outputs if value in first]
         return found or [list(self.layers)[-1]]
 
 
@@ -171,67 +177,135 @@ def prepare(
     model: onnx.ModelProto,
     input_name: str | None = None,
     layout: str | None = None,
+    constants: Mapping[str, Constant] | None = None,
     wanted: Sequence[str] | None = None,
 ) -> Prepared:
-    """Checks a model, and rewrites nodes that onnx2torch refuses or converts wrongly.
+    """Checks a model, and rewrites it.
 
     Raises:
-        UnsupportedOpsError: onnx2torch does not convert some ops.
+        UnsupportedOpsError: some ops are not supported.
         GraphError: the model is no image network, or it cannot be converted.
     """
-    model, reached, left_out = _one_image(model, input_name, wanted)
-    graph = model.graph
+    part = _one_image(model, input_name, constants or {}, wanted)
+    model, graph = part.model, part.model.graph
+    opset = opset_of(model)
     check_attributes(graph)
-    check_windows(graph)
-    drop_unused_outputs(graph)
+    part.leave_out({**check_windows(graph), **check_integers(graph), **drop_unused_outputs(graph, opset)})
     gone = lay_out_input(graph, layout)
     entry, values = graph.input[0], {value.name: value for value in (*graph.value_info, *graph.output)}
     metadata = _metadata(model, entry)
-    channels = {name: sizes[1] for name, value in values.items() if len(sizes := sizes_of(value)) == 4}
-    padding = take_padding(graph)
+    batch = (sizes_of(entry) or [None])[0]
     keep_ranks(graph)
-    others = {name for name, value in values.items() if value.type.tensor_type.elem_type not in _floats()}
-    layers = _layers(graph, reached - others, gone, with_nodes=model.producer_name != "tf2onnx")
+    others = {name for name, value in values.items() if value.type.tensor_type.elem_type not in _pictured()}
     ops = {entry.name: "Placeholder", **{name: node.op_type for node in graph.node for name in node.output}}
-    known = {name: count for name, count in channels.items() if count is not None}
-    _name_nodes(graph)
-    return Prepared(model, layers, ops, padding, known, metadata, left_out)
+    sizes = {
+        name: sizes_of(value)
+        for name, value in {**values, entry.name: entry}.items()
+        if value.type.tensor_type.HasField("shape")
+    }
+    outputs = [value.name for value in graph.output]
+    network = build(graph.node, [entry.name], outputs, opset, part.constants, sizes, _paths(graph))
+    part.leave_out(network.refused)
+    layers = _layers(graph, part.reached - others, gone, with_nodes=model.producer_name != "tf2onnx")
+    layers = {layer: name for layer, name in layers.items() if name in network.names}
+    left_out = {name: why for name, why in layers_left_out(part.nodes, part.left_out).items() if name not in layers}
+    takes_one_image = batch == 1 and binds_batch(graph, part.constants)
+    return Prepared(graph, network, layers, ops, metadata, takes_one_image, left_out)
+
+
+@dataclass
+class _Part:
+    """The part of a model that is converted.
+
+    Attributes:
+        model: has one input.
+        reached: names of the values that depend on the input.
+        constants: name -> value of each constant.
+        nodes: the nodes of the whole model.
+        left_out: value that was removed -> the reason, as a clause.
+        is_chosen: whether the user chose the outputs. Then every node is needed.
+    """
+
+    model: onnx.ModelProto
+    reached: set[str]
+    constants: Mapping[str, np.ndarray]
+    nodes: Sequence[onnx.NodeProto]
+    left_out: dict[str, str]
+    is_chosen: bool
+
+    def leave_out(self, errors: Mapping[str, GraphError]) -> None:
+        """Removes the nodes that cannot be converted, and the nodes behind them.
+
+        Args:
+            errors: first output of such a node -> the error.
+
+        Raises:
+            GraphError: a chosen output depends on such a node, or no node that depends on the image is left.
+        """
+        if not self.remove(reasons_of(errors)):
+            raise_refused(errors)
+
+    def remove(self, reasons: Mapping[str, str]) -> bool:
+        """Removes nodes and the nodes behind them; returns whether the network can do without them."""
+        if not reasons:
+            return True
+        gone = None if self.is_chosen else leave_out(self.model.graph, self.reached, reasons)
+        if gone is None:
+            return False
+        self.left_out |= gone
+        self.reached = self.reached - set(gone)
+        return True
 
 
 def _one_image(
-    model: onnx.ModelProto, input_name: str | None, wanted: Sequence[str] | None
-) -> tuple[onnx.ModelProto, set[str], dict[str, str]]:
-    """Restricts a model to one input and to the nodes that convert, and checks it.
-
-    Returns:
-        The model, the names of the values that depend on the input, and the layers that were left out.
-    """
+    model: onnx.ModelProto,
+    input_name: str | None,
+    constants: Mapping[str, Constant],
+    wanted: Sequence[str] | None,
+) -> _Part:
+    """Restricts a model to one input and to the nodes whose ops are supported, and checks it."""
     onnx = import_onnx()
     check_opsets(model)
     if model.functions:
         model = _checked_call(onnx.inliner.inline_local_functions, model)
+    if opset_of(model) < MIN_OPSET:
+        model = _checked_call(lambda old: onnx.version_converter.convert_version(old, MIN_OPSET), model)
+    to_float32(model)
+    set_inputs(model.graph, constants)
+    sort_nodes(model.graph)
+    known, refused = _with_folded_constants(model)
     if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
-    constants_to_initializers(model.graph)
-    nodes, gone = list(model.graph.node), {}
-    if wanted is not None:
-        gone = keep_outputs(model.graph, wanted)
+    nodes = list(model.graph.node)
+    gone = {} if wanted is None else keep_outputs(model.graph, wanted)
     entry = choose_input(model.graph, input_name)
     gone |= of_other_inputs(model.graph, entry.name)
     reached = restrict(model.graph, entry)
-    blocked = {} if wanted is not None else leave_out(model.graph, reached, lambda node: _reason(model, node))
-    if not reached - set(blocked) or wanted is not None:
+    part = _Part(model, reached, known, nodes, gone, wanted is not None)
+    needed = {name for node in model.graph.node for name in node.output}
+    part.leave_out({name: error for name, error in refused.items() if name in needed})
+    if not part.remove(unsupported_ops(model.graph.node, opset_of(model))):
         check_control_flow(model.graph.node)
         check_ops(model)
-    model = _checked_call(onnx.shape_inference.infer_shapes, model)
-    check_model(model)
-    return model, reached - set(blocked), layers_left_out(nodes, {**gone, **blocked})
+    part.model = _checked_call(onnx.shape_inference.infer_shapes, model)
+    check_model(part.model)
+    return part
 
 
-def _reason(model: onnx.ModelProto, node: onnx.NodeProto) -> str | None:
-    """Returns the reason, as a clause, for which a node cannot be converted; None if it can."""
-    op = f"{node.op_type}, which has graphs of its own," if holds_graphs(node) else unsupported_op(model, node)
-    return None if op is None else op_unsupported(op, node)
+def _with_folded_constants(model: onnx.ModelProto) -> tuple[dict[str, np.ndarray], dict[str, GraphError]]:
+    """Computes the nodes of constants, and puts the branches of decided Ifs into the graph.
+
+    Returns:
+        The constants, and first output of a node of constants that cannot be computed -> the error.
+    """
+    to_array = import_onnx().numpy_helper.to_array
+    while True:
+        constants_to_initializers(model.graph)
+        known = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+        refused = fold(model.graph, opset_of(model), known)
+        if not inline_ifs(model.graph, known):
+            return known, refused
+        sort_nodes(model.graph)
 
 
 def _checked_call(function: Callable[[onnx.ModelProto], onnx.ModelProto], model: onnx.ModelProto) -> onnx.ModelProto:
@@ -242,9 +316,10 @@ def _checked_call(function: Callable[[onnx.ModelProto], onnx.ModelProto], model:
         raise GraphError(f"The file is no valid ONNX model: {reason(error)}.") from error
 
 
-def _floats() -> tuple[int, int]:
+def _pictured() -> tuple[int, ...]:
+    """Returns the types of values that are layers: float32, unknown ones, and integers of up to 16 bits."""
     kinds = import_onnx().TensorProto
-    return kinds.FLOAT, kinds.UNDEFINED
+    return kinds.FLOAT, kinds.UNDEFINED, kinds.UINT8, kinds.INT8, kinds.UINT16, kinds.INT16
 
 
 def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], with_nodes: bool) -> dict[str, str]:
@@ -272,12 +347,11 @@ def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], w
     return layers
 
 
-def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Renames each node to an identifier, which becomes the name of its module."""
+def _paths(graph: onnx.GraphProto) -> dict[str, str]:
+    """Returns name of a node's first output -> name of its module, an identifier."""
     reserved = dict.fromkeys(RESERVED_NAMES)
     names = module_names([*reserved, *(node.output[0] for node in graph.node)])
-    for node in graph.node:
-        node.name = names[node.output[0]]
+    return {node.output[0]: names[node.output[0]] for node in graph.node}
 
 
 def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:
@@ -293,66 +367,3 @@ def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:
     except ValueError as error:
         raise GraphError(f"The file's properties are damaged: {error}.") from error
     return Metadata.from_json({**data, "input_name": name})
-
-
-def _converted(prepared: Prepared) -> fx.GraphModule:
-    """Converts a model with onnx2torch, and replaces layers that would be inexact.
-
-    Raises:
-        GraphError: onnx2torch refuses a node, or a Resize cannot be computed exactly.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inexact Resizes are replaced below
-        try:
-            module: fx.GraphModule = import_onnx2torch().convert(prepared.model)
-        except REFUSALS as error:
-            raise GraphError(f"onnx2torch cannot convert the graph: {reason(error)}.") from error
-    opset = next(entry.version for entry in prepared.model.opset_import if entry.domain == "")
-    for node in prepared.model.graph.node:
-        layer = module.get_submodule(node.name)
-        if node.op_type == "Resize":
-            exact = _exact_resize(node, opset)
-        else:
-            exact = _exact(layer, prepared.padding.get(node.output[0]), prepared.channels.get(node.output[0]))
-        if exact is not layer:
-            module.add_submodule(node.name, exact)
-    return module
-
-
-def _exact_resize(node: onnx.NodeProto, opset: int) -> nn.Module:
-    stated = attributes(node)
-    convention = convention_of(stated)
-    if convention is None or stated.get("exclude_outside") or opset < 11:  # conventions exist from opset 11 on
-        shown = {key: value for key, value in stated.items() if isinstance(value, str)}
-        raise node_error(node, f"resizes in a way that is not computed exactly: {shown}")
-    return Resize(*convention)
-
-
-def _exact(layer: nn.Module, padding: AutoPad | None, channels: int | None) -> nn.Module:
-    """Returns onnx2torch's layer, or an exact replacement for it."""
-    if padding is not None:
-        return PADDED[type(layer)](layer, padding)
-    if isinstance(layer, nn.LocalResponseNorm):
-        if layer.size % 2 == 0:
-            raise GraphError(f"The graph has an LRN over {layer.size} channels; windows around a channel are odd.")
-        if channels is not None and channels <= MAX_BAND:  # computes the same sum several times faster
-            radius = layer.size // 2
-            return LocalResponseNorm(channels, radius, float(layer.k), layer.alpha / layer.size, layer.beta)
-    return layer
-
-
-def _nodes(prepared: Prepared, module: fx.GraphModule) -> dict[str, str]:
-    """Returns the names of the fx nodes by the names of their values."""
-    placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")
-    calls = {str(node.target): node for node in module.graph.nodes if node.op == "call_module"}
-    found = {prepared.model.graph.input[0].name: placeholder.name}
-    for node in prepared.model.graph.node:
-        call = calls[node.name]
-        if len(node.output) == 1:
-            found[node.output[0]] = call.name
-            continue
-        with module.graph.inserting_after(call):
-            for index, name in enumerate(node.output):
-                found[name] = module.graph.call_function(operator.getitem, (call, index)).name
-    module.recompile()
-    return found

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from converters.dependencies import with_dependencies
-from converters.errors import GraphError, nearest_names, not_needed, op_reason
+from converters.errors import GraphError, UnsupportedOpsError, clause, nearest_names, not_needed, op_reason
 from converters.onnx.packages import import_onnx
+from converters.onnx.reading.ordering import reads
 from converters.onnx.reading.rewriting import ends, replace_messages
+from converters.onnx.reading.validation import first_output, holds_graphs, unsupported_op
 
 if TYPE_CHECKING:
     import onnx
 
-Reason = Callable[["onnx.NodeProto"], str | None]
-"""Returns the reason, as a clause, for which a node cannot be converted; None if it can."""
+
+_FORWARDS = frozenset({"Cast", "Identity", "Transpose"})  # ops that only pass the image on
 
 
 def public_name(name: str) -> str:
@@ -65,7 +68,7 @@ def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, st
         if value is None:
             raise GraphError(f"The graph computes no value called {name!r}.{nearest_names(name, made)}")
         wanted.append(value)
-    needed = with_dependencies(wanted, lambda name: made[name].input if name in made else ())
+    needed = with_dependencies(wanted, lambda name: reads(made[name]) if name in made else ())
     kept = [node for node in graph.node if needed & set(node.output)]
     why = not_needed(list(outputs))
     gone = {name: why for node in graph.node if node not in kept for name in node.output if name}
@@ -74,27 +77,30 @@ def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, st
     return gone
 
 
-def leave_out(graph: onnx.GraphProto, reached: set[str], reason: Reason) -> dict[str, str]:
+def leave_out(graph: onnx.GraphProto, reached: set[str], reasons: Mapping[str, str]) -> dict[str, str] | None:
     """Removes the nodes that cannot be converted, and the nodes behind them.
 
     Args:
-        graph: modified in place, unless no node would be left.
+        graph: its nodes are in topological order; modified in place if it returns a mapping.
         reached: the values that depend on the image.
-        reason: the reason for which a node cannot be converted.
+        reasons: first output of a node that cannot be converted -> the reason, as a clause.
 
     Returns:
-        Value that was removed -> the reason, as a clause.
+        Value that was removed -> the reason, as a clause. None if no node would be left that computes anything from
+        the image.
     """
     gone: dict[str, str] = {}
     kept = []
     for node in graph.node:
-        why = next((gone[name] for name in node.input if name in gone), None) or reason(node)
+        why = reasons.get(first_output(node)) or next((gone[name] for name in reads(node) if name in gone), None)
         if why is None:
             kept.append(node)
         else:
             gone |= {name: why for name in node.output if name}
-    if not gone or not any(name in reached for node in kept for name in node.output):
+    if not gone:
         return gone
+    if not any(name in reached for node in kept if node.op_type not in _FORWARDS for name in node.output):
+        return None
     left = [value.name for value in graph.output if value.name not in gone]
     replace_messages(graph.node, kept)
     if left:
@@ -104,9 +110,43 @@ def leave_out(graph: onnx.GraphProto, reached: set[str], reason: Reason) -> dict
     return gone
 
 
-def op_unsupported(op: str, node: onnx.NodeProto) -> str:
-    """Returns the reason for which a node of an unsupported op is left out."""
-    return op_reason(op, node.name or next(iter(node.output), ""))
+def unsupported_ops(nodes: Iterable[onnx.NodeProto], opset: int) -> dict[str, str]:
+    """Returns first output of a node whose op is not supported, or that contains graphs -> the reason, as a clause."""
+    found = {}
+    for node in nodes:
+        op = f"{node.op_type}, which has graphs of its own," if holds_graphs(node) else unsupported_op(node, opset)
+        if op is not None:
+            found[first_output(node)] = op_reason(op, node.name or first_output(node))
+    return found
+
+
+def reasons_of(errors: Mapping[str, GraphError]) -> dict[str, str]:
+    """Returns the reasons, as clauses, for which nodes were refused."""
+    return {name: _reason(error) for name, error in errors.items()}
+
+
+def _reason(error: GraphError) -> str:
+    if isinstance(error, UnsupportedOpsError):
+        op, (node, *_) = next(iter(error.ops.items()))
+        return op_reason(op, node)
+    return clause(error)
+
+
+def raise_refused(errors: Mapping[str, GraphError]) -> NoReturn:
+    """Raises the first of several errors, or one error for all unsupported ops.
+
+    Raises:
+        UnsupportedOpsError: the first error is one; names the ops of all.
+        GraphError: the first error.
+    """
+    first = next(iter(errors.values()))
+    if not isinstance(first, UnsupportedOpsError):
+        raise first
+    ops: defaultdict[str, list[str]] = defaultdict(list)
+    for error in errors.values():
+        for op, nodes in error.ops.items() if isinstance(error, UnsupportedOpsError) else ():
+            ops[op] += nodes
+    raise UnsupportedOpsError(dict(ops))
 
 
 def layers_left_out(nodes: Sequence[onnx.NodeProto], gone: Mapping[str, str]) -> dict[str, str]:
@@ -127,7 +167,7 @@ def _behind(graph: onnx.GraphProto, names: set[str], stop: str = "") -> set[str]
     """Returns the values that depend on some values, without a value `stop` and what depends only through it."""
     found = set(names)
     for node in graph.node:
-        if found & set(node.input):
+        if found & reads(node):
             found |= {name for name in node.output if name and name != stop}
     return found - names
 

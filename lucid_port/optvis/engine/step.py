@@ -21,7 +21,7 @@ from lucid_port.misc.stack_level import stack_level
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Computing, Model, ReluOverride, as_computing, layer_info
 from lucid_port.optvis.engine.compilation import Compilation, obstacle
-from lucid_port.optvis.engine.precision import check_precision, tf32
+from lucid_port.optvis.engine.precision import as_stated, check_precision
 from lucid_port.optvis.objectives.readers import Reader
 from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.overrides import redirection
@@ -285,7 +285,8 @@ class Forward:
         compilation: The compiled steps; None if they are not compiled. With CUDA graphs, each step overwrites the
             results of the previous step, so clone results to keep them.
         selects: Whether the network can compute single channels of a layer.
-        settings: Returns the context for a whole step, forward and backward, which sets TF32 on a GPU.
+        settings: Returns the context for a whole step, forward and backward, which sets TF32 and disables the
+            caller's autocast and inference mode.
 
     Raises:
         ValueError: There is no such precision.
@@ -312,9 +313,8 @@ class Forward:
             warnings.warn(f"compile=True has no effect: {reason}.", stacklevel=stack_level())
         self.compilation = Compilation(self._under_rule, device) if compile and reason is None else None
         self.selects = self._model.supports(LayerRequest((), channels=(("", ()),)))
-        self.settings: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-        if device.type == "cuda":
-            self.settings = functools.partial(tf32, precision == "tf32")
+        self.settings: Callable[[], contextlib.AbstractContextManager[None]]
+        self.settings = functools.partial(as_stated, device, precision == "tf32")
 
     @property
     def compiles(self) -> bool:

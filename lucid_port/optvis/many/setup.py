@@ -12,26 +12,37 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import Layout
-from lucid_port.optvis import param, serialization
+from lucid_port.optvis import serialization
 from lucid_port.optvis.engine.coerce import (
     ImageLike,
     Model,
     OptimizerLike,
     ReluOverride,
     TransformsLike,
+    check_model,
     check_value,
     layer_info,
     make_param,
 )
 from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.engine.formats import (
+    DEFAULT_SIZE,
+    ImageFormat,
+    LayerReader,
+    find_format,
+    format_of,
+    takes_one_image,
+)
+from lucid_port.optvis.engine.precision import outside_inference
 from lucid_port.optvis.engine.step import UNUSED
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, find_units, name_of, parse_units
+from lucid_port.optvis.many.unit_spec import Channels, Unit, UnitsLike, find_units, name_of, parse_units
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.objectives.base import Activations, ObjectiveLike
 from lucid_port.optvis.objectives.readers import Reader, as_reader, check_index, each_image, rows_of_image
 from lucid_port.optvis.param.base import Parameterization, parameterization
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
+from lucid_port.optvis.transform import standard_transforms
 
 __all__ = ["ManyParamLike", "Setup", "make_many_T"]
 
@@ -120,20 +131,12 @@ def _objective(batch: Sequence[Unit]) -> Objective:
 # Images of a batch ----------------------------------------------------------------------------
 
 
-def _image_maker(param_f: ManyParamLike, size: int | None) -> Callable[[int], Parameterization]:
+def _image_maker(param_f: ManyParamLike) -> Callable[[int], Parameterization]:
     """Returns a function from the number of images to a parameterization.
 
     Raises:
         TypeError: `param_f` is not a function.
-        ValueError: Both `param_f` and `size` are given.
     """
-    if param_f is not None and size is not None:
-        raise ValueError(
-            "Give either size or param_f: size=N is short for param_f=lambda batch: param.image(N, batch=batch)."
-        )
-    if param_f is None:
-        pixels = 128 if size is None else checks.whole(size, "size", 1)
-        return lambda count: param.image(pixels, batch=count)
     if not callable(param_f) or isinstance(param_f, (torch.nn.Module, torch.Tensor)):
         raise TypeError(
             "param_f is a function of the number of images that makes them, as in "
@@ -199,6 +202,9 @@ class Setup:
 
     Attributes:
         make: Returns the parameterization of a number of images.
+        format: Size and channels of the images, the same for all units.
+        takes_one_image: Whether the network takes no batches.
+        size_of_pictures: (height, width).
     """
 
     param_f: ManyParamLike
@@ -212,7 +218,15 @@ class Setup:
     precision: str
 
     def __post_init__(self) -> None:
-        self.make = _separate(_image_maker(self.param_f, self.size))
+        if self.param_f is not None and self.size is not None:
+            raise ValueError(
+                "Give either size or param_f: size=N is short for param_f=lambda batch: param.image(N, batch=batch)."
+            )
+        pixels = DEFAULT_SIZE if self.size is None else checks.whole(self.size, "size", 1)
+        self.format, self.takes_one_image = ImageFormat(pixels, pixels), False
+        self.size_of_pictures = pixels, pixels
+        make = (lambda count: self.format.image(count)) if self.param_f is None else _image_maker(self.param_f)
+        self.make = _separate(make)
         self.seed = checks.whole(self.seed, "seed", 0)
         self.per_image = checks.flag(self.per_image, "per_image")
         if isinstance(self.transforms, Iterable):
@@ -236,17 +250,35 @@ class Setup:
             objective,
             images,
             self.optimizer,
-            self.transforms,
+            self._transforms(),
             self.relu_gradient_override,
             seed=source,
             device=device,
             precision=self.precision,
         )
 
+    def _transforms(self) -> TransformsLike:
+        given = self.format.transforms(self.transforms)
+        return standard_transforms if given is None else given
+
+    def _fit(self, model: Model, asked: Sequence[Channels | Objective]) -> None:
+        """Sets `format` to one that the model takes at the layers of all units."""
+        readers = [one if isinstance(one, Objective) else _reader(one.layer) for one in asked]
+        if self.param_f is None:
+            size = None if self.size is None else (self.format.height, self.format.width)
+            self.format = find_format(model, readers, size, self.transforms is None)
+        else:
+            self.format = format_of(self.make(1), model, readers, self.transforms is None)
+        self.takes_one_image = takes_one_image(model, readers, self.format)
+
     def find_units(self, model: Model, units: UnitsLike) -> tuple[list[Unit], VisT]:
         """Returns the units, and a render of one image that was used to look up layers and channels."""
         asked = parse_units(units)
+        check_model(model)
+        self._fit(model, asked)
         probe = self._render(model, lambda T: T("input").mean(), [self.seed], own_device(model))
+        _, height, width, _ = probe.image().shape
+        self.size_of_pictures = height, width
 
         @functools.cache
         def layer_of(name: str) -> tuple[str, int]:
@@ -264,6 +296,10 @@ class Setup:
         if len(given) != count:
             raise ValueError(f"{len(given)} seeds are given for {count} units: give one for each.")
         return [checks.whole(one, "A seed", 0) for one in given]
+
+
+def _reader(layer: str) -> LayerReader:
+    return lambda T: T(layer)
 
 
 def _layers_read(probe: VisT, objective: Objective) -> list[str]:
@@ -292,6 +328,7 @@ class _Recorder(Reader):
         return self._T.layout(name)
 
 
+@outside_inference
 def make_many_T(
     model: Model,
     units: UnitsLike,

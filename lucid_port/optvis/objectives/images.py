@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
+from lucid_port.misc.io.pictures import check_range
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.modelzoo.layouts import channels_last
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
@@ -209,13 +210,16 @@ def input_diff(orig_img: ArrayLike) -> ObjectiveFunction:
         orig_img: Picture, [N, H, W, C] or [H, W, C], with the range of the image, [0, 1].
 
     Raises:
-        ValueError: The picture contains NaN, or (on evaluation) has another size than the image.
+        ValueError: The picture contains NaN, has values far outside of [0, 1], or (on evaluation) has another size than
+            the image.
 
     Example:
         >>> input_diff(np.zeros((2, 2, 3)))({"input": 0.5 * torch.ones(1, 3, 2, 2)}.get)
         tensor(0.5000)
     """
     checks.finite_values(orig_img, "input_diff's orig_img")
+    low, high = torch.aminmax(torch.as_tensor(orig_img))
+    check_range(float(low), float(high), "input_diff's orig_img")
     shape = tuple(np.shape(orig_img))
 
     def inner(T: Activations) -> Value:
