@@ -20,9 +20,9 @@ from converters.onnx.reading.building import build, settings_of, torch_constant
 from converters.onnx.reading.casting import to_float32
 from converters.onnx.reading.ops import OPS, find_operation
 from converters.onnx.reading.ops.registry import ON_HOST
-from converters.onnx.reading.partial import raise_refused
+from converters.onnx.reading.partial import check_ops, raise_refused
 from converters.onnx.reading.rewriting import drop_unused_outputs, sizes_of
-from converters.onnx.reading.validation import check_integers, check_ops, opset_of
+from converters.onnx.reading.validation import check_integers, opset_of
 
 BOUND = 1e-5  # of the greatest value
 HALF_BOUND = 5e-3  # examples in float16 and bfloat16, which are computed in float32

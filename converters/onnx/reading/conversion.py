@@ -21,6 +21,7 @@ from converters.onnx.reading.folding import REFUSALS, fold
 from converters.onnx.reading.network import OnnxNetwork
 from converters.onnx.reading.ordering import inline_ifs, sort_nodes
 from converters.onnx.reading.partial import (
+    check_ops,
     keep_outputs,
     layers_left_out,
     leave_out,
@@ -46,7 +47,6 @@ from converters.onnx.reading.validation import (
     check_control_flow,
     check_integers,
     check_model,
-    check_ops,
     check_opsets,
     check_windows,
     opset_of,

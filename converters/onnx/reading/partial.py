@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NoReturn
 from converters.dependencies import with_dependencies
 from converters.errors import GraphError, UnsupportedOpsError, clause, nearest_names, not_needed, op_reason
 from converters.onnx.packages import import_onnx
+from converters.onnx.reading.ops.registry import ON_HOST, find_operation
 from converters.onnx.reading.ordering import reads
 from converters.onnx.reading.rewriting import ends, replace_messages
-from converters.onnx.reading.validation import first_output, holds_graphs, unsupported_op
+from converters.onnx.reading.validation import first_output, holds_graphs, is_standard, node_label, opset_of
 
 if TYPE_CHECKING:
     import onnx
@@ -116,8 +117,32 @@ def unsupported_ops(nodes: Iterable[onnx.NodeProto], opset: int) -> dict[str, st
     for node in nodes:
         op = f"{node.op_type}, which has graphs of its own," if holds_graphs(node) else unsupported_op(node, opset)
         if op is not None:
-            found[first_output(node)] = op_reason(op, node.name or first_output(node))
+            found[first_output(node)] = op_reason(op, node_label(node))
     return found
+
+
+def check_ops(model: onnx.ModelProto) -> None:
+    """Checks that all ops are supported.
+
+    Raises:
+        UnsupportedOpsError: names all unsupported ops and their nodes.
+    """
+    opset = opset_of(model)
+    missing: defaultdict[str, list[str]] = defaultdict(list)
+    for node in model.graph.node:
+        op = unsupported_op(node, opset)
+        if op is not None:
+            missing[op].append(node_label(node))
+    if missing:
+        raise UnsupportedOpsError(dict(missing))
+
+
+def unsupported_op(node: onnx.NodeProto, opset: int) -> str | None:
+    """Returns the name of a node's op, with its domain, if the op is not supported; None if it is."""
+    if not is_standard(node):
+        return f"{node.domain}.{node.op_type}"
+    known = node.op_type in ON_HOST or any(find_operation(node.op_type, opset, builds) for builds in (False, True))
+    return None if known else node.op_type
 
 
 def reasons_of(errors: Mapping[str, GraphError]) -> dict[str, str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from converters.errors import GraphError, UnsupportedNodeError, UnsupportedOpsError, reason
+from converters.errors import GraphError, UnsupportedNodeError, reason
 from converters.onnx.packages import import_onnx
 from converters.program.validation import MAX_WINDOW
 
@@ -89,7 +88,7 @@ def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:
     """
     held = [node for node in nodes if holds_graphs(node)]
     if held:
-        shown = ", ".join(f"{node.op_type} ({_label(node)})" for node in held[:5])
+        shown = ", ".join(f"{node.op_type} ({node_label(node)})" for node in held[:5])
         raise GraphError(f"The graph has control flow, which does not convert: {shown}.")
 
 
@@ -132,7 +131,7 @@ def check_windows(graph: onnx.GraphProto) -> dict[str, GraphError]:
     return refused
 
 
-def _label(node: onnx.NodeProto) -> str:
+def node_label(node: onnx.NodeProto) -> str:
     """Returns the name of a node for errors."""
     return node.name or first_output(node)
 
@@ -144,7 +143,7 @@ def first_output(node: onnx.NodeProto) -> str:
 
 def node_error(node: onnx.NodeProto, problem: str) -> GraphError:
     """Returns an error about a node; `problem` continues the sentence that begins with its name."""
-    return GraphError(f"Node {_label(node)!r} ({node.op_type}) {problem}.")
+    return GraphError(f"Node {node_label(node)!r} ({node.op_type}) {problem}.")
 
 
 def node_refusal(node: onnx.NodeProto, problem: str) -> UnsupportedNodeError:
@@ -160,35 +159,6 @@ def is_standard(node: onnx.NodeProto) -> bool:
 def opset_of(model: onnx.ModelProto) -> int:
     """Returns the version of the standard's op set that a model uses."""
     return next((entry.version for entry in model.opset_import if entry.domain in STANDARD), 1)
-
-
-def check_ops(model: onnx.ModelProto) -> None:
-    """Checks that all ops are supported.
-
-    Raises:
-        UnsupportedOpsError: names all unsupported ops and their nodes.
-    """
-    opset = opset_of(model)
-    missing: defaultdict[str, list[str]] = defaultdict(list)
-    for node in model.graph.node:
-        op = unsupported_op(node, opset)
-        if op is not None:
-            missing[op].append(_label(node))
-    if missing:
-        raise UnsupportedOpsError(dict(missing))
-
-
-def unsupported_op(node: onnx.NodeProto, opset: int) -> str | None:
-    """Returns the name of a node's op, with its domain, if the op is not supported; None if it is."""
-    from converters.onnx.reading.ops.registry import (
-        ON_HOST,
-        find_operation,
-    )  # here, because builders import this module
-
-    if not is_standard(node):
-        return f"{node.domain}.{node.op_type}"
-    known = node.op_type in ON_HOST or any(find_operation(node.op_type, opset, builds) for builds in (False, True))
-    return None if known else node.op_type
 
 
 # Ops that move or compare values, for which whole numbers in floating point are as good as integers.
