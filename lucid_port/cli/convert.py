@@ -52,15 +52,13 @@ def command(
     """Convert a TensorFlow or Caffe network to PyTorch.
 
     Reads frozen graphs, SavedModels, checkpoints and Caffe files. ONNX files need no conversion: the other commands
-    read them.
+    read them. Layers that depend on an unsupported op are left out and reported.
 
     Examples: lucid-port convert InceptionV1.pb -o inceptionv1 --standalone --check
 
     lucid-port convert model.ckpt-1000.meta -o model --keep-pb model.pb
 
     lucid-port convert graph.pb -o model --set is_training=false --set keep_prob=1
-
-    Layers that depend on an unsupported op are left out and reported.
     """
     from converters.errors import left_out_sentence
     from converters.program.storage import check_target
