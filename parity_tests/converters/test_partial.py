@@ -364,6 +364,15 @@ def test_an_image_that_is_only_passed_on_is_no_network(tmp_path):
     refuses(tmp_path, small_model(nodes, shape=["n", "h", "w", 3]), "Invented (first)")
 
 
+def test_an_image_whose_convolutions_are_all_lost_is_no_network(tmp_path):
+    nodes = [
+        helper.make_node("Mul", ["x", "scale"], ["scaled"]),
+        helper.make_node("Invented", ["scaled"], ["sized"], name="first"),
+        window("Conv", ["sized", "w"]),
+    ]
+    refuses(tmp_path, small_model(nodes, {"scale": np.float32(2), "w": KERNEL}), "Invented (first)")
+
+
 def test_onnx_values_of_other_inputs_are_left_out(tmp_path):
     model = onnx_detector("Neg")
     model.graph.input.append(helper.make_tensor_value_info("info", TensorProto.FLOAT, [1, 3]))

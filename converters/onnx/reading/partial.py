@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _FORWARDS = frozenset({"Cast", "Identity", "Transpose"})  # ops that only pass the image on
+_CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "DeformConv", "QLinearConv"})
 
 
 def public_name(name: str) -> str:
@@ -88,7 +89,7 @@ def leave_out(graph: onnx.GraphProto, reached: set[str], reasons: Mapping[str, s
 
     Returns:
         Value that was removed -> the reason, as a clause. None if no node would be left that computes anything from
-        the image.
+        the image, or none of the convolutions.
     """
     gone: dict[str, str] = {}
     kept = []
@@ -100,7 +101,9 @@ def leave_out(graph: onnx.GraphProto, reached: set[str], reasons: Mapping[str, s
             gone |= {name: why for name in node.output if name}
     if not gone:
         return gone
-    if not any(name in reached for node in kept if node.op_type not in _FORWARDS for name in node.output):
+    computed = [node for node in kept if node.op_type not in _FORWARDS and reached & set(node.output)]
+    had_windows = any(node.op_type in _CONVOLUTIONS and reached & set(node.output) for node in graph.node)
+    if not computed or (had_windows and not any(node.op_type in _CONVOLUTIONS for node in computed)):
         return None
     left = [value.name for value in graph.output if value.name not in gone]
     replace_messages(graph.node, kept)
