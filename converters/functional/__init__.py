@@ -22,9 +22,9 @@ from converters.functional.norms import local_response_norm as local_response_no
 from converters.functional.norms import lrn_band as lrn_band
 from converters.functional.resizing import resize as resize
 from converters.functional.shapes import arrange as arrange
+from converters.functional.shapes import check_joins as check_joins
 from converters.functional.shapes import check_rows as check_rows
 from converters.functional.shapes import chunk as chunk
-from converters.functional.shapes import concat as concat
 from converters.functional.shapes import from_tensorflow_order as from_tensorflow_order
 from converters.functional.shapes import index_axes as index_axes
 from converters.functional.shapes import linear as linear

@@ -36,7 +36,11 @@ class Concat(nn.Module):
         self.dim = dim
 
     def forward(self, *towers: Tensor) -> Tensor:
-        return functional.concat(towers, self.dim)
+        try:
+            return torch.cat(towers, self.dim)
+        except RuntimeError:
+            functional.check_joins(towers, self.dim)
+            raise
 
 
 class Reshape(nn.Module):

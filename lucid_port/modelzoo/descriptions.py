@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,25 +73,20 @@ class CalledLayers:
 
     Attributes:
         infos: name -> description without its axes.
-        tuples: names of functions that return tuples.
     """
 
     def __init__(self, output: str) -> None:
         self.infos: dict[str, LayerInfo] = {}
-        self.tuples: set[str] = set()
         self._output = output
 
     def visitor(self, report: Report) -> Callable[[Call, Any], Any]:
         """Starts again, and returns a function that reports a value, and returns it."""
         self.infos.clear()
-        self.tuples.clear()
 
         def visit(call: Call, value: Any) -> Any:
             report_value(report, call.name, value)
             if call.name != self._output and not call.is_inside:
                 self.infos[call.name] = LayerInfo(call.name, call.op, None, call.module)
-                if not (call.module or isinstance(value, Tensor)):
-                    self.tuples.add(call.name)
             return value
 
         return visit
@@ -157,9 +152,8 @@ def described(
     found: Findings,
     module: nn.Module,
     layouts: Mapping[str, str],
-    tuples: Collection[str] = (),
 ) -> Described:
-    """Describes layers by their axes.
+    """Describes layers by their axes. Functions whose values are no tensors, and constants, are not listed.
 
     Args:
         infos: the layers, without their axes.
@@ -167,7 +161,6 @@ def described(
         found: the axes.
         module: the network.
         layouts: name -> axes that the user states.
-        tuples: names of functions that return tuples, which are not listed.
 
     Raises:
         ValueError: the axes that are stated for a layer are not those of its value, or there is no such layer.
@@ -186,7 +179,7 @@ def described(
         for name, info in known.items()
         for one in [axes[name]]
     }
-    layers = [info.name for info in infos if axes[info.name].depends and info.name not in tuples]
+    layers = [info.name for info in infos if axes[info.name].depends and (info.module or axes[info.name].is_tensor)]
     chosen = set(layers)
     return Described([full[name] for name in layers], [info for name, info in full.items() if name not in chosen])
 

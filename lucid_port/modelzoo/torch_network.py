@@ -312,7 +312,7 @@ class TorchNetwork(LayeredNetwork):
             infos, self._failure = [], f"{found.failure}, and {self.untraced}"
         known = {info.name for info in infos}
         others = [self._module_info(name, part) for name, part in modules.items() if name not in known]
-        result = described([*infos, *others], self._output, found, self.module, self._layouts, called.tuples)
+        result = described([*infos, *others], self._output, found, self.module, self._layouts)
         return TorchLayers(result.layers, result.further)
 
     def _run_of_layers(self, modules: Mapping[str, nn.Module], called: CalledLayers) -> Run:

@@ -228,3 +228,22 @@ def test_a_network_of_another_size_is_described_at_the_size_of_its_images() -> N
     assert "does not run on an input of shape (1, 3, 224, 224)" in model.network.layers["3"].unknown
     model.activations(torch.rand(1, 3, 8, 9), "3")
     assert (model.network.layers["3"].axes, model.network.layers["3"].channels) == ("NC", 5)
+
+
+class _Halves(nn.Module):
+    """A network whose functions return tuples and None."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        first, second = self.conv(x).chunk(2, 1)
+        return first + second
+
+
+@pytest.mark.parametrize("trace", [True, False])
+def test_functions_that_return_no_tensor_are_not_listed(trace):
+    network = from_torch(_Halves(), (0, 1), image_shape=(9, 7, 3), trace=trace).network
+    assert not [name for name in network.layers if name.endswith("chunk")]
+    assert network.layers["chunk:1"].channels == 4

@@ -110,7 +110,7 @@ def _with_images(shape: Sequence[int], layout: str, images: int) -> list[int]:
 
 def _read(tracker: AxisTracker, value: object, size: tuple[int, int] | None, images: int) -> FoundAxes:
     if not isinstance(value, Tensor):
-        return FoundAxes(unknown=f"its value is a {type(value).__name__}, not a tensor")
+        return FoundAxes(unknown=f"its value is a {type(value).__name__}, not a tensor", is_tensor=False)
     return replace(read_axes(tracker.describe(value), size, images), shape=tuple(value.shape))
 
 

@@ -19,6 +19,7 @@ class FoundAxes:
         unknown: the reason why the channel axis is not known, as a clause; empty if it is known.
         depends: whether the value depends on the image. Other values are no layers to render.
         shape: the shape of the value in the pass that found it; empty if there was none.
+        is_tensor: whether the value is a tensor, not a tuple of tensors or None.
     """
 
     axes: str = ""
@@ -27,6 +28,7 @@ class FoundAxes:
     unknown: str = ""
     depends: bool = True
     shape: tuple[int, ...] = ()
+    is_tensor: bool = True
 
 
 def read_axes(found: Description | None, image: tuple[int, int] | None, images: int = 2) -> FoundAxes:

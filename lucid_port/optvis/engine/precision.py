@@ -116,6 +116,18 @@ def _new_precisions() -> list[tuple[Any, bool, str]]:
     return [(owner, on_cpu, str(owner.fp32_precision)) for owner, on_cpu in owners]
 
 
+STRICT = frozenset({"none", "ieee", "highest"})
+"""Values of the settings below under which float32 is computed as float32."""
+
+
+def settings_of_cpu() -> tuple[Callable[[], str], ...]:
+    """Returns functions that read the settings on which float32 products on a CPU depend."""
+    onednn = torch.backends.mkldnn
+    owners = [torch.backends, onednn, *(getattr(onednn, name, None) for name in ("matmul", "conv", "rnn"))]
+    newer = [functools.partial(getattr, one, "fp32_precision") for one in owners if hasattr(one, "fp32_precision")]
+    return torch.get_float32_matmul_precision, *newer
+
+
 def check_precision(precision: str, device: torch.device) -> None:
     """Checks that a precision is one of `PRECISIONS`, and warns if it has no effect on a device.
 

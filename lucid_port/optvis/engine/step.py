@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import copy
-import functools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from lucid_port.misc.stack_level import stack_level
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Computing, Model, ReluOverride, as_computing, layer_info
 from lucid_port.optvis.engine.compilation import Compilation, obstacle
-from lucid_port.optvis.engine.precision import as_stated, check_precision
+from lucid_port.optvis.engine.precision import STRICT, as_stated, check_precision, settings_of_cpu
 from lucid_port.optvis.objectives.readers import Reader
 from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.overrides import redirection
@@ -49,10 +48,12 @@ class Reads:
     Attributes:
         layers: Layers that it reads whole.
         channels: (layer, channel) pairs of the single channels that it reads.
+        plain: Layers whose tensors are known to be (N, C, ...), so that later steps do not look at their descriptions.
     """
 
     layers: tuple[str, ...] = ()
     channels: tuple[tuple[str, int], ...] = ()
+    plain: frozenset[str] = frozenset()
 
     def including(self, read: Read) -> Reads:
         """Returns these reads and another one."""
@@ -89,7 +90,7 @@ class Reads:
         values: dict[Read, torch.Tensor] = {name: found[name] for name in self.layers}
         chosen = dict(request.channels)
         for layer, number in self.channels:
-            value = _channels_first(model, layer, found[layer])
+            value = found[layer] if layer in self.plain else _channels_first(model, layer, found[layer])
             if layer in chosen:
                 values[layer, number] = value[:, chosen[layer].index(number)]
             else:
@@ -132,8 +133,12 @@ class ModelReader(Reader):
         value = self._read(name)
         first = self._first.get(name)
         if first is None:  # each call returns the same tensor, so that an objective may differentiate by it
-            first = self._first[name] = _channels_first(self._model, name, value)
+            first = self._first[name] = self._moved(name, value)
         return first
+
+    def _moved(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Returns a layer's tensor as (N, C, ...)."""
+        return _channels_first(self._model, name, value)
 
     def raw(self, name: str, /) -> Any:
         if name == "input":
@@ -219,6 +224,15 @@ class Evaluation(ModelReader):
         """Returns the network's own tensors of the layers that were read whole."""
         return {name: self._values[name] for name in dict.fromkeys(self.reads.layers)}
 
+    def __call__(self, name: str, /) -> Any:
+        return self._values[name] if name in self.reads.plain and name in self._values else super().__call__(name)
+
+    def _moved(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        first = super()._moved(name, value)
+        if first is value:
+            self.reads = replace(self.reads, plain=self.reads.plain | {name})
+        return first
+
     def _read(self, name: str) -> torch.Tensor:
         return self._find(name)
 
@@ -234,10 +248,13 @@ class Evaluation(ModelReader):
         reads = self.reads.including(read)
         self._compute(reads, reads.whole, False)
         self.reads = reads  # after the pass, which raises if there is no such layer
+        if isinstance(read, tuple):
+            self._moved(read[0], self._found[read[0]])
 
     def _compute(self, reads: Reads, request: LayerRequest, compilable: bool) -> None:
         found = self._vis.forward(self.transformed, request, self._vis.steps, compilable)
         self._values = reads.values(found, request, self._vis.model)
+        self._found = found
         self._first = {}
 
 
@@ -285,8 +302,6 @@ class Forward:
         compilation: The compiled steps; None if they are not compiled. With CUDA graphs, each step overwrites the
             results of the previous step, so clone results to keep them.
         selects: Whether the network can compute single channels of a layer.
-        settings: Returns the context for a whole step, forward and backward, which sets TF32 and disables the
-            caller's autocast and inference mode.
 
     Raises:
         ValueError: There is no such precision.
@@ -313,8 +328,18 @@ class Forward:
             warnings.warn(f"compile=True has no effect: {reason}.", stacklevel=stack_level())
         self.compilation = Compilation(self._under_rule, device) if compile and reason is None else None
         self.selects = self._model.supports(LayerRequest((), channels=(("", ()),)))
-        self.settings: Callable[[], contextlib.AbstractContextManager[None]]
-        self.settings = functools.partial(as_stated, device, precision == "tf32")
+        self._strict = () if device.type != "cpu" else settings_of_cpu()
+
+    def settings(self) -> contextlib.AbstractContextManager[None]:
+        """Returns the context for a whole step, forward and backward.
+
+        It allows or forbids TF32, and disables the caller's autocast and inference mode. On a CPU it usually has
+        nothing to do.
+        """
+        is_plain = self._strict and not (torch.is_autocast_enabled("cpu") or torch.is_inference_mode_enabled())
+        if is_plain and all(read() in STRICT for read in self._strict):
+            return contextlib.nullcontext()
+        return as_stated(self._device, self.precision == "tf32")
 
     @property
     def compiles(self) -> bool:

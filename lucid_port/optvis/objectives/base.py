@@ -10,7 +10,7 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
-from lucid_port.optvis.objectives.readers import Activations, Nhwc
+from lucid_port.optvis.objectives.readers import Activations, Nhwc, Reader, as_reader
 
 __all__ = ["Activations", "Objective", "ObjectiveFunction", "ObjectiveLike", "Value", "as_objective", "parse_unit"]
 
@@ -77,7 +77,7 @@ class Objective:
         self._recipe = recipe
 
     def __call__(self, T: Activations) -> Value:
-        return self.objective_func(T)
+        return self.objective_func(T if isinstance(T, Reader) else as_reader(T))
 
     def __repr__(self) -> str:
         return f"Objective({self.description or self.name!r})"

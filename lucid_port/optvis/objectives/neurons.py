@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
-from lucid_port.optvis.objectives.readers import Activations, as_reader, channel_in, check_index
+from lucid_port.optvis.objectives.readers import Activations, Reader, as_reader, channel_in, check_index
 from lucid_port.optvis.objectives.reading import (
     as_place,
     channel_of,
@@ -141,7 +142,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
     check_layer(layer, "channel")
     number = checks.whole(n_channel, "channel's n_channel")
     if batch is None:
-        return lambda T: as_reader(T).channel(layer, number).mean()
+        return lambda T: cast(Reader, T).channel(layer, number).mean()  # objectives get a Reader
     return _mean(layer, batch, lambda activation: channel_in(activation, number, layer))
 
 
