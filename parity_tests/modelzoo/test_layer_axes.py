@@ -244,6 +244,6 @@ class _Halves(nn.Module):
 
 @pytest.mark.parametrize("trace", [True, False])
 def test_functions_that_return_no_tensor_are_not_listed(trace):
-    network = from_torch(_Halves(), (0, 1), image_shape=(9, 7, 3), trace=trace).network
+    network = modelzoo.from_torch(_Halves(), (0, 1), image_shape=(9, 7, 3), trace=trace).network
     assert not [name for name in network.layers if name.endswith("chunk")]
     assert network.layers["chunk:1"].channels == 4
