@@ -242,8 +242,7 @@ class _Halves(nn.Module):
         return first + second
 
 
-@pytest.mark.parametrize("trace", [True, False])
-def test_functions_that_return_no_tensor_are_not_listed(trace):
-    network = modelzoo.from_torch(_Halves(), (0, 1), image_shape=(9, 7, 3), trace=trace).network
+def test_functions_that_return_no_tensor_are_not_listed():
+    network = modelzoo.from_torch(_Halves(), (0, 1), image_shape=(9, 7, 3)).network
     assert not [name for name in network.layers if name.endswith("chunk")]
     assert network.layers["chunk:1"].channels == 4
