@@ -15,7 +15,6 @@ from pathlib import Path
 
 EXTRAS = (
     "onnx",
-    "onnx2torch",
     "torchvision",
     "nltk",
     "sklearn",

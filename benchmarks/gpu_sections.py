@@ -332,7 +332,7 @@ def convolutions(model: Model, image: torch.Tensor, layer: str, layout: torch.me
         assert isinstance(module, Conv2d)
         x, weight = inputs[0], module.weight.detach().contiguous(memory_format=layout)
         top, bottom, left, right = functional.spatial_padding(
-            x.shape[-2:], weight.shape[-2:], module.stride, module.dilation, module.padding
+            x.shape[-2:], weight.shape[-2:], module.stride, module.dilation, module.tensorflow_padding
         )
         options: dict[str, Any] = {
             "stride": tuple(module.stride),

@@ -31,11 +31,7 @@ class UnsupportedOpsError(GraphError):
     def __init__(self, ops: dict[str, list[str]]) -> None:
         self.ops = ops
         listing = "; ".join(f"{op} ({_some(names)})" for op, names in sorted(ops.items()))
-        newer = any(" of opset " in op for op in ops)
-        advice = (
-            " Exporting it again with a lower opset helps (opset_version=17 in torch.onnx.export)." if newer else ""
-        )
-        super().__init__(f"The graph has ops that cannot be converted: {listing}.{advice}")
+        super().__init__(f"The graph has ops that cannot be converted: {listing}.")
 
 
 class LayerNotFoundError(ConverterError, KeyError):

@@ -95,7 +95,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
             input_name: name of the input, if there are several;
             metadata: describes the model's input (`Metadata`); saved folders have their own;
             fold: for TensorFlow graphs, fold batch norms into convolutions (see `convert`);
-            constants: for TensorFlow graphs, values of placeholders other than the image (see `convert`);
+            constants: for TensorFlow graphs and ONNX files, values of inputs other than the image (see `convert`);
             outputs: for checkpoints and SavedModels, the nodes to keep, together with all nodes that they depend on;
             signature, tags: the signature and the graph of a SavedModel;
             tensorflow_python: a Python with TensorFlow, which freezes checkpoints and SavedModels;
@@ -240,7 +240,7 @@ def _read_caffe(path: Path, options: Options) -> Network:
 def _read_onnx(path: Path, options: Options) -> Network:
     from converters.onnx.reading.conversion import from_onnx
 
-    return from_onnx(path, **options.given("input_name", "layout", "metadata"))
+    return from_onnx(path, **options.given("input_name", "layout", "constants", "metadata"))
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def _is_frozen(path: Path) -> bool:
 
 
 def _is_onnx(path: Path) -> bool:
-    """Returns whether a file may be ONNX: by its first byte, if its suffix is one of ONNX or of frozen graphs."""
+    """Returns whether a file may be an ONNX file: the first byte decides, because suffixes are ambiguous."""
     if not path.is_file():
         return False
     if path.suffix.lower() == ".onnx":
@@ -315,7 +315,7 @@ KINDS: tuple[Kind, ...] = (
         "an ONNX file (.onnx)",
         _is_onnx,
         _read_onnx,
-        frozenset({"input_name", "layout"}),
+        frozenset({"input_name", "layout", "constants"}),
     ),
     Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, CONVERTING),
 )

@@ -59,8 +59,9 @@ def batch_to_space(x: Tensor, block: Sequence[int], crops: Sequence[int], dims: 
     Raises:
         InputSizeError: the batch size is not a multiple of the block's positions, or an axis is shorter than its crops.
     """
-    count, rest = divmod(x.shape[0], math.prod(block))
-    if rest:
+    positions = math.prod(block)
+    count = x.shape[0] // positions
+    if x.shape[0] % positions:
         raise InputSizeError(f"it makes blocks of {list(block)} of a batch of {x.shape[0]}")
     lengths, inner = dict(zip(dims, block, strict=True)), list(dims)
     sizes = [count, *(size * lengths.get(dim, 1) for dim, size in enumerate(x.shape) if dim)]

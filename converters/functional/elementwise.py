@@ -41,6 +41,23 @@ def check_broadcast(x: Tensor, y: Tensor) -> None:
         raise InputSizeError(f"it combines values of sizes {list(x.shape)} and {list(y.shape)}")
 
 
+def channel_axis(x: Tensor) -> int:
+    """The axis of the channels of a value: 1 for images, the last one for other values."""
+    return 1 if x.dim() == 4 else -1
+
+
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """BiasAdd of a value (N, C, H, W) or (..., C) and a bias (C,)."""
+    return x + (bias[:, None, None] if x.dim() == 4 else bias)
+
+
+def cast(x: Tensor, kind: str) -> Tensor:
+    """Cast to a kind of dtype: float (float32, unless `x` is floating point already), int (int64) or bool."""
+    if kind == "float":
+        return x if x.is_floating_point() else x.to(torch.float32)
+    return x.to(torch.int64 if kind == "int" else torch.bool)
+
+
 def squared_difference(x: Tensor, y: Tensor) -> Tensor:
     """SquaredDifference."""
     return (x - y).square()

@@ -21,20 +21,30 @@ def concat(towers: Sequence[Tensor], dim: int) -> Tensor:
     """
     shapes = [tuple(tower.shape) for tower in towers]
     axis = dim % len(shapes[0])
-    if len({shape[:axis] + shape[axis + 1 :] for shape in shapes}) != 1:
+    others = [shape[:axis] + shape[axis + 1 :] for shape in shapes]
+    if any(other != others[0] for other in others):
         raise InputSizeError(f"it joins values of sizes {[list(shape) for shape in shapes]}")
     return torch.cat(list(towers), dim)
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """MatMul of (N, in) with the transpose of `weight` (out, in): (N, out).
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """MatMul of (N, in) with the transpose of `weight` (out, in), and an optional bias (out,): (N, out).
 
     Raises:
         InputSizeError: the rows of `x` and those of `weight` differ in length.
     """
-    if x.shape[-1] != weight.shape[1]:
-        raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {weight.shape[1]}")
-    return F.linear(x, weight)
+    check_rows(x, weight.shape[1])
+    return F.linear(x, weight, bias)
+
+
+def check_rows(x: Tensor, length: int) -> None:
+    """Checks the length of a value's last axis.
+
+    Raises:
+        InputSizeError: it is not `length`.
+    """
+    if x.shape[-1] != length:
+        raise InputSizeError(f"it multiplies rows of {x.shape[-1]} values by a matrix of {length}")
 
 
 def to_tensorflow_order(x: Tensor, layout: str = "NHWC") -> Tensor:
@@ -61,7 +71,7 @@ def reshape(x: Tensor, shape: Sequence[int], source: str = "NHWC", target: str =
     Raises:
         InputSizeError: the number of elements does not fit the shape.
     """
-    values, fixed = x.numel(), math.prod(size for size in shape if size >= 0)
+    values, fixed = x.numel(), math.prod([size for size in shape if size >= 0])
     fits = values % fixed == 0 if -1 in shape and fixed else values == fixed
     if not fits:
         sizes = list(to_tensorflow_order(x, source).shape)
@@ -174,11 +184,11 @@ def index_axes(x: Tensor, items: Sequence[tuple[Any, ...]]) -> Tensor:
 
 def slice_axis(x: Tensor, dim: int, piece: slice) -> Tensor:
     """Slices one axis; the step may be negative."""
-    positions = range(*piece.indices(x.shape[dim]))
-    if positions.step > 0:
-        return x[(slice(None),) * dim + (slice(positions.start, max(positions.stop, positions.start), positions.step),)]
-    turned = positions[::-1]
-    return x[(slice(None),) * dim + (slice(turned.start, max(turned.stop, turned.start), turned.step),)].flip(dim)
+    if piece.step is not None and piece.step < 0:
+        # Position p from one end is position -1 - p from the other end, so the axis's length is not needed.
+        start, stop = (None if bound is None else -1 - bound for bound in (piece.start, piece.stop))
+        x, piece = x.flip(dim), slice(start, stop, -piece.step)
+    return x[(slice(None),) * dim + (piece,)]
 
 
 def take(x: Tensor, positions: Sequence[int], dim: int) -> Tensor:
@@ -214,6 +224,15 @@ def transpose(x: Tensor, order: Sequence[int]) -> Tensor:
     return x.permute(tuple(order))
 
 
+def arrange(x: Tensor, dims: Sequence[int], lead: int = 0) -> Tensor:
+    """Adds `lead` leading axes of length 1, and then permutes the axes to `dims`.
+
+    Raises:
+        InputSizeError: the rank of the result is not the length of `dims`.
+    """
+    return transpose(x.reshape((1,) * lead + tuple(x.shape)), dims)
+
+
 def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tensor:
     """TensorFlow's MirrorPad.
 
@@ -232,10 +251,9 @@ def mirror_pad(x: Tensor, padding: Sequence[int], repeats_border: bool) -> Tenso
         if max(before, after) > length - edge:
             raise InputSizeError(f"it mirrors {max(before, after)} values of an axis of length {length}")
         if before or after:
-            ahead = range(before - 1 + edge, edge - 1, -1)
-            behind = range(length - 1 - edge, length - 1 - edge - after, -1)
-            order = torch.tensor([*ahead, *range(length), *behind], dtype=torch.long, device=x.device)
-            x = x.index_select(dim, order)
+            ahead = torch.arange(before, device=x.device).flip(0) + edge
+            behind = length - 1 - edge - torch.arange(after, device=x.device)
+            x = x.index_select(dim, torch.cat([ahead, torch.arange(length, device=x.device), behind]))
     return x
 
 

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Expression = int | float | str | tuple[Any, ...] | None
@@ -62,5 +63,13 @@ def evaluate_size(expression: Expression, tensors: Sequence[Tensor]) -> Any:
 
 
 def evaluate_sizes(expressions: Sequence[Expression], tensors: Sequence[Tensor]) -> tuple[int, ...]:
-    """Evaluates size expressions to integers."""
-    return tuple(int(evaluate_size(expression, tensors)) for expression in expressions)
+    """Evaluates size expressions to integers. Sizes that a tracer records stay its symbols."""
+    found: list[Any] = [evaluate_size(expression, tensors) for expression in expressions]
+    kept: list[Any] = [size if isinstance(size, (int, torch.SymInt, Tensor)) else int(size) for size in found]
+    return tuple(kept)
+
+
+def sizes_as_tensor(expressions: Sequence[Expression], tensors: Sequence[Tensor]) -> Tensor:
+    """Evaluates size expressions to a tensor of rank 1, with the dtype and device of the first of `tensors`."""
+    numbers = [float(evaluate_size(expression, tensors)) for expression in expressions]
+    return torch.tensor(numbers, dtype=tensors[0].dtype, device=tensors[0].device)

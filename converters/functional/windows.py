@@ -28,6 +28,25 @@ def padding_amounts(size: int, kernel: int, stride: int, dilation: int = 1) -> t
     return total // 2, total - total // 2
 
 
+def torch_padding(kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Padding:
+    """Returns torch's `padding` (rows, columns) if it equals TensorFlow's at every input size.
+
+    Other paddings are returned unchanged: torch's convolutions and pools refuse "SAME" and tuples of four.
+
+    Args:
+        kernel, stride, dilation: (rows, columns).
+        padding: "SAME", "VALID" or (top, bottom, left, right).
+    """
+    if padding == "VALID":
+        return (0, 0)
+    extents = [(length - 1) * step + 1 for length, step in zip(kernel, dilation, strict=True)]
+    if padding == "SAME":
+        fixed = all(extent == 1 or (step == 1 and extent % 2) for extent, step in zip(extents, stride, strict=True))
+        return tuple(extent // 2 for extent in extents) if fixed else padding
+    top, bottom, left, right = (int(amount) for amount in padding)
+    return (top, left) if top == bottom and left == right else padding
+
+
 def spatial_padding(size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> tuple[int, ...]:
     """Resolves TensorFlow's `padding` to (top, bottom, left, right).
 

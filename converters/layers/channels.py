@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,17 +19,24 @@ class Bias(nn.Module):
         self.bias = nn.Parameter(torch.empty(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + (self.bias[:, None, None] if x.dim() == 4 else self.bias)
+        return functional.add_bias(x, self.bias)
 
 
-class BatchNorm(nn.Module):
-    """FusedBatchNorm at inference, with the stored mean and variance."""
+class BatchNorm(nn.BatchNorm2d):
+    """FusedBatchNorm at inference, with the stored mean and variance, also in training mode.
+
+    Attributes:
+        running_mean, running_var: other names of the buffers `mean` and `variance`.
+    """
 
     mean: Tensor
     variance: Tensor
 
     def __init__(self, channels: int, epsilon: float) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # the buffers of torch's constructor have other names
+        self.num_features, self.eps, self.momentum = channels, epsilon, 0.0
+        self.affine = self.track_running_stats = True
+        self.num_batches_tracked = None
         self.epsilon = epsilon
         self.weight = nn.Parameter(torch.empty(channels))
         self.bias = nn.Parameter(torch.empty(channels))
@@ -36,6 +45,32 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.epsilon)
+
+    @property
+    def running_mean(self) -> Tensor:
+        return self.mean
+
+    @running_mean.setter
+    def running_mean(self, value: Tensor) -> None:
+        self.mean = value
+
+    @property
+    def running_var(self) -> Tensor:
+        return self.variance
+
+    @running_var.setter
+    def running_var(self, value: Tensor) -> None:
+        self.variance = value
+
+    def reset_running_stats(self) -> None:
+        self.mean.zero_()
+        self.variance.fill_(1)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        nn.Module._load_from_state_dict(self, *arguments)  # torch's own adds a count of batches
+
+    def extra_repr(self) -> str:
+        return ""
 
 
 class LocalResponseNorm(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from converters import functional
 
 
-class Identity(nn.Module):
+class Identity(nn.Identity):
     """Identity and other ops that return their input."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -25,90 +25,124 @@ class StopGradient(nn.Module):
         return x.detach()
 
 
-class Relu(nn.Module):
+class Relu(nn.ReLU):
     """Relu."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x)
 
 
-class Relu6(nn.Module):
+class Relu6(nn.ReLU6):
     """Relu6."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu6(x)
 
 
-class LeakyRelu(nn.Module):
+class LeakyRelu(nn.LeakyReLU):
     """LeakyRelu."""
 
     def __init__(self, alpha: float) -> None:
-        super().__init__()
+        super().__init__(alpha)
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.alpha)
 
+    def extra_repr(self) -> str:
+        return ""
 
-class Elu(nn.Module):
+
+class Elu(nn.ELU):
     """Elu."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.elu(x)
 
+    def extra_repr(self) -> str:
+        return ""
 
-class Selu(nn.Module):
+
+class Selu(nn.SELU):
     """Selu."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.selu(x)
 
 
-class Softplus(nn.Module):
+class Softplus(nn.Softplus):
     """Softplus."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.softplus(x)
 
+    def extra_repr(self) -> str:
+        return ""
 
-class Sigmoid(nn.Module):
+
+class Sigmoid(nn.Sigmoid):
     """Sigmoid."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sigmoid(x)
 
 
-class Tanh(nn.Module):
+class Tanh(nn.Tanh):
     """Tanh."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(x)
 
 
-class Softmax(nn.Module):
-    """Softmax over the channels, or torch's axis `dim`."""
+CHANNELS = "channels"
+"""`dim` of a softmax over the channels. torch refuses it: its None means another axis for values of rank 3."""
+
+
+class Softmax(nn.Softmax):
+    """Softmax over the channels (None), or torch's axis `dim`."""
+
+    dim: int | str  # type: ignore[assignment]
 
     def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
+        super().__init__(dim)
+        self.dim = CHANNELS if dim is None else dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(x, dim=_channels(x) if self.dim is None else self.dim)
+        return torch.softmax(x, functional.channel_axis(x) if isinstance(self.dim, str) else self.dim)
+
+    def extra_repr(self) -> str:
+        return ""
 
 
-class LogSoftmax(nn.Module):
-    """LogSoftmax over the channels, or torch's axis `dim`."""
+class LogSoftmax(nn.LogSoftmax):
+    """LogSoftmax over the channels (None), or torch's axis `dim`."""
+
+    dim: int | str  # type: ignore[assignment]
 
     def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
+        super().__init__(dim)
+        self.dim = CHANNELS if dim is None else dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.log_softmax(x, dim=_channels(x) if self.dim is None else self.dim)
+        return torch.log_softmax(x, functional.channel_axis(x) if isinstance(self.dim, str) else self.dim)
 
-
-def _channels(x: Tensor) -> int:
-    return 1 if x.dim() == 4 else -1
+    def extra_repr(self) -> str:
+        return ""
 
 
 class Cast(nn.Module):
@@ -119,9 +153,7 @@ class Cast(nn.Module):
         self.kind = kind
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kind == "float":
-            return x if x.is_floating_point() else x.to(torch.float32)
-        return x.to(torch.int64 if self.kind == "int" else torch.bool)
+        return functional.cast(x, self.kind)
 
 
 UNARY_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {

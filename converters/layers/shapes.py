@@ -12,15 +12,20 @@ from converters import functional
 from converters.functional import Expression
 
 
-class Linear(nn.Module):
+class Linear(nn.Linear):
     """MatMul with a constant matrix."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # torch's own constructor draws random weights
+        self.in_features, self.out_features = in_features, out_features
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight)
+        return functional.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return ""
 
 
 class Concat(nn.Module):
@@ -158,7 +163,7 @@ class Index(nn.Module):
         self.items = tuple(items)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        items = [(kind, *(functional.evaluate_size(bound, inputs) for bound in bounds)) for kind, *bounds in self.items]
+        items = [(kind, *[functional.evaluate_size(bound, inputs) for bound in bounds]) for kind, *bounds in self.items]
         return functional.index_axes(inputs[0], items)
 
 
@@ -326,7 +331,7 @@ class Arrange(nn.Module):
         self.dims, self.lead = tuple(dims), lead
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.transpose(x.reshape((1,) * self.lead + tuple(x.shape)), self.dims)
+        return functional.arrange(x, self.dims, self.lead)
 
 
 class Constant(nn.Module):
@@ -348,5 +353,4 @@ class Numbers(nn.Module):
         self.numbers, self.shape = tuple(numbers), tuple(shape)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        numbers = [float(functional.evaluate_size(number, inputs)) for number in self.numbers]
-        return torch.tensor(numbers, dtype=inputs[0].dtype, device=inputs[0].device).reshape(self.shape)
+        return functional.sizes_as_tensor(self.numbers, inputs).reshape(self.shape)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from converters import functional
 from converters.frozen.graph import Output
@@ -69,7 +70,7 @@ class FoldedConvolution(FusedLayer):
         if not isinstance(conv, Conv2d):
             raise TypeError(f"A {type(conv).__name__} is not a Conv2d.")
         weight, bias = self._weights(conv)
-        return functional.conv2d(x, weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias)
+        return functional.conv2d(x, weight, conv.stride, conv.tensorflow_padding, conv.dilation, conv.groups, bias=bias)
 
     def _weights(self, conv: Conv2d) -> Affine:
         tensors = [tensor for layer in self.replaced for tensor in (*layer.parameters(), *layer.buffers())]
@@ -79,11 +80,15 @@ class FoldedConvolution(FusedLayer):
         state = tuple(_state(tensor) for tensor in tensors)
         if self._cache is None or self._cache[0] != state:
             with torch.no_grad():
-                self._cache = state, self._folded(conv)
+                folded = self._folded(conv)
+            if isinstance(folded[0], FakeTensor):  # of a run that finds sizes only
+                return folded
+            self._cache = state, folded
         return self._cache[1]
 
     def _folded(self, conv: Conv2d) -> Affine:
-        factor, summand = torch.ones_like(conv.weight[:, 0, 0, 0]), torch.zeros_like(conv.weight[:, 0, 0, 0])
+        factor = torch.ones_like(conv.weight[:, 0, 0, 0])
+        summand = torch.zeros_like(factor) if conv.bias is None else conv.bias
         for layer in self.replaced[1:]:
             by, plus = AFFINE[type(layer)](layer)
             factor, summand = factor * by, summand * by + plus

@@ -54,9 +54,12 @@ class FusedConvolution(FusedLayer):
         conv, layer = self._layers
         weight: Tensor = conv.weight
         bias: Tensor | None = None if layer is None else layer.bias
+        if conv.bias is not None:  # only tools set one
+            bias = conv.bias if bias is None else conv.bias + bias
         if self.chosen is not None:
             weight, bias = weight[self.chosen], None if bias is None else bias[self.chosen]
-        return functional.conv2d(x, weight, conv.stride, conv.padding, conv.dilation, conv.groups, bias=bias)
+        padding = conv.tensorflow_padding
+        return functional.conv2d(x, weight, conv.stride, padding, conv.dilation, conv.groups, bias=bias)
 
 
 class FunctionLayer(FusedLayer):
@@ -128,7 +131,7 @@ class ReluRuleMode(TorchFunctionMode):
 
 
 def biased_convolutions(program: Program, names: Sequence[str], model: nn.Module) -> dict[str, FusedConvolution]:
-    """Returns the convolutions that are fused with the bias after them, by the bias's name.
+    """Returns a mapping from the name of a bias to the convolution before it, for all pairs that are fused.
 
     A convolution is not fused if it is requested, if other layers read it, or if a module of another type replaced it
     or its bias.

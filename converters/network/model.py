@@ -15,12 +15,15 @@ from torch import Tensor, fx, nn
 
 from converters.errors import ConverterError, GraphError, InputSizeError, SaveError, reason
 from converters.frozen.graph import Output
-from converters.layers import LocalResponseNorm
+from converters.functional import check_rows
+from converters.layers import Linear, LocalResponseNorm
+from converters.network.captum_rules import enter_rules
 from converters.network.folding import folded_convolutions
 from converters.network.fusion import FusedLayer, ReluRuleMode, are_watched, biased_convolutions, relus_by_rule
 from converters.network.interventions import giving
-from converters.network.request import Channels, LayeredNetwork, LayerRequest
+from converters.network.request import Channels, LayeredNetwork, LayerRequest, unsupported
 from converters.network.selection import selected_channels, take
+from converters.network.tracers import call_layers, fixed_size, is_exporting, value_of
 from converters.onnx.writing.export import to_onnx
 from converters.program.layer_info import layers_of, module_of
 from converters.program.program import Metadata, Program, State, Step
@@ -36,11 +39,35 @@ class Pass:
         graph: the subgraph, with fused layers.
         replaced: the layers that are fused or computed by a rule. If a hook observes one, the plain subgraph runs.
         selected: the layers that compute only their requested channels.
+        joining: name of a layer that would join the images of a batch; empty if there is none.
     """
 
     graph: fx.GraphModule
     replaced: tuple[nn.Module, ...]
     selected: frozenset[str]
+    joining: str
+
+
+_OF_SIZES = frozenset({"Fill", "Numbers"})
+"""Layers whose values depend on the sizes of the image only, which all images of a batch share."""
+
+
+def joining_layer(program: Program, names: Sequence[str]) -> str:
+    """Returns the first Reshape to a single row ([1, -1]) of the image's values; empty if there is none.
+
+    Args:
+        program: the program.
+        names: the layers that are computed.
+    """
+    images = {program.metadata.input_name}
+    for step in program.needed(names):
+        if step.layer in _OF_SIZES or not any(source.node in images for source in step.inputs):
+            continue
+        images.add(step.name)
+        shape = step.arguments.get("shape", ()) if step.layer == "Reshape" else ()
+        if step.inputs[0].node in images and shape and shape[0] == 1 and -1 in shape:
+            return step.name
+    return ""
 
 
 class ConvertedModel(LayeredNetwork):
@@ -77,7 +104,7 @@ class ConvertedModel(LayeredNetwork):
         for step in program.steps:
             # Weights come with the state. Only buffers that a layer computes from its arguments are allocated here.
             with torch.device("cpu" if step.layer == LocalResponseNorm.__name__ else "meta"):
-                self.add_module(step.module, step.build())
+                self.add_module(step.module, _layer_of(step))
         self.load_state_dict(dict(state), strict=True, assign=True)
         self.requires_grad_(False).eval()
         for parameter in self.parameters():
@@ -85,6 +112,8 @@ class ConvertedModel(LayeredNetwork):
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.layers = layers_of(program)
         self.outputs = program.outputs
+        self._may_be_hooked = False
+        self._cached_modules = dict(self._modules)
         self._graphs: dict[tuple[str, ...], fx.GraphModule] = {}
         self._passes: dict[LayerRequest, Pass] = {}
 
@@ -117,8 +146,18 @@ class ConvertedModel(LayeredNetwork):
             given = {self.layer_module(name): (name, value) for name, value in request.interventions}
             with giving(given):
                 return self.compute(x, replace(request, interventions=()))
+        records = isinstance(x, fx.Proxy) or torch.jit.is_tracing() or is_exporting()
+        if records or (self._may_be_hooked and self._is_hooked(request)):
+            return self._compute_one_by_one(x, request)
         check_images(x, self.program.input_channels)
+        if not torch.compiler.is_compiling() and self._modules != self._cached_modules:
+            self._forget()
         run = self._passes.get(request) or self._prepared(request)
+        if run.joining and len(x) > 1:
+            raise InputSizeError(
+                f"Layer {run.joining!r} would join the {len(x)} images of the batch: the graph computes one image at a "
+                "time."
+            )
         observed = are_watched(run.replaced)
         graph = self.subgraph(request.names) if observed else run.graph
         try:
@@ -134,6 +173,21 @@ class ConvertedModel(LayeredNetwork):
             if observed or name not in run.selected:
                 found[name] = take(found[name], channels, self.layers[name].channel_axis(found[name].ndim))
         return found
+
+    def _is_hooked(self, request: LayerRequest) -> bool:
+        """Returns whether layers have hooks that may read gradients of their inputs, as those of captum do."""
+        self._may_be_hooked = any(layer._forward_pre_hooks for layer in self.children())
+        return self._may_be_hooked and not (request.channels or request.relu_rule)
+
+    def _compute_one_by_one(self, x: Tensor | fx.Proxy, request: LayerRequest) -> dict[str, Any]:
+        if request.channels or request.relu_rule:
+            raise unsupported(request)
+        names = self._key(request.names)
+        with fixed_size(x) if isinstance(x, Tensor) and torch.jit.is_tracing() else contextlib.nullcontext(x) as images:
+            if not isinstance(images, fx.Proxy):
+                check_images(images, self.program.input_channels)
+            values = call_layers(self.program, self, images, names)
+        return dict(zip(request.names, values, strict=True))
 
     def _check_channels(self, name: str, numbers: Channels, request: LayerRequest) -> None:
         if name not in request.names:
@@ -168,7 +222,8 @@ class ConvertedModel(LayeredNetwork):
         }
         replaced = tuple(layer for one in fused.values() for layer in one.replaced)
         selected = frozenset(name for name, layer in own.items() if layer in alone)
-        self._passes[request] = Pass(self._build_graph(names, fused), replaced, selected)
+        joining = joining_layer(self.program, names)
+        self._passes[request] = Pass(self._build_graph(names, fused), replaced, selected, joining)
         return self._passes[request]
 
     def layer_module(self, name: str) -> nn.Module:
@@ -189,6 +244,8 @@ class ConvertedModel(LayeredNetwork):
             LayerNotFoundError: a name is not that of a layer.
         """
         key = self._key(names)
+        if not torch.compiler.is_compiling() and self._modules != self._cached_modules:
+            self._forget()
         if key not in self._graphs:
             self._graphs[key] = self._build_graph(key, {})
         return self._graphs[key]
@@ -211,13 +268,16 @@ class ConvertedModel(LayeredNetwork):
             layer: nn.Module | None = fused.get(step.name)
             inputs = tuple(values[source] for source in sources.get(step.name, step.inputs))
             modules[step.module] = self.get_submodule(step.module) if layer is None else layer
+            module = modules[step.module]
+            if isinstance(module, nn.Linear):  # torch's own error would not name the layer
+                graph.call_function(check_rows, (inputs[0], module.in_features)).meta["layer"] = step.name
             made = graph.call_module(step.module, inputs)
             made.meta["layer"] = step.name
             values[Output(step.name)] = made
             if step.outputs > 1:
                 parts = [graph.call_function(operator.getitem, (made, index)) for index in range(step.outputs)]
                 values.update((Output(step.name, index), part) for index, part in enumerate(parts))
-        graph.output(tuple(values.get(Output(name)) or values[Output.parse(name)] for name in names))
+        graph.output(tuple(value_of(values, name) for name in names))
         return fx.GraphModule(modules, graph, "ConvertedGraph")
 
     def save(
@@ -258,23 +318,63 @@ class ConvertedModel(LayeredNetwork):
         )
 
     def _check_layer(self, step: Step, error: type[ConverterError], done: str) -> None:
-        """Raises an error if another module replaced a layer: files hold only converted layers."""
-        found = type(self.get_submodule(step.module)).__name__
-        if found != step.layer:
+        """Raises an error if a layer was replaced or has other tensors: files hold only converted layers."""
+        with torch.device("meta"):
+            made = _layer_of(step)
+        layer = self.get_submodule(step.module)
+        if type(layer) is not type(made):
+            found = type(layer).__name__
+            found = f"{type(layer).__module__}.{found}" if found == step.layer else found
             raise error(f"Layer {step.name!r} was replaced by a {found}; only converted layers are {done}.")
+        tensors = list(layer.state_dict())
+        if tensors != list(made.state_dict()):
+            raise error(
+                f"Layer {step.name!r} has the tensors {tensors}, which a converted layer does not have; only converted "
+                f"layers are {done}. If torch.nn.utils.prune changed it, call prune.remove first."
+            )
+
+    def apply(self, fn: Callable[[nn.Module], None]) -> ConvertedModel:
+        """Applies a function to all modules, as torch's own does."""
+        enter_rules()  # captum's DeepLift finds the layers by this method
+        self._may_be_hooked = True
+        return super().apply(fn)
+
+    def _forget(self) -> None:
+        """Drops the cached subgraphs, because layers were replaced."""
+        self._graphs.clear()
+        self._passes.clear()
+        self._cached_modules = dict(self._modules)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A replaced layer takes effect in all subgraphs, so the cached ones are dropped.
+        # A replaced layer takes effect in all subgraphs. Tools that write to `_modules` are noticed by the next pass.
         if isinstance(value, nn.Module) and "_graphs" in self.__dict__:
-            self._graphs.clear()
-            self._passes.clear()
+            self._forget()
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_graphs": {}, "_passes": {}}  # rebuilt on demand
+        return {**self.__dict__, "_graphs": {}, "_passes": {}, "_cached_modules": {}}  # rebuilt on demand
 
     def extra_repr(self) -> str:
         return f"input={self.metadata.input_name!r}, outputs={list(self.outputs)}"
+
+
+def _layer_of(step: Step) -> nn.Module:
+    """Returns the layer of a step; its tensors are not yet loaded.
+
+    A fully connected layer is torch's own class: tools such as `torch.ao.quantization.quantize_dynamic` compare types
+    exactly, and it computes the same.
+    """
+    layer = step.build()
+    if not isinstance(layer, Linear):
+        return layer
+    made = torch.nn.utils.skip_init(nn.Linear, layer.in_features, layer.out_features, bias=False, device="meta")
+    made.__dict__["extra_repr"] = _no_settings
+    return made
+
+
+def _no_settings() -> str:
+    """The `extra_repr` of fully connected layers, which is part of saved fingerprints."""
+    return ""
 
 
 class _Locator(fx.Interpreter):
@@ -316,7 +416,7 @@ def raise_located(
         with torch.no_grad():
             locator.run(x)
     except errors as error:
-        size = "x".join(str(length) for length in x.shape[-2:])
+        size = "x".join(str(int(length)) for length in x.shape[-2:])
         layer = layer_of(locator.node)
         raise InputSizeError(f"Layer {layer!r} cannot be computed for images of {size}: {reason(error)}.") from error
 

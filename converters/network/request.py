@@ -5,7 +5,7 @@ A request says which layers one forward pass computes, and how. It is passed unc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,6 +18,12 @@ Function: TypeAlias = Callable[[Tensor], Tensor]
 Channels: TypeAlias = tuple[int, ...]
 ReluRule: TypeAlias = tuple[tuple[str, Function], ...]
 """(op, function) pairs: the function that computes every op of the kind "Relu" or "Relu6"."""
+
+
+RELUS = ("Relu", "Relu6")
+CHANNELS = ("channels is a mapping from a layer's name to channels", "{'mixed4a': [3, 8]}")
+INSTEAD = ("instead is a mapping from 'Relu' or 'Relu6' to a function", "{'Relu': torch.nn.functional.softplus}")
+GIVEN = ("given is a mapping from a layer's name to the value that replaces its own", "{'mixed4a': tensor}")
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,40 @@ class LayerRequest:
         relu_rule: Mapping[str, Function] | None = None,
         interventions: Mapping[str, Tensor] | None = None,
     ) -> LayerRequest:
-        """Makes a request from the arguments of `LayeredNetwork.activations`."""
+        """Makes a request from the arguments of `LayeredNetwork.activations`.
+
+        Raises:
+            TypeError: `names` is neither a name nor a list of names, or another argument is not a mapping or has items
+                of a wrong type.
+            ValueError: `relu_rule` names another op than "Relu" and "Relu6".
+        """
+        _check_names(names)
+        for value, (what, example) in ((channels, CHANNELS), (relu_rule, INSTEAD), (interventions, GIVEN)):
+            if value is not None and not isinstance(value, Mapping):
+                raise TypeError(f"{what}, as in {example}, not of type {type(value).__name__}.")
+        for name, chosen in (channels or {}).items():
+            if not isinstance(chosen, Iterable) or isinstance(chosen, str):
+                raise TypeError(f"channels[{name!r}] is a list of channels, not of type {type(chosen).__name__}.")
+        for op, function in (relu_rule or {}).items():
+            if op not in RELUS:
+                raise ValueError(f"instead replaces ops of the kinds {' and '.join(RELUS)}, not {op!r}.")
+            if not callable(function):
+                raise TypeError(f"instead[{op!r}] is a function of a tensor, not of type {type(function).__name__}.")
+        for name, given in (interventions or {}).items():
+            if not isinstance(given, Tensor):
+                raise TypeError(f"given[{name!r}] is a tensor, not of type {type(given).__name__}.")
         return cls(
             (names,) if isinstance(names, str) else tuple(names),
             tuple((name, tuple(chosen)) for name, chosen in (channels or {}).items()),
             tuple((relu_rule or {}).items()),
             tuple((interventions or {}).items()),
         )
+
+
+def _check_names(names: object) -> None:
+    """Raises TypeError if `names` is neither a name nor a list of names."""
+    if not isinstance(names, Iterable) or isinstance(names, Tensor | bytes | Mapping):
+        raise TypeError(f"names is a layer's name or a list of names, not of type {type(names).__name__}.")
 
 
 def unsupported(request: LayerRequest) -> UnsupportedRequestError:

@@ -1,4 +1,4 @@
 """ONNX files: `writing` exports converted models, `reading` converts ONNX files to networks.
 
-The packages `onnx` and `onnx2torch` are optional; they are imported when a function needs them.
+The package `onnx` is optional; it is imported when a function needs it.
 """

@@ -1,4 +1,4 @@
-"""Imports the optional packages `onnx` and `onnx2torch` when they are needed."""
+"""Imports the optional package `onnx` when it is needed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Any
 
 from converters.errors import MissingPackageError, reason
 
+_PARTS = (
+    "checker", "defs", "helper", "inliner", "numpy_helper", "reference", "shape_inference", "version_converter",
+)  # fmt: skip
+
 
 def import_onnx() -> Any:
     """Imports the package `onnx` and its submodules.
@@ -14,27 +18,16 @@ def import_onnx() -> Any:
     Raises:
         MissingPackageError: the package is not installed, or its import fails.
     """
-    for part in ("checker", "defs", "helper", "inliner", "numpy_helper", "shape_inference"):
-        _import(f"onnx.{part}", "onnx")
-    return _import("onnx", "onnx")
+    for part in _PARTS:
+        _import(f"onnx.{part}")
+    return _import("onnx")
 
 
-def import_onnx2torch() -> Any:
-    """Imports the package `onnx2torch`.
-
-    Raises:
-        MissingPackageError: the package is not installed, or its import fails, for example because torchvision does not
-            match torch.
-    """
-    _import("onnx2torch.node_converters.registry", "onnx2torch")
-    return _import("onnx2torch", "onnx2torch")
-
-
-def _import(name: str, package: str) -> Any:
+def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision for another version of torch
+    except ImportError as error:
         raise MissingPackageError(
-            f"This needs the package {package}, which does not import here ({reason(error)}): "
+            f"This needs the package onnx, which does not import here ({reason(error)}): "
             "pip install 'lucid_port[onnx]'."
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,9 +41,12 @@ class TokenGrid:
         Returns:
             (rows, columns); None if the patches of an image of this size do not give this number of tokens.
         """
-        rows, columns = round(height / self.stride[0]), round(width / self.stride[1])
         patches = tokens - len(self.before) - len(self.after)
-        return (rows, columns) if rows * columns == patches else None
+        for rounded in (round, math.floor, math.ceil):  # networks cut off the rest of an image, or pad it
+            rows, columns = rounded(height / self.stride[0]), rounded(width / self.stride[1])
+            if rows * columns == patches:
+                return rows, columns
+        return None
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class LayerInfo:
         layout: TensorFlow's axis order of rank-4 values. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
             have TensorFlow's order.
         axes: one letter for each axis of the layer's tensor: N images, C channels, H rows, W columns, L tokens,
-            T times, G other groups such as attention heads. Empty if the axes follow from the rank, as in a
-            TensorFlow graph: (N, C, H, W), (N, features), and the last axis for other ranks.
+            T times, G other groups such as attention heads. N*C has any number of axes between N and C. Empty if the
+            axes follow from the rank, as in a TensorFlow graph: (N, C, H, W), (N, features), and the last axis for
+            other ranks.
         tokens: the tokens of axis L; None if they do not form a grid.
         unknown: the reason why the channel axis is not known, as a clause; empty if it is known.
 
@@ -88,15 +93,25 @@ class LayerInfo:
         Raises:
             ChannelAxisError: it is not known, or the tensor does not have the axes of the description.
         """
-        return self._axes_of(rank).index("C")
+        return self.axes_of(rank).index("C")
 
-    def _axes_of(self, rank: int) -> str:
+    def axes_of(self, rank: int) -> str:
+        """Returns one letter for each axis of the layer's tensor, as in `axes`.
+
+        Args:
+            rank: number of axes of the tensor.
+
+        Raises:
+            ChannelAxisError: the axes are not known, or the tensor does not have the axes of the description.
+        """
         if self.unknown:
             raise ChannelAxisError(
                 f"The channel axis of layer {self.name!r} is not known, because {self.unknown}: state the axes with "
                 f"from_torch(..., layouts={{{self.name!r}: 'NLC'}})."
             )
         axes = self.axes or _AXES_OF_RANK.get(rank) or "N" + "G" * (rank - 2) + "C"
+        if "*" in axes:  # any number of other axes
+            axes = axes.replace("*", "G" * (rank - len(axes) + 1))
         if len(axes) != rank:
             raise ChannelAxisError(f"Layer {self.name!r} gave a tensor of {rank} axes, not the axes {axes}.")
         return axes
@@ -110,7 +125,7 @@ class LayerInfo:
         Raises:
             ChannelAxisError: the channel axis is not known.
         """
-        axes = self._axes_of(value.ndim)
+        axes = self.axes_of(value.ndim)
         if axes[:2] == "NC":
             return value
         if "N" not in axes:

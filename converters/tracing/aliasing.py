@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from converters.tracing.naming import plain_name
+
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -51,8 +53,11 @@ _RELU_MODULES: Mapping[type[nn.Module], str] = {nn.ReLU: "Relu", nn.ReLU6: "Relu
 
 
 def call_name(node: fx.Node) -> str:
-    """Returns the name of the function or method that a node calls."""
-    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", type(node.target).__name__)
+    """Returns the name of the function or method that a node calls; `x += y` is called "add", as `x + y` is."""
+    if isinstance(node.target, str):
+        return node.target
+    name = getattr(node.target, "__name__", type(node.target).__name__)
+    return plain_name(name) if _is_augmented(node.target) else name
 
 
 def called_module(node: fx.Node, root: nn.Module) -> nn.Module | None:
@@ -244,7 +249,9 @@ def _works_in_place(node: fx.Node, root: nn.Module) -> bool:
     if _is_pythons(node.target):
         return node.target is operator.setitem or _is_augmented(node.target)
     name = call_name(node)
-    if name.endswith("_") and not name.endswith("__"):
+    if name.endswith("__"):
+        return name == "__setitem__" or plain_name(name.strip("_")) != name.strip("_")
+    if name.endswith("_"):
         return True
     return _arguments(node).get("inplace", False) is not False
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from converters.dependencies import with_dependencies
 from converters.network.fusion import are_watched
@@ -40,7 +41,7 @@ class LayerGraph:
         needed = [node.name for node in inputs if not node.args]
         if not inputs or len(needed) > 1:
             raise ValueError(f"The network takes {len(needed)} values ({', '.join(needed)}); a model takes one image.")
-        self._changes = find_changes(graph.nodes, root)
+        self.changes = find_changes(graph.nodes, root)
         self._is_opaque = any(is_opaque(node, root) for node in graph.nodes)
         self._relus = {node: kind for node in graph.nodes if (kind := relu_kind(node, root)) is not None}
         self._forwards: dict[tuple[tuple[str, ...], ReluRule, tuple[str, ...]], Forward] = {}
@@ -91,32 +92,36 @@ class LayerGraph:
         If a later node may change a returned value in place, that node reads a copy. So the returned value
         stays unchanged, and all later nodes and their gradients depend on the returned value.
 
-        Raises:
-            ValueError: a node of `given` is overwritten in place, and the graph reads the change through an alias.
+        A node of `given` runs nevertheless if it works in place and later nodes read its input. Later nodes that read
+        its own value read a copy of the given one, which shares no memory with other values.
         """
         inputs = {self._nodes[name]: _given_name(number) for number, name in enumerate(given)}
         wanted = {self._nodes[name] for name in names}
         image = next(node for node in self.graph.nodes if node.op == "placeholder")
-        before = self._changes.before
+        before = self.changes.before
+        changing = {node for node in inputs if node in self.changes.seen}  # runs, because others read its input later
+        replaced = inputs.keys() - changing
         needed = with_dependencies(
-            wanted, lambda node: () if node in inputs else {*node.all_input_nodes, *before[node]}
+            wanted, lambda node: () if node in replaced else {*node.all_input_nodes, *before[node]}
         )
         order = [node for node in self.graph.nodes if node in needed or node in inputs or node is image]
         other = dict(functions)
-        elsewhere = {node for node in order if self._relus.get(node) in other and node not in self._changes.seen}
+        elsewhere = {node for node in order if self._relus.get(node) in other and node not in self.changes.seen}
         piece = fx.Graph()
-        values: dict[fx.Node, fx.Node] = {}
+        values: dict[fx.Node, fx.Node] = {image: piece.node_copy(image)}
+        places = {node: piece.placeholder(name, default_value=None) for node, name in inputs.items()}
         kept: dict[fx.Node, fx.Node] = {}
         for position, node in enumerate(order):
             function = other.get(self._relus.get(node, ""))
-            if node is image or (function is None and node not in inputs):
-                values[node] = piece.node_copy(node, values.__getitem__)
+            if node is not image and (node not in inputs or node in changing):
+                if function is None:
+                    values[node] = piece.node_copy(node, values.__getitem__)
+                else:
+                    source = node.args[0] if node.args else node.kwargs["input"]
+                    call = _alone(function) if node in elsewhere else _in_place(function)
+                    values[node] = piece.call_function(call, (values[source],))
             if node in inputs:
-                values[node] = piece.placeholder(inputs[node], default_value=None)
-            elif function is not None:
-                source = node.args[0] if node.args else node.kwargs["input"]
-                call = _alone(function) if node in elsewhere else _in_place(function)
-                values[node] = piece.call_function(call, (values[source],))
+                values[node] = places[node]
             if node in wanted or node in inputs:
                 later = order[position + 1 :]
                 writers = [one for one in later if one not in elsewhere]
@@ -134,17 +139,17 @@ class LayerGraph:
         is_given: bool,
     ) -> tuple[fx.Node, fx.Node]:
         """Returns the value to return for a node, which no later node changes, and the value that later nodes read."""
-        memory = self._changes.memory[node]
-        if not any(memory & self._changes.exposed[one] for one in writers):
+        memory = self.changes.memory[node]
+        if not any(memory & self.changes.exposed[one] for one in writers):
             return value, value
         copied = piece.call_function(_copied, (value,))
+        if is_given:
+            return value, copied
         known = {node, *later}
         others = {source for one in later for source in one.all_input_nodes if source not in known}
-        is_shared = any(memory & self._changes.memory[source] for source in others)
-        if not is_shared or not any(memory & self._changes.written[one] for one in writers):
+        is_shared = any(memory & self.changes.memory[source] for source in others)
+        if not is_shared or not any(memory & self.changes.written[one] for one in writers):
             return value, copied
-        if is_given:
-            raise ValueError(f"The value of {node.name!r} is overwritten through an alias, so it cannot be replaced.")
         return piece.call_function(_written_back, (value, copied)), value
 
     def __getstate__(self) -> dict[str, Any]:
@@ -295,13 +300,15 @@ def _given_name(number: int) -> str:
 
 
 def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+    """Returns a copy of a tensor, or of a tuple, list or dict of tensors."""
+    return tree_map_only(Tensor, torch.clone, value)
 
 
 def _written_back(value: Any, copied: Any) -> Any:
     """Copies `copied` back into `value`, so that all aliases of `value` depend on `copied`; returns `copied`."""
-    if isinstance(value, Tensor):
-        value.copy_(copied)
+    for old, new in zip(tree_leaves(value), tree_leaves(copied), strict=True):
+        if isinstance(old, Tensor):
+            old.copy_(new)
     return copied
 
 

@@ -19,6 +19,7 @@ import typer
 
 from lucid_port import __version__
 from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run
+from lucid_port.cli.sources import ModelCommand
 
 # The base class of typer's usage errors. Newer versions of typer bundle click, under no public name.
 ClickException: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -39,7 +40,12 @@ def _help(command: Callable[..., None]) -> str:
 
 
 for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run):
-    app.command(_module.__name__.rpartition(".")[2], help=_help(_module.command))(_module.command)
+    _takes_library = "timm" in inspect.signature(_module.command).parameters
+    app.command(
+        _module.__name__.rpartition(".")[2],
+        help=_help(_module.command),
+        cls=ModelCommand if _takes_library else None,
+    )(_module.command)
 
 
 def _print_version(wanted: bool) -> None:

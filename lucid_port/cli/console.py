@@ -31,7 +31,8 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         autocompletion=model_names,
-        help="A model's name, a converted folder, or a file: frozen graph, SavedModel, checkpoint, Caffe, ONNX.",
+        help="A model's name, a converted folder, or a file: frozen graph, SavedModel, checkpoint, Caffe, ONNX; or "
+        "module:function, a function without arguments in the current folder that returns a network or a model.",
     ),
 ]
 PROGRESS_AFTER = 1.0

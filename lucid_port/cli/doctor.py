@@ -25,7 +25,6 @@ REQUIRED = (
 OPTIONAL = {
     "torchvision": "models of torchvision",
     "onnx": "reading and writing ONNX",
-    "onnx2torch": "reading ONNX",
     "onnxruntime": "checking written ONNX files",
     "scikit-image": "resizing pictures, and the tests",
     "scikit-learn": "groups of neurons",

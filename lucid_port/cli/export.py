@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lucid_port.cli import sources
 from lucid_port.cli.console import Constants, InputName, Json, Source, constants_of, names_in, print_result
 
 
@@ -17,6 +18,10 @@ def command(
         str | None, typer.Option(help="Outputs of the file, comma-separated; by default the graph's outputs.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    torchvision: sources.Torchvision = None,
+    timm: sources.Timm = None,
+    huggingface: sources.Huggingface = None,
+    weights: sources.Weights = None,
     input_name: InputName = None,
     constants: Constants = None,
     json: Json = False,
@@ -27,10 +32,9 @@ def command(
     """
     from converters import ConvertedModel
     from converters.onnx.writing.export import check_file
-    from lucid_port.modelzoo.nets_factory import open_network
 
     check_file(output, overwrite)
-    network = open_network(source, input_name, constants=constants_of(constants))
+    network = sources.open_network(source, input_name=input_name, constants=constants_of(constants))
     if not isinstance(network, ConvertedModel):
         raise typer.BadParameter(f"{source} is not a TensorFlow graph: only converted graphs can be exported.")
     names = None if layers is None else names_in(layers)

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lucid_port.cli import sources
 from lucid_port.cli.console import Constants, InputName, Json, Layout, Source, constants_of, print_table
+
+SIZES = ("name", "op", "channels, size", "stride", "receptive field")
+"""Columns of `lucid_port.modelzoo.summary.Summary`."""
 
 
 def command(
     source: Source,
+    torchvision: sources.Torchvision = None,
+    timm: sources.Timm = None,
+    huggingface: sources.Huggingface = None,
+    weights: sources.Weights = None,
     grep: Annotated[str | None, typer.Option(help="List only names that contain this text; case is ignored.")] = None,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Also list sizes, strides and receptive fields, from a pass on one image.")
+    ] = False,
     json: Json = False,
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
+    image_shape: sources.ImageShape = None,
 ) -> None:
     """List the layers of a model: name, op, channels.
 
-    Example: lucid-port layers InceptionV1_seeded --grep pre_relu
-    """
-    from lucid_port.modelzoo.nets_factory import open_network
+    Examples: lucid-port layers InceptionV1_seeded --grep pre_relu
 
-    network = open_network(source, input_name, constants=constants_of(constants), layout=layout)
-    rows = [
-        (info.name, info.op, info.channels)
-        for info in network.layers.values()
-        if grep is None or grep.lower() in info.name.lower()
-    ]
+    lucid-port layers --torchvision resnet50 --weights none --sizes
+    """
+    options = {"input_name": input_name, "constants": constants_of(constants), "layout": layout}
+    if sizes:
+        columns: tuple[str, ...] = SIZES
+        found: list[tuple[Any, ...]] = list(sources.open_for_sizes(source, image_shape, **options).summary().rows())
+    else:
+        columns = ("name", "op", "channels")
+        infos = sources.open_network(source, image_shape, **options).layers.values()
+        found = [(info.name, info.op, None if info.unknown else info.channels) for info in infos]
+    rows = [row for row in found if grep is None or grep.lower() in row[0].lower()]
     if not rows:
-        raise typer.BadParameter(f"no layer's name contains {grep!r}; {source} has {len(network.layers)} layers.")
-    print_table(("name", "op", "channels"), rows, json)
+        raise typer.BadParameter(f"no layer's name contains {grep!r}; {source} has {len(found)} layers.")
+    print_table(columns, rows, json)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result
+from lucid_port.cli import sources
+from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result, remarks
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -38,14 +39,16 @@ Output = Annotated[
     Path,
     typer.Option("-o", "--output", metavar="PATH", help="Picture to write (.png, .jpg, ...), or folder for several."),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Height and width of the picture in pixels: 128, or the network's own size if it takes no other."
+    ),
+]
 Transforms = Annotated[bool, typer.Option(help="Jitter, scale and rotate the picture in each step, as Lucid does.")]
 Devices = Annotated[
     str | None, typer.Option(help="cpu, cuda (for several units: all GPUs), cuda:1, mps, ...; the CPU by default.")
 ]
-ValueRange = Annotated[
-    str | None, typer.Option(metavar="LO,HI", help="The network's values of black and white, if the file has none.")
-]
-BGR = Annotated[bool | None, typer.Option("--bgr/--rgb", help="The network's channel order, if the file has none.")]
 Sheet = Annotated[bool, typer.Option("--sheet", help="Write one picture of all, sheet.png, in place of a file each.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Pictures in a batch; by default as many as fit in memory.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder's pictures instead of resuming.")]
@@ -55,14 +58,21 @@ def command(
     source: Source,
     units: Units,
     output: Output,
-    size: Annotated[int, typer.Option(min=1, help="Height and width of the picture in pixels.")] = 128,
+    size: Size = None,
     steps: Annotated[int, typer.Option(min=1, help="Number of updates; the default is Lucid's.")] = 513,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 0.05,
     seed: Seed = 0,
     transforms: Transforms = True,
     device: Devices = None,
-    value_range: ValueRange = None,
-    bgr: BGR = None,
+    torchvision: sources.Torchvision = None,
+    timm: sources.Timm = None,
+    huggingface: sources.Huggingface = None,
+    weights: sources.Weights = None,
+    value_range: sources.ValueRange = None,
+    mean: sources.Mean = None,
+    std: sources.Std = None,
+    image_shape: sources.ImageShape = None,
+    bgr: sources.BGR = None,
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
@@ -79,9 +89,12 @@ def command(
     Examples: lucid-port render InceptionV1_caffe inception_4a_output:300 -o eyes.png
 
     lucid-port render InceptionV1_caffe 'inception_4a_output:*' -o 4a --sheet
+
+    lucid-port render --torchvision resnet50 layer4.1.add:7 -o unit.png
+
+    lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
     from lucid_port.misc.io.saving import check_picture_path
-    from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.optimizer import TFAdam
 
@@ -90,9 +103,12 @@ def command(
         check_picture_path(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = find_device(device or "cpu")
-    model = open_model(
+    model = sources.open_model(
         source,
-        image_value_range=_value_range(value_range),
+        value_range=value_range,
+        mean=mean,
+        std=std,
+        image_shape=image_shape,
         is_BGR=bgr,
         input_name=input_name,
         constants=constants_of(constants),
@@ -104,7 +120,8 @@ def command(
         "seed": seed,
     }
     render = functools.partial(_render_many, sheet=sheet, batch_size=batch_size, overwrite=overwrite, device=device)
-    sentence, facts = (render if many else _render_one)(model, units, output, size, steps, options)
+    with remarks(json):
+        sentence, facts = (render if many else _render_one)(model, units, output, size, steps, options)
     facts = {"output": output, "units": units, "size": size, "steps": steps, "seed": seed, **facts}
     print_result(sentence, facts, json)
     if facts.get("unfinished"):
@@ -133,8 +150,11 @@ def _refuse_folder_options(**options: object) -> None:
         raise typer.BadParameter(f"--{name} is for folders: give a folder, or leave the option out for one picture.")
 
 
-def _render_one(model: Model, objective: str, output: Path, size: int, steps: int, options: dict[str, Any]) -> Result:
-    from lucid_port.optvis import param, render
+def _render_one(
+    model: Model, objective: str, output: Path, size: int | None, steps: int, options: dict[str, Any]
+) -> Result:
+    from lucid_port.optvis import render
+    from lucid_port.optvis.engine.formats import square
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.recipes.inputs import named_unit
 
@@ -142,7 +162,7 @@ def _render_one(model: Model, objective: str, output: Path, size: int, steps: in
     pictures = render.render_vis(
         model,
         objective,
-        lambda: param.image(size),
+        None if size is None else lambda: square(model, size).image(),
         thresholds=(steps - 1,),
         verbose=False,
         callbacks=[ProgressBar(steps)],
@@ -150,17 +170,24 @@ def _render_one(model: Model, objective: str, output: Path, size: int, steps: in
     )
     if not pictures:
         raise KeyboardInterrupt
+    if pictures.vis.format.note:
+        typer.echo(pictures.vis.format.note)
     pictures.save(output)
     reached = float(pictures.losses[-1])
-    sentence = f"{output}: {objective}, {size}x{size}, {pictures.steps} steps, objective {reached:.2f}"
-    return sentence, {"steps": pictures.steps, "objective": reached}
+    height, width = pictures[-1].shape[1:3]
+    sentence = f"{output}: {objective}, {height}x{width}, {pictures.steps} steps, objective {reached:.2f}"
+    return sentence, {"steps": pictures.steps, "objective": reached, "size": _size(height, width)}
+
+
+def _size(height: int, width: int) -> int | list[int]:
+    return height if height == width else [height, width]
 
 
 def _render_many(
     model: Model,
     units: str,
     output: Path,
-    size: int,
+    size: int | None,
     steps: int,
     options: dict[str, Any],
     *,
@@ -179,7 +206,8 @@ def _render_many(
         **folder_options,
         **options,
     )
-    done = {"pictures": [one.path for one in renders], "reused": renders.reused}
+    height, width = renders.size
+    done = {"pictures": [one.path for one in renders], "reused": renders.reused, "size": _size(height, width)}
     if renders.interrupted:
         left = renders.asked - len(renders)
         sentence = f"{output}: {len(renders)} of {renders.asked} units; the same command resumes it"
@@ -187,14 +215,4 @@ def _render_many(
     place = renders[0].path if folder_options["sheet"] else output
     there = f", {renders.reused} of them were there" if renders.reused else ""
     count = f"{renders.asked} unit{'s' * (renders.asked != 1)}"
-    return f"{place}: {count} of {units}, {size}x{size}, {steps} steps{there}", {**done, "unfinished": 0}
-
-
-def _value_range(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--value-range takes two numbers, such as -117,138, not {text!r}.") from None
-    return low, high
+    return f"{place}: {count} of {units}, {height}x{width}, {steps} steps{there}", {**done, "unfinished": 0}

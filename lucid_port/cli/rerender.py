@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lucid_port.cli import sources
 from lucid_port.cli.console import Device, Json, print_result, torch_threads
 
 
@@ -19,6 +20,11 @@ def command(
         Path | None,
         typer.Option("-o", "--output", metavar="PATH", help="Picture to write; by default it is only compared."),
     ] = None,
+    model: sources.Model_ = None,
+    torchvision: sources.Torchvision = None,
+    timm: sources.Timm = None,
+    huggingface: sources.Huggingface = None,
+    weights: sources.Weights = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -27,7 +33,9 @@ def command(
     On the same processor, with the same versions and number of threads, the pictures are equal bit for bit. Elsewhere
     the initial image and all random draws are the same, but rounding differs.
 
-    Example: lucid-port rerender eyes.png -o again.png
+    Examples: lucid-port rerender eyes.png -o again.png
+
+    lucid-port rerender unit.png --model networks:small
     """
     from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
@@ -38,11 +46,12 @@ def command(
         check_picture_path(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
+    used = None if model is None else sources.open_for_recipe(model, recipe.model)
     threads = recipe.made_with.get("threads")
     # The number of threads decides how sums are rounded.
     same_threads = torch_threads(threads) if isinstance(threads, int) and threads > 0 else nullcontext()
     with closing(ProgressBar(recipe.steps)) as bar, same_threads:
-        again = recipe.render(device=place, callbacks=[bar])
+        again = recipe.render(used, device=place, callbacks=[bar])
         differences = list(recipe.differences(place))
     is_picture = picture.suffix.lower() in PICTURES
     compared = compare_pictures(picture, again) if is_picture else None

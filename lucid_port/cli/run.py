@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lucid_port.cli import sources
 from lucid_port.cli.console import Device, Json, print_result
 from lucid_port.cli.figure import make_figure
 
@@ -16,6 +17,11 @@ def command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PATH", help="Picture to write, or folder for several.")
     ] = None,
+    model: sources.Model_ = None,
+    torchvision: sources.Torchvision = None,
+    timm: sources.Timm = None,
+    huggingface: sources.Huggingface = None,
+    weights: sources.Weights = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -34,7 +40,10 @@ def command(
     place = None if device is None else str(find_device(device))
     document = read_document(recipe)
     if is_request(document):
+        if model is not None:
+            raise typer.BadParameter("--model is for recipes of pictures: a figure's recipe names its model itself.")
         paths = make_figure(Request.from_data(document), output or Path("out"), place)
     else:
-        paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)])
+        used = None if model is None else sources.open_for_document(model, document)
+        paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used)
     print_result("\n".join(map(str, paths)), {"recipe": recipe, "files": paths}, json)

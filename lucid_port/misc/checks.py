@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["broadcasts", "choice", "finite_values", "items", "number", "shown", "sizes", "text", "whole"]
+__all__ = [
+    "broadcasts",
+    "choice",
+    "finite_values",
+    "flag",
+    "flags",
+    "items",
+    "number",
+    "shown",
+    "sizes",
+    "text",
+    "whole",
+]
 
 
 def shown(value: object) -> str:
@@ -71,6 +83,27 @@ def _scalar(value: object, what: str, wanted: str) -> Any:
     if isinstance(plain, bool) or not isinstance(plain, Real):
         raise TypeError(f"{what} is {wanted}, not {shown(value)}.")
     return plain
+
+
+def flag(value: object, what: str) -> bool:
+    """Converts True, False, 1 or 0 to bool.
+
+    Raises:
+        TypeError: It is anything else, such as the text "False".
+    """
+    if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
+        raise TypeError(f"{what} is True or False, not {shown(value)}.")
+    return bool(value)
+
+
+def flags(**values: object) -> None:
+    """Checks arguments, by their names, that are True or False.
+
+    Raises:
+        TypeError: One is neither.
+    """
+    for name, value in values.items():
+        flag(value, name)
 
 
 def text(value: object, what: str, wanted: str) -> str:

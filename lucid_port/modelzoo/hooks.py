@@ -1,29 +1,33 @@
-"""Reads the outputs of modules in one forward pass with forward hooks."""
+"""Reads values of a running network in one forward pass: by forward hooks, or with the functions between modules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from converters.network.interventions import Given, giving
+from converters.network.request import ReluRule
+from converters.tracing.elements import split_element, tensor_of
+from converters.tracing.recording import Call, Recorder
 
 
 class _Found(Exception):
-    """Raised by a hook to stop the forward pass when all requested layers have been read."""
+    """Raised to stop the forward pass when all requested layers have been read."""
 
 
 class _Reading:
-    """The values that the hooks of one forward pass read.
+    """The values that are read in one forward pass.
 
     Args:
         separate: names of layers whose output is overwritten in place later in the pass.
         wanted: number of values after which the pass stops; None for a complete pass.
 
     Attributes:
-        found: layer name -> first output of its module.
+        found: layer name -> first value of the layer.
     """
 
     def __init__(self, separate: set[str], wanted: int | None) -> None:
@@ -36,16 +40,21 @@ class _Reading:
         """Returns a forward hook that reads a layer. The hook raises ValueError if the output is not a tensor."""
 
         def read(module: nn.Module, inputs: Any, output: Any) -> None:
-            if name in self.found:
-                return
-            if not isinstance(output, Tensor):
-                kind = type(output).__name__
-                raise ValueError(f"Layer {name!r} returns a {kind}, not a tensor: use a layer inside it.")
-            self.found[name] = self._kept(name, output)
-            if len(self.found) == self._wanted:
-                raise _Found
+            self.read(name, output)
 
         return read
+
+    def read(self, name: str, output: Any) -> None:
+        """Reads the value of a layer, or an element of it, if it is the first one.
+
+        Raises:
+            ValueError: the value is not a tensor.
+        """
+        if name in self.found:
+            return
+        self.found[name] = self._kept(name, tensor_of(output, name))
+        if len(self.found) == self._wanted:
+            raise _Found
 
     def _kept(self, name: str, output: Tensor) -> Tensor:
         if output.is_inference():  # inference tensors have no version counter, and no gradients
@@ -75,7 +84,7 @@ def read_by_hooks(
 
     Args:
         run: runs the forward pass.
-        modules: layer name -> module.
+        modules: layer name, or `layer:element`, -> module.
         given: interventions: modules whose first output is replaced. The replacement is also the value that is read.
         separate: names of layers that are known to be overwritten in place. Further ones are added to the set.
         whole: run the complete pass instead of stopping at the last of the layers.
@@ -83,18 +92,66 @@ def read_by_hooks(
     Raises:
         ValueError: the output of a module is not a tensor.
     """
-    while True:
-        reading = _Reading(separate, None if whole else len(modules))
+
+    def run_once(reading: _Reading) -> None:
         handles: list[RemovableHandle] = []
         try:
             with giving(given):
                 handles += [module.register_forward_hook(reading.hook(name)) for name, module in modules.items()]
                 run()
-        except _Found:
-            pass
         finally:
             for handle in handles:
                 handle.remove()
+
+    return _read(run_once, separate, None if whole else len(modules))
+
+
+def read_by_recording(
+    run: Callable[[], object],
+    recorder: Callable[[Callable[[Call, Any], Any], ReluRule], Recorder],
+    names: Sequence[str],
+    given: Mapping[str, Tensor],
+    rule: ReluRule,
+    separate: set[str],
+) -> dict[str, Tensor]:
+    """Reads layers, functions included, in one forward pass that stops at the last of them; see `read_by_hooks`.
+
+    Args:
+        run: runs the forward pass.
+        recorder: makes the recorder of the network from `visit` and `relu_rule`.
+        names: names of layers, or `layer:element`.
+        given: layer name -> value that replaces the first value of the layer.
+        rule: functions that replace the network's ReLUs.
+        separate: names of layers that are known to be overwritten in place. Further ones are added to the set.
+
+    Raises:
+        ValueError: the value of a layer is not a tensor.
+    """
+    wanted: dict[str, list[str]] = {}
+    for name in names:
+        wanted.setdefault(split_element(name)[0], []).append(name)
+
+    def run_once(reading: _Reading) -> None:
+        def visit(call: Call, value: Any) -> Any:
+            if call.name in given:
+                tensor_of(value, call.name)
+                value = given[call.name].clone()  # later functions may overwrite it in place
+            for name in wanted.get(call.name, ()):
+                reading.read(name, value)
+            return value
+
+        with recorder(visit, rule):
+            run()
+
+    return _read(run_once, separate, len(names))
+
+
+def _read(run_once: Callable[[_Reading], None], separate: set[str], wanted: int | None) -> dict[str, Tensor]:
+    """Runs a forward pass, and again with copies of the values that it overwrites."""
+    while True:
+        reading = _Reading(separate, wanted)
+        with contextlib.suppress(_Found):
+            run_once(reading)
         new = reading.overwritten()
         if not new:
             return reading.found

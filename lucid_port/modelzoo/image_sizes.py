@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from converters import InputSizeError
+from converters.memory import is_out_of_memory
+from converters.tracing.fake import UNKNOWN, run_without_numbers
 
 # Errors for an unsupported image size: from torch's views and matrix products, and from assertions in ViTs.
 MISFITS = (RuntimeError, ValueError, IndexError, AssertionError)
 
+Run = Callable[[Tensor], object]
 
-def explain_misfit(
-    run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
-) -> None:
-    """Raises a clearer error if a network failed because of the image size.
 
-    The network runs again at the size that it was trained on. If it also fails there, this function returns.
+def explain_misfit(run: Run, network: object, x: Tensor, image_shape: Sequence[int | None], error: Exception) -> None:
+    """Raises a clearer error if a network failed because of the size of the image or of the batch.
+
+    The network runs again without numbers, which costs no memory: at the size that failed, and, if only sizes are
+    needed to fail there, at the size that it was trained on and for a single image. For other failures, and for a
+    network whose code needs numbers, this function returns.
 
     Args:
         run: the computation that failed, a function of (N, C, H, W).
+        network: the network, whose modules keep their attributes.
         x: (N, C, H, W), in the network's own value range.
         image_shape: (height, width, channels) that the network was trained on; None for sizes that are not known.
         error: the error that `run(x)` raised.
@@ -30,38 +35,71 @@ def explain_misfit(
         converters.InputSizeError: the network cannot be computed at this size; the message names a size that works
             and the argument to change.
     """
-    sentence = None if isinstance(error, torch.OutOfMemoryError) else _blame(run, x, image_shape, error)
+    if isinstance(x, FakeTensor) or any(is_out_of_memory(cause) for cause in _causes(error)):
+        return
+    first = failure(run, network, x.shape, x)
+    if first is None or is_unknown(first):
+        return
+    sentence = _blame(run, network, x, image_shape, error, first)
     if sentence is not None:
         raise InputSizeError(sentence) from error
 
 
-def _blame(
-    run: Callable[[Tensor], object], x: Tensor, image_shape: Sequence[int | None], error: Exception
-) -> str | None:
-    """Returns an error message if the image size is the cause of the failure; None for other failures."""
-    height, width = image_shape[:2]
-    given = tuple(x.shape[-2:])
-    if height is None or width is None or given == (height, width):
-        return None
-    second = _failure(run, x.new_zeros((*x.shape[:2], height, width)))
-    failure = str(error).rstrip(".") if isinstance(error, InputSizeError) else _failure_at(given, error)
-    if second is None:
-        return f"{failure}. At {height}x{width} it can: {_advice(height, width)}."
-    if str(second) == str(error):
-        return None
-    return (
-        f"{failure}. It also fails at {height}x{width}, the size of image_shape: if the network takes another size, "
-        "pass image_shape=(height, width, channels)."
-    )
+def failure(run: Run, network: object, shape: Sequence[int], like: Tensor) -> Exception | None:
+    """Returns the error of a run without numbers at a shape; None if it succeeds.
 
-
-def _failure(run: Callable[[Tensor], object], x: Tensor) -> Exception | None:
+    Args:
+        run: the computation, a function of the image.
+        network: the network, whose modules keep their attributes.
+        shape: (N, C, H, W).
+        like: a tensor of the image's dtype and device.
+    """
     try:
-        with torch.no_grad():
-            run(x)
-    except MISFITS as error:
+        run_without_numbers(run, network, shape, like)
+    except Exception as error:  # the network's own code may raise anything
         return error
     return None
+
+
+def is_unknown(error: Exception) -> bool:
+    """Returns whether the error of a run without numbers says nothing of a run with numbers."""
+    causes = _causes(error)
+    return any(isinstance(cause, UNKNOWN) for cause in causes) or not isinstance(error, MISFITS)
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """Returns an error and those that it was raised from."""
+    return [] if error is None else [error, *_causes(error.__cause__)]
+
+
+def _blame(
+    run: Run, network: object, x: Tensor, image_shape: Sequence[int | None], error: Exception, first: Exception
+) -> str | None:
+    """Returns an error message if a size is the cause of the failure; None for other failures.
+
+    Args:
+        run, network, x, image_shape, error: as for `explain_misfit`.
+        first: the error of a run without numbers at the size of `x`.
+    """
+    given = tuple(x.shape[-2:])
+    stated = str(error).rstrip(".") if isinstance(error, InputSizeError) else _failure_at(given, error)
+    if len(x) > 1 and failure(run, network, (1, *x.shape[1:]), x) is None:
+        return (
+            f"{stated}. A batch of one image can be computed, not one of {len(x)}: pass batch_size=1, or make a single "
+            "image (param.image without batch)."
+        )
+    height, width = image_shape[:2]
+    if height is None or width is None or given == (height, width):
+        return None
+    second = failure(run, network, (*x.shape[:2], height, width), x)
+    if second is None:
+        return f"{stated}. At {height}x{width} it can: {_advice(height, width)}."
+    if str(second) == str(first) or is_unknown(second):
+        return None
+    return (
+        f"{stated}. It also fails at {height}x{width}, the size of image_shape: if the network takes another size, "
+        "pass image_shape=(height, width, channels)."
+    )
 
 
 def _failure_at(size: tuple[int, ...], error: Exception) -> str:

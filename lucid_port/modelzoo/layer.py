@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from converters.program.layer_info import LayerInfo
 from lucid_port.modelzoo.aligned_activations import get_aligned_activations
 
 __all__ = ["Layer"]
@@ -19,7 +22,8 @@ class Layer:
     Attributes:
         name: TensorFlow's name.
         depth: number of channels.
-        tags: "conv" or "dense", and further tags of Lucid.
+        tags: "conv" for places in the image or "dense" for one vector, and further tags of Lucid. Layers of networks
+            from other libraries may also have "tokens" and "attention", or no tag if the axes are not known.
         model_name: name of the model.
         width, height, shape: reserved; always None, as in Lucid.
 
@@ -67,3 +71,36 @@ class Layer:
 
     def __str__(self) -> str:
         return f"Layer of {self.model_name} <{self.name}: {self.depth}> ({', '.join(sorted(self.tags))})"
+
+
+def layers_of(infos: Mapping[str, LayerInfo], model_name: str) -> tuple[Layer, ...]:
+    """Returns the layers of a network whose number of channels is known, without its input.
+
+    Args:
+        infos: `network.layers`.
+        model_name: name of the model.
+
+    Example:
+        >>> infos = {"fc": LayerInfo("fc", "Linear", 10, "fc"), "sum": LayerInfo("sum", "add", None, "")}
+        >>> layers_of(infos, "Small")
+        (Layer(name='fc', depth=10, tags=frozenset({'dense'}), model_name='Small'),)
+    """
+    return tuple(
+        Layer(info.name, info.channels, _tags(info), model_name)
+        for info in infos.values()
+        if info.channels is not None and info.op != "Placeholder"
+    )
+
+
+def _tags(info: LayerInfo) -> frozenset[str]:
+    """Returns the tags of a layer: by its axes if they are known, otherwise by its op."""
+    tags = set()
+    if "H" in info.axes or (not info.axes and re.search("conv|pool", info.op, re.IGNORECASE)):
+        tags.add("conv")
+    elif info.axes == "NC" or (not info.axes and re.search("linear|matmul", info.op, re.IGNORECASE)):
+        tags.add("dense")
+    elif "L" in info.axes:
+        tags.add("tokens")
+    if "attention" in info.op.lower():
+        tags.add("attention")
+    return frozenset(tags)

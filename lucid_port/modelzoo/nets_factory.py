@@ -9,6 +9,7 @@ from typing import Any
 from converters.sources import looks_like_source
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import find_graph
+from lucid_port.modelzoo.libraries import names_function, names_library, open_library_model, overridden
 from lucid_port.modelzoo.vision_base import Model, read_network
 from lucid_port.modelzoo.vision_models import MODELS
 
@@ -33,10 +34,11 @@ def get_model(name: str) -> Model:
 
 
 def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
-    """Opens a model by its name in the catalogue, or from a file or folder.
+    """Opens a model by its name in the catalogue, from a file or folder, or from another library.
 
     Args:
-        source: a name, or a path that `converters.open_source` reads.
+        source: a name, a path that `converters.open_source` reads, or a library's network with options, as in
+            "torchvision:resnet50" and "timm:resnet18?weights=null&num_classes=7"; see `Model.source`.
         **overrides: arguments of `Model`, for example `image_value_range` for a file that does not state it.
 
     Raises:
@@ -50,6 +52,8 @@ def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
         ('TinyInceptionV1', ['one', 'two'])
     """
     _check_source(source)
+    if names_library(source):
+        return overridden(open_library_model(str(source)), overrides)
     if looks_like_source(source):
         return Model(source, **overrides)
     return MODELS[entry(str(source)).name](**overrides)
@@ -59,7 +63,8 @@ def open_network(source: str | os.PathLike[str], input_name: str | None = None, 
     """Opens a network without the wrapper `Model`, which would require its value range.
 
     Args:
-        source: a model's name in the catalogue, or a path that `converters.open_source` reads.
+        source: a model's name in the catalogue, a path that `converters.open_source` reads, or a library's network as
+            for `open_model`.
         input_name: the graph's input, if it has several.
         **options: further options of `converters.open_source`.
 
@@ -76,6 +81,8 @@ def open_network(source: str | os.PathLike[str], input_name: str | None = None, 
         127
     """
     _check_source(source)
+    if names_library(source):
+        return overridden(open_library_model(str(source)), {"input_name": input_name, **options}).network
     found = None if looks_like_source(source) else entry(str(source))
     return read_network(source if found is None else None, found, input_name, **options)
 
@@ -87,6 +94,8 @@ def graph_file(source: str | os.PathLike[str]) -> Path | None:
         >>> graph_file("TinyInceptionV1").name
         'TinyInceptionV1.pb'
     """
+    if names_library(source):
+        return None
     if looks_like_source(source):
         path = Path(source)
     else:
@@ -100,3 +109,8 @@ def graph_file(source: str | os.PathLike[str]) -> Path | None:
 def _check_source(source: object) -> None:
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"A model is opened by its name or by a path, not by {source!r}.")
+    if names_function(source):
+        raise ValueError(
+            f"{source} names a Python function, which is not run from here: call the function, or name it on the "
+            "command line, as SOURCE or with --model."
+        )

@@ -5,9 +5,8 @@ torchvision is an optional dependency: `pip install lucid_port[torchvision]`.
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from types import ModuleType
 from typing import Any
@@ -15,13 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from converters.errors import nearest_names
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.modelzoo.libraries import IMAGENET_MEAN, IMAGENET_STD, check_name, import_library, opened_from, seeded
+from lucid_port.modelzoo.preprocessing import Preprocessing, known_interpolation
 from lucid_port.modelzoo.vision_base import Model
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation that normalize the input of torchvision's ImageNet weights."""
 
 # Options of builders for random weights. These two networks warn unless `init_weights` is given (True is torchvision's
 # default); segmentation networks would download the weights of their backbone.
@@ -58,58 +55,34 @@ def torchvision(
         model = torchvision("resnet18")
         model.activations(torch.rand(1, 3, 224, 224), "layer4")["layer4"].shape  # (1, 512, 7, 7)
     """
-    models = _library()
+    models = import_library("torchvision.models", "torchvision")
     segmenting = models.list_models(module=models.segmentation)
-    _check_name(name, [*models.list_models(module=models), *segmenting])
+    known = [*models.list_models(module=models), *segmenting]
+    check_name("torchvision", name, known, " for classification or segmentation of images")
     kinds = models.get_model_weights(name)
     chosen = _chosen(name, weights, kinds)
+    built = dict(options)
     if chosen is None:
-        options = {**(_RANDOM_SEGMENTATION if name in segmenting else _RANDOM.get(name, {})), **options}
+        built = {**(_RANDOM_SEGMENTATION if name in segmenting else _RANDOM.get(name, {})), **options}
     preset = (kinds.DEFAULT if chosen is None else chosen).transforms()
-    size = max(getattr(preset, "crop_size", None) or preset.resize_size)
-    return from_torch(
-        _built(name, chosen, seed, options, models),
+    crop = getattr(preset, "crop_size", None)
+    size = options.get("image_size", max(crop or preset.resize_size))
+    model = from_torch(
+        _built(name, chosen, seed, built, models),
         mean=IMAGENET_MEAN if chosen is None else preset.mean,
         std=IMAGENET_STD if chosen is None else preset.std,
         image_shape=(size, size, 3),
         labels=None if chosen is None else chosen.meta.get("categories"),
         trace=trace,
     )
-
-
-def _library() -> ModuleType:
-    """Imports `torchvision.models`.
-
-    Raises:
-        ModuleNotFoundError: torchvision is not installed.
-        ImportError: torchvision does not match the installed torch.
-    """
-    try:
-        return importlib.import_module("torchvision.models")
-    except ModuleNotFoundError as error:
-        if error.name != "torchvision":
-            raise
-        raise ModuleNotFoundError(
-            "torchvision is not installed: pip install 'lucid_port[torchvision]'.", name="torchvision"
-        ) from None
-    except (ImportError, RuntimeError, OSError) as error:  # raised by a torchvision that was built for another torch
-        raise ImportError(
-            f"torchvision cannot be imported, because it does not match torch {torch.__version__} "
-            f"({' '.join(str(error).split())}): install both together with pip install torch torchvision."
-        ) from error
-
-
-def _check_name(name: str, known: Sequence[str]) -> None:
-    """Checks the name of a network.
-
-    Raises:
-        ValueError: `known` does not contain it.
-    """
-    if name not in known:
-        offer = nearest_names(str(name), known, 3)
-        raise ValueError(
-            f"torchvision has no network {checks.shown(name)} for classification or segmentation of images.{offer}"
+    if crop is not None and size == crop[0]:
+        model.preprocessing = Preprocessing(
+            (size, size), preset.resize_size[0], known_interpolation(preset.interpolation)
         )
+    stated = {} if chosen is kinds.DEFAULT else {"weights": getattr(chosen, "name", None)}
+    stated |= {"seed": seed} if seed else {}
+    stated |= {} if trace else {"trace": trace}
+    return opened_from(model, "torchvision", name, {**stated, **options})
 
 
 def _chosen(name: str, weights: str | Enum | None, kinds: Any) -> Any:
@@ -136,8 +109,7 @@ def _built(name: str, weights: Any, seed: int, options: Mapping[str, Any], model
     Raises:
         ConnectionError: the download of its weights failed.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         try:
             network: nn.Module = models.get_model(name, weights=weights, **options)
         except OSError as error:  # the base of urllib's errors and of ConnectionError

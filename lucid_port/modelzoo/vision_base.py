@@ -21,16 +21,22 @@ from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.program.storage import MODEL_FILE
 from converters.sources import CONVERTING, open_source, take_options
+from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
+from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
-from lucid_port.modelzoo.layer import Layer
+from lucid_port.modelzoo.image_values import warn_about_values
+from lucid_port.modelzoo.layer import Layer, layers_of
+from lucid_port.modelzoo.preprocessing import Preprocessing
+from lucid_port.modelzoo.summary import Summary, summary
 
 __all__ = [
     "FrozenGraphModel",
     "Layer",
+    "MissingListError",
     "Model",
     "Network",
     "SerializedModel",
@@ -45,7 +51,17 @@ Result = TypeVar("Result")
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
+_GRAPHS = (converters.ConvertedModel, TracedNetwork)
+"""Networks whose first layer is their input."""
+
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
+
+
+class MissingListError(RuntimeError, AttributeError):
+    """A model has no list of labels or synsets.
+
+    It is an AttributeError, so that `hasattr(model, "labels")` is False.
+    """
 
 
 class Network(Protocol):
@@ -93,8 +109,12 @@ class Model(nn.Module):
         image_shape: (height, width, channels) of the training images; None for unknown sizes.
         image_value_range: (lo, hi), numbers, or one number per channel in the network's channel order.
         is_BGR: whether the network's channel order is blue, green, red.
-        source: the `path` argument, or None.
-        layers: Lucid's list of the model's main layers. `network.layers` has all layers.
+        source: the `path` argument; for a network of a library its name and options, as in "timm:resnet18", which
+            `nets_factory.open_model` opens; otherwise None.
+        preprocessing: function that resizes and crops a photograph as the network's evaluation does; None if it is not
+            known.
+        layers: Lucid's list of the model's main layers; for other models, all layers whose number of channels is known.
+            `network.layers` has all layers.
 
     Raises:
         FileNotFoundError: the file was not found.
@@ -114,7 +134,8 @@ class Model(nn.Module):
     """
 
     catalogue_entry: ClassVar[Entry | None] = None
-    layers: tuple[Layer, ...] = ()
+    preprocessing: Preprocessing | None = None
+    _listed: tuple[Layer, ...] | None = None
     _low: Tensor
     _span: Tensor
 
@@ -123,7 +144,7 @@ class Model(nn.Module):
         path: str | os.PathLike[str] | None = None,
         *,
         input_name: str | None = None,
-        image_shape: Sequence[int] | None = None,
+        image_shape: Sequence[int | None] | None = None,
         image_value_range: ValueRange | None = None,
         is_BGR: bool | None = None,
         labels: Sequence[str] | None = None,
@@ -137,8 +158,10 @@ class Model(nn.Module):
         self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
         stated = getattr(self.network, "metadata", converters.Metadata(""))
-        self.image_shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, (None, None, 3))
-        self.is_BGR = bool(_first(is_BGR, entry.is_BGR if entry else None, stated.is_BGR))
+        unknown = _unknown_shape(self.network)
+        shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, unknown)
+        self.image_shape = check_image_shape(shape)
+        self.is_BGR = bool(_first(check_flag(is_BGR, "is_BGR"), entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
             raise ValueError(
@@ -164,6 +187,11 @@ class Model(nn.Module):
         return self._low.device
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that the model lists, with their depths and tags."""
+        return layers_of(self.network.layers, self.name) if self._listed is None else self._listed
+
+    @property
     def dataset(self) -> str | None:
         """Name of the training data; None if it is unknown."""
         return None if self.catalogue_entry is None else self.catalogue_entry.dataset
@@ -178,7 +206,7 @@ class Model(nn.Module):
         """The names of the classes, in the order of the network's output.
 
         Raises:
-            RuntimeError: the model has no label list.
+            MissingListError: the model has no label list.
         """
         if self._labels is None:
             self._labels = self._read_list("labels")
@@ -189,7 +217,7 @@ class Model(nn.Module):
         """WordNet's ids of the classes ("n01440764"), in the order of the network's output; "dummy" for unused outputs.
 
         Raises:
-            RuntimeError: the model has no list of synsets.
+            MissingListError: the model has no list of synsets.
         """
         return self._read_list("synsets")
 
@@ -198,7 +226,7 @@ class Model(nn.Module):
         """nltk's synsets of the classes, None for "dummy".
 
         Raises:
-            RuntimeError: the model has no list of synsets.
+            MissingListError: the model has no list of synsets.
             ImportError, LookupError: nltk or its WordNet corpus is missing.
         """
         from lucid_port.modelzoo.wordnet import synset_from_id
@@ -208,8 +236,13 @@ class Model(nn.Module):
     def _read_list(self, kind: str) -> list[str]:
         name = getattr(self.catalogue_entry, kind, None)
         if name is None:
-            raise RuntimeError(f"{self.name} has no list of {kind}.")
+            raise MissingListError(f"{self.name} has no list of {kind}.")
         return label_lists()[name].read()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("labels", "synset_ids", "synsets"):  # called when the property has raised MissingListError
+            raise MissingListError(f"{self.name} has no list of {'labels' if name == 'labels' else 'synsets'}.")
+        return super().__getattr__(name)
 
     def create_input(self, image: Tensor) -> Tensor:
         """Maps images to the network's input.
@@ -224,7 +257,10 @@ class Model(nn.Module):
             ValueError: the image is not a floating point tensor, or has another number of channels.
         """
         if not isinstance(image, Tensor):
-            raise ValueError(f"The image is a {type(image).__name__}, not a tensor: use torch.as_tensor (NCHW).")
+            raise ValueError(
+                f"The image is {checks.shown(image)}, not a tensor: give (N, C, H, W) in [0, 1], as recipes.inputs."
+                "as_batch(model, recipes.inputs.load_image(picture)) does for pictures, or use get_activations."
+            )
         if not image.is_floating_point():
             raise ValueError(f"The image is {image.dtype}; images are floating point numbers in [0, 1]: divide by 255.")
         if image.dim() == 3:
@@ -256,7 +292,7 @@ class Model(nn.Module):
         except UnsupportedRequestError:
             raise
         except MISFITS as error:
-            explain_misfit(lambda x: compute(x, request), x, self.image_shape, error)
+            explain_misfit(lambda x: compute(x, request), network, x, self.image_shape, error)
             raise
 
     def _compute_by_names(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
@@ -293,7 +329,10 @@ class Model(nn.Module):
             ValueError: the value of a layer is not a tensor or cannot be replaced, or the network does not support the
                 request.
         """
-        return self.compute(image, LayerRequest.of(names, channels, instead, given))
+        request = LayerRequest.of(names, channels, instead, given)
+        found = self.compute(image, request)
+        warn_about_values(image)
+        return found
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
         """Computes the network's outputs for images (N, 3, H, W) in [0, 1].
@@ -302,10 +341,11 @@ class Model(nn.Module):
             converters.InputSizeError: they cannot be computed at this image size.
         """
         x = self.create_input(image)
+        warn_about_values(image)
         try:
             return self.network(x)
         except MISFITS as error:
-            explain_misfit(self.network, x, self.image_shape, error)
+            explain_misfit(self.network, self.network, x, self.image_shape, error)
             raise
 
     def get_layer(self, name: str) -> Layer:
@@ -323,6 +363,10 @@ class Model(nn.Module):
         if exact is None and not close:
             raise KeyError(f"{self.name} lists no layer {name!r}; it lists {[layer.name for layer in self.layers]}.")
         return exact or close[0]
+
+    def summary(self, image_shape: Sequence[int] | None = None) -> Summary:
+        """Lists sizes, strides and receptive fields of the layers; see `lucid_port.modelzoo.summary.summary`."""
+        return summary(self, image_shape)
 
     def load_graphdef(self) -> None:
         """Does nothing, because the constructor loads the graph. Lucid's notebooks call it."""
@@ -347,7 +391,10 @@ class Model(nn.Module):
         graph: Source,
     ) -> Path:
         """Writes a frozen graph with Lucid's metadata; see `lucid_port.modelzoo.saving.save_graph`."""
-        return saving.save_graph(save_url, graph, input_name, output_names, image_shape, image_value_range)
+        names = checks.items(output_names, "output_names", "a list of names, as in ['softmax2']")
+        shape = None if image_shape is None else check_image_shape(image_shape)
+        value_range = check_value_range(image_value_range, None if shape is None else shape[-1])
+        return saving.save_graph(save_url, graph, input_name, names, image_shape, value_range)
 
     @staticmethod
     def load(url: str | os.PathLike[str]) -> Model:
@@ -410,7 +457,7 @@ class FrozenGraphModel(Model):
         super().__init__(path, is_BGR=manifest.get("is_BGR"), labels=manifest.get("labels"), **arguments)
         self.manifest = dict(manifest)
         self.model_name = manifest.get("model_name")
-        self.layers, self.layer_names = _manifest_layers(manifest.get("layers") or (), self.name)
+        self._listed, self.layer_names = _manifest_layers(manifest.get("layers") or (), self.name)
         for key in manifest:
             if not hasattr(self, key):
                 setattr(self, key, manifest[key])
@@ -490,41 +537,14 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
     return network
 
 
-def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
-    """Checks a value range.
-
-    Args:
-        value_range: (lo, hi), the values for black and white: numbers, or one number per channel.
-        channels: number of image channels; None if it is unknown.
-
-    Returns:
-        (lo, hi), as given.
-
-    Raises:
-        TypeError: the range contains values that are not numbers.
-        ValueError: the range does not have two ends, an end does not match the channels, or both ends are equal.
-
-    Example:
-        >>> check_value_range((0, 255), 3)
-        (0, 255)
-    """
-    ends = checks.items(value_range, "image_value_range", "(lo, hi), the network's values for black and white")
-    if len(ends) != 2:
-        raise ValueError(f"image_value_range is (lo, hi), two numbers or two rows, not {checks.shown(value_range)}.")
-    for end in ends:
-        checks.finite_values(end, "image_value_range")
-        if np.ndim(end) > 1 or (channels is not None and np.size(end) not in (1, channels)):
-            raise ValueError(
-                f"The values for black and white are one number each, or {channels} as image_shape has {channels} "
-                f"channels, not {checks.shown(end)}."
-            )
-    if np.any(np.equal(*ends)):
-        raise ValueError(f"Black and white have the same value in image_value_range, {checks.shown(value_range)}.")
-    return ends[0], ends[1]
-
-
 def _metadata(entry: Entry) -> converters.Metadata:
     return converters.Metadata(entry.input_name, entry.image_shape, entry.image_value_range, entry.is_BGR)
+
+
+def _unknown_shape(network: Network) -> tuple[int | None, ...]:
+    """Returns an image shape of unknown height and width, with the channels of a graph's input, 3 by default."""
+    entry = next(iter(network.layers.values()), None) if isinstance(network, _GRAPHS) else None
+    return None, None, 3 if entry is None or entry.channels is None else entry.channels
 
 
 def _dtype(network: Network) -> torch.dtype:

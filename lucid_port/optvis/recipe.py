@@ -25,6 +25,7 @@ from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
+from lucid_port.modelzoo.libraries import names_function, names_library
 from lucid_port.optvis import serialization
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback
@@ -335,7 +336,12 @@ class Recipe:
         if stated.get("source") is None and not stated.get("in_catalogue"):
             raise ValueError(
                 f"The recipe's model, {stated.get('name')}, was made in Python and has no file: give the model to "
-                "Recipe.render."
+                "Recipe.render, or name a function that returns it with lucid-port rerender --model module:function."
+            )
+        if names_function(source):
+            raise ValueError(
+                f"The recipe's model was returned by the Python function {source}, and recipes run no functions: if "
+                f"you trust it, add --model {source} in the folder of its module, or give the model to Recipe.render."
             )
         model: Model = open_model(
             str(source), image_value_range=as_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")
@@ -347,6 +353,11 @@ class Recipe:
                 f"changed (fingerprint {found}, not {stated.get('fingerprint')})."
             )
         return model
+
+
+def _is_address(source: str) -> bool:
+    """Whether a model's source is not a path: a library's network or a user's function."""
+    return names_library(source) or names_function(source)
 
 
 def is_recipe(data: object) -> TypeGuard[Mapping[str, Any]]:
@@ -366,7 +377,7 @@ def describe_model(model: Model) -> dict[str, Any]:
     return {
         "name": getattr(model, "name", type(model).__name__),
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
-        "source": None if source is None else os.path.abspath(source),
+        "source": source if source is None or _is_address(source) else os.path.abspath(source),
         "fingerprint": fingerprint(model.network),
         "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
         "is_BGR": bool(getattr(model, "is_BGR", False)),

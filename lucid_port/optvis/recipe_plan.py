@@ -17,9 +17,10 @@ from typing import Any
 
 from converters.errors import nearest_names
 from lucid_port.misc import checks
-from lucid_port.optvis import objectives, param, serialization
+from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
+from lucid_port.optvis.engine.formats import square
 from lucid_port.optvis.many.unit_spec import names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
@@ -143,7 +144,7 @@ class Plan:
         pictures = render_vis(
             model,
             objectives.as_objective(serialization.from_data(objective)),
-            lambda: param.image(self.size or 128) if self.image is None else serialization.from_data(self.image),
+            self._image(model),
             self._optimizer(),
             self._transforms(),
             thresholds=(self.steps - 1,),
@@ -157,6 +158,12 @@ class Plan:
         if not pictures:
             raise KeyboardInterrupt
         return [pictures.save(output)]
+
+    def _image(self, model: Model) -> Callable[[], Any] | None:
+        size = self.size
+        if self.image is not None:
+            return lambda: serialization.from_data(self.image)
+        return None if size is None else lambda: square(model, size).image()
 
     def _run_many(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool) -> list[Path]:
         assert self.units is not None
@@ -199,7 +206,11 @@ class Plan:
 
 
 def run_document(
-    document: Mapping[str, Any], output: Path | None, device: str | None, callbacks: Callable[[int], list[Callback]]
+    document: Mapping[str, Any],
+    output: Path | None,
+    device: str | None,
+    callbacks: Callable[[int], list[Callback]],
+    model: Any = None,
 ) -> list[Path]:
     """Renders and saves the pictures of a document: a plan, or the recipe of a picture.
 
@@ -208,6 +219,7 @@ def run_document(
         output: Path of the picture or folder, in place of the document's.
         device: Device of the render.
         callbacks: Function from the number of steps to the callbacks of a single picture.
+        model: Model to use instead of the document's.
 
     Returns:
         The paths of the pictures.
@@ -219,11 +231,11 @@ def run_document(
         recipe = Recipe.from_data(document)
         if output is None:
             raise ValueError("The recipe of a picture does not say where to write it: give an output (-o).")
-        return [save_picture(recipe.render(device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
+        return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
     plan = Plan.from_document(document)
     target = output if output is not None else None if plan.output is None else Path(plan.output)
     if target is None:
         raise ValueError("The recipe does not say where to write: give output in it, or -o.")
-    model: Any = plan.open_model()
+    model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)
     return plan.run(target, model, callbacks(plan.steps))

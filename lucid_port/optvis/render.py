@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import show
 from lucid_port.optvis.engine import loop
-from lucid_port.optvis.engine.callbacks import Callback, notify
+from lucid_port.optvis.engine.callbacks import Callback, check_callbacks, notify
 from lucid_port.optvis.engine.coerce import (
     Model,
     OptimizerLike,
@@ -140,15 +141,16 @@ def render_vis(
     Args:
         model: The model.
         objective_f: An objective, `"layer:channel"`, or a function of `T`.
-        param_f: Parameterization, or a function without arguments that makes it; `param.image(128)` by default.
+        param_f: Parameterization, or a function that makes it; an image of 128 pixels or the network's size by default.
         optimizer: Optimizer, or a function of the list of parameters; TensorFlow's Adam with rate 0.05 by default.
-        transforms: A transform or a list of transforms; `standard_transforms` by default, `[]` for none.
+        transforms: A transform or a list, `[]` for none. By default `standard_transforms`, and `crop_or_pad_to` if the
+            network takes one size only.
         thresholds: Steps after which to keep a picture. `max(thresholds) + 1` updates are made; the picture of
             threshold i is taken after i + 1 updates, as in Lucid.
         print_objectives: Objectives to print at the thresholds.
         verbose: Whether to print at the thresholds, show the pictures in a notebook and draw a progress bar.
         relu_gradient_override: Whether to redirect ReLU gradients in the first 17 updates; "always": in all updates.
-        use_fixed_seed: Has no effect, as every render is seeded; for compatibility with Lucid.
+        use_fixed_seed: Has no effect, as every render is seeded.
         seed: Seed of all random draws, or a `RandomSource` to draw from.
         device: Device of the image; that of the model's weights by default.
         callbacks: Functions that are called with the render (`VisT`) after each update. A callback may have methods:
@@ -161,8 +163,7 @@ def render_vis(
         compile: Whether to compile the network's part of the steps from the 18th update on, for each image size that
             the transforms give (11 by default). The numbers stay the same up to rounding. Compilation takes minutes
             and may not pay: see docs/speed.md.
-        live: Whether to show the current picture in a notebook once a second. For other settings, use the callback
-            `progress.LiveView`.
+        live: Whether to show the current picture in a notebook once a second; `progress.LiveView` has more settings.
 
     Returns:
         A list (`Renders`) with one float32 array [N, H, W, C] in [0, 1] for each distinct threshold, ascending. After
@@ -178,7 +179,8 @@ def render_vis(
         >>> [picture.shape for picture in pictures], pictures.steps
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
-    counts, printed = _update_counts(thresholds), _objectives(print_objectives)
+    counts, printed, own = _update_counts(thresholds), _objectives(print_objectives), check_callbacks(callbacks)
+    checks.flags(verbose=verbose, live=live)
     vis = VisT(
         model,
         objective_f,
@@ -191,17 +193,20 @@ def render_vis(
         precision=precision,
         compile=compile,
     )
-    bars = [ProgressBar(counts[-1])] if verbose else []
-    views = [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
+    shown: list[Callback] = [ProgressBar(counts[-1])] if verbose else []
+    shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
     logs = [] if log_dir is None else [TensorBoardLog(log_dir)]
-    return _run(vis, counts, [*callbacks, *bars, *views, *logs], printed, verbose)
+    return _run(vis, counts, [*own, *shown, *logs], printed, verbose)
 
 
 def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:
     """Returns a list of objectives for None, one objective or several."""
+    if given is None:
+        return []
     if isinstance(given, str) or callable(given):
-        given = [given]
-    return [as_objective(objective) for objective in given or ()]
+        return [as_objective(given)]
+    listed = checks.items(given, "print_objectives", "an objective or a list of objectives")
+    return [as_objective(objective) for objective in listed]
 
 
 def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
@@ -224,6 +229,8 @@ def _run(
     vis: VisT, counts: Sequence[int], callbacks: Sequence[Callback], printed: Sequence[Objective], verbose: bool
 ) -> Renders:
     pictures, taken_after = Renders(), list[int]()
+    if verbose and vis.format.note:
+        print(vis.format.note)
     pictures.vis, pictures.callbacks, pictures.taken_after = vis, tuple(callbacks), taken_after
 
     def keep() -> None:

@@ -29,7 +29,7 @@ from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
 from lucid_port.optvis.engine.devices import DevicesLike, choose_devices, own_device
 from lucid_port.optvis.engine.diagnostics import PATIENCE, still
-from lucid_port.optvis.engine.precision import tf32
+from lucid_port.optvis.engine.precision import outside_inference, tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.many import memory, workers
@@ -97,6 +97,7 @@ class ManyRenders(list[UnitRender]):
         reused: Number of units that an earlier run had finished.
         interrupted: Whether Ctrl-C ended the run.
         folder: Folder of the files, if there is one.
+        size: (height, width) of the pictures.
 
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
@@ -109,6 +110,7 @@ class ManyRenders(list[UnitRender]):
     reused: int
     interrupted: bool
     folder: Path | None
+    size: tuple[int, int]
 
     @property
     def names(self) -> list[str]:
@@ -124,6 +126,7 @@ class ManyRenders(list[UnitRender]):
 # The run ---------------------------------------------------------------------------------------
 
 
+@outside_inference
 def render_many(
     model: Model,
     units: UnitsLike,
@@ -161,7 +164,7 @@ def render_many(
             `T` (which sees one image), or a list of these. Units of one layer share batches.
         param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or a function
             without arguments that makes one image and is called for each.
-        size: Height and width in pixels, instead of `param_f`; 128 by default.
+        size: Height and width in pixels, instead of `param_f`; 128 by default, or the network's own size.
         steps: Number of updates.
         seed: Seed of all random draws.
         seeds: One seed for each unit's initial image; by default all have `seed`.
@@ -194,15 +197,32 @@ def render_many(
     """
     steps = checks.whole(steps, "steps", 1)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
+    checks.flags(sheet=sheet, overwrite=overwrite, keep=keep or False, verbose=verbose, live=live)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
     found, probe = setup.find_units(model, units)
+    most = _limit(setup, most, len(found) if verbose else 0)
     chosen = choose_devices(devices, own_device(model))
     folder = None if output is None else _open_folder(output, _settings(setup, probe, steps), probe, sheet, overwrite)
     run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)
     with contextlib.nullcontext() if folder is None else contextlib.closing(folder):
         return run.all(model, chosen, most, verbose, live)
+
+
+def _limit(setup: Setup, most: int | None, units: int) -> int | None:
+    """Returns the maximum batch size, and prints a line for each setting that follows from the network.
+
+    Args:
+        setup: The settings.
+        most: The batch size that was asked for.
+        units: Number of units; 0 to print nothing.
+    """
+    if setup.format.note and units:
+        print(setup.format.note)
+    if setup.takes_one_image and units > 1:
+        print("The network takes one image at a time: the batches have one image.")
+    return 1 if setup.takes_one_image and most is None else most
 
 
 def _open_folder(
@@ -247,7 +267,7 @@ class _Run:
         progress = LiveSheet(*size) if live and is_notebook_environment() else ManyProgress(*size, verbose)
         interrupted = False
         try:
-            with progress, self._precision(devices):
+            with progress, tf32(self.setup.precision == "tf32"):  # once for all threads: it is a setting of the process
                 work = self._plan(pending, *copies[0], len(copies), most) if pending else workers.Shared[str]([], 1)
                 workers.run_on_devices([self._worker(work, *copy, progress) for copy in copies], work.stopped)
             if self.folder is not None:
@@ -258,11 +278,6 @@ class _Run:
             error.renders = self._renders(reused, False)  # type: ignore[attr-defined]
             raise
         return self._renders(reused, interrupted)
-
-    def _precision(self, devices: Sequence[torch.device]) -> contextlib.AbstractContextManager[None]:
-        """Sets TF32 once for all threads, as it is a setting of the process."""
-        on_gpu = any(device.type == "cuda" for device in devices)
-        return tf32(self.setup.precision == "tf32") if on_gpu else contextlib.nullcontext()
 
     def _copies(self, model: Model, devices: Sequence[torch.device], units: int) -> list[tuple[Model, torch.device]]:
         """Returns a model for each device, at most one for each unit; the first may be the model itself."""
@@ -341,6 +356,7 @@ class _Run:
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()
         renders.asked, renders.reused, renders.interrupted = len(self.units), reused, interrupted
+        renders.size = self.setup.size_of_pictures
         renders.folder = None if self.folder is None else self.folder.path
         for key, unit in self.units.items():
             made = self.made.get(key)

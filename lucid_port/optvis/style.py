@@ -6,12 +6,17 @@ See Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style" (2015).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.modelzoo.layouts import described
 from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives.readers import Reader, as_reader
+
+if TYPE_CHECKING:
+    from lucid_port.optvis.engine.coerce import Model
 
 __all__ = ["StyleLoss", "gram_style", "mean_l1_loss", "mean_l2_loss"]
 
@@ -125,6 +130,7 @@ class StyleLoss:
                 raise TypeError(f"{name} is a function, not {checks.shown(function)}.")
         self.ema_decay = ema_decay
         self.style_func, self.loss_func = style_func, loss_func
+        self._moved = True  # whether the channels of the style are known to be the second axis
         self.target_vars: list[torch.Tensor] | None = None
         self.averages: list[torch.Tensor] | None = None
         self.input_grams: list[torch.Tensor] = []
@@ -132,15 +138,18 @@ class StyleLoss:
         self.style_losses: list[torch.Tensor] = []
         self.style_loss: torch.Tensor | None = None
 
-    def set_style(self, activations: LayerActivations) -> None:
+    def set_style(self, activations: LayerActivations, model: Model | None = None) -> None:
         """Sets the style.
 
         Args:
             activations: Activations by layer. For a picture, use
                 `model.activations(image, style.style_layers)`.
+            model: The model that gave them, whose layers may have the channels on another axis than the second. None if
+                the activations are (N, C, ...).
 
         Raises:
             KeyError: A layer is missing.
+            converters.ChannelAxisError: The model does not know the axes of a layer.
             TypeError: `activations` is neither a mapping nor a function.
         """
         if isinstance(activations, Mapping):
@@ -152,16 +161,21 @@ class StyleLoss:
                 "set_style takes activations by layer, as model.activations(image, style.style_layers) gives them, not "
                 f"{checks.shown(activations)}."
             )
-        self.target_vars = [g.detach() for g in self._grams(activations)]
+        read = activations.__getitem__ if isinstance(activations, Mapping) else activations
+        self._moved = model is not None or not isinstance(activations, Mapping)
+        self.target_vars = [g.detach() for g in self._grams(read if model is None else _first(read, model))]
 
     def __call__(self, T: Callable[[str], Any]) -> torch.Tensor:
         """Returns the loss for the activations of `T`, a scalar tensor.
 
         Raises:
             RuntimeError: `set_style` was not called.
+            ValueError: A layer has its channels on another axis than the second, and `set_style` got no model.
         """
         if self.target_vars is None:
             raise RuntimeError("No style to compare with: call set_style first.")
+        if not self._moved:
+            self._check_axes(as_reader(T))
         self.input_grams = self._grams(T)
         self.effective_grams = self._averaged(self.input_grams)
         self.style_losses = [
@@ -174,8 +188,17 @@ class StyleLoss:
         """Returns minus the loss as an objective."""
         return Objective(lambda T: -self(T), "style", f"Style [{', '.join(self.style_layers)}]")
 
-    def _grams(self, activations: LayerActivations) -> list[torch.Tensor]:
-        read = activations.__getitem__ if isinstance(activations, Mapping) else activations
+    def _check_axes(self, T: Reader) -> None:
+        for layer in self.style_layers:
+            axes = T.layout(layer).axes
+            if axes[:2] != "NC":
+                raise ValueError(
+                    f"The tensor of layer {layer!r} has the axes {axes}: give set_style the model as well, which moves "
+                    "the channels, as in set_style(model.activations(image, layers), model)."
+                )
+        self._moved = True
+
+    def _grams(self, read: Callable[[str], Any]) -> list[torch.Tensor]:
         return [self.style_func(read(layer)) for layer in self.style_layers]
 
     def _averaged(self, grams: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -188,3 +211,14 @@ class StyleLoss:
             average - (average - gram.detach()) * rest for average, gram in zip(self.averages, grams, strict=True)
         ]
         return [gram + (average - gram).detach() for gram, average in zip(grams, self.averages, strict=True)]
+
+
+def _first(read: Callable[[str], Any], model: Model) -> Callable[[str], torch.Tensor]:
+    """Returns a function of a layer's name that moves the axes of the activations of a model to (N, C, ...)."""
+
+    def moved(layer: str) -> torch.Tensor:
+        info = described(model, layer)
+        value: torch.Tensor = read(layer)
+        return value if info is None else info.channels_first(value)
+
+    return moved

@@ -18,7 +18,7 @@ from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.objectives.base import Activations
+from lucid_port.optvis.objectives.readers import Activations, as_reader, by_image
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.recipes.feature_visualization import visualize
 from lucid_port.recipes.inputs import ImageLike, load_image, model_size, spatial_activations
@@ -156,9 +156,9 @@ def factored_activation_grid(
     directions = torch.from_numpy(vectors.astype(np.float32)).to(own_device(model))
 
     def seen(T: Activations) -> torch.Tensor:
-        activation = T(layer)
+        activation = by_image(as_reader(T), layer)
         wanted = directions[cells.chosen].to(activation.dtype)
-        return (activation * wanted[:, :, None, None]).sum(1).flatten(1).mean(1)
+        return (activation * wanted.unflatten(1, (-1, *[1] * (activation.ndim - 2)))).sum(1).flatten(1).mean(1)
 
     vis = VisT(model, seen, cells, relu_gradient_override=True, seed=seed)
     count = checks.whole(batch_size, "batch_size", 1)

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
+from lucid_port.modelzoo.layouts import Layout, plain_layout
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.overrides.gradient_override import Op, gradient_override_map
@@ -28,13 +29,13 @@ from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.inputs import (
     ClassLike,
     ImageLike,
+    LayerValue,
     PositionsLike,
     as_batch,
-    channels_last,
-    check_middle,
     check_positions,
     load_image,
     model_size,
+    read_layers,
 )
 
 __all__ = [
@@ -154,9 +155,10 @@ class ChannelAttribution:
 
     Attributes:
         layer: name of the layer.
-        values: [C], summed over positions.
-        field: [h, w, C], the contribution at each position.
-        activations: [h, w, C].
+        values: [C], summed over positions, and in a layer of tokens over all tokens.
+        field: [h, w, C], the contribution at each position. In a layer of tokens, those of the patches, or [L, C] if
+            they are not on a grid.
+        activations: [h, w, C], as `field`.
     """
 
     layer: str
@@ -212,18 +214,38 @@ def channel_attribution(
         >>> found.field.shape == found.activations.shape
         True
     """
+    options: dict[str, Any] = {"path_steps": path_steps, "stochastic": stochastic, "pools": pools, "seed": seed}
+    return _attribute(model, image, layer, toward, against, logits=logits, **options)[0]
+
+
+def _attribute(
+    model: Model,
+    image: ImageLike,
+    layer: str,
+    toward: ClassLike,
+    against: ClassLike | None = None,
+    *,
+    logits: str | None = None,
+    path_steps: int | None = None,
+    stochastic: bool = False,
+    pools: str = "native",
+    seed: int = 0,
+) -> tuple[ChannelAttribution, Layout]:
+    """The result of `channel_attribution`, and the layout of the layer."""
     pixels = as_batch(model, load_image(image, model_size(model)))
     score, logits = _score(model, toward, against, logits)
     with torch.enable_grad(), _pools(pools):
         if path_steps is None:
-            values = model.activations(pixels.requires_grad_(), [layer, logits])
+            values = read_layers(model, pixels.requires_grad_(), [layer, logits])
             activation = values[layer]
-            (gradient,) = gradients_by(score(values[logits]).sum(), {layer: activation}, logits)
+            (gradient,) = gradients_by(score(values[logits].value).sum(), {layer: activation.value}, logits)
         else:
             factors = _path(checks.whole(path_steps, "path_steps", 1), stochastic, seed)
             activation, gradient = _path_gradient(model, pixels, layer, logits, score, factors)
-    field = channels_last(activation * gradient)
-    return ChannelAttribution(layer, field.reshape(-1, field.shape[-1]).sum(0), field, channels_last(activation))
+    contributed = activation.holding(activation.value * gradient)
+    whole = contributed.array()
+    total = whole.reshape(-1, whole.shape[-1]).sum(0)
+    return ChannelAttribution(layer, total, contributed.arranged(), activation.arranged()), activation.layout
 
 
 @strictly
@@ -241,9 +263,10 @@ def class_attribution(
         >>> class_attribution(TinyInceptionV1(), np.full((96, 96, 3), 0.5), "mixed4d", "heart").shape
         (6, 6)
     """
-    field = channel_attribution(model, image, layer, toward, against, **options).field
-    check_middle(field[None], layer)
-    return field.sum(-1)
+    found, layout = _attribute(model, image, layer, toward, against, **options)
+    if not layout.has_places:
+        raise ValueError(layout.no_places())
+    return found.field.sum(-1)
 
 
 @strictly
@@ -272,7 +295,7 @@ def input_attribution(
     with torch.enable_grad(), _pools(pools):
         value = score(model.activations(pixels, [logits])[logits]).sum()
         (gradient,) = gradients_by(value, {"input": pixels}, logits)
-    return channels_last(pixels * gradient)
+    return LayerValue(pixels * gradient, plain_layout("input", 4)).array()
 
 
 @strictly
@@ -318,13 +341,14 @@ def gradient_magnitudes(
     pixels = as_batch(model, load_image(image, model_size(model))).requires_grad_()
     score, logits = _score(model, toward, against, logits)
     with torch.enable_grad(), _pools(pools):
-        values = dict(model.activations(pixels, [*(name for name in names if name != "input"), logits]))
-        total = score(values[logits]).sum()
-        values["input"] = pixels
+        values = read_layers(model, pixels, [*(name for name in names if name != "input"), logits])
+        total = score(values[logits].value).sum()
+        values["input"] = LayerValue(pixels, plain_layout("input", 4))
         for name in names:
-            check_middle(values[name], name)
-        gradients = gradients_by(total, {name: values[name] for name in names}, logits)
-    return {name: np.linalg.norm(channels_last(one), axis=-1) for name, one in zip(names, gradients, strict=True)}
+            values[name].places()  # raises an error if there are none
+        gradients = gradients_by(total, {name: values[name].value for name in names}, logits)
+    found = {name: values[name].holding(one).arranged() for name, one in zip(names, gradients, strict=True)}
+    return {name: np.linalg.norm(one, axis=-1) for name, one in found.items()}
 
 
 def gradients_by(
@@ -353,14 +377,14 @@ def gradients_by(
 
 
 def _path(steps: int, stochastic: bool, seed: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function from an activation (1, C, ...) to its factors along the path, (steps, C, 1, ...)."""
+    """A function from an activation (rows, C, ...) to its factors along the path, (steps, 1, C, 1, ...)."""
 
     def factors(activation: torch.Tensor) -> torch.Tensor:
         channels = activation.shape[1]
         along = np.arange(steps, dtype=np.float64)[:, None] / steps * np.ones((1, channels))
         if stochastic:
             along = along * RandomSource(seed).uniform("path", (2, steps, channels)).sum(0) / NOISE
-        shape = (steps, channels, *[1] * (activation.dim() - 2))
+        shape = (steps, 1, channels, *[1] * (activation.dim() - 2))
         return torch.from_numpy(along.astype(np.float32)).to(activation.device).reshape(shape)
 
     return factors
@@ -373,18 +397,20 @@ def _path_gradient(
     logits: str,
     score: Score,
     path: Callable[[torch.Tensor], torch.Tensor],
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[LayerValue, torch.Tensor]:
     """The activation, and the gradient of the score averaged along a path."""
     able: Any = model
     with torch.no_grad():
-        activation = model.activations(pixels, [layer])[layer]
-    points = path(activation) * activation
-    total = torch.zeros_like(activation)
+        activation = read_layers(model, pixels, [layer])[layer]
+    layout, first = activation.layout, activation.first
+    points = path(first) * first  # (steps, rows, C, ...)
+    total = torch.zeros_like(first)
     for part in points.split(PATH_BATCH):
-        part = part.detach().requires_grad_()
-        values = able.activations(pixels.expand(len(part), -1, -1, -1), [logits], given={layer: part})
-        total += gradients_by(score(values[logits]).sum(), {layer: part}, logits)[0].sum(0, keepdim=True)
-    return activation, total / len(points)
+        given = layout.restore(part.flatten(0, 1)).detach().requires_grad_()
+        values = able.activations(pixels.expand(len(part), -1, -1, -1), [logits], given={layer: given})
+        (gradient,) = gradients_by(score(values[logits]).sum(), {layer: given}, logits)
+        total += layout.channels_first(gradient).unflatten(0, part.shape[:2]).sum(0)
+    return activation, layout.restore(total / len(points))
 
 
 # Layer to layer ----------------------------------------------------------------------------------
@@ -443,13 +469,14 @@ def spatial_attribution(
     """
     pixels = as_batch(model, load_image(image, model_size(model)))
     with torch.enable_grad(), _pools(pools):
-        values = model.activations(pixels.requires_grad_(), [layer, later])
-        for name in (layer, later):
-            check_middle(values[name], name)
-        norms = values[later][0].square().sum(0).clamp(min=1e-30).sqrt()
+        values = read_layers(model, pixels.requires_grad_(), [layer, later])
+        own = values[layer]
+        places = own.places()
+        norms = values[later].places()[0].square().sum(0).clamp(min=1e-30).sqrt()
         rows, columns = norms.shape
-        found = np.zeros((rows, columns, *values[layer].shape[2:]), np.float32)
+        found = np.zeros((rows, columns, *places.shape[2:]), np.float32)
         for row, column in check_positions(positions, rows, columns):
-            (gradient,) = gradients_by(norms[row, column], {layer: values[layer]}, later, keep=True)
-            found[row, column] = (values[layer] * gradient)[0].sum(0).detach().cpu().numpy()
+            (gradient,) = gradients_by(norms[row, column], {layer: own.value}, later, keep=True)
+            contributed = own.holding(own.value * gradient).places()
+            found[row, column] = contributed[0].sum(0).detach().cpu().numpy()
     return PositionAttribution((layer, later), found)

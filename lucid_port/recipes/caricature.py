@@ -16,7 +16,8 @@ from lucid_port.optvis import param, transform
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective, wrap_objective
-from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction
+from lucid_port.optvis.objectives.base import ObjectiveFunction
+from lucid_port.optvis.objectives.readers import Activations, as_reader, by_image
 from lucid_port.recipes.inputs import ImageLike, load_image, model_size
 from lucid_port.recipes.steps import run
 
@@ -66,7 +67,8 @@ def dot_compare(layer: str, batch: int = 1, cossim_pow: float = 0.0) -> Objectiv
     checks.number(cossim_pow, "cossim_pow", 0)
 
     def inner(T: Activations) -> torch.Tensor:
-        reference, own = T(layer)[0], T(layer)[batch]
+        activation = by_image(as_reader(T), layer)
+        reference, own = activation[0], activation[batch]
         dot = (reference * own).sum()
         if cossim_pow == 0:
             return dot

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from lucid_port.misc.tensors import constant
 from lucid_port.optvis import objectives
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
+from lucid_port.optvis.engine.step import ModelReader
 from lucid_port.optvis.many.setup import each_for_itself
 from lucid_port.optvis.many.workers import split_evenly
 from lucid_port.optvis.objectives import Objective
@@ -189,21 +189,19 @@ class _Gradients:
         return total, gradient.roll([-one for one in shift], (2, 3))
 
 
-class _Seen:
+class _Seen(ModelReader):
     """`T` of one tile. All layers that earlier tiles have read are computed in one forward pass."""
 
     def __init__(self, model: Model, image: torch.Tensor, layers: dict[str, None]) -> None:
-        self._model, self._image, self._layers = model, image, layers
+        super().__init__(model, image)
+        self._layers = layers
         self._values: dict[str, torch.Tensor] = {}
 
-    def __call__(self, name: str) -> Any:
-        if name == "input":
-            return self._image
-        if name == "labels":
-            return self._model.labels
+    def _read(self, name: str) -> torch.Tensor:
         if name not in self._values:
-            self._values.update(self._model.activations(self._image, [*self._layers, name]))
+            self._values.update(self._model.activations(self.image, [*self._layers, name]))
             self._layers[name] = None
+            self._first = {}
         return self._values[name]
 
 

@@ -19,7 +19,7 @@ from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective
-from lucid_port.optvis.objectives.base import Activations
+from lucid_port.optvis.objectives.readers import Activations, Images
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes import feature_visualization
 from lucid_port.recipes.inputs import before_relu, check_units
@@ -130,7 +130,6 @@ class _Views:
     def __call__(self, T: Activations) -> torch.Tensor:
         values, first = [], 0
         for wanted, count in self._parts:
-            images = slice(first, first + count)
-            values.append(wanted(lambda name, images=images: T(name)[images]))
+            values.append(wanted(Images(T, first, count)))
             first += count
         return torch.stack(values).sum()

@@ -24,7 +24,7 @@ def image_activations(
         layer_names: the layers; by default those that the model lists as convolutional.
 
     Returns:
-        layer -> float32 [h, w, C], or [C] if the layer is fully connected.
+        layer -> float32 [h, w, C], [C] if the layer is fully connected, or [L, C] if it has L tokens.
 
     Raises:
         TypeError: `layer_names` is not a list.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import torch
 from PIL import Image
 
 from converters.errors import LayerNotFoundError
+from converters.network.request import LayerRequest
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
+from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
-from lucid_port.optvis.engine.coerce import Model, image_shape, layer_info
+from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
+from lucid_port.optvis.engine.coerce import Model, as_computing, image_shape, layer_info
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.many.unit_spec import check_channels, name_of
@@ -45,8 +49,8 @@ PAIRS = "a list of (row, column) pairs"
 
 ClassLike = int | str
 """A class, by its number or its label."""
-ImageLike = str | os.PathLike[str] | np.ndarray | torch.Tensor | Sequence[Any]
-"""A picture: a path or address, or an array, tensor or nested list. `load_image` says which shapes and values."""
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor | Sequence[Any]
+"""A picture: a path or address, Pillow's image, or an array, tensor or nested list; see `load_image`."""
 ObjectiveLike = str | Objective | ObjectiveFunction
 """`"layer:channel"`, an objective, or a function of `T`."""
 PositionsLike = Iterable[Sequence[int]]
@@ -66,8 +70,9 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
     """Loads a picture, or converts an array to one.
 
     Args:
-        image: a path or address of a picture of any mode (gray, palette, alpha, 16 bits, rotated by EXIF), or an array
-            [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: floats in [0, 1], or integers from 0 to their type's maximum.
+        image: a path or address of a picture, or Pillow's image, of any mode (gray, palette, alpha, CMYK, 16 bits,
+            rotated by EXIF), or an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: floats in [0, 1], uint8 (0 to 255)
+            or uint16 (0 to 65535).
         size: (height, width), or one number for both. The picture is resized by Lanczos; None keeps its size.
         background: gray value behind transparent pixels, from 0 (black) to 1 (white).
 
@@ -112,13 +117,11 @@ def _from_file(path: str | os.PathLike[str]) -> np.ndarray:
     return load(os.fspath(path))
 
 
-def _from_array(image: np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
-    array = to_array(image)
+def _from_array(image: Image.Image | np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
+    array = pixels_of(image) if isinstance(image, Image.Image) else to_array(image)
     if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
         raise TypeError(f"A picture is a path or an array [height, width, channels], not {checks.shown(image)}.")
-    if array.dtype.kind in "iu":
-        array = array / np.float32(np.iinfo(array.dtype).max)
-    array = array.astype(np.float32)
+    array = unit_floats(array)
     if not np.isfinite(array).all():
         raise ValueError("The picture has values that are NaN or infinite.")
     if array.min() < -1e-3 or array.max() > 1 + 1e-3:
@@ -133,9 +136,7 @@ def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
     channels = pixels.shape[-1]
     if channels not in (1, 2, 3, 4):
         raise ValueError(f"A picture has 1 to 4 channels on its last axis, not {channels}.")
-    if channels in (2, 4):
-        alpha = pixels[..., -1:]
-        pixels = pixels[..., :-1] * alpha + np.float32(background) * (1 - alpha)
+    pixels = without_alpha(pixels, background)
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
 
 
@@ -215,7 +216,14 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
 
 
 def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
-    """Converts pictures [H, W, 3] or [N, H, W, 3] to a batch (N, 3, H, W) on the model's device.
+    """Converts pictures [H, W, C] or [N, H, W, C] to a batch (N, C, H, W) on the model's device.
+
+    Args:
+        model: the model. If it takes images of one channel, colors become gray as in Pillow (0.299, 0.587, 0.114).
+        image: floats in [0, 1], uint8 or uint16.
+
+    Raises:
+        TypeError: the pictures have numbers of another type.
 
     Example:
         >>> import numpy as np
@@ -223,7 +231,9 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
         >>> as_batch(TinyInceptionV1(), np.zeros((32, 40, 3), np.float32)).shape
         torch.Size([1, 3, 32, 40])
     """
-    pixels = image[None] if image.ndim == 3 else image
+    pixels = unit_floats(image[None] if image.ndim == 3 else image)
+    if image_shape(model)[-1] == 1 and pixels.shape[-1] == 3:
+        pixels = gray(pixels)
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(own_device(model))
 
 
@@ -237,10 +247,11 @@ def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> di
         layers: names of layers.
 
     Returns:
-        layer -> float32 [h, w, C], or [C] if the layer is fully connected.
+        layer -> float32 [h, w, C], [C] if the layer is fully connected, or [L, C] if it has L tokens.
 
     Raises:
         converters.LayerNotFoundError: a layer does not exist.
+        converters.ChannelAxisError: the axes of a layer are not known.
         converters.InputSizeError: a layer cannot be computed at this size.
 
     Example:
@@ -251,22 +262,90 @@ def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> di
         (2, 2, 127)
     """
     with torch.no_grad():
-        found = model.activations(as_batch(model, image), list(layers))
-    return {name: channels_last(value) for name, value in found.items()}
+        found = read_layers(model, as_batch(model, image), list(layers))
+    return {name: one.array() for name, one in found.items()}
 
 
-def channels_last(value: torch.Tensor) -> np.ndarray:
-    """The activation of the first image of a batch, float32 [h, w, C] or [C]."""
-    first = value[0].detach().float().cpu().numpy()
-    return np.ascontiguousarray(first.transpose(1, 2, 0)) if first.ndim == 3 else first
+@dataclass(frozen=True)
+class LayerValue:
+    """An activation, or a gradient of the same shape, and the layout of its layer.
+
+    Attributes:
+        value: the network's own tensor.
+        layout: its axes.
+        images: number of images.
+    """
+
+    value: torch.Tensor
+    layout: Layout
+    images: int = 1
+
+    def holding(self, value: torch.Tensor) -> LayerValue:
+        """Another tensor of the same layout."""
+        return replace(self, value=value)
+
+    @property
+    def first(self) -> torch.Tensor:
+        """The tensor with the channels first, (N, C, ...), a view."""
+        return self.layout.channels_first(self.value)
+
+    def places(self) -> torch.Tensor:
+        """The tensor by places in the image, (N, C, rows, columns), a view without tokens that have no place.
+
+        Raises:
+            ValueError: the layer has no rows and columns, or splits an image into windows.
+        """
+        places = self.layout.in_places(self.first)
+        if len(places) != self.images:
+            windows = f"{len(places) // self.images} windows"
+            raise ValueError(f"Layer {self.layout.layer!r} splits an image into {windows}: it has no positions in it.")
+        return places
+
+    def array(self) -> np.ndarray:
+        """The value for the only image of a batch: float32 [h, w, C], [C], or [L, C] of L tokens.
+
+        A layer that flattens positions or windows into rows has one more axis in front.
+        """
+        return _last(self.first)
+
+    def arranged(self) -> np.ndarray:
+        """As `array`, but [rows, columns, C] for tokens on a grid."""
+        whole = self.first
+        return _last(self.places() if self.layout.has_places and len(whole) == self.images else whole)
 
 
+def _last(first: torch.Tensor) -> np.ndarray:
+    """The value of one image (rows, C, ...) as float32 [..., C]; without the axis of rows if there is one row."""
+    last = first.detach().movedim(1, -1).float().cpu().numpy()
+    return np.ascontiguousarray(last[0] if len(last) == 1 else last)
+
+
+def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> dict[str, LayerValue]:
+    """Reads layers for images (N, 3, H, W) in [0, 1]; gradients flow between the values.
+
+    Raises:
+        converters.LayerNotFoundError: a layer does not exist.
+        converters.ChannelAxisError: the axes of a layer are not known.
+        converters.InputSizeError: a layer cannot be computed at this size.
+    """
+    height, width = images.shape[2:]
+    # Not `activations`, which warns about values outside of [0, 1].
+    values = as_computing(model).compute(images, LayerRequest(tuple(layers)))
+    return {
+        name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width)), len(images))
+        for name, value in values.items()
+    }
+
+
+@strictly
 def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarray:
     """The activation of a layer with positions for one picture [H, W, 3], float32 [h, w, C].
 
+    In a layer of tokens, the positions are those of the patches; the class token and other tokens are left out.
+
     Raises:
         converters.LayerNotFoundError: the layer does not exist.
-        ValueError: the layer is fully connected.
+        ValueError: the layer has no rows and columns: it is fully connected, or has tokens that are not on a grid.
 
     Example:
         >>> import numpy as np
@@ -274,9 +353,9 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
         >>> spatial_activations(TinyInceptionV1(), np.zeros((32, 32, 3), np.float32), "mixed4a").shape
         (2, 2, 127)
     """
-    found = activations_of(model, image, [layer])[layer]
-    check_middle(found[None], layer)
-    return found
+    with torch.no_grad():
+        places = read_layers(model, as_batch(model, image), [layer])[layer].places()
+    return _last(places)
 
 
 def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
@@ -291,8 +370,9 @@ def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
         Traceback (most recent call last):
         ValueError: Layer 'softmax2' is fully connected: it has no positions. Name a convolutional layer.
     """
-    if value.ndim != 4:
-        raise ValueError(f"Layer {layer!r} is fully connected: it has no positions. Name a convolutional layer.")
+    layout = plain_layout(layer, value.ndim)
+    if not layout.has_places:
+        raise ValueError(layout.no_places())
 
 
 def channels_of(model: Model, layer: str) -> int:
@@ -308,8 +388,9 @@ def channels_of(model: Model, layer: str) -> int:
     """
     info = layer_info(model, layer)
     count = None if info is None else info.channels
-    if count is None:  # the layer's description does not state it: run the model
-        count = activations_of(model, np.zeros((*model_size(model), 3), np.float32), [layer])[layer].shape[-1]
+    if count is None or (info is not None and info.unknown):  # run the model, which raises if the axes are not known
+        shape = (*model_size(model), image_shape(model)[-1] or 3)
+        count = activations_of(model, np.zeros(shape, np.float32), [layer])[layer].shape[-1]
     return int(count)
 
 
@@ -334,8 +415,8 @@ def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     numbers = [checks.whole(unit, f"A unit of {layer!r}", 0) for unit in named]
     if not numbers:
         raise ValueError(f"No units of {layer!r} are named: name at least one channel.")
-    info = layer_info(model, layer)
-    check_channels(layer, numbers, None if info is None else info.channels)
+    if layer_info(model, layer) is not None:  # otherwise the objective checks the channel before the first update
+        check_channels(layer, numbers, channels_of(model, layer))
     return numbers
 
 

@@ -21,7 +21,7 @@ from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.setup import joined
 from lucid_port.optvis.objectives import Objective
-from lucid_port.optvis.objectives.base import Activations
+from lucid_port.optvis.objectives.readers import Activations, Images
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.sampling import RandomSource
@@ -160,11 +160,7 @@ def _pair(model: Model, pair: Sequence[UnitLike]) -> Pair:
 
 def _each_row(wanted: Sequence[Objective], frames: int) -> Callable[[Activations], torch.Tensor]:
     """The objective of each row, [rows], evaluated on the row's images of the batch."""
-
-    def part(T: Activations, number: int) -> Activations:
-        return lambda name: T(name)[number * frames : (number + 1) * frames]
-
-    return lambda T: torch.stack([one(part(T, number)) for number, one in enumerate(wanted)])
+    return lambda T: torch.stack([one(Images(T, number * frames, frames)) for number, one in enumerate(wanted)])
 
 
 def _rows(vis: VisT, rows: Sequence[Pair], losses: np.ndarray) -> list[Interpolation]:

@@ -19,7 +19,7 @@ from lucid_port.misc import checks
 from lucid_port.optvis import param
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.objectives.base import Activations
+from lucid_port.optvis.objectives.readers import Activations, as_reader, by_image
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
@@ -144,7 +144,7 @@ def gram_matrices(activation: torch.Tensor) -> torch.Tensor:
     """The Gram matrix of the channels of each image, averaged over positions.
 
     Args:
-        activation: (N, C, H, W).
+        activation: (N, C, H, W), or (N, C, L) of L tokens.
 
     Returns:
         (N, C, C).
@@ -158,7 +158,7 @@ def gram_matrices(activation: torch.Tensor) -> torch.Tensor:
         tensor([[[1., 1.],
                  [1., 1.]]])
     """
-    if activation.dim() != 4:
+    if activation.dim() < 3:
         raise ValueError(
             f"Gram matrices need a layer with positions, not an activation of shape {list(activation.shape)}: name "
             "convolutional layers in style_layers."
@@ -175,11 +175,11 @@ def _negative_distances(
     def values(T: Activations) -> torch.Tensor:
         total: Any = 0.0
         for layer in content:
-            activation = T(layer)
+            activation = by_image(as_reader(T), layer)
             difference = activation[:count] - activation[count : count + 1].detach()
             total = total + weight * difference.abs().flatten(1).mean(1)
         for layer in style:
-            grams = gram_matrices(T(layer))
+            grams = gram_matrices(by_image(as_reader(T), layer))
             total = total + (grams[:count] - grams[count + 1 :].detach()).abs().flatten(1).mean(1)
         return -total
 

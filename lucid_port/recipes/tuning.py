@@ -18,7 +18,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
-from lucid_port.recipes.inputs import as_batch, check_middle, check_units
+from lucid_port.recipes.inputs import as_batch, check_units, read_layers
 
 __all__ = [
     "STIMULI",
@@ -253,8 +253,8 @@ def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_siz
     found = []
     for start in range(0, len(pictures), checks.whole(batch_size, "batch_size", 1)):
         with torch.no_grad():
-            value = model.activations(as_batch(model, pictures[start : start + batch_size]), [layer])[layer]
-        check_middle(value, layer)
+            images = as_batch(model, pictures[start : start + batch_size])
+            value = read_layers(model, images, [layer])[layer].places()
         found.append(value[:, :, value.shape[2] // 2, value.shape[3] // 2].float().cpu().numpy())
     return np.concatenate(found)
 

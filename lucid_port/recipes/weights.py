@@ -28,7 +28,7 @@ from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.optvis.overrides.gradient_override import GradientSubstitute, gradient_override_map
 from lucid_port.recipes.attribution import gradients_by
-from lucid_port.recipes.inputs import check_middle, check_units, model_size
+from lucid_port.recipes.inputs import LayerValue, check_units, model_size, read_layers
 
 __all__ = [
     "ExpandedWeights",
@@ -277,17 +277,18 @@ def _gradients(model: Model, layer: str, later: str, units: Sequence[int], size:
     noise = torch.from_numpy(np.random.RandomState(0).uniform(-10, 10, shape).astype(np.float32))
     with torch.enable_grad(), _linear(model.network):
         values, target = _middle_of(model, torch.zeros(shape), layer, later)
-        gradients = [gradients_by(target[unit], {layer: values}, later, keep=True)[0] for unit in units]
+        gradients = [gradients_by(target[unit], {layer: values.value}, later, keep=True)[0] for unit in units]
         elsewhere, same = _middle_of(model, noise, layer, later)
         total, other = (
-            gradients_by(t[units].sum(), {layer: v}, later)[0].float() for t, v in ((target, values), (same, elsewhere))
+            gradients_by(t[units].sum(), {layer: v.value}, later)[0].float()
+            for t, v in ((target, values), (same, elsewhere))
         )
     if not (total - other).abs().max() <= LINEAR_TOLERANCE * total.abs().max():
         raise ValueError(
             f"Layer {later!r} is not linear in layer {layer!r}, also without the ReLUs, max pools and response norms "
             "between them, so that it has no expanded weights: name layers without other non-linearities between them."
         )
-    return np.stack([one[0].float().cpu().numpy() for one in gradients])
+    return np.stack([values.holding(one).places()[0].float().cpu().numpy() for one in gradients])
 
 
 def _is_cut(stacked: np.ndarray) -> bool:
@@ -306,13 +307,12 @@ def _image_size(model: Model) -> tuple[int, int]:
     return (2 * height if height < 224 else height), (2 * width if width < 224 else width)
 
 
-def _middle_of(model: Model, image: Tensor, layer: str, later: str) -> tuple[Tensor, Tensor]:
-    """The activation of the earlier layer, (1, C, h, w), and that in the middle of the later layer, (C2,)."""
-    values = model.activations(image.to(own_device(model)).requires_grad_(), [layer, later])
-    for name in (layer, later):
-        check_middle(values[name], name)
-    height, width = values[later].shape[2:]
-    return values[layer], values[later][0, :, height // 2, width // 2]
+def _middle_of(model: Model, image: Tensor, layer: str, later: str) -> tuple[LayerValue, Tensor]:
+    """The activation of the earlier layer, and that in the middle of the later layer, (C2,)."""
+    values = read_layers(model, image.to(own_device(model)).requires_grad_(), [layer, later])
+    _, places = (values[name].places() for name in (layer, later))
+    height, width = places.shape[2:]
+    return values[layer], places[0, :, height // 2, width // 2]
 
 
 def _middle(stacked: np.ndarray) -> tuple[int, int]:

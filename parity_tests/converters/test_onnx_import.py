@@ -17,7 +17,7 @@ from lucid_port.optvis import param, render
 from parity_tests.converters.onnx_models import assert_close, nhwc_model, read, refuses, small_model, values, window
 from parity_tests.converters.onnx_networks import FOLDER, NETWORKS
 
-# -- the route .pb -> tf2onnx -> onnx2torch ---------------------------------------------------------------------------
+# -- the route .pb -> tf2onnx -> torch --------------------------------------------------------------------------------
 
 # TensorFlow's Mean drops the axes that tf2onnx's GlobalAveragePool keeps.
 KEPT_AXES = {"mobilenet/global_pool"}

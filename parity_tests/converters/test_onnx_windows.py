@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import converters
 from parity_tests.converters.onnx_models import assert_close, read, small_model, values, window
 from parity_tests.converters.onnx_runtimes import RUNTIMES, run
 
@@ -148,23 +149,87 @@ def test_lrn(size, runtime, tmp_path):
     )
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"mode": "linear", "coordinate_transformation_mode": "asymmetric"},
-        {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
-        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
-        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
-        {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"},
-    ],
-)
-def test_resize(attributes, runtime, tmp_path):
+POSITIONS = (
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+)  # fmt: skip
+ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+MODES = [
+    *({"mode": "nearest", "nearest_mode": rounding} for rounding in ROUNDINGS), {"mode": "linear"}, {"mode": "cubic"},
+    {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1}, {"mode": "linear", "antialias": 1},
+    {"mode": "cubic", "antialias": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("mode", MODES)
+def test_resize(mode, positions, tmp_path):
+    """Enlarging and shrinking, to sizes and by scales, also to sizes that are no whole multiples."""
     x = values(2, 4, 5, 6)
-    for inputs, constant in (
-        (["x", "", "", "to"], np.int64([2, 4, 10, 18])),
-        (["x", "", "to"], np.float32([1, 1, 2, 3])),
-    ):
-        model = small_model([window("Resize", inputs, **attributes)], {"to": constant})
+    targets = [
+        (["x", "", "", "to"], np.int64([2, 4, 10, 18])), (["x", "", "to"], np.float32([1, 1, 2, 3])),
+        (["x", "", "", "to"], np.int64([2, 4, 7, 3])), (["x", "", "to"], np.float32([1, 1, 1.5, 0.6])),
+        (["x", "", "", "to"], np.int64([2, 4, 1, 4])),
+    ]  # fmt: skip
+    for inputs, constant in targets:
+        node = window("Resize", inputs, coordinate_transformation_mode=positions, **mode)
+        model = small_model([node], {"to": constant}, opset=19)
         found = read(tmp_path, model).activations(torch.from_numpy(x), ["y"])["y"]
-        assert_close(found, run(runtime, model, {"x": x})["y:0"])
+        assert_close(found, run("onnxruntime", model, {"x": x})["y:0"])
+
+
+@pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
+def test_resize_of_two_axes_that_keeps_the_proportions(policy, tmp_path):
+    node = window("Resize", ["x", "", "", "to"], axes=[2, 3], keep_aspect_ratio_policy=policy, mode="linear")
+    model = small_model([node], {"to": np.int64([9, 15])}, opset=19)
+    x = values(2, 4, 5, 6)
+    found = read(tmp_path, model).activations(torch.from_numpy(x), ["y"])["y"]
+    assert_close(found, run("onnxruntime", model, {"x": x})["y:0"])
+
+
+def test_resize_of_a_region(tmp_path):
+    node = window(
+        "Resize", ["x", "roi", "", "to"], coordinate_transformation_mode="tf_crop_and_resize", mode="linear",
+        extrapolation_value=7.0,
+    )  # fmt: skip
+    constants = {"roi": np.float32([0, 0, 0.1, 0.2, 1, 1, 1.2, 0.9]), "to": np.int64([2, 4, 7, 9])}
+    model = small_model([node], constants, opset=13)
+    x = values(2, 4, 5, 6)
+    found = read(tmp_path, model).activations(torch.from_numpy(x), ["y"])["y"]
+    assert_close(found, run("onnxruntime", model, {"x": x})["y:0"])
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(("op", "opset"), [("Upsample", 7), ("Upsample", 9), ("Resize", 10)])
+def test_old_resizes(op, opset, mode, tmp_path):
+    scales = [1.0, 1.0, 2.0, 3.0]
+    given, constants = ({"scales": scales}, {}) if opset == 7 else ({}, {"s": np.float32(scales)})
+    model = small_model([window(op, ["x", *constants], mode=mode, **given)], constants, opset=opset)
+    x = values(2, 4, 5, 6)
+    found = read(tmp_path, model).activations(torch.from_numpy(x), ["y"])["y"]
+    assert_close(found, run("onnxruntime", model, {"x": x})["y:0"])
+
+
+def test_old_nearest_shrinking_is_refused_where_it_is_not_defined(tmp_path):
+    model = small_model([window("Resize", ["x", "s"])], {"s": np.float32([1, 1, 0.6, 0.6])}, opset=10)
+    with pytest.raises(converters.InputSizeError, match="does not state which pixels remain"):
+        read(tmp_path, model).activations(torch.zeros(1, 4, 5, 6), ["y"])
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [
+        ("MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "pads": [1, 1, 1, 1]}),
+        ("MaxPool", {"kernel_shape": [2, 3], "strides": [3, 2], "ceil_mode": 1, "dilations": [2, 1]}),
+        ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "pads": [1, 1, 1, 1]}),
+        ("AveragePool", {"kernel_shape": [3, 2], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1,
+                         "pads": [1, 0, 1, 1]}),
+        ("AveragePool", {"kernel_shape": [2, 2], "dilations": [2, 2]}),
+        ("LpPool", {"kernel_shape": [3, 3], "strides": [2, 2], "p": 3}),
+    ],
+)  # fmt: skip
+def test_pools_that_torch_lacks(op, attributes, tmp_path):
+    model = small_model([window(op, ["x"], **attributes)], opset=19)
+    network = read(tmp_path, model)
+    for size in IMAGES:
+        x = values(2, 4, *size) - 3
+        assert_close(network.activations(torch.from_numpy(x), ["y"])["y"], run("onnxruntime", model, {"x": x})["y:0"])

@@ -12,8 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
 from lucid_port.modelzoo import nets_factory, vision_models
+from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import param, render
@@ -34,6 +36,20 @@ def mistake(function: Mistake) -> Mistake:
 
 def show(model: Model, objective: object, image: Callable[[], object] | None = None, steps: int = 1) -> None:
     render.render_vis(model, objective, image or (lambda: param.image(64)), thresholds=(steps - 1,), verbose=False)
+
+
+class Tokens(nn.Module):
+    """Pixels as tokens."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(2).transpose(1, 2)
+
+
+@mistake
+def normalized(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Sequential(Tokens(), nn.LayerNorm(3))
+    tokens = modelzoo.from_torch(network, image_value_range=(0, 1), image_shape=(8, 12, 3))
+    show(tokens, lambda T: T("1").mean(), lambda: param.image(8))
 
 
 def inception() -> Model:
@@ -77,6 +93,29 @@ def range(monkeypatch: pytest.MonkeyPatch) -> None:
 @mistake
 def bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     param.image(64, init=np.full((64, 64, 3), 200, np.uint8))
+
+
+@mistake
+def floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    get_activations(inception(), "conv2d0", np.linspace(0, 255, 8 * 8 * 3).reshape(1, 8, 8, 3))
+
+
+@mistake
+def tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    inception().activations(torch.full((1, 3, 8, 8), 255.0), ["conv2d0"])
+
+
+@mistake
+def mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    modelzoo.from_torch(nn.Conv2d(3, 4, 3), mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+
+
+@mistake
+def one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = GraphWriter()
+    graph.reshape("rows", graph.placeholder("input", [None, 8, 8, 3]), [1, -1])
+    model = Model(graph.write(Path("one.pb")), image_value_range=(0, 1))
+    render_many(model, "rows:0,1", size=8, steps=1, transforms=[], batch_size=2, verbose=False)
 
 
 @mistake

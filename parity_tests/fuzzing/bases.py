@@ -41,8 +41,8 @@ class Base:
 
 
 def is_available(kind: str) -> bool:
-    """Whether a kind can be read here: ONNX needs additional packages."""
-    return kind != "onnx" or all(importlib.util.find_spec(name) for name in ("onnx", "onnx2torch"))
+    """Whether a kind can be read here: ONNX needs an additional package."""
+    return kind != "onnx" or importlib.util.find_spec("onnx") is not None
 
 
 def names(kind: str) -> Sequence[str]:

@@ -170,7 +170,7 @@ def test_another_size_than_a_network_takes(perceptron, trace):
     with pytest.raises(
         converters.InputSizeError, match=r"images of 134x134 \(.*mat1 and .*At 8x6 it can: make"
     ) as caught:
-        render.render_vis(model, "1:0", thresholds=(1,), verbose=False)
+        render.render_vis(model, "1:0", lambda: param.image(128), thresholds=(1,), verbose=False)
     assert "\n" not in str(caught.value)
     assert model(torch.zeros(1, 3, 8, 6)).shape == (1, 2)
 
@@ -371,19 +371,30 @@ class Branching(nn.Module):
         return self.warm(x) if x.mean() > -100 else self.cold(x)
 
 
-def test_what_does_not_trace_is_read_by_hooks():
+def test_what_does_not_trace_names_its_functions_when_it_runs():
+    torch.manual_seed(0)
     module, image = Branching(), torch.rand(1, 3, 5, 6)
     model = from_torch(module, (0, 1))
     assert model.network.untraced.startswith("torch.fx cannot trace the network (TraceError: symbolically traced")
-    assert list(model.network.layers) == ["conv", "cold", "warm"]
-    assert not takes_relu_rule(model)
-    found = model.activations(image, ["conv", "warm"])
+    assert list(model.network.layers) == ["conv", "conv_1", "mean", "gt", "warm", "cold"]
+    assert takes_relu_rule(model)
+    found = model.activations(image, ["conv", "conv_1", "mean", "warm"])
     torch.testing.assert_close(found["conv"], module.conv(image), rtol=0, atol=0)
+    torch.testing.assert_close(found["conv_1"], module.conv(module.conv(image)), rtol=0, atol=0)
+    torch.testing.assert_close(found["mean"], found["conv_1"].mean(), rtol=0, atol=0)
     torch.testing.assert_close(found["warm"], module(image), rtol=0, atol=0)
     with pytest.raises(ValueError, match="'cold' did not run"):
         model.activations(image, ["cold"])
-    with pytest.raises(converters.LayerNotFoundError, match=r"Only modules are layers here, because torch\.fx cannot"):
+    with pytest.raises(converters.LayerNotFoundError, match=r"No layer is called 'add'"):
         model.activations(image, ["add"])
+
+
+def test_without_functions_only_modules_are_layers():
+    model = from_torch(Branching(), (0, 1), trace=False)
+    assert list(model.network.layers) == ["conv", "cold", "warm"]
+    assert not takes_relu_rule(model)
+    with pytest.raises(converters.LayerNotFoundError, match="Only modules are layers here, because trace=False was"):
+        model.activations(torch.rand(1, 3, 5, 6), ["mean"])
 
 
 def test_a_trace_leaves_nothing_in_the_network():
@@ -515,51 +526,3 @@ def test_functions_are_rendered(classifier, name):
         from_torch(classifier, (-1, 1)), name, lambda: param.image(17, 15), thresholds=(0, 20), verbose=False, seed=3
     )
     assert found.losses[-1] > found.losses[0]
-
-
-# What people bring ----------------------------------------------------------------------------
-
-
-def test_weights_without_a_shape():
-    with pytest.raises(
-        ValueError, match=r"Module '1' \(LazyLinear\) has lazy weights without a shape: run the network"
-    ):
-        from_torch(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), (0, 1))
-
-
-def test_an_image_of_other_channels_than_the_network_reads():
-    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
-    with pytest.raises(ValueError, match=r"Layer '0' reads images of 1 channel, .* image_shape=\(height, width, 1\)"):
-        from_torch(module, (0, 1))
-
-
-def test_a_network_of_one_channel_renders():
-    torch.manual_seed(0)
-    model = from_torch(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), (0, 1), image_shape=(28, 28, 1))
-    found = render.render_vis(
-        model, "1:2", lambda: param.image(19, 17, channels=1), thresholds=(0, 20), verbose=False, seed=3
-    )
-    assert found[-1].shape == (1, 17, 19, 1)
-    assert found.losses[-1] > found.losses[0]
-    with pytest.raises(ValueError, match=r"takes \(N, 1, H, W\): param\.image\(\.\.\., channels=1\) makes such images"):
-        render.render_vis(model, "1:2", thresholds=(0,), verbose=False)
-
-
-def test_a_models_network_is_no_model(classifier):
-    model = from_torch(classifier, (-1, 1))
-    with pytest.raises(TypeError, match=r"A TorchNetwork is the network of a model.*give the model itself"):
-        render.render_vis(model.network, "fc:0", thresholds=(0,), verbose=False)
-    with pytest.raises(TypeError, match="is a model already"):
-        from_torch(model, (-1, 1))
-
-
-def test_a_network_with_layers_of_its_own_keeps_them(classifier):
-    network = from_torch(classifier, (-1, 1)).network
-    model = from_torch(network, (0, 1))
-    assert model.network is network
-
-
-@pytest.mark.parametrize("hide", [torch.jit.script, lambda module: torch.jit.trace(module, torch.zeros(1, 3, 8, 8))])
-def test_networks_that_hide_their_layers_are_refused(hide):
-    with pytest.raises(TypeError, match=r"TorchScript.*hides its layers"):
-        from_torch(hide(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())), (0, 1))

@@ -252,7 +252,7 @@ def test_another_size_than_a_graph_takes(flattening):
 def test_a_render_says_which_size_a_graph_takes(flattening):
     model = Model(flattening, image_value_range=(0, 1))
     with pytest.raises(converters.InputSizeError, match=r"At 8x6 it can: .*crop_or_pad_to\(8, 6\)"):
-        render.render_vis(model, "logits:1", thresholds=(1,), verbose=False)
+        render.render_vis(model, "logits:1", lambda: param.image(9, 7), thresholds=(1,), verbose=False)
     keeping = [*transform.standard_transforms, transform.crop_or_pad_to(8, 6)]
     for transforms in ([], keeping):
         picture = render.render_vis(

@@ -247,20 +247,23 @@ def test_tf32_settings_come_back(allowed, before):
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this torch has no newer settings")
 def test_newer_tf32_settings_come_back():
     def settings():
-        return [precision for _, precision in _new_precisions()]
+        return [precision for *_, precision in _new_precisions()]
 
     was = settings()
     try:
         torch.backends.cuda.matmul.fp32_precision = "tf32"  # which the older settings refuse to be read beside
         torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"
         expected = settings()
         with tf32(False):
-            assert settings() == ["ieee"] * 3
+            assert set(settings()) == {"ieee"}
+        with tf32(True):
+            assert settings() == ["tf32"] * 3 + ["ieee"] * 3
         assert settings() == expected
     finally:
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = True
-        for (owner, _), precision in zip(_new_precisions(), was, strict=True):
+        for (owner, *_), precision in zip(_new_precisions(), was, strict=True):
             owner.fp32_precision = precision
 
 

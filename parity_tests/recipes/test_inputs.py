@@ -180,9 +180,9 @@ def test_what_is_computed_outside_of_renders_is_strict_float32(name, monkeypatch
     """A GPU's convolutions round to 11 bits unless they are told not to."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     model, seen = TinyInceptionV1(), []
-    original = model.activations
+    original = model.compute
     monkeypatch.setattr(
-        model, "activations", lambda *a, **k: seen.append(torch.backends.cudnn.allow_tf32) or original(*a, **k)
+        model, "compute", lambda *a, **k: seen.append(torch.backends.cudnn.allow_tf32) or original(*a, **k)
     )
     STRICT[name](model, np.random.RandomState(0).uniform(size=(96, 96, 3)).astype(np.float32))
     assert seen

@@ -3,54 +3,54 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
 from converters.errors import GraphError, reason
-from converters.layers import LocalResponseNorm
-from converters.onnx.packages import import_onnx, import_onnx2torch
+from converters.onnx.packages import import_onnx
+from converters.onnx.reading.building import Network, build
+from converters.onnx.reading.casting import to_float32
 from converters.onnx.reading.files import read_model
+from converters.onnx.reading.folding import REFUSALS, fold
 from converters.onnx.reading.network import OnnxNetwork
-from converters.onnx.reading.padding import PADDED, AutoPad
-from converters.onnx.reading.resizing import Resize, convention_of
+from converters.onnx.reading.ordering import inline_ifs, sort_nodes
 from converters.onnx.reading.rewriting import (
+    binds_batch,
     choose_input,
     constants_to_initializers,
     drop_unused_outputs,
     keep_ranks,
     lay_out_input,
     restrict,
+    set_inputs,
     sizes_of,
-    take_padding,
 )
 from converters.onnx.reading.validation import (
-    attributes,
+    MIN_OPSET,
     check_attributes,
     check_control_flow,
+    check_integers,
     check_model,
     check_ops,
     check_opsets,
     check_windows,
-    node_error,
+    opset_of,
 )
 from converters.onnx.writing.export import PROPERTY
 from converters.program.program import Metadata, module_names
-from converters.program.validation import MAX_BAND
 
 if TYPE_CHECKING:
     import onnx
 
-LAYOUTS = (None, "NCHW", "NHWC")
+Constant: TypeAlias = "bool | int | float | np.ndarray"
 
-# Errors that onnx, onnx2torch and torch raise for invalid attributes and constants.
-REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+LAYOUTS = (None, "NCHW", "NHWC")
 
 # Attributes of an fx.GraphModule other than its layers; no layer may have these names.
 RESERVED_NAMES = ("code", "graph", "initializers", *(name for name in dir(fx.GraphModule) if name[0] != "_"))
@@ -61,9 +61,10 @@ def from_onnx(
     input_name: str | None = None,
     *,
     layout: str | None = None,
+    constants: Mapping[str, Constant] | None = None,
     metadata: Metadata | None = None,
 ) -> OnnxNetwork:
-    """Converts an ONNX file to a PyTorch network, through onnx2torch.
+    """Converts an ONNX file to a PyTorch network.
 
     Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes, unless a
     value has the same name. In files from tf2onnx, only the names of values are used: if tf2onnx folds a batch norm
@@ -75,6 +76,8 @@ def from_onnx(
         input_name: name of the image if the graph has several inputs; may be a value inside the graph.
         layout: layout of the image in the file, "NCHW" or "NHWC"; None to infer it (NHWC if Transposes to NCHW read the
             image, or if its last axis has 1, 3 or 4 channels). The network reads NCHW in any case.
+        constants: name of another input -> its value, a number or an array. Values that depend on an input without a
+            value are left out.
         metadata: metadata of the input. By default it is read from the file's properties, if this package wrote the
             file.
 
@@ -82,9 +85,9 @@ def from_onnx(
         The network, in evaluation mode, float32, with frozen weights.
 
     Raises:
-        MissingPackageError: the packages `onnx` and `onnx2torch` are not installed.
+        MissingPackageError: the package `onnx` is not installed.
         FileNotFoundError: the file does not exist.
-        UnsupportedOpsError: onnx2torch does not convert some ops; names all of them.
+        UnsupportedOpsError: some ops are not supported; names all of them.
         GraphError: the file is no ONNX model of an image network, or it cannot be converted.
 
     Example:
@@ -103,101 +106,133 @@ def from_onnx(
     """
     if layout not in LAYOUTS:
         raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {layout!r}.")
-    import_onnx2torch()
     try:
-        prepared = prepare(read_model(path), input_name, layout)
+        prepared = prepare(read_model(path), input_name, layout, constants)
     except UnicodeDecodeError as error:  # protobuf decodes text when it is read
         raise GraphError(f"The file is damaged: it has a name that is no text, {error.object[:40]!r}.") from error
-    module = _converted(prepared)
+    module = prepared.network.module
     for parameter in module.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    nodes = _nodes(prepared, module)
-    names = {layer: nodes[value] for layer, value in prepared.layers.items()}
-    ops = {layer: prepared.ops[value] for layer, value in prepared.layers.items()}
     return OnnxNetwork(
         module,
-        names,
+        {layer: prepared.network.names[value] for layer, value in prepared.layers.items()},
         metadata or prepared.metadata,
-        ops,
+        {layer: prepared.ops[value] for layer, value in prepared.layers.items()},
         channels=prepared.input_channels(),
         outputs=prepared.outputs(),
+        takes_one_image=prepared.takes_one_image,
     )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model that onnx2torch can convert, with the properties that were removed from it.
+    """A converted model.
 
     Attributes:
-        model: has one NCHW input; the names of its nodes are identifiers.
+        graph: has one NCHW input.
+        network: the graph of torch.fx.
         layers: name of a layer -> name of its value, in the file's order; the input first.
         ops: name of a value -> op of its node.
-        padding: name of a value -> padding of its node, if it was removed from the node.
-        channels: name of a value -> its number of channels, if it is known.
         metadata: metadata of the input.
+        takes_one_image: whether the graph computes one image at a time, because its shapes state a batch of one.
     """
 
-    model: onnx.ModelProto
+    graph: onnx.GraphProto
+    network: Network
     layers: Mapping[str, str]
     ops: Mapping[str, str]
-    padding: Mapping[str, AutoPad]
-    channels: Mapping[str, int]
     metadata: Metadata
+    takes_one_image: bool
 
     def input_channels(self) -> int | None:
         """Returns the number of channels of the image, or None if the file does not state it."""
-        sizes = sizes_of(self.model.graph.input[0])
+        sizes = sizes_of(self.graph.input[0])
         return sizes[1] if len(sizes) == 4 else None
 
     def outputs(self) -> list[str]:
         """Returns the layers that are the file's outputs, or the last layer if no output is a layer."""
         first = {value: layer for layer, value in reversed(list(self.layers.items()))}
-        found = [first[value.name] for value in self.model.graph.output if value.name in first]
+        found = [first[value.name] for value in self.graph.output if value.name in first]
         return found or [list(self.layers)[-1]]
 
 
-def prepare(model: onnx.ModelProto, input_name: str | None = None, layout: str | None = None) -> Prepared:
-    """Checks a model, and rewrites nodes that onnx2torch refuses or converts wrongly.
+def prepare(
+    model: onnx.ModelProto,
+    input_name: str | None = None,
+    layout: str | None = None,
+    constants: Mapping[str, Constant] | None = None,
+) -> Prepared:
+    """Checks a model, and rewrites it.
 
     Raises:
-        UnsupportedOpsError: onnx2torch does not convert some ops.
+        UnsupportedOpsError: some ops are not supported.
         GraphError: the model is no image network, or it cannot be converted.
     """
-    model, reached = _one_image(model, input_name)
+    model, reached, known = _one_image(model, input_name, constants or {})
     graph = model.graph
+    opset = opset_of(model)
     check_attributes(graph)
     check_windows(graph)
-    drop_unused_outputs(graph)
+    check_integers(graph)
+    drop_unused_outputs(graph, opset)
     gone = lay_out_input(graph, layout)
     entry, values = graph.input[0], {value.name: value for value in (*graph.value_info, *graph.output)}
     metadata = _metadata(model, entry)
-    channels = {name: sizes[1] for name, value in values.items() if len(sizes := sizes_of(value)) == 4}
-    padding = take_padding(graph)
+    batch = (sizes_of(entry) or [None])[0]
     keep_ranks(graph)
-    others = {name for name, value in values.items() if value.type.tensor_type.elem_type not in _floats()}
+    others = {name for name, value in values.items() if value.type.tensor_type.elem_type not in _pictured()}
     layers = _layers(graph, reached - others, gone, with_nodes=model.producer_name != "tf2onnx")
     ops = {entry.name: "Placeholder", **{name: node.op_type for node in graph.node for name in node.output}}
-    known = {name: count for name, count in channels.items() if count is not None}
-    _name_nodes(graph)
-    return Prepared(model, layers, ops, padding, known, metadata)
+    sizes = {
+        name: sizes_of(value)
+        for name, value in {**values, entry.name: entry}.items()
+        if value.type.tensor_type.HasField("shape")
+    }
+    outputs = [value.name for value in graph.output]
+    network = build(graph.node, [entry.name], outputs, opset, known, sizes, _paths(graph))
+    layers = {layer: name for layer, name in layers.items() if name in network.names}
+    return Prepared(graph, network, layers, ops, metadata, batch == 1 and binds_batch(graph, known))
 
 
-def _one_image(model: onnx.ModelProto, input_name: str | None) -> tuple[onnx.ModelProto, set[str]]:
-    """Restricts a model to one input and checks it; returns it and the names of the values that depend on the input."""
+def _one_image(
+    model: onnx.ModelProto, input_name: str | None, constants: Mapping[str, Constant]
+) -> tuple[onnx.ModelProto, set[str], dict[str, np.ndarray]]:
+    """Restricts a model to one input and checks it.
+
+    Returns:
+        The model, the names of the values that depend on the input, and the constants.
+    """
     onnx = import_onnx()
     check_opsets(model)
     if model.functions:
         model = _checked_call(onnx.inliner.inline_local_functions, model)
+    if opset_of(model) < MIN_OPSET:
+        model = _checked_call(lambda old: onnx.version_converter.convert_version(old, MIN_OPSET), model)
+    to_float32(model)
+    set_inputs(model.graph, constants)
+    sort_nodes(model.graph)
+    known = _with_folded_constants(model)
     if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
-    constants_to_initializers(model.graph)
     reached = restrict(model.graph, choose_input(model.graph, input_name))
     check_control_flow(model.graph.node)
     check_ops(model)
     model = _checked_call(onnx.shape_inference.infer_shapes, model)
     check_model(model)
-    return model, reached
+    return model, reached, known
+
+
+def _with_folded_constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Computes the nodes of constants, and puts the branches of decided Ifs into the graph; returns the constants."""
+    to_array = import_onnx().numpy_helper.to_array
+    while True:
+        constants_to_initializers(model.graph)
+        known = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+        fold(model.graph, opset_of(model), known)
+        if not inline_ifs(model.graph, known):
+            return known
+        sort_nodes(model.graph)
 
 
 def _checked_call(function: Callable[[onnx.ModelProto], onnx.ModelProto], model: onnx.ModelProto) -> onnx.ModelProto:
@@ -208,9 +243,10 @@ def _checked_call(function: Callable[[onnx.ModelProto], onnx.ModelProto], model:
         raise GraphError(f"The file is no valid ONNX model: {reason(error)}.") from error
 
 
-def _floats() -> tuple[int, int]:
+def _pictured() -> tuple[int, ...]:
+    """Returns the types of values that are layers: float32, unknown ones, and integers of up to 16 bits."""
     kinds = import_onnx().TensorProto
-    return kinds.FLOAT, kinds.UNDEFINED
+    return kinds.FLOAT, kinds.UNDEFINED, kinds.UINT8, kinds.INT8, kinds.UINT16, kinds.INT16
 
 
 def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], with_nodes: bool) -> dict[str, str]:
@@ -238,12 +274,11 @@ def _layers(graph: onnx.GraphProto, values: set[str], gone: Mapping[str, str], w
     return layers
 
 
-def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Renames each node to an identifier, which becomes the name of its module."""
+def _paths(graph: onnx.GraphProto) -> dict[str, str]:
+    """Returns name of a node's first output -> name of its module, an identifier."""
     reserved = dict.fromkeys(RESERVED_NAMES)
     names = module_names([*reserved, *(node.output[0] for node in graph.node)])
-    for node in graph.node:
-        node.name = names[node.output[0]]
+    return {node.output[0]: names[node.output[0]] for node in graph.node}
 
 
 def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:
@@ -259,66 +294,3 @@ def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:
     except ValueError as error:
         raise GraphError(f"The file's properties are damaged: {error}.") from error
     return Metadata.from_json({**data, "input_name": name})
-
-
-def _converted(prepared: Prepared) -> fx.GraphModule:
-    """Converts a model with onnx2torch, and replaces layers that would be inexact.
-
-    Raises:
-        GraphError: onnx2torch refuses a node, or a Resize cannot be computed exactly.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inexact Resizes are replaced below
-        try:
-            module: fx.GraphModule = import_onnx2torch().convert(prepared.model)
-        except REFUSALS as error:
-            raise GraphError(f"onnx2torch cannot convert the graph: {reason(error)}.") from error
-    opset = next(entry.version for entry in prepared.model.opset_import if entry.domain == "")
-    for node in prepared.model.graph.node:
-        layer = module.get_submodule(node.name)
-        if node.op_type == "Resize":
-            exact = _exact_resize(node, opset)
-        else:
-            exact = _exact(layer, prepared.padding.get(node.output[0]), prepared.channels.get(node.output[0]))
-        if exact is not layer:
-            module.add_submodule(node.name, exact)
-    return module
-
-
-def _exact_resize(node: onnx.NodeProto, opset: int) -> nn.Module:
-    stated = attributes(node)
-    convention = convention_of(stated)
-    if convention is None or stated.get("exclude_outside") or opset < 11:  # conventions exist from opset 11 on
-        shown = {key: value for key, value in stated.items() if isinstance(value, str)}
-        raise node_error(node, f"resizes in a way that is not computed exactly: {shown}")
-    return Resize(*convention)
-
-
-def _exact(layer: nn.Module, padding: AutoPad | None, channels: int | None) -> nn.Module:
-    """Returns onnx2torch's layer, or an exact replacement for it."""
-    if padding is not None:
-        return PADDED[type(layer)](layer, padding)
-    if isinstance(layer, nn.LocalResponseNorm):
-        if layer.size % 2 == 0:
-            raise GraphError(f"The graph has an LRN over {layer.size} channels; windows around a channel are odd.")
-        if channels is not None and channels <= MAX_BAND:  # computes the same sum several times faster
-            radius = layer.size // 2
-            return LocalResponseNorm(channels, radius, float(layer.k), layer.alpha / layer.size, layer.beta)
-    return layer
-
-
-def _nodes(prepared: Prepared, module: fx.GraphModule) -> dict[str, str]:
-    """Returns the names of the fx nodes by the names of their values."""
-    placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")
-    calls = {str(node.target): node for node in module.graph.nodes if node.op == "call_module"}
-    found = {prepared.model.graph.input[0].name: placeholder.name}
-    for node in prepared.model.graph.node:
-        call = calls[node.name]
-        if len(node.output) == 1:
-            found[node.output[0]] = call.name
-            continue
-        with module.graph.inserting_after(call):
-            for index, name in enumerate(node.output):
-                found[name] = module.graph.call_function(operator.getitem, (call, index)).name
-    module.recompile()
-    return found

@@ -89,7 +89,7 @@ def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
         if tensor.data_location == external:
             total += needed
             if total > MAX_BYTES:
-                raise GraphError("The model's weights have 2 GiB or more, which onnx2torch does not support.")
+                raise GraphError("The model's weights have 2 GiB or more, which is not supported.")
             tensor.raw_data = _external_bytes(tensor, folder, needed)
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")

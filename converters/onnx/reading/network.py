@@ -8,13 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx
 
+from converters.memory import is_out_of_memory
 from converters.network.model import check_images, raise_located
 from converters.network.request import LayerRequest
 from converters.program.layer_info import Layers
 from converters.program.program import Metadata
 from converters.tracing.traced import TracedNetwork
 
-# Errors that torch raises for wrong sizes; onnx2torch's layers do not check sizes themselves.
+# Errors that torch raises for wrong sizes; the layers do not check all sizes themselves.
 MISFITS = (RuntimeError, IndexError, TypeError, ValueError)
 
 
@@ -25,9 +26,10 @@ class OnnxNetwork(TracedNetwork):
         graph_module, names, metadata, ops: as for `TracedNetwork`; the first name is the input's.
         channels: number of channels of the input; None accepts any number.
         outputs: names of the layers that are the file's outputs.
+        takes_one_image: compute the images of a batch one by one, because the graph's shapes state a batch of one.
 
     Attributes:
-        outputs: the argument.
+        outputs, takes_one_image: the arguments.
     """
 
     def __init__(
@@ -39,21 +41,26 @@ class OnnxNetwork(TracedNetwork):
         *,
         channels: int | None,
         outputs: Sequence[str],
+        takes_one_image: bool = False,
     ) -> None:
         super().__init__(graph_module, names, metadata, ops)
         entry, *others = self.layers.values()
         self.layers = Layers([replace(entry, channels=channels), *others])
         self.outputs = tuple(outputs)
+        self.takes_one_image = takes_one_image
 
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """Computes the requested layers; an error names the layer that cannot be computed at this size."""
         check_images(x, next(iter(self.layers.values())).channels)
+        if self.takes_one_image and len(x) > 1:
+            parts = [self.compute(image, _part(request, index, len(x))) for index, image in enumerate(x.split(1))]
+            return {name: torch.cat([part[name] for part in parts]) for name in request.names}
         if torch.compiler.is_compiling():
             return super().compute(x, request)
         try:
             return super().compute(x, request)
         except MISFITS as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if is_out_of_memory(error):
                 raise
             nodes = [self._names[self.layers[name].name] for name in request.names]
             layer_of = {node: name for name, node in reversed(self._names.items())}
@@ -65,3 +72,9 @@ class OnnxNetwork(TracedNetwork):
                 lambda node: layer_of.get(node.name, node.name),
             )
             raise
+
+
+def _part(request: LayerRequest, index: int, count: int) -> LayerRequest:
+    """Returns the request for one of `count` images; given values are split evenly among them."""
+    given = tuple((name, value.chunk(count)[index]) for name, value in request.interventions)
+    return replace(request, interventions=given)

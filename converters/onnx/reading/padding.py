@@ -1,7 +1,6 @@
-"""Convolutions and pools with the padding that onnx2torch does not support.
+"""Convolutions and pools with padding that torch's modules do not have: `auto_pad=SAME_*`, asymmetric padding.
 
-onnx2torch supports neither `auto_pad=SAME_*` nor asymmetric padding of average pools. It converts these nodes without
-their padding; the modules here take weights and sizes from its layers, and pad by the size of their input.
+The modules here take weights and sizes from torch's modules without padding, and pad by the size of their input.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from converters import functional
-from converters.errors import InputSizeError
 from converters.functional import Padding
 
 
@@ -101,29 +99,21 @@ class PaddedConvTranspose2d(nn.Module):
         self.output_padding, self.out_channels = _pair(layer.output_padding), layer.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.conv_transpose2d(
-            x, self.weight, self.bias, self.stride, 0, self.output_padding, self.groups, self.dilation
-        )
+        y = F.conv_transpose2d(x, self.weight, None, self.stride, 0, self.output_padding, self.groups, self.dilation)
         is_stated = self.padding.kind == "NOTSET" and self.padding.output_shape is None
         top, bottom, left, right = self.padding.pads if is_stated else self._to_size(x, y)
-        return F.pad(y, (-left, -right, -top, -bottom))
+        y = F.pad(y, (-left, -right, -top, -bottom))
+        return y if self.bias is None else y + self.bias[:, None, None]
 
     def _to_size(self, x: Tensor, y: Tensor) -> tuple[int, ...]:
-        """Returns the numbers of rows and columns to crop: (top, bottom, left, right)."""
+        """Returns the numbers of rows and columns to crop: (top, bottom, left, right); negative ones are added."""
         sides: list[int] = []
         for axis, stride in enumerate(self.stride):
             wanted = (self.padding.output_shape or ())[axis:] or (x.shape[2 + axis] * stride,)
             total = y.shape[2 + axis] - wanted[0]
-            if total < 0:
-                raise InputSizeError(f"its result has {y.shape[2 + axis]} rows or columns, fewer than {wanted[0]}")
             less, more = total // 2, total - total // 2
-            sides += [less, more] if self.padding.kind == "SAME_UPPER" else [more, less]
+            if total < 0:
+                sides += [0, total]
+            else:
+                sides += [less, more] if self.padding.kind == "SAME_UPPER" else [more, less]
         return tuple(sides)
-
-
-PADDED: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Conv2d: PaddedConv2d,
-    nn.MaxPool2d: PaddedMaxPool2d,
-    nn.AvgPool2d: PaddedAvgPool2d,
-    nn.ConvTranspose2d: PaddedConvTranspose2d,
-}

@@ -1,4 +1,4 @@
-"""Rewrites ONNX graphs so that onnx2torch converts them exactly: one NCHW image as input, supported padding only."""
+"""Rewrites ONNX graphs: one NCHW image as input, constants as initializers, outputs that are read."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from converters.errors import GraphError, UnsupportedOpsError, nearest_names
 from converters.onnx.packages import import_onnx
-from converters.onnx.reading.padding import AutoPad
-from converters.onnx.reading.validation import WINDOWS, attributes, node_error
+from converters.onnx.reading.ops import find_operation
+from converters.onnx.reading.validation import attributes, is_standard, node_error
 from converters.onnx.writing.exporters.base import TO_NCHW, TO_NHWC
 
 if TYPE_CHECKING:
     import onnx
 
 CHANNELS = (1, 3, 4)  # usual numbers of channels of images
-
-# Ops whose modules in onnx2torch return several values; the modules of all other ops return one.
-SEVERAL_OUTPUTS = frozenset({"Split", "TopK"})
 
 
 # -- the input --------------------------------------------------------------------------------------------------------
@@ -53,9 +52,9 @@ def choose_input(graph: onnx.GraphProto, wanted: str | None) -> onnx.ValueInfoPr
 def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
     kinds = import_onnx().TensorProto
     tensor = value.type.tensor_type
-    if tensor.elem_type != kinds.FLOAT:
+    if tensor.elem_type not in (kinds.FLOAT, kinds.UINT8):
         kind = kinds.DataType.Name(tensor.elem_type) if tensor.elem_type in kinds.DataType.values() else "no tensor"
-        raise GraphError(f"The input {value.name!r} is {kind}; an image network reads float32.")
+        raise GraphError(f"The input {value.name!r} is {kind}; an image network reads float32 or uint8.")
     if tensor.HasField("shape") and len(tensor.shape.dim) != 4:
         raise GraphError(
             f"The input {value.name!r} has shape {sizes_of(value)}; an image network reads a batch of images, "
@@ -116,7 +115,8 @@ def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto
     onnx = import_onnx()
     read = {name for node in graph.node for name in node.input}
     ends = [name for node in graph.node for name in node.output if name in reached - read]
-    return [onnx.ValueInfoProto(name=name) for name in ends]  # their types are inferred later
+    known = {value.name: value for value in graph.value_info}
+    return [known.get(name) or onnx.ValueInfoProto(name=name) for name in ends]  # other types are inferred later
 
 
 def _replace(field: Any, values: Iterable[Any]) -> None:
@@ -130,40 +130,87 @@ def _replace(field: Any, values: Iterable[Any]) -> None:
 
 
 def constants_to_initializers(graph: onnx.GraphProto) -> None:
-    """Turns Constant nodes, and Identity nodes of constants, into initializers, as onnx2torch expects weights."""
-    onnx = import_onnx()
+    """Turns Constant nodes, and Identity nodes of constants, into initializers."""
     same: dict[str, str] = {}
     constants = {tensor.name for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
         _rename(node.input, same)
-        value = attributes(node).get("value") if node.op_type == "Constant" else None
-        if isinstance(value, onnx.TensorProto):
+        value = _constant(node) if node.op_type == "Constant" and is_standard(node) else None
+        if value is not None:
             graph.initializer.add().CopyFrom(value)
             graph.initializer[-1].name = node.output[0]
             constants.add(node.output[0])
-        elif node.op_type == "Identity" and node.input and node.input[0] in constants:
+        elif node.op_type == "Identity" and is_standard(node) and node.input and node.input[0] in constants:
             same[node.output[0]] = node.input[0]
         else:
             nodes.append(node)
     _replace(graph.node, nodes)
+    for value_info in graph.output:
+        value_info.name = same.get(value_info.name, value_info.name)
 
 
-def drop_unused_outputs(graph: onnx.GraphProto) -> None:
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """Returns the tensor of a Constant node; None if it holds text or a sparse tensor."""
+    onnx = import_onnx()
+    stated = attributes(node)
+    kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    for name, kind in kinds.items():
+        if name in stated:
+            return onnx.numpy_helper.from_array(np.array(stated[name], kind))
+    value = stated.get("value")
+    return value if isinstance(value, onnx.TensorProto) else None
+
+
+def set_inputs(graph: onnx.GraphProto, constants: Mapping[str, Any]) -> None:
+    """Turns inputs into constants.
+
+    Args:
+        graph: modified in place.
+        constants: name of an input -> its value, a number or an array; a number fills the input's shape.
+
+    Raises:
+        GraphError: the graph has no such input, or the value does not fit into it.
+    """
+    onnx = import_onnx()
+    inputs = {value.name: value for value in graph.input}
+    for name, number in constants.items():
+        if name not in inputs:
+            raise GraphError(f"The graph has no input called {name!r} to set.{nearest_names(name, inputs)}")
+        kind = inputs[name].type.tensor_type.elem_type
+        array = np.asarray(number, onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else np.float32)
+        sizes = [size or 1 for size in sizes_of(inputs[name])]
+        try:
+            filled = np.ascontiguousarray(np.broadcast_to(array, sizes) if not array.ndim else array)
+        except ValueError as error:
+            raise GraphError(f"The input {name!r} of shape {sizes} is set to {array.shape}.") from error
+        graph.initializer.append(
+            onnx.numpy_helper.from_array(filled.reshape(sizes if not array.ndim else array.shape), name)
+        )
+        graph.input.remove(inputs[name])
+
+
+def drop_unused_outputs(graph: onnx.GraphProto, opset: int) -> None:
     """Drops outputs that no node reads: masks of Dropout, indices of MaxPool, statistics of batch norm.
 
     Raises:
-        UnsupportedOpsError: a node reads an output other than the first, which onnx2torch does not return.
+        UnsupportedOpsError: a node reads an output other than the first, which is not computed.
+        GraphError: a BatchNormalization is in training mode, which its outputs say up to opset 13.
     """
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     refused: defaultdict[str, list[str]] = defaultdict(list)
     for node in graph.node:
-        if node.op_type in SEVERAL_OUTPUTS:
+        if node.op_type == "BatchNormalization" and any(list(node.output)[1:]) and opset < 14:
+            raise node_error(
+                node, "is in training mode, as its further outputs say: export the network in evaluation mode"
+            )
+        operation = find_operation(node.op_type, opset)
+        if operation is not None and operation.several:
             continue
-        while len(node.output) > 1 and node.output[-1] not in read:
+        while len(node.output) > 1 and node.output[-1] not in read - {""}:
             del node.output[-1]
         if len(node.output) > 1:
-            refused[f"{node.op_type} with {len(node.output)} outputs"].append(node.name)
+            refused[f"{node.op_type} with {len(node.output)} outputs"].append(node.name or node.output[0])
     if refused:
         raise UnsupportedOpsError(dict(refused))
 
@@ -228,47 +275,19 @@ def keep_ranks(graph: onnx.GraphProto) -> None:
             _set_sizes(value, [None, *sizes[1:2], *[None] * (len(sizes) - 2)][: len(sizes)])
 
 
-def take_padding(graph: onnx.GraphProto) -> dict[str, AutoPad]:
-    """Removes padding that onnx2torch does not support from its nodes.
+def binds_batch(graph: onnx.GraphProto, constants: Mapping[str, np.ndarray]) -> bool:
+    """Returns whether shapes and constants of a graph state the number of images.
 
-    Args:
-        graph: modified in place.
-
-    Returns:
-        Name of a node's output -> the node's padding.
-
-    Raises:
-        GraphError: the padding is combined with an attribute that is not supported with it.
+    Exporters write them if the network was exported for a fixed batch.
     """
-    found = {}
     for node in graph.node:
-        if node.op_type in WINDOWS:
-            padding = _padding_to_take(node)
-            if padding is not None:
-                found[node.output[0]] = padding
-                for attribute in [a for a in node.attribute if a.name in ("auto_pad", "pads", "output_shape")]:
-                    node.attribute.remove(attribute)
-    return found
-
-
-def _padding_to_take(node: onnx.NodeProto) -> AutoPad | None:
-    """Returns a node's padding if onnx2torch does not support it, otherwise None."""
-    stated = attributes(node)
-    kind, pads = stated.get("auto_pad", "NOTSET"), stated.get("pads", [0, 0, 0, 0])
-    output_shape = tuple(stated.get("output_shape", ()))
-    if kind == "VALID" or (kind == "NOTSET" and len(pads) != 4) or kind not in ("NOTSET", "SAME_UPPER", "SAME_LOWER"):
-        return None
-    top, left, bottom, right = pads if kind == "NOTSET" else (0, 0, 0, 0)
-    plain = kind == "NOTSET" and not output_shape and (top, left) == (bottom, right)
-    if plain and (node.op_type in ("Conv", "ConvTranspose") or _fits_torch(pads, stated)):
-        return None
-    if stated.get("ceil_mode", 0) or (node.op_type == "MaxPool" and set(stated.get("dilations", ())) - {1}):
-        raise node_error(node, "has a padding that is not supported together with ceil_mode or dilations")
-    if len(stated.get("kernel_shape", (0, 0))) != 2 or len(output_shape) not in (0, 2):
-        raise node_error(node, "slides a window over something else than height and width")
-    return AutoPad(kind, (top, bottom, left, right), output_shape or None)
-
-
-def _fits_torch(pads: Sequence[int], stated: Mapping[str, Any]) -> bool:
-    """Returns whether torch's pools support a padding: up to half of the window."""
-    return all(2 * pad <= size for pad, size in zip(pads[:2], stated.get("kernel_shape", (0, 0)), strict=True))
+        shape = constants.get(node.input[1]) if len(node.input) > 1 else None
+        if node.op_type == "Reshape" and shape is not None and shape.size and shape.ravel()[0] > 0:
+            return True
+        if node.op_type == "Expand" and shape is not None and shape.size:
+            return True
+        if node.op_type == "Concat" and any(name in constants and constants[name].ndim > 1 for name in node.input):
+            return True
+        if node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
+            return True
+    return False

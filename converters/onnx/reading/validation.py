@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import GraphError, UnsupportedOpsError, reason
-from converters.onnx.packages import import_onnx, import_onnx2torch
+from converters.onnx.packages import import_onnx
 from converters.program.validation import MAX_WINDOW
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Limits far beyond any image network, as for the arguments of TensorFlow's layers.
 MAX_OPSET = 2**31
 MAX_RANK = 32
+MIN_OPSET = 7  # earlier models are rewritten for this opset, which has today's broadcasting
+STANDARD = ("", "ai.onnx")  # names of the standard's domain
 AXES_INPUTS = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "Reduce": 1, "Pad": 3}  # prefix of the op -> its axes input
 NOT_VALUES = frozenset({"name", "type", "doc_string", "ref_attr_name"})  # fields of an attribute that hold no value
 
@@ -53,7 +55,7 @@ def check_opsets(model: onnx.ModelProto) -> None:
 def check_attributes(graph: onnx.GraphProto) -> None:
     """Checks that attributes have values, and the ranks of axes.
 
-    onnx2torch accepts attributes without a value, and a large axis makes it exhaust the memory.
+    Attributes without a value would be taken for zero.
 
     Raises:
         GraphError: names the node and the attribute.
@@ -129,32 +131,95 @@ def node_error(node: onnx.NodeProto, problem: str) -> GraphError:
     return GraphError(f"Node {_label(node)!r} ({node.op_type}) {problem}.")
 
 
+def is_standard(node: onnx.NodeProto) -> bool:
+    """Returns whether a node is of the standard's domain."""
+    return node.domain in STANDARD
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Returns the version of the standard's op set that a model uses."""
+    return next((entry.version for entry in model.opset_import if entry.domain in STANDARD), 1)
+
+
 def check_ops(model: onnx.ModelProto) -> None:
-    """Checks that onnx2torch converts all ops.
+    """Checks that all ops are supported.
 
     Raises:
         UnsupportedOpsError: names all unsupported ops and their nodes.
     """
-    find = import_onnx2torch().node_converters.registry.get_converter
-    versions = {entry.domain: entry.version for entry in model.opset_import}
+    from converters.onnx.reading.ops.registry import (
+        ON_HOST,
+        find_operation,
+    )  # here, because builders import this module
+
+    opset = opset_of(model)
     missing: defaultdict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
-        try:
-            if node.domain not in versions:
-                raise NotImplementedError
-            find(operation_type=node.op_type, version=versions[node.domain], domain=node.domain)
-        except NotImplementedError:
-            missing[_op_name(node, versions.get(node.domain, 0))].append(_label(node))
+        known = node.op_type in ON_HOST or any(find_operation(node.op_type, opset, builds) for builds in (False, True))
+        if not (is_standard(node) and known):
+            missing[node.op_type if is_standard(node) else f"{node.domain}.{node.op_type}"].append(_label(node))
     if missing:
         raise UnsupportedOpsError(dict(missing))
 
 
-def _op_name(node: onnx.NodeProto, version: int) -> str:
-    """Returns an op's type, with its domain or opset if onnx2torch does not support these."""
-    known = {entry.operation_type for entry in import_onnx2torch().node_converters.registry._CONVERTER_REGISTRY}
-    if node.domain:
-        return f"{node.domain}.{node.op_type}"
-    return f"{node.op_type} of opset {version}" if node.op_type in known else node.op_type
+# Ops that move or compare values, for which whole numbers in floating point are as good as integers.
+_MOVES = frozenset(
+    [
+        "Cast",
+        "CastLike",
+        "Concat",
+        "ConvInteger",
+        "DepthToSpace",
+        "DequantizeLinear",
+        "Equal",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+        "Less",
+        "LessOrEqual",
+        "MatMulInteger",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Pad",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+        "Reshape",
+        "Shape",
+        "Size",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Trilu",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+
+
+def check_integers(graph: onnx.GraphProto) -> None:
+    """Checks that integers of up to 16 bits and unsigned ones, which can overflow, are only moved and compared.
+
+    Raises:
+        GraphError: names the node that computes with them.
+    """
+    kinds = import_onnx().TensorProto
+    small = {kinds.UINT8, kinds.INT8, kinds.UINT16, kinds.INT16, kinds.UINT32, kinds.UINT64, kinds.UINT4, kinds.INT4}
+    values = (*graph.input, *graph.value_info, *graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    for node in graph.node:
+        found = next((types[name] for name in node.input if types.get(name) in small), None)
+        if found is not None and node.op_type not in _MOVES:
+            raise node_error(node, f"computes with {kinds.DataType.Name(found)}; such integers are only moved")
 
 
 def check_model(model: onnx.ModelProto) -> None:

@@ -15,10 +15,11 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
+from lucid_port.misc.io.pictures import pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES
 
 __all__ = ["load"]
@@ -109,22 +110,7 @@ def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.nda
     if size is not None:
         size = checks.sizes(size, "size", 2)  # type: ignore[assignment]
     with Image.open(handle) as opened:
-        picture: Image.Image = ImageOps.exif_transpose(opened)
-        if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-            picture = picture.convert("RGB")
-        if picture.mode in ("P", "1"):
-            transparent = "transparency" in picture.info
-            picture = picture.convert("RGBA" if transparent else "RGB")
-        if picture.mode.startswith("I"):
-            array = np.asarray(picture).astype(np.float32) / np.float32(65535)
-            picture = Image.fromarray(array)
-        if size is not None:
-            picture = picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
-        pixels = np.asarray(picture)
-    if np.issubdtype(pixels.dtype, np.integer):
-        pixels = pixels / np.float32(np.iinfo(pixels.dtype).max)
-    pixels = pixels.astype(np.float32)
-    return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+        return pixels_of(opened, size)
 
 
 def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> str | list[str]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from lucid_port.misc import checks
+
 if TYPE_CHECKING:
     from lucid_port.optvis.engine.vis import VisT
 
-__all__ = ["Callback", "FullCallback", "notify"]
+__all__ = ["Callback", "FullCallback", "check_callbacks", "notify"]
 
 
 class Callback(Protocol):
@@ -41,3 +43,17 @@ def notify(callbacks: Iterable[Callback], event: Literal["begin", "snapshot", "c
         method = getattr(callback, event, None)
         if method is not None:
             method(*args)
+
+
+def check_callbacks(callbacks: object) -> list[Callback]:
+    """Converts the argument `callbacks` to a list.
+
+    Raises:
+        TypeError: It is not a list, or an item is not a function of the render.
+    """
+    given = checks.items(callbacks, "callbacks", "a list of functions of the render")
+    for one in given:
+        if not callable(one) or isinstance(one, type):
+            made = " (a class: call it first)" if isinstance(one, type) else ""
+            raise TypeError(f"A callback is a function of the render (VisT), not {checks.shown(one)}{made}.")
+    return given

@@ -12,6 +12,7 @@ import torch
 from converters.network.request import LayerRequest, unsupported
 from converters.program.layer_info import LayerInfo
 from lucid_port.misc import checks
+from lucid_port.modelzoo.layouts import described
 from lucid_port.optvis import param
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.param.base import Parameterization, as_parameterization
@@ -60,8 +61,7 @@ def layer_info(model: Model, name: str) -> LayerInfo | None:
     Raises:
         converters.LayerNotFoundError: The network describes its layers, and has no layer of this name.
     """
-    known: Mapping[str, LayerInfo] | None = getattr(model.network, "layers", None)
-    return None if known is None else known[name]
+    return described(model, name)
 
 
 def image_shape(model: Model) -> tuple[int | None, int | None, int | None]:

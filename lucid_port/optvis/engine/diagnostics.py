@@ -6,6 +6,7 @@ reported once.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.network.request import LayeredNetwork
 from lucid_port.misc.stack_level import stack_level
+from lucid_port.optvis.engine.coerce import layer_info
 
-__all__ = ["EVERY", "PATIENCE", "Watch", "first_run", "still", "warn_if_training"]
+__all__ = ["EVERY", "PATIENCE", "Watch", "constant_norms", "first_run", "still", "warn_if_training"]
 
 EVERY = 50
 """Updates between two readings."""
@@ -25,6 +28,13 @@ PATIENCE = 16
 
 SLACK = 1e-3
 """Tolerance around [0, 1]; far below the 1/255 that a picture can show."""
+
+
+NORMALIZED = (
+    "is the output of a LayerNorm, whose mean and mean square over the channels of a token are the same for every "
+    "image, and the objective depends on nothing else of it: its gradient is zero up to rounding, and the picture "
+    "shows nothing. Name one channel or a direction whose weights differ, or read the layer before the normalization."
+)
 
 
 class Watch:
@@ -41,6 +51,15 @@ class Watch:
         self._silent = 0  # consecutive updates without a gradient, up to the last reading
         self._read = 0  # number of updates that were read
         self._said: dict[str, str] = {}
+
+    def normalized(self, layers: Sequence[str]) -> None:
+        """Warns that an objective reads nothing of a LayerNorm's output that depends on the image.
+
+        Args:
+            layers: Names of the layers; none if there is no such problem.
+        """
+        if layers:
+            self._say("normalized", f"Layer {layers[0]!r} {NORMALIZED}")
 
     def record(
         self, loss: torch.Tensor, gradients: Sequence[torch.Tensor | None], transformed: torch.Tensor | None
@@ -96,7 +115,7 @@ class Watch:
 
     def _check_gradients(self, reached: np.ndarray) -> None:
         since = first_run(np.concatenate([np.zeros(self._silent, bool), reached]), PATIENCE)
-        if since is not None:
+        if since is not None and "normalized" not in self._said:  # which gives the reason
             self._say(
                 "gradient",
                 f"No gradient reached the image in {PATIENCE} updates, from update "
@@ -151,3 +170,67 @@ def still(losses: np.ndarray) -> bool:
     """Returns whether an objective was constant in the last updates, most likely because the unit never fires."""
     last = losses[-PATIENCE:]
     return len(last) == PATIENCE and bool((last == last[0]).all())
+
+
+# LayerNorm ------------------------------------------------------------------------------------
+
+VANISHING = 1e-3
+"""Length of a gradient behind a LayerNorm, relative to that before it, below which it counts as zero."""
+
+
+def constant_norms(model: Any, values: Mapping[str, torch.Tensor], objective: torch.Tensor) -> list[str]:
+    """Returns the LayerNorms, among some layers, whose input gets no gradient of an objective.
+
+    A LayerNorm makes the mean over channels 0 and the mean square 1, so that its derivative takes these two directions
+    out of a gradient.
+
+    Args:
+        model: The model.
+        values: Layer -> the network's own tensor, from which the objective was computed.
+        objective: Value of the objective. Its graph is kept.
+    """
+    norms = {name: norm for name in values if (norm := _layer_norm(model, name)) is not None}
+    if not norms:
+        return []
+    wanted = [values[name] for name in norms]
+    gradients = torch.autograd.grad(objective.sum(), wanted, retain_graph=True, allow_unused=True)
+    found = []
+    for (name, norm), value, gradient in zip(norms.items(), wanted, gradients, strict=True):
+        axis = _normalized_axis(value, norm)
+        if gradient is not None and axis is not None and _vanishes(norm, value, gradient, axis):
+            found.append(name)
+    return found
+
+
+def _layer_norm(model: Any, name: str) -> torch.nn.LayerNorm | None:
+    """Returns the LayerNorm over one axis that computes a layer, if there is one."""
+    info = layer_info(model, name)
+    if info is None or not info.module or not isinstance(model.network, LayeredNetwork):
+        return None
+    part = None
+    with contextlib.suppress(NotImplementedError):  # a user's own network may only compute layers
+        part = model.network.layer_module(name)
+    return part if isinstance(part, torch.nn.LayerNorm) and len(part.normalized_shape) == 1 else None
+
+
+def _normalized_axis(value: torch.Tensor, norm: torch.nn.LayerNorm) -> int | None:
+    """Returns the axis that is normalized: the last, or the second in subclasses that normalize images (N, C, H, W)."""
+    (size,) = norm.normalized_shape
+    axes = (-1,) if type(norm) is torch.nn.LayerNorm else (-1, 1)
+    fitting = [axis for axis in axes if value.ndim > 1 and value.shape[axis] == size]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _vanishes(norm: torch.nn.LayerNorm, value: torch.Tensor, gradient: torch.Tensor, axis: int) -> bool:
+    """Whether the derivative of a LayerNorm maps a gradient, which is not zero, to zero."""
+    y, g = (one.detach().movedim(axis, -1).double() for one in (value, gradient))
+    if norm.bias is not None:
+        y = y - norm.bias.detach().double()
+    if norm.weight is not None:
+        weight = norm.weight.detach().double()
+        if not weight.all():
+            return False  # the normalized values cannot be told from the output
+        y, g = y / weight, g * weight
+    before = torch.linalg.vector_norm(g)
+    behind = g - g.mean(-1, keepdim=True) - y * (g * y).mean(-1, keepdim=True)
+    return bool(before > 0 and torch.linalg.vector_norm(behind) <= VANISHING * before)

@@ -18,7 +18,7 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.misc.stack_level import stack_level
 
-__all__ = ["PRECISIONS", "check_precision", "strictly", "tf32"]
+__all__ = ["PRECISIONS", "as_stated", "check_precision", "outside_inference", "strictly", "tf32"]
 
 PRECISIONS = ("float32", "tf32", "bf16")
 """Values of `precision`: strict float32, TF32 in convolutions and matrix products on a GPU, bfloat16 in the network."""
@@ -31,6 +31,8 @@ R = TypeVar("R")
 def tf32(allowed: bool) -> Iterator[None]:
     """Context manager that allows or forbids TF32 in CUDA's convolutions and matrix products.
 
+    On a CPU, float32 is always computed as float32, not in bfloat16 or TF32 as oneDNN can.
+
     The setting belongs to the process, not to the thread: do not enter the context with different values in several
     threads.
     """
@@ -40,24 +42,57 @@ def tf32(allowed: bool) -> Iterator[None]:
     try:
         torch.set_float32_matmul_precision("high" if allowed else "highest")
         convolutions.allow_tf32 = allowed
-        for owner, _ in precisions:  # unset settings would follow a global setting
-            owner.fp32_precision = "tf32" if allowed else "ieee"
+        for owner, on_cpu, _ in precisions:  # unset settings would follow a global setting
+            owner.fp32_precision = "tf32" if allowed and not on_cpu else "ieee"
         yield
     finally:
         if matmul is not None:
             torch.set_float32_matmul_precision(matmul)
         if of_convolutions is not None:
             convolutions.allow_tf32 = of_convolutions
-        for owner, precision in precisions:
+        for owner, _, precision in precisions:
             owner.fp32_precision = precision
 
 
-def strictly(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator that disables TF32 within a function, as in renders by default."""
+@contextlib.contextmanager
+def as_stated(device: torch.device, allows_tf32: bool = False) -> Iterator[None]:
+    """Context manager in which a step has its stated precision, whatever the caller's own contexts are.
+
+    It disables `torch.autocast` and `torch.inference_mode` of the caller, and allows or forbids TF32.
+
+    Args:
+        device: Device of the step.
+        allows_tf32: Whether TF32 is allowed on a GPU.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        for kind in {"cpu", device.type}:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(tf32(allows_tf32))
+        yield
+
+
+def outside_inference(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator that disables the caller's `torch.inference_mode`, whose tensors have no gradients.
+
+    Unlike torch's own, its frame is the port's, so that warnings name the user's line.
+    """
 
     @functools.wraps(function)
     def within(*args: P.args, **kwargs: P.kwargs) -> R:
-        with tf32(False):
+        with torch.inference_mode(False):
+            return function(*args, **kwargs)
+
+    return within
+
+
+def strictly(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator that computes a function in strict float32, as renders by default: without TF32 and autocast."""
+
+    @functools.wraps(function)
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        with as_stated(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
             return function(*args, **kwargs)
 
     return within
@@ -71,11 +106,14 @@ def _read(setting: Callable[[], R]) -> R | None:
         return None
 
 
-def _new_precisions() -> list[tuple[Any, str]]:
-    """Returns the settings of torch 2.9 and later with their values; the older settings change them, too."""
-    cudnn = torch.backends.cudnn
-    owners: tuple[Any, ...] = (torch.backends.cuda.matmul, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None))
-    return [(owner, str(owner.fp32_precision)) for owner in owners if hasattr(cudnn, "conv")]
+def _new_precisions() -> list[tuple[Any, bool, str]]:
+    """Returns the settings of torch 2.9 and later: owner, whether it is for CPUs, value. The older change them, too."""
+    cudnn, onednn = torch.backends.cudnn, torch.backends.mkldnn
+    if not hasattr(cudnn, "conv"):
+        return []
+    owners = [(torch.backends.cuda.matmul, False), (cudnn.conv, False), (cudnn.rnn, False)]
+    owners += [(getattr(onednn, name), True) for name in ("matmul", "conv", "rnn") if hasattr(onednn, name)]
+    return [(owner, on_cpu, str(owner.fp32_precision)) for owner, on_cpu in owners]
 
 
 def check_precision(precision: str, device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import copy
 import functools
@@ -17,9 +18,11 @@ from converters.errors import UnsupportedRequestError
 from converters.network.request import LayerRequest
 from lucid_port.misc import checks
 from lucid_port.misc.stack_level import stack_level
-from lucid_port.optvis.engine.coerce import Computing, Model, ReluOverride, as_computing
+from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
+from lucid_port.optvis.engine.coerce import Computing, Model, ReluOverride, as_computing, layer_info
 from lucid_port.optvis.engine.compilation import Compilation, obstacle
-from lucid_port.optvis.engine.precision import check_precision, tf32
+from lucid_port.optvis.engine.precision import as_stated, check_precision
+from lucid_port.optvis.objectives.readers import Reader
 from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.overrides import redirection
 from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS, REDIRECTED_UPDATES
@@ -28,7 +31,7 @@ from lucid_port.optvis.sampling import RandomSource
 if TYPE_CHECKING:
     from lucid_port.optvis.engine.vis import VisT
 
-__all__ = ["Evaluation", "Forward", "Reads"]
+__all__ = ["Evaluation", "Forward", "ModelReader", "Reads"]
 
 Read: TypeAlias = str | tuple[str, int]
 """A layer, or one channel of it."""
@@ -73,34 +76,87 @@ class Reads:
             return self.whole
         return replace(self.whole, channels=tuple(chosen.items()))
 
-    def values(self, found: Mapping[str, torch.Tensor], request: LayerRequest) -> dict[Read, torch.Tensor]:
-        """Returns the tensors that are read.
+    def values(
+        self, found: Mapping[str, torch.Tensor], request: LayerRequest, model: Model
+    ) -> dict[Read, torch.Tensor]:
+        """Returns the tensors that are read: the network's own of a whole layer, and single channels (N, ...).
 
         Args:
             found: Values of the request.
             request: `whole` or `selected`.
+            model: The model, which describes the axes of its layers.
         """
         values: dict[Read, torch.Tensor] = {name: found[name] for name in self.layers}
         chosen = dict(request.channels)
         for layer, number in self.channels:
+            value = _channels_first(model, layer, found[layer])
             if layer in chosen:
-                values[layer, number] = found[layer][:, chosen[layer].index(number)]
+                values[layer, number] = value[:, chosen[layer].index(number)]
             else:
-                values[layer, number] = channel_of(found[layer], number, layer)
+                values[layer, number] = channel_of(value, number, layer)
         return values
+
+
+def _channels_first(model: Model, layer: str, value: torch.Tensor) -> torch.Tensor:
+    info = layer_info(model, layer)
+    return value if info is None else info.channels_first(value)
 
 
 class _NewRead(Exception):
     """An objective read a layer that this evaluation has not computed."""
 
 
-class Evaluation:
+class ModelReader(Reader):
+    """`T` of a model and an image that it gets.
+
+    Args:
+        model: The model.
+        image: (N, C, H, W) in [0, 1], the value of `T("input")`.
+        seen: The image that the network gets, by default the same.
+    """
+
+    def __init__(self, model: Model, image: torch.Tensor, seen: torch.Tensor | None = None) -> None:
+        self._model = model
+        self.image = image
+        self.transformed = image if seen is None else seen
+        self.images = self.transformed.shape[0]
+        self._first: dict[str, torch.Tensor] = {}
+
+    @abc.abstractmethod
+    def _read(self, name: str) -> torch.Tensor:
+        """Returns the network's own tensor of a layer."""
+
+    def __call__(self, name: str, /) -> Any:
+        if name == "input" or name == "labels":
+            return self.raw(name)
+        value = self._read(name)
+        first = self._first.get(name)
+        if first is None:  # each call returns the same tensor, so that an objective may differentiate by it
+            first = self._first[name] = _channels_first(self._model, name, value)
+        return first
+
+    def raw(self, name: str, /) -> Any:
+        if name == "input":
+            return self.image
+        if name == "labels":
+            return self._model.labels
+        return self._read(name)
+
+    def layout(self, name: str, /) -> Layout:
+        if name == "input":
+            return plain_layout(name, self.image.ndim)
+        height, width = self.transformed.shape[2:]
+        return layout_of(layer_info(self._model, name), name, self._read(name), (height, width))
+
+
+class Evaluation(ModelReader):
     """`T` of one step: activations of one transformed image.
 
     All layers come from one pass, which ends at the last of them, so that an objective may differentiate between
-    layers. (With `compile` or in "bf16" it cannot: torch raises that a layer was not used in the graph.) The first
-    evaluation of a render discovers the layers that the objective reads: each new layer repeats the pass. Later
-    evaluations start from these reads and make one pass.
+    layers: by the network's own tensor, `T.raw(layer)`, which is `T(layer)` if the channels are its second axis. (With
+    `compile` or in "bf16" it cannot: torch raises that a layer was not used in the graph.) The first evaluation of a
+    render discovers the layers that the objective reads: each new layer repeats the pass. Later evaluations start from
+    these reads and make one pass.
 
     Args:
         vis: The render.
@@ -117,21 +173,34 @@ class Evaluation:
     def __init__(self, vis: VisT, source: RandomSource, reads: Reads, repeated: bool = False) -> None:
         self._vis = vis
         self.reads = reads
-        self.image = vis.param.evaluate({})  # `VisT` has drawn the values of all parts
-        self.transformed = vis.transform(self.image, source)
+        image = vis.param.evaluate({})  # `VisT` has drawn the values of all parts
+        super().__init__(vis.model, image, vis.transform(image, source))
         self._values: Mapping[Read, torch.Tensor] = {}
         if reads.layers or reads.channels:
             self._compute(reads, reads.selected if vis.forward.selects else reads.whole, repeated)
 
     def value(self, objective: Callable[[Evaluation], Any]) -> Any:
-        """Returns the value of a function of `T`."""
+        """Returns the value of a function of `T`.
+
+        Raises:
+            ValueError: The function differentiates by a layer whose channels `T` has moved.
+        """
         while True:
             try:
                 return objective(self)
             except _NewRead as new:
                 self._discover(*new.args)
+            except RuntimeError as error:
+                moved = [name for name, first in self._first.items() if first is not self._values.get(name)]
+                if UNUSED not in str(error) or not moved:
+                    raise
+                names = " and ".join(f"T({name!r})" for name in moved)
+                raise ValueError(
+                    f"The channels of {names} were moved to the second axis, so that later layers do not depend on it: "
+                    "differentiate by the network's own tensor, T.raw(layer)."
+                ) from error
 
-    def channel(self, name: str, number: int) -> torch.Tensor:
+    def channel(self, layer: str, number: int, /) -> torch.Tensor:
         """Returns one channel of a layer, without the channel axis.
 
         If the reads are known, only this channel is computed.
@@ -139,21 +208,21 @@ class Evaluation:
         Raises:
             IndexError: The layer has no such channel.
         """
-        value = self._values.get((name, number))
+        value = self._values.get((layer, number))
         if value is not None:
             return value
-        if name == "input" or name in self.reads.layers:
-            return channel_of(self(name), number, name)
-        return self._read((name, number))
+        if layer == "input" or layer in self.reads.layers:
+            return channel_of(self(layer), number, layer)
+        return self._find((layer, number))
 
-    def __call__(self, name: str) -> Any:
-        if name == "input":
-            return self.image
-        if name == "labels":
-            return self._vis.model.labels
-        return self._read(name)
+    def read_whole(self) -> dict[str, torch.Tensor]:
+        """Returns the network's own tensors of the layers that were read whole."""
+        return {name: self._values[name] for name in dict.fromkeys(self.reads.layers)}
 
-    def _read(self, read: Read) -> torch.Tensor:
+    def _read(self, name: str) -> torch.Tensor:
+        return self._find(name)
+
+    def _find(self, read: Read) -> torch.Tensor:
         if read not in self._values:
             if self._values:
                 raise _NewRead(read)
@@ -167,7 +236,13 @@ class Evaluation:
         self.reads = reads  # after the pass, which raises if there is no such layer
 
     def _compute(self, reads: Reads, request: LayerRequest, compilable: bool) -> None:
-        self._values = reads.values(self._vis.forward(self.transformed, request, self._vis.steps, compilable), request)
+        found = self._vis.forward(self.transformed, request, self._vis.steps, compilable)
+        self._values = reads.values(found, request, self._vis.model)
+        self._first = {}
+
+
+UNUSED = "not have been used in the graph"
+"""Part of torch's message if a value does not depend on the tensor that it is differentiated by."""
 
 
 # Computing layers -----------------------------------------------------------------------------
@@ -210,7 +285,8 @@ class Forward:
         compilation: The compiled steps; None if they are not compiled. With CUDA graphs, each step overwrites the
             results of the previous step, so clone results to keep them.
         selects: Whether the network can compute single channels of a layer.
-        settings: Returns the context for a whole step, forward and backward, which sets TF32 on a GPU.
+        settings: Returns the context for a whole step, forward and backward, which sets TF32 and disables the
+            caller's autocast and inference mode.
 
     Raises:
         ValueError: There is no such precision.
@@ -237,9 +313,8 @@ class Forward:
             warnings.warn(f"compile=True has no effect: {reason}.", stacklevel=stack_level())
         self.compilation = Compilation(self._under_rule, device) if compile and reason is None else None
         self.selects = self._model.supports(LayerRequest((), channels=(("", ()),)))
-        self.settings: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-        if device.type == "cuda":
-            self.settings = functools.partial(tf32, precision == "tf32")
+        self.settings: Callable[[], contextlib.AbstractContextManager[None]]
+        self.settings = functools.partial(as_stated, device, precision == "tf32")
 
     @property
     def compiles(self) -> bool:

@@ -23,7 +23,9 @@ from lucid_port.optvis.engine.coerce import (
     make_transform_f,
 )
 from lucid_port.optvis.engine.devices import find_device, own_device
-from lucid_port.optvis.engine.diagnostics import Watch, warn_if_training
+from lucid_port.optvis.engine.diagnostics import Watch, constant_norms, warn_if_training
+from lucid_port.optvis.engine.formats import find_format, format_of
+from lucid_port.optvis.engine.precision import outside_inference
 from lucid_port.optvis.engine.step import Evaluation, Forward, Reads
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
@@ -36,7 +38,7 @@ class VisT:
     """A render that can be stepped, read and stopped; `make_vis_T` is another name for it.
 
     Calling it with a name reads a value: `vis("input")` is the current image, `vis("loss")` the
-    current value of the objective, and the name of a layer gives its current activation (NCHW). Each
+    current value of the objective, and the name of a layer gives its current activation, (N, C, ...). Each
     call draws new transforms from a separate stream, so that it does not change the steps.
 
     Args:
@@ -59,6 +61,7 @@ class VisT:
         model: The model.
         objective: The objective, an `Objective`.
         param: The parameterization.
+        format: Size and channels of the image, and whether the default transforms restore the size.
         parameters: Tensors that the optimizer updates.
         transform: The composed transform.
         optimizer: The optimizer.
@@ -89,6 +92,7 @@ class VisT:
         1
     """
 
+    @outside_inference
     def __init__(
         self,
         model: Model,
@@ -107,15 +111,17 @@ class VisT:
         warn_if_training(model.network)
         self.model = model
         self.objective: Objective = as_objective(objective_f)
-        self.transform = make_transform_f(transforms)
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
         self.device = own_device(model) if device is None else find_device(device)
         self.forward = Forward(model, self.device, precision, compile, relu_gradient_override)
-        self.param = make_param(param_f)
+        form = find_format(model, [self.objective], None, transforms is None) if param_f is None else None
+        self.param = make_param(param_f) if form is None else form.image()
         self.draws_image = not self.param.ready
         if self.draws_image:
             self.param.reset(self.source.scope("param"))
         self.param.to(self.device)
+        self.format = form or format_of(self.param, model, [self.objective], transforms is None)
+        self.transform = make_transform_f(self.format.transforms(transforms))
         self.parameters = [p for p in self.param.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError("There is nothing to optimize: the parameterization has no parameters.")
@@ -144,12 +150,14 @@ class VisT:
         Raises:
             ValueError: The objective does not depend on the image.
         """
-        with torch.enable_grad(), self.forward.settings():  # even if the caller has disabled gradients
+        with self.forward.settings(), torch.enable_grad():  # even if the caller has disabled gradients
             evaluation = Evaluation(self, self.source.scope("transforms"), self.reads, True)
             value = evaluation.value(self.objective)
             self.reads = evaluation.reads
             if not isinstance(value, torch.Tensor) or not value.requires_grad:
                 check_value(value, self.objective.description or self.objective.name)
+            if self.steps == 0:
+                self.watch.normalized(constant_norms(self.model, evaluation.read_whole(), value))
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
             self._seen = evaluation.transformed.detach()
         if self.forward.compilation is not None and self.forward.compilation.has_cuda_graphs:
@@ -164,9 +172,10 @@ class VisT:
             shape.
         """
         self.loss, gradients = self.value_and_gradients()
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
+        with self.forward.settings():
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                parameter.grad = gradient
+            self.optimizer.step()
         self.steps += 1
         self.watch.record(self.loss, gradients, self._seen)
         return self.loss
@@ -184,7 +193,7 @@ class VisT:
 
     def image(self) -> np.ndarray:
         """Returns the current image in Lucid's axis order, float32 [N, H, W, C] in [0, 1]."""
-        with torch.no_grad():
+        with self.forward.settings(), torch.no_grad():
             return np.array(self.param.nhwc().float().cpu().numpy(), order="C")  # a copy
 
     def __call__(self, name: str) -> Any:
@@ -199,7 +208,7 @@ class VisT:
     def _read(self, functions: Sequence[Callable[[Any], Any]], reads: Reads) -> list[Any]:
         """Returns the values of functions of `T` under draws of the "read" stream; `reads` are the expected reads."""
         # Gradients are enabled because an objective may differentiate between layers. The results are detached.
-        with torch.enable_grad(), self.forward.settings():
+        with self.forward.settings(), torch.enable_grad():
             evaluation = Evaluation(self, self.source.scope("read"), reads)
             values = [evaluation.value(function) for function in functions]
         return [value.detach() if isinstance(value, torch.Tensor) else value for value in values]

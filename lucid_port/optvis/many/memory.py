@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from converters.memory import is_out_of_memory
+
 if TYPE_CHECKING:
     from lucid_port.optvis.engine.vis import VisT
 
@@ -25,23 +27,7 @@ SHARE_OF_CUDA = 0.7
 BYTES_PER_SAVED = 3
 """Peak memory of a step as a multiple of the tensors that are saved for its gradients."""
 
-_OUT_OF_MEMORY = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "MPS backend out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUFFT_ALLOC_FAILED",
-)
-
 T = TypeVar("T")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an error is an out-of-memory error of any device."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def free_host_memory() -> int | None:
@@ -135,7 +121,7 @@ def out_of_memory(function: Callable[[T], object], argument: T) -> str | None:
     """Calls a function. Returns the first line of an out-of-memory error, or None."""
     try:
         function(argument)
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         return str(error).splitlines()[0] if str(error) else type(error).__name__

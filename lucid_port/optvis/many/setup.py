@@ -11,24 +11,38 @@ from typing import Any, TypeAlias
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis import param, serialization
+from lucid_port.modelzoo.layouts import Layout
+from lucid_port.optvis import serialization
 from lucid_port.optvis.engine.coerce import (
     ImageLike,
     Model,
     OptimizerLike,
     ReluOverride,
     TransformsLike,
+    check_model,
     check_value,
     layer_info,
     make_param,
 )
 from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.engine.formats import (
+    DEFAULT_SIZE,
+    ImageFormat,
+    LayerReader,
+    find_format,
+    format_of,
+    takes_one_image,
+)
+from lucid_port.optvis.engine.precision import outside_inference
+from lucid_port.optvis.engine.step import UNUSED
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, find_units, name_of, parse_units
+from lucid_port.optvis.many.unit_spec import Channels, Unit, UnitsLike, find_units, name_of, parse_units
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.objectives.base import Activations, ObjectiveLike
+from lucid_port.optvis.objectives.readers import Reader, as_reader, check_index, each_image, rows_of_image
 from lucid_port.optvis.param.base import Parameterization, parameterization
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
+from lucid_port.optvis.transform import standard_transforms
 
 __all__ = ["ManyParamLike", "Setup", "make_many_T"]
 
@@ -39,24 +53,6 @@ ManyParamLike: TypeAlias = Callable[[int], ImageLike] | Callable[[], ImageLike] 
 # Objectives of a batch ------------------------------------------------------------------------
 
 
-def _views(T: Activations, count: int) -> list[Activations]:
-    """Returns `T` for each image of a batch. A layer is split once for all images."""
-
-    @functools.cache
-    def parts(name: str) -> Sequence[Any]:
-        value = T(name)
-        return value.split(_rows(value, count, name)) if torch.is_tensor(value) else [value] * count
-
-    return [lambda name, index=index: parts(name)[index] for index in range(count)]
-
-
-def _rows(value: torch.Tensor, count: int, layer: str) -> int:
-    """Returns the number of rows of each image: 1, or more in a layer that flattens positions into rows."""
-    if value.ndim == 0 or value.shape[0] % count:
-        raise ValueError(f"Layer {layer!r} of shape {list(value.shape)} has no rows for each of {count} images.")
-    return value.shape[0] // count
-
-
 def each_for_itself(objectives: Sequence[Objective]) -> Objective:
     """An objective of shape [N]: each image's own objective, which sees the activations of this image alone.
 
@@ -65,8 +61,9 @@ def each_for_itself(objectives: Sequence[Objective]) -> Objective:
     """
 
     def values(T: Activations) -> torch.Tensor:
-        # A batch of one is not split, so that its objective may differentiate between layers.
-        seen = [T] if len(objectives) == 1 else _views(T, len(objectives))
+        if len(objectives) == 1:  # is not split, so that its objective may differentiate between layers
+            return _checked(objectives[0], objectives[0](T))[None]
+        seen = each_image(T, len(objectives))
         return torch.stack([_value_of(one, own) for one, own in zip(objectives, seen, strict=True)])
 
     return _many("each_for_itself", values, f"{len(objectives)} objectives", objectives=list(objectives))
@@ -87,7 +84,9 @@ def each_channel(layer: str, channels: Sequence[int]) -> Objective:
 
     def values(T: Activations) -> torch.Tensor:
         activation = T(layer)
-        activation = activation.unflatten(0, (count, _rows(activation, count, layer)))  # [N, rows, C, ...]
+        rows = rows_of_image(activation, 0, count, layer)
+        activation = activation.unflatten(0, (count, rows))  # [N, rows, C, ...]
+        check_index(max(channels), activation.shape[2], layer, "channel", "channels")
         index = numbers(activation.device).reshape(count, *[1] * (activation.ndim - 1))
         index = index.expand(-1, activation.shape[1], 1, *activation.shape[3:])
         return activation.gather(2, index).flatten(1).mean(1)
@@ -104,16 +103,21 @@ serialization.register("objective", "each_channel", each_channel)
 
 
 def _value_of(objective: Objective, T: Activations) -> torch.Tensor:
-    name = name_of(objective)
+    """Returns the value of one image's objective, which sees its part of the activations of a batch."""
     try:
         value = objective(T)
     except RuntimeError as error:
-        if "not have been used in the graph" not in str(error):
+        if UNUSED not in str(error):
             raise
         raise ValueError(
-            f"The objective {name!r} takes gradients between layers, which images of a batch share: pass batch_size=1."
+            f"The objective {name_of(objective)!r} takes gradients between layers, which images of a batch share: pass "
+            "batch_size=1."
         ) from error
-    check_value(value, name)
+    return _checked(objective, value)
+
+
+def _checked(objective: Objective, value: torch.Tensor) -> torch.Tensor:
+    check_value(value, name_of(objective))
     return value.sum()
 
 
@@ -127,20 +131,12 @@ def _objective(batch: Sequence[Unit]) -> Objective:
 # Images of a batch ----------------------------------------------------------------------------
 
 
-def _image_maker(param_f: ManyParamLike, size: int | None) -> Callable[[int], Parameterization]:
+def _image_maker(param_f: ManyParamLike) -> Callable[[int], Parameterization]:
     """Returns a function from the number of images to a parameterization.
 
     Raises:
         TypeError: `param_f` is not a function.
-        ValueError: Both `param_f` and `size` are given.
     """
-    if param_f is not None and size is not None:
-        raise ValueError(
-            "Give either size or param_f: size=N is short for param_f=lambda batch: param.image(N, batch=batch)."
-        )
-    if param_f is None:
-        pixels = 128 if size is None else checks.whole(size, "size", 1)
-        return lambda count: param.image(pixels, batch=count)
     if not callable(param_f) or isinstance(param_f, (torch.nn.Module, torch.Tensor)):
         raise TypeError(
             "param_f is a function of the number of images that makes them, as in "
@@ -206,6 +202,9 @@ class Setup:
 
     Attributes:
         make: Returns the parameterization of a number of images.
+        format: Size and channels of the images, the same for all units.
+        takes_one_image: Whether the network takes no batches.
+        size_of_pictures: (height, width).
     """
 
     param_f: ManyParamLike
@@ -219,8 +218,17 @@ class Setup:
     precision: str
 
     def __post_init__(self) -> None:
-        self.make = _separate(_image_maker(self.param_f, self.size))
+        if self.param_f is not None and self.size is not None:
+            raise ValueError(
+                "Give either size or param_f: size=N is short for param_f=lambda batch: param.image(N, batch=batch)."
+            )
+        pixels = DEFAULT_SIZE if self.size is None else checks.whole(self.size, "size", 1)
+        self.format, self.takes_one_image = ImageFormat(pixels, pixels), False
+        self.size_of_pictures = pixels, pixels
+        make = (lambda count: self.format.image(count)) if self.param_f is None else _image_maker(self.param_f)
+        self.make = _separate(make)
         self.seed = checks.whole(self.seed, "seed", 0)
+        self.per_image = checks.flag(self.per_image, "per_image")
         if isinstance(self.transforms, Iterable):
             self.transforms = list(self.transforms)  # several batches iterate over them
 
@@ -242,24 +250,42 @@ class Setup:
             objective,
             images,
             self.optimizer,
-            self.transforms,
+            self._transforms(),
             self.relu_gradient_override,
             seed=source,
             device=device,
             precision=self.precision,
         )
 
+    def _transforms(self) -> TransformsLike:
+        given = self.format.transforms(self.transforms)
+        return standard_transforms if given is None else given
+
+    def _fit(self, model: Model, asked: Sequence[Channels | Objective]) -> None:
+        """Sets `format` to one that the model takes at the layers of all units."""
+        readers = [one if isinstance(one, Objective) else _reader(one.layer) for one in asked]
+        if self.param_f is None:
+            size = None if self.size is None else (self.format.height, self.format.width)
+            self.format = find_format(model, readers, size, self.transforms is None)
+        else:
+            self.format = format_of(self.make(1), model, readers, self.transforms is None)
+        self.takes_one_image = takes_one_image(model, readers, self.format)
+
     def find_units(self, model: Model, units: UnitsLike) -> tuple[list[Unit], VisT]:
         """Returns the units, and a render of one image that was used to look up layers and channels."""
         asked = parse_units(units)
+        check_model(model)
+        self._fit(model, asked)
         probe = self._render(model, lambda T: T("input").mean(), [self.seed], own_device(model))
+        _, height, width, _ = probe.image().shape
+        self.size_of_pictures = height, width
 
         @functools.cache
         def layer_of(name: str) -> tuple[str, int]:
             info = layer_info(model, name)
             if info is None:
                 return name, probe(name).shape[1]
-            return info.name, probe(name).shape[1] if info.channels is None else info.channels
+            return info.name, probe(name).shape[1] if info.channels is None or info.unknown else info.channels
 
         return find_units(asked, layer_of, functools.partial(_layers_read, probe), self._unit_seeds), probe
 
@@ -272,17 +298,37 @@ class Setup:
         return [checks.whole(one, "A seed", 0) for one in given]
 
 
+def _reader(layer: str) -> LayerReader:
+    return lambda T: T(layer)
+
+
 def _layers_read(probe: VisT, objective: Objective) -> list[str]:
     """Returns the names of the layers that an objective reads; "input" if it reads no layer."""
     read: dict[str, None] = {}
-
-    def look(T: Activations) -> torch.Tensor:
-        return objective(lambda name: (read.setdefault(name), T(name))[1])
-
-    probe.evaluate([look])
+    probe.evaluate([lambda T: objective(_Recorder(T, read))])
     return [name for name in read if name not in ("input", "labels")] or ["input"]
 
 
+class _Recorder(Reader):
+    """`T` that records the names of the layers that are read."""
+
+    def __init__(self, T: Activations, read: dict[str, None]) -> None:
+        self._T, self._read = as_reader(T), read
+        self.images = self._T.images
+
+    def __call__(self, name: str, /) -> Any:
+        self._read.setdefault(name)
+        return self._T(name)
+
+    def raw(self, name: str, /) -> Any:
+        self._read.setdefault(name)
+        return self._T.raw(name)
+
+    def layout(self, name: str, /) -> Layout:
+        return self._T.layout(name)
+
+
+@outside_inference
 def make_many_T(
     model: Model,
     units: UnitsLike,

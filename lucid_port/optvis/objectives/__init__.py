@@ -1,8 +1,9 @@
 """Objectives: the quantities that a visualization maximizes.
 
-An `Objective` is a function of `T`. `T(layer)` is the activation of a layer (NCHW, or [N, C] for
-dense layers), `T("input")` the image before any transform, and `T("labels")` the class names of
-the model. Objectives can be added, subtracted, multiplied and divided. Names, arguments, strings and
+An `Objective` is a function of `T`. `T(layer)` is the activation of a layer with the axes (N, C, ...): NCHW, [N, C] for
+dense layers, (N, C, L) for L tokens. `T.raw(layer)` is the network's own tensor, whose channels may be elsewhere.
+`T("input")` is the image before any transform, and `T("labels")` the class names of the model.
+Objectives can be added, subtracted, multiplied and divided. Names, arguments, strings and
 values are those of `lucid.optvis.objectives` 0.3.10.
 
 A render sums the values of an objective that is not a scalar, as TensorFlow does.
@@ -28,6 +29,7 @@ from lucid_port.optvis.objectives.neurons import (
     direction_neuron,
     neuron,
     tensor_direction,
+    token,
 )
 from lucid_port.optvis.objectives.wrapping import handle_batch, wrap_objective
 
@@ -52,6 +54,7 @@ __all__ = [
     "neuron",
     "penalize_boundary_complexity",
     "tensor_direction",
+    "token",
     "total_variation",
     "wrap_objective",
 ]

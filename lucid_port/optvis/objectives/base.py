@@ -3,66 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
 
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
+from lucid_port.optvis.objectives.readers import Activations, Nhwc
 
 __all__ = ["Activations", "Objective", "ObjectiveFunction", "ObjectiveLike", "Value", "as_objective", "parse_unit"]
-
-
-class Activations(Protocol):
-    """`T`: maps a layer's name to its activation, "input" to the image and "labels" to the class names."""
-
-    def __call__(self, name: str, /) -> Any: ...
 
 
 Value: TypeAlias = torch.Tensor
 """The value of an objective: a tensor, usually a scalar."""
 
 ObjectiveFunction: TypeAlias = Callable[[Activations], Value]
-
-# Axis order -----------------------------------------------------------------------------------
-
-
-def to_nhwc(tensor: Any) -> Any:
-    """Converts NCHW to NHWC and [N, C] to [N, 1, 1, C]; returns anything else unchanged."""
-    if not isinstance(tensor, torch.Tensor) or tensor.ndim not in (2, 4):
-        return tensor
-    return tensor[:, None, None, :] if tensor.ndim == 2 else tensor.permute(0, 2, 3, 1)
-
-
-class Nhwc:
-    """`T` in Lucid's axis order."""
-
-    def __init__(self, T: Activations) -> None:
-        self._T = T
-
-    def __call__(self, name: str, /) -> Any:
-        return to_nhwc(self._T(name))
-
-    def channel(self, layer: str, number: int) -> torch.Tensor:
-        """Returns one channel without the channel axis; a render computes it alone if its network can.
-
-        Raises:
-            IndexError: The layer does not have this channel.
-        """
-        read = getattr(self._T, "channel", None)
-        return channel_in(self(layer), number, layer) if read is None else read(layer, number)
-
-
-def channel_in(tensor: torch.Tensor, number: int, layer: str) -> torch.Tensor:
-    """Returns one channel of an NHWC tensor, without the channel axis."""
-    check_index(number, tensor.shape[-1], layer, "channel", "channels")
-    return tensor[..., number]
-
-
-def check_index(index: int, count: int, layer: str, kind: str, kinds: str) -> None:
-    if not -count <= index < count:
-        raise IndexError(f"Layer {layer!r} has no {kind} {index}: its {kinds} are 0 to {count - 1}.")
 
 
 def in_nhwc(function: Callable[[Nhwc], Value]) -> ObjectiveFunction:

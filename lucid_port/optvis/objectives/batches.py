@@ -5,14 +5,21 @@ from __future__ import annotations
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value, channel_in
+from lucid_port.modelzoo.layouts import channels_last
+from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
+from lucid_port.optvis.objectives.readers import Activations, as_reader, by_image, channel_in
 from lucid_port.optvis.objectives.reading import check_layer
 from lucid_port.optvis.objectives.wrapping import wrap_objective
 
 __all__ = ["alignment", "channel_interpolate", "diversity"]
 
 
-@wrap_objective(require_format="NHWC")
+def _by_image(T: Activations, layer: str) -> torch.Tensor:
+    """Returns an activation of N images with the channels last, [N, ..., C]."""
+    return channels_last(by_image(as_reader(T), layer))
+
+
+@wrap_objective()
 def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: int) -> ObjectiveFunction:
     """Interpolates between two channels along the batch axis.
 
@@ -40,7 +47,8 @@ def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: i
     number2 = checks.whole(n_channel2, "channel_interpolate's n_channel2")
 
     def inner(T: Activations) -> Value:
-        first, second = channel_in(T(layer1), number1, layer1), channel_in(T(layer2), number2, layer2)
+        first = channel_in(_by_image(T, layer1), number1, layer1)
+        second = channel_in(_by_image(T, layer2), number2, layer2)
         count = first.shape[0]
         if count < 2:
             raise ValueError("channel_interpolate needs a batch of at least 2 images.")
@@ -71,7 +79,7 @@ def alignment(layer: str, decay_ratio: float = 2) -> ObjectiveFunction:
     checks.number(decay_ratio, "alignment's decay_ratio", above=0)
 
     def inner(T: Activations) -> Value:
-        activation = T(layer)
+        activation = by_image(as_reader(T), layer)
         total = torch.zeros((), dtype=activation.dtype, device=activation.device)
         for distance in range(1, min(5, activation.shape[0])):
             squares = (activation[:-distance] - activation[distance:]) ** 2
@@ -81,7 +89,7 @@ def alignment(layer: str, decay_ratio: float = 2) -> ObjectiveFunction:
     return inner
 
 
-@wrap_objective(require_format="NHWC")
+@wrap_objective()
 def diversity(layer: str) -> ObjectiveFunction:
     """Measures how similar the images of a batch are.
 
@@ -100,7 +108,7 @@ def diversity(layer: str) -> ObjectiveFunction:
     check_layer(layer, "diversity")
 
     def inner(T: Activations) -> Value:
-        activation = T(layer)
+        activation = _by_image(T, layer)
         count, channels = activation.shape[0], activation.shape[-1]
         flat = activation.reshape(count, -1, channels)
         grams = (flat.transpose(1, 2) @ flat).reshape(count, -1)

@@ -9,9 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.misc import checks
+from lucid_port.misc.io.pictures import check_range
 from lucid_port.misc.tensors import ArrayLike
-from lucid_port.optvis.objectives.base import Activations, ObjectiveFunction, Value, to_nhwc
-from lucid_port.optvis.objectives.reading import as_vector, check_fits_image, check_layer
+from lucid_port.modelzoo.layouts import channels_last
+from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
+from lucid_port.optvis.objectives.readers import Activations, as_reader
+from lucid_port.optvis.objectives.reading import as_vector, channels_at_places, check_fits_image, check_layer
 from lucid_port.optvis.objectives.wrapping import wrap_objective
 
 __all__ = [
@@ -25,7 +28,7 @@ __all__ = [
 ]
 
 
-@wrap_objective(require_format="NHWC")
+@wrap_objective()
 def total_variation(layer: str = "input") -> ObjectiveFunction:
     """Sum of the absolute differences of neighboring pixels.
 
@@ -41,12 +44,19 @@ def total_variation(layer: str = "input") -> ObjectiveFunction:
     check_layer(layer, "total_variation")
 
     def inner(T: Activations) -> Value:
-        image = T(layer)
+        image = channels_at_places(T, layer)
         rows = (image[:, 1:] - image[:, :-1]).abs().sum((1, 2, 3))
         columns = (image[:, :, 1:] - image[:, :, :-1]).abs().sum((1, 2, 3))
         return rows + columns
 
     return inner
+
+
+def _whole(T: Activations, layer: str, constant: object) -> torch.Tensor:
+    """Returns an activation: the network's own tensor, whose channel axis need not be known, if the constant allows."""
+    reader = as_reader(T)
+    value: torch.Tensor = reader.raw(layer) if np.ndim(constant) == 0 else reader(layer)  # type: ignore[arg-type]
+    return value
 
 
 @wrap_objective()
@@ -55,7 +65,7 @@ def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
 
     Args:
         layer: "input" for the image, or the name of a layer.
-        constant: A number, or an array that broadcasts to NCHW.
+        constant: A number, or an array that broadcasts to NCHW or (N, C, ...).
 
     Example:
         >>> L1(constant=0.5)({"input": torch.ones(1, 3, 2, 2)}.get)
@@ -63,7 +73,7 @@ def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
     """
     check_layer(layer, "L1")
     checks.finite_values(constant, "L1's constant")
-    return lambda T: (T(layer) - constant).abs().sum()
+    return lambda T: (_whole(T, layer, constant) - constant).abs().sum()
 
 
 @wrap_objective()
@@ -74,7 +84,7 @@ def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> Obje
 
     Args:
         layer: "input" for the image, or the name of a layer.
-        constant: A number, or an array that broadcasts to NCHW.
+        constant: A number, or an array that broadcasts to NCHW or (N, C, ...).
         epsilon: Number from 0 on, which keeps the gradient finite at 0.
 
     Example:
@@ -84,7 +94,7 @@ def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> Obje
     check_layer(layer, "L2")
     checks.finite_values(constant, "L2's constant")
     checks.number(epsilon, "L2's epsilon", 0)
-    return lambda T: (epsilon + ((T(layer) - constant) ** 2).sum()).sqrt()
+    return lambda T: (epsilon + ((_whole(T, layer, constant) - constant) ** 2).sum()).sqrt()
 
 
 def blur(image: torch.Tensor, w: int) -> torch.Tensor:
@@ -178,14 +188,14 @@ def penalize_boundary_complexity(
         shape, what = tuple(np.shape(mask)), f"{name}'s mask"
 
     def inner(T: Activations) -> Value:
-        image = to_nhwc(T("input"))
+        image = channels_last(T("input"))
         check_fits_image(what, shape, image)
         if mask is None:
             weight = torch.ones(shape, dtype=image.dtype, device=image.device)
             weight[:, border:-border, border:-border] = 0
         else:
             weight = as_vector(mask, image)
-        blurred = to_nhwc(blur(T("input"), 5))
+        blurred = channels_last(blur(T("input"), 5))
         difference = (blurred - image) ** 2 + 0.8 * (image - C) ** 2
         return -(difference * weight).sum()
 
@@ -200,17 +210,20 @@ def input_diff(orig_img: ArrayLike) -> ObjectiveFunction:
         orig_img: Picture, [N, H, W, C] or [H, W, C], with the range of the image, [0, 1].
 
     Raises:
-        ValueError: The picture contains NaN, or (on evaluation) has another size than the image.
+        ValueError: The picture contains NaN, has values far outside of [0, 1], or (on evaluation) has another size than
+            the image.
 
     Example:
         >>> input_diff(np.zeros((2, 2, 3)))({"input": 0.5 * torch.ones(1, 3, 2, 2)}.get)
         tensor(0.5000)
     """
     checks.finite_values(orig_img, "input_diff's orig_img")
+    low, high = torch.aminmax(torch.as_tensor(orig_img))
+    check_range(float(low), float(high), "input_diff's orig_img")
     shape = tuple(np.shape(orig_img))
 
     def inner(T: Activations) -> Value:
-        image = to_nhwc(T("input"))
+        image = channels_last(T("input"))
         check_fits_image("input_diff's orig_img", shape, image)
         return (image - as_vector(orig_img, image)).square().mean().sqrt()
 

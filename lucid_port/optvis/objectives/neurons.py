@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
-from lucid_port.optvis.objectives.base import Activations, Nhwc, ObjectiveFunction, Value, channel_in, check_index
+from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
+from lucid_port.optvis.objectives.readers import Activations, as_reader, channel_in, check_index
 from lucid_port.optvis.objectives.reading import (
     as_place,
+    channel_of,
+    channels_at_places,
+    channels_at_the_end,
     check_direction,
     check_layer,
     direction_in,
@@ -30,15 +33,21 @@ __all__ = [
     "direction_neuron",
     "neuron",
     "tensor_direction",
+    "token",
 ]
 
 
-def _mean(layer: str, batch: int | None, read: Callable[[torch.Tensor], torch.Tensor]) -> ObjectiveFunction:
-    """Returns the mean of a part of a layer's NHWC activation, as a function of `T`."""
-    return handle_batch(batch)(lambda T: read(T(layer)).mean())
+def _mean(
+    layer: str,
+    batch: int | None,
+    read: Callable[[torch.Tensor], torch.Tensor],
+    activation: Callable[[Activations, str], torch.Tensor] = channels_at_the_end,
+) -> ObjectiveFunction:
+    """Returns the mean of a part of a layer's activation, which has the channels last, as a function of `T`."""
+    return handle_batch(batch)(lambda T: read(activation(T, layer)).mean())
 
 
-@wrap_objective(require_format="NHWC")
+@wrap_objective()
 def neuron(
     layer_name: str,
     channel_n: int,
@@ -51,12 +60,13 @@ def neuron(
     Args:
         layer_name: Name of the layer.
         channel_n: Channel of the neuron.
-        x: **Row** of the neuron, `height // 2` by default.
+        x: **Row** of the neuron, `height // 2` by default. In a layer of tokens, the row in the grid of patches.
         y: **Column** of the neuron, `width // 2` by default.
         batch: Index of one image of the batch; None for all.
 
     Raises:
         IndexError: (on evaluation) The position, channel or image does not exist.
+        ValueError: (on evaluation) The layer has no rows and columns.
 
     Example:
         >>> T = {"mixed4a": torch.arange(9.0).reshape(1, 1, 3, 3)}.get
@@ -66,12 +76,54 @@ def neuron(
     check_layer(layer_name, "neuron")
     number = checks.whole(channel_n, "neuron's channel_n")
     row, column = as_place(x, "neuron's x"), as_place(y, "neuron's y")
-    return _mean(layer_name, batch, lambda a: channel_in(position_in(a, row, column), number, layer_name))
+
+    def read(activation: torch.Tensor) -> torch.Tensor:
+        return channel_in(position_in(activation, row, column), number, layer_name)
+
+    return _mean(layer_name, batch, read, channels_at_places)
 
 
-@wrap_objective(require_format="NHWC")
+@wrap_objective()
+def token(layer: str, n_channel: int, token: int | str, batch: int | None = None) -> ObjectiveFunction:
+    """Activation of one channel of one token, averaged over the batch.
+
+    Args:
+        layer: Name of a layer of tokens, as in a transformer.
+        n_channel: Channel; negative numbers count from the end.
+        token: Number of the token among all tokens of the layer (negative numbers count from the end), its name, as in
+            "dist_token", or "class" for the class token under any of its usual names.
+        batch: Index of one image of the batch; None for all.
+
+    Raises:
+        IndexError: (on evaluation) The token's number, the channel or the image does not exist.
+        ValueError: (on evaluation) The layer has no token of this name, or no tokens.
+
+    Example:
+        >>> T = {"blocks.0": torch.arange(6.0).reshape(1, 2, 3)}.get  # 2 channels of 3 tokens
+        >>> token("blocks.0", 1, 0)(T), token("blocks.0", 1, -1)(T)
+        (tensor(3.), tensor(5.))
+    """
+    check_layer(layer, "token")
+    number = checks.whole(n_channel, "token's n_channel")
+    which = token if isinstance(token, str) else checks.whole(token, "token's token, if it is not a name,")
+
+    @handle_batch(batch)
+    def inner(T: Activations) -> Value:
+        reader = as_reader(T)
+        value, layout = reader(layer), reader.layout(layer)
+        if len(layout.positions) != 1:
+            raise ValueError(
+                f"Layer {layer!r} has no tokens: its activation has the shape {list(value.shape)} (images, channels, "
+                "...). Read it with objectives.neuron or objectives.channel."
+            )
+        return channel_of(value[:, :, layout.token(which, value.shape[2])], number, layer).mean()
+
+    return inner
+
+
+@wrap_objective()
 def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFunction:
-    """Activation of one channel, averaged over batch and positions.
+    """Activation of one channel, averaged over batch and positions; in a layer of tokens, over all tokens.
 
     Args:
         layer: Name of the layer.
@@ -89,11 +141,11 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
     check_layer(layer, "channel")
     number = checks.whole(n_channel, "channel's n_channel")
     if batch is None:
-        return lambda T: cast(Nhwc, T).channel(layer, number).mean()  # with require_format="NHWC", T is an Nhwc
+        return lambda T: as_reader(T).channel(layer, number).mean()
     return _mean(layer, batch, lambda activation: channel_in(activation, number, layer))
 
 
-@wrap_objective(require_format="NHWC")
+@wrap_objective()
 def direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """Activation along a direction: the mean of `dot * max(0.1, cosine) ** cossim_pow`.
 
@@ -120,7 +172,7 @@ direction_cossim = direction
 """Alias of `direction`, as in Lucid 0.3.10: it does not use the cosine by default."""
 
 
-@wrap_objective(require_format="NHWC")
+@wrap_objective()
 def direction_neuron(
     layer_name: str,
     vec: ArrayLike,
@@ -155,10 +207,10 @@ def direction_neuron(
         activation = position_in(layer, row, column)
         return dot_product(activation, direction_in(vec, activation, layer_name), cossim_pow)
 
-    return _mean(layer_name, batch, read)
+    return _mean(layer_name, batch, read, channels_at_places)
 
 
-@wrap_objective(require_format="NHWC")
+@wrap_objective()
 def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """Activation along a patch of directions in the center of the layer; see `direction`.
 
@@ -182,8 +234,6 @@ def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: i
         raise ValueError(f"tensor_direction needs vec of [h, w, C] or [N, h, w, C], not of rank {np.ndim(vec)}.")
 
     def read(activation: torch.Tensor) -> torch.Tensor:
-        if activation.ndim != 4:
-            raise ValueError(f"Layer {layer!r} of shape {list(activation.shape)} has no rows and columns for a patch.")
         height, width = np.shape(vec)[-3:-1]
         top, left = (activation.shape[1] - height) // 2, (activation.shape[2] - width) // 2
         if top < 0 or left < 0:
@@ -194,12 +244,12 @@ def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: i
         window = activation[:, top : top + height, left : left + width]
         return dot_product(window, direction_in(vec, window, layer), cossim_pow)
 
-    return _mean(layer, batch, read)
+    return _mean(layer, batch, read, channels_at_places)
 
 
 @wrap_objective()
 def deepdream(layer: str) -> ObjectiveFunction:
-    """Mean of the squared activation of a whole layer.
+    """Mean of the squared activation of a whole layer, whose channel axis need not be known.
 
     Args:
         layer: Name of the layer.
@@ -209,7 +259,7 @@ def deepdream(layer: str) -> ObjectiveFunction:
         tensor(9.)
     """
     check_layer(layer, "deepdream")
-    return lambda T: (T(layer) ** 2).mean()
+    return lambda T: (as_reader(T).raw(layer) ** 2).mean()  # needs no channel axis
 
 
 @wrap_objective()

@@ -10,12 +10,15 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
-from lucid_port.optvis.objectives.base import check_index
+from lucid_port.modelzoo.layouts import channels_last
+from lucid_port.optvis.objectives.readers import Activations, Nhwc, as_reader, check_index
 
 __all__ = [
     "as_place",
     "as_vector",
     "channel_of",
+    "channels_at_places",
+    "channels_at_the_end",
     "check_direction",
     "check_fits_image",
     "check_layer",
@@ -44,6 +47,25 @@ def channel_of(value: torch.Tensor, number: int, layer: str) -> torch.Tensor:
     return value[:, number]
 
 
+def channels_at_the_end(T: Activations, layer: str) -> torch.Tensor:
+    """Returns an activation with the channels last, as `T` with `require_format="NHWC"` does."""
+    value: torch.Tensor = Nhwc(T)(layer)
+    return value
+
+
+def channels_at_places(T: Activations, layer: str) -> torch.Tensor:
+    """Returns an activation by its places in the image, [N, rows, columns, C].
+
+    Patches of the image are places; the class token and other tokens are left out. Dense layers have one place.
+
+    Raises:
+        ValueError: The layer has no rows and columns.
+    """
+    reader = as_reader(T)
+    value = reader(layer)
+    return channels_last(value if value.ndim == 2 else reader.layout(layer).in_places(value))
+
+
 def position_in(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Tensor:
     """Returns one position of an NHWC tensor, [N, 1, 1, C].
 
@@ -52,8 +74,6 @@ def position_in(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Ten
         x: Row, `height // 2` by default.
         y: Column, `width // 2` by default.
     """
-    if tensor.ndim != 4:
-        raise ValueError(f"There is no position in a layer of shape {list(tensor.shape)}: it has no rows and columns.")
     row = tensor.shape[1] // 2 if x is None else int(x)
     column = tensor.shape[2] // 2 if y is None else int(y)
     if not (0 <= row < tensor.shape[1] and 0 <= column < tensor.shape[2]):

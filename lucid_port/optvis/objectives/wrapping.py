@@ -7,11 +7,10 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, overload
 
-import torch
-
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, in_nhwc
+from lucid_port.optvis.objectives.readers import Images
 
 __all__ = ["handle_batch", "wrap_objective"]
 
@@ -63,8 +62,9 @@ def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> An
     so that recipes can contain its objectives.
 
     Args:
-        require_format: With `"NHWC"`, `T` returns activations in Lucid's axis order, and those of
-            dense layers as [N, 1, 1, C]. By default, `T` returns NCHW and [N, C].
+        require_format: With `"NHWC"`, `T` returns activations in Lucid's axis order, [N, H, W, C], those of dense
+            layers as [N, 1, 1, C], and tokens as [N, 1, L, C], or as [N, rows, columns, C] if they are the patches of
+            the image and no others. By default, `T` returns NCHW, [N, C], and tokens as (N, C, L).
         handle_batch: Ignored, as in Lucid; use the function `handle_batch`.
 
     Raises:
@@ -88,13 +88,15 @@ def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], Obje
     """Decorator that restricts a function of `T` to one image of the batch.
 
     Args:
-        batch: Index of the image; None keeps all. The batch axis stays, with size 1.
+        batch: Index of the image; None keeps all. The batch axis stays, with size 1, or the number of rows of an image
+            in a layer that flattens positions or windows into rows.
 
     Raises:
         TypeError, ValueError: `batch` is not an index.
         IndexError: (from the decorated function) The batch does not have this image.
 
     Example:
+        >>> import torch
         >>> second = handle_batch(1)(lambda T: T("mixed4a").mean())
         >>> second({"mixed4a": torch.arange(3.0).reshape(3, 1, 1, 1)}.get)
         tensor(1.)
@@ -104,14 +106,6 @@ def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], Obje
     def decorate(function: ObjectiveFunction) -> ObjectiveFunction:
         if index is None:
             return function
-        return lambda T: function(lambda name: _one_image(T(name), index))
+        return lambda T: function(Images(T, index))
 
     return decorate
-
-
-def _one_image(tensor: Any, index: int) -> Any:
-    if not isinstance(tensor, torch.Tensor):
-        return tensor
-    if not 0 <= index < tensor.shape[0]:
-        raise IndexError(f"batch={index} is outside the batch of {tensor.shape[0]} images.")
-    return tensor[index : index + 1]

@@ -13,9 +13,9 @@ from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.objectives.base import Activations
+from lucid_port.optvis.objectives.readers import Activations, as_reader
 from lucid_port.recipes.activation_atlas.samples import check_activations
-from lucid_port.recipes.inputs import channels_of, check_middle
+from lucid_port.recipes.inputs import channels_of
 from lucid_port.recipes.steps import alike, batches, run
 from lucid_port.recipes.transparency import ICON_SCALES, icon_moves
 
@@ -177,8 +177,8 @@ def _values(
         return torch.from_numpy(vectors).to(device)
 
     def values(T: Activations) -> torch.Tensor:
-        activation = T(layer)
-        check_middle(activation, layer)
+        reader = as_reader(T)
+        activation = reader.layout(layer).in_places(reader(layer))
         middle = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2]
         dot = (middle * wanted(middle.device)).mean(1)
         cosine = dot / (EPSILON + torch.linalg.vector_norm(middle, dim=1))

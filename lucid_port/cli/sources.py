@@ -1,0 +1,322 @@
+"""The model of a command: a name, a file, a library's network, or the result of a user's function.
+
+Every command with a model takes the same options. `ModelCommand` turns `--timm resnet18` into the source
+"timm:resnet18", in the place of SOURCE, or of `--model` in commands that read the model from a recipe.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from lucid_port.modelzoo.vision_base import Model
+
+
+def _library(option: str, metavar: str, text: str) -> Any:
+    return typer.Option(option, metavar=metavar, help=text)
+
+
+# `ModelCommand` consumes these options, so that commands receive None. They are declared for help and completion.
+Torchvision = Annotated[
+    str | None, _library("--torchvision", "NAME", "Instead of SOURCE: a network of torchvision, such as resnet50.")
+]
+Timm = Annotated[str | None, _library("--timm", "NAME", "Instead of SOURCE: a network of timm, such as convnext_tiny.")]
+Huggingface = Annotated[
+    str | None,
+    _library(
+        "--huggingface",
+        "NAME",
+        "Instead of SOURCE: a vision network of transformers: a name on the hub, or a folder of save_pretrained.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    _library("--weights", "NAME", "Weights of the library's network; 'none' for random ones. Default: its best."),
+]
+Model_ = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="SOURCE",
+        help="Model to use instead of the recipe's: a name, a file, or module:function.",
+    ),
+]
+ValueRange = Annotated[
+    str | None,
+    typer.Option(metavar="LO,HI", help="The network's values of black and white, if the model does not state them."),
+]
+BGR = Annotated[bool | None, typer.Option("--bgr/--rgb", help="The network's channel order, if the file has none.")]
+Mean = Annotated[
+    str | None, typer.Option(metavar="M,M,M", help="With --std, in place of --value-range: means of images in [0, 1].")
+]
+Std = Annotated[str | None, typer.Option(metavar="S,S,S", help="Standard deviations of images in [0, 1]; see --mean.")]
+ImageShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="H,W,C", help="Height, width and channels of the network's images, if the model does not state them."
+    ),
+]
+
+_LIBRARIES = ("torchvision", "timm", "huggingface")  # `libraries.LIBRARIES`, which would import torch here
+
+
+class ModelCommand(TyperCommand):
+    """A command that takes its model as SOURCE, or from one of the options of libraries."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Replaces the options of libraries by a source; other arguments stay as they are.
+
+        Raises:
+            typer.BadParameter: two libraries are named, or --weights stands without a library.
+        """
+        left, found = _taken(args, (*_LIBRARIES, "weights"))
+        named = [library for library in _LIBRARIES if library in found]
+        if len(named) > 1:
+            raise typer.BadParameter(f"--{named[0]} and --{named[1]} each name a model: give one of them.")
+        if "weights" in found and not named:
+            raise typer.BadParameter(f"--weights chooses weights of --{', --'.join(_LIBRARIES)}: give one of these.")
+        if named:
+            source = _source(named[0], found[named[0]], found.get("weights"))
+            has_argument = any(parameter.name == "source" for parameter in self.params)
+            left = [source, *left] if has_argument else [*left, "--model", source]
+        return super().parse_args(ctx, left)
+
+
+def _taken(args: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Splits arguments into those that are left, and the values of the options `names`.
+
+    Raises:
+        typer.BadParameter: an option has no value, or is given twice.
+    """
+    left: list[str] = []
+    found: dict[str, str] = {}
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*left, word, *rest], found
+        option, equals, value = word.partition("=")
+        name = option.removeprefix("--")
+        if not option.startswith("--") or name not in names:
+            left.append(word)
+            continue
+        if name in found or not (equals or rest):
+            raise typer.BadParameter(f"--{name} {'is given twice' if name in found else 'requires a value'}.")
+        found[name] = value if equals else rest.pop(0)
+    return left, found
+
+
+def _source(library: str, name: str, weights: str | None) -> str:
+    from lucid_port.modelzoo.libraries import library_source
+
+    chosen = {} if weights is None else {"weights": None if weights.lower() == "none" else weights}
+    return library_source(library, name, chosen)
+
+
+def open_model(
+    source: str,
+    *,
+    value_range: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    image_shape: str | None = None,
+    is_BGR: bool | None = None,
+    **options: Any,
+) -> Model:
+    """Opens the model of a command.
+
+    Args:
+        source: a name, a path, a library's network, or module:function.
+        value_range, mean, std, image_shape: texts of the options.
+        is_BGR: the channel order.
+        **options: options of `converters.open_source`.
+
+    Raises:
+        typer.BadParameter: an option has another form.
+        ValueError, FileNotFoundError: the model cannot be opened.
+    """
+    from lucid_port.modelzoo.from_torch import range_of_normalized
+    from lucid_port.modelzoo.libraries import names_function
+    from lucid_port.modelzoo.nets_factory import open_model as open_named
+
+    stated: dict[str, Any] = {
+        "image_value_range": _numbers(value_range, "--value-range", "-117,138", 2),
+        "image_shape": shape_of(image_shape),
+        "is_BGR": is_BGR,
+    }
+    if mean is not None or std is not None:
+        if mean is None or std is None or value_range is not None:
+            raise typer.BadParameter("--mean and --std are given together, and without --value-range.")
+        stated["image_value_range"] = range_of_normalized(
+            _numbers(mean, "--mean", "0.485,0.456,0.406"), _numbers(std, "--std", "0.229,0.224,0.225")
+        )
+    if names_function(source):
+        return _of_function(source, stated, options)
+    return open_named(source, **stated, **options)
+
+
+def open_network(source: str, image_shape: str | None = None, **options: Any) -> Any:
+    """Opens the network of a command, without its value range; arguments as for `open_model`."""
+    from lucid_port.modelzoo.libraries import names_function
+    from lucid_port.modelzoo.nets_factory import open_network as open_named
+
+    if not names_function(source):
+        return open_named(source, **options)
+    # The names and channels of the layers do not depend on the value range.
+    return _of_function(source, {"image_value_range": (0, 1), "image_shape": shape_of(image_shape)}, options).network
+
+
+def open_for_sizes(source: str, image_shape: str | None = None, **options: Any) -> Model:
+    """Opens the model of a command that reads sizes only, with any value range; arguments as for `open_model`."""
+    from lucid_port.modelzoo.libraries import names_function, names_library
+    from lucid_port.modelzoo.vision_base import Model
+
+    if names_library(source):
+        return open_model(source, image_shape=image_shape, **options)
+    if names_function(source):
+        return _of_function(source, {"image_value_range": (0, 1), "image_shape": shape_of(image_shape)}, options)
+    network = open_network(source, **options)
+    return Model(network=network, image_value_range=(0, 1), image_shape=shape_of(image_shape))
+
+
+def open_for_recipe(source: str, stated: Mapping[str, Any]) -> Model:
+    """Opens the model of a recipe from another source than the recipe's.
+
+    Args:
+        source: as for `open_model`.
+        stated: the recipe's description of its model.
+
+    Raises:
+        ValueError: the model's weights or layers differ from those of the recipe's model.
+    """
+    from converters.program.program import as_tuples
+    from lucid_port.modelzoo.libraries import names_function
+    from lucid_port.modelzoo.nets_factory import open_model as open_named
+    from lucid_port.optvis.fingerprints import fingerprint
+
+    known = {"image_value_range": as_tuples(stated.get("image_value_range")), "is_BGR": stated.get("is_BGR")}
+    model = _of_function(source, known, {}) if names_function(source) else open_named(source, **known)
+    network: Any = model.network
+    found = fingerprint(network)
+    if found != stated.get("fingerprint"):
+        raise ValueError(
+            f"The model {source} is not the model that made the picture: its weights or layers differ (fingerprint "
+            f"{found}, not {stated.get('fingerprint')})."
+        )
+    return model
+
+
+def open_for_document(source: str, document: Mapping[str, Any]) -> Model:
+    """Opens a model for a document of `lucid-port run`: the recipe of a picture, or a plan.
+
+    Raises:
+        ValueError: the model cannot be opened, or is not the model of a picture's recipe.
+    """
+    from lucid_port.modelzoo.libraries import names_function
+    from lucid_port.modelzoo.nets_factory import open_model as open_named
+    from lucid_port.optvis.recipe import Recipe, is_recipe
+
+    if is_recipe(document):
+        return open_for_recipe(source, Recipe.from_data(document).model)
+    value_range = document.get("value_range")
+    known = {
+        "image_value_range": None if value_range is None else tuple(value_range),
+        "is_BGR": document.get("bgr"),
+    }
+    return _of_function(source, known, {}) if names_function(source) else open_named(source, **known)
+
+
+def _of_function(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model:
+    """Calls a user's function, and returns its result as a model.
+
+    Raises:
+        ValueError: the module or function does not exist, or the function returns neither a network nor a model.
+        TypeError: an option applies to files only.
+    """
+    from torch import nn
+
+    from lucid_port.modelzoo.from_torch import from_torch
+    from lucid_port.modelzoo.libraries import overridden
+    from lucid_port.modelzoo.vision_base import Model
+
+    made = _function(source)()
+    given = {key: value for key, value in stated.items() if value is not None}
+    useless = [key for key, value in options.items() if value is not None]
+    if useless:
+        raise TypeError(f"The option {useless[0]} applies to files only, not to {source}.")
+    if isinstance(made, Model):
+        model = overridden(made, stated)
+        model.source = model.source or source
+        return model
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{source} returned a {type(made).__name__}, neither a torch.nn.Module nor a Model.")
+    if "image_value_range" not in given:
+        raise ValueError(
+            f"The values for black and white of {source} are unknown: give --value-range 0,1, or --mean and --std."
+        )
+    model = from_torch(made, given.pop("image_value_range"), **given)
+    model.source = source
+    return model
+
+
+def _function(source: str) -> Any:
+    """Imports a function; modules of the current folder come first.
+
+    Raises:
+        ValueError: the module or the function does not exist.
+    """
+    module_name, _, path = source.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"There is no module {module_name!r} in {os.getcwd()}, nor an installed one: run the command in the folder "
+            f"of {module_name.split('.')[0]}.py."
+        ) from None
+    finally:
+        sys.path.remove(os.getcwd())
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise ValueError(f"The module {module_name!r} ({getattr(found, '__file__', '')}) has no {path!r}.")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ValueError(f"{source} is a {type(found).__name__}, not a function.")
+    return found
+
+
+def _numbers(text: str | None, option: str, example: str, count: int | None = None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or (count is not None and len(values) != count):
+        wanted = "two numbers" if count == 2 else "a number for each channel"
+        raise typer.BadParameter(f"{option} takes {wanted}, such as {example}, not {text!r}.")
+    return values
+
+
+def shape_of(text: str | None) -> tuple[int, int, int] | None:
+    """Returns the numbers of --image-shape.
+
+    Raises:
+        typer.BadParameter: the text has another form.
+    """
+    if text is None:
+        return None
+    try:
+        height, width, channels = (int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--image-shape takes three numbers, such as 224,224,3, not {text!r}.") from None
+    return height, width, channels

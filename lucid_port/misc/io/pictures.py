@@ -1,0 +1,113 @@
+"""Values of pictures: arrays and Pillow's images as float32 in [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageOps
+
+__all__ = ["LOWEST", "MOST", "check_range", "gray", "pixels_of", "range_problem", "unit_floats", "without_alpha"]
+
+LOWEST, MOST = -0.5, 1.5
+"""Limits of a picture's values. Resizing overshoots [0, 1] by at most 0.3; values in 0..255, or those that a mean and a
+standard deviation have normalized, exceed the limits."""
+
+_WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Converts Pillow's image of any mode, upright according to EXIF.
+
+    Args:
+        picture: the image.
+        size: (width, height) to resize it to.
+
+    Returns:
+        float32 [H, W, C] in [0, 1], C is 3, or 4 or 2 with alpha. Float images (mode F) keep their values.
+
+    Example:
+        >>> pixels_of(Image.new("CMYK", (6, 4))).shape
+        (4, 6, 3)
+    """
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
+        picture = picture.convert("RGB")
+    if picture.mode in ("P", "1", "PA"):
+        transparent = picture.mode == "PA" or "transparency" in picture.info
+        picture = picture.convert("RGBA" if transparent else "RGB")
+    if picture.mode in ("RGBa", "La"):  # colors multiplied by alpha
+        picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray(np.asarray(picture).astype(np.float32) / np.float32(65535))
+    if size is not None:
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    pixels = unit_floats(np.asarray(picture))
+    return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+
+
+def unit_floats(values: np.ndarray) -> np.ndarray:
+    """Converts the numbers of a picture to float32: integers are divided by their white, floats keep their values.
+
+    Args:
+        values: uint8 (white is 255), uint16 (65535), or floats.
+
+    Raises:
+        TypeError: the numbers have another type, whose white is not known.
+
+    Example:
+        >>> unit_floats(np.array([0, 51, 255], np.uint8)).tolist()
+        [0.0, 0.20000000298023224, 1.0]
+    """
+    if values.dtype in _WHITE:
+        return values.astype(np.float32) / np.float32(_WHITE[values.dtype])
+    if values.dtype.kind != "f":
+        raise TypeError(
+            f"A picture has numbers of type uint8 (0 to 255), uint16 (0 to 65535), or floats in [0, 1], not "
+            f"{values.dtype}: convert it with astype(np.uint8), or divide it by its white."
+        )
+    return values.astype(np.float32)
+
+
+def without_alpha(pixels: np.ndarray, background: float = 1.0) -> np.ndarray:
+    """Mixes pixels [H, W, 2 or 4] with a gray background by their alpha, which is the last channel; others are kept.
+
+    Example:
+        >>> without_alpha(np.zeros((4, 6, 4), np.float32)).shape
+        (4, 6, 3)
+    """
+    if pixels.shape[-1] not in (2, 4):
+        return pixels
+    alpha = pixels[..., -1:]
+    return pixels[..., :-1] * alpha + np.float32(background) * (1 - alpha)
+
+
+def gray(pixels: np.ndarray) -> np.ndarray:
+    """Converts RGB pixels [..., 3] to gray [..., 1], with the weights of Pillow's mode L.
+
+    Example:
+        >>> gray(np.ones((4, 6, 3), np.float32)).shape
+        (4, 6, 1)
+    """
+    return pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
+
+
+def check_range(low: float, high: float, what: str) -> None:
+    """Checks that values are those of a picture in [0, 1]; NaN is accepted.
+
+    Args:
+        low, high: the least and the largest value.
+        what: name of the picture in the message.
+
+    Raises:
+        ValueError: a value is below `LOWEST` or above `MOST`.
+    """
+    if low < LOWEST or high > MOST:
+        raise ValueError(range_problem(low, high, what))
+
+
+def range_problem(low: float, high: float, what: str) -> str:
+    """Returns a sentence about values outside of the limits."""
+    if low >= 0 and MOST < high <= 255:
+        advice = "divide them by 255"
+    else:
+        advice = "give the picture before it is normalized, as the model maps it to the network's input itself"
+    return f"{what} has values from {low:.3g} to {high:.3g}, but images are in [0, 1]: {advice}."

@@ -1,0 +1,73 @@
+"""Checks of the arguments that describe the images of a network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lucid_port.misc import checks
+from lucid_port.modelzoo.catalogue import ValueRange
+
+
+def check_flag(value: object, what: str) -> bool | None:
+    """Checks that an argument is True, False or None.
+
+    Raises:
+        TypeError: it is another value.
+    """
+    if value is not None and not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{what} is True or False, not {checks.shown(value)}.")
+    return None if value is None else bool(value)
+
+
+def check_image_shape(shape: object) -> tuple[int | None, ...]:
+    """Checks the shape of a network's images.
+
+    Args:
+        shape: (height, width, channels); None for sizes that are not known.
+
+    Raises:
+        TypeError: the shape is not a list of numbers.
+        ValueError: it does not have three sizes, or a size is not a whole number from 1 on.
+
+    Example:
+        >>> check_image_shape([224, 224, 3])
+        (224, 224, 3)
+    """
+    wanted = "(height, width, channels)"
+    given = checks.items(shape, "image_shape", wanted)
+    if len(given) != 3:
+        raise ValueError(f"image_shape is {wanted}, not {checks.shown(shape)}.")
+    return tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
+
+
+def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
+    """Checks a value range.
+
+    Args:
+        value_range: (lo, hi), the values for black and white: numbers, or one number per channel.
+        channels: number of image channels; None if it is unknown.
+
+    Returns:
+        (lo, hi), as given.
+
+    Raises:
+        TypeError: the range contains values that are not numbers.
+        ValueError: the range does not have two ends, an end does not match the channels, or both ends are equal.
+
+    Example:
+        >>> check_value_range((0, 255), 3)
+        (0, 255)
+    """
+    ends = checks.items(value_range, "image_value_range", "(lo, hi), the network's values for black and white")
+    if len(ends) != 2:
+        raise ValueError(f"image_value_range is (lo, hi), two numbers or two rows, not {checks.shown(value_range)}.")
+    for end in ends:
+        checks.finite_values(end, "image_value_range")
+        if np.ndim(end) > 1 or (channels is not None and np.size(end) not in (1, channels)):
+            raise ValueError(
+                f"The values for black and white are one number each, or {channels} as image_shape has {channels} "
+                f"channels, not {checks.shown(end)}."
+            )
+    if np.any(np.equal(*ends)):
+        raise ValueError(f"Black and white have the same value in image_value_range, {checks.shown(value_range)}.")
+    return ends[0], ends[1]

@@ -1,0 +1,237 @@
+"""Runs of a torch network that report its named values, and descriptions of its layers by the axes that they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, fx, nn
+from torch.utils.hooks import RemovableHandle
+
+from converters.program.layer_info import LayerInfo
+from converters.tracing.axes import Findings, FoundAxes, Report, axes_of_class
+from converters.tracing.elements import elements_of, split_element
+from converters.tracing.recording import Call
+from lucid_port.misc import checks
+from lucid_port.modelzoo.tracing import Trace
+
+_LETTERS = "NCHWLTG"
+
+
+# Runs -----------------------------------------------------------------------------------------
+
+
+def run_traced(
+    root: nn.Module, trace: Trace, image: Tensor, hooks: Mapping[str, nn.Module], output: str, report: Report
+) -> None:
+    """Runs a traced graph, and reports its nodes by the names of their layers.
+
+    Args:
+        root: the module whose submodules the graph calls.
+        trace: the graph.
+        image: the input of the graph.
+        hooks: name -> module, for layers that are not in the graph.
+        output: name of the value that the network returns.
+        report: called with each name and value.
+    """
+    names: dict[str, list[str]] = {}
+    for name, node in trace.nodes.items():
+        names.setdefault(node, []).append(name)
+    with _Hooks(hooks, report):
+        result = _Interpreter(root, trace.graph.graph, names, report).run(image)
+    report_value(report, output, result)
+
+
+def run_hooked(run: Callable[[], object], hooks: Mapping[str, nn.Module], output: str, report: Report) -> None:
+    """Runs a network, and reports the values of its modules.
+
+    Args:
+        run: runs the network.
+        hooks: name -> module.
+        output: name of the value that the network returns.
+        report: called with each name and value.
+    """
+    with _Hooks(hooks, report):
+        result = run()
+    report_value(report, output, result)
+
+
+def report_value(report: Report, name: str, value: object) -> None:
+    """Reports a value, and its elements that are tensors as `name:element`."""
+    report(name, value)
+    for key, item in elements_of(value).items():
+        if isinstance(item, Tensor):
+            report(f"{name}:{key}", item)
+
+
+class CalledLayers:
+    """The layers that a run calls, in the order of execution.
+
+    Args:
+        output: name of the value that the network returns, which is no layer.
+
+    Attributes:
+        infos: name -> description without its axes.
+        tuples: names of functions that return tuples.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.infos: dict[str, LayerInfo] = {}
+        self.tuples: set[str] = set()
+        self._output = output
+
+    def visitor(self, report: Report) -> Callable[[Call, Any], Any]:
+        """Starts again, and returns a function that reports a value, and returns it."""
+        self.infos.clear()
+        self.tuples.clear()
+
+        def visit(call: Call, value: Any) -> Any:
+            report_value(report, call.name, value)
+            if call.name != self._output and not call.is_inside:
+                self.infos[call.name] = LayerInfo(call.name, call.op, None, call.module)
+                if not (call.module or isinstance(value, Tensor)):
+                    self.tuples.add(call.name)
+            return value
+
+        return visit
+
+
+class _Interpreter(fx.Interpreter):
+    """Runs a graph, and reports the values of its named nodes."""
+
+    def __init__(self, root: nn.Module, graph: fx.Graph, names: Mapping[str, Sequence[str]], report: Report) -> None:
+        super().__init__(root, graph=graph)
+        self._names = names
+        self._report = report
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        for name in self._names.get(n.name, ()):
+            report_value(self._report, name, result)
+        return result
+
+
+class _Hooks:
+    """A context in which the values of modules are reported."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], report: Report) -> None:
+        self._modules, self._report = modules, report
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> None:
+        for name, module in self._modules.items():
+            self._handles.append(module.register_forward_hook(self._hook(name)))
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def read(module: nn.Module, inputs: Any, output: Any) -> None:
+            report_value(self._report, name, output)
+
+        return read
+
+
+# Descriptions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Described:
+    """The layers of a network.
+
+    Attributes:
+        layers: the layers whose values depend on the image.
+        further: the value that the network returns, elements of layers, functions that return tuples, and values that
+            do not depend on the image.
+    """
+
+    layers: Sequence[LayerInfo]
+    further: Sequence[LayerInfo]
+
+
+def described(
+    infos: Sequence[LayerInfo],
+    output: LayerInfo,
+    found: Findings,
+    module: nn.Module,
+    layouts: Mapping[str, str],
+    tuples: Collection[str] = (),
+) -> Described:
+    """Describes layers by their axes.
+
+    Args:
+        infos: the layers, without their axes.
+        output: the value that the network returns.
+        found: the axes.
+        module: the network.
+        layouts: name -> axes that the user states.
+        tuples: names of functions that return tuples, which are not listed.
+
+    Raises:
+        ValueError: the axes that are stated for a layer are not those of its value, or there is no such layer.
+    """
+    known = {info.name: info for info in (*infos, output)}
+    layer_of = {name: split_element(name)[0] for name in found.values}
+    known |= {
+        name: replace(known[layer], name=name) for name, layer in layer_of.items() if layer in known and layer != name
+    }
+    for name in layouts:
+        if name not in known:
+            raise ValueError(f"layouts has axes for {name!r}, and the network has no layer of this name.")
+    axes = {name: _axes(info, found, module, layouts) for name, info in known.items()}
+    full = {
+        name: replace(info, channels=one.channels, axes=one.axes, tokens=one.tokens, unknown=one.unknown)
+        for name, info in known.items()
+        for one in [axes[name]]
+    }
+    layers = [info.name for info in infos if axes[info.name].depends and info.name not in tuples]
+    chosen = set(layers)
+    return Described([full[name] for name in layers], [info for name, info in full.items() if name not in chosen])
+
+
+def _axes(info: LayerInfo, found: Findings, module: nn.Module, layouts: Mapping[str, str]) -> FoundAxes:
+    """Returns the axes of a layer: those that are stated or found, or those that its module's class states."""
+    one = found.values.get(info.name)
+    stated = layouts.get(info.name)
+    if stated is not None:
+        if one is not None and one.shape and len(one.shape) != len(stated):
+            raise ValueError(
+                f"layouts has the axes {stated!r} for layer {info.name!r}, and its value has {len(one.shape)} axes: "
+                f"its shape is {one.shape}."
+            )
+        channels = one.shape[stated.index("C")] if one is not None and one.shape else None
+        tokens = None if one is None or "L" not in stated or one.axes != stated else one.tokens
+        return FoundAxes(stated, channels, tokens)
+    if one is not None:
+        return one
+    by_class = axes_of_class(module.get_submodule(info.module)) if info.module else None
+    return by_class or FoundAxes(unknown=found.failure or "the network's forward pass does not use it")
+
+
+def check_layouts(layouts: object) -> dict[str, str]:
+    """Checks the axes that a user states.
+
+    Args:
+        layouts: layer -> one letter an axis; None for no layers.
+
+    Raises:
+        TypeError: it is not a dictionary of strings.
+        ValueError: axes have other letters, or not exactly one C, or several N.
+    """
+    if layouts is None:
+        return {}
+    if not isinstance(layouts, Mapping):
+        raise TypeError(f"layouts is a dictionary such as {{'blocks.0': 'NLC'}}, not {checks.shown(layouts)}.")
+    for name, axes in layouts.items():
+        if not isinstance(name, str) or not isinstance(axes, str):
+            raise TypeError(
+                f"layouts maps names of layers to letters, as in {{'blocks.0': 'NLC'}}, not {name!r}: {axes!r}."
+            )
+        if set(axes) - set(_LETTERS) or axes.count("C") != 1 or axes.count("N") > 1:
+            raise ValueError(
+                f"layouts has the axes {axes!r} for layer {name!r}: give one letter for each axis, C for channels "
+                "once, N for images at most once, and H, W, L (tokens), T (times) or G (others)."
+            )
+    return dict(layouts)

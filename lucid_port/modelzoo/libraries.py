@@ -1,0 +1,196 @@
+"""Networks of other libraries as models: parts that torchvision, timm and transformers share."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import torch
+
+from converters.errors import nearest_names
+from lucid_port.misc import checks
+from lucid_port.modelzoo.vision_base import Model
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation that normalize the input of most networks for ImageNet."""
+
+LIBRARIES = ("torchvision", "timm", "huggingface")
+"""Libraries whose networks `lucid_port.modelzoo` opens by name, each with a function of the same name."""
+
+Option: TypeAlias = "bool | int | float | str | list[int] | list[float] | None"
+
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+# Options whose value may be a text. Other texts could name files or addresses, which a recipe must not choose.
+_TEXTS = ("weights", "revision")
+
+
+def import_library(module: str, extra: str) -> ModuleType:
+    """Imports a module of an optional library.
+
+    Args:
+        module: the module, for example "torchvision.models".
+        extra: the extra of `lucid_port` that installs the library.
+
+    Raises:
+        ModuleNotFoundError: the library is not installed.
+        ImportError: the library does not match the installed torch.
+    """
+    package = module.split(".", 1)[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise ModuleNotFoundError(
+            f"{package} is not installed: pip install 'lucid_port[{extra}]'.", name=package
+        ) from None
+    except (ImportError, RuntimeError, OSError) as error:  # raised by a library that was built for another torch
+        raise ImportError(
+            f"{package} cannot be imported, because it does not match torch {torch.__version__} "
+            f"({' '.join(str(error).split())}): install both together with pip install torch {package}."
+        ) from error
+
+
+def check_name(library: str, name: str, known: Sequence[str], purpose: str = "") -> None:
+    """Checks the name of a network.
+
+    Raises:
+        ValueError: `known` does not contain it; the error suggests similar names.
+    """
+    if name not in known:
+        offer = nearest_names(str(name), known, 3)
+        raise ValueError(f"{library} has no network {checks.shown(name)}{purpose}.{offer}")
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """A context in which torch draws random weights from a seed. torch's own random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def opened_from(model: Model, library: str, name: str, options: Mapping[str, object]) -> Model:
+    """Records in `model.source` how to open the model again, and returns the model.
+
+    Args:
+        model: the model.
+        library: one of `LIBRARIES`.
+        name: the network's name, or a folder.
+        options: options that differ from the defaults. If plain data cannot state one, the model has no source.
+    """
+    if all(_is_plain(key, value) for key, value in options.items()):
+        model.source = library_source(library, name, options)
+    return model
+
+
+def library_source(library: str, name: str, options: Mapping[str, object]) -> str:
+    """Returns the text that opens a network of a library with `nets_factory.open_model`.
+
+    Example:
+        >>> library_source("timm", "resnet18", {"weights": None, "num_classes": 7})
+        'timm:resnet18?weights=null&num_classes=7'
+    """
+    folder = library == "huggingface" and Path(name).is_dir()
+    place = urllib.parse.quote(os.path.abspath(name) if folder else name, safe="/:.\\ ")
+    written = {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
+    query = urllib.parse.urlencode(written, quote_via=urllib.parse.quote)
+    return f"{library}:{place}{'?' if query else ''}{query}"
+
+
+def names_library(source: object) -> bool:
+    """Whether a source names a network of a library, as in "timm:resnet18".
+
+    Example:
+        >>> names_library("timm:resnet18"), names_library("TinyInceptionV1")
+        (True, False)
+    """
+    return isinstance(source, str) and source.partition(":")[0] in LIBRARIES and ":" in source
+
+
+def names_function(source: object) -> bool:
+    """Whether a source names a function of a Python module, as in "networks:small".
+
+    Example:
+        >>> names_function("networks:small"), names_function("timm:resnet18"), names_function("graph.pb")
+        (True, False, False)
+    """
+    return (
+        isinstance(source, str)
+        and _FUNCTION.fullmatch(source) is not None
+        and not names_library(source)
+        and not os.path.exists(source)
+    )
+
+
+def open_library_model(source: str) -> Model:
+    """Opens a network of a library by its source.
+
+    Args:
+        source: library, name and options, as in "timm:resnet18?weights=null&num_classes=7". The values of options are
+            JSON; `weights` and `revision` also take a text.
+
+    Raises:
+        ValueError: an option has another form, or the library has no network of this name.
+        ModuleNotFoundError: the library is not installed.
+    """
+    library, _, rest = source.partition(":")
+    name, _, query = rest.partition("?")
+    options = dict(_option(key, value) for key, value in urllib.parse.parse_qsl(query, keep_blank_values=True))
+    function: Callable[..., Model] = getattr(importlib.import_module("lucid_port.modelzoo"), library)
+    return function(urllib.parse.unquote(name), **options)
+
+
+def overridden(model: Model, overrides: Mapping[str, Any]) -> Model:
+    """Returns a model of another library with other arguments of `Model`; the network is shared.
+
+    Args:
+        model: the model.
+        overrides: `image_shape`, `image_value_range`, `is_BGR` and `labels`; None for the model's own.
+
+    Raises:
+        TypeError: an argument applies only to files.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if not given:
+        return model
+    own = ("image_shape", "image_value_range", "is_BGR", "labels")
+    others = sorted(set(given) - set(own))
+    if others:
+        raise TypeError(f"The option {others[0]} applies to files only, not to {model.source or model.name}.")
+    stated = {key: getattr(model, "_labels" if key == "labels" else key) for key in own}
+    changed = Model(network=model.network, **{**stated, **given})
+    changed.source = model.source
+    changed.preprocessing = model.preprocessing if "image_shape" not in given else None
+    return changed
+
+
+def _option(key: str, text: str) -> tuple[str, Option]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if not _is_plain(key, value):
+        raise ValueError(
+            f"The option {key}={text} of a network's source is not allowed: values are numbers, true, false, null and "
+            f"lists of numbers; only {' and '.join(_TEXTS)} take a text, and remote code is never run."
+        )
+    return key, value
+
+
+def _is_plain(key: str, value: object) -> bool:
+    """Whether a source may state this option."""
+    if key == "trust_remote_code":
+        return False
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(one, (int, float)) for one in value)
+    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and key in _TEXTS)

@@ -1,0 +1,116 @@
+"""Restores the state that a network writes in its forward pass: buffers, attributes, and the random state."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Result = TypeVar("Result")
+_Slot = tuple[dict[str, Any], str]  # a dictionary of a module, and the key of a tensor in it
+
+
+class StateGuard:
+    """Runs a network so that its buffers and attributes are afterwards as before.
+
+    A pass that writes a buffer in place works on a copy, so that the write takes effect inside of the pass, and
+    gradients that need the written values can be computed afterwards. The first pass finds the buffers that are
+    written.
+
+    Args:
+        module: the network.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._written: set[tuple[nn.Module, str]] = set()
+        self._saved: dict[tuple[nn.Module, str], tuple[Tensor, int, Tensor]] = {}
+
+    @property
+    def written(self) -> list[str]:
+        """Paths of the buffers that passes were seen to write."""
+        paths = {part: path for path, part in self._module.named_modules()}
+        return sorted(f"{paths.get(part, '')}.{key}".removeprefix(".") for part, key in self._written)
+
+    def run(self, function: Callable[[], Result]) -> Result:
+        """Runs a function that calls the network, a second time if it was seen to write further buffers."""
+        if torch.compiler.is_compiling():
+            return function()
+        while True:
+            before = self._versions()
+            try:
+                with untouched(self._module):
+                    self._replace_written()
+                    result = function()
+            finally:
+                changed = self._restore(before)
+            if not changed:
+                return result
+
+    def _versions(self) -> dict[tuple[nn.Module, str], tuple[Tensor, int]]:
+        """Saves the values of the state, if they are new, and returns its tensors with their version counters."""
+        found = {}
+        for part, slots, key in _state(self._module):
+            tensor, place = slots[key], (part, key)
+            if self._is_copied(part, key, tensor):
+                continue
+            saved = self._saved.get(place)
+            if saved is None or saved[0] is not tensor or saved[1] != tensor._version:
+                self._saved[place] = (tensor, tensor._version, tensor.detach().clone())
+            found[place] = tensor, tensor._version
+        return found
+
+    def _replace_written(self) -> None:
+        for part, slots, key in _state(self._module):
+            if self._is_copied(part, key, slots[key]):
+                slots[key] = slots[key].clone()
+
+    def _is_copied(self, part: nn.Module, key: str, tensor: Tensor) -> bool:
+        """Returns whether passes get a copy of a tensor.
+
+        The version counter shows no writes of batch statistics in training mode, and inference tensors have none.
+        """
+        return (part, key) in self._written or part.training or tensor.is_inference()
+
+    def _restore(self, before: dict[tuple[nn.Module, str], tuple[Tensor, int]]) -> bool:
+        """Restores tensors that were changed in place; returns whether there were any."""
+        changed = [place for place, (tensor, version) in before.items() if tensor._version != version]
+        for place in changed:
+            tensor, _, value = self._saved.pop(place)
+            with torch.no_grad():
+                tensor.copy_(value)
+            self._written.add(place)
+        return bool(changed)
+
+
+def _state(module: nn.Module) -> Iterator[tuple[nn.Module, dict[str, Any], str]]:
+    """Yields the buffers and the attributes that are tensors, as keys of the dictionaries that hold them."""
+    for part in module.modules():
+        for slots in (part._buffers, part.__dict__):
+            for key, value in slots.items():
+                if isinstance(value, Tensor):
+                    yield part, slots, key
+
+
+@contextlib.contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """A context that restores the attributes and buffers of all modules at its end. A pass may set some."""
+    before = [(slots, dict(slots)) for part in module.modules() for slots in (part.__dict__, part._buffers)]
+    try:
+        yield
+    finally:
+        for slots, values in before:
+            for key in set(slots) - set(values):
+                del slots[key]
+            slots.update(values)
+
+
+@contextlib.contextmanager
+def same_random_state(device: torch.device) -> Iterator[None]:
+    """A context that restores torch's random state at its end."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

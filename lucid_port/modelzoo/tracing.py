@@ -1,0 +1,225 @@
+"""Traces networks with `torch.fx`, and names the values of the graph."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx, nn
+
+from converters import LayerInfo
+from converters.tracing.aliasing import call_name, no_tensors
+from converters.tracing.elements import elements_of
+from converters.tracing.naming import Numbering
+from converters.tracing.recording import is_leaf
+from converters.tracing.traced import LayerGraph
+from lucid_port.modelzoo.state import StateGuard
+
+ROOT = "module"  # name of the attribute of a `TorchNetwork` that holds the user's network
+ENTRY = "run_network"  # name of its method that runs the user's network
+
+
+class UntraceableError(Exception):
+    """A trace of the network would compute other values than the network; the message is a clause."""
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value in a traced pass.
+
+    Attributes:
+        node: the node that computes the value.
+        base: path of the module that returned it, or `path.function` for a function called by the module at `path`.
+        path: path of the module that returned it; empty for functions.
+    """
+
+    node: fx.Node
+    base: str
+    path: str
+
+
+class _Proxy(fx.Proxy):
+    """A proxy that keeps `x += y` in place, so that aliases of x see the change."""
+
+
+def _augmented(function: Callable[..., Any]) -> Callable[[_Proxy, object], fx.Proxy]:
+    def assign(self: _Proxy, other: object) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return assign
+
+
+for _name in ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor"):
+    setattr(_Proxy, f"__{_name}__", _augmented(getattr(operator, _name)))
+
+
+class _Tracer(fx.Tracer):
+    """A tracer that records the module of each function call, and the result of each module call.
+
+    Args:
+        leaves: further classes of modules that are not traced through.
+        functions: functions that are not traced through.
+
+    Attributes:
+        values: the values of function and module calls, in the order of execution.
+    """
+
+    traced_func_name = ENTRY
+
+    def __init__(self, leaves: tuple[type[nn.Module], ...] = (), functions: Sequence[Callable[..., Any]] = ()) -> None:
+        super().__init__(autowrap_functions=tuple(functions))
+        self.values: list[_Value] = []
+        self._more_leaves = leaves
+        self._path = ""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return is_leaf(m) or isinstance(m, self._more_leaves)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        outer, self._path = self._path, self.path_of_module(m)
+        result = super().call_module(m, forward, args, kwargs)
+        if isinstance(result, fx.Proxy) and self._path != ROOT:
+            path = self._path.removeprefix(f"{ROOT}.")
+            self.values.append(_Value(result.node, path, path))
+        self._path = outer
+        return result
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(*args, **kwargs)
+        if node.op in ("call_function", "call_method"):
+            self.values.append(_Value(node, f"{self._path}.{call_name(node)}".removeprefix(f"{ROOT}."), ""))
+        return node
+
+
+class Trace:
+    """The graph of a network, traced by `torch.fx`.
+
+    If it cannot be traced as it is, and timm is imported, the modules and functions that timm registers for this
+    purpose are not traced through.
+
+    Args:
+        network: the wrapper of the network; its method `run_network` is traced.
+        module: the network.
+
+    Attributes:
+        graph: the graph.
+        relus: the ReLU modules; None if the network may contain ReLUs that are not modules.
+        nodes: layer name -> node name, in the order of execution.
+        layers: the layers, in the same order, without their axes.
+        first: the layers that read the image.
+        outputs: element of the returned value -> node name; the element is empty for a tensor.
+
+    Raises:
+        UntraceableError: the network writes its buffers.
+    """
+
+    def __init__(self, network: nn.Module, module: nn.Module) -> None:
+        tracer = _traced(network, module)
+        graph = tracer.graph
+        self.graph = LayerGraph(graph, network)
+        _check_changes_nothing(self.graph, network)
+        self.relus = self.graph.relus(network)
+        numbering = Numbering({name for name, _ in module.named_modules()})
+        values = {numbering.name(value.base, value.path): value for value in tracer.values}
+        sizeless = no_tensors(graph.nodes)
+        image = next(node for node in graph.nodes if node.op == "placeholder")
+        self.nodes: dict[str, str] = {}
+        self.layers: list[LayerInfo] = []
+        self.first: list[LayerInfo] = []
+        for name, value in values.items():
+            if value.node in sizeless:
+                continue
+            self.nodes[name] = value.node.name
+            part = module.get_submodule(value.path)
+            op = type(part).__name__ if value.path else call_name(value.node)
+            self.layers.append(LayerInfo(name, op, None, value.path))
+            if image in value.node.all_input_nodes:
+                self.first.append(self.layers[-1])
+        self.outputs = _outputs(graph)
+
+    def layer(self, name: str) -> LayerInfo | None:
+        """Returns the layer of a name, without its axes; None if there is none."""
+        return next((info for info in self.layers if info.name == name), None) if name in self.nodes else None
+
+
+class VisitingInterpreter(fx.Interpreter):
+    """Runs a traced graph, and calls a function with the name and the value of each layer.
+
+    Args:
+        trace: the trace.
+        network: the wrapper of the network.
+        visit: called in the order of execution.
+    """
+
+    def __init__(self, trace: Trace, network: nn.Module, visit: Callable[[str, Any], None]) -> None:
+        super().__init__(fx.GraphModule(network, trace.graph.graph))
+        self._visit = visit
+        self._names: dict[str, list[str]] = {}
+        for name, node in trace.nodes.items():
+            self._names.setdefault(node, []).append(name)
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        for name in self._names.get(n.name, ()):
+            self._visit(name, value)
+        return value
+
+
+def _traced(network: nn.Module, module: nn.Module) -> _Tracer:
+    """Traces the network, a second time with timm's registered modules and functions.
+
+    Raises:
+        Exception: the network cannot be traced; its own code may raise anything.
+    """
+    try:
+        return _trace_with(_Tracer(), network, module)
+    except UntraceableError:
+        raise
+    except Exception:
+        timm = sys.modules.get("timm.layers")
+        if timm is None or not any(type(part).__module__.startswith("timm.") for part in module.modules()):
+            raise
+        leaves, functions = tuple(timm.get_notrace_modules()), timm.get_notrace_functions()
+        return _trace_with(_Tracer(leaves, functions), network, module)
+
+
+def _trace_with(tracer: _Tracer, network: nn.Module, module: nn.Module) -> _Tracer:
+    guard = StateGuard(module)
+    guard.run(lambda: tracer.trace(network))
+    if guard.written:
+        raise UntraceableError(f"its forward pass writes the buffer {guard.written[0]!r}")
+    return tracer
+
+
+def _check_changes_nothing(graph: LayerGraph, root: nn.Module) -> None:
+    """Checks that a traced network does not write its own tensors; the graph would drop the write.
+
+    Raises:
+        UntraceableError: it writes a buffer, or a module of torch's own is in training mode.
+    """
+    for node in graph.graph.nodes:
+        written = [place for place in graph.changes.written[node] if place.op == "get_attr"]
+        if written:
+            raise UntraceableError(
+                f"its forward pass writes the buffer {str(written[0].target).removeprefix(ROOT + '.')!r}"
+            )
+        if node.op == "call_module":
+            part = root.get_submodule(str(node.target))
+            if part.training and next(part.buffers(), None) is not None:
+                raise UntraceableError(f"module {str(node.target).removeprefix(ROOT + '.')!r} stays in training mode")
+
+
+def _outputs(graph: fx.Graph) -> dict[str, str]:
+    """Returns element -> node name of the value that the graph returns."""
+    returned = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
+    if isinstance(returned, fx.Node):
+        return {"": returned.name}
+    return {key: item.name for key, item in elements_of(returned).items() if isinstance(item, fx.Node)}

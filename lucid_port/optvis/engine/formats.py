@@ -1,0 +1,190 @@
+"""Sizes and channels of images that a network takes, for the default image and transforms of a render."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from converters.tracing.fake import run_without_numbers
+from lucid_port.modelzoo.image_sizes import is_unknown
+from lucid_port.optvis import param
+from lucid_port.optvis.engine.coerce import Model, TransformsLike, image_shape
+from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.param.base import Parameterization
+from lucid_port.optvis.transform import crop_or_pad_to, standard_transforms
+
+__all__ = ["DEFAULT_SIZE", "ImageFormat", "LayerReader", "find_format", "format_of", "square", "takes_one_image"]
+
+DEFAULT_SIZE = 128
+"""Height and width of an image by default, as in Lucid."""
+
+LayerReader = Callable[[Callable[[str], Any]], object]
+"""A function of `T` that reads layers, such as an objective."""
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """The images of a render.
+
+    Attributes:
+        height, width: Size of the image in pixels.
+        channels: Number of channels; None if the model does not state it.
+        is_fixed: Whether the network takes this size only, so that the default transforms have to restore it.
+        replaces_default: Whether the size replaces Lucid's default of 128 pixels, which the network does not take.
+    """
+
+    height: int = DEFAULT_SIZE
+    width: int = DEFAULT_SIZE
+    channels: int | None = None
+    is_fixed: bool = False
+    replaces_default: bool = False
+
+    def image(self, batch: int | None = None) -> Parameterization:
+        """Returns `param.image` of this format."""
+        channels = None if self.channels in (None, 3) else self.channels
+        height = None if self.height == self.width else self.height
+        return param.image(self.width, height, batch=batch, channels=channels)
+
+    def transforms(self, given: TransformsLike) -> TransformsLike:
+        """Returns the transforms of a render: the default ones restore the size if the network takes no other."""
+        if given is not None or not self.is_fixed:
+            return given
+        return [*standard_transforms, crop_or_pad_to(self.height, self.width)]
+
+    @property
+    def note(self) -> str:
+        """One line for the user about a size that the network requires; empty if there is none."""
+        size = f"{self.height}x{self.width}"
+        restored = f"crop_or_pad_to({self.height}, {self.width}) restores it after the default transforms"
+        if self.replaces_default:
+            return f"The network takes images of {size} here: the image has this size{', and ' * self.is_fixed}" + (
+                f"{restored}." if self.is_fixed else "."
+            )
+        return f"The network does not take every size here: the image has {size}, and {restored}." * self.is_fixed
+
+
+def square(model: Model, size: int) -> ImageFormat:
+    """Returns the format of images of one size that have the model's number of channels."""
+    return ImageFormat(size, size, image_shape(model)[-1])
+
+
+def find_format(
+    model: Model,
+    readers: Iterable[LayerReader],
+    size: tuple[int, int] | None = None,
+    has_default_transforms: bool = True,
+) -> ImageFormat:
+    """Returns the format of a render's images.
+
+    The network runs without numbers, up to the layers that are read, at the size and at two sizes that the default
+    transforms give. Lucid's own models always have Lucid's defaults, and so do networks that are not known to refuse
+    them.
+
+    Args:
+        model: The model.
+        readers: Functions that read the render's layers.
+        size: (height, width) of the image; None for 128 pixels or, if the network does not take them, its own size.
+        has_default_transforms: Whether the default transforms change the size of the image.
+    """
+    height, width, channels = image_shape(model)
+    asked = (DEFAULT_SIZE, DEFAULT_SIZE) if size is None else size
+    plain = ImageFormat(*asked, channels)
+    if not _may_have_fixed_size(model, height, width):
+        return plain
+    own = (int(height or 0), int(width or 0))
+    takes = _Sizes(model, list(readers), channels or 3)
+    if takes(asked) is True:
+        found = plain
+    elif size is None and own != asked and takes(asked) is False and takes(own) is True:
+        found = replace(plain, height=own[0], width=own[1], replaces_default=True)
+    else:
+        return plain
+    refuses = found.replaces_default or any(takes(other) is False for other in _transformed(found.height, found.width))
+    return replace(found, is_fixed=has_default_transforms and refuses)
+
+
+def _transformed(height: int, width: int) -> list[tuple[int, int]]:
+    """Returns a large and a small size, with odd sides, that the default transforms give."""
+
+    def scaled(side: int, tenths: int) -> int:
+        return ((side + 24 - 8) * tenths // 10 - 4 - 1) | 1
+
+    return [(scaled(height, tenths), scaled(width, tenths)) for tenths in (11, 9)]
+
+
+def takes_one_image(model: Model, readers: Iterable[LayerReader], form: ImageFormat) -> bool:
+    """Returns whether a network is known to take single images of a format, but no batches.
+
+    Args:
+        model: The model.
+        readers: Functions that read the render's layers.
+        form: The format.
+    """
+    if getattr(model, "catalogue_entry", None) is not None or not isinstance(model.network, torch.nn.Module):
+        return False
+    takes, size = _Sizes(model, list(readers), form.channels or 3), (form.height, form.width)
+    return takes(size, 2) is False and takes(size) is True
+
+
+def format_of(
+    image: Parameterization, model: Model, readers: Iterable[LayerReader], has_default_transforms: bool
+) -> ImageFormat:
+    """Returns the format of a given image; with other arguments as for `find_format`.
+
+    Only the default transforms of a network that may have a fixed size can fail: other images are not looked at, and
+    keep the default size in the format.
+    """
+    height, width, channels = image_shape(model)
+    if not (has_default_transforms and _may_have_fixed_size(model, height, width)):
+        return ImageFormat(channels=channels)
+    shape = copy.deepcopy(image).shape  # of a copy, because an image may draw when it is computed
+    return find_format(model, readers, (shape[1], shape[2])) if len(shape) == 4 else ImageFormat(channels=channels)
+
+
+def _may_have_fixed_size(model: Model, height: int | None, width: int | None) -> bool:
+    is_lucids = getattr(model, "catalogue_entry", None) is not None
+    return not is_lucids and bool(height and width) and isinstance(model.network, torch.nn.Module)
+
+
+class _Sizes:
+    """Returns whether the read layers can be computed at a size; None if it cannot be told without numbers."""
+
+    def __init__(self, model: Model, readers: list[LayerReader], channels: int) -> None:
+        self._model, self._readers, self._channels = model, readers, channels
+        self._known: dict[tuple[int, int, int], bool | None] = {}
+
+    def __call__(self, size: tuple[int, int], images: int = 1) -> bool | None:
+        key = (images, *size)
+        if key not in self._known:
+            self._known[key] = self._try(size, images)
+        return self._known[key]
+
+    def _try(self, size: tuple[int, int], images: int) -> bool | None:
+        like = torch.zeros(0, dtype=torch.float32, device=own_device(self._model))
+        failures: list[Exception] = []
+        with contextlib.suppress(Exception):  # of an objective, which may need numbers: only the network's matter
+            run_without_numbers(
+                lambda image: self._read(image, failures), self._model.network, (images, self._channels, *size), like
+            )
+        return None if any(is_unknown(failure) for failure in failures) else not failures
+
+    def _read(self, image: torch.Tensor, failures: list[Exception]) -> None:
+        def values(name: str) -> Any:
+            if name in ("input", "labels"):
+                return image if name == "input" else self._model.labels
+            try:
+                value = self._model.activations(image, [name])[name]
+                if value.ndim == 0 or value.shape[0] % image.shape[0]:
+                    raise ValueError(f"Layer {name!r} has no rows for each image.")
+            except Exception as error:
+                failures.append(error)
+                raise
+            return value
+
+        for reader in self._readers:
+            reader(values)

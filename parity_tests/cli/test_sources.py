@@ -1,0 +1,216 @@
+"""Models of commands: networks of libraries, and functions of the user's modules."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from lucid_port.cli import main
+
+MODULE = """
+import torch
+from torch import nn
+from lucid_port.modelzoo import from_torch
+
+calls = []
+
+def small():
+    calls.append("small")
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 3, stride=2))
+
+def model():
+    return from_torch(small(), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), image_shape=(20, 24, 3))
+
+def gray():
+    return nn.Sequential(nn.Conv2d(1, 4, 3))
+
+def other():
+    torch.manual_seed(1)
+    return small()[:1]
+
+number = 3
+
+class Holder:
+    @staticmethod
+    def small():
+        return small()
+
+def nothing():
+    return None
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module `user_networks` in the current folder."""
+    (tmp_path / "user_networks.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    yield tmp_path
+    assert sys.path == before
+    sys.modules.pop("user_networks", None)
+
+
+def run(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def error(capsys) -> str:
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return captured.err.strip().splitlines()[-1]
+
+
+def rows(capsys):
+    return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+
+
+def test_layers_of_a_function(module, capsys):
+    assert run("layers", "user_networks:small") == 0
+    assert rows(capsys)[1:] == [["0", "Conv2d", "8"], ["1", "ReLU", "8"], ["2", "Conv2d", "4"]]
+    assert run("layers", "user_networks:Holder.small", "--grep", "2") == 0
+
+
+def test_sizes_of_a_function(module, capsys):
+    assert run("layers", "user_networks:small", "--sizes", "--image-shape", "20,30,3", "--json") == 0
+    last = json.loads(capsys.readouterr().out)[-1]
+    assert last == {"name": "2", "op": "Conv2d", "channels, size": "4, 9 x 14", "stride": "2", "receptive field": "5"}
+    assert run("layers", "user_networks:small", "--sizes", "--grep", "zzz") == 2
+
+
+def test_sizes_of_a_model_of_a_function(module, capsys):
+    assert run("layers", "user_networks:model", "--sizes", "--grep", "1") == 0
+    assert rows(capsys)[1][2] == "8, 20 x 24"
+
+
+@pytest.mark.parametrize("options", [("--value-range=-2.5,2.5",), ("--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2")])
+def test_a_render_of_a_function_is_that_of_its_model(module, options, capsys):
+    common = ("2:1", "--size", 20, "--steps", 3)
+    assert run("render", "user_networks:small", *common, *options, "-o", "a.png") == 0
+    assert run("render", "user_networks:model", *common, "-o", "b.png") == 0
+    a, b = (json.loads((module / name).read_text()) for name in ("a.png.json", "b.png.json"))
+    assert a["value"] == pytest.approx(b["value"], rel=1e-4)
+    assert (a["model"]["source"], b["model"]["source"]) == ("user_networks:small", "user_networks:model")
+
+
+def test_a_network_without_a_value_range(module, capsys):
+    assert run("render", "user_networks:small", "2:1", "-o", "a.png") == 1
+    assert "give --value-range 0,1, or --mean and --std" in error(capsys)
+
+
+def test_channels_other_than_three(module, capsys):
+    assert run("render", "user_networks:gray", "0:1", "-o", "a.png", "--value-range=0,1") == 1
+    assert "image_shape=(height, width, 1)" in error(capsys)
+
+
+def test_a_recipe_runs_no_function_unless_the_command_names_it(module, capsys):
+    assert (
+        run("render", "user_networks:small", "0:1", "--size", 12, "--steps", 2, "-o", "a.png", "--value-range=0,1") == 0
+    )
+    calls = list(sys.modules["user_networks"].calls)
+    for command in (("rerender", "a.png"), ("run", "a.png", "-o", "b.png")):
+        capsys.readouterr()
+        assert run(*command) == 1
+        assert "add --model user_networks:small" in error(capsys)
+    assert sys.modules["user_networks"].calls == calls
+    assert run("rerender", "a.png", "--model", "user_networks:small") == 0
+    assert "bit for bit" in capsys.readouterr().out
+    assert run("run", "a.png", "-o", "b.png", "--model", "user_networks:small") == 0
+    assert (module / "b.png").read_bytes() == (module / "a.png").read_bytes()
+    capsys.readouterr()
+    assert run("rerender", "a.png", "--model", "user_networks:other") == 1
+    assert "is not the model that made the picture" in error(capsys)
+
+
+def test_a_plan_with_another_model(module, capsys):
+    (module / "plan.toml").write_text(
+        'model = "user_networks:small"\nunits = "0:1"\nsize = 12\nsteps = 2\nvalue_range = [0, 1]\noutput = "a.png"\n'
+    )
+    assert run("run", "plan.toml") == 1
+    assert "names a Python function, which is not run from here" in error(capsys)
+    assert run("run", "plan.toml", "--model", "user_networks:small") == 0
+    assert (module / "a.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("user_networks:smal", "has no 'smal'"),
+        ("no_such_module:small", "There is no module 'no_such_module' in"),
+        ("user_networks:number", "is a int, not a function"),
+        ("user_networks:nothing", "returned a NoneType, neither"),
+    ],
+)
+def test_functions_that_do_not_exist(module, source, words, capsys):
+    assert run("layers", source) == 1
+    assert words in error(capsys)
+
+
+def test_an_import_inside_the_module_that_fails_is_shown(module, capsys):
+    (module / "user_broken.py").write_text("import no_such_package\n")
+    assert run("layers", "user_broken:small") == 1
+    assert "No module named 'no_such_package'" in error(capsys)
+
+
+def test_options_of_files(module, capsys):
+    assert run("layers", "user_networks:small", "--layout", "NCHW") == 1
+    assert "layout applies to files only" in error(capsys)
+
+
+def test_a_network_of_torchvision(tmp_path, capsys):
+    assert run("layers", "--torchvision", "squeezenet1_1", "--weights", "none", "--grep", "features.12") == 0
+    assert ["features.12.expand3x3", "Conv2d", "256"] in rows(capsys)
+    picture = tmp_path / "a.png"
+    common = ("--size", 40, "--steps", 2, "-o", picture)
+    assert run("render", "--torchvision=squeezenet1_1", "features.3:2", *common, "--weights=none") == 0
+    assert (
+        json.loads((tmp_path / "a.png.json").read_text())["model"]["source"] == "torchvision:squeezenet1_1?weights=null"
+    )
+    capsys.readouterr()
+    assert run("rerender", picture) == 0
+    assert "bit for bit" in capsys.readouterr().out
+    assert run("rerender", picture, "--torchvision", "squeezenet1_1", "--weights", "none") == 0
+    assert "bit for bit" in capsys.readouterr().out
+
+
+def test_a_network_of_timm(capsys):
+    assert run("layers", "--timm", "test_vit", "--weights", "none", "--sizes", "--grep", "patch_embed.proj") == 0
+    assert rows(capsys)[1][2:] == ["64, 10 x 10", "16", "16"]
+
+
+def test_a_network_of_transformers(tmp_path, capsys):
+    import transformers
+
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, image_size=32, patch_size=8
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="preprocessor_config"):
+        assert run("layers", "--huggingface", tmp_path, "--grep", "classifier") == 0
+    assert ["classifier", "Linear", "2"] in rows(capsys)
+
+
+def test_export_of_a_library_is_refused(capsys):
+    assert run("export", "--torchvision", "squeezenet1_1", "--weights", "none", "-o", "a.onnx") == 2
+    assert "only converted graphs can be exported" in error(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("layers", "--timm", "a", "--torchvision", "b"), "--torchvision and --timm each name a model"),
+        (("layers", "TinyInceptionV1", "--weights", "none"), "--weights chooses weights of"),
+        (("layers", "--timm"), "--timm requires a value"),
+        (("layers", "--timm", "a", "--timm", "b"), "--timm is given twice"),
+        (("layers", "TinyInceptionV1", "--sizes", "--image-shape", "3,4"), "--image-shape takes three numbers"),
+        (("render", "TinyInceptionV1", "mixed3a:1", "-o", "a.png", "--mean", "1,1,1"), "given together"),
+        (("render", "TinyInceptionV1", "mixed3a:1", "-o", "a.png", "--value-range", "1"), "takes two numbers"),
+        (("layers",), "SOURCE"),
+    ],
+)
+def test_wrong_usage(arguments, words, capsys):
+    assert run(*arguments) == 2
+    assert words in error(capsys)
