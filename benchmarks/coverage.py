@@ -44,8 +44,7 @@ def one(name: str, gigabytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    entry = next(entry for entry in coverage_networks.entries() if entry.name == name)
-    print("\n" + json.dumps(coverage_checks.check(entry)))
+    print("\n" + json.dumps(coverage_checks.check(coverage_networks.entry(name))))
 
 
 def run(name: str, gigabytes: float, seconds: float) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def main(
         return None
     import coverage_networks
 
-    names = [entry.name for entry in coverage_networks.entries()]
+    names = coverage_networks.names()
     chosen = [name for name in names if not networks or any(part in name for part in networks)]
     if not chosen:
         raise typer.BadParameter(f"no network has {' or '.join(networks or ())} in its name")

@@ -67,14 +67,15 @@ class Oracle:
     Args:
         network: the untouched network.
         x: (1, C, H, W).
+        adapt: makes the network's input of images.
     """
 
-    def __init__(self, network: nn.Module, x: Tensor) -> None:
+    def __init__(self, network: nn.Module, x: Tensor, adapt: Callable[[Tensor], Tensor]) -> None:
         self._modules = dict(network.named_modules())
-        self._shapes = [{name: value.shape for name, value in hooked(network, x.repeat(2, 1, 1, 1)).items()}]
+        self._shapes = [{name: value.shape for name, value in hooked(network, adapt(x.repeat(2, 1, 1, 1))).items()}]
         height, width = x.shape[-2] + 64, x.shape[-1] + 32
         try:
-            larger = hooked(network, torch.rand(1, x.shape[1], height, width))
+            larger = hooked(network, adapt(torch.rand(1, x.shape[1], height, width)))
             self._shapes.append({name: value.shape for name, value in larger.items()})
         except Exception:  # a network of one size may raise any error
             return
@@ -112,11 +113,12 @@ def check(entry: Entry) -> dict[str, Any]:
     image = torch.rand(1, channels, height, width)
     x = model.create_input(image)
     found["untraced"] = getattr(model.network, "untraced", None)
-    plain = hooked(untouched, x)
+    adapt = (entry.options or {}).get("adapter", lambda images: images)
+    plain = hooked(untouched, adapt(x))
     checks: dict[str, Callable[[], dict[str, Any]]] = {
         "values": lambda: _values(model, x, plain, layers),
         "functions": lambda: _functions(model, x, layers),
-        "units": lambda: _units(model, image, plain, layers, Oracle(untouched, x)),
+        "units": lambda: _units(model, image, plain, layers, Oracle(untouched, x, adapt)),
         "start": lambda: _start(model, layers),
     }
     for name, run in checks.items():
@@ -182,7 +184,9 @@ def _feature(value: Tensor, axis: int) -> Tensor:
 
 
 def _by_objective(model: Model, image: Tensor, name: str) -> float:
-    vis = render.make_vis_T(model, objectives.channel(name, UNIT), lambda: image.clone().requires_grad_(), transforms=[])
+    vis = render.make_vis_T(
+        model, objectives.channel(name, UNIT), lambda: image.clone().requires_grad_(), transforms=[]
+    )
     return float(vis.evaluate([objectives.channel(name, UNIT)])[0])
 
 

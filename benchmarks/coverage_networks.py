@@ -23,14 +23,12 @@ class Entry:
         build: builds the network with random weights.
         shape: (height, width, channels) of its images.
         options: further arguments of `from_torch`.
-        open: opens the network by its name, as a user would; None to wrap what `build` returns.
     """
 
     name: str
     build: Callable[[], nn.Module]
     shape: tuple[int, int, int] = (224, 224, 3)
     options: Mapping[str, Any] | None = None
-    open: Callable[[], Model] | None = None
 
     def model(self, network: nn.Module) -> Model:
         """Wraps the network."""
@@ -72,7 +70,6 @@ _HUGGINGFACE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "Dinov2WithRegistersConfig",
         {**_VIT, "image_size": 224, "patch_size": 16},
     ),
-    "ViTMAEModel": ("ViTMAEConfig", {**_VIT, "mask_ratio": 0.0}),
     "ViTMSNForImageClassification": ("ViTMSNConfig", _VIT),
     "IJepaForImageClassification": ("IJepaConfig", _VIT),
     "YolosForObjectDetection": ("YolosConfig", {**_VIT, "image_size": (224, 224), "num_detection_tokens": 10}),
@@ -98,7 +95,7 @@ _HUGGINGFACE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "BitForImageClassification": (
         "BitConfig",
-        {"embedding_size": 32, "hidden_sizes": [64, 64, 128, 128], "depths": [1, 1, 2, 1]},
+        {"embedding_size": 32, "hidden_sizes": [128, 128, 256, 256], "depths": [1, 1, 2, 1]},
     ),
     "SegformerForImageClassification": (
         "SegformerConfig",
@@ -115,7 +112,9 @@ _HUGGINGFACE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"hidden_sizes": [16, 32, 64, 96], "depths": [1, 1, 2, 1]},
     ),
     "LevitForImageClassification": ("LevitConfig", {}),
-    "CvtForImageClassification": ("CvtConfig", {"embed_dim": [16, 48, 96], "depth": [1, 1, 2], "num_heads": [1, 3, 6]}),
+    "CvtForImageClassification": ("CvtConfig", {}),
+    "PvtV2ForImageClassification": ("PvtV2Config", {"hidden_sizes": [16, 32, 80, 96], "depths": [1, 1, 1, 1]}),
+    "HieraForImageClassification": ("HieraConfig", {"embed_dim": 24, "depths": [1, 1, 2, 1]}),
     "FocalNetForImageClassification": ("FocalNetConfig", {"embed_dim": 24, "depths": [1, 1, 2, 1]}),
     "DPTForDepthEstimation": (
         "DPTConfig",
@@ -125,7 +124,7 @@ _HUGGINGFACE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 _OPEN_CLIP = ("RN50", "ViT-S-32", "convnext_tiny")
 _SEGMENTATION = ("Unet", "FPN", "Linknet", "PSPNet", "MAnet")
-_CHANNELS = (1, 2, 5)
+_CHANNELS = ("resnet18 of 1 channel", "resnet18 of 2 channels", "resnet18 of 5 channels")
 
 
 class _Feature(nn.Module):
@@ -145,9 +144,7 @@ def _torchvision(name: str) -> Entry:
         models = importlib.import_module("torchvision.models")
         options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         segmenting = name in _TORCHVISION_SEGMENTATION.split()
-        return models.get_model(
-            name, weights=None, **options, **({"weights_backbone": None} if segmenting else {})
-        )
+        return models.get_model(name, weights=None, **options, **({"weights_backbone": None} if segmenting else {}))
 
     size = 299 if name == "inception_v3" else 256 if name.endswith("swin_v2_t") else 224
     return Entry(f"torchvision/{name}", build, (size, size, 3))
@@ -190,22 +187,96 @@ def _segmentation(name: str) -> Entry:
     return Entry(f"segmentation_models_pytorch/{name}", build, (128, 128, 3))
 
 
-def _channels(channels: int) -> Entry:
+def _channels(name: str) -> Entry:
+    channels = int(name.split()[2])
+
     def build() -> nn.Module:
         timm = importlib.import_module("timm")
         network: nn.Module = timm.create_model("resnet18", pretrained=False, in_chans=channels)
         return network
 
-    return Entry(f"timm/resnet18 of {channels} channel{'s' * (channels > 1)}", build, (96, 96, channels))
+    return Entry(f"channels/{name}", build, (96, 96, channels))
 
 
-def entries() -> Sequence[Entry]:
-    """Returns all networks of the table."""
-    return [
-        *map(_torchvision, [*_TORCHVISION.split(), *_TORCHVISION_SEGMENTATION.split()]),
-        *map(_timm, _TIMM.split()),
-        *map(_huggingface, _HUGGINGFACE),
-        *map(_open_clip, _OPEN_CLIP),
-        *map(_segmentation, _SEGMENTATION),
-        *map(_channels, _CHANNELS),
-    ]
+def _video(images: torch.Tensor) -> torch.Tensor:
+    """Repeats an image as a film of eight frames, (N, C, T, H, W)."""
+    return images[:, :, None].expand(-1, -1, 8, -1, -1)
+
+
+def _wave(images: torch.Tensor) -> torch.Tensor:
+    """Reads the rows of a gray image as a waveform, (N, 1, samples)."""
+    return images.flatten(2)
+
+
+def _spectrum(images: torch.Tensor) -> torch.Tensor:
+    """Reads a gray image as a spectrogram, (N, times, frequencies)."""
+    return images[:, 0]
+
+
+class _Wave(nn.Sequential):
+    """A small network for waveforms, as those for raw audio are built."""
+
+    def __init__(self) -> None:
+        layers: list[nn.Module] = []
+        for before, after, stride in ((1, 16, 4), (16, 32, 4), (32, 64, 4)):
+            layers += [nn.Conv1d(before, after, 9, stride, 4), nn.BatchNorm1d(after), nn.ReLU()]
+        super().__init__(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+class _Spectrum(nn.Module):
+    """A transformer for spectrograms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(64, 48)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(48, 4, 96, batch_first=True), 2)
+        self.head = nn.Linear(48, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(self.encoder(self.embed(x)).mean(1))
+        return found
+
+
+def _film(name: str) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        network: nn.Module = getattr(importlib.import_module("torchvision.models.video"), name)(weights=None)
+        return network
+
+    return build
+
+
+# Name -> (builder, image shape, adapter, shape that the adapter makes).
+_OTHER_INPUTS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, int, int], Any, tuple[int, ...]]] = {
+    "r3d_18": (_film("r3d_18"), (64, 64, 3), _video, (3, 8, 64, 64)),
+    "mc3_18": (_film("mc3_18"), (64, 64, 3), _video, (3, 8, 64, 64)),
+    "r2plus1d_18": (_film("r2plus1d_18"), (64, 64, 3), _video, (3, 8, 64, 64)),
+    "waveform": (_Wave, (64, 64, 1), _wave, (1, 4096)),
+    "spectrogram": (_Spectrum, (64, 64, 1), _spectrum, (64, 64)),
+}
+
+
+def _other_input(name: str) -> Entry:
+    build, shape, adapter, made = _OTHER_INPUTS[name]
+    return Entry(f"other inputs/{name}", build, shape, {"adapter": adapter, "input_shape": made})
+
+
+_SOURCES: Mapping[str, tuple[Callable[[str], Entry], Sequence[str]]] = {
+    "torchvision": (_torchvision, [*_TORCHVISION.split(), *_TORCHVISION_SEGMENTATION.split()]),
+    "timm": (_timm, _TIMM.split()),
+    "transformers": (_huggingface, list(_HUGGINGFACE)),
+    "open_clip": (_open_clip, _OPEN_CLIP),
+    "segmentation_models_pytorch": (_segmentation, _SEGMENTATION),
+    "channels": (_channels, _CHANNELS),
+    "other inputs": (_other_input, tuple(_OTHER_INPUTS)),
+}
+
+
+def names() -> list[str]:
+    """Returns the names of all networks, `source/name`, without importing their packages."""
+    return [f"{source}/{name}" for source, (_, listed) in _SOURCES.items() for name in listed]
+
+
+def entry(name: str) -> Entry:
+    """Returns a network by its name."""
+    source, _, own = name.partition("/")
+    return _SOURCES[source][0](own)
