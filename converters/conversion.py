@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,9 +29,12 @@ def convert(
     metadata: Metadata | None = None,
     fold: bool = False,
     constants: Mapping[str, ArrayLike] | None = None,
+    outputs: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> ConvertedModel:
     """Converts a frozen TensorFlow graph to a PyTorch model.
+
+    Nodes that depend on an op that cannot be converted are left out; `model.left_out` names them with the reasons.
 
     Args:
         source: the path of a .pb file, the bytes of a serialized GraphDef, a GraphDef, or a `Graph`.
@@ -42,6 +45,8 @@ def convert(
         fold: fold each batch norm into the convolution before it if no layer between them is requested. This changes
             values by rounding errors.
         constants: values of placeholders other than the image, by name, such as {"is_training": False}.
+        outputs: names of the model's outputs. Only the nodes that they need are converted, and all of these have to be
+            convertible. By default all nodes that depend on the input are converted.
         progress: called with the current stage and the finished share of it.
 
     Returns:
@@ -51,8 +56,10 @@ def convert(
     Raises:
         FileNotFoundError: the file does not exist.
         TypeError: the source has another type.
-        GraphError: the source is not a frozen graph, or an op has invalid inputs or attributes.
-        UnsupportedOpsError: the graph has ops that cannot be converted; the error lists all of them and their nodes.
+        GraphError: the source is not a frozen graph, an op has invalid inputs or attributes, or each output depends on
+            a placeholder that has to be set.
+        UnsupportedOpsError: ops cannot be converted, and no other layer is left, or one of `outputs` depends on them;
+            the error lists all of them and their nodes.
 
     Example:
         >>> import numpy as np
@@ -73,7 +80,7 @@ def convert(
     if constants is not None:
         graph = set_placeholders(graph, constants, input_name if metadata is None else metadata.input_name)
     progress("converting", None)
-    program, tensors = lower(graph, metadata or infer_metadata(graph, input_name))
+    program, tensors = lower(graph, metadata or infer_metadata(graph, input_name), outputs)
     del data, graph
     state = _state(program, tensors, progress)
     program = program.from_source(sha256) if sha256 else program

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 
 class ConverterError(Exception):
@@ -20,18 +21,43 @@ class GraphError(ConverterError, ValueError):
 class UnsupportedOpsError(GraphError):
     """The graph has ops that cannot be converted.
 
-    Attributes:
+    Args:
         ops: op type -> names of the nodes of this type.
+        more: a sentence of advice, after a space.
+
+    Attributes:
+        ops: the argument.
 
     Example:
         >>> str(UnsupportedOpsError({"Frobnicate": ["a", "b"]}))
         'The graph has ops that cannot be converted: Frobnicate (a, b).'
     """
 
-    def __init__(self, ops: dict[str, list[str]]) -> None:
+    def __init__(self, ops: dict[str, list[str]], more: str = "") -> None:
         self.ops = ops
         listing = "; ".join(f"{op} ({_some(names)})" for op, names in sorted(ops.items()))
-        super().__init__(f"The graph has ops that cannot be converted: {listing}.")
+        super().__init__(f"The graph has ops that cannot be converted: {listing}.{more}")
+
+
+class UnsupportedNodeError(GraphError):
+    """A node cannot be converted in this form; the nodes that do not depend on it convert without it."""
+
+
+class UndecidedError(GraphError):
+    """Part of the graph depends on a value that has to be set first, such as `is_training`."""
+
+
+class TrainingModeError(UndecidedError):
+    """A node trains or drops values at random.
+
+    Attributes:
+        dtype, value: dtype of the placeholders that may turn this off, and the value that does so.
+        advice: what to do to the graph if it has no such placeholder.
+    """
+
+    def __init__(self, message: str, dtype: str, value: str, advice: str = "freeze") -> None:
+        super().__init__(message)
+        self.dtype, self.value, self.advice = dtype, value, advice
 
 
 class LayerNotFoundError(ConverterError, KeyError):
@@ -47,6 +73,18 @@ class LayerNotFoundError(ConverterError, KeyError):
 
     def __str__(self) -> str:  # KeyError shows the repr of its argument
         return one_line(str(self.args[0]))
+
+
+class LayerLeftOutError(LayerNotFoundError):
+    """The layer is part of the source, but was left out of the network; the message says why.
+
+    Example:
+        >>> str(LayerLeftOutError("boxes", "the op TopKV2 of 'top' cannot be converted"))
+        "Layer 'boxes' was left out, because the op TopKV2 of 'top' cannot be converted."
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        KeyError.__init__(self, f"Layer {name!r} was left out, because {reason}.")
 
 
 class ChannelAxisError(ConverterError, ValueError):
@@ -71,6 +109,45 @@ class TensorFlowMissingError(ConverterError, RuntimeError):
 
 class SaveError(ConverterError, OSError):
     """A model could not be written; no partial files remain."""
+
+
+def op_reason(op: str, node: str) -> str:
+    """Returns the reason, as a clause, for which a node of an unsupported op is left out, and all nodes behind it."""
+    return f"the op {op} of {node!r} cannot be converted"
+
+
+def not_needed(outputs: Sequence[str]) -> str:
+    """Returns the reason, as a clause, for which a layer is left out that none of the wanted outputs depends on."""
+    shown = ", ".join(outputs[:3]) + (", ..." if len(outputs) > 3 else "")
+    return f"the outputs that were asked for ({shown}) do not depend on it"
+
+
+def clause(error: Exception) -> str:
+    """Returns an error's message as a clause, to follow "because"."""
+    text = reason(error)
+    return text[:1].lower() + text[1:]
+
+
+def left_out_sentence(left_out: Mapping[str, str], limit: int = 3) -> str:
+    """Returns one sentence about the layers that were left out of a network; empty if there are none.
+
+    Args:
+        left_out: name of a layer -> the reason, as a clause.
+        limit: largest number of reasons to quote.
+
+    Example:
+        >>> reason = "the op TopKV2 of 'top' cannot be converted"
+        >>> left_out_sentence({"top": reason, "boxes": reason})
+        "Left out: 2 layers (top, boxes), because the op TopKV2 of 'top' cannot be converted."
+    """
+    if not left_out:
+        return ""
+    groups = []
+    for why, count in Counter(left_out.values()).most_common():
+        names = [name for name, other in left_out.items() if other == why]
+        groups.append(f"{count} layer{'s' * (count > 1)} ({_some(names, 3)}), because {why}")
+    more = f"; and {len(groups) - limit} more reasons" if len(groups) > limit else ""
+    return one_line(f"Left out: {'; '.join(groups[:limit])}{more}.")
 
 
 def require_supported(nodes: Iterable[tuple[str, str]], supported: Container[str]) -> None:

@@ -26,6 +26,11 @@ class Network(Protocol):
     outputs: tuple[str, ...]
 
     @property
+    def left_out(self) -> Mapping[str, str]:
+        """Layers of the source that could not be converted: name -> the reason, as a clause."""
+        ...
+
+    @property
     def metadata(self) -> Metadata:
         """Describes the input."""
         ...
@@ -96,7 +101,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
             metadata: describes the model's input (`Metadata`); saved folders have their own;
             fold: for TensorFlow graphs, fold batch norms into convolutions (see `convert`);
             constants: for TensorFlow graphs and ONNX files, values of inputs other than the image (see `convert`);
-            outputs: for checkpoints and SavedModels, the nodes to keep, together with all nodes that they depend on;
+            outputs: names of the network's outputs; only what they need is read (not for saved folders);
             signature, tags: the signature and the graph of a SavedModel;
             tensorflow_python: a Python with TensorFlow, which freezes checkpoints and SavedModels;
             keep_pb: file to write the frozen graph of a checkpoint or SavedModel to;
@@ -196,7 +201,7 @@ def _exists(path: Path) -> bool:
 
 
 def _read_frozen(path: Path, options: Options) -> Network:
-    return convert(path, **options.given(*CONVERTING, "metadata", "progress"))
+    return convert(path, **options.given(*FROZEN, "metadata", "progress"))
 
 
 def _read_saved(path: Path, options: Options) -> Network:
@@ -226,7 +231,7 @@ def _freeze_and_convert(
 def _read_caffe(path: Path, options: Options) -> Network:
     from converters.caffe import from_caffe
 
-    given = options.given("prototxt", "geometry", "input_name", "metadata", "progress")
+    given = options.given("prototxt", "geometry", "input_name", "outputs", "metadata", "progress")
     if path.suffix == ".prototxt":
         given = {"prototxt": path, **given}
         path = path.with_suffix(".caffemodel")
@@ -240,13 +245,14 @@ def _read_caffe(path: Path, options: Options) -> Network:
 def _read_onnx(path: Path, options: Options) -> Network:
     from converters.onnx.reading.conversion import from_onnx
 
-    return from_onnx(path, **options.given("input_name", "layout", "constants", "metadata"))
+    return from_onnx(path, **options.given("input_name", "layout", "outputs", "constants", "metadata"))
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
 
 CONVERTING = frozenset({"input_name", "fold", "constants"})
-FREEZING = CONVERTING | {"outputs", "tensorflow_python", "keep_pb"}
+FROZEN = CONVERTING | {"outputs"}
+FREEZING = FROZEN | {"tensorflow_python", "keep_pb"}
 FROZEN_SUFFIXES = (".pb", ".graphdef", "")
 # First bytes of the files, independent of their names.
 NODE_TAG = b"\x0a"  # a GraphDef with a node; never an ONNX file
@@ -309,15 +315,15 @@ KINDS: tuple[Kind, ...] = (
         "a Caffe network (.caffemodel)",
         lambda path: path.suffix.lower() in (".caffemodel", ".prototxt"),
         _read_caffe,
-        frozenset({"input_name", "prototxt", "geometry"}),
+        frozenset({"input_name", "outputs", "prototxt", "geometry"}),
     ),
     Kind(
         "an ONNX file (.onnx)",
         _is_onnx,
         _read_onnx,
-        frozenset({"input_name", "layout", "constants"}),
+        frozenset({"input_name", "layout", "outputs", "constants"}),
     ),
-    Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, CONVERTING),
+    Kind("a frozen TensorFlow graph (.pb)", _is_frozen, _read_frozen, FROZEN),
 )
 
 SUFFIXES = (".pb", freeze.META, ".onnx", ".caffemodel", ".prototxt", ".json")

@@ -4,6 +4,7 @@
     python -m parity_tests.reference --check    # recompute and compare
     python -m parity_tests.reference --new      # make those of small graphs that have none yet
     python -m parity_tests.reference --zoo      # the same for the stand-ins of the modelzoo
+    python -m parity_tests.reference --strangers    # the same for small graphs as other projects freeze them
 
 TensorFlow 1.15.5 and Lucid 0.3.10 need Python 3.7, for which an environment is made once and kept in the user's cache.
 `--python` names another Python that has TensorFlow (1.15, or any 2.x, because its v1 API runs the same graphs); without
@@ -43,6 +44,8 @@ from converters.tensorflow.process import OPTIONS, oracle_environment, oracle_jo
 from parity_tests.cases import CASES, INPUT, Case
 from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
 from parity_tests.optvis.make_references import FEW_STATES, MANY_STATES, make_functions, make_renders
+from parity_tests.strangers import FOLDER as STRANGERS
+from parity_tests.strangers import make_strangers
 from parity_tests.zoo.make_references import build_structures, make_zoo
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "reference_outputs"
@@ -80,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", type=Path, help="a Python that has TensorFlow")
     parser.add_argument("--new", action="store_true", help="only small graphs without references; keep all others")
     parser.add_argument("--only", help="only graphs whose name contains this text (implies --check)")
+    parser.add_argument("--strangers", action="store_true", help="only the small graphs that other projects freeze")
     parser.add_argument("--zoo", action="store_true", help="only the stand-ins of Lucid's modelzoo")
     options = parser.parse_args(arguments)
     python = options.python or oracle_python()
@@ -89,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"TensorFlow {version} ({python})")
     if options.zoo:
         return zoo(python, options.only or "", options.check)
+    if options.strangers:
+        return strangers(python, options.check)
     if options.new:
         return make_new(python)
     with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +131,16 @@ def zoo(python: Path, only: str, check: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         make_zoo(python, Path(folder), only)
         return compare(read_references(OUTPUTS / "zoo"), read_references(folder))
+
+
+def strangers(python: Path, check: bool) -> int:
+    """Builds the small graphs that other projects freeze, or compares their values; returns the exit code."""
+    if not check:
+        make_strangers(python)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        make_strangers(python, Path(folder))
+        return compare(read_references(STRANGERS), read_references(folder))
 
 
 # -- environment ------------------------------------------------------------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias, get_args
 
@@ -14,11 +13,12 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from converters.caffe import layers as _layers  # noqa: F401  (importing registers the layers)
 from converters.caffe.blobs import detach_blobs
 from converters.caffe.messages import parse_binary, parse_text
-from converters.caffe.net import Net, Node, build_net, definitions, read_layers
-from converters.caffe.registry import WRITERS, CaffeWriter, Geometry, Operation, Value
+from converters.caffe.net import Net, build_net, definitions, read_layers
+from converters.caffe.registry import Geometry
+from converters.caffe.writing import Written, write
 from converters.conversion import convert
-from converters.errors import GraphError, require_supported
-from converters.frozen.graph import Graph, Output
+from converters.errors import GraphError
+from converters.frozen.graph import Graph
 from converters.frozen.graphdef import read_file, read_graph
 from converters.network.model import ConvertedModel
 from converters.program.program import Metadata
@@ -40,9 +40,13 @@ def from_caffe(
     *,
     input_name: str | None = None,
     metadata: Metadata | None = None,
+    outputs: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> ConvertedModel:
     """Converts a Caffe network to the model that `converters.convert` makes of caffe-tensorflow's graph.
+
+    Layers that depend on a layer of an unsupported type, or on another input, are left out; `model.left_out` names them
+    with the reasons.
 
     Args:
         caffemodel: the weights: the path of a .caffemodel, or its bytes.
@@ -55,6 +59,8 @@ def from_caffe(
         metadata: describes the model's input. Its `input_name` becomes the name of the graph's input, and its
             `image_shape` the input size if the definition states none. By default the input keeps Caffe's name and the
             definition's size.
+        outputs: names of the model's outputs, as in Caffe or as in the model; only the layers that they need are
+            converted, and all of these have to be convertible.
         progress: called with the current stage and the finished share of it.
 
     Returns:
@@ -66,7 +72,8 @@ def from_caffe(
         TypeError: a source is neither a path nor bytes.
         ValueError: the geometry is unknown.
         GraphError: the files are not a Caffe network, do not fit each other, or cannot be converted.
-        UnsupportedOpsError: the network has layer types that cannot be converted; the error lists all of them.
+        UnsupportedOpsError: layer types cannot be converted, and no other layer is left, or one of `outputs` depends on
+            them; the error lists all of them.
 
     Example:
         >>> from converters.caffe.messages import net_parameter
@@ -78,8 +85,10 @@ def from_caffe(
     progress("reading", None)
     data, net = _open(caffemodel, prototxt, geometry, input_name)
     name = None if metadata is None else metadata.input_name
-    writer, stated = _write(_completed(net, metadata), geometry, name, apart=True)
-    model = convert(_with_weights(writer), metadata=metadata or stated, progress=progress)
+    written = write(_completed(net, metadata), geometry, name, apart=True, outputs=outputs)
+    model = convert(
+        _with_weights(written), metadata=metadata or written.metadata, outputs=written.outputs, progress=progress
+    )
     model.program = model.program.from_source(hashlib.sha256(data).hexdigest())
     return model
 
@@ -100,7 +109,7 @@ def caffe_graph(
         FileNotFoundError, TypeError, ValueError, GraphError, UnsupportedOpsError: as for `from_caffe`.
     """
     _, net = _open(caffemodel, prototxt, geometry, input_name)
-    return _write(net, geometry, None, apart=False)[0].graph_def()
+    return write(net, geometry, None, apart=False).graph.graph_def()
 
 
 def imagenet_metadata(input_name: str = "data", side: int = 224) -> Metadata:
@@ -142,29 +151,12 @@ def _open(caffemodel: Source, prototxt: Source | None, geometry: Geometry, input
     return data, build_net(message, layers, input_name)
 
 
-# -- writing --------------------------------------------------------------------------------------------------------
-
-
-def _write(net: Net, geometry: Geometry, input_name: str | None, apart: bool) -> tuple[CaffeWriter, Metadata]:
-    """Writes the graph of a network; returns it and the metadata that the definition states."""
-    require_supported(((node.layer.name, node.layer.type) for node in net.nodes), WRITERS)
-    names = _tensorflow_names([net.entry.name, *(node.layer.name for node in net.nodes)], input_name)
-    entry = names[net.entry.name]
-    channels, height, width = net.entry.shape
-    graph = CaffeWriter(apart)
-    values = {net.entry.output: Value(graph.placeholder(entry, [None, None, None, channels]), net.entry.shape)}
-    for node in net.nodes:
-        operation = Operation(node, names[node.layer.name], _inputs(node, values), graph, geometry)
-        written = WRITERS[node.layer.type](operation)
-        values.update((Output(node.layer.name, index), value) for index, value in enumerate(written))
-    known = None not in net.entry.shape
-    return graph, Metadata(entry, (height, width, channels) if known else None)
-
-
-def _with_weights(writer: CaffeWriter) -> Graph:
+def _with_weights(written: Written) -> Graph:
     """Returns the written graph, whose weights are still views of the file's bytes."""
-    nodes = read_graph(writer.graph_def()).nodes.values()
-    return Graph(replace(node, constant=writer.weights.get(node.name, node.constant)) for node in nodes)
+    weights, nodes = written.graph.weights, read_graph(written.graph.graph_def()).nodes.values()
+    return Graph(
+        (replace(node, constant=weights.get(node.name, node.constant)) for node in nodes), left_out=written.left_out
+    )
 
 
 def _completed(net: Net, metadata: Metadata | None) -> Net:
@@ -174,36 +166,3 @@ def _completed(net: Net, metadata: Metadata | None) -> Net:
     height, width, channels = metadata.image_shape
     shape = tuple(known or given for known, given in zip(net.entry.shape, (channels, height, width), strict=True))
     return replace(net, entry=replace(net.entry, shape=shape))
-
-
-def _inputs(node: Node, values: Mapping[Output, Value]) -> list[Value]:
-    missing = [source for source in node.inputs if source not in values]
-    if missing:
-        raise GraphError(
-            f"Layer {node.layer.name!r} ({node.layer.type}) reads {str(missing[0])!r}, which does not depend on the "
-            "network's image input."
-        )
-    return [values[source] for source in node.inputs]
-
-
-def _tensorflow_names(names: Sequence[str], first: str | None) -> dict[str, str]:
-    """Converts Caffe's names to TensorFlow's.
-
-    Slashes and invalid characters become underscores, as in caffe-tensorflow. Taken names get a suffix `_1`, `_2`, ...
-    as in TensorFlow.
-
-    Args:
-        names: Caffe's names, all different.
-        first: TensorFlow's name for the first of them; None to convert it, too.
-    """
-    found = {} if first is None else {names[0]: first}
-    used = set(found.values())
-    for name in names[len(found) :]:
-        base = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-        base = base if base[:1].isalnum() or base[:1] == "." else f"layer{base}"
-        candidate, number = base, 1
-        while candidate in used:
-            candidate, number = f"{base}_{number}", number + 1
-        used.add(candidate)
-        found[name] = candidate
-    return found

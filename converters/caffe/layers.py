@@ -21,6 +21,7 @@ from converters.caffe.windows import Window, pool_margins, read_window
 
 MAX_GROUPS = 1024  # channel groups of a convolution; each becomes a convolution of its own
 IMAGE_AXES = (0, 3, 1, 2)  # TensorFlow's axis for each of Caffe's
+CAFFE_AXES = (0, 2, 3, 1)  # Caffe's axis for each of TensorFlow's
 LOWEST = float(np.finfo(np.float32).min)  # initial value of Caffe's max pools
 
 Values = Sequence[Value]
@@ -108,11 +109,12 @@ def inner_product(op: Operation) -> Values:
     parameter = op.parameter("inner_product_param")
     value, inputs, outputs = op.value(), op.features(), int(parameter.num_output)
     if parameter.axis != 1:
-        raise op.error(f"multiplies along axis {parameter.axis}; only axis 1 converts")
+        raise op.unsupported(f"multiplies along axis {parameter.axis}; only axis 1 converts")
     matrix = op.blob(0, (inputs, outputs)) if parameter.transpose else op.blob(0, (outputs, inputs)).T
     x, decode = value.name, lambda: matrix
-    if value.is_image:
+    if len(value.shape) > 1:
         x = op.graph.reshape(f"{op.name}/Reshape", x, [-1, inputs])
+    if value.is_image:
         decode = _rows_first(matrix, [size or 1 for size in value.shape])
     # tf.nn.relu_layer and tf.nn.xw_plus_b name their last op after the scope: `fc/fc`.
     kinds = ["MatMul", *(["BiasAdd"] if parameter.bias_term else []), *(["Relu"] if op.node.relu else [])]
@@ -171,7 +173,7 @@ def batch_norm(op: Operation) -> Values:
     y = op.op(f"{inner}add_1", "AddV2", [scaled, shift])
     if op.node.relu:
         y = op.op("Relu", "Relu", [y])
-    return [Value(y, op.value().shape)]
+    return [op.value().renamed(y)]
 
 
 @register("Scale")
@@ -182,20 +184,22 @@ def scale(op: Operation) -> Values:
     y = op.op("mul" if parameter.bias_term else "", "Mul", [op.value().name, scale])
     if parameter.bias_term:
         y = op.graph.bias_add(op.name, y, op.const("offset", op.blob(1, (channels,))))
-    return [Value(y, op.value().shape)]
+    return [op.value().renamed(y)]
 
 
 @register("Bias")
 def bias(op: Operation) -> Values:
     _require_channel_axis(op, op.parameter("bias_param"))
     y = op.graph.bias_add(op.name, op.value().name, op.const("biases", op.blob(0, (op.channels(),))))
-    return [Value(y, op.value().shape)]
+    return [op.value().renamed(y)]
 
 
 def _require_channel_axis(op: Operation, parameter: CaffeMessage) -> None:
     axis, count = getattr(parameter, "axis", 1), getattr(parameter, "num_axes", 1)
     if (axis, count) != (1, 1):
-        raise op.error(f"has values for {count} axes from axis {axis} on; only one value for each channel converts")
+        raise op.unsupported(
+            f"has values for {count} axes from axis {axis} on; only one value for each channel converts"
+        )
 
 
 @register("PReLU")
@@ -205,7 +209,7 @@ def prelu(op: Operation) -> Values:
     slopes = op.const("alpha", op.blob(0, (1,) if shared else (channels,)))
     below = op.op("Relu_1", "Relu", [op.op("Neg", "Neg", [x])])
     below = op.op("mul", "Mul", [slopes, op.op("Neg_1", "Neg", [below])])
-    return [Value(op.op("", "AddV2", [op.op("Relu", "Relu", [x]), below]), op.value().shape)]
+    return [op.value().renamed(op.op("", "AddV2", [op.op("Relu", "Relu", [x]), below]))]
 
 
 # -- pools and norms ------------------------------------------------------------------------------------------------
@@ -217,7 +221,7 @@ def pooling(op: Operation) -> Values:
     kinds = {"MAX": "MaxPool", "AVE": "AvgPool"}
     method = enum_name(parameter, "pool")
     if method not in kinds:
-        raise op.error(f"pools by {method}; MAX and AVE convert")
+        raise op.unsupported(f"pools by {method}; MAX and AVE convert")
     if parameter.global_pooling:
         return _global_pool(op, {"MAX": "Max", "AVE": "Mean"}[method])
     window = read_window(parameter, op.layer.name)
@@ -284,18 +288,34 @@ def local_response_norm(op: Operation) -> Values:
     parameter = op.parameter("lrn_param")
     size = int(parameter.local_size)
     if parameter.norm_region or size % 2 == 0:
-        raise op.error(f"normalizes over {size} neighbors in its region; only an odd number of channels converts")
+        raise op.unsupported(f"normalizes over {size} neighbors in its region; only an odd number of channels converts")
     x, _, _ = op.image()
     # Caffe divides alpha by the number of neighbors; TensorFlow does not.
     y = op.graph.lrn(op.name, x, size // 2, parameter.k, parameter.alpha / size, parameter.beta)
-    return [Value(y, op.value().shape)]
+    return [op.value().renamed(y)]
+
+
+@register("Normalize")
+def normalize(op: Operation) -> Values:
+    """SSD's layer: each position is divided by the L2 norm of its channels, and multiplied by learned scales."""
+    parameter, (x, channels, _) = op.parameter("norm_param"), op.image()
+    scales = op.blob(0, (1,) if parameter.channel_shared else (channels,))
+    axes = op.const("Sum/reduction_indices", [1, 2, 3] if parameter.across_spatial else [3], np.int32)
+    squares = op.op("Sum", "Sum", [op.op("Square", "Square", [x]), axes], keep_dims=True, Tidx=np.int32)
+    above_zero = op.op("add", "AddV2", [squares, op.const("add/y", parameter.eps)])
+    y = op.op("mul", "Mul", [x, op.op("Rsqrt", "Rsqrt", [above_zero])])
+    return [op.value().renamed(op.op("", "Mul", [y, op.const("scale", scales)]))]
 
 
 @register("Softmax")
 def softmax(op: Operation) -> Values:
-    value = op.value()
-    if op.parameter("softmax_param").axis not in (1, -len(value.shape)):
-        raise op.error(f"runs along axis {op.parameter('softmax_param').axis}; only the channel axis converts")
+    value, axis = op.value(), op.parameter("softmax_param").axis
+    rank = len(value.shape) + 1
+    wanted = 1 if value.is_image else rank - 1  # the last axis in the graph
+    if axis not in (wanted, wanted - rank):
+        raise op.unsupported(f"runs along axis {axis}; only the channel axis of an image and the last axis convert")
+    if not value.is_image:
+        return [value.renamed(op.op("", "Softmax", [value.name]))]
     x, shape = value.name, value.shape
     if op.geometry == "tensorflow" and shape[1:] == (1, 1):
         x, shape = op.op("Squeeze", "Squeeze", [x], squeeze_dims=[1, 2]), shape[:1]
@@ -309,7 +329,7 @@ UNARY = {"Sigmoid": "Sigmoid", "TanH": "Tanh", "AbsVal": "Abs", "BNLL": "Softplu
 
 @register(*UNARY)
 def unary(op: Operation) -> Values:
-    return [Value(op.op("", UNARY[op.layer.type], [op.value().name]), op.value().shape)]
+    return [op.value().renamed(op.op("", UNARY[op.layer.type], [op.value().name]))]
 
 
 @register("ReLU")
@@ -317,15 +337,15 @@ def relu(op: Operation) -> Values:
     slope = op.parameter("relu_param").negative_slope
     x = op.value().name
     y = op.op("", "LeakyRelu", [x], alpha=float(slope)) if slope else op.op("", "Relu", [x])
-    return [Value(y, op.value().shape)]
+    return [op.value().renamed(y)]
 
 
 @register("ELU")
 def elu(op: Operation) -> Values:
     alpha = op.parameter("elu_param").alpha
     if alpha != 1:
-        raise op.error(f"has alpha {alpha:g}; TensorFlow's Elu has 1")
-    return [Value(op.op("", "Elu", [op.value().name]), op.value().shape)]
+        raise op.unsupported(f"has alpha {alpha:g}; TensorFlow's Elu has 1")
+    return [op.value().renamed(op.op("", "Elu", [op.value().name]))]
 
 
 @register("Power")
@@ -345,25 +365,27 @@ def power(op: Operation) -> Values:
     for index, (name, kind, number) in enumerate(stages):
         constant = op.const(f"{name}/y", number)
         y = op.op(name if index + 1 < len(stages) else "", kind, [y, constant])
-    return [Value(y if stages else op.op("", "Identity", [y]), op.value().shape)]
+    return [op.value().renamed(y if stages else op.op("", "Identity", [y]))]
 
 
 @register("Eltwise")
 def eltwise(op: Operation) -> Values:
     parameter = op.parameter("eltwise_param")
     shapes = [value.shape for value in op.values]
-    shape = _common_shape(shapes)
+    shape, permuted = _common_shape(shapes), op.values[0].permuted
+    if any(value.permuted != permuted for value in op.values):
+        raise op.unsupported("combines a permuted image with another one")
     if len(shapes) < 2 or shape is None:
         raise op.error(f"combines values of shapes {list(map(list, shapes[:4]))}")
     names = [value.name for value in op.values]
     kind = enum_name(parameter, "operation")
     if kind == "SUM":
-        return [Value(op.op("", "AddN", _weighted(op, names, list(parameter.coeff)), N=len(names)), shape)]
+        return [Value(op.op("", "AddN", _weighted(op, names, list(parameter.coeff)), N=len(names)), shape, permuted)]
     binary, inner = {"PROD": ("Mul", "mul"), "MAX": ("Maximum", "maximum")}[kind]
     y = names[0]
     for number, name in enumerate(names[1:], 2):
         y = op.op(f"{inner}_{number - 2}" if number < len(names) else "", binary, [y, name])
-    return [Value(y, shape)]
+    return [Value(y, shape, permuted)]
 
 
 def _weighted(op: Operation, names: list[str], weights: list[float]) -> list[str]:
@@ -394,15 +416,18 @@ def concat(op: Operation) -> Values:
     rank = len(shapes[0]) + 1
     index = axis % rank - 1  # the axis in `shapes`, which have no batch axis
     others = _common_shape([(*shape[:index], *shape[index + 1 :]) for shape in shapes])
+    permuted = op.values[0].permuted
     if not -rank < axis < rank or index < 0 or others is None:
         raise op.error(f"joins values of shapes {list(map(list, shapes[:4]))} along axis {axis}")
+    if any(value.permuted != permuted for value in op.values):
+        raise op.unsupported("joins a permuted image and another one")
     if len(op.values) == 1:
-        return [Value(op.op("", "Identity", [op.values[0].name]), shapes[0])]
+        return [op.values[0].renamed(op.op("", "Identity", [op.values[0].name]))]
     sizes = [shape[index] for shape in shapes]
     joined = None if None in sizes else sum(size for size in sizes if size is not None)
-    axis_name = op.const("axis", IMAGE_AXES[index + 1] if rank == 4 else index + 1, np.int32)
+    axis_name = op.const("axis", IMAGE_AXES[index + 1] if op.values[0].is_image else index + 1, np.int32)
     y = op.graph.concat_v2(op.name, [value.name for value in op.values], axis_name)
-    return [Value(y, (*others[:index], joined, *others[index:]))]
+    return [Value(y, (*others[:index], joined, *others[index:]), permuted)]
 
 
 @register("Slice")
@@ -412,7 +437,7 @@ def slices(op: Operation) -> Values:
     channels, parts = op.channels(), len(op.layer.tops)
     points = [0, *map(int, parameter.slice_point), channels]
     if axis != 1:
-        raise op.error(f"slices along axis {axis}; only channels convert")
+        raise op.unsupported(f"slices along axis {axis}; only channels convert")
     if not parameter.slice_point and parts:
         points = [channels * number // parts for number in range(parts + 1)]
     sizes = np.diff(points).tolist()
@@ -432,9 +457,37 @@ def slices(op: Operation) -> Values:
 @register("Flatten")
 def flatten(op: Operation) -> Values:
     parameter, value = op.parameter("flatten_param"), op.value()
-    if parameter.axis != 1 or parameter.end_axis not in (-1, len(value.shape)):
-        raise op.error(f"flattens axes {parameter.axis} to {parameter.end_axis}; only axes 1 to -1 convert")
-    return _reshaped(op, value, (op.features(),))
+    rank = len(value.shape) + 1
+    first, last = (axis + rank if axis < 0 else axis for axis in (parameter.axis, parameter.end_axis))
+    if not 0 <= first <= last < rank:
+        raise op.error(f"flattens axes {parameter.axis} to {parameter.end_axis} of a value of rank {rank}")
+    if not first:
+        raise op.unsupported("flattens the batch axis")
+    if first == last:
+        return [value.renamed(op.op("", "Identity", [value.name]))]
+    op.features()  # the sizes have to be known
+    sizes = [size or 1 for size in value.shape]
+    joined = math.prod(sizes[first - 1 : last])
+    return _reshaped(op, value, (*sizes[: first - 1], joined, *sizes[last:]))
+
+
+@register("Permute")
+def permute(op: Operation) -> Values:
+    """Reorders axes. The order of SSD's heads, (0, 2, 3, 1), is that of the graph: no value moves."""
+    value, rank = op.value(), len(op.value().shape) + 1
+    given = [int(axis) for axis in op.parameter("permute_param").order]
+    order = (*given, *(axis for axis in range(rank) if axis not in given))
+    if sorted(order) != list(range(rank)):
+        raise op.error(f"permutes the axes of a value of rank {rank} to {given[:8]}")
+    if order[0]:
+        raise op.unsupported("moves the batch axis")
+    shape = tuple(value.shape[axis - 1] for axis in order[1:])
+    if order == ((0, 2, 3, 1) if value.is_image else (0, 3, 1, 2)):
+        return [Value(op.op("", "Identity", [value.name]), shape, permuted=value.is_image)]
+    if value.is_image:
+        order = tuple(IMAGE_AXES[order[axis]] for axis in CAFFE_AXES)
+    y = op.op("", "Transpose", [value.name, op.const("perm", order, np.int32)], Tperm=np.int32)
+    return [Value(y, shape, value.permuted)]
 
 
 @register("Reshape")
@@ -442,18 +495,20 @@ def reshape(op: Operation) -> Values:
     parameter, value = op.parameter("reshape_param"), op.value()
     sizes, total = list(map(int, parameter.shape.dim)), op.features()
     if parameter.axis not in (0, 1) or parameter.num_axes != -1:
-        raise op.error(
+        raise op.unsupported(
             f"reshapes {parameter.num_axes} axes from axis {parameter.axis} on; only a reshape of all axes converts"
         )
     if parameter.axis == 0:
         if not sizes or sizes[0] not in (0, -1):
-            raise op.error(f"reshapes to {sizes[:8]}; the first size has to keep the batch axis (0)")
+            raise op.unsupported(f"reshapes to {sizes[:8]}; the first size has to keep the batch axis (0)")
         if sizes[0] == -1 and -1 in sizes[1:]:
             raise op.error(f"reshapes to {sizes[:8]}; only one size can be -1")
         sizes = sizes[1:]
     shape = _filled(op, sizes, value, total)
-    if len(shape) not in (1, 3):
-        raise op.error(f"reshapes to {list(shape)[:8]}; only vectors (1 size) and images (3 sizes) convert")
+    if len(shape) not in (1, 2, 3):
+        raise op.unsupported(
+            f"reshapes to {list(shape)[:8]}; only vectors (1 size), matrices (2 sizes) and images (3 sizes) convert"
+        )
     return _reshaped(op, value, shape)
 
 
@@ -474,7 +529,7 @@ def _reshaped(op: Operation, value: Value, shape: tuple[int, ...]) -> Values:
     x = value.name
     if value.is_image and value.shape[1:] != (1, 1):
         x = op.op("transpose", "Transpose", [x, op.const("transpose/perm", [0, 3, 1, 2], np.int32)], Tperm=np.int32)
-    if len(shape) == 1:
+    if len(shape) < 3:
         return [Value(op.graph.reshape(op.name, x, [-1, *shape]), shape)]
     x = op.graph.reshape(f"{op.name}/Reshape", x, [-1, *shape])
     y = op.op("", "Transpose", [x, op.const("transpose_1/perm", [0, 2, 3, 1], np.int32)], Tperm=np.int32)

@@ -1,6 +1,7 @@
 """Caffe's protobuf messages, built at run time from a table; neither Caffe nor compiled protos are needed.
 
-Field numbers are those of caffe.proto (github.com/BVLC/caffe, src/caffe/proto/caffe.proto). Fields that no converted
+Field numbers are those of caffe.proto (github.com/BVLC/caffe, src/caffe/proto/caffe.proto); Permute and Normalize have
+those of the SSD branch (github.com/weiliu89/caffe). Fields that no converted
 layer reads are omitted, and ignored in files.
 
 Settings that are single values in old versions of Caffe and one value for each axis in new versions (`kernel_size`,
@@ -9,6 +10,7 @@ Settings that are single values in old versions of Caffe and one value for each 
 
 from __future__ import annotations
 
+import codecs
 import functools
 import re
 from collections.abc import Mapping
@@ -70,7 +72,8 @@ MESSAGES: Mapping[str, str] = {
         "1 name string; 2 type string; 3 bottom string*; 4 top string*; 5 loss_weight float*; 7 blobs BlobProto*;"
         "8 include NetStateRule*; 9 exclude NetStateRule*; 139 batch_norm_param BatchNormParameter;"
         "141 bias_param BiasParameter; 140 elu_param ELUParameter; 135 flatten_param FlattenParameter;"
-        "143 input_param InputParameter; 131 prelu_param PReLUParameter; 133 reshape_param ReshapeParameter;"
+        "143 input_param InputParameter; 206 norm_param NormalizeParameter; 202 permute_param PermuteParameter;"
+        "131 prelu_param PReLUParameter; 133 reshape_param ReshapeParameter;"
         "142 scale_param ScaleParameter;" + _PARAMETERS.format(**_V2_NUMBERS)
     ),
     "V1LayerParameter": (
@@ -101,6 +104,8 @@ MESSAGES: Mapping[str, str] = {
         "1 local_size uint64=5; 2 alpha float=1; 3 beta float=0.75; 4 norm_region NormRegion=ACROSS_CHANNELS;"
         "5 k float=1"
     ),
+    "NormalizeParameter": "1 across_spatial bool=true; 3 channel_shared bool=true; 4 eps float=1e-10",
+    "PermuteParameter": "1 order int64*",
     "PoolingParameter": (
         "1 pool PoolMethod=MAX; 4 pad uint64*; 9 pad_h uint64; 10 pad_w uint64; 2 kernel_size uint64*;"
         "5 kernel_h uint64; 6 kernel_w uint64; 3 stride uint64*; 7 stride_h uint64; 8 stride_w uint64;"
@@ -160,13 +165,37 @@ def parse_text(data: bytes, name: str) -> CaffeMessage:
     """
     net = net_parameter()()
     try:
-        text_format.Parse(data.decode("utf-8"), net, allow_unknown_field=True)
+        text_format.Parse(_decoded(data), net, allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise GraphError(f"{name} is not a .prototxt that can be read: {reason}.") from error
     if not (net.layer or net.layers):
         raise GraphError(f"{name} has no layers: it does not define a network (the text of a solver does not, either).")
     return net
+
+
+def _decoded(data: bytes) -> str:
+    """Decodes the text of a definition.
+
+    Caffe's own parser takes any bytes in comments and names. Bytes that are not UTF-8 become escapes, as in the names
+    of a .caffemodel.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", _ESCAPED)
+
+
+_ESCAPED = "lucid_port.caffe.escaped"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Replaces bytes that are not UTF-8 by text that protobuf reads as `\x..` in a quoted name."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(rf"\\x{byte:02x}" for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_ESCAPED, _escaped)
 
 
 @functools.cache

@@ -102,11 +102,18 @@ class Entry:
         name: the input's name.
         output: the output under which layers read it.
         shape: (channels, height, width); None for sizes that the file does not state.
+        stated: the sizes that the file states; an image has four or none.
     """
 
     name: str
     output: Output
     shape: Shape
+    stated: tuple[int, ...] = ()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the input may be an image: its rank is 4 or unknown."""
+        return len(self.stated) in (0, 4)
 
 
 @dataclass(frozen=True)
@@ -226,23 +233,62 @@ def _connect(message: CaffeMessage, layers: Sequence[Layer]) -> tuple[list[Entry
     entries = list(_inputs(message))
     made = {entry.name: entry.output for entry in entries}
     nodes, losses = [], []
+    lacking = _Lacking()
     for layer in layers:
         if layer.type == INPUT_LAYER or layer.type in DATA_LAYERS:
             entries += _made_inputs(layer)
-            made |= {top: Output(layer.name, index) for index, top in enumerate(layer.tops)}
-            continue
-        inputs = tuple(_made(made, layer, bottom) for bottom in layer.bottoms)
-        if not inputs:
+        elif layer.type in DROPPED:
+            lacking.excuse(layer.bottoms)
+        elif not layer.bottoms:
             raise GraphError(f"Layer {layer.name!r} ({layer.type}) has no inputs.")
-        if layer.type in PASSED:
-            made |= dict.fromkeys(layer.tops, inputs[0])
+        elif layer.type in LOSSES:
+            lacking.excuse(layer.bottoms)
+            if layer.bottoms[0] not in made:
+                raise lacking.error(layer, layer.bottoms[0], made)
+            losses.append(Node(layer, (made[layer.bottoms[0]],)))
+        elif any(bottom not in made for bottom in layer.bottoms):
+            lacking.add(layer, made)
             continue
-        if layer.type in LOSSES:
-            losses.append(Node(layer, inputs))
-        elif layer.type not in DROPPED:
-            nodes.append(Node(layer, inputs))
+        elif layer.type in PASSED:
+            made |= dict.fromkeys(layer.tops, made[layer.bottoms[0]])
+            continue
+        else:
+            nodes.append(Node(layer, tuple(made[bottom] for bottom in layer.bottoms)))
         made |= {top: Output(layer.name, index) for index, top in enumerate(layer.tops)}
+    lacking.check()
     return entries, nodes, losses
+
+
+class _Lacking:
+    """The layers that read a blob that no layer produces, such as the labels of a training network.
+
+    They matter unless only losses, and other layers that are dropped, read their results.
+    """
+
+    def __init__(self) -> None:
+        self._errors: dict[str, GraphError] = {}  # blob that one of these layers writes -> its error
+        self._unread: dict[str, GraphError] = {}  # of these, the blobs that no layer reads
+
+    def add(self, layer: Layer, made: Mapping[str, Output]) -> None:
+        """Adds a layer that reads a blob that is not in `made`."""
+        error = self.error(layer, next(bottom for bottom in layer.bottoms if bottom not in made), made)
+        self.excuse(layer.bottoms)
+        self._errors |= dict.fromkeys(layer.tops or (layer.name,), error)
+        self._unread |= dict.fromkeys(layer.tops or (layer.name,), error)
+
+    def error(self, layer: Layer, bottom: str, made: Mapping[str, Output]) -> GraphError:
+        """Returns the error of a layer that reads a blob that is not in `made`: that of the first cause."""
+        return self._errors.get(bottom) or _no_blob(layer, bottom, made)
+
+    def excuse(self, blobs: Iterable[str]) -> None:
+        """Notes that a layer reads these blobs."""
+        for blob in blobs:
+            self._unread.pop(blob, None)
+
+    def check(self) -> None:
+        """Raises the error of a layer whose results no layer reads."""
+        for error in self._unread.values():
+            raise error
 
 
 _STATE_INPUT = (
@@ -251,13 +297,11 @@ _STATE_INPUT = (
 )
 
 
-def _made(made: Mapping[str, Output], layer: Layer, bottom: str) -> Output:
-    if bottom not in made:
-        raise GraphError(
-            f"Layer {layer.name!r} ({layer.type}) reads {bottom!r}, which no earlier layer produces: the definition is "
-            f"cut short, out of order, or leaves its input out.{nearest_names(bottom, made) or ' ' + _STATE_INPUT}"
-        )
-    return made[bottom]
+def _no_blob(layer: Layer, bottom: str, made: Mapping[str, Output]) -> GraphError:
+    return GraphError(
+        f"Layer {layer.name!r} ({layer.type}) reads {bottom!r}, which no earlier layer produces: the definition is "
+        f"cut short, out of order, or leaves its input out.{nearest_names(bottom, made) or ' ' + _STATE_INPUT}"
+    )
 
 
 def _inputs(message: CaffeMessage) -> Iterator[Entry]:
@@ -267,17 +311,18 @@ def _inputs(message: CaffeMessage) -> Iterator[Entry]:
             sizes = tuple(message.input_shape[number].dim)
         else:
             sizes = tuple(message.input_dim[4 * number : 4 * number + 4])
-        yield Entry(name, Output(name), _image_shape(name, sizes))
+        yield Entry(name, Output(name), _image_shape(name, sizes), sizes)
 
 
 def _made_inputs(layer: Layer) -> list[Entry]:
     """Returns the inputs that a layer produces: every blob of an Input layer, the first blob of a data layer."""
     several = layer.type == INPUT_LAYER and len(layer.tops) > 1
     names = layer.tops if several else [layer.name] if layer.tops else []
-    return [
-        Entry(name, Output(layer.name, index), _image_shape(name, _data_sizes(layer, index)))
-        for index, name in enumerate(names)
-    ]
+    found = []
+    for index, name in enumerate(names):
+        sizes = _data_sizes(layer, index)
+        found.append(Entry(name, Output(layer.name, index), _image_shape(name, sizes), sizes))
+    return found
 
 
 def _data_sizes(layer: Layer, index: int) -> tuple[int, ...]:
@@ -296,14 +341,16 @@ def _data_sizes(layer: Layer, index: int) -> tuple[int, ...]:
 
 
 def _image_shape(name: str, sizes: tuple[int, ...]) -> Shape:
-    if not sizes:
+    if len(sizes) != 4:
         return (None, None, None)
-    if len(sizes) != 4 or min(sizes) < 0 or max(sizes[1:]) > MAX_SIDE:
-        shown = str(list(sizes[:8]))
-        raise GraphError(
-            f"The input {name!r} has shape {shown}; an image network reads (batch, channels, height, width)."
-        )
+    if min(sizes) < 0 or max(sizes[1:]) > MAX_SIDE:
+        raise _no_image(name, sizes)
     return tuple(size or None for size in sizes[1:])
+
+
+def _no_image(name: str, sizes: tuple[int, ...]) -> GraphError:
+    shown = str(list(sizes[:8]))
+    return GraphError(f"The input {name!r} has shape {shown}; an image network reads (batch, channels, height, width).")
 
 
 def _one_entry(read: Sequence[Entry], entries: Sequence[Entry], input_name: str | None) -> Entry:
@@ -312,15 +359,22 @@ def _one_entry(read: Sequence[Entry], entries: Sequence[Entry], input_name: str 
         if not named:
             known = [entry.name for entry in entries]
             raise GraphError(f"The network has no input called {input_name!r}.{nearest_names(input_name, known)}")
-        return named[0]
+        return _checked_image(named[0])
+    read = [entry for entry in read if entry.is_image] or read
     if len(read) == 1:
-        return read[0]
+        return _checked_image(read[0])
     if not read:
         raise GraphError(
             f"The network has no input that a layer reads: its definition is cut short or leaves it out. {_STATE_INPUT}"
         )
     names = ", ".join(entry.name for entry in read[:5])
-    raise GraphError(f"The network has {len(read)} inputs ({names}): name one with input_name.")
+    raise GraphError(f"The network has {len(read)} inputs ({names}): name one with input_name (--input-name).")
+
+
+def _checked_image(entry: Entry) -> Entry:
+    if not entry.is_image:
+        raise _no_image(entry.name, entry.stated)
+    return entry
 
 
 def _with_channels(entry: Entry, nodes: Sequence[Node]) -> Shape:

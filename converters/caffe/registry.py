@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from converters.caffe.messages import CaffeMessage
 from converters.caffe.net import Layer, Node, Shape
 from converters.caffe.windows import Window, caffe_size, tensorflow_padding
-from converters.errors import GraphError
+from converters.errors import GraphError, UnsupportedNodeError
 from converters.frozen.writer import GraphWriter
 from converters.registry import Registry
 
@@ -51,14 +51,20 @@ class Value:
         name: the name in TensorFlow.
         shape: the shape in Caffe without the batch axis: (channels, height, width) for images, which are NHWC in the
             graph, or (features,). None for unknown sizes.
+        permuted: whether an image has Caffe's axes in the graph, too, as after a Permute.
     """
 
     name: str
     shape: Shape
+    permuted: bool = False
 
     @property
     def is_image(self) -> bool:
-        return len(self.shape) == 3
+        return len(self.shape) == 3 and not self.permuted
+
+    def renamed(self, name: str) -> Value:
+        """Returns another value of the same shape."""
+        return replace(self, name=name)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ class Operation:
         """
         value = self.value()
         if not value.is_image:
-            raise self.error("needs an image as input, not a vector")
+            raise self.unsupported("needs an image as input, not a vector or a permuted image")
         _, height, width = value.shape
         return value.name, self.channels(), (height, width)
 
@@ -121,7 +127,10 @@ class Operation:
         Raises:
             GraphError: the layer has several inputs, or the number is unknown.
         """
-        size = self.value().shape[0]
+        value = self.value()
+        if not value.is_image and len(value.shape) != 1:
+            raise self.unsupported("needs an image or a vector as input, not a permuted image or a matrix")
+        size = value.shape[0]
         if size is None:
             raise self.error("reads an unknown number of channels: the definition does not state that of the input")
         return size
@@ -205,6 +214,10 @@ class Operation:
     def error(self, problem: str) -> GraphError:
         """Returns an error whose message is "Layer ... `problem`."."""
         return GraphError(f"Layer {self.layer.name!r} ({self.layer.type}) {problem}.")
+
+    def unsupported(self, problem: str) -> UnsupportedNodeError:
+        """Returns an error as `error` does, for a valid layer without which the network converts."""
+        return UnsupportedNodeError(str(self.error(problem)))
 
 
 WRITERS: Registry[Callable[[Operation], Sequence[Value]]] = Registry("write")

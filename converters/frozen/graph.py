@@ -6,10 +6,12 @@ decoded on access.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,20 +62,22 @@ class Node:
 
 
 class Graph:
-    """The nodes of a frozen graph, checked to form a directed acyclic graph.
+    """The nodes of a frozen graph.
 
     Args:
         nodes: the graph's nodes in any order.
+        left_out: name of a node of the source that the graph does not have -> the reason, as a clause.
 
     Attributes:
         nodes: name -> node, in the given order.
-        order: names in topological order.
+        left_out: the argument.
 
     Raises:
-        GraphError: two nodes have the same name, an input does not exist, or the graph has a cycle.
+        GraphError: two nodes have the same name, or an input does not exist.
     """
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, nodes: Iterable[Node], left_out: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.left_out = left_out
         self.nodes: dict[str, Node] = {}
         for node in nodes:
             if node.name in self.nodes:
@@ -86,7 +90,15 @@ class Graph:
                         f"Node {node.name!r} reads {source.node!r}, which the graph does not have: "
                         "the file is cut short, or was pruned wrongly."
                     )
-        self.order = _topological_order(self.nodes)
+
+    @functools.cached_property
+    def order(self) -> list[str]:
+        """Names in topological order.
+
+        Raises:
+            GraphError: the graph has a cycle.
+        """
+        return _topological_order(self.nodes)
 
     def __getitem__(self, name: str) -> Node:
         try:

@@ -126,7 +126,7 @@ def read_graph(source: Source, name: str = "The data") -> Graph:
     Raises:
         FileNotFoundError, TypeError: as for `parse_graphdef`.
         GraphError: the source is not a GraphDef, has unfrozen variables, a constant that does not match its shape,
-            duplicate names, missing inputs, or a cycle.
+            duplicate names, or missing inputs.
     """
     graph_def, name = _open(source, name)
     contents: Mapping[str, Content] = {}

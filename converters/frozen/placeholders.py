@@ -28,17 +28,34 @@ _TAKES = {
 def image_placeholders(graph: Graph) -> list[str]:
     """Returns the names of the placeholders that may be the image.
 
-    These are the placeholders that are not bool. If exactly one of them has rank 4, only this one is returned. If there
-    are none, placeholders with a default and rank 4 are returned.
+    These are the placeholders of numbers that a node reads. If exactly one of them has rank 4, only this one is
+    returned. If there are none, placeholders with a default and rank 4 are returned, and if there are none of these,
+    placeholders of text.
     """
+    read = {source.node for node in graph.nodes.values() for source in node.inputs}
+    inputs = [node for node in graph.nodes.values() if node.op in OPS and node.attrs.get("dtype") != "bool"]
+    inputs = [node for node in inputs if node.name in read] or inputs
     for op in OPS:
-        found = [node for node in graph.nodes.values() if node.op == op and node.attrs.get("dtype") != "bool"]
+        found = [node for node in inputs if node.op == op and not is_text(node)]
         images = [node for node in found if len(stated_shape(node) or ()) == 4]
         if op == WITH_DEFAULT or len(images) == 1:
             found = images
         if found:
             return [node.name for node in found]
-    return []
+    return [node.name for node in inputs if node.op == PLACEHOLDER and is_text(node)]
+
+
+def is_text(node: Node) -> bool:
+    """Returns whether a placeholder takes text: the bytes of a picture, or a serialized example."""
+    return node.attrs.get("dtype") == "DT_STRING"
+
+
+def is_fed_by_image(node: Node) -> bool:
+    """Returns whether a placeholder takes a value for each image, such as labels: text, or a shape with open sizes.
+
+    Other placeholders, such as `is_training` and `keep_prob`, take one value for all images.
+    """
+    return is_text(node) or None in (stated_shape(node) or ())
 
 
 def stated_shape(node: Node) -> tuple[Any, ...] | None:
@@ -83,18 +100,24 @@ def placeholder_values(
     return found
 
 
-def how_to_set(names: Iterable[str]) -> str:
-    """Returns the part of an error message that says how to set placeholders."""
+def how_to_set(names: Iterable[str], value: str | None = None) -> str:
+    """Returns the part of an error message that says how to set placeholders.
+
+    Args:
+        names: the placeholders.
+        value: the value to set, as on the command line; None if it is the user's choice.
+    """
     names = list(names)
-    listed = ", ".join(f"{name!r}: ..." for name in names[:5])
-    command = " ".join(f"--set {name}=VALUE" for name in names[:5])
+    shown = "..." if value is None else value.capitalize()
+    listed = ", ".join(f"{name!r}: {shown}" for name in names[:5])
+    command = " ".join(f"--set {name}={value or 'VALUE'}" for name in names[:5])
     return f"give {'it a value' if len(names) == 1 else 'them values'}, constants={{{listed}}} ({command})"
 
 
 def placeholders_behind(graph: Graph, name: str) -> list[str]:
     """Returns the names of the placeholders that a node depends on."""
     needed = with_dependencies([name], lambda node: [source.node for source in graph.nodes[node].inputs])
-    return [each for each in graph.order if each in needed and graph.nodes[each].op in OPS]
+    return [each for each, node in graph.nodes.items() if each in needed and node.op in OPS]
 
 
 def _constant(node: Node, value: np.ndarray) -> Node:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters.errors import GraphError
+from converters.errors import GraphError, UndecidedError, UnsupportedNodeError
 from converters.frozen.graph import Graph, Node, Output
-from converters.frozen.placeholders import PLACEHOLDER, how_to_set
+from converters.frozen.placeholders import PLACEHOLDER, how_to_set, is_fed_by_image, is_text, placeholders_behind
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 
 # Limit on the total size of all computed constants; enough for the weights of the largest networks.
@@ -54,23 +54,33 @@ class Constants:
         if node.constant is not None:
             return (_without_nan(node, node.constant()),)
         if node.op == PLACEHOLDER:
-            raise GraphError(
-                f"Placeholder {node.name!r} ({node.attrs.get('dtype')}) is a second input of the graph, and a model "
-                f"takes one image: {how_to_set([node.name])}."
-            )
+            raise _unset(node)
         if node.op not in EVALUATORS or not node.inputs:
-            raise GraphError(
+            for behind in map(self._graph.__getitem__, placeholders_behind(self._graph, node.name)):
+                if behind.op == PLACEHOLDER:
+                    raise _unset(behind)
+            raise UnsupportedNodeError(
                 f"Node {node.name!r} ({node.op}) is neither reached by the input nor a constant: "
                 "the graph has another input, or was not frozen."
             )
         try:
             outputs = evaluate(node, [self._output(read) for read in node.inputs])
         except NotKnownError:
-            raise GraphError(f"Node {node.name!r} ({node.op}) cannot be computed as a constant.") from None
+            problem = f"Node {node.name!r} ({node.op}) cannot be computed as a constant."
+            raise UnsupportedNodeError(problem) from None
         self._computed_bytes += sum(array.nbytes for array in outputs if array.flags.owndata)
         if self._computed_bytes > MAX_COMPUTED_BYTES:
             raise GraphError(f"The graph computes constants of more than {MAX_COMPUTED_BYTES // 2**20} MiB.")
         return tuple(_without_nan(node, array) for array in outputs)
+
+
+def _unset(node: Node) -> GraphError:
+    """Returns the error of a placeholder that has no value."""
+    problem = f"Placeholder {node.name!r} ({node.attrs.get('dtype')}) is a second input of the graph"
+    if is_text(node):
+        return UnsupportedNodeError(f"{problem}, and a model takes one image.")
+    error = UnsupportedNodeError if is_fed_by_image(node) else UndecidedError
+    return error(f"{problem}, and a model takes one image: {how_to_set([node.name])}.")
 
 
 def _without_nan(node: Node, value: np.ndarray) -> np.ndarray:

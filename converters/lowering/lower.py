@@ -9,16 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import GraphError, require_supported
+from converters.errors import (
+    GraphError,
+    TrainingModeError,
+    UndecidedError,
+    UnsupportedNodeError,
+    UnsupportedOpsError,
+    clause,
+    op_reason,
+)
 from converters.frozen.graph import NCHW, NHWC, Graph, Node, Output
-from converters.frozen.placeholders import OPS as PLACEHOLDERS
-from converters.frozen.placeholders import image_placeholders, stated_shape
+from converters.frozen.placeholders import how_to_set, image_placeholders, placeholders_behind
 from converters.frozen.single_image import with_batch
 from converters.lowering.constants import Constants
+from converters.lowering.entry import (
+    TO_NCHW,
+    TO_NHWC,
+    WINDOW_OPS,
+    before_windows,
+    input_layout,
+    input_shape,
+    with_image_shape,
+)
 from converters.lowering.evaluate import EVALUATORS, NotKnownError, evaluate
 from converters.lowering.intervals import Interval
 from converters.lowering.ops import CONVERTERS, Operation, Read, Value
-from converters.lowering.ops.registry import image
+from converters.lowering.part import Part, cut
 from converters.lowering.simplify import OPS, require_decided, simplify
 from converters.program.program import Metadata, Program, Step, module_names
 from converters.program.sizes import Size, shape_of
@@ -37,15 +53,6 @@ SHAPE_OPS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "Rank": lambda shape: np.array(len(shape), np.int32),
 }
 
-# Ops whose data_format is the layout of the graph's input.
-LAYOUT_OPS = frozenset(
-    {"Conv2D", "DepthwiseConv2dNative", "BiasAdd", "MaxPool", "AvgPool"}
-    | {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
-)
-TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
-# Order of a transposition -> layout of the value that it reads.
-TRANSPOSED_LAYOUTS = {TO_NCHW: NHWC, TO_NHWC: NCHW}
-
 # Layers whose output has as many channels as their input.
 KEEPS_CHANNELS = frozenset({"AvgPool2d", "Cast", "Identity", "MaxPool2d", "Relu", "Relu6", "Resize"})
 
@@ -59,6 +66,8 @@ def supported_ops() -> list[str]:
     """
     return sorted({*CONVERTERS, *EVALUATORS, *SHAPE_OPS, *OPS})
 
+
+_CONVERTED = frozenset({*CONVERTERS, *EVALUATORS, *SHAPE_OPS})
 
 Tensors = dict[str, Mapping[str, np.ndarray]]
 
@@ -104,6 +113,16 @@ class _Lowering:
             self.values[Output(step.name, index)] = value
         return Output(step.name)
 
+    def forget(self, names: Sequence[str]) -> None:
+        """Removes steps, which no other step reads."""
+        for name in names:
+            del self.steps[name]
+            self.tensors.pop(name, None)
+            self.values.pop(Output(name), None)
+        gone = set(names)
+        self.materialized = {key: made for key, made in self.materialized.items() if made.node not in gone}
+        self.arranged = {key: made for key, made in self.arranged.items() if made.node not in gone}
+
     def read(self, node: Node, read: Read) -> Output:
         """Returns the output that a layer reads; adds steps for constants and sizes, and to change layout or rank."""
         source = node.inputs[read.index]
@@ -131,10 +150,9 @@ class _Lowering:
             return self.add(step, {"value": array}, Value(array.shape, layout=NCHW))
         numbers = np.asarray(value.numbers)
         if any(isinstance(number, Interval) for number in numbers.ravel()):
-            raise GraphError(
-                f"Node {node.name!r} ({node.op}) reads random numbers: the graph contains dropout or other noise. "
-                "Freeze it in inference mode, or set the placeholder that controls it (such as --set keep_prob=1)."
-            )
+            problem = f"Node {node.name!r} ({node.op}) reads random numbers: the graph contains dropout or other noise."
+            advice = "set the placeholder that controls it (such as --set keep_prob=1), or freeze"
+            raise TrainingModeError(problem, "float32", "1", advice)
         arguments, inputs = self.resolved({"numbers": tuple(numbers.ravel()), "shape": numbers.shape}, [])
         own_name = source.index == 0 and source.node not in self.steps
         name = source.node if own_name else self.unused(str(source))
@@ -194,53 +212,174 @@ def _known(array: np.ndarray) -> Value:
     return Value(array.shape, lambda: array, NCHW)
 
 
-def lower(graph: Graph, metadata: Metadata) -> tuple[Program, Tensors]:
+def lower(graph: Graph, metadata: Metadata, outputs: Sequence[str] | None = None) -> tuple[Program, Tensors]:
     """Lowers a graph to a program.
+
+    Nodes that depend on an op that cannot be converted are left out, and named with the reason in the program.
 
     Args:
         graph: a frozen graph.
         metadata: names the graph's input, and is stored in the program.
+        outputs: names of the program's outputs; only the nodes that they need are lowered. None for all nodes that
+            depend on the input.
 
     Returns:
         The program, and the tensors of each step by node name.
 
     Raises:
-        UnsupportedOpsError: lists every op that cannot be converted, and its nodes.
-        GraphError: the input is not an image, or an op's inputs or attributes are invalid.
+        UnsupportedOpsError: nothing converts, or an output of `outputs` does not; lists every op that cannot be
+            converted, and its nodes.
+        GraphError: the input is not an image, an op's inputs or attributes are invalid, or each output depends on a
+            value that has to be set.
     """
-    fingerprint, whole = graph.fingerprint(), graph
-    graph = with_batch(simplify(graph, graph[metadata.input_name].name), metadata.input_name)
-    entry = graph[metadata.input_name]
+    wanted = None if outputs is None else _wanted_outputs(graph, outputs)
+    fingerprint, entry_name = graph.fingerprint(), graph[metadata.input_name].name
+    part = cut(graph, entry_name, wanted)
+    graph = with_batch(simplify(part.graph, entry_name), entry_name)
+    entry = graph[entry_name]
     reached = list(_reached(graph, entry.name))
-    require_decided(graph, reached)
-    require_supported(((name, graph.nodes[name].op) for name in reached), {*CONVERTERS, *EVALUATORS, *SHAPE_OPS})
-    layout = _input_layout(graph, reached)
-    value = Value(_input_shape(entry, layout), layout=layout)
+    layout = input_layout(graph, reached)
+    value = Value(input_shape(graph, entry, layout, reached), layout=layout)
     lowering = _Lowering(graph, Constants(graph), layout, {Output(entry.name): value})
+    blocked = _Blocked(part, entry_name, wanted)
     for name in reached:
-        _lower_node(lowering, graph.nodes[name])
-    if not lowering.steps:
-        raise GraphError(f"No node of the graph reads its input {entry.name!r}.")
-    outputs = _outputs(lowering, whole)
+        blocked.lower(lowering, graph.nodes[name])
+    found = blocked.outputs(lowering)
     _add_pre_relu_concats(lowering)
     names = module_names(lowering.steps)
     steps = tuple(replace(step, module=names[step.name]) for step in lowering.steps.values())
     channels = value.channels or _wanted_channels(steps, entry.name)
-    metadata = _with_image_shape(metadata, channels, entry, layout)
-    program = Program(metadata, channels, steps, outputs, fingerprint, input_layout=layout)
+    metadata = with_image_shape(metadata, channels, entry, layout)
+    left_out = {**part.left_out, **blocked.reasons}
+    program = Program(metadata, channels, steps, found, fingerprint, input_layout=layout, left_out=left_out)
     return program, lowering.tensors
 
 
-def _outputs(lowering: _Lowering, whole: Graph) -> tuple[str, ...]:
-    """Returns the steps that are read by no step and by no node that `simplify` removed.
+class _Blocked:
+    """The nodes that cannot be lowered, and the nodes behind them.
 
-    If there are none, returns the steps that no step reads.
+    Args:
+        part: the part of the graph that is lowered, before it was simplified.
+        entry: name of the input.
+        wanted: the outputs that were asked for, which have to be lowered; None for those of the graph.
+
+    Attributes:
+        reasons: name of each of these nodes -> the reason, as a clause.
     """
-    read = {source.node for step in lowering.steps.values() for source in step.inputs}
-    unread = tuple(name for name in lowering.steps if name not in read)
-    removed = (node for name, node in whole.nodes.items() if name not in lowering.graph.nodes)
-    read_by_removed = {source.node for node in removed for source in node.inputs}
-    return tuple(name for name in unread if name not in read_by_removed) or unread
+
+    def __init__(self, part: Part, entry: str, wanted: Sequence[Output] | None) -> None:
+        self.part, self.entry, self.wanted = part, entry, wanted
+        self.reasons: dict[str, str] = {}
+        self._ops: dict[str, list[str]] = {}
+        self._errors: list[GraphError] = []
+
+    def lower(self, lowering: _Lowering, node: Node) -> None:
+        """Lowers a node, or records why it cannot be lowered."""
+        if node.op not in _CONVERTED:
+            self._ops.setdefault(node.op, []).append(node.name)
+        behind = next((self.reasons[source.node] for source in node.inputs if source.node in self.reasons), None)
+        if behind is not None:
+            self.reasons[node.name] = behind
+            return
+        done = len(lowering.steps)
+        try:
+            require_decided(lowering.graph, node)
+            if node.op not in _CONVERTED:
+                self.reasons[node.name] = op_reason(node.op, node.name)
+            else:
+                _lower_node(lowering, node)
+        except (UndecidedError, UnsupportedNodeError) as error:
+            lowering.forget(list(lowering.steps)[done:])
+            stated = self._with_hint(error, node)
+            self._errors.append(stated)
+            self.reasons[node.name] = clause(stated)
+
+    def _with_hint(self, error: GraphError, node: Node) -> GraphError:
+        """Completes an error by the placeholders that decide whether a node trains or drops values."""
+        if not isinstance(error, TrainingModeError):
+            return error
+        nodes = map(self.part.graph.__getitem__, placeholders_behind(self.part.graph, node.name))
+        behind = [each.name for each in nodes if each.attrs.get("dtype") == error.dtype and each.name != self.entry]
+        problem = str(error).rstrip(".")
+        if not behind:
+            return UndecidedError(f"{problem}: {error.advice} the graph in inference mode.")
+        listed = ", ".join(map(repr, behind[:5]))
+        decides = f"Placeholder {listed} decides" if len(behind) == 1 else f"Placeholders {listed} decide"
+        set_it = how_to_set(behind, error.value)
+        return UndecidedError(f"{problem}. {decides} this: {set_it}, or freeze the graph in inference mode.")
+
+    def outputs(self, lowering: _Lowering) -> tuple[str, ...]:
+        """Returns the outputs of the graph that were lowered, or else the last steps that were.
+
+        Raises:
+            GraphError: there are none, or too little was lowered.
+        """
+        if self.wanted is not None:
+            return self._checked_outputs(lowering, self.wanted)
+        read = {source.node for step in lowering.steps.values() for source in step.inputs}
+        unread = [name for name in lowering.steps if name not in read]
+        last = [name for name in unread if name not in self._read_before(lowering.graph)] or unread
+        read_by_blocked = {source.node for name in self.reasons for source in lowering.graph.nodes[name].inputs}
+        complete = [name for name in last if name not in read_by_blocked]
+        undecided = next((error for error in self._errors if isinstance(error, UndecidedError)), None)
+        if undecided is not None and not complete:
+            raise undecided
+        if not lowering.steps:
+            raise self._error() or GraphError(f"No node of the graph reads its input {self.entry!r}.")
+        self._require_windows(lowering)
+        return tuple(complete or last)
+
+    def _read_before(self, graph: Graph) -> set[str]:
+        """Returns the nodes that a node read before the graph was simplified, and now does not read or is removed."""
+        before = self.part.graph.nodes.values()
+        changed = [node for node in before if node.name not in graph.nodes or graph[node.name].inputs != node.inputs]
+        return {source.node for node in changed for source in node.inputs}
+
+    def _require_windows(self, lowering: _Lowering) -> None:
+        """Raises an error if the graph has convolutions or pools, but none of them was lowered."""
+        ops = {name: node.op for name, node in self.part.graph.nodes.items()}
+        blocked = [name for name in self.reasons if ops[name] in WINDOW_OPS]
+        if not blocked or any(ops.get(name) in WINDOW_OPS for name in lowering.steps):
+            return
+        advice = before_windows(lowering.graph, list(self.reasons))
+        error = self._error(advice)
+        if isinstance(error, (UndecidedError, UnsupportedOpsError)):
+            raise error
+        if error is not None:
+            raise GraphError(f"{error}{advice}")
+
+    def _checked_outputs(self, lowering: _Lowering, wanted: Sequence[Output]) -> tuple[str, ...]:
+        for output in wanted:
+            if output.node in self.reasons:
+                raise self._error() or GraphError(f"The output {str(output)!r} cannot be converted.")
+            if output.node not in lowering.steps or output not in lowering.values:
+                raise GraphError(
+                    f"The output {str(output)!r} is not a layer: it has no value that is computed from pictures."
+                )
+        return tuple(map(str, wanted))
+
+    def _error(self, advice: str = "") -> GraphError | None:
+        """Returns the error of the nodes that cannot be lowered: of those to be set, of unsupported ops, of others."""
+        undecided = [error for error in self._errors if isinstance(error, UndecidedError)]
+        ops = [UnsupportedOpsError(self._ops, advice)] if self._ops else []
+        return next(iter([*undecided, *ops, *self._errors]), None)
+
+
+def _wanted_outputs(graph: Graph, names: Sequence[str]) -> list[Output]:
+    """Returns the outputs of these names.
+
+    Raises:
+        TypeError: the names are not a sequence of names.
+        GraphError: there are none, or the graph has no node of a name.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"The outputs are a list of names, not {names!r}.")
+    if not names:
+        raise GraphError("The outputs are an empty list: name at least one node, or leave them out.")
+    found = [Output(name) if name in graph.nodes else Output.parse(name) for name in names]
+    for output in found:
+        graph[output.node]  # an unknown name raises an error
+    return found
 
 
 def _wanted_channels(steps: Sequence[Step], entry: str) -> int | None:
@@ -265,41 +404,6 @@ def _reached(graph: Graph, entry: str) -> Iterator[str]:
             yield name
 
 
-def _input_layout(graph: Graph, reached: Sequence[str]) -> str:
-    """Returns the layout of the input, according to the first op that determines it."""
-    for node in (graph.nodes[name] for name in reached):
-        if node.op in LAYOUT_OPS:
-            return NCHW if node.attrs.get("data_format") == NCHW else NHWC
-        if node.op == "Transpose" and len(node.inputs) == 2:
-            constant = graph.nodes[node.inputs[1].node].constant
-            order = tuple(constant().ravel().tolist()) if constant is not None else ()
-            if order in TRANSPOSED_LAYOUTS:
-                return TRANSPOSED_LAYOUTS[order]
-    return NHWC
-
-
-def _input_shape(entry: Node, layout: str) -> tuple[int | None, ...]:
-    """Returns the input's shape; height and width are unknown even if the graph states them, as in Lucid."""
-    shape = entry.attrs.get("shape") if entry.op in PLACEHOLDERS else None
-    if not shape:  # absent, unknown, or the empty shape that old versions wrote for "unknown"
-        return (None, None, None, None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or any(isinstance(size, (str, float)) for size in shape):
-        raise GraphError(
-            f"The input {entry.name!r} has shape {shape!r}; an image network reads (batch, height, width, channels)"
-            " or (batch, channels, height, width)."
-        )
-    return image(shape[1] if layout == NCHW else shape[3], layout)
-
-
-def _with_image_shape(metadata: Metadata, channels: int | None, entry: Node, layout: str) -> Metadata:
-    """Returns metadata with the image shape that the input's placeholder states, unless the metadata have one."""
-    shape = (stated_shape(entry) or ()) if entry.op in PLACEHOLDERS else ()
-    height, width = (shape[2:] if layout == NCHW else shape[1:3]) if len(shape) == 4 else (None, None)
-    if metadata.image_shape is not None or not (height and width):
-        return metadata
-    return replace(metadata, image_shape=(height, width, channels))
-
-
 def _lower_node(lowering: _Lowering, node: Node) -> None:
     values = [lowering.value(source) for source in node.inputs]
     known = _evaluated(node, values)
@@ -307,7 +411,9 @@ def _lower_node(lowering: _Lowering, node: Node) -> None:
         lowering.values.update((Output(node.name, index), _known(array)) for index, array in enumerate(known))
         return
     if node.op not in CONVERTERS:
-        raise GraphError(f"Node {node.name!r} ({node.op}) converts only if its inputs are constants or sizes.")
+        raise UnsupportedNodeError(
+            f"Node {node.name!r} ({node.op}) converts only if its inputs are constants or sizes."
+        )
     call = CONVERTERS[node.op](Operation(node, values, lowering.layout))
     sources = [lowering.read(node, read if isinstance(read, Read) else Read(read)) for read in call.inputs]
     arguments, inputs = lowering.resolved(call.arguments, sources)
@@ -315,6 +421,7 @@ def _lower_node(lowering: _Lowering, node: Node) -> None:
     made = [Value(shape, layout=layout) for shape in (call.shape, *call.more)]
     step = Step(node.name, node.op, call.layer, arguments, inputs, made[0].channels, outputs=len(made), layout=layout)
     lowering.add(step, call.tensors, *made)
+    lowering.values.update((Output(node.name, index), _known(array)) for index, array in call.constants.items())
 
 
 def _evaluated(node: Node, values: Sequence[Value]) -> tuple[np.ndarray, ...] | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from converters.errors import GraphError
+from converters.errors import GraphError, UndecidedError
 from converters.frozen.graph import Graph, Node, Output
 from converters.frozen.placeholders import WITH_DEFAULT, how_to_set, placeholders_behind
 from converters.lowering.constants import Constants
@@ -36,20 +35,19 @@ def simplify(graph: Graph, entry: str) -> Graph:
     return Graph(_Simplifier(graph, entry).nodes())
 
 
-def require_decided(graph: Graph, names: Iterable[str]) -> None:
-    """Checks that no conditions remain.
+def require_decided(graph: Graph, node: Node) -> None:
+    """Checks that a node is no condition.
 
     Raises:
-        GraphError: one of the named nodes is a Switch or a Merge.
+        UndecidedError: it is a Switch or a Merge.
     """
-    for node in (graph.nodes[name] for name in names):
-        if node.op in (SWITCH, MERGE):
-            behind = placeholders_behind(graph, node.inputs[-1].node) if node.op == SWITCH else []
-            what_to_do = f"{how_to_set(behind)}, or freeze" if behind else "freeze"
-            raise GraphError(
-                f"Node {node.name!r} ({node.op}) depends on {node.inputs[-1]}, which is not a constant. Only branches "
-                f"with a constant condition convert: {what_to_do} the graph with it set (such as is_training to false)."
-            )
+    if node.op in (SWITCH, MERGE) and node.inputs:
+        behind = placeholders_behind(graph, node.inputs[-1].node) if node.op == SWITCH else []
+        what_to_do = f"{how_to_set(behind)}, or freeze" if behind else "freeze"
+        raise UndecidedError(
+            f"Node {node.name!r} ({node.op}) depends on {node.inputs[-1]}, which is not a constant. Only branches "
+            f"with a constant condition convert: {what_to_do} the graph with it set (such as is_training to false)."
+        )
 
 
 class _Simplifier:

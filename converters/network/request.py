@@ -113,6 +113,11 @@ class LayeredNetwork(nn.Module):
 
     layers: Layers
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Layers of the source that this network does not have: name -> the reason, as a clause."""
+        return self.layers.left_out
+
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """Computes the requested layers; the keys of the result are the names of the request.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
-from converters.errors import ChannelAxisError, LayerNotFoundError
+from converters.errors import ChannelAxisError, LayerLeftOutError, LayerNotFoundError
 from converters.frozen.graph import NHWC, Output
 from converters.program.program import Program, Step
 
@@ -142,18 +143,32 @@ class Layers(Mapping[str, LayerInfo]):
     Args:
         infos: the layers.
         further: the second and later outputs of ops, such as `name:1`. They can be looked up, but iteration skips them.
+        left_out: name of a layer of the source that the network does not have -> the reason, as a clause.
+
+    Attributes:
+        left_out: the argument. A look-up of such a name raises `LayerLeftOutError`.
     """
 
-    def __init__(self, infos: Sequence[LayerInfo], further: Sequence[LayerInfo] = ()) -> None:
+    def __init__(
+        self,
+        infos: Sequence[LayerInfo],
+        further: Sequence[LayerInfo] = (),
+        left_out: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._infos = {info.name: info for info in infos}
         self._further = {info.name: info for info in further}
+        self.left_out = dict(left_out)
 
     def __getitem__(self, name: str) -> LayerInfo:
         if not isinstance(name, str):
             raise LayerNotFoundError(repr(name), self._infos)
         info = self._infos.get(name) or self._infos.get(name.removesuffix(":0")) or self._further.get(name)
         if info is None:
-            raise LayerNotFoundError(name, self._infos)
+            node = Output.parse(name).node
+            reason = self.left_out.get(name) or self.left_out.get(node)
+            if reason:
+                raise LayerLeftOutError(name, reason)
+            raise LayerNotFoundError(name, [*self._infos, *self.left_out])
         return info
 
     def __iter__(self) -> Iterator[str]:
@@ -187,7 +202,7 @@ def layers_of(program: Program) -> Layers:
     entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "", program.input_layout)
     steps = [step for step in program.steps if not step.hidden]
     further = [_info(step, index) for step in steps for index in range(1, step.outputs)]
-    return Layers([entry, *(_info(step) for step in steps)], further)
+    return Layers([entry, *(_info(step) for step in steps)], further, program.left_out)
 
 
 def _info(step: Step, index: int = 0) -> LayerInfo:

@@ -163,6 +163,7 @@ class Program:
         source_sha256: SHA-256 of the source's bytes; None if the source was no file.
         input_layout: the input's axis order in TensorFlow, NHWC or NCHW. Its tensor is (N, C, H, W) in any case.
         fold: whether batch norms and other per-channel layers may be folded into the convolutions before them.
+        left_out: name of a node that depends on the input but is no step -> the reason, as a clause.
     """
 
     metadata: Metadata
@@ -173,6 +174,7 @@ class Program:
     source_sha256: str | None = None
     input_layout: str = NHWC
     fold: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         made = {self.metadata.input_name: 1}  # name -> number of outputs
@@ -189,6 +191,8 @@ class Program:
             raise GraphError(f"The program's input has {self.input_channels!r} channels.")
         if self.input_layout not in LAYOUTS:
             raise GraphError(f"The program's input has the layout {self.input_layout!r}.")
+        if not all(isinstance(text, str) for pair in self.left_out.items() for text in pair):
+            raise GraphError("The program's layers that were left out have reasons that are no text.")
         lost = [name for name in self.outputs if Output.parse(name).node not in made]
         if lost:
             raise GraphError(f"The program has no step for its output {lost[0]!r}.")
@@ -216,6 +220,8 @@ class Program:
 
     def to_json(self) -> dict[str, Any]:
         data = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.left_out:  # files of complete graphs have no such key
+            del data["left_out"]
         return data | {"metadata": self.metadata.to_json(), "steps": [step.to_json() for step in self.steps]}
 
     @classmethod
@@ -230,8 +236,11 @@ class Program:
                 source_sha256=data["source_sha256"],
                 input_layout=data.get("input_layout", NHWC),
                 fold=bool(data.get("fold", False)),
+                left_out=dict(data.get("left_out", {})),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, GraphError):
+                raise
             raise GraphError(f"The saved model's description is damaged: it lacks a valid {error}.") from error
 
 
@@ -251,13 +260,17 @@ RESERVED_NAMES = frozenset(dir(nn.Module())) | {
 }
 
 
+# Names that are reserved in new models only, because saved models may have layers of these names.
+_RESERVED_NOW = RESERVED_NAMES | {"compute", "layer_module", "left_out", "supports"}
+
+
 def module_names(names: Iterable[str]) -> dict[str, str]:
     """Returns a unique Python identifier for each TensorFlow name.
 
     Identifiers are kept; other characters become underscores (`a/b` becomes `a__b`). Reserved names, keywords and
     repetitions get a prefix or a number.
     """
-    used, found = set(RESERVED_NAMES), {}
+    used, found = set(_RESERVED_NOW), {}
     next_number: dict[str, int] = {}
     for name in names:
         base = re.sub(r"\W", "_", name.replace("/", "__"), flags=re.ASCII) or "_"

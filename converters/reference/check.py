@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor
 
+from converters.dependencies import with_dependencies
 from converters.errors import InputSizeError
+from converters.frozen.graph import Output
 from converters.frozen.graphdef import Source, parse_graphdef, read_graph
 from converters.frozen.placeholders import placeholder_values
 from converters.frozen.writer import GraphWriter, write_graph_def
@@ -107,10 +109,12 @@ def check_activations(
         bound: greatest error that passes.
     """
     with torch.no_grad():
-        values = model.activations(model_input(model, image), list(reference.shapes))
+        names = [name for name in reference.shapes if name not in model.left_out]
+        values = model.activations(model_input(model, image), names)
     return [
         _compared(reference.name, "activation", sample, tensorflow_array(model, name, values[name]), bound)
         for name, sample in reference.layers.items()
+        if name in values
     ]
 
 
@@ -120,7 +124,8 @@ def check_refusals(model: ConvertedModel, reference: InputReference, image: np.n
     A layer that reads a refused layer fails as well, so only the first refused layer of each branch is checked.
     """
     reads = {step.name: {source.node for source in step.inputs} for step in model.program.steps}
-    first = [name for name in reference.refused if not reads.get(name, set()) & set(reference.refused)]
+    refused = set(reference.refused) - set(model.left_out)
+    first = [name for name in reference.refused if name in refused and not reads.get(name, set()) & refused]
     x = model_input(model, image)
     return [_refusal(model, reference.name, name, x) for name in first]
 
@@ -202,15 +207,17 @@ def make_references(
     specs: Mapping[str, InputSpec],
     python: str | Path = sys.executable,
     constants: Mapping[str, ArrayLike] | None = None,
+    layers: Iterable[str] | None = None,
 ) -> References:
     """Makes references of any graph by running it in TensorFlow in a separate process.
 
     Args:
         source: the graph.
-        input_name: its placeholder.
+        input_name: its placeholder, or a node inside the graph that is fed in place of its value.
         specs: inputs by name, as from `default_inputs`.
         python: a Python that has TensorFlow.
         constants: values for other placeholders, as for `converters.convert`.
+        layers: names of the layers to compute; TensorFlow gets only the nodes that they need. None for the whole graph.
 
     Returns:
         The references, in memory.
@@ -221,7 +228,7 @@ def make_references(
     """
     graph_def = _with_constants(parse_graphdef(source), constants or {}, input_name)
     fingerprint = read_graph(graph_def).fingerprint()
-    graph_def = _of_any_size(graph_def, input_name)
+    graph_def = _of_any_size(graph_def if layers is None else _part(graph_def, input_name, layers), input_name)
     title = str(source) if isinstance(source, (str, os.PathLike)) else "a graph"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -252,6 +259,30 @@ def _with_constants(graph_def: GraphDef, constants: Mapping[str, ArrayLike], ima
     made.node.extend(node for node in graph_def.node if node.name not in values)
     made.library.CopyFrom(graph_def.library)
     made.versions.CopyFrom(graph_def.versions)
+    return made
+
+
+def _part(graph_def: GraphDef, image: str, layers: Iterable[str]) -> GraphDef:
+    """Returns the nodes that some layers need. The image reads nothing: a node inside the graph becomes a placeholder.
+
+    TensorFlow may refuse the other nodes, such as the leftovers of training, even if no layer needs them.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    start = nodes[image]
+    if not start.op.startswith("Placeholder"):
+        writer = GraphWriter()
+        writer.placeholder(image, [None] * 4)
+        start = writer.graph_def().node[0]
+    nodes[image] = start
+    updates = {f"^{node.name}" for node in graph_def.node if node.op.startswith("Assign")}  # of constants: cannot run
+    reads = {name: [source for source in node.input if source not in updates] for name, node in nodes.items()}
+    wanted = [image, *(name for name in layers if name in nodes)]
+    needed = with_dependencies(wanted, lambda name: [Output.parse(source.lstrip("^")).node for source in reads[name]])
+    made = GraphDef(library=graph_def.library, versions=graph_def.versions)
+    for name in nodes:
+        if name in needed:
+            made.node.add().CopyFrom(nodes[name])
+            made.node[-1].input[:] = reads[name]
     return made
 
 

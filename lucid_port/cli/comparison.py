@@ -98,7 +98,7 @@ def references_of(
     height, width, _ = metadata.image_shape or (None, None, None)
     stated = None if height is None or width is None else (height, width)
     specs = default_inputs(_numbers(low), _numbers(high), network.program.input_channels or 3, stated)
-    return make_references(graph, metadata.input_name, specs, tensorflow, constants)
+    return make_references(graph, metadata.input_name, specs, tensorflow, constants, list(network.layers))
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ def command(
     fold: Annotated[bool, typer.Option("--fold", help="Fold batch norm into the convolutions before it.")] = False,
     outputs: Annotated[
         str | None,
-        typer.Option(metavar="NODE,...", help="Nodes of a checkpoint or SavedModel to keep, with their inputs."),
+        typer.Option(metavar="NODE,...", help="Outputs of the network; only what they need is converted."),
     ] = None,
     signature: Annotated[str | None, typer.Option(help="Signature of a SavedModel.")] = None,
     tags: Annotated[str | None, typer.Option(metavar="TAG,...", help="Tags of a graph in a SavedModel.")] = None,
@@ -52,7 +52,7 @@ def command(
     """Convert a TensorFlow or Caffe network to PyTorch.
 
     Reads frozen graphs, SavedModels, checkpoints and Caffe files. ONNX files need no conversion: the other commands
-    read them.
+    read them. Layers that depend on an unsupported op are left out and reported.
 
     Examples: lucid-port convert InceptionV1.pb -o inceptionv1 --standalone --check
 
@@ -60,6 +60,7 @@ def command(
 
     lucid-port convert graph.pb -o model --set is_training=false --set keep_prob=1
     """
+    from converters.errors import left_out_sentence
     from converters.program.storage import check_target
 
     check_target(output, overwrite)
@@ -80,9 +81,17 @@ def command(
         network.save(output, overwrite=overwrite, standalone=standalone, progress=progress)
     console.print_result(
         f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}",
-        {"output": output, "layers": len(network.layers), "outputs": network.outputs, "checked": check},
+        {
+            "output": output,
+            "layers": len(network.layers),
+            "outputs": network.outputs,
+            "checked": check,
+            "left_out": dict(network.left_out),
+        },
         json,
     )
+    if network.left_out and not json:
+        typer.echo(left_out_sentence(network.left_out))
 
 
 def _open(source: str, input_name: str | None, options: dict[str, Any], check: bool) -> ConvertedModel:

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Constants, InputName, Json, Layout, Source, constants_of, print_table
+from lucid_port.cli.console import (
+    Constants,
+    InputName,
+    Json,
+    Layout,
+    Source,
+    constants_of,
+    names_in,
+    print_table,
+)
 
 SIZES = ("name", "op", "channels, size", "stride", "receptive field")
 """Columns of `lucid_port.modelzoo.summary.Summary`."""
@@ -27,6 +36,9 @@ def command(
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
+    outputs: Annotated[
+        str | None, typer.Option(metavar="NODE,...", help="Outputs of the network; only what they need is read.")
+    ] = None,
     image_shape: sources.ImageShape = None,
 ) -> None:
     """List the layers of a model: name, op, channels.
@@ -35,15 +47,22 @@ def command(
 
     lucid-port layers --torchvision resnet50 --weights none --sizes
     """
-    options = {"input_name": input_name, "constants": constants_of(constants), "layout": layout}
+    from converters.errors import left_out_sentence
+
+    options: dict[str, Any] = {"input_name": input_name, "constants": constants_of(constants), "layout": layout}
+    options["outputs"] = None if outputs is None else names_in(outputs)
     if sizes:
         columns: tuple[str, ...] = SIZES
-        found: list[tuple[Any, ...]] = list(sources.open_for_sizes(source, image_shape, **options).summary().rows())
+        model = sources.open_for_sizes(source, image_shape, **options)
+        network: Any = model.network
+        found: list[tuple[Any, ...]] = list(model.summary().rows())
     else:
         columns = ("name", "op", "channels")
-        infos = sources.open_network(source, image_shape, **options).layers.values()
-        found = [(info.name, info.op, None if info.unknown else info.channels) for info in infos]
+        network = sources.open_network(source, image_shape, **options)
+        found = [(info.name, info.op, None if info.unknown else info.channels) for info in network.layers.values()]
     rows = [row for row in found if grep is None or grep.lower() in row[0].lower()]
     if not rows:
         raise typer.BadParameter(f"no layer's name contains {grep!r}; {source} has {len(found)} layers.")
     print_table(columns, rows, json)
+    if network.left_out:
+        typer.echo(left_out_sentence(network.left_out), err=True)

@@ -20,7 +20,7 @@ from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.program.storage import MODEL_FILE
-from converters.sources import CONVERTING, open_source, take_options
+from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
@@ -507,7 +507,7 @@ def read_network(
         if entry is None:
             raise ValueError("A model that is not in the catalogue needs the path of its graph.")
         if entry.generator is not None:
-            given = take_options(f"{entry.name}, which is generated,", CONVERTING, options).given()
+            given = take_options(f"{entry.name}, which is generated,", FROZEN, options).given()
             stated = replace(_metadata(entry), input_name=input_name or entry.input_name)
             return converters.convert(GENERATORS[entry.generator](), metadata=stated, **given)
         path = files.find_graph(entry)

@@ -124,7 +124,8 @@ def test_an_interrupted_render_says_how_much_is_left(capsys, monkeypatch):
     def interrupted(*args, **kwargs):
         found = render_many(*args, **kwargs)
         part = ManyRenders(list(found)[:1])
-        part.asked, part.reused, part.interrupted, part.folder = 2, 0, True, found.folder
+        part.asked, part.reused, part.interrupted = 2, 0, True
+        part.folder, part.size = found.folder, found.size
         return part
 
     monkeypatch.setattr("lucid_port.optvis.render_many.render_many", interrupted)

@@ -20,7 +20,8 @@ TYPES_V1 = {
 }  # fmt: skip
 PARAMETERS_V2 = {
     "batch_norm_param": 139, "concat_param": 104, "convolution_param": 106, "eltwise_param": 110,
-    "inner_product_param": 117, "lrn_param": 118, "pooling_param": 121, "scale_param": 142, "transform_param": 100,
+    "inner_product_param": 117, "lrn_param": 118, "norm_param": 206, "permute_param": 202, "pooling_param": 121,
+    "scale_param": 142, "transform_param": 100,
 }  # fmt: skip
 PARAMETERS_V1 = {
     "concat_param": 9, "convolution_param": 10, "eltwise_param": 24, "inner_product_param": 17, "lrn_param": 18,
@@ -39,6 +40,8 @@ SETTINGS = {
         "pool": 1, "kernel_size": 2, "stride": 3, "pad": 4, "kernel_h": 5, "kernel_w": 6, "stride_h": 7, "stride_w": 8,
         "pad_h": 9, "pad_w": 10, "global_pooling": 12,
     },
+    "norm_param": {"across_spatial": 1, "channel_shared": 3, "eps": 4},
+    "permute_param": {"order": 1},
     "scale_param": {"bias_term": 4},
     "transform_param": {"crop_size": 3},
 }  # fmt: skip

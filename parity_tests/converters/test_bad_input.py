@@ -28,10 +28,10 @@ def node(graph_def: GraphDef, name: str):
     return next(node for node in graph_def.node if node.name == name)
 
 
-def refuses(source, *words: str) -> str:
+def refuses(source, *words: str, **options: object) -> str:
     """The error's sentence, which has all these words in it."""
     with pytest.raises(converters.ConverterError) as caught:
-        converters.convert(source)
+        converters.convert(source, **options)
     text = str(caught.value)
     assert "\n" not in text
     for word in words:
@@ -77,7 +77,7 @@ def test_every_unknown_op_and_node_is_named_at_once():
     graph.op("b", "Frobnicate", ["a"])
     graph.op("c", "Transmogrify", ["b"])
     with pytest.raises(converters.UnsupportedOpsError) as caught:
-        converters.convert(graph.graph_def())
+        converters.convert(graph.graph_def(), outputs=["c"])
     assert caught.value.ops == {"Frobnicate": ["a", "b"], "Transmogrify": ["c"]}
     assert "Frobnicate (a, b)" in str(caught.value)
     assert "Transmogrify (c)" in str(caught.value)
@@ -109,9 +109,15 @@ def test_no_placeholder():
 
 def test_several_placeholders_are_named_and_one_can_be_chosen():
     graph = small_graph()
-    graph.placeholder("other", [None, None, None, 3])
+    graph.op("relu2", "Relu", [graph.placeholder("other", [None, None, None, 3])])
     refuses(graph.graph_def(), "input, other", "input_name")
     assert converters.convert(graph.graph_def(), input_name="input").metadata.input_name == "input"
+
+
+def test_placeholders_that_no_node_reads_are_no_inputs():
+    graph = small_graph()
+    graph.placeholder("other", [None, None, None, 3])
+    assert converters.convert(graph.graph_def()).metadata.input_name == "input"
 
 
 def test_an_input_name_that_is_not_there_offers_the_nearest():
@@ -174,7 +180,8 @@ def test_weights_that_do_not_fit_the_input():
 def test_weights_that_the_graph_computes():
     graph = small_graph()
     graph.conv2d("again", "relu", "relu")
-    refuses(graph.graph_def(), "'again'", "constant")
+    refuses(graph.graph_def(), "'again'", "constant", outputs=["again"])
+    assert "needs a constant" in converters.convert(graph.graph_def()).left_out["again"]
 
 
 def test_names_are_data_and_never_code():
@@ -197,7 +204,7 @@ def test_errors_are_one_line_whatever_they_quote(name):
     node(graph, "conv").op = "Conv2D"
     with pytest.raises(converters.LayerNotFoundError) as not_found:
         converters.convert(graph).activations(torch.zeros(1, 3, 5, 5), [name + "x"])
-    node(graph, name).input[0] = name
+    node(graph, "conv").input[0] = name
     with pytest.raises(converters.GraphError) as cycle:
         converters.convert(graph)
     for error in (unsupported, not_found, cycle):
@@ -412,7 +419,7 @@ INTS = np.int32
     ],
 )  # fmt: skip
 def test_ops_that_make_no_sense(graph, word):
-    refuses(graph(), "'bad'", word)
+    refuses(graph(), "'bad'", word, outputs=["bad"])
 
 
 def computed_size(w: GraphWriter) -> str:

@@ -143,11 +143,11 @@ def test_an_input_of_unknown_size_matters_only_where_padding_depends_on_it():
 
 
 def test_every_unknown_type_and_layer_is_named_at_once():
-    net = [layer("a", "Permute", "data"), layer("b", "PriorBox", "a"), layer("c", "Permute", "b")]
+    net = [layer("a", "Crop", "data"), layer("b", "PriorBox", "a"), layer("c", "Crop", "b")]
     with pytest.raises(converters.UnsupportedOpsError) as caught:
         from_caffe(caffemodel(net), prototxt(net, (1, 3, 8, 8)))
-    assert caught.value.ops == {"Permute": ["a", "c"], "PriorBox": ["b"]}
-    assert "Permute (a, c)" in str(caught.value)
+    assert caught.value.ops == {"Crop": ["a", "c"], "PriorBox": ["b"]}
+    assert "Crop (a, c)" in str(caught.value)
 
 
 def test_types_that_convert_are_listed():
@@ -187,7 +187,10 @@ def test_a_definition_that_asks_for_more_memory_than_the_file_has(kind):
         ('type: "Concat" concat_param { axis: 0 }', "axis 0"),
         ('type: "Eltwise"', "combines"),
         ('type: "ELU" elu_param { alpha: 2 }', "alpha 2"),
-        ('type: "Flatten" flatten_param { axis: 2 }', "flattens"),
+        ('type: "Flatten" flatten_param { axis: 3 end_axis: 2 }', "flattens axes 3 to 2"),
+        ('type: "Flatten" flatten_param { axis: 0 }', "batch"),
+        ('type: "Permute" permute_param { order: 0 order: 0 order: 1 order: 2 }', "permutes"),
+        ('type: "Permute" permute_param { order: 1 order: 0 order: 2 order: 3 }', "batch"),
         ('type: "Reshape" reshape_param { shape { dim: 0 dim: 7 } }', "reshapes 192"),
         ('type: "Reshape" reshape_param { shape { dim: 0 dim: -1 dim: -1 dim: 4 } }', "reshapes"),
         ('type: "Reshape" reshape_param { shape { dim: 4 dim: 48 } }', "batch"),

@@ -139,8 +139,12 @@ def test_an_if_with_a_constant_condition_is_its_branch(condition, function, tmp_
     assert_close(network.activations(x, ["y"])["y"], function(F.relu(x)).sigmoid())
 
 
-def test_an_if_that_depends_on_the_image_is_refused(tmp_path):
-    refuses(tmp_path, branches(None), "control flow", "If (the i)")
+def test_an_if_that_depends_on_the_image_is_left_out(tmp_path):
+    network = read(tmp_path, branches(None))
+    assert network.left_out["y"] == "the op If, which has graphs of its own, of 'the i' cannot be converted"
+    x = image(2, 4, 5, 7)
+    assert torch.equal(network.activations(x, ["c"])["c"], F.relu(x))
+    refuses(tmp_path, branches(None), "control flow", "If (the i)", outputs=["y"])
 
 
 # -- inputs -----------------------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from converters.onnx.reading.building import build, settings_of, torch_constant
 from converters.onnx.reading.casting import to_float32
 from converters.onnx.reading.ops import OPS, find_operation
 from converters.onnx.reading.ops.registry import ON_HOST
+from converters.onnx.reading.partial import check_ops, raise_refused
 from converters.onnx.reading.rewriting import drop_unused_outputs, sizes_of
-from converters.onnx.reading.validation import check_integers, check_ops, opset_of
+from converters.onnx.reading.validation import check_integers, opset_of
 
 BOUND = 1e-5  # of the greatest value
 HALF_BOUND = 5e-3  # examples in float16 and bfloat16, which are computed in float32
@@ -75,10 +76,12 @@ def computed(case, all_computed: bool) -> tuple[list[np.ndarray], list[np.ndarra
     to_float32(model)
     check_ops(model)
     model = onnx.shape_inference.infer_shapes(model)
-    check_integers(model.graph)
+    refused = check_integers(model.graph)
     if model.graph.node[0].op_type in FIRST_OUTPUT:
         del model.graph.output[1:]
-    drop_unused_outputs(model.graph, opset_of(model))
+    refused |= drop_unused_outputs(model.graph, opset_of(model))
+    if refused:
+        raise_refused(refused)
     arrays = {name: as_array(value) for name, value in zip(names, inputs, strict=True)}
     live = names if all_computed else names[:1]
     sizes = {value.name: sizes_of(value) for value in (*model.graph.input, *model.graph.output)}
@@ -87,6 +90,8 @@ def computed(case, all_computed: bool) -> tuple[list[np.ndarray], list[np.ndarra
         {name: array for name, array in arrays.items() if name not in live}, sizes,
         {node.output[0]: "example" for node in model.graph.node},
     )  # fmt: skip
+    if network.refused:
+        raise_refused(network.refused)
     found = network.module.eval()(*(torch_constant(arrays[name]) for name in live))
     found = found if isinstance(found, (list, tuple)) else [found]
     given = [np.asarray(value.detach() if isinstance(value, torch.Tensor) else value) for value in found]

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from converters.frozen.writer import GraphWriter
 from converters.reference import check, store
 from converters.reference.inputs import InputSpec, ReferencesError
 from converters.reference.samples import sample_positions, take_sample
@@ -162,3 +163,19 @@ def test_a_photo_is_whole_pixels_of_the_picture_that_scikit_image_ships():
 def test_the_default_inputs_are_even_odd_and_not_square():
     shapes = {spec.make().shape for spec in check.default_inputs((-1.0,), (1.0,)).values()}
     assert shapes == {(1, 224, 224, 3), (1, 225, 225, 3), (2, 97, 161, 3)}
+
+
+def test_tensorflow_gets_the_part_of_a_graph_that_layers_need():
+    graph = GraphWriter()
+    decoded = graph.op("decoded", "DecodeJpeg", [graph.placeholder("text", [])])
+    scaled = graph.op("scaled", "Mul", [decoded, graph.const("scale", np.float32(2))])
+    graph.op("relu", "Relu", [scaled])
+    graph.op("update", "AssignSub", [graph.const("mean", np.float32(0)), "relu"])
+    graph.op("last", "Identity", ["relu"])
+    graph.op("loss", "Sum", ["last"])
+    graph_def = graph.graph_def()
+    next(node for node in graph_def.node if node.name == "last").input.append("^update")
+    part = check._part(graph_def, "scaled", ["scaled", "last", "lost"])
+    assert [(node.name, node.op, list(node.input)) for node in part.node] == [
+        ("scaled", "Placeholder", []), ("relu", "Relu", ["scaled"]), ("last", "Identity", ["relu"]),
+    ]  # fmt: skip

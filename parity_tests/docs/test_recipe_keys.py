@@ -39,16 +39,17 @@ def test_defaults_elsewhere_are_what_a_render_takes(monkeypatch: pytest.MonkeyPa
     seen: dict[str, Any] = {}
 
     def render_vis(model: Any, objective: Any, image: Any, optimizer: Any, *rest: Any, **options: Any) -> Any:
-        seen.update(image=image(), optimizer=optimizer)
+        seen.update(image=image, optimizer=optimizer)
         return None  # as if it had been interrupted
 
     monkeypatch.setattr("lucid_port.optvis.recipe_plan.render_vis", render_vis)
     with pytest.raises(KeyboardInterrupt):
         Plan("any", "layer:1").run(Path("x.png"), None, [])  # type: ignore[arg-type]
-    from lucid_port.optvis.render import make_optimizer
+    from lucid_port.optvis.render import make_optimizer, make_param
 
-    assert seen["image"].shape == (1, ELSEWHERE["size"], ELSEWHERE["size"], 3)
-    optimizer = make_optimizer(seen["optimizer"], list(seen["image"].parameters()))
+    image = make_param(seen["image"])
+    assert image.shape == (1, ELSEWHERE["size"], ELSEWHERE["size"], 3)
+    optimizer = make_optimizer(seen["optimizer"], list(image.parameters()))
     assert optimizer.param_groups[0]["lr"] == ELSEWHERE["lr"]
 
 

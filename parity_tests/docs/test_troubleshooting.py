@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+import converters
 from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
 from lucid_port.modelzoo import nets_factory, vision_models
@@ -21,6 +22,7 @@ from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import param, render
 from lucid_port.optvis.render_many import render_many
 from parity_tests.docs import DOCS
+from parity_tests.strangers import graph_file
 
 TEXT = DOCS.joinpath("troubleshooting.md").read_text(encoding="utf-8")
 MESSAGES = dict(re.findall(r"<!-- message: (\w+) -->\n```text\n(.*?)\n```", TEXT, re.DOTALL))
@@ -62,6 +64,21 @@ def never_fires() -> Model:
     network.add_module("relu", nn.ReLU())
     nn.init.constant_(network.conv.bias, -100.0)
     return modelzoo.from_torch(network, image_value_range=(0, 1), image_shape=(32, 32, 3))
+
+
+@mistake
+def left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    converters.convert(graph_file("loss_behind_logits")).activations(torch.zeros(1, 3, 8, 8), ["loss"])
+
+
+@mistake
+def text_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    converters.convert(graph_file("encoded_picture"))
+
+
+@mistake
+def training_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    converters.convert(graph_file("slim_switches"))
 
 
 @mistake

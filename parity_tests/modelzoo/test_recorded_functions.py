@@ -333,7 +333,10 @@ def test_a_network_that_fails_at_its_size_has_its_modules():
     network = nn.Sequential(nn.Flatten(), hidden(Flat()))
     model = from_torch(network, (0, 1), image_shape=(9, 9, 3))
     assert list(model.network.layers) == ["0", "1", "1.fc"]
-    assert model.network.unrecorded.startswith("the network cannot be run at image_shape (RuntimeError: mat1 and mat2")
+    assert (
+        "the network does not run on an input of shape (1, 3, 9, 9) (RuntimeError: mat1 and mat2"
+        in model.network.unrecorded
+    )
 
 
 class Flat(nn.Module):

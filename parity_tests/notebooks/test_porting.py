@@ -43,7 +43,17 @@ PUBLIC = {
     "style": style,
     "transform": transform,
 }
-OURS = {"Op", "Parameterization", "Compose", "Transform", "VisT", "Renders", "as_parameterization", "as_transform"}
+OURS = {
+    "Op",
+    "Parameterization",
+    "Compose",
+    "Transform",
+    "VisT",
+    "Renders",
+    "as_parameterization",
+    "as_transform",
+    "token",
+}
 
 
 @pytest.mark.parametrize("module", PUBLIC)

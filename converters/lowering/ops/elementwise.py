@@ -101,7 +101,7 @@ def cast(op: Operation) -> Call:
     wanted, given = str(op.attr("DstT")), str(op.attr("SrcT"))
     kind = next((kind for kind in ("float", "int", "bool") if wanted.removeprefix("u").startswith(kind)), None)
     if kind is None:
-        raise op.error(f"casts to type {wanted}; float, int and bool types convert")
+        raise op.unsupported(f"casts to type {wanted}; float, int and bool types convert")
     if kind == "float" and given.startswith("float"):
         return Call("Identity", op.value(0).shape)
     return Call("Cast", op.value(0).shape, {"kind": kind})

@@ -73,7 +73,7 @@ def gather(op: Operation) -> Call:
     value, indices = op.value(0), op.constant(1)
     axes = op.integers(2) if len(op.values) > 2 else (0,)
     if indices.dtype.kind not in "iu" or indices.ndim > 1 or indices.size > MAX_POSITIONS or len(axes) != 1:
-        raise op.error("takes positions that are not one constant list along one axis")
+        raise op.unsupported("takes positions that are not one constant list along one axis")
     axis = op.axis(axes[0], value.rank)
     positions = tuple(int(position) for position in indices.ravel())
     length = value.shape[axis]

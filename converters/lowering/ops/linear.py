@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.errors import TrainingModeError
 from converters.frozen.graph import NCHW
 from converters.lowering.ops.elementwise import broadcast
 from converters.lowering.ops.registry import Call, Operation, Read, Value, image, register
@@ -141,7 +142,7 @@ def _products(op: Operation, transpose_a: bool, transpose_b: bool) -> Call:
 @register("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 def fused_batch_norm(op: Operation) -> Call:
     if op.flag("is_training", True):
-        raise op.error("is in training mode; freeze the graph in inference mode")
+        raise TrainingModeError(str(op.error("is in training mode")), "bool", "false")
     known = op.image_channels(0)
     scale, offset, mean, variance = (op.constant(index, rank=1) for index in range(1, 5))
     lengths = {len(scale), len(offset), len(mean), len(variance)}
@@ -150,4 +151,7 @@ def fused_batch_norm(op: Operation) -> Call:
     arguments = {"channels": len(scale), "epsilon": op.attr("epsilon", 1e-4)}
     tensors = {"weight": scale, "bias": offset, "mean": mean, "variance": variance}
     layout = op.layout()
-    return Call("BatchNorm", image(len(scale), layout), arguments, tensors, inputs=(Read(0, layout),), layout=layout)
+    # TensorFlow leaves these outputs undefined in inference mode; leftovers of updates of moving averages read them.
+    statistics = {1: mean, 2: variance}
+    shape = image(len(scale), layout)
+    return Call("BatchNorm", shape, arguments, tensors, inputs=(Read(0, layout),), layout=layout, constants=statistics)

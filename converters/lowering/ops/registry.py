@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import GraphError
+from converters.errors import GraphError, UnsupportedNodeError
 from converters.frozen.graph import LAYOUTS, NCHW, NHWC, Node
 from converters.lowering.intervals import Interval
 from converters.program.sizes import Number, Size
@@ -76,6 +76,7 @@ class Call:
         inputs: the op's inputs that the layer reads when it runs, as indices or `Read`s.
         layout: layout of the outputs, if they have rank 4; None for the layout of the first input of rank 4.
         more: shapes of the other outputs in TensorFlow.
+        constants: index of an output that is constant -> its value.
     """
 
     layer: str
@@ -85,6 +86,7 @@ class Call:
     inputs: Sequence[int | Read] = (0,)
     layout: str | None = None
     more: Sequence[Shape] = ()
+    constants: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Operation:
         """
         decode = self.value(index).constant
         if decode is None:
-            raise self.error(
+            raise self.unsupported(
                 f"needs a constant as input {index} ({self.node.inputs[index]}), which depends on the image"
             )
         value = decode()
@@ -214,7 +216,7 @@ class Operation:
         """
         layout = self.attr("data_format", NHWC)
         if layout not in LAYOUTS:
-            raise self.error(f"has layout {layout}; NHWC and NCHW convert")
+            raise self.unsupported(f"has layout {layout}; NHWC and NCHW convert")
         return str(layout)
 
     def image_channels(self, index: int = 0, layout: str | None = None) -> int | None:
@@ -235,6 +237,10 @@ class Operation:
     def error(self, problem: str) -> GraphError:
         """Returns an error whose message is "Node ... `problem`."."""
         return GraphError(f"Node {self.node.name!r} ({self.node.op}) {problem}.")
+
+    def unsupported(self, problem: str) -> UnsupportedNodeError:
+        """Returns an error as `error` does, for a valid node that has no layer: the graph converts without it."""
+        return UnsupportedNodeError(str(self.error(problem)))
 
 
 CONVERTERS: Registry[Callable[[Operation], Call]] = Registry("convert")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from converters.errors import GraphError, reason
+from converters.errors import GraphError, UnsupportedNodeError, reason
 from converters.onnx.packages import import_onnx
 from converters.onnx.reading.folding import MAX_FOLDED, REFUSALS, HostFunction
 from converters.onnx.reading.ops import Built, Node, Operation, find_operation
 from converters.onnx.reading.ops.registry import function_module
-from converters.onnx.reading.validation import attributes, node_error
+from converters.onnx.reading.validation import attributes, first_output, node_error, node_refusal
 
 if TYPE_CHECKING:
     import onnx
@@ -36,10 +36,14 @@ class Network:
     Attributes:
         module: the graph.
         names: name of a value -> name of its fx node; only values that are tensors.
+        outputs: names of the values that the graph returns.
+        refused: first output of a node that cannot be converted -> the error. Nodes that read it are left out, too.
     """
 
     module: fx.GraphModule
     names: dict[str, str]
+    outputs: list[str]
+    refused: dict[str, GraphError]
 
 
 @dataclass
@@ -66,12 +70,27 @@ class _Builder:
     root: nn.Module = field(default_factory=nn.Module)
     stored: int = 0
 
+    def add_all(self, nodes: Iterable[onnx.NodeProto]) -> dict[str, GraphError]:
+        """Adds nodes without those that cannot be converted and those that read them; returns their errors."""
+        refused: dict[str, GraphError] = {}
+        for node in nodes:
+            if all(name in self.values for name in node.input if name):
+                try:
+                    self.add(node)
+                except UnsupportedNodeError as error:
+                    refused[first_output(node)] = error
+        return refused
+
     def add(self, node: onnx.NodeProto) -> None:
-        """Adds a node."""
+        """Adds a node.
+
+        Raises:
+            UnsupportedNodeError: the node cannot be converted; nothing was added.
+        """
         inputs = [self.values[name] if name else None for name in node.input]
         text = next((one for one in inputs if isinstance(one, np.ndarray) and one.dtype.kind in "OSU"), None)
         if text is not None:
-            raise node_error(node, "reads text, which is not supported")
+            raise node_refusal(node, "reads text, which is not supported")
         if self._is_of_sizes(inputs):
             self._add_on_host(node, inputs)
             return
@@ -84,6 +103,14 @@ class _Builder:
         if node.op_type in _SIZES:
             self.host.add(made)
         self._name_outputs(node, made, operation is not None and operation.several, outputs)
+
+    def ends(self) -> list[str]:
+        """Returns the names of the tensors that no node reads."""
+        return [
+            name
+            for name, value in self.values.items()
+            if isinstance(value, fx.Node) and value not in self.host and not value.users
+        ]
 
     def _name_outputs(self, node: onnx.NodeProto, made: fx.Node, several: bool, outputs: Sequence[str]) -> None:
         if not several:
@@ -132,14 +159,14 @@ class _Builder:
             except GraphError:
                 raise
             except REFUSALS as error:  # errors of torch's modules
-                raise node_error(node, f"cannot be converted: {reason(error)}") from error
+                raise node_refusal(node, f"cannot be converted: {reason(error)}") from error
             if built is not None:
                 return built.module, None, built.inputs
         operation = find_operation(node.op_type, self.opset)
         if operation is None and all(name in self.constants for name in node.input if name):
-            raise node_error(node, f"computes a constant of more than {MAX_FOLDED} values")
+            raise node_refusal(node, f"computes a constant of more than {MAX_FOLDED} values")
         if operation is None:
-            raise node_error(node, "has inputs that depend on the image; only constants and sizes are supported")
+            raise node_refusal(node, "has inputs that depend on the image; only constants and sizes are supported")
         settings = settings_of(node, operation, self.opset)
         if "parts" in operation.attributes:
             settings["parts"] = len(node.output)
@@ -184,7 +211,7 @@ def settings_of(node: onnx.NodeProto, operation: Operation, opset: int) -> dict[
     usual = attributes(onnx.NodeProto(attribute=defaults.values()))
     for name, value in stated.items():
         if name not in operation.attributes and value != usual.get(name):
-            raise node_error(node, f"has {name} {value!r}, which is not supported")
+            raise node_refusal(node, f"has {name} {value!r}, which is not supported")
     settings = {name: value for name, value in {**usual, **stated}.items() if name in operation.attributes}
     missing = [name for name, attribute in schema.attributes.items() if attribute.required and name not in stated]
     if missing:
@@ -238,22 +265,22 @@ def build(
     Args:
         nodes: in topological order.
         inputs: names of the inputs.
-        outputs: names of the outputs.
+        outputs: names of the outputs. If none of them can be computed, the values that no node reads are the outputs.
         opset: version of the op set.
         constants: name -> value of each constant.
         sizes: name -> shape of each value whose rank is known.
         paths: name of a node's first output -> name of its module.
 
     Raises:
-        GraphError: a node cannot be converted.
+        GraphError: a node is invalid.
     """
     builder = _Builder(opset, constants, sizes, paths)
     builder.values.update(constants)
     for number, name in enumerate(inputs, 1):
         builder.values[name] = builder.graph.placeholder(f"input_{number}")
-    for node in nodes:
-        builder.add(node)
-    made = [builder.values[name] for name in outputs]
+    refused = builder.add_all(nodes)
+    returned = [name for name in outputs if name in builder.values] or builder.ends()
+    made = [builder.values[name] for name in returned]
     ends = [value for value in made if isinstance(value, fx.Node)]
     builder.graph.output(ends[0] if len(ends) == 1 else ends)
     module = fx.GraphModule(builder.root, builder.graph)
@@ -262,4 +289,4 @@ def build(
         for name, value in builder.values.items()
         if isinstance(value, fx.Node) and value not in builder.host
     }
-    return Network(module, names)
+    return Network(module, names, returned, refused)

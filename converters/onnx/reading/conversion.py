@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,6 +20,16 @@ from converters.onnx.reading.files import read_model
 from converters.onnx.reading.folding import REFUSALS, fold
 from converters.onnx.reading.network import OnnxNetwork
 from converters.onnx.reading.ordering import inline_ifs, sort_nodes
+from converters.onnx.reading.partial import (
+    check_ops,
+    keep_outputs,
+    layers_left_out,
+    leave_out,
+    of_other_inputs,
+    raise_refused,
+    reasons_of,
+    unsupported_ops,
+)
 from converters.onnx.reading.rewriting import (
     binds_batch,
     choose_input,
@@ -37,7 +47,6 @@ from converters.onnx.reading.validation import (
     check_control_flow,
     check_integers,
     check_model,
-    check_ops,
     check_opsets,
     check_windows,
     opset_of,
@@ -63,13 +72,15 @@ def from_onnx(
     layout: str | None = None,
     constants: Mapping[str, Constant] | None = None,
     metadata: Metadata | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> OnnxNetwork:
     """Converts an ONNX file to a PyTorch network.
 
     Its layers have the names of the file's values, with or without TensorFlow's `:0`, and the names of nodes, unless a
     value has the same name. In files from tf2onnx, only the names of values are used: if tf2onnx folds a batch norm
     into a convolution, the value has the name of the batch norm, but the node has that of the convolution.
-    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines.
+    `auto_pad=SAME_UPPER` and `SAME_LOWER` pad at every size as the standard defines. Nodes that cannot be converted,
+    nodes of other inputs, and the nodes that depend on them are left out; `network.left_out` gives names and reasons.
 
     Args:
         path: path of the file. External weights are read from its folder only.
@@ -80,6 +91,7 @@ def from_onnx(
             value are left out.
         metadata: metadata of the input. By default it is read from the file's properties, if this package wrote the
             file.
+        outputs: names of the network's outputs; only what they need is converted. None for those of the file.
 
     Returns:
         The network, in evaluation mode, float32, with frozen weights.
@@ -87,7 +99,8 @@ def from_onnx(
     Raises:
         MissingPackageError: the package `onnx` is not installed.
         FileNotFoundError: the file does not exist.
-        UnsupportedOpsError: some ops are not supported; names all of them.
+        UnsupportedOpsError: some ops are not supported, and no other layer is left, or one of `outputs` depends on
+            them; names all of them.
         GraphError: the file is no ONNX model of an image network, or it cannot be converted.
 
     Example:
@@ -107,7 +120,7 @@ def from_onnx(
     if layout not in LAYOUTS:
         raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {layout!r}.")
     try:
-        prepared = prepare(read_model(path), input_name, layout, constants)
+        prepared = prepare(read_model(path), input_name, layout, constants, outputs)
     except UnicodeDecodeError as error:  # protobuf decodes text when it is read
         raise GraphError(f"The file is damaged: it has a name that is no text, {error.object[:40]!r}.") from error
     module = prepared.network.module
@@ -122,6 +135,7 @@ def from_onnx(
         channels=prepared.input_channels(),
         outputs=prepared.outputs(),
         takes_one_image=prepared.takes_one_image,
+        left_out=prepared.left_out,
     )
 
 
@@ -136,6 +150,7 @@ class Prepared:
         ops: name of a value -> op of its node.
         metadata: metadata of the input.
         takes_one_image: whether the graph computes one image at a time, because its shapes state a batch of one.
+        left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
     """
 
     graph: onnx.GraphProto
@@ -144,6 +159,7 @@ class Prepared:
     ops: Mapping[str, str]
     metadata: Metadata
     takes_one_image: bool
+    left_out: Mapping[str, str]
 
     def input_channels(self) -> int | None:
         """Returns the number of channels of the image, or None if the file does not state it."""
@@ -153,7 +169,7 @@ class Prepared:
     def outputs(self) -> list[str]:
         """Returns the layers that are the file's outputs, or the last layer if no output is a layer."""
         first = {value: layer for layer, value in reversed(list(self.layers.items()))}
-        found = [first[value.name] for value in self.graph.output if value.name in first]
+        found = [first[value] for value in self.network.outputs if value in first]
         return found or [list(self.layers)[-1]]
 
 
@@ -162,6 +178,7 @@ def prepare(
     input_name: str | None = None,
     layout: str | None = None,
     constants: Mapping[str, Constant] | None = None,
+    wanted: Sequence[str] | None = None,
 ) -> Prepared:
     """Checks a model, and rewrites it.
 
@@ -169,20 +186,17 @@ def prepare(
         UnsupportedOpsError: some ops are not supported.
         GraphError: the model is no image network, or it cannot be converted.
     """
-    model, reached, known = _one_image(model, input_name, constants or {})
-    graph = model.graph
+    part = _one_image(model, input_name, constants or {}, wanted)
+    model, graph = part.model, part.model.graph
     opset = opset_of(model)
     check_attributes(graph)
-    check_windows(graph)
-    check_integers(graph)
-    drop_unused_outputs(graph, opset)
+    part.leave_out({**check_windows(graph), **check_integers(graph), **drop_unused_outputs(graph, opset)})
     gone = lay_out_input(graph, layout)
     entry, values = graph.input[0], {value.name: value for value in (*graph.value_info, *graph.output)}
     metadata = _metadata(model, entry)
     batch = (sizes_of(entry) or [None])[0]
     keep_ranks(graph)
     others = {name for name, value in values.items() if value.type.tensor_type.elem_type not in _pictured()}
-    layers = _layers(graph, reached - others, gone, with_nodes=model.producer_name != "tf2onnx")
     ops = {entry.name: "Placeholder", **{name: node.op_type for node in graph.node for name in node.output}}
     sizes = {
         name: sizes_of(value)
@@ -190,19 +204,66 @@ def prepare(
         if value.type.tensor_type.HasField("shape")
     }
     outputs = [value.name for value in graph.output]
-    network = build(graph.node, [entry.name], outputs, opset, known, sizes, _paths(graph))
+    network = build(graph.node, [entry.name], outputs, opset, part.constants, sizes, _paths(graph))
+    part.leave_out(network.refused)
+    layers = _layers(graph, part.reached - others, gone, with_nodes=model.producer_name != "tf2onnx")
     layers = {layer: name for layer, name in layers.items() if name in network.names}
-    return Prepared(graph, network, layers, ops, metadata, batch == 1 and binds_batch(graph, known))
+    left_out = {name: why for name, why in layers_left_out(part.nodes, part.left_out).items() if name not in layers}
+    takes_one_image = batch == 1 and binds_batch(graph, part.constants)
+    return Prepared(graph, network, layers, ops, metadata, takes_one_image, left_out)
+
+
+@dataclass
+class _Part:
+    """The part of a model that is converted.
+
+    Attributes:
+        model: has one input.
+        reached: names of the values that depend on the input.
+        constants: name -> value of each constant.
+        nodes: the nodes of the whole model.
+        left_out: value that was removed -> the reason, as a clause.
+        is_chosen: whether the user chose the outputs. Then every node is needed.
+    """
+
+    model: onnx.ModelProto
+    reached: set[str]
+    constants: Mapping[str, np.ndarray]
+    nodes: Sequence[onnx.NodeProto]
+    left_out: dict[str, str]
+    is_chosen: bool
+
+    def leave_out(self, errors: Mapping[str, GraphError]) -> None:
+        """Removes the nodes that cannot be converted, and the nodes behind them.
+
+        Args:
+            errors: first output of such a node -> the error.
+
+        Raises:
+            GraphError: a chosen output depends on such a node, or no node that depends on the image is left.
+        """
+        if not self.remove(reasons_of(errors)):
+            raise_refused(errors)
+
+    def remove(self, reasons: Mapping[str, str]) -> bool:
+        """Removes nodes and the nodes behind them; returns whether the network can do without them."""
+        if not reasons:
+            return True
+        gone = None if self.is_chosen else leave_out(self.model.graph, self.reached, reasons)
+        if gone is None:
+            return False
+        self.left_out |= gone
+        self.reached = self.reached - set(gone)
+        return True
 
 
 def _one_image(
-    model: onnx.ModelProto, input_name: str | None, constants: Mapping[str, Constant]
-) -> tuple[onnx.ModelProto, set[str], dict[str, np.ndarray]]:
-    """Restricts a model to one input and checks it.
-
-    Returns:
-        The model, the names of the values that depend on the input, and the constants.
-    """
+    model: onnx.ModelProto,
+    input_name: str | None,
+    constants: Mapping[str, Constant],
+    wanted: Sequence[str] | None,
+) -> _Part:
+    """Restricts a model to one input and to the nodes whose ops are supported, and checks it."""
     onnx = import_onnx()
     check_opsets(model)
     if model.functions:
@@ -212,26 +273,38 @@ def _one_image(
     to_float32(model)
     set_inputs(model.graph, constants)
     sort_nodes(model.graph)
-    known = _with_folded_constants(model)
+    known, refused = _with_folded_constants(model)
     if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
-    reached = restrict(model.graph, choose_input(model.graph, input_name))
-    check_control_flow(model.graph.node)
-    check_ops(model)
-    model = _checked_call(onnx.shape_inference.infer_shapes, model)
-    check_model(model)
-    return model, reached, known
+    nodes = list(model.graph.node)
+    gone = {} if wanted is None else keep_outputs(model.graph, wanted)
+    entry = choose_input(model.graph, input_name)
+    gone |= of_other_inputs(model.graph, entry.name)
+    reached = restrict(model.graph, entry)
+    part = _Part(model, reached, known, nodes, gone, wanted is not None)
+    needed = {name for node in model.graph.node for name in node.output}
+    part.leave_out({name: error for name, error in refused.items() if name in needed})
+    if not part.remove(unsupported_ops(model.graph.node, opset_of(model))):
+        check_control_flow(model.graph.node)
+        check_ops(model)
+    part.model = _checked_call(onnx.shape_inference.infer_shapes, model)
+    check_model(part.model)
+    return part
 
 
-def _with_folded_constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Computes the nodes of constants, and puts the branches of decided Ifs into the graph; returns the constants."""
+def _with_folded_constants(model: onnx.ModelProto) -> tuple[dict[str, np.ndarray], dict[str, GraphError]]:
+    """Computes the nodes of constants, and puts the branches of decided Ifs into the graph.
+
+    Returns:
+        The constants, and first output of a node of constants that cannot be computed -> the error.
+    """
     to_array = import_onnx().numpy_helper.to_array
     while True:
         constants_to_initializers(model.graph)
         known = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
-        fold(model.graph, opset_of(model), known)
+        refused = fold(model.graph, opset_of(model), known)
         if not inline_ifs(model.graph, known):
-            return known
+            return known, refused
         sort_nodes(model.graph)
 
 

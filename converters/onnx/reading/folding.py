@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from converters.errors import reason
+from converters.errors import GraphError, UnsupportedNodeError, reason
 from converters.onnx.packages import import_onnx
-from converters.onnx.reading.validation import attributes, is_standard, node_error
+from converters.onnx.reading.validation import attributes, first_output, is_standard, node_refusal
 
 if TYPE_CHECKING:
     import onnx
@@ -77,7 +77,7 @@ def evaluator(node: onnx.NodeProto, opset: int) -> Any:
     return onnx.reference.ReferenceEvaluator(function)
 
 
-def fold(graph: onnx.GraphProto, opset: int, constants: dict[str, np.ndarray]) -> None:
+def fold(graph: onnx.GraphProto, opset: int, constants: dict[str, np.ndarray]) -> dict[str, GraphError]:
     """Computes the nodes whose inputs are constants, and turns them into initializers.
 
     Args:
@@ -85,11 +85,12 @@ def fold(graph: onnx.GraphProto, opset: int, constants: dict[str, np.ndarray]) -
         opset: version of the op set.
         constants: name -> value of each constant; the computed ones are added.
 
-    Raises:
-        GraphError: a node cannot be computed, or its result is too large.
+    Returns:
+        First output of a node that cannot be computed, or whose result is too large -> the error.
     """
     onnx = import_onnx()
     kept = []
+    refused: dict[str, GraphError] = {}
     for node in graph.node:
         inputs = [name for name in node.input if name]
         is_constant = bool(inputs) and all(name in constants for name in inputs)
@@ -100,10 +101,17 @@ def fold(graph: onnx.GraphProto, opset: int, constants: dict[str, np.ndarray]) -
         if _size(node, values) > MAX_FOLDED:
             kept.append(node)
             continue
-        for name, value in zip([name for name in node.output if name], _computed(node, opset, values), strict=True):
+        try:
+            found = _computed(node, opset, values)
+        except UnsupportedNodeError as error:
+            refused[first_output(node)] = error
+            kept.append(node)
+            continue
+        for name, value in zip([name for name in node.output if name], found, strict=True):
             constants[name] = value
             graph.initializer.append(onnx.numpy_helper.from_array(value, name))
     replace_nodes(graph, kept)
+    return refused
 
 
 def _computed(node: onnx.NodeProto, opset: int, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -113,13 +121,13 @@ def _computed(node: onnx.NodeProto, opset: int, values: Mapping[str, np.ndarray]
             found = evaluator(node, opset).run(None, dict(values), {})
         arrays = [np.asarray(value) for value in found]
     except (*REFUSALS, NotImplementedError) as error:
-        raise node_error(node, f"cannot be computed from its constants ({reason(error)})") from error
+        raise node_refusal(node, f"cannot be computed from its constants ({reason(error)})") from error
     except Exception as error:  # errors of onnx's evaluator derive from Exception alone
         if not type(error).__module__.startswith("onnx"):
             raise
-        raise node_error(node, f"cannot be computed from its constants ({reason(error)})") from error
+        raise node_refusal(node, f"cannot be computed from its constants ({reason(error)})") from error
     if any(value.dtype == object or value.size > MAX_FOLDED for value in arrays):
-        raise node_error(node, "gives a constant that is too large, or is no tensor")
+        raise node_refusal(node, "gives a constant that is too large, or is no tensor")
     return [value.astype(np.float32) if value.dtype == np.float64 else value for value in arrays]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, fx
@@ -27,6 +28,7 @@ class OnnxNetwork(TracedNetwork):
         channels: number of channels of the input; None accepts any number.
         outputs: names of the layers that are the file's outputs.
         takes_one_image: compute the images of a batch one by one, because the graph's shapes state a batch of one.
+        left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
 
     Attributes:
         outputs, takes_one_image: the arguments.
@@ -42,10 +44,11 @@ class OnnxNetwork(TracedNetwork):
         channels: int | None,
         outputs: Sequence[str],
         takes_one_image: bool = False,
+        left_out: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(graph_module, names, metadata, ops)
         entry, *others = self.layers.values()
-        self.layers = Layers([replace(entry, channels=channels), *others])
+        self.layers = Layers([replace(entry, channels=channels), *others], left_out=left_out)
         self.outputs = tuple(outputs)
         self.takes_one_image = takes_one_image
 

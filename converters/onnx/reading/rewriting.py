@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import numpy as np
 from converters.errors import GraphError, UnsupportedOpsError, nearest_names
 from converters.onnx.packages import import_onnx
 from converters.onnx.reading.ops import find_operation
-from converters.onnx.reading.validation import attributes, is_standard, node_error
+from converters.onnx.reading.ordering import reads
+from converters.onnx.reading.validation import attributes, first_output, is_standard, node_error, node_refusal
 from converters.onnx.writing.exporters.base import TO_NCHW, TO_NHWC
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
     reached, kept = {entry.name}, []
     for node in graph.node:
         outputs = {name for name in node.output if name}
-        inputs = {name for name in node.input if name}
+        inputs = reads(node)
         unknown = inputs - made - lacking
         if unknown:
             raise node_error(node, f"reads {min(unknown)!r}, which no earlier node produces: the file is damaged")
@@ -99,27 +99,27 @@ def restrict(graph: onnx.GraphProto, entry: onnx.ValueInfoProto) -> set[str]:
     needed, nodes = set(reached), []
     for node in reversed(kept):
         if needed & set(node.output):
-            needed |= set(node.input)
+            needed |= reads(node)
             nodes.append(node)
     if reached == {entry.name}:
         raise GraphError(f"No node of the graph can be computed from its input {entry.name!r} alone.")
-    _replace(graph.node, reversed(nodes))
+    replace_messages(graph.node, reversed(nodes))
     left = [value for value in graph.output if value.name in reached - {entry.name}]
-    _replace(graph.input, [entry])
-    _replace(graph.output, left or _ends(graph, reached))
+    replace_messages(graph.input, [entry])
+    replace_messages(graph.output, left or ends(graph, reached))
     return reached - {entry.name}
 
 
-def _ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
+def ends(graph: onnx.GraphProto, reached: set[str]) -> list[onnx.ValueInfoProto]:
     """Returns the values that no node reads, as the outputs of a graph whose outputs were removed."""
     onnx = import_onnx()
-    read = {name for node in graph.node for name in node.input}
-    ends = [name for node in graph.node for name in node.output if name in reached - read]
+    read = {name for node in graph.node for name in reads(node)}
+    found = [name for node in graph.node for name in node.output if name in reached - read]
     known = {value.name: value for value in graph.value_info}
-    return [known.get(name) or onnx.ValueInfoProto(name=name) for name in ends]  # other types are inferred later
+    return [known.get(name) or onnx.ValueInfoProto(name=name) for name in found]  # other types are inferred later
 
 
-def _replace(field: Any, values: Iterable[Any]) -> None:
+def replace_messages(field: Any, values: Iterable[Any]) -> None:
     """Replaces the messages of a repeated field."""
     copies = [type(value).FromString(value.SerializeToString()) for value in values]
     del field[:]
@@ -145,7 +145,7 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
             same[node.output[0]] = node.input[0]
         else:
             nodes.append(node)
-    _replace(graph.node, nodes)
+    replace_messages(graph.node, nodes)
     for value_info in graph.output:
         value_info.name = same.get(value_info.name, value_info.name)
 
@@ -190,29 +190,30 @@ def set_inputs(graph: onnx.GraphProto, constants: Mapping[str, Any]) -> None:
         graph.input.remove(inputs[name])
 
 
-def drop_unused_outputs(graph: onnx.GraphProto, opset: int) -> None:
+def drop_unused_outputs(graph: onnx.GraphProto, opset: int) -> dict[str, GraphError]:
     """Drops outputs that no node reads: masks of Dropout, indices of MaxPool, statistics of batch norm.
 
-    Raises:
-        UnsupportedOpsError: a node reads an output other than the first, which is not computed.
-        GraphError: a BatchNormalization is in training mode, which its outputs say up to opset 13.
+    Returns:
+        First output of a node that cannot be converted -> the error: a node reads an output other than its first,
+        which is not computed, or a BatchNormalization is in training mode, which its outputs say up to opset 13.
     """
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    refused: defaultdict[str, list[str]] = defaultdict(list)
+    refused: dict[str, GraphError] = {}
     for node in graph.node:
         if node.op_type == "BatchNormalization" and any(list(node.output)[1:]) and opset < 14:
-            raise node_error(
+            refused[first_output(node)] = node_refusal(
                 node, "is in training mode, as its further outputs say: export the network in evaluation mode"
             )
+            continue
         operation = find_operation(node.op_type, opset)
         if operation is not None and operation.several:
             continue
         while len(node.output) > 1 and node.output[-1] not in read - {""}:
             del node.output[-1]
         if len(node.output) > 1:
-            refused[f"{node.op_type} with {len(node.output)} outputs"].append(node.name or node.output[0])
-    if refused:
-        raise UnsupportedOpsError(dict(refused))
+            op = f"{node.op_type} with {len(node.output)} outputs"
+            refused[first_output(node)] = UnsupportedOpsError({op: [node.name or first_output(node)]})
+    return refused
 
 
 def lay_out_input(graph: onnx.GraphProto, layout: str | None) -> dict[str, str]:
@@ -245,7 +246,7 @@ def lay_out_input(graph: onnx.GraphProto, layout: str | None) -> dict[str, str]:
         others.insert(0, back)
     for node in others:
         _rename(node.input, gone)
-    _replace(graph.node, others)
+    replace_messages(graph.node, others)
     return gone
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from converters.errors import GraphError, UnsupportedOpsError, reason
+from converters.errors import GraphError, UnsupportedNodeError, reason
 from converters.onnx.packages import import_onnx
 from converters.program.validation import MAX_WINDOW
 
@@ -87,19 +86,28 @@ def check_control_flow(nodes: Iterable[onnx.NodeProto]) -> None:
     Raises:
         GraphError: names the nodes.
     """
-    kinds = import_onnx().AttributeProto
-    held = [node for node in nodes if any(a.type in (kinds.GRAPH, kinds.GRAPHS) for a in node.attribute)]
+    held = [node for node in nodes if holds_graphs(node)]
     if held:
-        shown = ", ".join(f"{node.op_type} ({_label(node)})" for node in held[:5])
+        shown = ", ".join(f"{node.op_type} ({node_label(node)})" for node in held[:5])
         raise GraphError(f"The graph has control flow, which does not convert: {shown}.")
 
 
-def check_windows(graph: onnx.GraphProto) -> None:
+def holds_graphs(node: onnx.NodeProto) -> bool:
+    """Returns whether a node contains graphs, as If, Loop and Scan do."""
+    kinds = import_onnx().AttributeProto
+    return any(a.type in (kinds.GRAPH, kinds.GRAPHS) for a in node.attribute)
+
+
+def check_windows(graph: onnx.GraphProto) -> dict[str, GraphError]:
     """Checks the sizes of windows, which bound the memory, and that convolutions have constant weights.
 
+    Returns:
+        First output of a convolution whose weights the graph computes -> the error.
+
     Raises:
-        GraphError: names the node.
+        GraphError: a size is out of range; names the node.
     """
+    refused: dict[str, GraphError] = {}
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type not in WINDOWS | {"LRN"}:
@@ -116,19 +124,31 @@ def check_windows(graph: onnx.GraphProto) -> None:
         if node.op_type in ("Conv", "ConvTranspose"):
             weights = shapes.get(node.input[1])
             if weights is None:
-                raise node_error(node, f"has weights {node.input[1]!r} that the graph computes, not constant ones")
-            if list(stated.get("kernel_shape", weights[2:])) != weights[2:]:
+                problem = f"has weights {node.input[1]!r} that the graph computes, not constant ones"
+                refused[first_output(node)] = node_refusal(node, problem)
+            elif list(stated.get("kernel_shape", weights[2:])) != weights[2:]:
                 raise node_error(node, f"has kernel_shape {stated['kernel_shape']} and weights of shape {weights}")
+    return refused
 
 
-def _label(node: onnx.NodeProto) -> str:
+def node_label(node: onnx.NodeProto) -> str:
     """Returns the name of a node for errors."""
-    return node.name or next(iter(node.output), "")
+    return node.name or first_output(node)
+
+
+def first_output(node: onnx.NodeProto) -> str:
+    """Returns the name of a node's first output that has one; empty if there is none."""
+    return next((name for name in node.output if name), "")
 
 
 def node_error(node: onnx.NodeProto, problem: str) -> GraphError:
     """Returns an error about a node; `problem` continues the sentence that begins with its name."""
-    return GraphError(f"Node {_label(node)!r} ({node.op_type}) {problem}.")
+    return GraphError(f"Node {node_label(node)!r} ({node.op_type}) {problem}.")
+
+
+def node_refusal(node: onnx.NodeProto, problem: str) -> UnsupportedNodeError:
+    """Returns an error about a valid node that cannot be converted; `problem` as for `node_error`."""
+    return UnsupportedNodeError(str(node_error(node, problem)))
 
 
 def is_standard(node: onnx.NodeProto) -> bool:
@@ -139,27 +159,6 @@ def is_standard(node: onnx.NodeProto) -> bool:
 def opset_of(model: onnx.ModelProto) -> int:
     """Returns the version of the standard's op set that a model uses."""
     return next((entry.version for entry in model.opset_import if entry.domain in STANDARD), 1)
-
-
-def check_ops(model: onnx.ModelProto) -> None:
-    """Checks that all ops are supported.
-
-    Raises:
-        UnsupportedOpsError: names all unsupported ops and their nodes.
-    """
-    from converters.onnx.reading.ops.registry import (
-        ON_HOST,
-        find_operation,
-    )  # here, because builders import this module
-
-    opset = opset_of(model)
-    missing: defaultdict[str, list[str]] = defaultdict(list)
-    for node in model.graph.node:
-        known = node.op_type in ON_HOST or any(find_operation(node.op_type, opset, builds) for builds in (False, True))
-        if not (is_standard(node) and known):
-            missing[node.op_type if is_standard(node) else f"{node.domain}.{node.op_type}"].append(_label(node))
-    if missing:
-        raise UnsupportedOpsError(dict(missing))
 
 
 # Ops that move or compare values, for which whole numbers in floating point are as good as integers.
@@ -206,12 +205,13 @@ _MOVES = frozenset(
 )
 
 
-def check_integers(graph: onnx.GraphProto) -> None:
+def check_integers(graph: onnx.GraphProto) -> dict[str, GraphError]:
     """Checks that integers of up to 16 bits and unsigned ones, which can overflow, are only moved and compared.
 
-    Raises:
-        GraphError: names the node that computes with them.
+    Returns:
+        First output of a node that computes with them -> the error.
     """
+    refused: dict[str, GraphError] = {}
     kinds = import_onnx().TensorProto
     small = {kinds.UINT8, kinds.INT8, kinds.UINT16, kinds.INT16, kinds.UINT32, kinds.UINT64, kinds.UINT4, kinds.INT4}
     values = (*graph.input, *graph.value_info, *graph.output)
@@ -219,7 +219,9 @@ def check_integers(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         found = next((types[name] for name in node.input if types.get(name) in small), None)
         if found is not None and node.op_type not in _MOVES:
-            raise node_error(node, f"computes with {kinds.DataType.Name(found)}; such integers are only moved")
+            problem = f"computes with {kinds.DataType.Name(found)}; such integers are only moved"
+            refused[first_output(node)] = node_refusal(node, problem)
+    return refused
 
 
 def check_model(model: onnx.ModelProto) -> None:

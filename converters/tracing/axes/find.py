@@ -69,7 +69,7 @@ def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "
             _attempt(module, run, _with_images(shape, layout, images), layout, is_fake, attempt)
             return Findings(attempt)
         except Exception as error:  # the network's own code may raise anything
-            reason = reason or " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]  # the last runs have numbers
         found = {**attempt, **found}
     return Findings(found, f"the network does not run on an input of shape {tuple(shape)} ({reason})")
 

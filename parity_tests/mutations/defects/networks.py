@@ -154,7 +154,7 @@ def depth_in_torchs_order(p: Patches) -> None:
 @mutation(OPS, "NCHW")
 def layout_is_not_looked_at(p: Patches) -> None:
     """Every graph is taken for NHWC at its input."""
-    p.everywhere(lower._input_layout, lambda graph, reached: "NHWC")
+    p.everywhere(lower.input_layout, lambda graph, reached: "NHWC")
 
 
 @mutation(OPS, "transposed")

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from converters.errors import GraphError
+from converters.errors import UnsupportedNodeError
+from converters.onnx.reading.validation import node_refusal
 
 if TYPE_CHECKING:
     import onnx
@@ -64,10 +65,9 @@ class Node:
         found = self.sizes.get(self.proto.input[index])
         return None if found is None else len(found)
 
-    def error(self, problem: str) -> GraphError:
-        """Returns an error about the node; `problem` continues the sentence that begins with its name."""
-        label = self.proto.name or next(iter(self.proto.output), "")
-        return GraphError(f"Node {label!r} ({self.proto.op_type}) {problem}.")
+    def error(self, problem: str) -> UnsupportedNodeError:
+        """Returns an error about a node that cannot be converted; `problem` as for `node_error`."""
+        return node_refusal(self.proto, problem)
 
 
 def as_tensor(value: np.ndarray) -> Tensor:
