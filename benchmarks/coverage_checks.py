@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives, render
 
 UNIT = 5
+LARGEST = 512  # pixels; larger images would not fit into the memory of a process
 SAMPLED = 4  # layers whose unit is also read by an objective
 FEATURES = ("out_channels", "out_features", "num_features", "normalized_shape", "embed_dim", "embedding_dim")
 
@@ -54,7 +55,7 @@ def stated_axis(module: nn.Module, rank: int) -> int | None:
     """Returns the channel axis that the type of a module of torch tells; None for other types."""
     if isinstance(module, (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)):
         return 1
-    if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Embedding)):
+    if type(module) in (nn.Linear, nn.LayerNorm, nn.Embedding):  # subclasses may move the channels to axis 1
         return rank - 1
     return None
 
@@ -74,6 +75,8 @@ class Oracle:
         self._modules = dict(network.named_modules())
         self._shapes = [{name: value.shape for name, value in hooked(network, adapt(x.repeat(2, 1, 1, 1))).items()}]
         height, width = x.shape[-2] + 64, x.shape[-1] + 32
+        if height > LARGEST:
+            return
         try:
             larger = hooked(network, adapt(torch.rand(1, x.shape[1], height, width)))
             self._shapes.append({name: value.shape for name, value in larger.items()})
@@ -114,9 +117,11 @@ def check(entry: Entry) -> dict[str, Any]:
     x = model.create_input(image)
     found["untraced"] = getattr(model.network, "untraced", None)
     adapt = (entry.options or {}).get("adapter", lambda images: images)
-    plain = hooked(untouched, adapt(x))
+    plain, other = (hooked(untouched, adapt(images)) for images in (x, torch.rand_like(x)))
+    constants = {name for name, value in plain.items() if torch.equal(value, other[name])}
+    del other
     checks: dict[str, Callable[[], dict[str, Any]]] = {
-        "values": lambda: _values(model, x, plain, layers),
+        "values": lambda: _values(model, x, plain, constants, layers),
         "functions": lambda: _functions(model, x, layers),
         "units": lambda: _units(model, image, plain, layers, Oracle(untouched, x, adapt)),
         "start": lambda: _start(model, layers),
@@ -129,10 +134,12 @@ def check(entry: Entry) -> dict[str, Any]:
     return found
 
 
-def _values(model: Model, x: Tensor, plain: Mapping[str, Tensor], layers: Mapping[str, LayerInfo]) -> dict[str, Any]:
-    """Compares the values of modules with plain hooks."""
+def _values(
+    model: Model, x: Tensor, plain: Mapping[str, Tensor], constants: Container[str], layers: Mapping[str, LayerInfo]
+) -> dict[str, Any]:
+    """Compares the values of modules with plain hooks. Modules whose value is a constant need not be listed."""
     names = [name for name in plain if name in layers]
-    missing = [name for name in plain if name not in layers]
+    missing = [name for name in plain if name not in layers and name not in constants]
     with torch.no_grad():
         values = model.network.activations(x, names)
     different = [name for name in names if not torch.equal(values[name], plain[name])]
@@ -162,12 +169,10 @@ def _units(
         axis = oracle.axis(name, value)
         if axis is None:
             untold.append(name)
-        elif value.shape[axis] <= UNIT:
-            continue
-        elif torch.equal(info.channels_first(value)[:, UNIT].flatten(), _feature(value, axis)):
-            right.append(name)
-        else:
-            wrong.append(name)
+        elif value.shape[axis] > UNIT:
+            first = info.channels_first(value)
+            found = first[:, UNIT].flatten() if first.shape[1] > UNIT else first.new_zeros(0)
+            (right if torch.equal(found, _feature(value, axis)) else wrong).append(name)
     functions = [info for info in layers.values() if not info.module]
     refused += [f"{info.name}: {info.unknown}" for info in functions if info.unknown]
     for name in right[:: max(1, len(right) // SAMPLED)][:SAMPLED]:
