@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from coverage_networks import Entry
@@ -21,15 +21,18 @@ SAMPLED = 4  # layers whose unit is also read by an objective
 FEATURES = ("out_channels", "out_features", "num_features", "normalized_shape", "embed_dim", "embedding_dim")
 
 
-def hooked(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Returns the first output of each module that returns a tensor, as plain forward hooks see it."""
-    found: dict[str, Tensor] = {}
+Kept = TypeVar("Kept")
+
+
+def hooked(network: nn.Module, x: Tensor, keep: Callable[[Tensor], Kept]) -> dict[str, Kept]:
+    """Returns something of the first output of each module that returns a tensor, as plain forward hooks see it."""
+    found: dict[str, Kept] = {}
     handles = []
     for name, part in network.named_modules():
 
         def read(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
             if isinstance(output, Tensor) and name and name not in found:
-                found[name] = output.detach().clone()
+                found[name] = keep(output.detach())
 
         handles.append(part.register_forward_hook(read))
     with torch.no_grad():
@@ -37,6 +40,16 @@ def hooked(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
     for handle in handles:
         handle.remove()
     return found
+
+
+def shape_of(value: Tensor) -> torch.Size:
+    """Returns the shape of a value."""
+    return value.shape
+
+
+def fingerprint(value: Tensor) -> float:
+    """Returns a number that differs for different values."""
+    return float(value.double().sum()) if value.is_floating_point() else float(value.sum())
 
 
 def feature_sizes(module: nn.Module) -> set[int]:
@@ -73,13 +86,12 @@ class Oracle:
 
     def __init__(self, network: nn.Module, x: Tensor, adapt: Callable[[Tensor], Tensor]) -> None:
         self._modules = dict(network.named_modules())
-        self._shapes = [{name: value.shape for name, value in hooked(network, adapt(x.repeat(2, 1, 1, 1))).items()}]
+        self._shapes = [hooked(network, adapt(x.repeat(2, 1, 1, 1)), shape_of)]
         height, width = x.shape[-2] + 64, x.shape[-1] + 32
         if height > LARGEST:
             return
         try:
-            larger = hooked(network, adapt(torch.rand(1, x.shape[1], height, width)))
-            self._shapes.append({name: value.shape for name, value in larger.items()})
+            self._shapes.append(hooked(network, adapt(torch.rand(1, x.shape[1], height, width)), shape_of))
         except Exception:  # a network of one size may raise any error
             return
 
@@ -104,7 +116,8 @@ def check(entry: Entry) -> dict[str, Any]:
     """Returns the results of one network."""
     torch.manual_seed(0)
     network = entry.build().eval()
-    untouched = copy.deepcopy(network)
+    # Frozen, as from_torch documents: torch multiplies by weights with gradients in another order of sums.
+    untouched = copy.deepcopy(network).requires_grad_(False)
     height, width, channels = entry.shape
     found: dict[str, Any] = {"name": entry.name, "parameters": sum(p.numel() for p in network.parameters())}
     start = time.perf_counter()
@@ -117,9 +130,9 @@ def check(entry: Entry) -> dict[str, Any]:
     x = model.create_input(image)
     found["untraced"] = getattr(model.network, "untraced", None)
     adapt = (entry.options or {}).get("adapter", lambda images: images)
-    plain, other = (hooked(untouched, adapt(images)) for images in (x, torch.rand_like(x)))
-    constants = {name for name, value in plain.items() if torch.equal(value, other[name])}
-    del other
+    sums, others = (hooked(untouched, adapt(images), fingerprint) for images in (x, torch.rand_like(x)))
+    constants = {name for name, value in sums.items() if value == others[name]}
+    plain = hooked(untouched, adapt(x), torch.clone)
     checks: dict[str, Callable[[], dict[str, Any]]] = {
         "values": lambda: _values(model, x, plain, constants, layers),
         "functions": lambda: _functions(model, x, layers),
@@ -127,6 +140,8 @@ def check(entry: Entry) -> dict[str, Any]:
         "start": lambda: _start(model, layers),
     }
     for name, run in checks.items():
+        if name == "start":
+            plain.clear()
         try:
             found |= run()
         except Exception as error:  # the table says which check failed, and why
