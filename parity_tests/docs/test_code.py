@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import converters
+from lucid_port import modelzoo
 from lucid_port.cli import main
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.catalogue import entry
@@ -70,6 +72,7 @@ def test_the_start_page_runs(quick: None, capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_readme_runs(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vision_models, "InceptionV1", vision_models.InceptionV1_seeded)
+    monkeypatch.setattr(modelzoo, "timm", partial(modelzoo.timm, weights=None))  # weights would be downloaded
     from lucid_port.modelzoo.seeded import seeded_inceptionv1
 
     Path("mine.pb").write_bytes(seeded_inceptionv1().SerializeToString())
