@@ -37,7 +37,12 @@ Units = Annotated[
 ]
 Output = Annotated[
     Path,
-    typer.Option("-o", "--output", metavar="PATH", help="Picture to write (.png, .jpg, ...), or folder for several."),
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="Picture to write (.png, .jpg, .webp, or .npy for any number of channels), or folder for several.",
+    ),
 ]
 Size = Annotated[
     int | None,
@@ -94,13 +99,13 @@ def command(
 
     lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
-    from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.optimizer import TFAdam
+    from lucid_port.optvis.recipe_files import check_output
 
     many = _wants_folder(units, output)
     if not many:
-        check_picture_path(output)
+        check_output(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = find_device(device or "cpu")
     model = sources.open_model(
@@ -134,11 +139,11 @@ def _wants_folder(text: str, output: Path) -> bool:
     Raises:
         ValueError: there are several units, but the path is a picture's.
     """
-    from lucid_port.misc.io.serialize_array import PICTURES
     from lucid_port.optvis.many.unit_spec import names_several
+    from lucid_port.optvis.recipe_files import OUTPUTS
 
     several = names_several(text)
-    if several and output.suffix.lower() in PICTURES and not output.is_dir():
+    if several and output.suffix.lower() in OUTPUTS and not output.is_dir():
         raise ValueError(f"{text!r} names several units, which do not fit into the picture {output}: give a folder.")
     return several or output.is_dir() or not output.suffix
 
@@ -156,9 +161,11 @@ def _render_one(
     from lucid_port.optvis import render
     from lucid_port.optvis.engine.formats import square
     from lucid_port.optvis.progress import ProgressBar
+    from lucid_port.optvis.recipe_files import check_output
     from lucid_port.recipes.inputs import named_unit
 
     named_unit(model, objective)  # a wrong name or number fails before the render
+    check_output(output, model.image_shape[-1])
     pictures = render.render_vis(
         model,
         objective,

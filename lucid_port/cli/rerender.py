@@ -37,23 +37,24 @@ def command(
 
     lucid-port rerender unit.png --model networks:small
     """
-    from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
-    from lucid_port.optvis.recipe_files import PICTURES, compare_pictures, read_recipe, save_picture
+    from lucid_port.optvis.recipe_files import OUTPUTS, check_output, compare_pictures, read_recipe, save_picture
 
     if output is not None:
-        check_picture_path(output)
+        check_output(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
-    used = None if model is None else sources.open_for_recipe(model, recipe.model)
+    used = recipe.open_model() if model is None else sources.open_for_recipe(model, recipe.model)
+    if output is not None:
+        check_output(output, used.image_shape[-1])
     threads = recipe.made_with.get("threads")
     # The number of threads decides how sums are rounded.
     same_threads = torch_threads(threads) if isinstance(threads, int) and threads > 0 else nullcontext()
     with closing(ProgressBar(recipe.steps)) as bar, same_threads:
         again = recipe.render(used, device=place, callbacks=[bar])
         differences = list(recipe.differences(place))
-    is_picture = picture.suffix.lower() in PICTURES
+    is_picture = picture.suffix.lower() in OUTPUTS
     compared = compare_pictures(picture, again) if is_picture else None
     lines = [f"{picture}: {compared or 'a recipe alone, with no picture to compare with'}"]
     if output is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from lucid_port.cli import main
@@ -26,6 +27,14 @@ def model():
 
 def gray():
     return nn.Sequential(nn.Conv2d(1, 4, 3))
+
+def two():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 4, 3))
+
+def five():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(5, 4, 3))
 
 def other():
     torch.manual_seed(1)
@@ -104,6 +113,40 @@ def test_a_network_without_a_value_range(module, capsys):
 def test_channels_other_than_three(module, capsys):
     assert run("render", "user_networks:gray", "0:1", "-o", "a.png", "--value-range=0,1") == 1
     assert "image_shape=(height, width, 1)" in error(capsys)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("two", 2), ("five", 5)])
+@pytest.mark.parametrize(("unit", "path"), [("0:1", "a.png"), ("0:0-1", "a")])
+def test_a_picture_of_other_channels_is_refused_before_the_first_step(
+    module, name, channels, unit, path, capsys, monkeypatch
+):
+    from lucid_port.optvis.engine.vis import VisT
+
+    monkeypatch.setattr(VisT, "step", lambda vis: pytest.fail("a step was made"))
+    options = ("--value-range=0,1", "--image-shape", f"12,12,{channels}", "-o", path)
+    assert run("render", f"user_networks:{name}", unit, *options) == 1
+    assert f"The image has {channels} channels, and a picture has 1, 3 or 4" in (said := error(capsys))
+    assert ".npy" in said
+
+
+@pytest.mark.parametrize(("name", "channels"), [("two", 2), ("five", 5)])
+def test_an_array_holds_an_image_of_other_channels(module, name, channels, capsys):
+    options = ("--value-range=0,1", "--image-shape", f"12,12,{channels}", "--size", 12, "--steps", 2)
+    assert run("render", f"user_networks:{name}", "0:1", *options, "-o", "a.npy") == 0
+    made = np.load(module / "a.npy")
+    assert (made.shape, made.dtype) == ((12, 12, channels), np.float32)
+    capsys.readouterr()
+    assert run("render", f"user_networks:{name}", "0:0-1", *options, "-o", "a.npy") == 1
+    assert "several units" in error(capsys)
+
+
+def test_an_unknown_extension_lists_those_that_a_render_takes(module, capsys):
+    assert run("render", "user_networks:small", "0:1", "--value-range=0,1", "-o", "u.xyz") == 1
+    said = error(capsys)
+    for suffix in (".png", ".jpg", ".jpeg", ".webp", ".npy"):
+        assert suffix in said
+    assert ".pickle" not in said
+    assert ".json" not in said
 
 
 def test_a_recipe_runs_no_function_unless_the_command_names_it(module, capsys):

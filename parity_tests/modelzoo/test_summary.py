@@ -228,7 +228,7 @@ def test_the_field_of_a_map_is_that_of_the_middle_token_as_query_and_key():
 def test_the_field_of_a_map_without_known_axes_is_not_known():
     found = from_torch(Maps(1).eval(), (0, 1), image_shape=(20, 28, 3)).summary()
     assert found["matmul"].field_text == "?"
-    assert not (found["matmul"].is_whole or found["matmul"].is_cut)
+    assert (found["matmul"].is_whole, found["matmul"].is_cut) == (False, False)
     assert "?: the axes are not known" in str(found)
     assert found["softmax"].field_text == "all"  # each element reads the keys of all tokens
 
