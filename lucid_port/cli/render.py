@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result, remarks
+from lucid_port.cli.console import (
+    Constants,
+    InputName,
+    Json,
+    Layout,
+    Outputs,
+    Seed,
+    Source,
+    files_options,
+    print_result,
+    remarks,
+)
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -81,6 +92,7 @@ def command(
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
+    outputs: Outputs = None,
     sheet: Sheet = False,
     batch_size: BatchSize = None,
     overwrite: Overwrite = False,
@@ -115,9 +127,7 @@ def command(
         std=std,
         image_shape=image_shape,
         is_BGR=bgr,
-        input_name=input_name,
-        constants=constants_of(constants),
-        layout=layout,
+        **files_options(input_name, constants, layout, outputs),
     ).to(place)
     options: dict[str, Any] = {
         "optimizer": lambda parameters: TFAdam(parameters, lr=lr),

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, print_result, torch_threads
+from lucid_port.cli.console import (
+    Constants,
+    Device,
+    InputName,
+    Json,
+    Layout,
+    Outputs,
+    files_options,
+    print_result,
+    torch_threads,
+)
 
 
 def command(
@@ -25,6 +35,15 @@ def command(
     timm: sources.Timm = None,
     huggingface: sources.Huggingface = None,
     weights: sources.Weights = None,
+    value_range: sources.ValueRange = None,
+    mean: sources.Mean = None,
+    std: sources.Std = None,
+    image_shape: sources.ImageShape = None,
+    bgr: sources.BGR = None,
+    input_name: InputName = None,
+    constants: Constants = None,
+    layout: Layout = None,
+    outputs: Outputs = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -45,7 +64,11 @@ def command(
         check_output(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
-    used = recipe.open_model() if model is None else sources.open_for_recipe(model, recipe.model)
+    given = {
+        **sources.stated_by(value_range, mean, std, image_shape, bgr),
+        **files_options(input_name, constants, layout, outputs),
+    }
+    used = sources.open_for_recipe(model, recipe, given)
     if output is not None:
         check_output(output, used.image_shape[-1])
     threads = recipe.made_with.get("threads")
