@@ -5,6 +5,7 @@ A value becomes NaN exactly if it reads a NaN: no weight, ReLU or maximum hides 
 
 from __future__ import annotations
 
+import logging
 import math
 import pickle
 
@@ -231,6 +232,22 @@ def test_the_field_of_a_map_without_known_axes_is_not_known():
     assert (found["matmul"].is_whole, found["matmul"].is_cut) == (False, False)
     assert "?: the axes are not known" in str(found)
     assert found["softmax"].field_text == "all"  # each element reads the keys of all tokens
+
+
+def test_sizes_that_a_network_refuses_are_not_logged():
+    """torch logs errors of runs on fake tensors to standard error."""
+    log, lines = logging.getLogger("torch._subclasses.fake_tensor"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    log.addHandler(handler)
+    level = log.level
+    try:
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 18 * 26, 5))
+        assert from_torch(network, (0, 1), image_shape=(20, 28, 3)).summary()["2"].channels == 5
+    finally:
+        log.removeHandler(handler)
+    assert lines == []
+    assert log.level == level
 
 
 class Partly(nn.Module):
