@@ -289,9 +289,18 @@ def test_a_network_of_transformers(tmp_path, capsys):
     assert ["classifier", "Linear", "2"] in rows(capsys)
 
 
-def test_export_of_a_library_is_refused(capsys):
+def test_export_takes_no_network_of_a_library(module, capsys):
     assert run("export", "--torchvision", "squeezenet1_1", "--weights", "none", "-o", "a.onnx") == 2
-    assert "only converted graphs can be exported" in error(capsys)
+    assert "No such option: --torchvision" in error(capsys)
+    assert run("export", "user_networks:small", "-o", "a.onnx") == 2
+    assert "use torch.onnx.export" in error(capsys)
+
+
+def test_export_takes_outputs(tmp_path, capsys):
+    path = tmp_path / "a.onnx"
+    line = ("export", graph_file("loss_behind_logits"), "-o", path, "--input-name", "x", "--outputs", "relu", "--json")
+    assert run(*line) == 0
+    assert json.loads(capsys.readouterr().out)["layers"] == ["relu"]
 
 
 @pytest.mark.parametrize(
