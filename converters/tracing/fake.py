@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-__all__ = ["UNKNOWN", "run_without_numbers", "unchanged"]
+__all__ = ["UNKNOWN", "run_without_numbers", "silent_errors", "unchanged"]
 
 Result = TypeVar("Result")
 
@@ -53,7 +53,7 @@ def run_without_numbers(run: Callable[[Tensor], Result], network: object, shape:
         >>> run_without_numbers(layer, layer, (5, 8), torch.zeros(0)).shape
         torch.Size([5, 2])
     """
-    with _silent(), unchanged(network), torch.no_grad(), _WithoutNumbers(allow_non_fake_inputs=True):
+    with silent_errors(), unchanged(network), torch.no_grad(), _WithoutNumbers(allow_non_fake_inputs=True):
         return run(torch.empty(tuple(shape), dtype=like.dtype, device=like.device))
 
 
@@ -117,7 +117,7 @@ def _restore(held: Any, items: Any) -> None:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent_errors() -> Iterator[None]:
     """Keeps torch from logging the errors of fake tensors, which the callers expect."""
     level = _LOG.level
     _LOG.setLevel(logging.CRITICAL + 1)

@@ -41,7 +41,13 @@ REFRESH = 0.25
 """Seconds between two refreshes of a progress bar."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
-InputName = Annotated[str | None, typer.Option(help="The input to use, if the graph has several.")]
+InputName = Annotated[
+    str | None,
+    typer.Option(help="The image's input, if the graph has several, or an inner value from which on a graph is read."),
+]
+Outputs = Annotated[
+    str | None, typer.Option(metavar="NODE,...", help="Outputs of the network; only what they need is read.")
+]
 Layout = Annotated[str | None, typer.Option(help="Layout of an ONNX file's image, NCHW or NHWC, if it is ambiguous.")]
 Constants = Annotated[
     list[str] | None,
@@ -107,6 +113,22 @@ def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
                 f"--set takes true, false, a number or a list such as [224,224] for {name!r}, not {value!r}."
             ) from None
     return found or None
+
+
+def files_options(
+    input_name: str | None, constants: Sequence[str] | None, layout: str | None, outputs: str | None
+) -> dict[str, Any]:
+    """Returns the options of `converters.open_source` that a command got as texts.
+
+    Raises:
+        typer.BadParameter: a text of --set has another form.
+    """
+    return {
+        "input_name": input_name,
+        "constants": constants_of(constants),
+        "layout": layout,
+        "outputs": None if outputs is None else names_in(outputs),
+    }
 
 
 @contextmanager

@@ -8,22 +8,37 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Constants, InputName, Json, Source, constants_of, names_in, print_result
+from lucid_port.cli.console import (
+    Constants,
+    InputName,
+    Json,
+    Outputs,
+    files_options,
+    model_names,
+    names_in,
+    print_result,
+)
+
+Graph = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        autocompletion=model_names,
+        help="A model's name, a converted folder, or a file: frozen graph, SavedModel, checkpoint or Caffe network.",
+    ),
+]
 
 
 def command(
-    source: Source,
+    source: Graph,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="File to write, such as model.onnx.")],
     layers: Annotated[
         str | None, typer.Option(help="Outputs of the file, comma-separated; by default the graph's outputs.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    torchvision: sources.Torchvision = None,
-    timm: sources.Timm = None,
-    huggingface: sources.Huggingface = None,
-    weights: sources.Weights = None,
     input_name: InputName = None,
     constants: Constants = None,
+    outputs: Outputs = None,
     json: Json = False,
 ) -> None:
     """Write layers of a model as an ONNX file.
@@ -34,9 +49,12 @@ def command(
     from converters.onnx.writing.export import check_file
 
     check_file(output, overwrite)
-    network = sources.open_network(source, input_name=input_name, constants=constants_of(constants))
+    network = sources.open_network(source, **files_options(input_name, constants, None, outputs))
     if not isinstance(network, ConvertedModel):
-        raise typer.BadParameter(f"{source} is not a TensorFlow graph: only converted graphs can be exported.")
+        raise typer.BadParameter(
+            f"{source} is no graph of TensorFlow or Caffe: only these are exported. For a PyTorch module, use "
+            "torch.onnx.export."
+        )
     names = None if layers is None else names_in(layers)
     network.to_onnx(output, names, properties={"name": Path(source).stem}, overwrite=overwrite)
     given = list(network.outputs if names is None else names)

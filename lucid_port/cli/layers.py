@@ -12,9 +12,9 @@ from lucid_port.cli.console import (
     InputName,
     Json,
     Layout,
+    Outputs,
     Source,
-    constants_of,
-    names_in,
+    files_options,
     print_table,
 )
 
@@ -36,9 +36,7 @@ def command(
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
-    outputs: Annotated[
-        str | None, typer.Option(metavar="NODE,...", help="Outputs of the network; only what they need is read.")
-    ] = None,
+    outputs: Outputs = None,
     image_shape: sources.ImageShape = None,
 ) -> None:
     """List the layers of a model: name, op, channels.
@@ -49,8 +47,7 @@ def command(
     """
     from converters.errors import left_out_sentence
 
-    options: dict[str, Any] = {"input_name": input_name, "constants": constants_of(constants), "layout": layout}
-    options["outputs"] = None if outputs is None else names_in(outputs)
+    options = files_options(input_name, constants, layout, outputs)
     if sizes:
         columns: tuple[str, ...] = SIZES
         model = sources.open_for_sizes(source, image_shape, **options)

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Constants, InputName, Json, Layout, Seed, Source, constants_of, print_result, remarks
+from lucid_port.cli.console import (
+    Constants,
+    InputName,
+    Json,
+    Layout,
+    Outputs,
+    Seed,
+    Source,
+    files_options,
+    print_result,
+    remarks,
+)
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -37,7 +48,12 @@ Units = Annotated[
 ]
 Output = Annotated[
     Path,
-    typer.Option("-o", "--output", metavar="PATH", help="Picture to write (.png, .jpg, ...), or folder for several."),
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="Picture to write (.png, .jpg, .webp, or .npy for any number of channels), or folder for several.",
+    ),
 ]
 Size = Annotated[
     int | None,
@@ -76,6 +92,7 @@ def command(
     input_name: InputName = None,
     constants: Constants = None,
     layout: Layout = None,
+    outputs: Outputs = None,
     sheet: Sheet = False,
     batch_size: BatchSize = None,
     overwrite: Overwrite = False,
@@ -94,13 +111,13 @@ def command(
 
     lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
-    from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.optimizer import TFAdam
+    from lucid_port.optvis.recipe_files import check_output
 
     many = _wants_folder(units, output)
     if not many:
-        check_picture_path(output)
+        check_output(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = find_device(device or "cpu")
     model = sources.open_model(
@@ -110,9 +127,7 @@ def command(
         std=std,
         image_shape=image_shape,
         is_BGR=bgr,
-        input_name=input_name,
-        constants=constants_of(constants),
-        layout=layout,
+        **files_options(input_name, constants, layout, outputs),
     ).to(place)
     options: dict[str, Any] = {
         "optimizer": lambda parameters: TFAdam(parameters, lr=lr),
@@ -134,11 +149,11 @@ def _wants_folder(text: str, output: Path) -> bool:
     Raises:
         ValueError: there are several units, but the path is a picture's.
     """
-    from lucid_port.misc.io.serialize_array import PICTURES
     from lucid_port.optvis.many.unit_spec import names_several
+    from lucid_port.optvis.recipe_files import OUTPUTS
 
     several = names_several(text)
-    if several and output.suffix.lower() in PICTURES and not output.is_dir():
+    if several and output.suffix.lower() in OUTPUTS and not output.is_dir():
         raise ValueError(f"{text!r} names several units, which do not fit into the picture {output}: give a folder.")
     return several or output.is_dir() or not output.suffix
 
@@ -156,9 +171,11 @@ def _render_one(
     from lucid_port.optvis import render
     from lucid_port.optvis.engine.formats import square
     from lucid_port.optvis.progress import ProgressBar
+    from lucid_port.optvis.recipe_files import check_output
     from lucid_port.recipes.inputs import named_unit
 
     named_unit(model, objective)  # a wrong name or number fails before the render
+    check_output(output, model.image_shape[-1])
     pictures = render.render_vis(
         model,
         objective,

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, print_result, torch_threads
+from lucid_port.cli.console import (
+    Constants,
+    Device,
+    InputName,
+    Json,
+    Layout,
+    Outputs,
+    files_options,
+    print_result,
+    torch_threads,
+)
 
 
 def command(
@@ -25,6 +35,15 @@ def command(
     timm: sources.Timm = None,
     huggingface: sources.Huggingface = None,
     weights: sources.Weights = None,
+    value_range: sources.ValueRange = None,
+    mean: sources.Mean = None,
+    std: sources.Std = None,
+    image_shape: sources.ImageShape = None,
+    bgr: sources.BGR = None,
+    input_name: InputName = None,
+    constants: Constants = None,
+    layout: Layout = None,
+    outputs: Outputs = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -37,23 +56,28 @@ def command(
 
     lucid-port rerender unit.png --model networks:small
     """
-    from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
-    from lucid_port.optvis.recipe_files import PICTURES, compare_pictures, read_recipe, save_picture
+    from lucid_port.optvis.recipe_files import OUTPUTS, check_output, compare_pictures, read_recipe, save_picture
 
     if output is not None:
-        check_picture_path(output)
+        check_output(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
-    used = None if model is None else sources.open_for_recipe(model, recipe.model)
+    given = {
+        **sources.stated_by(value_range, mean, std, image_shape, bgr),
+        **files_options(input_name, constants, layout, outputs),
+    }
+    used = sources.open_for_recipe(model, recipe, given)
+    if output is not None:
+        check_output(output, used.image_shape[-1])
     threads = recipe.made_with.get("threads")
     # The number of threads decides how sums are rounded.
     same_threads = torch_threads(threads) if isinstance(threads, int) and threads > 0 else nullcontext()
     with closing(ProgressBar(recipe.steps)) as bar, same_threads:
         again = recipe.render(used, device=place, callbacks=[bar])
         differences = list(recipe.differences(place))
-    is_picture = picture.suffix.lower() in PICTURES
+    is_picture = picture.suffix.lower() in OUTPUTS
     compared = compare_pictures(picture, again) if is_picture else None
     lines = [f"{picture}: {compared or 'a recipe alone, with no picture to compare with'}"]
     if output is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, print_result
+from lucid_port.cli.console import Constants, Device, InputName, Json, Layout, Outputs, files_options, print_result
 from lucid_port.cli.figure import make_figure
 
 
@@ -22,6 +22,15 @@ def command(
     timm: sources.Timm = None,
     huggingface: sources.Huggingface = None,
     weights: sources.Weights = None,
+    value_range: sources.ValueRange = None,
+    mean: sources.Mean = None,
+    std: sources.Std = None,
+    image_shape: sources.ImageShape = None,
+    bgr: sources.BGR = None,
+    input_name: InputName = None,
+    constants: Constants = None,
+    layout: Layout = None,
+    outputs: Outputs = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -39,11 +48,17 @@ def command(
 
     place = None if device is None else str(find_device(device))
     document = read_document(recipe)
+    given = {
+        **sources.stated_by(value_range, mean, std, image_shape, bgr),
+        **files_options(input_name, constants, layout, outputs),
+    }
     if is_request(document):
-        if model is not None:
-            raise typer.BadParameter("--model is for recipes of pictures: a figure's recipe names its model itself.")
+        if model is not None or any(value is not None for value in given.values()):
+            raise typer.BadParameter(
+                "--model and its options are for recipes of pictures: a figure's recipe names its model itself."
+            )
         paths = make_figure(Request.from_data(document), output or Path("out"), place)
     else:
-        used = None if model is None else sources.open_for_document(model, document)
+        used = sources.open_for_document(model, document, given)
         paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used)
     print_result("\n".join(map(str, paths)), {"recipe": recipe, "files": paths}, json)

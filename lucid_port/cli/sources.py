@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
+    from lucid_port.optvis.recipe import Recipe
 
 
 def _library(option: str, metavar: str, text: str) -> Any:
@@ -142,9 +143,22 @@ def open_model(
         typer.BadParameter: an option has another form.
         ValueError, FileNotFoundError: the model cannot be opened.
     """
+    return _open(source, stated_by(value_range, mean, std, image_shape, is_BGR), options)
+
+
+def stated_by(
+    value_range: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    image_shape: str | None = None,
+    is_BGR: bool | None = None,
+) -> dict[str, Any]:
+    """Returns the arguments of `Model` that options state; None for the others. Arguments as for `open_model`.
+
+    Raises:
+        typer.BadParameter: an option has another form.
+    """
     from lucid_port.modelzoo.from_torch import range_of_normalized
-    from lucid_port.modelzoo.libraries import names_function
-    from lucid_port.modelzoo.nets_factory import open_model as open_named
 
     stated: dict[str, Any] = {
         "image_value_range": _numbers(value_range, "--value-range", "-117,138", 2),
@@ -157,9 +171,14 @@ def open_model(
         stated["image_value_range"] = range_of_normalized(
             _numbers(mean, "--mean", "0.485,0.456,0.406"), _numbers(std, "--std", "0.229,0.224,0.225")
         )
-    if names_function(source):
-        return _of_function(source, stated, options)
-    return open_named(source, **stated, **options)
+    return stated
+
+
+def _open(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model:
+    from lucid_port.modelzoo.libraries import names_function
+    from lucid_port.modelzoo.nets_factory import open_model as open_named
+
+    return _of_function(source, stated, options) if names_function(source) else open_named(source, **stated, **options)
 
 
 def open_network(source: str, image_shape: str | None = None, **options: Any) -> Any:
@@ -186,51 +205,84 @@ def open_for_sizes(source: str, image_shape: str | None = None, **options: Any) 
     return Model(network=network, image_value_range=(0, 1), image_shape=shape_of(image_shape))
 
 
-def open_for_recipe(source: str, stated: Mapping[str, Any]) -> Model:
-    """Opens the model of a recipe from another source than the recipe's.
+def open_for_recipe(source: str | None, recipe: Recipe, given: Mapping[str, Any] | None = None) -> Model:
+    """Opens the model of a recipe.
 
     Args:
-        source: as for `open_model`.
-        stated: the recipe's description of its model.
+        source: as for `open_model`; None for the recipe's own.
+        recipe: the recipe.
+        given: arguments of `Model` and options of `converters.open_source`, in place of the recipe's; None values do
+            not count.
 
     Raises:
         ValueError: the model's weights or layers differ from those of the recipe's model.
     """
-    from converters.program.program import as_tuples
-    from lucid_port.modelzoo.libraries import names_function
-    from lucid_port.modelzoo.nets_factory import open_model as open_named
     from lucid_port.optvis.fingerprints import fingerprint
+    from lucid_port.optvis.recipe import opening_options
 
-    known = {"image_value_range": as_tuples(stated.get("image_value_range")), "is_BGR": stated.get("is_BGR")}
-    model = _of_function(source, known, {}) if names_function(source) else open_named(source, **known)
+    overrides = {key: value for key, value in (given or {}).items() if value is not None}
+    if source is None:
+        return recipe.open_model(**overrides)
+    model = _open(source, *_split({**opening_options(recipe.model), **overrides}))
     network: Any = model.network
     found = fingerprint(network)
-    if found != stated.get("fingerprint"):
+    if found != recipe.model.get("fingerprint"):
         raise ValueError(
             f"The model {source} is not the model that made the picture: its weights or layers differ (fingerprint "
-            f"{found}, not {stated.get('fingerprint')})."
+            f"{found}, not {recipe.model.get('fingerprint')})."
         )
     return model
 
 
-def open_for_document(source: str, document: Mapping[str, Any]) -> Model:
+def open_for_document(
+    source: str | None, document: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> Model | None:
     """Opens a model for a document of `lucid-port run`: the recipe of a picture, or a plan.
+
+    Args:
+        source, given: as for `open_for_recipe`.
+        document: the document.
+
+    Returns:
+        The model; None if the document alone names it.
 
     Raises:
         ValueError: the model cannot be opened, or is not the model of a picture's recipe.
     """
-    from lucid_port.modelzoo.libraries import names_function
-    from lucid_port.modelzoo.nets_factory import open_model as open_named
     from lucid_port.optvis.recipe import Recipe, is_recipe
 
+    overrides = {key: value for key, value in (given or {}).items() if value is not None}
+    if source is None and not overrides:
+        return None
     if is_recipe(document):
-        return open_for_recipe(source, Recipe.from_data(document).model)
+        return open_for_recipe(source, Recipe.from_data(document), overrides)
     value_range = document.get("value_range")
     known = {
         "image_value_range": None if value_range is None else tuple(value_range),
         "is_BGR": document.get("bgr"),
     }
-    return _of_function(source, known, {}) if names_function(source) else open_named(source, **known)
+    named = source or document.get("model")
+    if named is None:
+        return None  # the plan's own error says that it names no model
+    if source is None and names_a_function(str(named)):
+        from lucid_port.modelzoo.nets_factory import open_model as open_named
+
+        return open_named(str(named))  # raises: only the command runs functions
+    return _open(str(named), *_split({**known, **overrides}))
+
+
+def names_a_function(source: str) -> bool:
+    """Whether a source is module:function."""
+    from lucid_port.modelzoo.libraries import names_function
+
+    return names_function(source)
+
+
+def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits arguments into those of every model, and those of files."""
+    every = ("image_value_range", "image_shape", "is_BGR")
+    stated = {key: arguments.get(key) for key in every}
+    return stated, {key: value for key, value in arguments.items() if key not in every}
 
 
 def _of_function(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model:

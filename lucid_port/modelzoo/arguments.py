@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from lucid_port.misc import checks
@@ -71,3 +74,25 @@ def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRan
     if np.any(np.equal(*ends)):
         raise ValueError(f"Black and white have the same value in image_value_range, {checks.shown(value_range)}.")
     return ends[0], ends[1]
+
+
+OPENING = ("input_name", "image_shape", "constants", "outputs", "layout", "signature", "tags", "fold", "geometry")
+"""Options of a model that recipes store. The others name files and programs, which a recipe must not choose."""
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those options of `OPENING` that are set, as plain data for a recipe; large arrays are left out.
+
+    Example:
+        >>> plain_options({"input_name": "x", "constants": {"train": np.False_}, "layout": None, "keep_pb": "a.pb"})
+        {'input_name': 'x', 'constants': {'train': False}}
+    """
+    given = {name: options[name] for name in OPENING if options.get(name) is not None}
+    if "constants" in given:
+        arrays = {name: np.asarray(value) for name, value in given["constants"].items()}
+        given["constants"] = {name: value.tolist() for name, value in arrays.items() if value.size <= LARGEST_CONSTANT}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+
+LARGEST_CONSTANT = 1000
+"""Number of elements above which a recipe does not store a constant."""

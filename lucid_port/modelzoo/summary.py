@@ -32,6 +32,11 @@ LARGEST_SIDE = 4096
 UNKNOWN_SIZE = 224
 """Height and width of the image if the model states none."""
 
+UNKNOWN_FIELD = (
+    "?: the axes are not known (state them with from_torch(..., layouts=)), and the fields of elements differ"
+)
+"""Remark below a table in which the field of a layer is not known."""
+
 _AXES = {1: "C", 2: "NC", 3: "NLC", 4: "NCHW"}
 
 
@@ -49,11 +54,14 @@ class LayerSummary:
             if the value has no places, or its places have the same field. Values that depend on the whole image, such
             as the gates of squeeze-and-excitation, do not count.
         field: (height, width) in pixels of the receptive field of the middle place: of the pixels on which its value
-            can depend. None if it is the whole image, or if the value does not depend on the image.
+            can depend. In a map between tokens, the middle place is the middle token as query and key. None if it is
+            the whole image, if the value does not depend on the image, or if it is not known.
         is_whole: whether the field is the whole image at each size that was tried.
         is_exact: whether the field is exact; otherwise it is an upper bound.
         is_cut: whether the field reaches the border of the image, and larger images could not be tried, so that it may
             be larger on a larger image.
+        is_known: whether there is a middle place. There is none if the axes of the value are not known, and its
+            elements have different fields.
     """
 
     name: str
@@ -67,6 +75,7 @@ class LayerSummary:
     is_whole: bool
     is_exact: bool
     is_cut: bool
+    is_known: bool = True
 
     @property
     def size_text(self) -> str:
@@ -84,6 +93,8 @@ class LayerSummary:
     @property
     def field_text(self) -> str:
         """The receptive field as text."""
+        if not self.is_known:
+            return "?"
         bound = "" if self.is_exact else "<= "
         if self.is_whole:
             return f"{bound}all"
@@ -137,8 +148,10 @@ class Summary(Sequence[LayerSummary]):
             table.add_column(column, overflow="fold")
         for row in self.rows():
             table.add_row(*row)
+        remarks = [UNKNOWN_FIELD] if any(not layer.is_known for layer in self) else []
         if self.skipped:
-            table.caption = f"{len(self.skipped)} layers did not run, or return no tensor"
+            remarks.append(f"{len(self.skipped)} layers did not run, or return no tensor")
+        table.caption = "\n".join(remarks) or None
         return table
 
     def __str__(self) -> str:
@@ -223,15 +236,33 @@ class _Measured:
         axes = "" if self.info.unknown else self.info.axes or _AXES.get(len(self.shape), "")
         return axes if len(axes) == len(self.shape) else ""
 
+    @property
+    def is_map(self) -> bool:
+        """Whether the value is a map between as many queries as keys."""
+        tokens = [size for size, letter in zip(self.shape, self.axes, strict=False) if letter == "L"]
+        return len(tokens) == 2 and tokens[0] == tokens[1]
+
+    def is_known(self) -> bool:
+        """Whether there is a middle place: the axes are known, or all elements have the same field."""
+        if self.axes.count("L") == 2 and not self.is_map:
+            return self._is_uniform()
+        return bool(self.axes) or self._is_uniform()
+
+    def _is_uniform(self) -> bool:
+        return self.marks is None or all(bool(one.amin() == one.amax()) for one in map(thin, self.marks.field))
+
     def lines(self, four: Four) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Returns the (first, last) rows of the places in the middle column, and columns of those in the middle row.
 
-        For tokens both are the fields of all tokens; for values without places they have one element.
+        For tokens both are the fields of all tokens, which in maps between tokens are those of each token and itself;
+        for values without places they have one element.
         """
         kept = [axis for axis, letter in enumerate(self.axes) if letter in "HWL"]
         others = [axis for axis in range(len(self.shape)) if axis not in kept]
         least = [mark.amin(others) if others else mark for mark in (self._whole(mark) for mark in four)]
-        if len(kept) == 2:
+        if self.is_map:
+            least = [mark.diagonal() for mark in least]
+        if least[0].ndim == 2:
             rows, columns = (size // 2 for size in least[0].shape)
             vertical, horizontal = [mark[:, columns] for mark in least[:2]], [mark[rows] for mark in least[2:]]
         else:
@@ -338,8 +369,9 @@ def _layer(info: LayerInfo, passes: Sequence[_Measured]) -> LayerSummary:
     first = passes[0]
     sizes = dict(zip(first.axes, first.shape, strict=True)) if first.axes else {}
     chosen = next((each for each in passes if not each.is_cut()), passes[-1])
-    field = chosen.field()
-    is_whole = chosen.is_whole() and passes[-1].is_whole()
+    is_known = chosen.is_known()
+    field = chosen.field() if is_known else None
+    is_whole = is_known and chosen.is_whole() and passes[-1].is_whole()
     stride = next((found for each in passes if (found := each.stride()) is not None), None)
     return LayerSummary(
         name=info.name,
@@ -352,7 +384,8 @@ def _layer(info: LayerInfo, passes: Sequence[_Measured]) -> LayerSummary:
         field=None if field is None or is_whole else (field[0][1] - field[0][0] + 1, field[1][1] - field[1][0] + 1),
         is_whole=is_whole,
         is_exact=chosen.marks is None or chosen.marks.is_exact,
-        is_cut=not is_whole and chosen.is_cut(),
+        is_cut=is_known and not is_whole and chosen.is_cut(),
+        is_known=is_known,
     )
 
 

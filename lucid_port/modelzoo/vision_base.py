@@ -24,7 +24,7 @@ from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.modelzoo import files, saving, seeded
-from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range
+from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
@@ -157,6 +157,7 @@ class Model(nn.Module):
             raise TypeError(f"The option {next(iter(options))} applies to files only, not to network=.")
         self.network: Network = read_network(path, entry, input_name, **options) if network is None else network
         self.source = None if path is None else os.fspath(path)
+        self.opened_with = plain_options({"input_name": input_name, "image_shape": image_shape, **options})
         stated = getattr(self.network, "metadata", converters.Metadata(""))
         unknown = _unknown_shape(self.network)
         shape = _first(image_shape, entry and entry.image_shape, stated.image_shape, unknown)

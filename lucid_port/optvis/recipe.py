@@ -25,6 +25,7 @@ from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
+from lucid_port.modelzoo.arguments import plain_options
 from lucid_port.modelzoo.libraries import names_function, names_library
 from lucid_port.optvis import serialization
 from lucid_port.optvis.engine import loop
@@ -128,7 +129,7 @@ class Recipe:
     """How one picture was made.
 
     Attributes:
-        model: Name, source (its path, or None), fingerprint, value range and is_BGR; see `describe_model`.
+        model: Name, source (its path, or None), fingerprint, value range, is_BGR and options; see `describe_model`.
         objective, image, transforms, optimizer: Plain data; None for a user's own code.
         steps: Number of updates.
         seeds: `seed`, `seeds` and `per_image` of the `RandomSource`.
@@ -322,8 +323,11 @@ class Recipe:
         loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
         return vis.image()
 
-    def open_model(self) -> Model:
+    def open_model(self, **overrides: Any) -> Model:
         """Opens the recipe's model.
+
+        Args:
+            **overrides: Arguments of `Model`, in place of those in the recipe.
 
         Raises:
             ValueError: The model has no source, or the source now has other weights or layers.
@@ -343,9 +347,7 @@ class Recipe:
                 f"The recipe's model was returned by the Python function {source}, and recipes run no functions: if "
                 f"you trust it, add --model {source} in the folder of its module, or give the model to Recipe.render."
             )
-        model: Model = open_model(
-            str(source), image_value_range=as_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")
-        )
+        model: Model = open_model(str(source), **{**opening_options(stated), **overrides})
         found = fingerprint(model.network)
         if found != stated.get("fingerprint"):
             raise ValueError(
@@ -370,10 +372,29 @@ def is_recipe(data: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(data, Mapping) and _MARK in data
 
 
+def opening_options(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of `Model` in a recipe's description of a model.
+
+    Example:
+        >>> opening_options({"image_value_range": [0, 1], "is_BGR": False, "options": {"input_name": "x"}})
+        {'image_value_range': (0, 1), 'is_BGR': False, 'input_name': 'x'}
+    """
+    options = stated.get("options") or {}
+    return {
+        "image_value_range": as_tuples(stated.get("image_value_range")),
+        "is_BGR": stated.get("is_BGR"),
+        **plain_options(options if isinstance(options, Mapping) else {}),
+    }
+
+
 def describe_model(model: Model) -> dict[str, Any]:
-    """Returns the description of a model in a recipe: name, source, fingerprint and input range."""
+    """Returns the description of a model in a recipe: name, source, fingerprint, input range, and options.
+
+    The options are those with which the source opens as this model, as far as they are plain data.
+    """
     source = getattr(model, "source", None)
     value_range = getattr(model, "image_value_range", None)
+    options = getattr(model, "opened_with", None)
     return {
         "name": getattr(model, "name", type(model).__name__),
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
@@ -381,4 +402,5 @@ def describe_model(model: Model) -> dict[str, Any]:
         "fingerprint": fingerprint(model.network),
         "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
         "is_BGR": bool(getattr(model, "is_BGR", False)),
+        **({"options": options} if options and source is not None else {}),
     }

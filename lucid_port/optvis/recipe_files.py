@@ -1,4 +1,7 @@
-"""Read and write pictures that contain their recipe, in the file and as JSON beside it."""
+"""Read and write pictures that contain their recipe, in the file and as JSON beside it.
+
+Images with other numbers of channels than a picture's are written as `.npy` arrays, with their recipe beside them.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,66 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from converters.atomic import write_bytes
-from lucid_port.misc.io.saving import save
-from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array
+from lucid_port.misc.io.saving import check_writable, save
+from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.many.picture_folder import MANIFEST
 from lucid_port.optvis.recipe import Recipe, is_recipe
 
-__all__ = ["compare_pictures", "read_document", "read_recipe", "save_picture", "sidecar"]
+__all__ = [
+    "OUTPUTS",
+    "check_channels",
+    "check_output",
+    "compare_pictures",
+    "read_document",
+    "read_recipe",
+    "save_picture",
+    "sidecar",
+]
+
+ARRAY = ".npy"
+
+OUTPUTS = (*PICTURES, ARRAY)
+"""File extensions of a rendered image: pictures, and arrays [H, W, C] in float32."""
+
+PICTURE_CHANNELS = (1, 3, 4)
+"""Numbers of channels of a picture: gray, RGB, and RGB with alpha."""
+
+
+def check_output(path: str | os.PathLike[str], channels: int | None = None) -> None:
+    """Checks that a rendered image can be saved under a path. Call it before the render.
+
+    Args:
+        path: The path.
+        channels: Number of channels of the image; None if it is not known.
+
+    Raises:
+        ValueError: The extension is not that of a picture or an array, or a picture has other numbers of channels.
+        OSError: The path is a folder, or its folder is not writable.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in OUTPUTS:
+        raise ValueError(
+            f"{path} is no picture's name: pictures end in {', '.join(PICTURES)}, and arrays, which hold images of any "
+            f"number of channels, in {ARRAY}."
+        )
+    check_writable(path)
+    if suffix != ARRAY:
+        check_channels(channels, f"name an array, as in {Path(path).with_suffix(ARRAY)}")
+
+
+def check_channels(channels: int | None, advice: str) -> None:
+    """Checks that an image can be a picture.
+
+    Args:
+        channels: Number of channels of the image; None if it is not known.
+        advice: What to do otherwise, as a clause.
+
+    Raises:
+        ValueError: Pictures have other numbers of channels.
+    """
+    if channels is not None and channels not in PICTURE_CHANNELS:
+        raise ValueError(f"The image has {channels} channels, and a picture has 1, 3 or 4: {advice}.")
 
 
 def sidecar(path: str | os.PathLike[str]) -> Path:
@@ -34,7 +90,7 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
 
     Args:
         picture: [H, W, C] in [0, 1].
-        path: File name with the extension of a picture format. Missing folders are created.
+        path: File name with the extension of a picture format, or `.npy`. Missing folders are created.
         recipe: Recipe of the picture.
 
     Returns:
@@ -45,7 +101,10 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
     """
     path = Path(path)
     text = json.dumps(recipe.to_data(), indent=1)
-    save(picture, path, domain=(0, 1), metadata=text)
+    if path.suffix.lower() == ARRAY:
+        save(np.asarray(to_array(picture), np.float32), path)
+    else:
+        save(picture, path, domain=(0, 1), metadata=text)
     write_bytes(sidecar(path), text.encode())
     return path
 
@@ -97,6 +156,8 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
     Returns:
         One sentence, without a full stop.
     """
+    if Path(path).suffix.lower() == ARRAY:
+        return _compare_arrays(np.load(path), to_array(picture))
     with Image.open(path) as opened:
         there = np.asarray(opened)
     here = normalize_array(picture)
@@ -112,6 +173,15 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
         f"{share:.1%} of the values differ, by up to {difference.max()} of 255 ({difference.mean():.2g} on average)"
         f"{lossy}"
     )
+
+
+def _compare_arrays(there: np.ndarray, here: np.ndarray) -> str:
+    if there.shape != here.shape:
+        return f"another size, {list(here.shape)} instead of {list(there.shape)}"
+    difference = np.abs(there - here)
+    if not difference.any():
+        return "the same, bit for bit"
+    return f"{(difference > 0).mean():.1%} of the values differ, by up to {difference.max():.2g}"
 
 
 def _from_text(path: Path, parse: Callable[[str], Any], language: str) -> Any:
@@ -151,8 +221,15 @@ def _from_picture(path: Path) -> Any:
     )
 
 
+def _beside_array(path: Path) -> Any:
+    if not sidecar(path).is_file():
+        raise ValueError(f"{path} carries no recipe, and there is none beside it ({sidecar(path).name}).")
+    return _READERS[".json"](sidecar(path))
+
+
 _READERS: Mapping[str, Callable[[Path], Any]] = {
     ".json": functools.partial(_from_text, parse=json.loads, language="JSON"),
     ".toml": functools.partial(_from_text, parse=_parse_toml, language="TOML"),
+    ARRAY: _beside_array,
     **dict.fromkeys(PICTURES, _from_picture),
 }

@@ -24,7 +24,7 @@ from lucid_port.optvis.engine.formats import square
 from lucid_port.optvis.many.unit_spec import names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
-from lucid_port.optvis.recipe_files import save_picture
+from lucid_port.optvis.recipe_files import check_output, save_picture
 from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
 
@@ -140,6 +140,7 @@ class Plan:
     def _run_one(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool) -> list[Path]:
         if self.seeds is not None or self.per_image:
             raise ValueError("A recipe of one picture has a seed, not seeds or per_image.")
+        check_output(output, getattr(model, "image_shape", (None,))[-1])
         objective = self.units if self.objective is None else self.objective
         pictures = render_vis(
             model,
@@ -231,6 +232,9 @@ def run_document(
         recipe = Recipe.from_data(document)
         if output is None:
             raise ValueError("The recipe of a picture does not say where to write it: give an output (-o).")
+        check_output(output)
+        model = recipe.open_model() if model is None else model
+        check_output(output, getattr(model, "image_shape", (None,))[-1])
         return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
     plan = Plan.from_document(document)
     target = output if output is not None else None if plan.output is None else Path(plan.output)

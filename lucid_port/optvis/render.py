@@ -97,7 +97,7 @@ class Renders(list[np.ndarray]):
         """Saves one picture, with its recipe in the file and beside it.
 
         Args:
-            path: File name that ends in .png, .jpg or .webp.
+            path: File name that ends in .png, .jpg or .webp, or in .npy for an array of any number of channels.
             index: Index into the list.
             picture: Index into the batch.
 

@@ -21,7 +21,6 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
-from lucid_port.misc.io.serialize_array import as_picture
 from lucid_port.misc.stack_level import stack_level
 from lucid_port.optvis import checkpoints, serialization
 from lucid_port.optvis.engine import loop
@@ -38,6 +37,7 @@ from lucid_port.optvis.many.setup import ManyParamLike, Setup, make_many_T
 from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, identity
 from lucid_port.optvis.progress import LiveSheet, ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
+from lucid_port.optvis.recipe_files import check_channels
 from lucid_port.optvis.sampling import DEFAULT_SEED
 
 __all__ = ["ManyRenders", "UnitRender", "make_many_T", "render_many"]
@@ -228,7 +228,8 @@ def _limit(setup: Setup, most: int | None, units: int) -> int | None:
 def _open_folder(
     path: str | os.PathLike[str], settings: Mapping[str, Any], probe: VisT, sheet: bool, overwrite: bool
 ) -> PictureFolder:
-    as_picture(probe.image())  # an image that cannot be saved raises before the run, not after it
+    # An image that cannot be saved raises before the run, not after it.
+    check_channels(probe.image().shape[-1], "render one unit into an array (.npy), or leave out the folder in Python")
     return PictureFolder(path, settings, sheet, overwrite)
 
 

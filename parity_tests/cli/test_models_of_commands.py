@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from lucid_port.cli import main
+from parity_tests.strangers import graph_file
 
 MODULE = """
 import torch
@@ -26,6 +28,14 @@ def model():
 
 def gray():
     return nn.Sequential(nn.Conv2d(1, 4, 3))
+
+def two():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 4, 3))
+
+def five():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(5, 4, 3))
 
 def other():
     torch.manual_seed(1)
@@ -104,6 +114,92 @@ def test_a_network_without_a_value_range(module, capsys):
 def test_channels_other_than_three(module, capsys):
     assert run("render", "user_networks:gray", "0:1", "-o", "a.png", "--value-range=0,1") == 1
     assert "image_shape=(height, width, 1)" in error(capsys)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("two", 2), ("five", 5)])
+@pytest.mark.parametrize(("unit", "path"), [("0:1", "a.png"), ("0:0-1", "a")])
+def test_a_picture_of_other_channels_is_refused_before_the_first_step(
+    module, name, channels, unit, path, capsys, monkeypatch
+):
+    from lucid_port.optvis.engine.vis import VisT
+
+    monkeypatch.setattr(VisT, "step", lambda vis: pytest.fail("a step was made"))
+    options = ("--value-range=0,1", "--image-shape", f"12,12,{channels}", "-o", path)
+    assert run("render", f"user_networks:{name}", unit, *options) == 1
+    assert f"The image has {channels} channels, and a picture has 1, 3 or 4" in (said := error(capsys))
+    assert ".npy" in said
+
+
+@pytest.mark.parametrize(("name", "channels"), [("two", 2), ("five", 5)])
+def test_an_array_holds_an_image_of_other_channels(module, name, channels, capsys):
+    options = ("--value-range=0,1", "--image-shape", f"12,12,{channels}", "--size", 12, "--steps", 2)
+    assert run("render", f"user_networks:{name}", "0:1", *options, "-o", "a.npy") == 0
+    made = np.load(module / "a.npy")
+    assert (made.shape, made.dtype) == ((12, 12, channels), np.float32)
+    capsys.readouterr()
+    assert run("render", f"user_networks:{name}", "0:0-1", *options, "-o", "a.npy") == 1
+    assert "several units" in error(capsys)
+
+
+def test_an_unknown_extension_lists_those_that_a_render_takes(module, capsys):
+    assert run("render", "user_networks:small", "0:1", "--value-range=0,1", "-o", "u.xyz") == 1
+    said = error(capsys)
+    for suffix in (".png", ".jpg", ".jpeg", ".webp", ".npy"):
+        assert suffix in said
+    assert ".pickle" not in said
+    assert ".json" not in said
+
+
+def test_a_recipe_stores_the_image_shape_and_the_value_range_of_a_function(module, capsys):
+    options = ("--mean", "0.5,0.4,0.5,0.5", "--std", "0.2,0.2,0.2,0.1", "--image-shape", "14,16,4")
+    module.joinpath("user_networks.py").write_text(MODULE.replace("Conv2d(5, 4, 3)", "Conv2d(4, 4, 3)"))
+    sys.modules.pop("user_networks", None)
+    assert run("render", "user_networks:five", "0:1", "--size", 12, "--steps", 2, *options, "-o", "a.png") == 0
+    for again in ((), options):
+        capsys.readouterr()
+        assert run("rerender", "a.png", "--model", "user_networks:five", *again) == 0
+        assert "bit for bit" in capsys.readouterr().out
+    assert run("run", "a.png", "-o", "b.png", "--model", "user_networks:five") == 0
+    assert (module / "b.png").read_bytes() == (module / "a.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "unit"),
+    [
+        ("slim_switches", ("--set", "phase_train=false"), "c1/Relu:1"),
+        ("encoded_picture", ("--input-name", "Mul"), "relu:1"),
+        ("loss_behind_logits", ("--outputs", "relu", "--input-name", "x"), "relu:1"),
+    ],
+)
+def test_a_recipe_stores_the_options_of_a_file(name, options, unit, tmp_path, capsys):
+    path, again = tmp_path / "a.png", tmp_path / "b.png"
+    common = ("--value-range=0,1", "--size", 24, "--steps", 2, "--no-transforms")
+    assert run("render", graph_file(name), unit, *common, *options, "-o", path) == 0
+    capsys.readouterr()
+    assert run("rerender", path) == 0
+    assert "bit for bit" in capsys.readouterr().out
+    assert run("run", path, "-o", again) == 0
+    assert again.read_bytes() == path.read_bytes()
+    recipe = json.loads((tmp_path / "a.png.json").read_text())
+    del recipe["model"]["options"]  # a recipe of an older version
+    (tmp_path / "old.json").write_text(json.dumps(recipe))
+    assert run("rerender", tmp_path / "old.json", *options, "-o", again) == 0
+    assert run("run", tmp_path / "old.json", *options, "-o", again) == 0
+
+
+def test_a_recipe_chooses_no_programs_and_files(tmp_path):
+    from lucid_port.optvis.recipe import opening_options
+
+    stated = {"options": {"tensorflow_python": "/bin/sh", "keep_pb": "a.pb", "prototxt": "a", "input_name": "x"}}
+    assert opening_options(stated) == {"image_value_range": None, "is_BGR": None, "input_name": "x"}
+
+
+def test_a_plan_takes_the_options_of_its_file(tmp_path, capsys):
+    plan = tmp_path / "plan.toml"
+    graph = graph_file("slim_switches")
+    plan.write_text(f'model = "{graph}"\nunits = "c1/Relu:0"\nsize = 24\nsteps = 2\ntransforms = []\n')
+    options = ("--set", "phase_train=false", "--value-range=0,1", "-o", tmp_path / "a.png")
+    assert run("run", plan, *options) == 0
 
 
 def test_a_recipe_runs_no_function_unless_the_command_names_it(module, capsys):
@@ -193,9 +289,18 @@ def test_a_network_of_transformers(tmp_path, capsys):
     assert ["classifier", "Linear", "2"] in rows(capsys)
 
 
-def test_export_of_a_library_is_refused(capsys):
+def test_export_takes_no_network_of_a_library(module, capsys):
     assert run("export", "--torchvision", "squeezenet1_1", "--weights", "none", "-o", "a.onnx") == 2
-    assert "only converted graphs can be exported" in error(capsys)
+    assert "No such option: --torchvision" in error(capsys)
+    assert run("export", "user_networks:small", "-o", "a.onnx") == 2
+    assert "use torch.onnx.export" in error(capsys)
+
+
+def test_export_takes_outputs(tmp_path, capsys):
+    path = tmp_path / "a.onnx"
+    line = ("export", graph_file("loss_behind_logits"), "-o", path, "--input-name", "x", "--outputs", "relu", "--json")
+    assert run(*line) == 0
+    assert json.loads(capsys.readouterr().out)["layers"] == ["relu"]
 
 
 @pytest.mark.parametrize(

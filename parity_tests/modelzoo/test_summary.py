@@ -5,6 +5,7 @@ A value becomes NaN exactly if it reads a NaN: no weight, ReLU or maximum hides 
 
 from __future__ import annotations
 
+import logging
 import math
 import pickle
 
@@ -187,6 +188,66 @@ def test_attention_reads_the_whole_image():
     assert (found["norm"].field, found["norm"].stride) == ((8, 8), (8, 8))
     assert found["block"].is_whole
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+class Maps(nn.Module):
+    """Attention over patches of 4 x 4 pixels, whose maps are values of the network."""
+
+    def __init__(self, heads, keys=None):
+        super().__init__()
+        self.patches, self.heads, self.keys = nn.Conv2d(3, 8, 4, 4), heads, keys
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        q, k = self.query(tokens), self.key(tokens[:, : self.keys])
+        if self.heads > 1:
+            q, k = (one.unflatten(2, (self.heads, -1)).transpose(1, 2) for one in (q, k))
+        return (q @ k.transpose(-2, -1)).softmax(-1)
+
+
+def gradient_field(model, name, place):
+    """(height, width) of the pixels at which the gradient of an element of a layer is not zero."""
+    image = torch.rand(1, 3, 20, 28, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    value = model.network.activations(image, [name])[name]
+    (gradient,) = torch.autograd.grad(value[(0, ..., *place)].sum(), image)
+    rows, columns = gradient[0].abs().sum(0).nonzero().unbind(1)
+    return int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
+
+
+def test_the_field_of_a_map_is_that_of_the_middle_token_as_query_and_key():
+    torch.manual_seed(0)
+    model = from_torch(Maps(2).eval(), (0, 1), image_shape=(20, 28, 3))
+    found = model.summary()
+    middle = (5 * 7) // 2
+    assert found["matmul"].field == gradient_field(model, "matmul", (middle, middle)) == (4, 4)
+    assert (found["matmul"].is_exact, found["matmul"].is_cut) == (True, False)
+    assert found["softmax"].is_whole
+    assert gradient_field(model, "softmax", (middle, middle)) == (20, 28)
+
+
+def test_the_field_of_a_map_without_known_axes_is_not_known():
+    found = from_torch(Maps(1).eval(), (0, 1), image_shape=(20, 28, 3)).summary()
+    assert found["matmul"].field_text == "?"
+    assert (found["matmul"].is_whole, found["matmul"].is_cut) == (False, False)
+    assert "?: the axes are not known" in str(found)
+    assert found["softmax"].field_text == "all"  # each element reads the keys of all tokens
+
+
+def test_sizes_that_a_network_refuses_are_not_logged():
+    """torch logs errors of runs on fake tensors to standard error."""
+    log, lines = logging.getLogger("torch._subclasses.fake_tensor"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    log.addHandler(handler)
+    level = log.level
+    try:
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 18 * 26, 5))
+        assert from_torch(network, (0, 1), image_shape=(20, 28, 3)).summary()["2"].channels == 5
+    finally:
+        log.removeHandler(handler)
+    assert lines == []
+    assert log.level == level
 
 
 class Partly(nn.Module):

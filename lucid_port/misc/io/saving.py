@@ -22,7 +22,7 @@ from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, p
 from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
 
-__all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "save"]
+__all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "check_writable", "save"]
 
 Saver = Callable[..., tuple[bytes, dict]]
 
@@ -134,9 +134,21 @@ def check_picture_path(path: str | os.PathLike[str]) -> None:
     """
     name = os.fspath(path)
     _refuse_address(name)
-    if _saver(name, os.path.splitext(name.lower())[1]) is not _save_image:
+    if _SAVERS.get(os.path.splitext(name.lower())[1]) is not _save_image:
         pictures = ", ".join(extension for extension, saver in sorted(_SAVERS.items()) if saver is _save_image)
         raise ValueError(f"{name} is no picture's name: pictures end in {pictures}.")
+    check_writable(name)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Checks that a file can be written. Call it before a long computation.
+
+    Raises:
+        ValueError: the path is a URL.
+        OSError: the path is a folder, or its folder is not writable.
+    """
+    name = os.fspath(path)
+    _refuse_address(name)
     if os.path.isdir(name):
         raise IsADirectoryError(f"{name} is a folder, not a picture.")
     folder = os.path.dirname(os.path.abspath(name))

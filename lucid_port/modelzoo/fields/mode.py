@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.weak import WeakIdKeyDictionary
 
+from converters.tracing.fake import silent_errors
 from lucid_port.modelzoo.fields.marks import Marks, four, thin
 from lucid_port.modelzoo.fields.rules import RULES, Call, NoRuleError, joined, pointwise
 
@@ -139,5 +140,6 @@ def following(fake: bool) -> Iterator[FieldMode]:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         stack.enter_context(torch.no_grad())
         if fake:
+            stack.enter_context(silent_errors())
             stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         yield stack.enter_context(FieldMode())

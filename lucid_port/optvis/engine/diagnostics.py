@@ -18,7 +18,16 @@ from converters.network.request import LayeredNetwork
 from lucid_port.misc.stack_level import stack_level
 from lucid_port.optvis.engine.coerce import layer_info
 
-__all__ = ["EVERY", "PATIENCE", "Watch", "constant_norms", "first_run", "still", "warn_if_training"]
+__all__ = [
+    "EVERY",
+    "PATIENCE",
+    "Watch",
+    "constant_norms",
+    "constant_softmaxes",
+    "first_run",
+    "still",
+    "warn_if_training",
+]
 
 EVERY = 50
 """Updates between two readings."""
@@ -35,6 +44,13 @@ NORMALIZED = (
     "image, and the objective depends on nothing else of it: its gradient is zero up to rounding, and the picture "
     "shows nothing. Name one channel or a direction whose weights differ, or read the layer before the normalization."
 )
+
+PROBABILITIES = (
+    "holds the probabilities of a softmax, which sum to 1 for every image, and the objective weighs all of them alike: "
+    "its gradient is zero up to rounding, and the picture shows nothing. Name one of them, as "
+    "objectives.neuron(layer, head, x=query, y=key) does in an attention map, or read the layer before the softmax."
+)
+"""Continues a sentence that starts with a layer's name."""
 
 
 class Watch:
@@ -60,6 +76,15 @@ class Watch:
         """
         if layers:
             self._say("normalized", f"Layer {layers[0]!r} {NORMALIZED}")
+
+    def probabilities(self, layers: Sequence[str]) -> None:
+        """Warns that an objective sums probabilities whose sum is 1 for every image.
+
+        Args:
+            layers: Names of the layers; none if there is no such problem.
+        """
+        if layers:
+            self._say("probabilities", f"Layer {layers[0]!r} {PROBABILITIES}")
 
     def record(
         self, loss: torch.Tensor, gradients: Sequence[torch.Tensor | None], transformed: torch.Tensor | None
@@ -115,7 +140,7 @@ class Watch:
 
     def _check_gradients(self, reached: np.ndarray) -> None:
         since = first_run(np.concatenate([np.zeros(self._silent, bool), reached]), PATIENCE)
-        if since is not None and "normalized" not in self._said:  # which gives the reason
+        if since is not None and not {"normalized", "probabilities"} & set(self._said):  # which give the reason
             self._say(
                 "gradient",
                 f"No gradient reached the image in {PATIENCE} updates, from update "
@@ -234,3 +259,61 @@ def _vanishes(norm: torch.nn.LayerNorm, value: torch.Tensor, gradient: torch.Ten
     before = torch.linalg.vector_norm(g)
     behind = g - g.mean(-1, keepdim=True) - y * (g * y).mean(-1, keepdim=True)
     return bool(before > 0 and torch.linalg.vector_norm(behind) <= VANISHING * before)
+
+
+# Softmax --------------------------------------------------------------------------------------
+
+_BEHIND_SOFTMAX = frozenset(
+    {"alias", "clone", "contiguous", "dropout", "float", "identity", "permute", "reshape", "to", "transpose",
+     "type_as", "view"}
+)  # fmt: skip
+"""Ops, in small letters, that keep probabilities."""
+
+
+def constant_softmaxes(model: Any, values: Sequence[tuple[str, torch.Tensor]], objective: torch.Tensor) -> list[str]:
+    """Returns the layers of probabilities, among some layers, whose sum is all that an objective depends on.
+
+    These are the softmax functions, and layers behind them that keep their values, such as dropout. Values that are not
+    negative and sum to 1 along an axis tell them from other layers with these ops. The derivative of a softmax maps a
+    gradient that is constant along this axis to zero.
+
+    Args:
+        model: The model.
+        values: (layer, tensor) for each value from which the objective was computed: a whole layer, or one channel.
+        objective: Value of the objective. Its graph is kept.
+    """
+    parts = [(name, value) for name, value in values if _may_be_probabilities(model, name)]
+    if not parts:
+        return []
+    wanted = [value for _, value in parts]
+    gradients = torch.autograd.grad(objective.sum(), wanted, retain_graph=True, allow_unused=True)
+    return [
+        name
+        for (name, value), gradient in zip(parts, gradients, strict=True)
+        if gradient is not None and any(_is_constant(gradient, axis) for axis in _summed_axes(value.detach()))
+    ]
+
+
+def _may_be_probabilities(model: Any, name: str) -> bool:
+    info = layer_info(model, name)
+    op = "" if info is None else info.op.lower()
+    return op in _BEHIND_SOFTMAX or ("softmax" in op and "log" not in op)
+
+
+def _summed_axes(value: torch.Tensor) -> list[int]:
+    """Returns the axes along which values are probabilities."""
+    if not value.is_floating_point() or bool((value < 0).any()):
+        return []
+    tolerance = max(1e-4, 8 * torch.finfo(value.dtype).eps)
+    return [
+        axis
+        for axis in range(value.ndim)
+        if value.shape[axis] > 1 and bool(((value.double().sum(axis) - 1).abs() <= tolerance).all())
+    ]
+
+
+def _is_constant(gradient: torch.Tensor, axis: int) -> bool:
+    """Whether a gradient, which is not zero, is the same for all elements along an axis."""
+    g = gradient.detach().double()
+    length = torch.linalg.vector_norm(g)
+    return bool(length > 0 and torch.linalg.vector_norm(g - g.mean(axis, keepdim=True)) <= VANISHING * length)

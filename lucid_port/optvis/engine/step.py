@@ -224,6 +224,11 @@ class Evaluation(ModelReader):
         """Returns the network's own tensors of the layers that were read whole."""
         return {name: self._values[name] for name in dict.fromkeys(self.reads.layers)}
 
+    def read_parts(self) -> list[tuple[str, torch.Tensor]]:
+        """Returns (layer, tensor) of all reads: the network's own tensor, or a single channel (N, ...)."""
+        parts = [(layer, self._values[layer, number]) for layer, number in dict.fromkeys(self.reads.channels)]
+        return [*self.read_whole().items(), *parts]
+
     def __call__(self, name: str, /) -> Any:
         return self._values[name] if name in self.reads.plain and name in self._values else super().__call__(name)
 

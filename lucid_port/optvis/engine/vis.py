@@ -23,7 +23,7 @@ from lucid_port.optvis.engine.coerce import (
     make_transform_f,
 )
 from lucid_port.optvis.engine.devices import find_device, own_device
-from lucid_port.optvis.engine.diagnostics import Watch, constant_norms, warn_if_training
+from lucid_port.optvis.engine.diagnostics import Watch, constant_norms, constant_softmaxes, warn_if_training
 from lucid_port.optvis.engine.formats import find_format, format_of
 from lucid_port.optvis.engine.precision import outside_inference
 from lucid_port.optvis.engine.step import Evaluation, Forward, Reads
@@ -158,6 +158,7 @@ class VisT:
                 check_value(value, self.objective.description or self.objective.name)
             if self.steps == 0:
                 self.watch.normalized(constant_norms(self.model, evaluation.read_whole(), value))
+                self.watch.probabilities(constant_softmaxes(self.model, evaluation.read_parts(), value))
             gradients = torch.autograd.grad(-value.sum(), self.parameters, allow_unused=True)
             self._seen = evaluation.transformed.detach()
         if self.forward.compilation is not None and self.forward.compilation.has_cuda_graphs:
