@@ -19,6 +19,7 @@ from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, u
 from converters.program.layer_info import Layers, module_of
 from converters.tracing.axes import Run, find_axes
 from converters.tracing.elements import split_element, tensor_elements, tensor_of
+from converters.tracing.fake import uncompiled
 from converters.tracing.naming import output_name
 from converters.tracing.recording import Call, Recorder, class_name
 from converters.tracing.traced import same_objects
@@ -261,7 +262,7 @@ class TorchNetwork(LayeredNetwork):
                 handle.remove()
 
     def _recorded(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
-        with torch.compiler.set_stance("force_eager"), self._recorder(visit, ()):
+        with uncompiled(), self._recorder(visit, ()):
             self.run_network(x)
 
     def _recorder(self, visit: Callable[[Call, Any], Any], rule: ReluRule) -> Recorder:
@@ -548,7 +549,7 @@ class TorchNetwork(LayeredNetwork):
         with self._lock:
             separate = self._separate(*names, *given)
             run = functools.partial(self.run_network, x)
-            with torch.compiler.set_stance("force_eager"):  # parts of the network may be compiled
+            with uncompiled():  # parts of the network may be compiled
                 found = self._guard.run(lambda: read_by_recording(run, self._recorder, names, given, rule, separate))
         _check_found(found, names)
         return found
