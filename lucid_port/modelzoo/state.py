@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lucid_port.misc.stack_level import stack_level
 
 Result = TypeVar("Result")
 _Slot = tuple[dict[str, Any], str]  # a dictionary of a module, and the key of a tensor in it
@@ -84,6 +90,83 @@ class StateGuard:
                 tensor.copy_(value)
             self._written.add(place)
         return bool(changed)
+
+
+class RandomGuard:
+    """Runs passes of a network so that torch's random state is afterwards as before.
+
+    The passes of a network that draws random numbers all start from the same state, so that they can be repeated. The
+    first pass that draws warns. Passes of other networks cost a comparison of the random state.
+    """
+
+    def __init__(self) -> None:
+        self._draws = False
+
+    def run(self, function: Callable[[], Result], x: Tensor) -> Result:
+        """Runs a pass, a second time if it is the first that draws.
+
+        Args:
+            function: runs the pass.
+            x: its input.
+        """
+        device = x.device
+        if torch.compiler.is_compiling() or isinstance(x, FakeTensor):
+            return function()
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return function()
+        if not self._draws:
+            before = _random_states(device)
+            result = function()
+            if all(map(torch.equal, before, _random_states(device))) or not _draws(function, device):
+                return result  # other threads may have drawn meanwhile
+            for generator, state in zip(_generators(device), before, strict=True):
+                generator.set_state(state)
+            self._draws = True
+            warnings.warn(
+                "The network draws random numbers in its forward pass, as dropout in training does: each pass draws "
+                "the same ones, and the random state stays as it is.",
+                RuntimeWarning,
+                stacklevel=stack_level(),
+            )
+        with _seeded(device):
+            return function()
+
+
+class _DrawSpy(TorchDispatchMode):
+    """Notes whether an operator draws random numbers."""
+
+    draws = False
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        self.draws = self.draws or torch.Tag.nondeterministic_seeded in func.tags
+        return func(*args, **(kwargs or {}))
+
+
+def _draws(function: Callable[[], object], device: torch.device) -> bool:
+    with _seeded(device), torch.no_grad(), _DrawSpy() as spy:
+        function()
+    return spy.draws
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    """Returns the generators that a network on a device draws from."""
+    cuda = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *cuda]
+
+
+def _random_states(device: torch.device) -> list[Tensor]:
+    return [generator.get_state() for generator in _generators(device)]
+
+
+@contextlib.contextmanager
+def _seeded(device: torch.device) -> Iterator[None]:
+    """A context in which torch draws from a fixed state; at its end the random state is as before."""
+    with same_random_state(device):
+        for generator in _generators(device):
+            generator.manual_seed(0)
+        yield
 
 
 def _state(module: nn.Module) -> Iterator[tuple[nn.Module, dict[str, Any], str]]:

@@ -33,7 +33,7 @@ from lucid_port.modelzoo.descriptions import (
     with_containers,
 )
 from lucid_port.modelzoo.hooks import read_by_hooks, read_by_recording
-from lucid_port.modelzoo.state import StateGuard, same_random_state
+from lucid_port.modelzoo.state import RandomGuard, StateGuard, same_random_state
 from lucid_port.modelzoo.torch_layers import Target, TorchLayers
 from lucid_port.modelzoo.tracing import Trace, UntraceableError, VisitingInterpreter
 
@@ -101,7 +101,7 @@ class TorchNetwork(LayeredNetwork):
         self._paths = {part: path for path, part in self.module.named_modules()}
         self._output = LayerInfo(output_name(set(self._paths.values())), type(self.module).__name__, None, "")
         self._holders = [part for part in self._parts if next(part.children(), None) is not None]
-        self._guard = StateGuard(self.module)
+        self._guard, self._random = StateGuard(self.module), RandomGuard()
         self._layers: TorchLayers | None = None
         self._is_described = False
         self._seen: tuple[int, ...] | None = None  # the shape of the last image without its batch axis
@@ -132,6 +132,7 @@ class TorchNetwork(LayeredNetwork):
             "_holders",
             "_layers",
             "_guard",
+            "_random",
             "untraced",
             "_outputs",
             "_is_described",
@@ -152,7 +153,7 @@ class TorchNetwork(LayeredNetwork):
         if torch.compiler.is_compiling():
             return self.run_network(self.adapted(x))
         with self._lock:  # passes of other threads would restore each other's state
-            return self._guard.run(lambda: self.run_network(self.adapted(x)))
+            return self._random.run(lambda: self._guard.run(lambda: self.run_network(self.adapted(x))), x)
 
     def run_network(self, x: Tensor) -> Any:
         """Runs the network on its own input."""
@@ -194,7 +195,7 @@ class TorchNetwork(LayeredNetwork):
             return value
 
         run = self._recorded if self._current_trace() is None else self._interpreted
-        with self._lock:
+        with self._lock, same_random_state(x.device):
             self._guard.run(lambda: run(look, self.adapted(x)))
 
     def _interpreted(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
@@ -393,6 +394,11 @@ class TorchNetwork(LayeredNetwork):
             raise unsupported(request)
         if not torch.compiler.is_compiling() and self._seen != tuple(x.shape[1:]):
             self._seen = tuple(x.shape[1:])
+        if torch.compiler.is_compiling():
+            return self._computed(x, request)
+        return self._random.run(lambda: self._computed(x, request), x)
+
+    def _computed(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         if self._current_trace() is None:
             return self._compute_untraced(x, request)
         targets = {name: self._target(name) for name in request.names}
