@@ -180,8 +180,9 @@ def _state(module: nn.Module) -> Iterator[tuple[nn.Module, dict[str, Any], str]]
 
 @contextlib.contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
-    """A context that restores the attributes and buffers of all modules at its end. A pass may set some."""
+    """A context that restores the attributes of all modules at its end: containers and buffers included."""
     before = [(slots, dict(slots)) for part in module.modules() for slots in (part.__dict__, part._buffers)]
+    held = [(value, value.copy()) for slots, values in before for value in _containers(values)]
     try:
         yield
     finally:
@@ -189,6 +190,24 @@ def untouched(module: nn.Module) -> Iterator[None]:
             for key in set(slots) - set(values):
                 del slots[key]
             slots.update(values)
+        for container, items in held:
+            _refill(container, items)
+
+
+_OWN = frozenset(nn.Module().__dict__)  # attributes of every module, such as its hooks
+
+
+def _containers(values: dict[str, Any]) -> list[Any]:
+    """Returns the lists, dictionaries and sets among the attributes of a module."""
+    return [value for key, value in values.items() if key not in _OWN and type(value) in (list, dict, set)]
+
+
+def _refill(container: Any, items: Any) -> None:
+    """Gives a container its former items. They are compared by identity, as tensors have no equality."""
+    pairs = [list(one.items()) if isinstance(one, dict) else list(enumerate(one)) for one in (container, items)]
+    if len(container) != len(items) or any(k != j or a is not b for (k, a), (j, b) in zip(*pairs, strict=True)):
+        container.clear()
+        (container.extend if isinstance(container, list) else container.update)(items)
 
 
 @contextlib.contextmanager

@@ -255,3 +255,28 @@ def test_passes_of_a_network_that_draws_are_repeatable(trace):
         found += [model.activations(image, ["head"])["head"], model(image)]
     assert all(torch.equal(found[0], one) for one in found)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Collecting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.seen, self.table, self.sizes = nn.Conv2d(3, 4, 1), [], {}, set()
+
+    def forward(self, x):
+        y = self.conv(x)
+        self.seen.append(y)
+        self.table[len(self.table)] = y
+        self.sizes.add(len(self.sizes))
+        return y.relu()
+
+
+@pytest.mark.parametrize("trace", [True, False])
+def test_containers_of_modules_are_afterwards_as_before(trace):
+    module, image = Collecting(), torch.rand(1, 3, 5, 4)
+    seen = module.seen
+    model = from_torch(module, (0, 1), image_shape=(5, 4, 3), trace=trace)
+    for _ in range(2):
+        model.activations(image, ["conv"])
+        model(image)
+    assert module.seen is seen
+    assert (module.seen, module.table, module.sizes) == ([], {}, set())
