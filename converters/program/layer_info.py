@@ -108,7 +108,7 @@ class LayerInfo:
         if self.unknown:
             raise ChannelAxisError(
                 f"The channel axis of layer {self.name!r} is not known, because {self.unknown}: state the axes with "
-                f"from_torch(..., layouts={{{self.name!r}: 'NLC'}})."
+                f"from_torch(..., layouts={{{self.name!r}: {_STATED_AXES.get(rank, 'N' + 'G' * (rank - 2) + 'C')!r}}})."
             )
         axes = self.axes or _AXES_OF_RANK.get(rank) or "N" + "G" * (rank - 2) + "C"
         if "*" in axes:  # any number of other axes
@@ -134,6 +134,7 @@ class LayerInfo:
         return value.movedim((axes.index("N"), axes.index("C")), (0, 1))
 
 
+_STATED_AXES = {1: "C", 2: "NC", 3: "NLC", 4: "NCHW", 5: "NCTHW"}  # usual ones, as an example
 _AXES_OF_RANK = {1: "C", 2: "NC", 4: "NCHW"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-__all__ = ["UNKNOWN", "run_without_numbers", "silent_errors", "unchanged"]
+__all__ = ["UNKNOWN", "run_without_numbers", "silent_errors", "unchanged", "uncompiled"]
 
 Result = TypeVar("Result")
 
@@ -53,7 +54,8 @@ def run_without_numbers(run: Callable[[Tensor], Result], network: object, shape:
         >>> run_without_numbers(layer, layer, (5, 8), torch.zeros(0)).shape
         torch.Size([5, 2])
     """
-    with silent_errors(), unchanged(network), torch.no_grad(), _WithoutNumbers(allow_non_fake_inputs=True):
+    fake = _WithoutNumbers(allow_non_fake_inputs=True)
+    with silent_errors(), uncompiled(), unchanged(network), torch.no_grad(), fake:
         return run(torch.empty(tuple(shape), dtype=like.dtype, device=like.device))
 
 
@@ -114,6 +116,19 @@ def _restore(held: Any, items: Any) -> None:
     if not same:
         held.clear()
         held.update(items) if isinstance(held, dict) else held.extend(items)
+
+
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """A context in which compiled modules and functions run their own code.
+
+    A compiled kernel reads the memory of its inputs, which tensors without numbers lack, and modes miss its calls.
+    """
+    if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():  # nothing is compiled
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ def run_traced(
         report: called with each name and value.
     """
     names: dict[str, list[str]] = {}
-    for name, node in trace.nodes.items():
+    for name, node in (*trace.nodes.items(), *trace.elements.items()):
         names.setdefault(node, []).append(name)
     with _Hooks(hooks, report):
         result = _Interpreter(root, trace.graph.graph, names, report).run(image)
@@ -127,6 +127,21 @@ class _Hooks:
             report_value(self._report, name, output)
 
         return read
+
+
+def with_containers(found: Findings, containers: Mapping[str, str]) -> Findings:
+    """Adds modules of a trace that return containers, which no node computes.
+
+    Args:
+        found: the axes.
+        containers: path of a module -> name of the class of its value.
+    """
+    values = {name: FoundAxes(unknown=_no_tensor(kind), is_tensor=False) for name, kind in containers.items()}
+    return replace(found, values={**values, **found.values})
+
+
+def _no_tensor(kind: str) -> str:
+    return f"its value is a {kind}, not a tensor"
 
 
 # Descriptions ---------------------------------------------------------------------------------

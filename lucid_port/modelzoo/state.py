@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lucid_port.misc.stack_level import stack_level
 
 Result = TypeVar("Result")
 _Slot = tuple[dict[str, Any], str]  # a dictionary of a module, and the key of a tensor in it
@@ -86,6 +92,83 @@ class StateGuard:
         return bool(changed)
 
 
+class RandomGuard:
+    """Runs passes of a network so that torch's random state is afterwards as before.
+
+    The passes of a network that draws random numbers all start from the same state, so that they can be repeated. The
+    first pass that draws warns. Passes of other networks cost a comparison of the random state.
+    """
+
+    def __init__(self) -> None:
+        self._draws = False
+
+    def run(self, function: Callable[[], Result], x: Tensor) -> Result:
+        """Runs a pass, a second time if it is the first that draws.
+
+        Args:
+            function: runs the pass.
+            x: its input.
+        """
+        device = x.device
+        if torch.compiler.is_compiling() or isinstance(x, FakeTensor):
+            return function()
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return function()
+        if not self._draws:
+            before = _random_states(device)
+            result = function()
+            if all(map(torch.equal, before, _random_states(device))) or not _draws(function, device):
+                return result  # other threads may have drawn meanwhile
+            for generator, state in zip(_generators(device), before, strict=True):
+                generator.set_state(state)
+            self._draws = True
+            warnings.warn(
+                "The network draws random numbers in its forward pass, as dropout in training does: each pass draws "
+                "the same ones, and the random state stays as it is.",
+                RuntimeWarning,
+                stacklevel=stack_level(),
+            )
+        with _seeded(device):
+            return function()
+
+
+class _DrawSpy(TorchDispatchMode):
+    """Notes whether an operator draws random numbers."""
+
+    draws = False
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        self.draws = self.draws or torch.Tag.nondeterministic_seeded in func.tags
+        return func(*args, **(kwargs or {}))
+
+
+def _draws(function: Callable[[], object], device: torch.device) -> bool:
+    with _seeded(device), torch.no_grad(), _DrawSpy() as spy:
+        function()
+    return spy.draws
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    """Returns the generators that a network on a device draws from."""
+    cuda = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *cuda]
+
+
+def _random_states(device: torch.device) -> list[Tensor]:
+    return [generator.get_state() for generator in _generators(device)]
+
+
+@contextlib.contextmanager
+def _seeded(device: torch.device) -> Iterator[None]:
+    """A context in which torch draws from a fixed state; at its end the random state is as before."""
+    with same_random_state(device):
+        for generator in _generators(device):
+            generator.manual_seed(0)
+        yield
+
+
 def _state(module: nn.Module) -> Iterator[tuple[nn.Module, dict[str, Any], str]]:
     """Yields the buffers and the attributes that are tensors, as keys of the dictionaries that hold them."""
     for part in module.modules():
@@ -97,8 +180,9 @@ def _state(module: nn.Module) -> Iterator[tuple[nn.Module, dict[str, Any], str]]
 
 @contextlib.contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
-    """A context that restores the attributes and buffers of all modules at its end. A pass may set some."""
+    """A context that restores the attributes of all modules at its end: containers and buffers included."""
     before = [(slots, dict(slots)) for part in module.modules() for slots in (part.__dict__, part._buffers)]
+    held = [(value, value.copy()) for slots, values in before for value in _containers(values)]
     try:
         yield
     finally:
@@ -106,6 +190,24 @@ def untouched(module: nn.Module) -> Iterator[None]:
             for key in set(slots) - set(values):
                 del slots[key]
             slots.update(values)
+        for container, items in held:
+            _refill(container, items)
+
+
+_OWN = frozenset(nn.Module().__dict__)  # attributes of every module, such as its hooks
+
+
+def _containers(values: dict[str, Any]) -> list[Any]:
+    """Returns the lists, dictionaries and sets among the attributes of a module."""
+    return [value for key, value in values.items() if key not in _OWN and type(value) in (list, dict, set)]
+
+
+def _refill(container: Any, items: Any) -> None:
+    """Gives a container its former items. They are compared by identity, as tensors have no equality."""
+    pairs = [list(one.items()) if isinstance(one, dict) else list(enumerate(one)) for one in (container, items)]
+    if len(container) != len(items) or any(k != j or a is not b for (k, a), (j, b) in zip(*pairs, strict=True)):
+        container.clear()
+        (container.extend if isinstance(container, list) else container.update)(items)
 
 
 @contextlib.contextmanager

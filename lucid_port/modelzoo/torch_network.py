@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,78 +16,31 @@ from converters.errors import UnsupportedRequestError
 from converters.network.fusion import are_watched
 from converters.network.interventions import Given
 from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
-from converters.program.layer_info import Layers, module_of
+from converters.program.layer_info import module_of
 from converters.tracing.axes import Run, find_axes
 from converters.tracing.elements import split_element, tensor_elements, tensor_of
+from converters.tracing.fake import uncompiled
 from converters.tracing.naming import output_name
 from converters.tracing.recording import Call, Recorder, class_name
 from converters.tracing.traced import same_objects
 from lucid_port.misc import checks
-from lucid_port.modelzoo.descriptions import CalledLayers, check_layouts, described, run_hooked, run_traced
+from lucid_port.modelzoo.descriptions import (
+    CalledLayers,
+    check_layouts,
+    described,
+    run_hooked,
+    run_traced,
+    with_containers,
+)
 from lucid_port.modelzoo.hooks import read_by_hooks, read_by_recording
-from lucid_port.modelzoo.state import StateGuard, same_random_state
+from lucid_port.modelzoo.state import RandomGuard, StateGuard, same_random_state
+from lucid_port.modelzoo.torch_layers import Target, TorchLayers
 from lucid_port.modelzoo.tracing import Trace, UntraceableError, VisitingInterpreter
 
 Adapter = Callable[[Tensor], Tensor]
 """Maps images (N, C, H, W), in the network's own value range, to the network's input."""
 
 _SIZE = 224  # of the image that lists the layers of a network for images of any size
-
-
-@dataclass(frozen=True)
-class _Target:
-    """A requested value.
-
-    Attributes:
-        name: its name in the request.
-        info: its layer.
-        element: the requested element of the layer's value; empty if the value is a tensor.
-        is_output: whether it is the value that the network returns.
-    """
-
-    name: str
-    info: LayerInfo
-    element: str
-    is_output: bool
-
-    @property
-    def is_hookable(self) -> bool:
-        """Whether it is the first output of a module, or the network's."""
-        return self.is_output or self.info.module == self.info.name
-
-    @property
-    def key(self) -> str:
-        """The name of the layer, with the element."""
-        return f"{self.info.name}:{self.element}" if self.element else self.info.name
-
-
-class TorchLayers(Layers):
-    """The layers of a torch network. Elements of tuples and dicts can be looked up as `layer:element`.
-
-    Args:
-        infos: the layers that iteration yields.
-        further: descriptions that iteration skips: of functions that return tuples, of the value that the network
-            returns, of elements, and of values that do not depend on the image.
-    """
-
-    def __getitem__(self, name: str) -> LayerInfo:
-        if isinstance(name, str) and name in self._further:
-            return self._further[name]
-        info, element = self.find(name)
-        if element in ("", "0"):  # `layer:0` of a tensor is the tensor
-            return replace(info, name=name) if element else info
-        return replace(info, name=name, channels=None, unknown=info.unknown or "the layer has no such element")
-
-    def find(self, name: str) -> tuple[LayerInfo, str]:
-        """Returns a layer, and the element of its value that a name refers to.
-
-        Raises:
-            converters.LayerNotFoundError: there is no layer of this name.
-        """
-        layer, element = split_element(name) if isinstance(name, str) else (name, "")
-        if element and name not in self._infos and (layer in self._infos or layer in self._further):
-            return super().__getitem__(layer), element
-        return super().__getitem__(name), ""
 
 
 class TorchNetwork(LayeredNetwork):
@@ -148,7 +101,7 @@ class TorchNetwork(LayeredNetwork):
         self._paths = {part: path for path, part in self.module.named_modules()}
         self._output = LayerInfo(output_name(set(self._paths.values())), type(self.module).__name__, None, "")
         self._holders = [part for part in self._parts if next(part.children(), None) is not None]
-        self._guard = StateGuard(self.module)
+        self._guard, self._random = StateGuard(self.module), RandomGuard()
         self._layers: TorchLayers | None = None
         self._is_described = False
         self._seen: tuple[int, ...] | None = None  # the shape of the last image without its batch axis
@@ -179,6 +132,7 @@ class TorchNetwork(LayeredNetwork):
             "_holders",
             "_layers",
             "_guard",
+            "_random",
             "untraced",
             "_outputs",
             "_is_described",
@@ -199,7 +153,7 @@ class TorchNetwork(LayeredNetwork):
         if torch.compiler.is_compiling():
             return self.run_network(self.adapted(x))
         with self._lock:  # passes of other threads would restore each other's state
-            return self._guard.run(lambda: self.run_network(self.adapted(x)))
+            return self._random.run(lambda: self._guard.run(lambda: self.run_network(self.adapted(x))), x)
 
     def run_network(self, x: Tensor) -> Any:
         """Runs the network on its own input."""
@@ -241,7 +195,7 @@ class TorchNetwork(LayeredNetwork):
             return value
 
         run = self._recorded if self._current_trace() is None else self._interpreted
-        with self._lock:
+        with self._lock, same_random_state(x.device):
             self._guard.run(lambda: run(look, self.adapted(x)))
 
     def _interpreted(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
@@ -261,7 +215,7 @@ class TorchNetwork(LayeredNetwork):
                 handle.remove()
 
     def _recorded(self, visit: Callable[[Call, Any], Any], x: Tensor) -> None:
-        with torch.compiler.set_stance("force_eager"), self._recorder(visit, ()):
+        with uncompiled(), self._recorder(visit, ()):
             self.run_network(x)
 
     def _recorder(self, visit: Callable[[Call, Any], Any], rule: ReluRule) -> Recorder:
@@ -307,6 +261,8 @@ class TorchNetwork(LayeredNetwork):
             self._is_described = not found.failure
             if self._is_described:
                 break
+        if self._trace is not None:
+            found = with_containers(found, self._trace.containers)
         infos = list(called.infos.values()) if self._trace is None else self._trace.layers
         if found.failure and self._trace is None and self._traces:
             infos, self._failure = [], f"{found.failure}, and {self.untraced}"
@@ -370,7 +326,7 @@ class TorchNetwork(LayeredNetwork):
                     f"{channels}: give image_shape=(height, width, {wanted})."
                 )
 
-    def _target(self, name: str) -> _Target:
+    def _target(self, name: str) -> Target:
         """Finds a layer, or an element of one. Names of modules need no list of layers.
 
         Raises:
@@ -379,16 +335,16 @@ class TorchNetwork(LayeredNetwork):
         layer, element = split_element(name) if isinstance(name, str) else (name, "")
         for known, key in ((name, ""), (layer, element)):
             if known == self._output.name:
-                return _Target(name, self._output, key, True)
+                return Target(name, self._output, key, True)
             part = self._module_at(known)
             if part is not None:
-                return _Target(name, self._module_info(self._paths.get(part, known), part), key, False)
+                return Target(name, self._module_info(self._paths.get(part, known), part), key, False)
         for known, key in ((name, ""), (layer, element)):
             found = None if self._trace is None else self._trace.layer(known)
             if found is not None:  # needs no axes, so no pass that finds them
-                return _Target(name, found, key, False)
+                return Target(name, found, key, False)
         try:
-            return _Target(name, *self.layers.find(name), False)
+            return Target(name, *self.layers.find(name), False)
         except LayerNotFoundError as error:
             if self.unrecorded is not None:
                 error.args = (f"{error} Only modules are layers here, because {self.unrecorded}.",)
@@ -438,13 +394,18 @@ class TorchNetwork(LayeredNetwork):
             raise unsupported(request)
         if not torch.compiler.is_compiling() and self._seen != tuple(x.shape[1:]):
             self._seen = tuple(x.shape[1:])
+        if torch.compiler.is_compiling():
+            return self._computed(x, request)
+        return self._random.run(lambda: self._computed(x, request), x)
+
+    def _computed(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         if self._current_trace() is None:
             return self._compute_untraced(x, request)
         targets = {name: self._target(name) for name in request.names}
         given = {self._replaceable(name): value for name, value in request.interventions}
         return self._compute_traced(self.adapted(x), request, targets, given)
 
-    def _replaceable(self, name: str) -> _Target:
+    def _replaceable(self, name: str) -> Target:
         target = self._target(name)
         if target.is_output or target.element not in ("", "0"):
             raise ValueError(f"The value of {name!r} cannot be replaced: name a layer whose value is a tensor.")
@@ -467,7 +428,7 @@ class TorchNetwork(LayeredNetwork):
         return {name: found[target.key] for name, target in targets.items()}
 
     def _compute_traced(
-        self, x: Tensor, request: LayerRequest, targets: Mapping[str, _Target], given: Mapping[_Target, Tensor]
+        self, x: Tensor, request: LayerRequest, targets: Mapping[str, Target], given: Mapping[Target, Tensor]
     ) -> dict[str, Tensor]:
         """Reads layers from the traced graph, and those that it lacks by hooks."""
         is_watched = are_watched(self._holders)
@@ -482,7 +443,9 @@ class TorchNetwork(LayeredNetwork):
         if not (read or hooked):
             found = run()
         elif (
-            nodes and not is_watched and not any(target.is_output for target in targets.values() if target not in nodes)
+            nodes
+            and not is_watched
+            and not any(t.is_output or self._is_passed_over(t) for t in targets.values() if t not in nodes)
         ):
             # one pass for all layers, so that gradients flow between them
             found |= self._read_by_hooks(lambda: found.update(run(whole=True)), read, hooked, whole=True)
@@ -491,7 +454,7 @@ class TorchNetwork(LayeredNetwork):
             found |= run() if traced else {}
         return {name: found[target.key] for name, target in targets.items()}
 
-    def _nodes(self, targets: Sequence[_Target], is_watched: bool, intervenes: bool) -> dict[_Target, str]:
+    def _nodes(self, targets: Sequence[Target], is_watched: bool, intervenes: bool) -> dict[Target, str]:
         """Returns the nodes of the layers that are read by the trace. Hooks read the others.
 
         Args:
@@ -502,14 +465,25 @@ class TorchNetwork(LayeredNetwork):
         """
         if self._trace is None or (is_watched and intervenes):
             return {}
+        if all(target.is_hookable for target in targets) and any(self._is_passed_over(target) for target in targets):
+            return {}  # one pass of the network itself
         found = {}
         for target in targets:
             info = target.info
             outputs, nodes = self._trace.outputs, self._trace.nodes
             node = outputs.get(target.element, outputs.get("")) if target.is_output else nodes.get(info.name)
+            if node is None and target.key not in self._trace.changed:
+                node = self._trace.elements.get(target.key)
             if node is not None and not (is_watched and (target.is_output or info.module == info.name)):
                 found[target] = node
         return found
+
+    def _is_passed_over(self, target: Target) -> bool:
+        """Returns whether a pass of the graph gives no value of a module, because it runs what is inside of it."""
+        trace, path = self._trace, target.info.module
+        if trace is None or target.is_output or not path or target.info.name in trace.nodes or trace.runs(path):
+            return False
+        return target.key not in trace.elements or target.key in trace.changed
 
     def _run_trace(
         self,
@@ -517,7 +491,7 @@ class TorchNetwork(LayeredNetwork):
         places: Sequence[str],
         rule: ReluRule,
         given: Mapping[str, Tensor],
-        targets: Sequence[_Target],
+        targets: Sequence[Target],
         whole: bool = False,
     ) -> dict[str, Tensor]:
         """Runs the traced graph: only the layers and their inputs, or the complete pass if `whole`."""
@@ -527,7 +501,8 @@ class TorchNetwork(LayeredNetwork):
         values = graph.run(self, x, [*places, *graph.outputs()] if whole else places, rule, given)
         found = {}
         for target, value in zip(targets, values[: len(targets)], strict=True):
-            is_element = target.is_output and target.element in self._trace.outputs  # the graph returns the element
+            outputs, elements = self._trace.outputs, self._trace.elements
+            is_element = target.element in outputs if target.is_output else target.key in elements  # a node's own value
             found[target.key] = tensor_of(value, target.info.name if is_element else target.key)
         return found
 
@@ -548,7 +523,7 @@ class TorchNetwork(LayeredNetwork):
         with self._lock:
             separate = self._separate(*names, *given)
             run = functools.partial(self.run_network, x)
-            with torch.compiler.set_stance("force_eager"):  # parts of the network may be compiled
+            with uncompiled():  # parts of the network may be compiled
                 found = self._guard.run(lambda: read_by_recording(run, self._recorder, names, given, rule, separate))
         _check_found(found, names)
         return found

@@ -41,6 +41,21 @@ class _Value:
     path: str
 
 
+@dataclass(frozen=True)
+class _Container:
+    """The first value of a module that was traced through, if it is a list, a dict or another container.
+
+    Attributes:
+        path: path of the module.
+        value: the container of proxies.
+        last: the last node before the module returned it.
+    """
+
+    path: str
+    value: object
+    last: fx.Node
+
+
 class _Proxy(fx.Proxy):
     """A proxy that keeps `x += y` in place, so that aliases of x see the change."""
 
@@ -65,6 +80,7 @@ class _Tracer(fx.Tracer):
 
     Attributes:
         values: the values of function and module calls, in the order of execution.
+        containers: the values that are containers.
     """
 
     traced_func_name = ENTRY
@@ -72,6 +88,7 @@ class _Tracer(fx.Tracer):
     def __init__(self, leaves: tuple[type[nn.Module], ...] = (), functions: Sequence[Callable[..., Any]] = ()) -> None:
         super().__init__(autowrap_functions=tuple(functions))
         self.values: list[_Value] = []
+        self.containers: list[_Container] = []
         self._more_leaves = leaves
         self._path = ""
 
@@ -89,6 +106,9 @@ class _Tracer(fx.Tracer):
         if isinstance(result, fx.Proxy) and self._path != ROOT:
             path = self._path.removeprefix(f"{ROOT}.")
             self.values.append(_Value(result.node, path, path))
+        elif not isinstance(result, fx.Proxy) and self._path != ROOT:
+            path = self._path.removeprefix(f"{ROOT}.")
+            self.containers.append(_Container(path, result, next(iter(reversed(self.graph.nodes)))))
         self._path = outer
         return result
 
@@ -116,6 +136,10 @@ class Trace:
         layers: the layers, in the same order, without their axes.
         first: the layers that read the image.
         outputs: element of the returned value -> node name; the element is empty for a tensor.
+        containers: path of a module that was traced through, and returns no tensor -> name of the value's class.
+        elements: `layer:element` of such a module -> node name.
+        changed: those of the elements that are changed in place between their node and the end of the module.
+        called: paths of the modules that the graph calls.
 
     Raises:
         UntraceableError: the network writes its buffers.
@@ -144,6 +168,31 @@ class Trace:
             if image in value.node.all_input_nodes:
                 self.first.append(self.layers[-1])
         self.outputs = _outputs(graph)
+        self.called = {str(node.target).removeprefix(f"{ROOT}.") for node in graph.nodes if node.op == "call_module"}
+        self.containers: dict[str, str] = {}
+        self.elements: dict[str, str] = {}
+        self.changed: set[str] = set()
+        for one in tracer.containers:
+            if one.path not in self.nodes and one.path not in self.containers:
+                self.containers[one.path] = type(one.value).__name__
+                self.elements |= {f"{one.path}:{key}": node for key, node in self._elements(one).items()}
+
+    def _elements(self, container: _Container) -> dict[str, str]:
+        """Returns element -> node name, and keeps the names of those that the module changes before it returns."""
+        found = {}
+        inside = [node for node in self.graph.graph.nodes if not container.last < node]
+        for key, item in elements_of(container.value).items():
+            if isinstance(item, fx.Proxy):
+                found[key] = item.node.name
+                memory, later = self.graph.changes.memory[item.node], (node for node in inside if item.node < node)
+                if any(memory & self.graph.changes.exposed[node] for node in later):
+                    self.changed.add(f"{container.path}:{key}")
+        return found
+
+    def runs(self, path: str) -> bool:
+        """Returns whether a pass of the graph calls a module, or a module that it is in."""
+        parts = path.split(".")
+        return any(".".join(parts[:count]) in self.called for count in range(1, len(parts) + 1))
 
     def layer(self, name: str) -> LayerInfo | None:
         """Returns the layer of a name, without its axes; None if there is none."""

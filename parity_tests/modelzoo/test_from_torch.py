@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import converters
+from converters.errors import ChannelAxisError
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.optvis import param, render
 from lucid_port.optvis.overrides import redirection
@@ -526,3 +527,65 @@ def test_functions_are_rendered(classifier, name):
         from_torch(classifier, (-1, 1)), name, lambda: param.image(17, 15), thresholds=(0, 20), verbose=False, seed=3
     )
     assert found.losses[-1] > found.losses[0]
+
+
+class Pyramid(nn.Module):
+    """Returns its image and two values in a container; the second is changed in place before it returns."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.low, self.high = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 6, 3, 2)
+
+    def forward(self, x):
+        low = self.low(x)
+        found = [x, low, self.high(low)]
+        low.mul_(2)
+        return self.kind(zip("abc", found, strict=True)) if self.kind is dict else self.kind(found)
+
+
+class Segmentation(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.encoder, self.head = Pyramid(kind), nn.Conv2d(6, 5, 1)
+
+    def forward(self, x):
+        found = self.encoder(x)
+        return self.head(found["c"] if self.encoder.kind is dict else found[2]).relu()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+@pytest.mark.parametrize("trace", [True, False])
+def test_elements_of_modules_are_layers(kind, trace):
+    torch.manual_seed(0)
+    module, image = Segmentation(kind), torch.rand(2, 3, 11, 9)
+    model = from_torch(module, (0, 1), image_shape=(11, 9, 3), trace=trace)
+    assert (model.network.untraced is None) == trace
+    keys = "abc" if kind is dict else "012"
+    names = [f"encoder:{key}" for key in keys]
+    layers = model.network.layers
+    assert [(layers[name].axes, layers[name].channels) for name in names] == [("NCHW", n) for n in (3, 4, 6)]
+    returned = module.encoder(image)
+    expected = list(returned.values()) if kind is dict else returned
+    others = ["head", "relu"] if trace else ["head"]
+    for found in (
+        model.activations(image, names),
+        {name: model.activations(image, [name])[name] for name in names},
+        model.activations(image, [*names, *others]),
+    ):
+        for name, value in zip(names, expected, strict=True):
+            torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+    assert layers["encoder"].unknown == f"its value is a {kind.__name__}, not a tensor"
+    stated = from_torch(module, (0, 1), image_shape=(11, 9, 3), trace=trace, layouts={names[1]: "NCWH"})
+    assert stated.network.layers[names[1]].axes == "NCWH"
+    with pytest.raises(ValueError, match=f"Layer 'encoder' returns a {kind.__name__}, not a tensor: name one of its"):
+        model.activations(image, ["encoder", "head"])
+    seen = image.clone().requires_grad_()
+    found = model.activations(seen, [names[0], names[2], "head"])
+    torch.autograd.grad(found["head"].sum(), found[names[2]])  # one pass
+
+
+@pytest.mark.parametrize(("rank", "axes"), [(2, "NC"), (3, "NLC"), (4, "NCHW")])
+def test_advice_for_unknown_axes_fits_the_tensor(rank, axes):
+    with pytest.raises(ChannelAxisError, match=f"layouts={{'mix': '{axes}'}}"):
+        converters.LayerInfo("mix", "Mix", None, "mix", unknown="no axis counts channels").axes_of(rank)

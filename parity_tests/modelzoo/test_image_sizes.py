@@ -129,6 +129,28 @@ def test_folded_weights_have_numbers_after_a_run_without_numbers():
     torch.testing.assert_close(network(picture), plain(picture))
 
 
+def _compiled_in_place(part, backend):
+    part.compile(backend=backend)
+    return part
+
+
+@pytest.mark.parametrize("compiled", [torch.compile, _compiled_in_place])
+def test_compiled_parts_run_their_own_code_without_numbers(compiled):
+    given = []
+
+    def backend(graph, inputs):
+        return lambda *inputs: (given.append(inputs), graph(*inputs))[1]
+
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    network[0] = compiled(network[0], backend=backend)
+    model = from_torch(network, (0, 1), image_shape=(9, 7, 3))
+    assert model.network.layers["0"].axes == "NCHW"
+    run_without_numbers(network, network, (1, 3, 9, 7), torch.zeros(0))
+    assert not given  # kernels read the memory of their inputs
+    network(torch.rand(1, 3, 9, 7))
+    assert given
+
+
 @pytest.fixture(params=[[1, -1], [1, 6 * 8 * 4], [1, 8, 6, -1]], ids=str)
 def of_one_image(request, tmp_path):
     graph = GraphWriter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -228,3 +229,54 @@ def test_augmented_assignments_change_views_in_traced_networks():
     torch.testing.assert_close(found["output"], network(2 * x - 1), rtol=0, atol=0)
     torch.testing.assert_close(found["conv"], network.conv(2 * x - 1), rtol=0, atol=0)
     torch.testing.assert_close(found["add"], network.conv(2 * x - 1) + 1, rtol=0, atol=0)
+
+
+class Drawing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x):
+        return self.head(torch.nn.functional.dropout(self.conv(x), training=True))
+
+
+@pytest.mark.parametrize("trace", [True, False])
+def test_passes_of_a_network_that_draws_are_repeatable(trace):
+    model, image = from_torch(Drawing(), (0, 1), image_shape=(9, 7, 3), trace=trace), torch.rand(1, 3, 9, 7)
+    before = torch.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.activations(image, ["conv"])
+    with pytest.warns(RuntimeWarning, match="draws random numbers") as caught:
+        found = [model.activations(image, ["head"])["head"] for _ in range(2)]
+    assert len(caught) == 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        found += [model.activations(image, ["head"])["head"], model(image)]
+    assert all(torch.equal(found[0], one) for one in found)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Collecting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.seen, self.table, self.sizes = nn.Conv2d(3, 4, 1), [], {}, set()
+
+    def forward(self, x):
+        y = self.conv(x)
+        self.seen.append(y)
+        self.table[len(self.table)] = y
+        self.sizes.add(len(self.sizes))
+        return y.relu()
+
+
+@pytest.mark.parametrize("trace", [True, False])
+def test_containers_of_modules_are_afterwards_as_before(trace):
+    module, image = Collecting(), torch.rand(1, 3, 5, 4)
+    seen = module.seen
+    model = from_torch(module, (0, 1), image_shape=(5, 4, 3), trace=trace)
+    for _ in range(2):
+        model.activations(image, ["conv"])
+        model(image)
+    assert module.seen is seen
+    assert (module.seen, module.table, module.sizes) == ([], {}, set())

@@ -31,7 +31,8 @@ ACTIVATIONS = {
     "input": torch.rand(2, 3, 6, 7),
     "lay": torch.rand(2, 4, 5, 6),
     "head": torch.rand(2, 4),
-    "labels": ["cat", "dog", "cow", "hen", "pig"],
+    "twins": torch.rand(2, 6),
+    "labels": ["cat", "dog", "cow", "hen", "pig", "cow"],
 }
 LAY = objectives.channel("lay", 0)
 
@@ -92,6 +93,12 @@ WHEN_EVALUATED = [
     (lambda: objectives.tensor_direction("lay", np.ones((9, 2, 4))), ValueError, "larger than layer 'lay'"),
     (lambda: objectives.class_logit("head", 4), IndexError, "'head' has no class 4: its classes are 0 to 3"),
     (lambda: objectives.class_logit("head", "pig"), IndexError, "'head' has no class 4"),
+    (lambda: objectives.class_logit("head", "dog"), ValueError, "4 classes, and the model has 6 labels"),
+    (
+        lambda: objectives.class_logit("twins", "cow"),
+        ValueError,
+        "'cow' 2 times, for the classes 2, 5: give the number",
+    ),
     (lambda: objectives.channel_interpolate("lay", 0, "lay", 4), IndexError, "'lay' has no channel 4"),
     (lambda: objectives.input_diff(np.ones((6, 8, 3))), ValueError, r"\[6, 8, 3\].* does not fit .*\[2, 6, 7, 3\]"),
     (lambda: objectives.penalize_boundary_complexity((1, 7, 6, 3), w=1), ValueError, "shp .* does not fit"),

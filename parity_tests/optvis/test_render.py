@@ -143,7 +143,7 @@ def test_reading_does_not_disturb_the_draws():
                 assert vis("input").shape == (1, 3, 12, 12)
                 assert vis("conva").shape[1] == 4
                 assert vis("loss").ndim == 0
-                assert vis("labels") == ("none", "some")
+                assert vis("labels") == ("none", "some", "many", "all")
         pictures.append(vis.image())
     assert np.array_equal(*pictures)
 

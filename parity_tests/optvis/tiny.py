@@ -10,7 +10,7 @@ import torch.nn.functional as F
 class TinyModel:
     """Three 3x3 convolutions on an image mapped to (-117, 138), with seeded weights."""
 
-    labels = ("none", "some")
+    labels = ("none", "some", "many", "all")
 
     def __init__(self, inplace: bool = False) -> None:
         random = np.random.RandomState(3)

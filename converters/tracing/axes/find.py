@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from converters.tracing.axes.reading import FoundAxes, read_axes
 from converters.tracing.axes.tracker import AxisTracker
 from converters.tracing.axes.untouched import forget_fake_tensors, untouched
-from converters.tracing.fake import silent_errors
+from converters.tracing.fake import silent_errors, uncompiled
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _attempt(
 
     mode: Any = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else contextlib.nullcontext()
     try:
-        with untouched(module), silent_errors(), torch.no_grad(), mode:
+        with silent_errors(), uncompiled(), untouched(module), torch.no_grad(), mode:
             image = torch.zeros(*shape, dtype=dtype, device=device)
             tracker.start(image, layout)
             with tracker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -263,6 +263,27 @@ def deepdream(layer: str) -> ObjectiveFunction:
     return lambda T: (as_reader(T).raw(layer) ** 2).mean()  # needs no channel axis
 
 
+_WITH_UNUSED = {1001: 1008}
+"""Labels of Lucid's InceptionV1 -> classes of its layers, of which the last ones are unused."""
+
+
+def _label_index(labels: Sequence[str], label: int | str) -> int:
+    """Returns the index of a label.
+
+    Raises:
+        ValueError: it is not among the labels, or it is there several times.
+    """
+    found = [index for index, name in enumerate(labels) if name == label]
+    if not found:
+        raise ValueError(f"The model has no label {label!r} among its {len(labels)}.")
+    if len(found) > 1:
+        raise ValueError(
+            f"The model has the label {label!r} {len(found)} times, for the classes "
+            f"{', '.join(map(str, found))}: give the number of one of them."
+        )
+    return found[0]
+
+
 @wrap_objective()
 def class_logit(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
     """Activation of one class of a dense layer, summed over the batch.
@@ -273,7 +294,8 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
         batch: Index of one image of the batch; None for all.
 
     Raises:
-        ValueError: (on evaluation) The model does not have this label.
+        ValueError: (on evaluation) The model does not have this label, or has it several times, or does not have one
+            label for each class of the layer.
         IndexError: (on evaluation) The layer does not have this class.
 
     Example:
@@ -286,14 +308,16 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
-        index = number
-        if index is None:
-            labels = list(T("labels"))
-            if label not in labels:
-                raise ValueError(f"The model has no label {label!r} among its {len(labels)}.")
-            index = labels.index(label)
+        labels = [] if number is not None else list(T("labels"))
+        index = _label_index(labels, label) if number is None else number
         classes = T(layer)
-        check_index(index, classes.shape[1], layer, "class", "classes")
+        count = classes.shape[1]
+        check_index(index, count, layer, "class", "classes")
+        if number is None and count not in (len(labels), _WITH_UNUSED.get(len(labels))):
+            raise ValueError(
+                f"Layer {layer!r} has {count} classes, and the model has {len(labels)} labels, so that the class of "
+                f"{label!r} is not certain: give its number, or labels= with one name for each class."
+            )
         return classes[:, index].sum()
 
     return inner
