@@ -21,6 +21,7 @@ from converters.onnx.reading.folding import REFUSALS, fold
 from converters.onnx.reading.network import OnnxNetwork
 from converters.onnx.reading.ordering import inline_ifs, sort_nodes
 from converters.onnx.reading.partial import (
+    check_chosen,
     check_ops,
     keep_outputs,
     layers_left_out,
@@ -277,8 +278,10 @@ def _one_image(
     if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
     nodes = list(model.graph.node)
-    gone = {} if wanted is None else keep_outputs(model.graph, wanted)
     entry = choose_input(model.graph, input_name)
+    gone = {} if wanted is None else keep_outputs(model.graph, wanted)
+    if wanted is not None:
+        check_chosen(model.graph, entry.name)
     gone |= of_other_inputs(model.graph, entry.name)
     reached = restrict(model.graph, entry)
     part = _Part(model, reached, known, nodes, gone, wanted is not None)

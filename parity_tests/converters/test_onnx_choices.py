@@ -1,0 +1,47 @@
+"""Choices of inputs, outputs and values of an ONNX file, and the sentences about those that cannot be had."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper
+
+from parity_tests.converters.onnx_models import read, refuses, small_model, values
+
+
+def node(op: str, inputs, outputs, **attributes):
+    return helper.make_node(op, list(inputs), list(outputs), **attributes)
+
+
+def entry(name: str, shape=(None, 4, None, None), kind: int = TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def image(*shape: int) -> torch.Tensor:
+    return torch.from_numpy(values(*shape))
+
+
+# -- outputs that depend on other inputs ------------------------------------------------------------------------------
+
+
+def scaled():
+    """x -> c (Conv) -> r (Relu) -> rr = r * sc, and ss = sc + sc."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]), node("Mul", ["r", "sc"], ["rr"]),
+        node("Add", ["sc", "sc"], ["ss"]),
+    ]  # fmt: skip
+    return small_model(nodes, {"w": values(5, 4, 3, 3)}, inputs=[entry("x"), entry("sc", [])], rank=0)
+
+
+def test_an_output_that_depends_on_another_input_is_refused_with_the_advice_that_helps(tmp_path):
+    options = {"input_name": "x", "outputs": ["rr"]}
+    refuses(tmp_path, scaled(), "'rr' depends on the input 'sc'", "constants={'sc': ...} (--set sc=VALUE)", **options)
+    network = read(tmp_path, scaled(), constants={"sc": 2.0}, **options)
+    x = image(2, 4, 5, 7)
+    assert torch.equal(network(x), F.relu(F.conv2d(x, torch.from_numpy(values(5, 4, 3, 3)))) * 2)
+    assert network.outputs == ("rr",)
+
+
+def test_an_output_that_does_not_depend_on_the_image_is_refused(tmp_path):
+    refuses(tmp_path, scaled(), "'ss' does not depend on the image 'x'", input_name="x", outputs=["r", "ss"])
+    refuses(tmp_path, scaled(), "'c' does not depend on the image 'r'", input_name="r", outputs=["c"])
