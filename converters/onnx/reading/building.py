@@ -45,6 +45,18 @@ class Network:
     outputs: list[str]
     refused: dict[str, GraphError]
 
+    def give(self, outputs: Mapping[str, str]) -> None:
+        """Makes the graph return one value, or a dictionary of several.
+
+        Args:
+            outputs: key of the dictionary -> name of a value.
+        """
+        nodes = {node.name: node for node in self.module.graph.nodes}
+        found = {key: nodes[self.names[name]] for key, name in outputs.items()}
+        last = next(node for node in reversed(self.module.graph.nodes) if node.op == "output")
+        last.args = (found if len(found) > 1 else next(iter(found.values())),)
+        self.module.recompile()
+
 
 @dataclass
 class _Builder:

@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from converters.memory import is_out_of_memory
 from converters.network.model import check_images, raise_located
 from converters.network.request import LayerRequest
+from converters.network.tracers import fixed_size
 from converters.program.layer_info import Layers
 from converters.program.program import Metadata
 from converters.tracing.traced import TracedNetwork
@@ -26,8 +27,9 @@ class OnnxNetwork(TracedNetwork):
     Args:
         graph_module, names, metadata, ops: as for `TracedNetwork`; the first name is the input's.
         channels: number of channels of the input; None accepts any number.
-        outputs: names of the layers that are the file's outputs.
-        takes_one_image: compute the images of a batch one by one, because the graph's shapes state a batch of one.
+        outputs: names of the layers that are the file's outputs, which the graph returns: one value, or a dictionary.
+        takes_one_image: compute the images of a batch one by one, because the file states a batch of one, and its
+            images may influence each other in a batch.
         left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
 
     Attributes:
@@ -52,14 +54,44 @@ class OnnxNetwork(TracedNetwork):
         self.outputs = tuple(outputs)
         self.takes_one_image = takes_one_image
 
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        """Computes the file's outputs.
+
+        Args:
+            x: (N, C, H, W) in the input's own value range and channel order (`metadata`).
+
+        Returns:
+            The output, or a dictionary of outputs by name if there are several.
+
+        Raises:
+            InputSizeError: an output cannot be computed at this input size.
+        """
+        if isinstance(x, fx.Proxy) or torch.compiler.is_compiling():
+            return self._recorded(x)
+        found = self.activations(x, self.outputs)
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    def _recorded(self, x: Tensor | fx.Proxy) -> Tensor | dict[str, Tensor]:
+        """Calls the graph's module, so that tracers see its layers."""
+        if isinstance(x, fx.Proxy) or not self.takes_one_image or len(x) == 1:
+            found: Tensor | dict[str, Tensor] = self.module(x)
+            return found
+        parts = [self.module(image) for image in x.split(1)]
+        if isinstance(parts[0], Tensor):
+            return _joined(parts)
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
     def compute(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """Computes the requested layers; an error names the layer that cannot be computed at this size."""
         check_images(x, next(iter(self.layers.values())).channels)
         if self.takes_one_image and len(x) > 1:
             parts = [self.compute(image, _part(request, index, len(x))) for index, image in enumerate(x.split(1))]
-            return {name: torch.cat([part[name] for part in parts]) for name in request.names}
+            return {name: _joined([part[name] for part in parts]) for name in request.names}
         if torch.compiler.is_compiling():
             return super().compute(x, request)
+        if torch.jit.is_tracing():
+            with fixed_size(x, is_batch_fixed=self.takes_one_image) as images:
+                return super().compute(images, request)
         try:
             return super().compute(x, request)
         except MISFITS as error:
@@ -75,6 +107,11 @@ class OnnxNetwork(TracedNetwork):
                 lambda node: layer_of.get(node.name, node.name),
             )
             raise
+
+
+def _joined(values: Sequence[Tensor]) -> Tensor:
+    """Joins the values of single images; values without axes get one of images."""
+    return torch.cat([value if value.ndim else value[None] for value in values])
 
 
 def _part(request: LayerRequest, index: int, count: int) -> LayerRequest:

@@ -274,21 +274,3 @@ def keep_ranks(graph: onnx.GraphProto) -> None:
         if value.type.tensor_type.HasField("shape"):
             sizes = sizes_of(value)
             _set_sizes(value, [None, *sizes[1:2], *[None] * (len(sizes) - 2)][: len(sizes)])
-
-
-def binds_batch(graph: onnx.GraphProto, constants: Mapping[str, np.ndarray]) -> bool:
-    """Returns whether shapes and constants of a graph state the number of images.
-
-    Exporters write them if the network was exported for a fixed batch.
-    """
-    for node in graph.node:
-        shape = constants.get(node.input[1]) if len(node.input) > 1 else None
-        if node.op_type == "Reshape" and shape is not None and shape.size and shape.ravel()[0] > 0:
-            return True
-        if node.op_type == "Expand" and shape is not None and shape.size:
-            return True
-        if node.op_type == "Concat" and any(name in constants and constants[name].ndim > 1 for name in node.input):
-            return True
-        if node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
-            return True
-    return False
