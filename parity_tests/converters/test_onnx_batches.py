@@ -6,7 +6,6 @@ import copy
 import pickle
 
 import numpy as np
-import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +13,7 @@ from onnx import TensorProto, helper
 
 import converters
 from converters.frozen.writer import GraphWriter
-from parity_tests.converters.onnx_models import assert_close, read, refuses, small_model, values
+from parity_tests.converters.onnx_models import assert_close, read, small_model, values
 from parity_tests.converters.onnx_runtimes import run
 
 
@@ -191,3 +190,51 @@ def test_a_jit_trace_of_a_file_for_one_image_refuses_batches(tmp_path):
     traced = torch.jit.trace(network, image(1, 4, 5, 6))
     with pytest.raises(RuntimeError):
         traced(image(3, 4, 5, 6))
+
+
+TRACED = {
+    "MaxPool": padded("MaxPool"),
+    "AveragePool": padded("AveragePool", "SAME_LOWER"),
+    "Conv": padded(),
+    "lower Conv": padded(auto_pad="SAME_LOWER"),
+    "ceiled MaxPool": small_model(
+        [node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)]
+    ),
+    "padded AveragePool": small_model(
+        [node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], auto_pad="SAME_UPPER", count_include_pad=1)]
+    ),
+    "ConvTranspose": small_model(
+        [node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], auto_pad="SAME_UPPER")], {"w": values(4, 5, 3, 3)}
+    ),
+    "Softmax": small_model([node("Softmax", ["x"], ["y"], axis=1)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_a_symbolic_trace_computes_every_size(name, tmp_path):
+    network = read(tmp_path, TRACED[name])
+    traced = torch.fx.symbolic_trace(network)
+    for x in (image(2, 4, 8, 8), image(1, 4, 9, 7)):
+        assert_close(traced(x), network(x))
+        assert_close(traced(x), run("onnxruntime", TRACED[name], {"x": x.numpy()})["y"])
+
+
+def test_a_symbolic_trace_of_a_file_for_one_image_refuses_batches(tmp_path):
+    network = read(tmp_path, rows())
+    traced = torch.fx.symbolic_trace(network)
+    assert_close(traced(image(1, 4, 5, 6)), network(image(1, 4, 5, 6)))
+    with pytest.raises(converters.InputSizeError, match="one image at a time"):
+        traced(image(3, 4, 5, 6))
+
+
+def test_a_symbolic_trace_of_computed_sizes_says_what_to_use(tmp_path):
+    nodes = [
+        node("Shape", ["x"], ["s"]), node("Slice", ["s", "zero", "one"], ["n"]),
+        node("Concat", ["n", "rest"], ["shape"], axis=0), node("Reshape", ["x", "shape"], ["y"]),
+    ]  # fmt: skip
+    constants = {"zero": np.int64([0]), "one": np.int64([1]), "rest": np.int64([-1])}
+    network = read(tmp_path, small_model(nodes, constants, rank=2))
+    with pytest.raises(TypeError, match=r"torch\.export\.export"):
+        torch.fx.symbolic_trace(network)
+    x = image(2, 4, 5, 6)
+    assert_close(torch.export.export(network, (x,)).module()(x), x.flatten(1))

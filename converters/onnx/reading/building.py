@@ -249,6 +249,11 @@ def to_tensor(value: np.ndarray, like: Tensor) -> Tensor:
     return found.to(like) if found.is_floating_point() and like.is_floating_point() else found.to(like.device)
 
 
+# torch.fx records their calls and does not trace into them.
+fx.wrap("to_host")
+fx.wrap("to_tensor")
+
+
 def torch_constant(value: np.ndarray) -> Tensor:
     """Returns a constant as a tensor: integers of up to 16 bits as float32, unsigned ones of more bits as int64."""
     if value.dtype.kind in "iu" and value.dtype not in (np.int32, np.int64):

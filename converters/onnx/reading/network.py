@@ -9,6 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, fx
 
+from converters.errors import InputSizeError
 from converters.memory import is_out_of_memory
 from converters.network.model import check_images, raise_located
 from converters.network.request import LayerRequest
@@ -73,6 +74,8 @@ class OnnxNetwork(TracedNetwork):
 
     def _recorded(self, x: Tensor | fx.Proxy) -> Tensor | dict[str, Tensor]:
         """Calls the graph's module, so that tracers see its layers."""
+        if isinstance(x, fx.Proxy) and self.takes_one_image:
+            x = check_single(x)  # type: ignore[arg-type]  # recorded
         if isinstance(x, fx.Proxy) or not self.takes_one_image or len(x) == 1:
             found: Tensor | dict[str, Tensor] = self.module(x)
             return found
@@ -112,6 +115,20 @@ class OnnxNetwork(TracedNetwork):
 def _joined(values: Sequence[Tensor]) -> Tensor:
     """Joins the values of single images; values without axes get one of images."""
     return torch.cat([value if value.ndim else value[None] for value in values])
+
+
+def check_single(x: Tensor) -> Tensor:
+    """Returns a batch of one image. torch.fx records the call, because a graph cannot split batches.
+
+    Raises:
+        InputSizeError: the batch has several images.
+    """
+    if len(x) > 1:
+        raise InputSizeError(f"The traced graph computes one image at a time, not a batch of {len(x)}.")
+    return x
+
+
+fx.wrap("check_single")
 
 
 def _part(request: LayerRequest, index: int, count: int) -> LayerRequest:
