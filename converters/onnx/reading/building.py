@@ -194,7 +194,8 @@ class _Builder:
                 return value
             if on_host:
                 return self.graph.call_function(to_host, (value,))
-            like = next(one for one in inputs if isinstance(one, fx.Node) and one not in self.host)
+            tensors = (one for one in inputs if isinstance(one, fx.Node) and one not in self.host)
+            like = next(tensors, None) or next(iter(self.graph.nodes))  # the image, if sizes meet a large constant
             return self.graph.call_function(to_tensor, (value, like))
         stored = self._buffer(value) if operation is None or operation.is_stored else None
         return _plain(value) if on_host else stored
