@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
@@ -45,3 +47,39 @@ def test_an_output_that_depends_on_another_input_is_refused_with_the_advice_that
 def test_an_output_that_does_not_depend_on_the_image_is_refused(tmp_path):
     refuses(tmp_path, scaled(), "'ss' does not depend on the image 'x'", input_name="x", outputs=["r", "ss"])
     refuses(tmp_path, scaled(), "'c' does not depend on the image 'r'", input_name="r", outputs=["c"])
+
+
+# -- values of other inputs -------------------------------------------------------------------------------------------
+
+
+def of_numbers(kind: int, shape):
+    nodes = [node("Cast", ["n"], ["f"], to=TensorProto.FLOAT), node("Mul", ["x", "f"], ["y"])]
+    return small_model(nodes, inputs=[entry("x"), entry("n", shape, kind)])
+
+
+@pytest.mark.parametrize(("kind", "shape", "value", "words"), [
+    (TensorProto.FLOAT, [4, 1, 1], np.ones((5, 1, 1)), ["[4, 1, 1]", "[5, 1, 1]"]),
+    (TensorProto.FLOAT, [None, 1, 1], np.ones(4), ["[?, 1, 1]", "[4]"]),
+    (TensorProto.FLOAT, [], "much", ["FLOAT", "'much'"]),
+    (TensorProto.FLOAT, [], True, ["FLOAT", "True"]),
+    (TensorProto.FLOAT, [4], [[1.0], [1.0, 2.0]], ["FLOAT"]),
+    (TensorProto.INT64, [], 1.5, ["INT64", "1.5"]),
+    (TensorProto.BOOL, [], 2.0, ["BOOL", "2.0"]),
+    (TensorProto.STRING, [], 1.0, ["STRING", "1.0"]),
+])  # fmt: skip
+def test_values_that_do_not_fit_are_refused(kind, shape, value, words, tmp_path):
+    refuses(tmp_path, of_numbers(kind, shape), "'n'", *words, constants={"n": value})
+
+
+@pytest.mark.parametrize(("kind", "shape", "value"), [
+    (TensorProto.FLOAT, [4, 1, 1], 2), (TensorProto.FLOAT, [None, 1, 1], np.full((4, 1, 1), 2.0)),
+    (TensorProto.INT64, [], 2.0), (TensorProto.INT32, [1], [2]), (TensorProto.DOUBLE, [], np.float32(2)),
+])  # fmt: skip
+def test_values_that_fit(kind, shape, value, tmp_path):
+    x = image(2, 4, 5, 7)
+    network = read(tmp_path, of_numbers(kind, shape), constants={"n": value})
+    assert torch.equal(network(x), 2 * x)
+
+
+def test_several_inputs_are_named_and_set(tmp_path):
+    refuses(tmp_path, scaled(), "2 inputs (x, sc)", "input_name", "constants={NAME: ...} (--set NAME=VALUE)")

@@ -45,7 +45,10 @@ def choose_input(graph: onnx.GraphProto, wanted: str | None) -> onnx.ValueInfoPr
         raise GraphError("The graph has no input. Name a value of it with input_name.")
     if len(inputs) > 1:
         shown = ", ".join(list(inputs)[:5])
-        raise GraphError(f"The graph has {len(inputs)} inputs ({shown}): name the image with input_name.")
+        raise GraphError(
+            f"The graph has {len(inputs)} inputs ({shown}): name the image with input_name, and set the "
+            "others with constants={NAME: ...} (--set NAME=VALUE)."
+        )
     return _image(next(iter(inputs.values())))
 
 
@@ -177,17 +180,49 @@ def set_inputs(graph: onnx.GraphProto, constants: Mapping[str, Any]) -> None:
     for name, number in constants.items():
         if name not in inputs:
             raise GraphError(f"The graph has no input called {name!r} to set.{nearest_names(name, inputs)}")
-        kind = inputs[name].type.tensor_type.elem_type
-        array = np.asarray(number, onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else np.float32)
-        sizes = [size or 1 for size in sizes_of(inputs[name])]
-        try:
-            filled = np.ascontiguousarray(np.broadcast_to(array, sizes) if not array.ndim else array)
-        except ValueError as error:
-            raise GraphError(f"The input {name!r} of shape {sizes} is set to {array.shape}.") from error
-        graph.initializer.append(
-            onnx.numpy_helper.from_array(filled.reshape(sizes if not array.ndim else array.shape), name)
-        )
+        array = _as_typed(inputs[name], number)
+        sizes = sizes_of(inputs[name])
+        is_shaped = inputs[name].type.tensor_type.HasField("shape")
+        if not array.ndim:  # a number fills the shape
+            array = np.ascontiguousarray(np.broadcast_to(array, [size or 1 for size in sizes])).reshape(
+                [size or 1 for size in sizes]
+            )
+        elif is_shaped and not (
+            array.ndim == len(sizes)
+            and all(size in (None, length) for size, length in zip(sizes, array.shape, strict=True))
+        ):
+            raise GraphError(
+                f"The input {name!r} has shape {_shown(sizes)}; it is set to a value of {_shown(array.shape)}."
+            )
+        graph.initializer.append(onnx.numpy_helper.from_array(array, name))
         graph.input.remove(inputs[name])
+
+
+def _shown(sizes: Sequence[int | None]) -> str:
+    return f"[{', '.join('?' if size is None else str(size) for size in sizes)}]"
+
+
+def _as_typed(value: onnx.ValueInfoProto, number: Any) -> np.ndarray:
+    """Returns the value of an input in the input's type.
+
+    Raises:
+        GraphError: the value is of another type: text, true or false for a number, or a fraction for an integer.
+    """
+    onnx = import_onnx()
+    kind = value.type.tensor_type.elem_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)) if kind else np.dtype(np.float32)
+    wanted = onnx.TensorProto.DataType.Name(kind) if kind else "FLOAT"
+    try:
+        given = np.asarray(number)
+        is_number = given.dtype.kind in "iuf" and dtype.kind not in "bOSU"
+        fits = is_number or given.dtype.kind == dtype.kind or (dtype.kind == "b" and bool(np.isin(given, (0, 1)).all()))
+        found = given.astype(dtype)
+        is_whole = dtype.kind not in "iu" or given.dtype.kind not in "iuf" or bool((found == given).all())
+    except (TypeError, ValueError):
+        fits = False
+    if not fits or not is_whole:
+        raise GraphError(f"The input {value.name!r} is {wanted}; it cannot be set to {number!r}.")
+    return found
 
 
 def drop_unused_outputs(graph: onnx.GraphProto, opset: int) -> dict[str, GraphError]:
