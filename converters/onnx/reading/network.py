@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from converters.errors import InputSizeError
 from converters.memory import is_out_of_memory
 from converters.network.model import check_images, raise_located
 from converters.network.request import LayerRequest
 from converters.network.tracers import fixed_size
-from converters.program.layer_info import Layers
+from converters.program.layer_info import Layers, module_of
 from converters.program.program import Metadata
 from converters.tracing.traced import TracedNetwork
 
 # Errors that torch raises for wrong sizes; the layers do not check all sizes themselves.
 MISFITS = (RuntimeError, IndexError, TypeError, ValueError)
+
+
+# Methods of a ConvertedModel -> what to do instead.
+_OF_CONVERTED = {
+    "save": "keep the .onnx file, which converters.from_onnx reads",
+    "to_onnx": "keep the .onnx file that it was read from",
+    "subgraph": "call activations, which computes only what the named layers need",
+}
 
 
 class OnnxNetwork(TracedNetwork):
@@ -35,6 +44,7 @@ class OnnxNetwork(TracedNetwork):
 
     Attributes:
         outputs, takes_one_image: the arguments.
+        layers: `LayerInfo.module` is a path in this network, as in a `ConvertedModel`.
     """
 
     def __init__(
@@ -50,10 +60,26 @@ class OnnxNetwork(TracedNetwork):
         left_out: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(graph_module, names, metadata, ops)
-        entry, *others = self.layers.values()
+        paths = (f"module.{info.module}" if info.module else "" for info in self.layers.values())
+        infos = [replace(info, module=path) for info, path in zip(self.layers.values(), paths, strict=True)]
+        entry, *others = infos
         self.layers = Layers([replace(entry, channels=channels), *others], left_out=left_out)
         self.outputs = tuple(outputs)
         self.takes_one_image = takes_one_image
+
+    def layer_module(self, name: str) -> nn.Module:
+        """Returns the module that computes a layer.
+
+        Raises:
+            LayerNotFoundError: the network has no layer of this name.
+            ValueError: the layer is the input.
+        """
+        return module_of(self, self.layers[name])
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_CONVERTED:
+            raise AttributeError(f"An OnnxNetwork has no {name}: {_OF_CONVERTED[name]}.")
+        return super().__getattr__(name)
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         """Computes the file's outputs.
