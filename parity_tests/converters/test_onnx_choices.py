@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
 
-from parity_tests.converters.onnx_models import read, refuses, small_model, values
+import converters
+from parity_tests.converters.onnx_models import assert_close, read, refuses, small_model, values
 
 
 def node(op: str, inputs, outputs, **attributes):
@@ -83,3 +84,48 @@ def test_values_that_fit(kind, shape, value, tmp_path):
 
 def test_several_inputs_are_named_and_set(tmp_path):
     refuses(tmp_path, scaled(), "2 inputs (x, sc)", "input_name", "constants={NAME: ...} (--set NAME=VALUE)")
+
+
+# -- images inside the graph ------------------------------------------------------------------------------------------
+
+
+def behind_an_unknown_op():
+    """x -> Foo -> f -> Conv -> Relu."""
+    nodes = [
+        helper.make_node("Foo", ["x"], ["f"], domain="com.x"), node("Conv", ["f", "w"], ["c"]),
+        node("Relu", ["c"], ["y"]),
+    ]  # fmt: skip
+    model = small_model(nodes, {"w": values(5, 4, 3, 3)})
+    model.opset_import.append(helper.make_opsetid("com.x", 1))
+    return model
+
+
+@pytest.mark.parametrize("name", ["f", "f:0"])
+def test_the_image_behind_an_unknown_op(name, tmp_path):
+    words = "cannot be converted: com.x.Foo (f).", "input_name='f' (--input-name f)"
+    refuses(tmp_path, behind_an_unknown_op(), *words, kind=converters.UnsupportedOpsError)
+    x = image(2, 4, 5, 7)
+    found = read(tmp_path, behind_an_unknown_op(), name)(x)
+    assert_close(found, F.relu(F.conv2d(x, torch.from_numpy(values(5, 4, 3, 3)))))
+    refuses(tmp_path, behind_an_unknown_op(), "no value called 'g'", input_name="g")
+
+
+def test_the_image_that_is_made_of_rows_of_pixels(tmp_path):
+    nodes = [node("Reshape", ["x", "shape"], ["im"]), node("Conv", ["im", "w"], ["y"])]
+    constants = {"w": values(5, 3, 3, 3), "shape": np.int64([-1, 3, 4, 5])}
+    model = small_model(nodes, constants, inputs=[entry("x", ["n", 60])])
+    refuses(tmp_path, model, "four axes", "input_name='im' (--input-name im)")
+    x = image(2, 3, 4, 5)
+    assert_close(read(tmp_path, model, "im")(x), F.conv2d(x, torch.from_numpy(constants["w"])))
+
+
+@pytest.mark.parametrize("name", ["r", "r:0"])
+def test_a_circle_that_the_outputs_do_not_need(name, tmp_path):
+    nodes = [node("Relu", ["x"], ["r"]), node("Add", ["r", "b"], ["a"]), node("Tanh", ["a"], ["b"])]
+    network = read(tmp_path, small_model(nodes), outputs=[name])
+    assert network.outputs == ("r",)
+    assert network.left_out["b"] == "it depends on a circle of the graph"
+    x = image(2, 4, 5, 7)
+    assert torch.equal(network(x), F.relu(x))
+    refuses(tmp_path, small_model(nodes), "circle")
+    refuses(tmp_path, small_model(nodes), "circle", outputs=["r", "b"])

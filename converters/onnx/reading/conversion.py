@@ -276,14 +276,14 @@ def _one_image(
         model = _checked_call(lambda old: onnx.version_converter.convert_version(old, MIN_OPSET), model)
     to_float32(model)
     set_inputs(model.graph, constants)
-    sort_nodes(model.graph)
+    gone = sort_nodes(model.graph, wanted)
     known, refused = _with_folded_constants(model)
     if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
     nodes = list(model.graph.node)
     entry = choose_input(model.graph, input_name)
-    gone = {} if wanted is None else keep_outputs(model.graph, wanted)
     if wanted is not None:
+        gone |= keep_outputs(model.graph, wanted)
         check_chosen(model.graph, entry.name)
     gone |= of_other_inputs(model.graph, entry.name)
     reached = restrict(model.graph, entry)

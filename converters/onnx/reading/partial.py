@@ -95,7 +95,8 @@ def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, st
     of_nodes = {node.name: node.output[0] for node in graph.node if node.name and node.output}
     wanted = []
     for name in outputs:
-        value = next((each for each in (name, f"{name}:0", of_nodes.get(name)) if each in made), None)
+        spelled = (name, f"{name}:0", name.removesuffix(":0"), of_nodes.get(name))
+        value = next((each for each in spelled if each in made), None)
         if value is None:
             raise GraphError(f"The graph computes no value called {name!r}.{nearest_names(name, made)}")
         wanted.append(value)
@@ -166,7 +167,20 @@ def check_ops(model: onnx.ModelProto) -> None:
         if op is not None:
             missing[op].append(node_label(node))
     if missing:
-        raise UnsupportedOpsError(dict(missing))
+        raise UnsupportedOpsError(dict(missing), image_advice(model.graph.node, opset))
+
+
+def image_advice(nodes: Sequence[onnx.NodeProto], opset: int) -> str:
+    """Returns a sentence that names the value behind the unsupported ops that may be the image; empty if none may be.
+
+    This is the first value of such an op that a supported node reads.
+    """
+    made = {name for node in nodes if unsupported_op(node, opset) is not None for name in node.output if name}
+    readers = (node for node in nodes if unsupported_op(node, opset) is None)
+    image = next((name for node in readers for name in node.input if name in made), None)
+    if image is None:
+        return ""
+    return f" If {image!r} is the image, name it with input_name={image!r} (--input-name {image})."
 
 
 def unsupported_op(node: onnx.NodeProto, opset: int) -> str | None:

@@ -35,12 +35,14 @@ def choose_input(graph: onnx.GraphProto, wanted: str | None) -> onnx.ValueInfoPr
     """
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name: value for value in graph.input if value.name not in constants}
-    values = {**{value.name: value for value in graph.value_info}, **inputs}
+    values = {name: _of_unknown_type(name) for node in graph.node for name in node.output if name}
+    values |= {**{value.name: value for value in (*graph.value_info, *graph.output) if _has_type(value)}, **inputs}
     if wanted is not None:
-        found = values.get(wanted) or values.get(f"{wanted}:0")
+        names = (wanted, f"{wanted}:0", str(wanted).removesuffix(":0"))
+        found = next((values[name] for name in names if name in values), None)
         if found is None:
             raise GraphError(f"The graph has no value called {wanted!r}.{nearest_names(str(wanted), values)}")
-        return _image(found)
+        return _image(found, graph)
     if not inputs:
         raise GraphError("The graph has no input. Name a value of it with input_name.")
     if len(inputs) > 1:
@@ -49,10 +51,20 @@ def choose_input(graph: onnx.GraphProto, wanted: str | None) -> onnx.ValueInfoPr
             f"The graph has {len(inputs)} inputs ({shown}): name the image with input_name, and set the "
             "others with constants={NAME: ...} (--set NAME=VALUE)."
         )
-    return _image(next(iter(inputs.values())))
+    return _image(next(iter(inputs.values())), graph)
 
 
-def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+def _has_type(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.tensor_type.elem_type)
+
+
+def _of_unknown_type(name: str) -> onnx.ValueInfoProto:
+    """Returns a value that is taken for a batch of images, because its type is not known behind an unknown op."""
+    onnx = import_onnx()
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None] * 4)
+
+
+def _image(value: onnx.ValueInfoProto, graph: onnx.GraphProto) -> onnx.ValueInfoProto:
     kinds = import_onnx().TensorProto
     tensor = value.type.tensor_type
     if tensor.elem_type not in (kinds.FLOAT, kinds.UINT8):
@@ -61,9 +73,22 @@ def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
     if tensor.HasField("shape") and len(tensor.shape.dim) != 4:
         raise GraphError(
             f"The input {value.name!r} has shape {sizes_of(value)}; an image network reads a batch of images, "
-            "which has four axes."
+            f"which has four axes.{_shaped_hint(graph, value.name)}"
         )
     return value
+
+
+def _shaped_hint(graph: onnx.GraphProto, name: str) -> str:
+    """Returns a sentence that names the image that a Reshape makes of rows of pixels; empty if there is none."""
+    ranks = {tensor.name: tensor.dims[0] for tensor in graph.initializer if len(tensor.dims) == 1}
+    behind = {name}
+    for node in graph.node:
+        if behind & reads(node):
+            behind |= {output for output in node.output if output}
+            if node.op_type == "Reshape" and len(node.input) > 1 and ranks.get(node.input[1]) == 4:
+                image = node.output[0]
+                return f" Name the image that is made of it with input_name={image!r} (--input-name {image})."
+    return ""
 
 
 def sizes_of(value: onnx.ValueInfoProto) -> list[int | None]:
