@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -253,6 +254,7 @@ def _read_onnx(path: Path, options: Options) -> Network:
 CONVERTING = frozenset({"input_name", "fold", "constants"})
 FROZEN = CONVERTING | {"outputs"}
 FREEZING = FROZEN | {"tensorflow_python", "keep_pb"}
+MAX_LISTED = 10_000  # names of an archive's files that are looked at
 FROZEN_SUFFIXES = (".pb", ".graphdef", "")
 # First bytes of the files, independent of their names.
 NODE_TAG = b"\x0a"  # a GraphDef with a node; never an ONNX file
@@ -331,6 +333,10 @@ SUFFIXES = (".pb", freeze.META, ".onnx", ".caffemodel", ".prototxt", ".json")
 # Advice for files that hold networks in unsupported formats.
 _KERAS = "a Keras file: load it with Keras, call model.export(folder), and give that folder."
 _TORCH = "a PyTorch file with weights only: build the module, load the weights, and call modelzoo.from_torch."
+_SCRIPT = (
+    "a scripted or traced PyTorch network (TorchScript), whose layers are not read: give the network that it was made "
+    "from to modelzoo.from_torch, or export that network to ONNX."
+)
 _CHECKPOINT = "a checkpoint file with weights only: put TensorFlow's .meta file into the same folder."
 _ARCHIVE = "an archive: unpack it, and give the file or folder in it."
 ADVICE: Mapping[str, str] = {
@@ -360,11 +366,22 @@ def _known_suffix(path: Path) -> str | None:
     return path.suffix.lower() if path.suffix.lower() in ADVICE else None
 
 
+def _is_script(path: Path) -> bool:
+    """Returns whether a file is a TorchScript archive: it holds the code of a network."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist()[:MAX_LISTED])
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def _advice(path: Path) -> str:
     """Returns the kind of an unsupported file or folder, and how to convert it."""
     if path.is_dir():
         return "a folder that holds no model."
     if _is_saved_model_file(path):
         return "a SavedModel's file under another name: call it saved_model.pb, beside its folder variables."
+    if _is_script(path):
+        return _SCRIPT
     suffix = _known_suffix(path)
     return "no file of a known kind." if suffix is None else ADVICE[suffix]

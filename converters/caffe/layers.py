@@ -178,7 +178,12 @@ def batch_norm(op: Operation) -> Values:
 
 @register("Scale")
 def scale(op: Operation) -> Values:
-    parameter, channels = op.parameter("scale_param"), op.channels()
+    parameter = op.parameter("scale_param")
+    if len(op.values) == 2:
+        if parameter.bias_term:
+            raise op.unsupported("scales by another value and has biases")
+        return _with_second(op, "Mul", parameter.axis)
+    channels = op.channels()
     _require_channel_axis(op, parameter)
     scale = op.const("scale", op.blob(0, (channels,)))
     y = op.op("mul" if parameter.bias_term else "", "Mul", [op.value().name, scale])
@@ -189,9 +194,27 @@ def scale(op: Operation) -> Values:
 
 @register("Bias")
 def bias(op: Operation) -> Values:
+    if len(op.values) == 2:
+        return _with_second(op, "AddV2", op.parameter("bias_param").axis)
     _require_channel_axis(op, op.parameter("bias_param"))
     y = op.graph.bias_add(op.name, op.value().name, op.const("biases", op.blob(0, (op.channels(),))))
     return [op.value().renamed(y)]
+
+
+def _with_second(op: Operation, kind: str, axis: int) -> Values:
+    """Combines a value with another one, whose axes are those of the first from `axis` on, as in SE blocks."""
+    first, second = op.values
+    if axis not in (0, -1 - len(first.shape)) or first.permuted or second.permuted:
+        raise op.unsupported(f"combines two values from axis {axis} on; only axis 0 converts")
+    common = _common_shape([first.shape[: len(second.shape)], second.shape])
+    if common is None:
+        raise op.error(f"combines values of shapes {list(first.shape)} and {list(second.shape)}")
+    if len(common) == len(first.shape):
+        return [Value(op.op("", kind, [first.name, second.name]), common)]
+    if len(common) != 1 or not first.is_image or common[0] is None:
+        raise op.unsupported(f"combines values of shapes {list(first.shape)} and {list(second.shape)}")
+    factors = op.graph.reshape(f"{op.name}/Reshape", second.name, [-1, 1, 1, common[0]])
+    return [Value(op.op("", kind, [first.name, factors]), (common[0], *first.shape[1:]))]
 
 
 def _require_channel_axis(op: Operation, parameter: CaffeMessage) -> None:

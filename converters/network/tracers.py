@@ -62,17 +62,18 @@ def call_layers(program: Program, model: nn.Module, x: Tensor | fx.Proxy, names:
 
 
 @contextlib.contextmanager
-def fixed_size(x: Tensor) -> Iterator[Tensor]:
+def fixed_size(x: Tensor, is_batch_fixed: bool = False) -> Iterator[Tensor]:
     """Context manager for a pass that `torch.jit.trace` records: the trace refuses images of other sizes.
 
-    The padding depends on the size of the image, and a trace holds it as numbers. The number of images may vary.
+    The padding depends on the size of the image, and a trace holds it as numbers. The number of images may vary,
+    unless `is_batch_fixed`.
 
     Yields:
         The images, after the recorded operations that check their size.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        sizes = [int(length) for length in x.shape[1:]]
-        for dim, length in enumerate(sizes, 1):
+        sizes = [int(length) for length in x.shape]
+        for dim, length in list(enumerate(sizes))[0 if is_batch_fixed else 1 :]:
             (x,) = x.split([length], dim)  # refuses an axis of another length
         yield x

@@ -21,7 +21,7 @@ TYPES_V1 = {
 PARAMETERS_V2 = {
     "batch_norm_param": 139, "concat_param": 104, "convolution_param": 106, "eltwise_param": 110,
     "inner_product_param": 117, "lrn_param": 118, "norm_param": 206, "permute_param": 202, "pooling_param": 121,
-    "scale_param": 142, "transform_param": 100,
+    "bias_param": 141, "scale_param": 142, "transform_param": 100,
 }  # fmt: skip
 PARAMETERS_V1 = {
     "concat_param": 9, "convolution_param": 10, "eltwise_param": 24, "inner_product_param": 17, "lrn_param": 18,
@@ -42,7 +42,8 @@ SETTINGS = {
     },
     "norm_param": {"across_spatial": 1, "channel_shared": 3, "eps": 4},
     "permute_param": {"order": 1},
-    "scale_param": {"bias_term": 4},
+    "bias_param": {"axis": 1},
+    "scale_param": {"axis": 1, "bias_term": 4},
     "transform_param": {"crop_size": 3},
 }  # fmt: skip
 ENUMS = {"MAX": 0, "AVE": 1, "PROD": 0, "SUM": 1}
@@ -106,7 +107,9 @@ def _settings(layer: CaffeLayer) -> bytes:
         elif isinstance(value, str) and value == "MAX" and layer.parameter == "eltwise_param":
             parts.append(_number(number, ELTWISE_MAX))
         else:
-            parts.append(_number(number, ENUMS[value] if isinstance(value, str) and value in ENUMS else _plain(value)))
+            parts.append(
+                _number(number, ENUMS[value] if isinstance(value, str) and value in ENUMS else _plain(value) % 2**64)
+            )
     return b"".join(parts)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from converters.caffe import from_caffe
 from parity_tests.converters.caffe_files import CaffeLayer, caffemodel, prototxt
-from parity_tests.converters.caffe_networks import floats, layer, model_of, values
+from parity_tests.converters.caffe_networks import convolution, dense, floats, layer, model_of, pooling, values
 
 
 def computed(net: Sequence[CaffeLayer], x: np.ndarray, name: str) -> np.ndarray:
@@ -123,3 +123,31 @@ def test_slices_and_joins_of_channels_and_rows():
     x = floats(2, 5, 4, 3)
     np.testing.assert_array_equal(values(model, x, "deep"), np.concatenate([x[:, 3:], x[:, :1]], 1))
     np.testing.assert_array_equal(values(model, x, "tall"), np.concatenate([x[:, 1:3], x[:, 3:]], 2))
+
+
+@pytest.mark.parametrize(("kind", "parameter", "combine"), [
+    ("Scale", "scale_param", np.multiply), ("Bias", "bias_param", np.add),
+])  # fmt: skip
+@pytest.mark.parametrize("axis", [0, -4])
+def test_a_layer_of_two_bottoms_as_in_se_blocks(kind, parameter, combine, axis):
+    layers = [
+        convolution("conv", "data", 3, 4, 3), pooling("mean", "conv", pool="AVE", global_pooling="true"),
+        dense("fc", "mean", 4, 4), layer("out", kind, "conv", "fc", parameter=parameter, axis=axis),
+        layer("square", kind, "out", "conv", parameter=parameter, axis=axis),
+    ]  # fmt: skip
+    x = floats(3, 3, 9, 12)
+    model = model_of(layers, geometry="caffe")
+    conv, factors = values(model, x, "conv/BiasAdd"), values(model, x, "fc/fc")
+    expected = combine(conv, factors[:, :, None, None])
+    np.testing.assert_allclose(values(model, x, "out"), expected, atol=1e-5)
+    np.testing.assert_allclose(values(model, x, "square"), combine(expected, conv), atol=1e-5)
+
+
+def test_two_bottoms_that_do_not_convert_leave_the_rest():
+    layers = [
+        convolution("conv", "data", 3, 4, 3), pooling("mean", "conv", pool="AVE", global_pooling="true"),
+        dense("fc", "mean", 4, 4), layer("out", "Scale", "conv", "fc", parameter="scale_param", axis=1),
+    ]  # fmt: skip
+    model = model_of(layers, geometry="caffe")
+    assert "only axis 0" in model.left_out["out"]
+    assert values(model, floats(1, 3, 9, 12), "conv/BiasAdd").shape == (1, 4, 7, 10)

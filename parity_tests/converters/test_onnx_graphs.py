@@ -264,3 +264,19 @@ def test_sizes_are_computed_on_the_host(tmp_path):
     again = pickle.loads(pickle.dumps(network))
     x = image(2, 4, 8, 6)
     assert torch.equal(again.activations(x, ["y"])["y"], network.activations(x, ["y"])["y"])
+
+
+def test_sizes_that_meet_a_large_constant(tmp_path):
+    """Places of rows by the height, divided by 17 frequencies, as position encodings compute them."""
+    nodes = [
+        node("Shape", ["x"], ["s"]), node("Gather", ["s", "two"], ["h"]), node("Cast", ["h"], ["f"], to=1),
+        node("Range", ["zero", "f", "one"], ["places"]), node("Unsqueeze", ["places", "last"], ["column"]),
+        node("Div", ["column", "frequencies"], ["angles"]), node("Sin", ["angles"], ["sines"]),
+        node("ReduceSum", ["sines", "last"], ["sum"], keepdims=1), node("Add", ["x", "sum"], ["y"]),
+    ]  # fmt: skip
+    constants = {
+        "two": np.int64(2), "zero": np.float32(0), "one": np.float32(1), "last": np.int64([1]),
+        "frequencies": np.linspace(1, 9, 17, dtype=np.float32),
+    }  # fmt: skip
+    assert_as_onnxruntime(tmp_path, small_model(nodes, constants), 2, 4, 5, 7)
+    assert_as_onnxruntime(tmp_path, small_model(nodes, constants), 1, 4, 8, 3)

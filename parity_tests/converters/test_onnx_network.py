@@ -62,7 +62,7 @@ def test_an_error_of_a_hook_is_left_as_it_is(path):
         if len(calls) == 1:
             raise RuntimeError("of the hook")
 
-    network.get_submodule(f"module.{network.layers['relu'].module}").register_forward_hook(fail)
+    network.get_submodule(network.layers["relu"].module).register_forward_hook(fail)
     with pytest.raises(RuntimeError, match="of the hook"):
         network.activations(torch.rand(1, 5, 7, 9), ["relu"])
 
@@ -121,3 +121,21 @@ def test_damaged_files(path, edit, words):
 def test_a_node_of_nothing_that_nobody_reads(path):
     change(path, identity_of_nothing)
     assert "odd" not in converters.from_onnx(path).layers
+
+
+def test_layers_have_the_paths_of_their_modules(path):
+    network = converters.from_onnx(path)
+    for one in (network, copy.deepcopy(network)):
+        module = one.get_submodule(one.layers["conv"].module)
+        assert module is one.layer_module("conv")
+        assert module.weight.shape == (2, 5, 3, 3)
+    with pytest.raises(ValueError, match="the network's input"):
+        network.layer_module("x")
+
+
+@pytest.mark.parametrize(("name", "words"), [("save", "from_onnx"), ("to_onnx", "file"), ("subgraph", "activations")])
+def test_methods_of_converted_graphs_say_what_to_do_instead(path, name, words):
+    network = converters.from_onnx(path)
+    assert not hasattr(network, name)
+    with pytest.raises(AttributeError, match=f"OnnxNetwork has no {name}: .*{words}"):
+        getattr(network, name)

@@ -381,7 +381,10 @@ def test_onnx_values_of_other_inputs_are_left_out(tmp_path):
     model.graph.output.append(helper.make_tensor_value_info("scaled", TensorProto.FLOAT, None))
     network = read(tmp_path, model, "x")
     check(network)
-    assert network.left_out["scaled"] == "it depends on the input 'info', and a network takes one image"
+    assert network.left_out["scaled"] == (
+        "it depends on the input 'info', and a network takes one image: "
+        "set its value with constants={'info': ...} (--set info=VALUE)"
+    )
 
 
 def test_every_kind_of_file_takes_outputs(tmp_path: Path):

@@ -151,3 +151,12 @@ def test_progress_is_told(graph, tmp_path):
     converters.save(network, tmp_path / "out", progress=lambda what, done: told.append((what, done)))
     assert [what for what, _ in told][:2] == ["reading", "converting"]
     assert all(done is None or 0 <= done <= 1 for _, done in told)
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.bin"])
+def test_a_scripted_network_is_called_by_its_name(name, tmp_path):
+    path = tmp_path / name
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(path))
+    refuses(path, "TorchScript", "modelzoo.from_torch")
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "weights.pt")
+    refuses(tmp_path / "weights.pt", "a PyTorch file with weights only")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import converters
 from converters import InputSizeError
 from converters.frozen.writer import GraphWriter
 from lucid_port.cli import main
@@ -170,3 +171,33 @@ def test_a_graph_of_one_image_renders_several_units(tmp_path, capsys):
         np.testing.assert_allclose(unit.image, alone[0][0], atol=1e-5)
     with pytest.raises(InputSizeError, match="batch_size=1"):
         render_many(model, "rows:3,5", steps=2, batch_size=2, verbose=False)
+
+
+def joining_images(folder, kind, dim):
+    """The mean over all axes is taken off an image, for `dim` (None or 1) images a batch."""
+    graph = GraphWriter()
+    image = graph.placeholder("input", [None, 8, 6, 3])
+    conv = graph.conv2d("conv", image, graph.const("w", np.random.RandomState(0).randn(1, 1, 3, 4).astype(np.float32)))
+    axes = graph.const("axes", np.arange(dim, 4, dtype=np.int32))
+    mean = graph.op("mean", "Mean", [conv, axes], Tidx=np.int32, keep_dims=True)
+    graph.op("centred", "Sub", [conv, mean])
+    path = graph.write(folder / "joins.pb")
+    if kind == "onnx":
+        path = converters.convert(path).to_onnx(folder / "joins.onnx")
+    return Model(path, image_value_range=(0, 1))
+
+
+@pytest.mark.parametrize("kind", ["pb", "onnx"])
+def test_images_that_influence_each_other_are_rendered_one_by_one(kind, tmp_path, capsys):
+    model = joining_images(tmp_path, kind, 0)
+    made = render_many(model, "centred:0,2", steps=3)
+    assert "takes one image at a time" in capsys.readouterr().out
+    for unit in made:
+        alone = render.render_vis(model, unit.name, thresholds=(2,), verbose=False)
+        np.testing.assert_allclose(unit.image, alone[0][0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["pb", "onnx"])
+def test_images_that_do_not_influence_each_other_are_rendered_together(kind, tmp_path, capsys):
+    render_many(joining_images(tmp_path, kind, 1), "centred:0,2", steps=2)
+    assert "takes one image" not in capsys.readouterr().out

@@ -45,6 +45,18 @@ class Network:
     outputs: list[str]
     refused: dict[str, GraphError]
 
+    def give(self, outputs: Mapping[str, str]) -> None:
+        """Makes the graph return one value, or a dictionary of several.
+
+        Args:
+            outputs: key of the dictionary -> name of a value.
+        """
+        nodes = {node.name: node for node in self.module.graph.nodes}
+        found = {key: nodes[self.names[name]] for key, name in outputs.items()}
+        last = next(node for node in reversed(self.module.graph.nodes) if node.op == "output")
+        last.args = (found if len(found) > 1 else next(iter(found.values())),)
+        self.module.recompile()
+
 
 @dataclass
 class _Builder:
@@ -182,7 +194,8 @@ class _Builder:
                 return value
             if on_host:
                 return self.graph.call_function(to_host, (value,))
-            like = next(one for one in inputs if isinstance(one, fx.Node) and one not in self.host)
+            tensors = (one for one in inputs if isinstance(one, fx.Node) and one not in self.host)
+            like = next(tensors, None) or next(iter(self.graph.nodes))  # the image, if sizes meet a large constant
             return self.graph.call_function(to_tensor, (value, like))
         stored = self._buffer(value) if operation is None or operation.is_stored else None
         return _plain(value) if on_host else stored
@@ -235,6 +248,11 @@ def to_tensor(value: np.ndarray, like: Tensor) -> Tensor:
     """Returns numbers on the host as a tensor on the device of another one; its type, if both are floating-point."""
     found = torch_constant(value)
     return found.to(like) if found.is_floating_point() and like.is_floating_point() else found.to(like.device)
+
+
+# torch.fx records their calls and does not trace into them.
+fx.wrap("to_host")
+fx.wrap("to_tensor")
 
 
 def torch_constant(value: np.ndarray) -> Tensor:

@@ -14,6 +14,7 @@ from torch import fx
 
 from converters.errors import GraphError, reason
 from converters.onnx.packages import import_onnx
+from converters.onnx.reading.batches import keeps_images_apart
 from converters.onnx.reading.building import Network, build
 from converters.onnx.reading.casting import to_float32
 from converters.onnx.reading.files import read_model
@@ -21,6 +22,7 @@ from converters.onnx.reading.folding import REFUSALS, fold
 from converters.onnx.reading.network import OnnxNetwork
 from converters.onnx.reading.ordering import inline_ifs, sort_nodes
 from converters.onnx.reading.partial import (
+    check_chosen,
     check_ops,
     keep_outputs,
     layers_left_out,
@@ -31,7 +33,6 @@ from converters.onnx.reading.partial import (
     unsupported_ops,
 )
 from converters.onnx.reading.rewriting import (
-    binds_batch,
     choose_input,
     constants_to_initializers,
     drop_unused_outputs,
@@ -127,13 +128,15 @@ def from_onnx(
     for parameter in module.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    outputs = prepared.outputs()
+    prepared.network.give({layer: prepared.layers[layer] for layer in outputs})
     return OnnxNetwork(
         module,
         {layer: prepared.network.names[value] for layer, value in prepared.layers.items()},
         metadata or prepared.metadata,
         {layer: prepared.ops[value] for layer, value in prepared.layers.items()},
         channels=prepared.input_channels(),
-        outputs=prepared.outputs(),
+        outputs=outputs,
         takes_one_image=prepared.takes_one_image,
         left_out=prepared.left_out,
     )
@@ -149,7 +152,7 @@ class Prepared:
         layers: name of a layer -> name of its value, in the file's order; the input first.
         ops: name of a value -> op of its node.
         metadata: metadata of the input.
-        takes_one_image: whether the graph computes one image at a time, because its shapes state a batch of one.
+        takes_one_image: whether the graph computes one image at a time, because the file states a batch of one.
         left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
     """
 
@@ -197,6 +200,7 @@ def prepare(
     batch = (sizes_of(entry) or [None])[0]
     keep_ranks(graph)
     others = {name for name, value in values.items() if value.type.tensor_type.elem_type not in _pictured()}
+    others -= {value.name for value in graph.output}
     ops = {entry.name: "Placeholder", **{name: node.op_type for node in graph.node for name in node.output}}
     sizes = {
         name: sizes_of(value)
@@ -209,7 +213,7 @@ def prepare(
     layers = _layers(graph, part.reached - others, gone, with_nodes=model.producer_name != "tf2onnx")
     layers = {layer: name for layer, name in layers.items() if name in network.names}
     left_out = {name: why for name, why in layers_left_out(part.nodes, part.left_out).items() if name not in layers}
-    takes_one_image = batch == 1 and binds_batch(graph, part.constants)
+    takes_one_image = batch == 1 and not keeps_images_apart(graph, part.constants, sizes, opset)
     return Prepared(graph, network, layers, ops, metadata, takes_one_image, left_out)
 
 
@@ -272,13 +276,15 @@ def _one_image(
         model = _checked_call(lambda old: onnx.version_converter.convert_version(old, MIN_OPSET), model)
     to_float32(model)
     set_inputs(model.graph, constants)
-    sort_nodes(model.graph)
+    gone = sort_nodes(model.graph, wanted)
     known, refused = _with_folded_constants(model)
     if input_name is not None:  # it may be a value inside the graph, whose type the file may not state
         model = _checked_call(onnx.shape_inference.infer_shapes, model)
     nodes = list(model.graph.node)
-    gone = {} if wanted is None else keep_outputs(model.graph, wanted)
     entry = choose_input(model.graph, input_name)
+    if wanted is not None:
+        gone |= keep_outputs(model.graph, wanted)
+        check_chosen(model.graph, entry.name)
     gone |= of_other_inputs(model.graph, entry.name)
     reached = restrict(model.graph, entry)
     part = _Part(model, reached, known, nodes, gone, wanted is not None)

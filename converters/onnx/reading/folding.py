@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
+from torch import fx, nn
 
 from converters.errors import GraphError, UnsupportedNodeError, reason
 from converters.onnx.packages import import_onnx
@@ -48,6 +48,11 @@ class HostFunction(nn.Module):
         self._run: Any = None
 
     def forward(self, *values: np.ndarray) -> Any:
+        if any(isinstance(value, fx.Proxy) for value in values):
+            raise TypeError(
+                "torch.fx.symbolic_trace cannot record sizes that an ONNX file computes: use torch.export.export, or "
+                "the graph that the network has (network.module)."
+            )
         if self._run is None:
             self._run = evaluator(import_onnx().NodeProto.FromString(self.node), self.opset)
         found = self._run.run(None, {**self.constants, **dict(zip(self.names, values, strict=True))}, {})

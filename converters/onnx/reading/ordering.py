@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     import onnx
 
 
-def sort_nodes(graph: onnx.GraphProto) -> None:
+def sort_nodes(graph: onnx.GraphProto, needed: Collection[str] | None = None) -> dict[str, str]:
     """Sorts the nodes of a graph in topological order; nodes that are in order keep their order.
 
     Args:
         graph: modified in place.
+        needed: names of the values or nodes that the graph has to compute. Circles that they do not need are removed,
+            and the nodes behind them. None for all.
+
+    Returns:
+        Value that was removed -> the reason, as a clause.
 
     Raises:
         GraphError: two nodes make a value of the same name, a node reads a value that nothing makes, an output is made
@@ -45,10 +50,20 @@ def sort_nodes(graph: onnx.GraphProto) -> None:
             raise GraphError(f"The graph's output {value.name!r} is made by no node: the file is damaged.")
     order = _order([{makers[name] for name in names} for names in needs])
     if len(order) < len(graph.node):
-        first = next(index for index in range(len(graph.node)) if index not in set(order))
-        raise node_error(graph.node[first], "depends on itself: the graph has a circle")
+        lost = [graph.node[index] for index in sorted(set(range(len(graph.node))) - set(order))]
+        names = {
+            name for node in lost for name in (node.name, *node.output, *(n.removesuffix(":0") for n in node.output))
+        }
+        if needed is None or names & {*needed, *(name.removesuffix(":0") for name in needed)}:
+            raise node_error(lost[0], "depends on itself: the graph has a circle")
+        gone = {name: "it depends on a circle of the graph" for node in lost for name in node.output if name}
+        replace_nodes(graph, [graph.node[index] for index in order])
+        for value in [value for value in graph.output if value.name in gone]:
+            graph.output.remove(value)
+        return gone
     if order != list(range(len(order))):
         replace_nodes(graph, [graph.node[index] for index in order])
+    return {}
 
 
 def _order(before: list[set[int]]) -> list[int]:

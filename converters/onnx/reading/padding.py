@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from converters import functional
 from converters.functional import Padding
@@ -53,7 +53,7 @@ class PaddedConv2d(nn.Module):
         self.out_channels, self.padding = layer.out_channels, padding
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = self.padding.amounts(x, self.weight.shape[-2:], self.stride, self.dilation)
+        pads = amounts(self.padding, x, self.weight.shape[-2:], self.stride, self.dilation)
         return functional.conv2d(x, self.weight, self.stride, pads, self.dilation, self.groups, self.bias)
 
 
@@ -63,7 +63,7 @@ class _PaddedPool2d(nn.Module):
         self.kernel_size, self.stride, self.padding = _pair(layer.kernel_size), _pair(layer.stride), padding
 
     def pads(self, x: Tensor) -> Padding:
-        return self.padding.amounts(x, self.kernel_size, self.stride, (1, 1))
+        return amounts(self.padding, x, self.kernel_size, self.stride, (1, 1))
 
 
 class PaddedMaxPool2d(_PaddedPool2d):
@@ -84,9 +84,7 @@ class PaddedAvgPool2d(_PaddedPool2d):
         pads = self.pads(x)
         if not self.count_include_pad:
             return functional.avg_pool2d(x, self.kernel_size, self.stride, pads)
-        size = x.shape[-2:]
-        top, bottom, left, right = functional.spatial_padding(size, self.kernel_size, self.stride, (1, 1), pads)
-        return F.avg_pool2d(F.pad(x, (left, right, top, bottom)), self.kernel_size, self.stride)
+        return mean_of_padded(x, self.kernel_size, self.stride, pads)
 
 
 class PaddedConvTranspose2d(nn.Module):
@@ -101,19 +99,49 @@ class PaddedConvTranspose2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.conv_transpose2d(x, self.weight, None, self.stride, 0, self.output_padding, self.groups, self.dilation)
         is_stated = self.padding.kind == "NOTSET" and self.padding.output_shape is None
-        top, bottom, left, right = self.padding.pads if is_stated else self._to_size(x, y)
-        y = F.pad(y, (-left, -right, -top, -bottom))
+        y = cropped(y, self.padding.pads if is_stated else to_size(self.padding, self.stride, x, y))
         return y if self.bias is None else y + self.bias[:, None, None]
 
-    def _to_size(self, x: Tensor, y: Tensor) -> tuple[int, ...]:
-        """Returns the numbers of rows and columns to crop: (top, bottom, left, right); negative ones are added."""
-        sides: list[int] = []
-        for axis, stride in enumerate(self.stride):
-            wanted = (self.padding.output_shape or ())[axis:] or (x.shape[2 + axis] * stride,)
-            total = y.shape[2 + axis] - wanted[0]
-            less, more = total // 2, total - total // 2
-            if total < 0:
-                sides += [0, total]
-            else:
-                sides += [less, more] if self.padding.kind == "SAME_UPPER" else [more, less]
-        return tuple(sides)
+
+def to_size(padding: AutoPad, stride: Sequence[int], x: Tensor, y: Tensor) -> tuple[int, ...]:
+    """Returns the numbers of rows and columns to crop: (top, bottom, left, right); negative ones are added.
+
+    Args:
+        padding: the padding of a ConvTranspose.
+        stride: its strides.
+        x, y: its input and its full result.
+    """
+    sides: list[int] = []
+    for axis, step in enumerate(stride):
+        wanted = (padding.output_shape or ())[axis:] or (x.shape[2 + axis] * step,)
+        total = y.shape[2 + axis] - wanted[0]
+        less, more = total // 2, total - total // 2
+        if total < 0:
+            sides += [0, total]
+        else:
+            sides += [less, more] if padding.kind == "SAME_UPPER" else [more, less]
+    return tuple(sides)
+
+
+def cropped(y: Tensor, sides: Sequence[int]) -> Tensor:
+    """Crops (top, bottom, left, right) rows and columns."""
+    top, bottom, left, right = sides
+    return F.pad(y, (-left, -right, -top, -bottom))
+
+
+def mean_of_padded(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Padding) -> Tensor:
+    """Averages windows over an input that is padded with zeros."""
+    top, bottom, left, right = functional.spatial_padding(x.shape[-2:], kernel, stride, (1, 1), pads)
+    return F.avg_pool2d(F.pad(x, (left, right, top, bottom)), tuple(kernel), tuple(stride))
+
+
+def amounts(
+    padding: AutoPad, x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> Padding:
+    """Returns the padding for an input, as `AutoPad.amounts` does."""
+    return padding.amounts(x, kernel, stride, dilation)
+
+
+# torch.fx records their calls and does not trace into them, because they depend on the size of the image.
+for _name in ("amounts", "cropped", "mean_of_padded", "to_size"):
+    fx.wrap(_name)

@@ -39,9 +39,38 @@ def of_other_inputs(graph: onnx.GraphProto, entry: str) -> dict[str, str]:
     behind_entry = _behind(graph, {entry})
     found: dict[str, str] = {}
     for other in others:
-        why = f"it depends on the input {other!r}, and a network takes one image"
+        why = f"it depends on the input {other!r}, and a network takes one image: {set_advice(other)}"
         found |= dict.fromkeys((_behind(graph, {other}, stop=entry) & behind_entry) - set(found), why)
     return found
+
+
+def check_chosen(graph: onnx.GraphProto, entry: str) -> None:
+    """Checks that the outputs that the user chose depend on the image and on no other input.
+
+    Args:
+        graph: the graph, with all of its inputs; its outputs are the chosen ones.
+        entry: name of the image.
+
+    Raises:
+        GraphError: an output depends on another input, or not on the image.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    others = [value.name for value in graph.input if value.name not in constants | {entry}]
+    of_image = _behind(graph, {entry})
+    of_others = {other: _behind(graph, {other}, stop=entry) for other in others}
+    for value in graph.output:
+        name = public_name(value.name)
+        if value.name not in of_image:
+            raise GraphError(f"The output {name!r} does not depend on the image {public_name(entry)!r}.")
+        other = next((other for other, found in of_others.items() if value.name in found), None)
+        if other is not None:
+            why = f"depends on the input {other!r}, and a network takes one image: {set_advice(other)}"
+            raise GraphError(f"The output {name!r} {why}.")
+
+
+def set_advice(name: str) -> str:
+    """Returns how to give an input other than the image a value, as a clause."""
+    return f"set its value with constants={{{name!r}: ...}} (--set {name}=VALUE)"
 
 
 def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, str]:
@@ -66,7 +95,8 @@ def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, st
     of_nodes = {node.name: node.output[0] for node in graph.node if node.name and node.output}
     wanted = []
     for name in outputs:
-        value = next((each for each in (name, f"{name}:0", of_nodes.get(name)) if each in made), None)
+        spelled = (name, f"{name}:0", name.removesuffix(":0"), of_nodes.get(name))
+        value = next((each for each in spelled if each in made), None)
         if value is None:
             raise GraphError(f"The graph computes no value called {name!r}.{nearest_names(name, made)}")
         wanted.append(value)
@@ -137,7 +167,20 @@ def check_ops(model: onnx.ModelProto) -> None:
         if op is not None:
             missing[op].append(node_label(node))
     if missing:
-        raise UnsupportedOpsError(dict(missing))
+        raise UnsupportedOpsError(dict(missing), image_advice(model.graph.node, opset))
+
+
+def image_advice(nodes: Sequence[onnx.NodeProto], opset: int) -> str:
+    """Returns a sentence that names the value behind the unsupported ops that may be the image; empty if none may be.
+
+    This is the first value of such an op that a supported node reads.
+    """
+    made = {name for node in nodes if unsupported_op(node, opset) is not None for name in node.output if name}
+    readers = (node for node in nodes if unsupported_op(node, opset) is None)
+    image = next((name for node in readers for name in node.input if name in made), None)
+    if image is None:
+        return ""
+    return f" If {image!r} is the image, name it with input_name={image!r} (--input-name {image})."
 
 
 def unsupported_op(node: onnx.NodeProto, opset: int) -> str | None:

@@ -35,21 +35,36 @@ def choose_input(graph: onnx.GraphProto, wanted: str | None) -> onnx.ValueInfoPr
     """
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name: value for value in graph.input if value.name not in constants}
-    values = {**{value.name: value for value in graph.value_info}, **inputs}
+    values = {name: _of_unknown_type(name) for node in graph.node for name in node.output if name}
+    values |= {**{value.name: value for value in (*graph.value_info, *graph.output) if _has_type(value)}, **inputs}
     if wanted is not None:
-        found = values.get(wanted) or values.get(f"{wanted}:0")
+        names = (wanted, f"{wanted}:0", str(wanted).removesuffix(":0"))
+        found = next((values[name] for name in names if name in values), None)
         if found is None:
             raise GraphError(f"The graph has no value called {wanted!r}.{nearest_names(str(wanted), values)}")
-        return _image(found)
+        return _image(found, graph)
     if not inputs:
         raise GraphError("The graph has no input. Name a value of it with input_name.")
     if len(inputs) > 1:
         shown = ", ".join(list(inputs)[:5])
-        raise GraphError(f"The graph has {len(inputs)} inputs ({shown}): name the image with input_name.")
-    return _image(next(iter(inputs.values())))
+        raise GraphError(
+            f"The graph has {len(inputs)} inputs ({shown}): name the image with input_name, and set the "
+            "others with constants={NAME: ...} (--set NAME=VALUE)."
+        )
+    return _image(next(iter(inputs.values())), graph)
 
 
-def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+def _has_type(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.tensor_type.elem_type)
+
+
+def _of_unknown_type(name: str) -> onnx.ValueInfoProto:
+    """Returns a value that is taken for a batch of images, because its type is not known behind an unknown op."""
+    onnx = import_onnx()
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None] * 4)
+
+
+def _image(value: onnx.ValueInfoProto, graph: onnx.GraphProto) -> onnx.ValueInfoProto:
     kinds = import_onnx().TensorProto
     tensor = value.type.tensor_type
     if tensor.elem_type not in (kinds.FLOAT, kinds.UINT8):
@@ -58,9 +73,22 @@ def _image(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
     if tensor.HasField("shape") and len(tensor.shape.dim) != 4:
         raise GraphError(
             f"The input {value.name!r} has shape {sizes_of(value)}; an image network reads a batch of images, "
-            "which has four axes."
+            f"which has four axes.{_shaped_hint(graph, value.name)}"
         )
     return value
+
+
+def _shaped_hint(graph: onnx.GraphProto, name: str) -> str:
+    """Returns a sentence that names the image that a Reshape makes of rows of pixels; empty if there is none."""
+    ranks = {tensor.name: tensor.dims[0] for tensor in graph.initializer if len(tensor.dims) == 1}
+    behind = {name}
+    for node in graph.node:
+        if behind & reads(node):
+            behind |= {output for output in node.output if output}
+            if node.op_type == "Reshape" and len(node.input) > 1 and ranks.get(node.input[1]) == 4:
+                image = node.output[0]
+                return f" Name the image that is made of it with input_name={image!r} (--input-name {image})."
+    return ""
 
 
 def sizes_of(value: onnx.ValueInfoProto) -> list[int | None]:
@@ -177,17 +205,49 @@ def set_inputs(graph: onnx.GraphProto, constants: Mapping[str, Any]) -> None:
     for name, number in constants.items():
         if name not in inputs:
             raise GraphError(f"The graph has no input called {name!r} to set.{nearest_names(name, inputs)}")
-        kind = inputs[name].type.tensor_type.elem_type
-        array = np.asarray(number, onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else np.float32)
-        sizes = [size or 1 for size in sizes_of(inputs[name])]
-        try:
-            filled = np.ascontiguousarray(np.broadcast_to(array, sizes) if not array.ndim else array)
-        except ValueError as error:
-            raise GraphError(f"The input {name!r} of shape {sizes} is set to {array.shape}.") from error
-        graph.initializer.append(
-            onnx.numpy_helper.from_array(filled.reshape(sizes if not array.ndim else array.shape), name)
-        )
+        array = _as_typed(inputs[name], number)
+        sizes = sizes_of(inputs[name])
+        is_shaped = inputs[name].type.tensor_type.HasField("shape")
+        if not array.ndim:  # a number fills the shape
+            array = np.ascontiguousarray(np.broadcast_to(array, [size or 1 for size in sizes])).reshape(
+                [size or 1 for size in sizes]
+            )
+        elif is_shaped and not (
+            array.ndim == len(sizes)
+            and all(size in (None, length) for size, length in zip(sizes, array.shape, strict=True))
+        ):
+            raise GraphError(
+                f"The input {name!r} has shape {_shown(sizes)}; it is set to a value of {_shown(array.shape)}."
+            )
+        graph.initializer.append(onnx.numpy_helper.from_array(array, name))
         graph.input.remove(inputs[name])
+
+
+def _shown(sizes: Sequence[int | None]) -> str:
+    return f"[{', '.join('?' if size is None else str(size) for size in sizes)}]"
+
+
+def _as_typed(value: onnx.ValueInfoProto, number: Any) -> np.ndarray:
+    """Returns the value of an input in the input's type.
+
+    Raises:
+        GraphError: the value is of another type: text, true or false for a number, or a fraction for an integer.
+    """
+    onnx = import_onnx()
+    kind = value.type.tensor_type.elem_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)) if kind else np.dtype(np.float32)
+    wanted = onnx.TensorProto.DataType.Name(kind) if kind else "FLOAT"
+    try:
+        given = np.asarray(number)
+        is_number = given.dtype.kind in "iuf" and dtype.kind not in "bOSU"
+        fits = is_number or given.dtype.kind == dtype.kind or (dtype.kind == "b" and bool(np.isin(given, (0, 1)).all()))
+        found = given.astype(dtype)
+        is_whole = dtype.kind not in "iu" or given.dtype.kind not in "iuf" or bool((found == given).all())
+    except (TypeError, ValueError):
+        fits = False
+    if not fits or not is_whole:
+        raise GraphError(f"The input {value.name!r} is {wanted}; it cannot be set to {number!r}.")
+    return found
 
 
 def drop_unused_outputs(graph: onnx.GraphProto, opset: int) -> dict[str, GraphError]:
@@ -274,21 +334,3 @@ def keep_ranks(graph: onnx.GraphProto) -> None:
         if value.type.tensor_type.HasField("shape"):
             sizes = sizes_of(value)
             _set_sizes(value, [None, *sizes[1:2], *[None] * (len(sizes) - 2)][: len(sizes)])
-
-
-def binds_batch(graph: onnx.GraphProto, constants: Mapping[str, np.ndarray]) -> bool:
-    """Returns whether shapes and constants of a graph state the number of images.
-
-    Exporters write them if the network was exported for a fixed batch.
-    """
-    for node in graph.node:
-        shape = constants.get(node.input[1]) if len(node.input) > 1 else None
-        if node.op_type == "Reshape" and shape is not None and shape.size and shape.ravel()[0] > 0:
-            return True
-        if node.op_type == "Expand" and shape is not None and shape.size:
-            return True
-        if node.op_type == "Concat" and any(name in constants and constants[name].ndim > 1 for name in node.input):
-            return True
-        if node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
-            return True
-    return False

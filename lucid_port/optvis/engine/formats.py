@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from converters.network.model import ConvertedModel
+from converters.onnx.reading.network import OnnxNetwork
 from converters.tracing.fake import run_without_numbers
 from lucid_port.modelzoo.image_sizes import is_unknown
 from lucid_port.optvis import param
@@ -118,7 +120,10 @@ def _transformed(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def takes_one_image(model: Model, readers: Iterable[LayerReader], form: ImageFormat) -> bool:
-    """Returns whether a network is known to take single images of a format, but no batches.
+    """Returns whether a network is known to take single images of a format, but no batches of separate images.
+
+    In a converted graph, images of a batch may influence each other, as in a mean over all axes. Such a graph has a
+    gradient of one image's values with respect to another image.
 
     Args:
         model: The model.
@@ -127,8 +132,37 @@ def takes_one_image(model: Model, readers: Iterable[LayerReader], form: ImageFor
     """
     if getattr(model, "catalogue_entry", None) is not None or not isinstance(model.network, torch.nn.Module):
         return False
-    takes, size = _Sizes(model, list(readers), form.channels or 3), (form.height, form.width)
-    return takes(size, 2) is False and takes(size) is True
+    read = list(readers)
+    takes, size = _Sizes(model, read, form.channels or 3), (form.height, form.width)
+    if takes(size, 2) is False:
+        return takes(size) is True
+    return isinstance(model.network, ConvertedModel | OnnxNetwork) and _joins_images(model, read, form)
+
+
+def _joins_images(model: Model, readers: Iterable[LayerReader], form: ImageFormat) -> bool:
+    """Returns whether read layers of the first of two images have a gradient with respect to the second image."""
+    draws = torch.rand((2, form.channels or 3, form.height, form.width), generator=torch.Generator().manual_seed(0))
+    images = draws.to(own_device(model)).requires_grad_()
+    own: list[torch.Tensor] = []
+
+    def values(name: str) -> Any:
+        if name in ("input", "labels"):
+            return images if name == "input" else model.labels
+        value = model.activations(images, [name])[name]
+        if value.requires_grad and value.ndim:
+            own.append(value[: max(1, len(value) // 2)])
+        return value
+
+    with torch.enable_grad():
+        for reader in readers:
+            with contextlib.suppress(Exception):  # the render shows errors of objectives and of the network
+                reader(values)
+        if not own:
+            return False
+        # Weights that differ: a sum over all values may be constant, as that of a softmax is.
+        weights = [torch.linspace(0.5, 1.5, value.numel(), device=value.device).view_as(value) for value in own]
+        (gradient,) = torch.autograd.grad(own, images, weights, allow_unused=True)
+    return gradient is not None and bool(gradient[1].any())
 
 
 def format_of(

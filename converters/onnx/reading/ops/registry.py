@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from converters.errors import UnsupportedNodeError
 from converters.onnx.reading.validation import node_refusal
@@ -158,6 +158,16 @@ def find_operation(op: str, opset: int, builds: bool = False) -> Operation | Non
     return next((entry for entry in entries if entry.since <= opset and entry.builds == builds), None)
 
 
+def call_operation(op: str, opset: int, inputs: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+    """Computes a node with the function of its op. torch.fx records the call and does not trace into it."""
+    operation = find_operation(op, opset)
+    assert operation is not None
+    return operation.function(*inputs, **settings)
+
+
+fx.wrap("call_operation")
+
+
 class OnnxFunction(nn.Module):
     """Computes a node with the function of its op.
 
@@ -172,9 +182,7 @@ class OnnxFunction(nn.Module):
         self.op, self.opset, self.settings = op, opset, dict(settings)
 
     def forward(self, *inputs: Any) -> Any:
-        operation = find_operation(self.op, self.opset)
-        assert operation is not None
-        return operation.function(*inputs, **self.settings)
+        return call_operation(self.op, self.opset, inputs, self.settings)
 
     def extra_repr(self) -> str:
         if type(self) is not OnnxFunction:  # recipes hold fingerprints of networks with these classes
