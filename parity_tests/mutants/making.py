@@ -165,9 +165,9 @@ class _Finder:
                 yield self.mutant(place, (start, start + len("not ")), "")
             case ast.Constant(value=bool()):
                 yield self.mutant(place, self.span(node), str(not node.value))
-            case ast.Constant(value=int() | float()):
-                for number in _other_numbers(node.value):
-                    yield self.mutant(place, self.span(node), number)
+            case ast.Constant(value=int() | float() as number):
+                for after in _other_numbers(number):
+                    yield self.mutant(place, self.span(node), after)
             case ast.Call():
                 yield from self.swaps(node, place)
             case ast.Slice():

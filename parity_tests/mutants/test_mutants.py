@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
-from parity_tests.mutants.choosing import within
+from parity_tests.mutants.choosing import Chooser, within
+from parity_tests.mutants.contexts import Contexts
 from parity_tests.mutants.making import Mutant, mutants, read_sources, sample
 from parity_tests.mutants.results import Result, add_result, equivalents, read_results, summary
 from parity_tests.mutants.sources import ROOT, source_files
@@ -98,6 +100,26 @@ def test_cases_of_different_tests_come_first():
     seconds = {"a.py::x[1]": 1.0, "a.py::x[2]": 1.0, "a.py::y": 2.0, "b.py::z": 50.0}
     assert within(list(seconds), seconds, 20) == ["a.py::x[1]", "a.py::y", "a.py::x[2]"]
     assert within(list(seconds), seconds, 2) == ["a.py::x[1]"]
+
+
+def test_tests_are_those_that_ran_the_line(tmp_path):
+    """Lines are found again after lines above them changed; a constant has the tests of the lines that use it."""
+    path = "lucid_port/optvis/optimizer.py"  # any file; its text is the toy's here
+    ran = {"t.py::above": [4], "t.py::below": [5], "t.py::*": [3, 6], "t.py::failed": [4]}
+    data = CoverageData(str(tmp_path / "contexts.coverage"))
+    for context, lines in ran.items():
+        data.set_context(context)
+        data.add_lines({str(ROOT / path): lines})
+    data.write()
+    measured = TOY.replace("\n", "\nLIMIT = 9\n", 1).replace("x > 9", "x > LIMIT")
+    contexts = Contexts(tmp_path, {"t.py::above": 0.1, "t.py::below": 0.1}, {path: measured})
+    present = f"# added\n{measured}"
+    chooser = Chooser(contexts, {path: present})
+    chosen = {mutant.text.partition(" -> ")[2]: chooser.tests(mutant) for mutant in mutants(path, present)}
+    assert chosen["if x >= LIMIT and strict:"] == ["t.py::above"]
+    assert chosen["return 10"] == ["t.py::below"]
+    assert chosen["LIMIT = 10"] == ["t.py::above"]
+    assert chosen["int: -> def clipped(x: int, *, strict: bool = False) -> int:"] == ["t.py::above", "t.py::below"]
 
 
 RUN = """
