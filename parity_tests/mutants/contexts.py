@@ -20,6 +20,7 @@ TESTS = (
     *("converters/test_bad_input.py", "converters/test_model.py", "converters/test_storage.py"),
     *("optvis/test_parts.py", "optvis/test_params_oracle.py", "optvis/test_transforms_oracle.py"),
     *("optvis/test_objectives_oracle.py", "optvis/test_overrides_oracle.py", "optvis/test_misc_oracle.py"),
+    "test_public_api.py",
     *("optvis/test_arguments.py", "optvis/test_render.py", "optvis/test_warnings.py", "optvis/test_formats.py"),
     "recipes",
     *("optvis/test_recipes.py", "optvis/test_contexts.py", "optvis/test_diagnostics.py"),
