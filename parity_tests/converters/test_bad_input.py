@@ -353,6 +353,13 @@ def test_metadata_that_make_no_sense(stated):
     refuses(graph, "metadata")
 
 
+def test_biases_need_an_axis_of_channels():
+    graph = small_graph()
+    row = graph.op("row", "Reshape", ["relu", graph.const("shape", np.array([-1], np.int32))])
+    graph.op("bad", "BiasAdd", [row, graph.const("b", np.ones(4, np.float32))])
+    refuses(graph.graph_def(), "'bad'", "adds 4 biases to None channels")
+
+
 def test_sizes_that_do_not_fit_name_the_layer():
     graph = small_graph()
     small = graph.pool("small", "MaxPool", "relu", 2, 2, "VALID")
@@ -380,6 +387,7 @@ INTS = np.int32
     [
         (lambda: small_op("SplitV", np.array([1, 2], INTS), INTS(3), num_split=2), "splits"),
         (lambda: small_op("SplitV", np.array([-1, -1], INTS), INTS(3), num_split=2), "splits"),
+        (lambda: small_op("SplitV", np.array([], INTS), INTS(3), num_split=0), "splits into 0 parts"),
         (lambda: small_op("Unpack", num=5, axis=3), "splits an axis"),
         (lambda: small_op("Unpack", num=10**6, axis=1), "splits into"),
         (lambda: small_op("Pack", axis=9, N=1), "axis 9"),

@@ -248,3 +248,13 @@ def test_a_value_taken_apart_into_one(op):
     image = torch.randn(2, 3, 5, 7)
     expected = image.tanh() if op != "Unpack" else image.mean(1).tanh()
     assert torch.equal(converters.convert(graph.graph_def()).activations(image, ["y"])["y"], expected)
+
+
+@pytest.mark.parametrize(("axes", "dims", "steps"), [([1, 2], (2, 3), 1), ([3], (1,), 1), ([2], (2,), 2)])
+def test_a_reduction_turns_its_input_only_if_axes_left_would_change_order(axes, dims, steps):
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    graph.op("mean", "Mean", [x, graph.const("axes", np.array(axes, np.int32))])
+    program = converters.convert(graph.graph_def()).program
+    assert program.steps[-1].arguments["dims"] == dims
+    assert len(program.steps) == steps

@@ -311,6 +311,18 @@ def test_what_cannot_be_made_is_refused():
         param.image(4, init=np.full((4, 4, 3), 2.0))
 
 
+def test_a_zero_gradient_is_normalized_to_zero():
+    def gradient(**options: bool) -> torch.Tensor:
+        image = torch.ones(2, 3, 4, 5, requires_grad=True)
+        weight = torch.tensor([0.0, 7.0])[:, None, None, None]
+        (transform.normalize_gradient(**options)(image) * weight).sum().backward()
+        return image.grad
+
+    norms = gradient().square().sum((1, 2, 3)).sqrt()
+    torch.testing.assert_close(norms, torch.tensor([0.0, 1.0]))
+    assert gradient(zero_safe=False)[0].isnan().all(), "as in Lucid"
+
+
 def test_shared_parts_have_no_plain_data_form():
     image = param.image(12)
     with pytest.raises(serialization.NotSerialisable, match="share"):

@@ -306,6 +306,16 @@ def test_a_polar_picture_reaches_where_the_unit_answers():
     assert not inked[50, 90]
 
 
+@pytest.mark.parametrize("size", [64, 101])
+def test_the_rim_of_a_polar_picture_is_two_pixels_wide(size):
+    silent = polar_picture(np.arange(0, 360, 5.0), np.zeros(72), size)
+    right = silent[size // 2, size // 2 + 5 :, 0]  # past the dot at the centre
+    width = (1 - right).sum() / 0.25
+    assert width == pytest.approx(2, abs=0.25)  # measured 1.93 and 1.96
+    rim = np.average(np.arange(right.size) + 5, weights=1 - right)
+    assert rim == pytest.approx(size / 2 - 2, abs=1)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
