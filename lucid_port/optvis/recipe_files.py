@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from converters.atomic import write_bytes
-from lucid_port.misc.io.saving import save
-from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array
+from converters.atomic import check_writable, write_bytes
+from lucid_port.misc.io.saving import check_picture_path, is_picture_name, save
+from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.many.picture_folder import MANIFEST
 from lucid_port.optvis.recipe import Recipe, is_recipe
@@ -30,11 +30,12 @@ def sidecar(path: str | os.PathLike[str]) -> Path:
 
 
 def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recipe) -> Path:
-    """Saves a picture with its recipe, in the file and beside it.
+    """Saves a picture with its recipe, beside it and, unless it is saved as an array, in the file.
 
     Args:
         picture: [H, W, C] in [0, 1].
-        path: File name with the extension of a picture format. Missing folders are created.
+        path: File name with the extension of a picture format or of an array (.npy, .npz, .json). Missing folders are
+            created.
         recipe: Recipe of the picture.
 
     Returns:
@@ -45,7 +46,12 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
     """
     path = Path(path)
     text = json.dumps(recipe.to_data(), indent=1)
-    save(picture, path, domain=(0, 1), metadata=text)
+    check_picture_path(path, arrays=True)
+    check_writable(sidecar(path))
+    if is_picture_name(path.name):
+        save(picture, path, domain=(0, 1), metadata=text)
+    else:
+        save(to_array(picture), path)
     write_bytes(sidecar(path), text.encode())
     return path
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,6 +62,9 @@ class Renders(list[np.ndarray]):
         taken_after: Number of updates before each picture.
         callbacks: Callbacks of the render.
 
+    Pickles and deep copies keep the pictures, `losses` and recipes, but neither `vis` nor `callbacks`, which may hold
+    anything.
+
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
         >>> from lucid_port.optvis import param
@@ -77,6 +82,26 @@ class Renders(list[np.ndarray]):
     vis: VisT
     taken_after: Sequence[int] = ()
     callbacks: Sequence[Callback] = ()
+    _kept: tuple[np.ndarray, list[Recipe]] | None = None  # losses and recipes of a copy
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "vis":
+            raise AttributeError("This copy of a render has no vis, as pickles and deep copies keep its results only.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __copy__(self) -> Renders:
+        copied = type(self)(self)
+        vars(copied).update(vars(self))
+        return copied
+
+    def __reduce__(self) -> tuple[type[Renders], tuple[list[np.ndarray]], dict[str, Any]]:
+        state = {
+            "steps": self.steps,
+            "interrupted": self.interrupted,
+            "taken_after": tuple(self.taken_after),
+            "_kept": (self.losses, [self.recipe(index) for index in range(len(self))]),
+        }
+        return type(self), (list(self),), state
 
     def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
         """Returns the recipe of one picture.
@@ -88,16 +113,18 @@ class Renders(list[np.ndarray]):
         Raises:
             IndexError: There is no such picture.
         """
+        if self._kept is not None:
+            return replace(self._kept[1][index], picture=picture)
         after = self.taken_after[index]
         value = self.vis.losses[after - 1]
         own_code = _callback_notes(self.callbacks)
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=own_code)
 
     def save(self, path: str | os.PathLike[str], index: int = -1, picture: int = 0) -> Path:
-        """Saves one picture, with its recipe in the file and beside it.
+        """Saves one picture, with its recipe beside it and, unless it is saved as an array, in the file.
 
         Args:
-            path: File name that ends in .png, .jpg or .webp.
+            path: File name that ends in .png, .jpg or .webp, or in .npy, .npz or .json for an array [H, W, C].
             index: Index into the list.
             picture: Index into the batch.
 
@@ -106,14 +133,14 @@ class Renders(list[np.ndarray]):
 
         Raises:
             IndexError: There is no such picture.
-            ValueError: The extension is not that of a picture.
+            ValueError: The extension is not that of a picture or array.
         """
         return save_picture(self[index][picture], path, self.recipe(index, picture))
 
     @property
     def losses(self) -> np.ndarray:
         """The objective's value before each update, float32 [steps]."""
-        return self.vis.losses[: self.steps]
+        return self.vis.losses[: self.steps] if self._kept is None else self._kept[0]
 
 
 def render_vis(
