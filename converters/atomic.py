@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["check_writable", "write_bytes", "write_chunks"]
+__all__ = ["check_writable", "partial_prefix", "write_bytes", "write_chunks"]
 
 LONGEST_IN_PARTIAL = 128
 """Bytes of a file's name that its temporary file repeats; with the rest, a name fits into 255 bytes."""
@@ -45,10 +45,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             ) from None
 
 
+def partial_prefix(path: Path) -> str:
+    """Returns the start of the name of a temporary file or folder beside a path."""
+    return f".{os.fsencode(path.name)[:LONGEST_IN_PARTIAL].decode(errors='ignore')}."
+
+
 def _obstacle(folder: Path) -> str | None:
     """Returns why no file can be created in a folder, or None."""
     if not folder.is_dir():
-        return "is not a folder"
+        return "is a file" if folder.exists() else "is a broken link"
     try:
         with tempfile.TemporaryFile(dir=folder):
             return None
@@ -78,8 +83,7 @@ def write_chunks(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> Path:
         OSError: the file cannot be written; the temporary file is removed.
     """
     path = Path(path)
-    shown = os.fsencode(path.name)[:LONGEST_IN_PARTIAL].decode(errors="ignore")
-    partial = path.with_name(f".{shown}.{uuid.uuid4().hex[:8]}.partial")
+    partial = path.with_name(f"{partial_prefix(path)}{uuid.uuid4().hex[:8]}.partial")
     try:
         with partial.open("wb") as file:
             for chunk in chunks:

@@ -94,13 +94,13 @@ def command(
 
     lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
-    from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.optimizer import TFAdam
+    from lucid_port.optvis.recipe_files import check_save_path
 
     many = _wants_folder(units, output)
     if not many:
-        check_picture_path(output)
+        check_save_path(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = find_device(device or "cpu")
     model = sources.open_model(

@@ -37,13 +37,12 @@ def command(
 
     lucid-port rerender unit.png --model networks:small
     """
-    from lucid_port.misc.io.saving import check_picture_path
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
-    from lucid_port.optvis.recipe_files import PICTURES, compare_pictures, read_recipe, save_picture
+    from lucid_port.optvis.recipe_files import PICTURES, check_save_path, compare_pictures, read_recipe, save_picture
 
     if output is not None:
-        check_picture_path(output)
+        check_save_path(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
     used = None if model is None else sources.open_for_recipe(model, recipe.model)

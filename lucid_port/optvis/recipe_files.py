@@ -20,13 +20,31 @@ from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.many.picture_folder import MANIFEST
 from lucid_port.optvis.recipe import Recipe, is_recipe
 
-__all__ = ["compare_pictures", "read_document", "read_recipe", "save_picture", "sidecar"]
+__all__ = ["check_save_path", "compare_pictures", "read_document", "read_recipe", "save_picture", "sidecar"]
 
 
 def sidecar(path: str | os.PathLike[str]) -> Path:
     """Returns the path of the recipe beside a picture: `eyes.png.json` for `eyes.png`."""
     path = Path(path)
     return path.with_name(f"{path.name}.json")
+
+
+def check_save_path(path: str | os.PathLike[str], arrays: bool = False) -> None:
+    """Checks that a picture and its recipe can be saved under a path. Call it before a long computation.
+
+    Args:
+        path: Path of the picture.
+        arrays: Also allow the formats of arrays.
+
+    Raises:
+        ValueError: The extension is unknown.
+        OSError: The picture or the recipe beside it cannot be written.
+    """
+    check_picture_path(path, arrays)
+    beside = sidecar(path)
+    if beside.is_dir():
+        raise IsADirectoryError(f"The recipe of {path} cannot be written: {beside} is a folder.")
+    check_writable(beside)
 
 
 def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recipe) -> Path:
@@ -46,8 +64,7 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
     """
     path = Path(path)
     text = json.dumps(recipe.to_data(), indent=1)
-    check_picture_path(path, arrays=True)
-    check_writable(sidecar(path))
+    check_save_path(path, arrays=True)
     if is_picture_name(path.name):
         save(picture, path, domain=(0, 1), metadata=text)
     else:

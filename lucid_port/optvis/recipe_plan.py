@@ -21,10 +21,11 @@ from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
 from lucid_port.optvis.engine.formats import square
+from lucid_port.optvis.many.picture_folder import check_folder
 from lucid_port.optvis.many.unit_spec import names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
-from lucid_port.optvis.recipe_files import save_picture
+from lucid_port.optvis.recipe_files import check_save_path, save_picture
 from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
 
@@ -231,11 +232,13 @@ def run_document(
         recipe = Recipe.from_data(document)
         if output is None:
             raise ValueError("The recipe of a picture does not say where to write it: give an output (-o).")
+        check_save_path(output)
         return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
     plan = Plan.from_document(document)
     target = output if output is not None else None if plan.output is None else Path(plan.output)
     if target is None:
         raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+    (check_folder if plan.makes_folder else check_save_path)(target)
     model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)
     return plan.run(target, model, callbacks(plan.steps))

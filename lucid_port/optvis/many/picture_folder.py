@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from converters.atomic import write_bytes
+from converters.atomic import check_writable, write_bytes
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
@@ -31,7 +31,7 @@ from lucid_port.misc.locking import FolderLock
 from lucid_port.optvis.many.unit_spec import Unit, is_comparable
 from lucid_port.optvis.recipe import Recipe
 
-__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder"]
+__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder", "check_folder"]
 
 MANIFEST = "manifest.json"
 SHEET = "sheet.png"
@@ -67,6 +67,15 @@ class Finished:
     value: float
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Checks that a folder of pictures can be written. Call it before a long computation.
+
+    Raises:
+        OSError: The path is a file, or the folder cannot be created or written to.
+    """
+    check_writable(Path(path) / MANIFEST)
+
+
 class PictureFolder:
     """A folder of finished pictures.
 
@@ -94,7 +103,7 @@ class PictureFolder:
         self.recipes: dict[str, Entry] = {}
         self.grid = (0, 0)
         self._lock = threading.Lock()
-        self._check()
+        check_folder(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._held = FolderLock(self.path)
         try:
@@ -106,13 +115,6 @@ class PictureFolder:
         except BaseException:
             self.close()
             raise
-
-    def _check(self) -> None:
-        folder = self.path.absolute()
-        while not folder.exists():
-            folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise NotADirectoryError(f"{self.path} cannot be written: {folder} is not a writable folder.")
 
     def _read(self, overwrite: bool) -> dict[str, Any] | None:
         path = self.path / MANIFEST
@@ -153,6 +155,13 @@ class PictureFolder:
         """Releases the lock on the folder."""
         self._held.release()
 
+    def _check_place(self) -> None:
+        if not self._held.is_in_place:
+            raise FileNotFoundError(
+                f"{self.path} was deleted or replaced during the run, and its pictures are lost: the same command "
+                "makes them again."
+            )
+
     def _forget(self, old: dict[str, Any] | None) -> None:
         """Removes the manifest, then the pictures that it lists."""
         (self.path / MANIFEST).unlink(missing_ok=True)
@@ -192,8 +201,12 @@ class PictureFolder:
 
         Returns:
             The paths of the pictures.
+
+        Raises:
+            FileNotFoundError: The folder was deleted during the run.
         """
         with self._lock:
+            self._check_place()
             batch = recipe.to_data()
             key = hashlib.sha256(json.dumps(batch, sort_keys=True).encode()).hexdigest()[:16]
             self.recipes[key] = batch
@@ -235,7 +248,19 @@ class PictureFolder:
         return next(choice for choice in choices if choice not in taken)
 
     def finish(self, order: Sequence[str]) -> None:
-        """Writes the sheet, if one was requested: the pictures of `order`, then all others."""
+        """Writes the sheet, if one was requested: the pictures of `order`, then all others.
+
+        Raises:
+            FileNotFoundError: The folder or pictures in it were deleted during the run.
+        """
+        self._check_place()
+        lost = [key for key in order if key in self.entries and not self.file_of(key).is_file()]
+        if lost:
+            names = ", ".join(self.entries[key]["file"] for key in lost[:5])
+            raise FileNotFoundError(
+                f"{len(lost)} finished pictures in {self.path} were deleted during the run ({names}): the same command "
+                "makes them again."
+            )
         if not self.sheet or not self.entries:
             return
         known = [*order, *(key for key in self.entries if key not in set(order))]
