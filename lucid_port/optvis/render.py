@@ -30,6 +30,7 @@ from lucid_port.optvis.engine.coerce import (
     make_param,
     make_transform_f,
 )
+from lucid_port.optvis.engine.diagnostics import failed_at
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
@@ -102,6 +103,11 @@ class Renders(list[np.ndarray]):
             "_kept": (self.losses, [self.recipe(index) for index in range(len(self))]),
         }
         return type(self), (list(self),), state
+
+    @property
+    def failed_at(self) -> int | None:
+        """First update, from 1 on, at which the objective or the last picture was NaN or infinite; None if finite."""
+        return failed_at(self.losses, self[-1] if self else np.zeros(0))
 
     def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
         """Returns the recipe of one picture.
@@ -264,6 +270,7 @@ def _run(
         pictures.append(vis.image())
         taken_after.append(vis.steps)
         vis.watch.check()  # costs no wait, as reading the picture has synchronized with the device
+        vis.watch.check_picture(pictures[-1])
         notify(callbacks, "snapshot", vis, pictures[-1])
         if verbose:
             _report(vis, pictures[-1], printed)

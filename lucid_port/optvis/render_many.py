@@ -28,7 +28,7 @@ from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
 from lucid_port.optvis.engine.devices import DevicesLike, choose_devices, own_device
-from lucid_port.optvis.engine.diagnostics import PATIENCE, still
+from lucid_port.optvis.engine.diagnostics import PATIENCE, failed_at, failure_of, still
 from lucid_port.optvis.engine.precision import outside_inference, tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
@@ -47,19 +47,10 @@ Progress = LiveSheet | ManyProgress
 STEPS = 513
 """Updates of each image by default, as in Lucid."""
 
-_PROBLEMS: tuple[tuple[Callable[[np.ndarray], bool], str], ...] = (
-    (
-        lambda losses: not np.isfinite(losses).all(),
-        "became NaN or infinite, so the picture is meaningless: use a smaller learning rate, or an objective that "
-        "stays finite.",
-    ),
-    (
-        still,
-        f"did not change in the last {PATIENCE} updates: no gradient reaches the picture, most likely because the unit "
-        "never fires.",
-    ),
+_STILL = (
+    f"did not change in the last {PATIENCE} updates: no gradient reaches the picture, most likely because the unit "
+    "never fires."
 )
-"""Problems with the losses of a unit, each with the end of its warning."""
 
 
 @dataclass
@@ -76,6 +67,8 @@ class UnitRender:
         image: float32 [H, W, C] in [0, 1]; None if pictures are not returned.
         path: File of the picture or of the sheet.
         tile: Row and column in the sheet.
+        failed_at: First update, from 1 on, at which the objective or the picture was NaN or infinite; None if they
+            stayed finite. A run that resumes makes a failed unit again.
     """
 
     layer: str
@@ -87,6 +80,7 @@ class UnitRender:
     image: np.ndarray | None = field(repr=False, default=None)
     path: Path | None = None
     tile: tuple[int, int] | None = None
+    failed_at: int | None = None
 
 
 class ManyRenders(list[UnitRender]):
@@ -111,6 +105,11 @@ class ManyRenders(list[UnitRender]):
     interrupted: bool
     folder: Path | None
     size: tuple[int, int]
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Name -> `failed_at` of each unit whose objective or picture became NaN or infinite."""
+        return {one.name: one.failed_at for one in self if one.failed_at is not None}
 
     @property
     def names(self) -> list[str]:
@@ -338,13 +337,13 @@ class _Run:
     def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray, vis: VisT) -> None:
         """Warns about a batch's losses, and stores its pictures. Thread-safe."""
         finished = [
-            Finished(key, self.units[key], picture, float(own[-1]))
+            Finished(key, self.units[key], picture, float(own[-1]), failed_at(own, picture))
             for key, picture, own in zip(batch, pictures, losses, strict=True)
         ]
-        for has_problem, problem in _PROBLEMS:
-            names = [one.unit.name for one, own in zip(finished, losses, strict=True) if has_problem(own)]
-            if names:
-                sentence = f"The objective of {', '.join(names)} {problem}"
+        constant = [one.unit.name for one, own in zip(finished, losses, strict=True) if still(own)]
+        failed = failure_of({one.unit.name: one.failed_at for one in finished})
+        for sentence in (failed, constant and f"The objective of {', '.join(constant)} {_STILL}"):
+            if sentence:
                 warnings.warn(sentence, RuntimeWarning, stacklevel=stack_level())
         with self._lock:
             if self.folder is not None:
@@ -352,6 +351,7 @@ class _Run:
             for one, own in zip(finished, losses, strict=True):
                 image = one.picture.copy() if self.keep else None  # a copy, as a view would keep the whole batch
                 self.made[one.identity] = _render_of(one.unit, one.value, own.copy(), image)
+                self.made[one.identity].failed_at = one.failed_at
 
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()

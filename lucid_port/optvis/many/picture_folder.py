@@ -59,12 +59,14 @@ class Finished:
         unit: The unit.
         picture: [H, W, C] in [0, 1].
         value: The objective's value.
+        failed_at: The first update at which the render was NaN or infinite; None if it is finite.
     """
 
     identity: str
     unit: Unit
     picture: np.ndarray
     value: float
+    failed_at: int | None = None
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
@@ -147,9 +149,10 @@ class PictureFolder:
         self.recipes = dict(old.get("recipes", {}))
 
     def _counts(self, entry: Entry) -> bool:
-        """Returns whether a listed picture exists, is complete, and shows a unit that can be recognized."""
+        """Returns whether a listed picture exists, is complete and finite, and shows a unit that can be recognized."""
         file = self.path / entry["file"]
-        return entry["comparable"] and file.is_file() and file.stat().st_size == entry["bytes"]
+        is_finished = entry["comparable"] and entry.get("value") is not None
+        return is_finished and file.is_file() and file.stat().st_size == entry["bytes"]
 
     def close(self) -> None:
         """Releases the lock on the folder."""
@@ -215,7 +218,7 @@ class PictureFolder:
         return paths
 
     def _write(self, one: Finished, index: int, batch: str, recipe: Recipe) -> Path:
-        unit, value = one.unit, one.value if math.isfinite(one.value) else None
+        unit, value = one.unit, None if one.failed_at is not None else one.value  # a unit without a value is made again
         stem = self._stem(one.identity, unit)
         name = f"{TILES}/{stem}.png" if self.sheet else f"{stem}.png"
         own = replace(recipe, picture=index, value=value)
