@@ -80,7 +80,7 @@ class UnitRender:
     image: np.ndarray | None = field(repr=False, default=None)
     path: Path | None = None
     tile: tuple[int, int] | None = None
-    failed_at: int | None = None
+    failed_at: int | None = field(init=False, default=None)
 
 
 class ManyRenders(list[UnitRender]):
@@ -246,6 +246,8 @@ class _Run:
         self.setup, self.steps, self.folder, self.keep = setup, steps, folder, keep
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
+        self._sizes = {} if folder is None else folder.batch_sizes
+        self._most: int | None = None  # the batch size that was asked for
         self._model: Mapping[str, Any] | None = None
         self._checkpoints = checkpoints.active()  # read in this thread, because the threads of workers are in no block
         self._number = "" if self._checkpoints is None else self._checkpoints.numbered("many")
@@ -255,6 +257,7 @@ class _Run:
         self, model: Model, devices: Sequence[torch.device], most: int | None, verbose: bool, live: bool
     ) -> ManyRenders:
         """Renders the units that are not in the folder."""
+        self._most = most
         there = {} if self.folder is None else self.folder.entries
         pending = [key for key in self.units if key not in there]
         reused = len(self.units) - len(pending)
@@ -293,21 +296,41 @@ class _Run:
         the model share the work, unless `most` is given.
         """
         groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
-        for key in pending:
+        for key in self.units:  # finished ones, too, so that a run that resumes has the batches of the interrupted one
             groups.setdefault(self.units[key].batches_with, []).append(key)
+        left = set(pending)
         batches: list[list[str]] = []
         for group in groups.values():
-            limit = self._fitting(group, model, device) if most is None else most
-            if most is None and len(groups) == 1:
-                limit = min(limit, -(-len(group) // copies))
-            batches += workers.split_evenly(group, limit)
-        return workers.Shared(batches, max(len(batch) for batch in batches))
+            if left.isdisjoint(group):
+                continue
+            limit = self._sizes.get(self._size_name(group[0])) or most or self._fitting(group, model, device, copies)
+            if most is None and len(group) > 1:
+                self._sizes[self._size_name(group[0])] = limit
+            split = [[key for key in batch if key in left] for batch in workers.split_evenly(group, limit)]
+            batches += [batch for batch in split if batch]
+        limit = max(len(batch) for batch in batches)
+        return workers.Shared(batches, limit, lambda key: self.units[key].batches_with, self._halved)
 
-    def _fitting(self, group: Sequence[str], model: Model, device: torch.device) -> int:
+    def _fitting(self, group: Sequence[str], model: Model, device: torch.device, copies: int) -> int:
+        """Returns the number of images that fit into memory; fewer if only so all copies of the model have work."""
+
         def vis(count: int) -> VisT:
             return self.setup.vis(model, [self.units[key] for key in group[:count]], device)
 
-        return memory.batch_size(vis, len(group))
+        fitting = memory.batch_size(vis, len(group))
+        is_alone = all(self.units[key].batches_with == self.units[group[0]].batches_with for key in self.units)
+        return min(fitting, -(-len(group) // copies)) if is_alone else fitting
+
+    def _size_name(self, key: str) -> str:
+        """Returns a name in the manifest for the maximum size of a unit's batches, which depends on the request."""
+        unit = self.units[key]
+        count = sum(other.batches_with == unit.batches_with for other in self.units.values())
+        kind = "units" if unit.channel is not None else "objectives"
+        return f"{count} {kind} of {unit.layer}" + ("" if self._most is None else f", at most {self._most}")
+
+    def _halved(self, batch: Sequence[str], limit: int) -> None:
+        with self._lock:
+            self._sizes[self._size_name(batch[0])] = limit
 
     def _worker(
         self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress

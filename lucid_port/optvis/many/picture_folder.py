@@ -91,6 +91,8 @@ class PictureFolder:
         entries: Finished pictures by identity.
         recipes: Recipes of the batches by hash; each entry has the hash of its batch.
         grid: Rows and columns of the sheet; zeros before it is written.
+        batch_sizes: Request for units -> the maximum size of their batches, if it was measured or followed from a lack
+            of memory. A run that resumes uses it.
 
     Raises:
         ValueError: The folder has a manifest with other settings, or an unreadable one.
@@ -104,6 +106,7 @@ class PictureFolder:
         self.entries: dict[str, Entry] = {}
         self.recipes: dict[str, Entry] = {}
         self.grid = (0, 0)
+        self.batch_sizes: dict[str, int] = {}
         self._lock = threading.Lock()
         check_folder(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -147,6 +150,8 @@ class PictureFolder:
         self.grid = tuple(old["grid"])
         self.entries = {entry["id"]: entry for entry in old["units"] if self._counts(entry)}
         self.recipes = dict(old.get("recipes", {}))
+        sizes = old.get("batch_sizes", {})
+        self.batch_sizes = {key: checks.whole(size, f"A batch size in {MANIFEST}", 1) for key, size in sizes.items()}
 
     def _counts(self, entry: Entry) -> bool:
         """Returns whether a listed picture exists, is complete and finite, and shows a unit that can be recognized."""
@@ -305,6 +310,7 @@ class PictureFolder:
             "versions": {"lucid_port": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
             "settings": self.settings,
             "grid": list(self.grid),
+            **({"batch_sizes": self.batch_sizes} if self.batch_sizes else {}),
             "units": list(self.entries.values()),
             "recipes": {key: self.recipes[key] for key in used if key in self.recipes},
         }
