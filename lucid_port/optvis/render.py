@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.memory import is_out_of_memory
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import show
@@ -204,7 +205,7 @@ def render_vis(
 
     Raises:
         TypeError, ValueError: An argument is wrong, such as a threshold, a device or a precision that does not exist.
-        Exception: Any error in a step; its attribute `renders` has the pictures made so far.
+        MemoryError, Exception: The memory ran out, or any other error in a step; its attribute `renders` has the pictures made so far.
 
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
@@ -282,12 +283,25 @@ def _run(
         if verbose:
             print(f"Interrupted at step {vis.steps}.")
     except Exception as error:
-        error.renders = pictures  # type: ignore[attr-defined]
+        short = _memory_error(vis, error)
+        (short or error).renders = pictures  # type: ignore[union-attr]
+        if short is not None:
+            raise short from error
         raise
     finally:
         pictures.steps = vis.steps
     vis.watch.check()
     return pictures
+
+
+def _memory_error(vis: VisT, error: Exception) -> MemoryError | None:
+    """Returns a clearer error if the host's memory ran out; None for other errors, and for torch's own of GPUs."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or not is_out_of_memory(error):
+        return None
+    reason = str(error).splitlines()[0]
+    return MemoryError(
+        f"The render does not fit into the memory of {vis.device}: make the image smaller, or free memory ({reason})."
+    )
 
 
 def _report(vis: VisT, picture: np.ndarray, printed: Sequence[Objective]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 import warnings
@@ -23,10 +24,11 @@ OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory."),
     MemoryError(),
     RuntimeError("[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    RuntimeError("std::bad_alloc"),
 ]
 
 
-@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "numpy", "cpu"])
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "numpy", "cpu", "c++"])
 def test_a_batch_that_does_not_fit_is_halved(monkeypatch, error):
     expected = many(LIVE)
     sizes = fail_above(monkeypatch, 3, error)
@@ -180,15 +182,18 @@ def test_a_run_that_resumes_keeps_the_batch_size_after_a_lack_of_memory(monkeypa
 
 
 LIMITED_CHILD = """
-import resource, sys, warnings
+import json, resource, sys, warnings
 import numpy as np, torch
 from torch import nn
 from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.optvis import param
+from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import render_many
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
-model = from_torch(nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3)), image_value_range=(0, 1))
+layers = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3))
+model = from_torch(layers, image_value_range=(0, 1), image_shape=(64, 64, 3))
 def render(batch_size):
     return render_many(model, "2:0-7", size=256, steps=1, transforms=[], batch_size=batch_size, verbose=False)
 asked = {count: np.stack(render(count).pictures) for count in (4, 2, 1)}
@@ -200,18 +205,32 @@ with warnings.catch_warnings(record=True) as caught:
 sentences = [str(one.message) for one in caught if "do not fit" in str(one.message)]
 assert sentences, "memory was not short"
 last = int(sentences[-1].split("at most ")[1].rstrip("."))
-print(len(sentences), last, np.array_equal(found, asked[last]))
+try:
+    render_vis(model, "2:0", lambda: param.image(1500), thresholds=(0,), transforms=[], verbose=False)
+except MemoryError as error:
+    sentence = str(error)
+print(json.dumps([len(sentences), last, np.array_equal(found, asked[last]), sentence]))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA limits memory on Linux only")
-def test_the_batch_halves_when_the_system_refuses_memory():
+@pytest.fixture(scope="module")
+def limited():
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux limits a process's memory")
     done = subprocess.run([sys.executable, "-c", LIMITED_CHILD, "300"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    halvings, last, is_same = done.stdout.split()
-    assert int(halvings) >= 1
-    assert int(last) < 8
-    assert is_same == "True"
+    return json.loads(done.stdout)
+
+
+def test_the_batch_halves_when_the_system_refuses_memory(limited):
+    halvings, last, is_same, _ = limited
+    assert halvings >= 1
+    assert last < 8
+    assert is_same, f"the pictures are not those of batch_size={last}"
+
+
+def test_a_render_that_does_not_fit_says_so(limited):
+    assert limited[-1].startswith("The render does not fit into the memory of cpu: make the image smaller")
 
 
 def test_batches_are_even():
