@@ -205,7 +205,7 @@ def render_vis(
 
     Raises:
         TypeError, ValueError: An argument is wrong, such as a threshold, a device or a precision that does not exist.
-        MemoryError, Exception: The memory ran out, or any other error in a step; its attribute `renders` has the pictures made so far.
+        Exception: Any error in a step, such as MemoryError; its attribute `renders` has the pictures made so far.
 
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
