@@ -11,6 +11,7 @@ _TEXTS = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
+    "bad_alloc",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUSOLVER_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",

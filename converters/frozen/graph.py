@@ -100,6 +100,8 @@ class Graph:
         """
         return _topological_order(self.nodes)
 
+    __iter__ = None  # indexed by name only; `order` gives the names
+
     def __getitem__(self, name: str) -> Node:
         try:
             return self.nodes[name]

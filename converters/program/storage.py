@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from converters.atomic import check_writable, partial_prefix
 from converters.errors import GraphError, SaveError, reason
 from converters.program.program import Program, State
 from converters.program.tensor_file import write_tensors
@@ -60,9 +61,14 @@ def check_target(target: Path, overwrite: bool = False) -> None:
     """Checks, before any other work, that `save` may write a folder.
 
     Raises:
-        SaveError: the folder exists, and `overwrite` is false or the folder contains anything but a saved model.
+        SaveError: the folder exists, and `overwrite` is false or the folder contains anything but a saved model; or it
+            cannot be created.
     """
     if not (target.exists() or target.is_symlink()):
+        try:
+            check_writable(target)
+        except OSError as error:
+            raise SaveError(str(error)) from error
         return
     if not overwrite:
         raise SaveError(f"{target} exists already: name another folder, or pass overwrite=True (--overwrite).")
@@ -89,7 +95,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise SaveError(f"{target} cannot be made: {target.parent} is a file.") from error
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    partial = Path(tempfile.mkdtemp(prefix=partial_prefix(target), suffix=".partial", dir=target.parent))
     try:
         yield partial
         mask = _umask()

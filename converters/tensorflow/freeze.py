@@ -174,4 +174,5 @@ def _require_tensorflow(path: Path, python: str | os.PathLike[str] | None) -> Pa
 
 def keep(frozen: Frozen, path: str | os.PathLike[str]) -> Path:
     """Writes a frozen graph to a file, atomically."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     return write_bytes(path, frozen.data)

@@ -109,11 +109,19 @@ def _stopping_on_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, RuntimeError) and "torch" in sys.modules:
+        from converters.memory import is_out_of_memory
+
+        return is_out_of_memory(error)
+    return isinstance(error, MemoryError)
+
+
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
-    if isinstance(error, MemoryError):
+    if _is_out_of_memory(error):
         text = f"There is not enough memory{f' ({text})' if text else ''}: ask for smaller or fewer pictures."
     # The text of a KeyError is only its key, and some errors have no text.
     return text if text and type(error) is not KeyError else f"{type(error).__name__}: {text}"

@@ -182,7 +182,19 @@ def check_page_path(path: Path) -> None:
     """Refuses a path that a page cannot be written to; called before the work.
 
     Raises:
-        IsADirectoryError: the path is a folder.
+        OSError: the path is a folder, or cannot be written to.
     """
+    check_file_path(path, "page.html")
+
+
+def check_file_path(path: Path, example: str = "graph.pb") -> None:
+    """Refuses a path that a file cannot be written to; called before the work.
+
+    Raises:
+        OSError: the path is a folder, or cannot be written to.
+    """
+    from converters.atomic import check_writable
+
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file, as in {path / 'page.html'}.")
+        raise IsADirectoryError(f"{path} is a folder: name a file, as in {path / example}.")
+    check_writable(path)

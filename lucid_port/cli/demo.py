@@ -104,6 +104,7 @@ def command(
         checked=worst_first(checked),
         layers=model.layers,
     )
+    output.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(output, text.encode())
     failed = sum(not one.passed for one in checked)
     seconds = sum(taken for *_, taken in log.rows)

@@ -77,8 +77,10 @@ def command(
 
 def make_figure(request: Request, output: Path, device: str | None) -> list[Path]:
     """Makes a figure on a device, or on the CPU by default, and returns the files written to the folder."""
+    from converters.atomic import check_writable
     from lucid_port.figures.run import open_request, write
     from lucid_port.optvis.engine.devices import find_device
 
-    place = find_device(device or "cpu")  # a wrong name fails before the model is opened
+    place = find_device(device or "cpu")  # a wrong name or folder fails before the model is opened
+    check_writable(output / f"{request.figure}.png")
     return list(write(request, open_request(request).to(place), output, verbose=True))

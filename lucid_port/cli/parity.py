@@ -61,6 +61,7 @@ def command(
     ]
     made = _function_comparisons() if functions else []
     text = page(source, references, layers, made, pictures_of(ROOT / "docs" / "images" / "finished.jpg"))
+    output.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(output, text.encode())
     failed = sum(not one.passed for one in [*layers, *made])
     print_result(

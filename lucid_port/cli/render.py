@@ -112,6 +112,7 @@ def command(
     lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
     from lucid_port.optvis.engine.devices import find_device
+    from lucid_port.optvis.engine.diagnostics import refuse_failed
     from lucid_port.optvis.optimizer import TFAdam
     from lucid_port.optvis.recipe_files import check_output
 
@@ -141,6 +142,7 @@ def command(
     print_result(sentence, facts, json)
     if facts.get("unfinished"):
         raise KeyboardInterrupt
+    refuse_failed(facts["failed"])
 
 
 def _wants_folder(text: str, output: Path) -> bool:
@@ -168,7 +170,10 @@ def _refuse_folder_options(**options: object) -> None:
 def _render_one(
     model: Model, objective: str, output: Path, size: int | None, steps: int, options: dict[str, Any]
 ) -> Result:
+    import numpy as np
+
     from lucid_port.optvis import render
+    from lucid_port.optvis.engine.diagnostics import refuse_failed
     from lucid_port.optvis.engine.formats import square
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.optvis.recipe_files import check_output
@@ -189,11 +194,15 @@ def _render_one(
         raise KeyboardInterrupt
     if pictures.vis.format.note:
         typer.echo(pictures.vis.format.note)
-    pictures.save(output)
+    failed = {} if pictures.failed_at is None else {objective: pictures.failed_at}
+    if np.isfinite(pictures[-1]).all():
+        pictures.save(output)
+    else:
+        refuse_failed(failed)
     reached = float(pictures.losses[-1])
     height, width = pictures[-1].shape[1:3]
     sentence = f"{output}: {objective}, {height}x{width}, {pictures.steps} steps, objective {reached:.2f}"
-    return sentence, {"steps": pictures.steps, "objective": reached, "size": _size(height, width)}
+    return sentence, {"steps": pictures.steps, "objective": reached, "size": _size(height, width), "failed": failed}
 
 
 def _size(height: int, width: int) -> int | list[int]:
@@ -225,6 +234,7 @@ def _render_many(
     )
     height, width = renders.size
     done = {"pictures": [one.path for one in renders], "reused": renders.reused, "size": _size(height, width)}
+    done["failed"] = renders.failed
     if renders.interrupted:
         left = renders.asked - len(renders)
         sentence = f"{output}: {len(renders)} of {renders.asked} units; the same command resumes it"

@@ -222,7 +222,9 @@ def open_for_recipe(source: str | None, recipe: Recipe, given: Mapping[str, Any]
 
     overrides = {key: value for key, value in (given or {}).items() if value is not None}
     if source is None:
-        return recipe.open_model(**overrides)
+        opened: Any = recipe.open_model(**overrides)  # one of the modelzoo
+        used: Model = opened
+        return used
     model = _open(source, *_split({**opening_options(recipe.model), **overrides}))
     network: Any = model.network
     found = fingerprint(network)

@@ -43,6 +43,11 @@ class FolderLock:
                     ) from error
                 # Another process removed the file after this one opened it and before it locked it.
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the lock file exists; it does not if the folder was deleted or replaced."""
+        return self._path.exists()
+
     def release(self) -> None:
         """Unlocks the folder and removes the lock file.
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lucid_port.misc.io.pictures import check_range, gray, pixels_of, unit_floats, without_alpha
 from lucid_port.misc.iter_nd_utils import batch_iter, dict_to_ndarray, recursive_enumerate_nd
+from lucid_port.misc.tensors import as_tensor
 from lucid_port.modelzoo.layer import Layer
 from lucid_port.modelzoo.layouts import Layout, described, layout_of
 
@@ -210,7 +211,7 @@ def _stack(images: Sequence[object], channels: int | None = 3) -> torch.Tensor:
         raise ValueError(f"An image is an array (height, width, channels), not one of shape {list(arrays[0].shape)}.")
     stacked = np.stack(arrays)
     check_range(float(stacked.min()), float(stacked.max()), "An image")
-    return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))
+    return as_tensor(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))
 
 
 def _reduce(responses: Iterable[tuple[Index, np.ndarray]], reducer: Reducer, shape: Index | None) -> np.ndarray:

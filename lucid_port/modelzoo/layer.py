@@ -43,6 +43,7 @@ class Layer:
     width: ClassVar[None] = None
     height: ClassVar[None] = None
     shape: ClassVar[None] = None
+    __iter__: ClassVar[None] = None  # indexed by name only
 
     def __getitem__(self, key: str) -> Any:
         """Returns an attribute by name, as in Lucid's older notebooks; "type" is the first tag.

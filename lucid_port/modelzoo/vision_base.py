@@ -23,6 +23,7 @@ from converters.program.storage import MODEL_FILE
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import as_tensor
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
@@ -171,7 +172,7 @@ class Model(nn.Module):
             )
         self.image_value_range = check_value_range(value_range, self.image_shape[-1])
         dtype = _dtype(self.network)
-        lo, hi = (torch.as_tensor(value, dtype=dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
+        lo, hi = (as_tensor(value, dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
         self._labels = None if labels is None else list(labels)

@@ -321,7 +321,10 @@ class Recipe:
         """Makes all pictures of the batch again, float32 [N, H, W, C] in [0, 1]; arguments as for `render`."""
         vis = self.vis(model, device)
         loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
-        return vis.image()
+        picture = vis.image()
+        vis.watch.check()
+        vis.watch.check_picture(picture)
+        return picture
 
     def open_model(self, **overrides: Any) -> Model:
         """Opens the recipe's model.

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from converters.atomic import write_bytes
-from lucid_port.misc.io.saving import check_writable, save
+from converters.atomic import check_writable, write_bytes
+from lucid_port.misc.io.saving import check_picture_path, is_picture_name, save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.many.picture_folder import MANIFEST
@@ -27,6 +27,7 @@ __all__ = [
     "OUTPUTS",
     "check_channels",
     "check_output",
+    "check_save_path",
     "compare_pictures",
     "read_document",
     "read_recipe",
@@ -60,7 +61,7 @@ def check_output(path: str | os.PathLike[str], channels: int | None = None) -> N
             f"{path} is no picture's name: pictures end in {', '.join(PICTURES)}, and arrays, which hold images of any "
             f"number of channels, in {ARRAY}."
         )
-    check_writable(path)
+    check_save_path(path, arrays=True)
     if suffix != ARRAY:
         check_channels(channels, f"name an array, as in {Path(path).with_suffix(ARRAY)}")
 
@@ -85,12 +86,31 @@ def sidecar(path: str | os.PathLike[str]) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def check_save_path(path: str | os.PathLike[str], arrays: bool = False) -> None:
+    """Checks that a picture and its recipe can be saved under a path. Call it before a long computation.
+
+    Args:
+        path: Path of the picture.
+        arrays: Also allow the formats of arrays.
+
+    Raises:
+        ValueError: The extension is unknown.
+        OSError: The picture or the recipe beside it cannot be written.
+    """
+    check_picture_path(path, arrays)
+    beside = sidecar(path)
+    if beside.is_dir():
+        raise IsADirectoryError(f"The recipe of {path} cannot be written: {beside} is a folder.")
+    check_writable(beside)
+
+
 def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recipe) -> Path:
-    """Saves a picture with its recipe, in the file and beside it.
+    """Saves a picture with its recipe, beside it and, unless it is saved as an array, in the file.
 
     Args:
         picture: [H, W, C] in [0, 1].
-        path: File name with the extension of a picture format, or `.npy`. Missing folders are created.
+        path: File name with the extension of a picture format or of an array (.npy, .npz, .json). Missing folders are
+            created.
         recipe: Recipe of the picture.
 
     Returns:
@@ -101,10 +121,11 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
     """
     path = Path(path)
     text = json.dumps(recipe.to_data(), indent=1)
-    if path.suffix.lower() == ARRAY:
-        save(np.asarray(to_array(picture), np.float32), path)
-    else:
+    check_save_path(path, arrays=True)
+    if is_picture_name(path.name):
         save(picture, path, domain=(0, 1), metadata=text)
+    else:
+        save(np.asarray(to_array(picture), np.float32), path)
     write_bytes(sidecar(path), text.encode())
     return path
 

@@ -15,13 +15,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters.errors import nearest_names
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
+from lucid_port.optvis.engine.diagnostics import refuse_failed
 from lucid_port.optvis.engine.formats import square
-from lucid_port.optvis.many.unit_spec import names_several
+from lucid_port.optvis.many.picture_folder import check_folder
+from lucid_port.optvis.many.unit_spec import name_of, names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
 from lucid_port.optvis.recipe_files import check_output, save_picture
@@ -132,6 +136,7 @@ class Plan:
             The paths of the pictures.
 
         Raises:
+            FloatingPointError: The objective of a unit became NaN or infinite. The other pictures are saved.
             KeyboardInterrupt: The render was interrupted. Finished pictures are saved; the same call
                 continues with the others.
         """
@@ -158,7 +163,10 @@ class Plan:
         )
         if not pictures:
             raise KeyboardInterrupt
-        return [pictures.save(output)]
+        paths = [pictures.save(output)] if np.isfinite(pictures[-1]).all() else []
+        name = objective if isinstance(objective, str) else name_of(pictures.vis.objective)
+        refuse_failed({name: pictures.failed_at})
+        return paths
 
     def _image(self, model: Model) -> Callable[[], Any] | None:
         size = self.size
@@ -190,6 +198,7 @@ class Plan:
         )
         if renders.interrupted:
             raise KeyboardInterrupt
+        refuse_failed(renders.failed)
         return list(dict.fromkeys(one.path for one in renders if one.path is not None))
 
     def _optimizer(self) -> Callable[[Any], Any] | None:
@@ -240,6 +249,7 @@ def run_document(
     target = output if output is not None else None if plan.output is None else Path(plan.output)
     if target is None:
         raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+    (check_folder if plan.makes_folder else check_output)(target)
     model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)
     return plan.run(target, model, callbacks(plan.steps))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from converters.memory import is_out_of_memory
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import show
@@ -28,6 +31,7 @@ from lucid_port.optvis.engine.coerce import (
     make_param,
     make_transform_f,
 )
+from lucid_port.optvis.engine.diagnostics import failed_at
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
@@ -60,6 +64,9 @@ class Renders(list[np.ndarray]):
         taken_after: Number of updates before each picture.
         callbacks: Callbacks of the render.
 
+    Pickles and deep copies keep the pictures, `losses` and recipes, but neither `vis` nor `callbacks`, which may hold
+    anything.
+
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
         >>> from lucid_port.optvis import param
@@ -77,6 +84,31 @@ class Renders(list[np.ndarray]):
     vis: VisT
     taken_after: Sequence[int] = ()
     callbacks: Sequence[Callback] = ()
+    _kept: tuple[np.ndarray, list[Recipe]] | None = None  # losses and recipes of a copy
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "vis":
+            raise AttributeError("This copy of a render has no vis, as pickles and deep copies keep its results only.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __copy__(self) -> Renders:
+        copied = type(self)(self)
+        vars(copied).update(vars(self))
+        return copied
+
+    def __reduce__(self) -> tuple[type[Renders], tuple[list[np.ndarray]], dict[str, Any]]:
+        state = {
+            "steps": self.steps,
+            "interrupted": self.interrupted,
+            "taken_after": tuple(self.taken_after),
+            "_kept": (self.losses, [self.recipe(index) for index in range(len(self))]),
+        }
+        return type(self), (list(self),), state
+
+    @property
+    def failed_at(self) -> int | None:
+        """First update, from 1 on, at which the objective or the last picture was NaN or infinite; None if finite."""
+        return failed_at(self.losses, self[-1] if self else np.zeros(0))
 
     def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
         """Returns the recipe of one picture.
@@ -88,16 +120,18 @@ class Renders(list[np.ndarray]):
         Raises:
             IndexError: There is no such picture.
         """
+        if self._kept is not None:
+            return replace(self._kept[1][index], picture=picture)
         after = self.taken_after[index]
         value = self.vis.losses[after - 1]
         own_code = _callback_notes(self.callbacks)
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=own_code)
 
     def save(self, path: str | os.PathLike[str], index: int = -1, picture: int = 0) -> Path:
-        """Saves one picture, with its recipe in the file and beside it.
+        """Saves one picture, with its recipe beside it and, unless it is saved as an array, in the file.
 
         Args:
-            path: File name that ends in .png, .jpg or .webp, or in .npy for an array of any number of channels.
+            path: File name that ends in .png, .jpg or .webp, or in .npy, .npz or .json for an array [H, W, C].
             index: Index into the list.
             picture: Index into the batch.
 
@@ -106,14 +140,14 @@ class Renders(list[np.ndarray]):
 
         Raises:
             IndexError: There is no such picture.
-            ValueError: The extension is not that of a picture.
+            ValueError: The extension is not that of a picture or array.
         """
         return save_picture(self[index][picture], path, self.recipe(index, picture))
 
     @property
     def losses(self) -> np.ndarray:
         """The objective's value before each update, float32 [steps]."""
-        return self.vis.losses[: self.steps]
+        return self.vis.losses[: self.steps] if self._kept is None else self._kept[0]
 
 
 def render_vis(
@@ -150,8 +184,8 @@ def render_vis(
         print_objectives: Objectives to print at the thresholds.
         verbose: Whether to print at the thresholds, show the pictures in a notebook and draw a progress bar.
         relu_gradient_override: Whether to redirect ReLU gradients in the first 17 updates; "always": in all updates.
-        use_fixed_seed: Has no effect, as every render is seeded.
-        seed: Seed of all random draws, or a `RandomSource` to draw from.
+        use_fixed_seed: Has no effect: every render is seeded.
+        seed: Seed of all random draws, or a `RandomSource`.
         device: Device of the image; that of the model's weights by default.
         callbacks: Functions that are called with the render (`VisT`) after each update. A callback may have methods:
             `begin(vis, total)` is called before the first update with the number of updates, `snapshot(vis, picture)`
@@ -161,8 +195,7 @@ def render_vis(
             and matrix products to 11 significant bits on a GPU. `"bf16"` uses bfloat16 (8 bits). The last two give
             different pictures of the same kind: see docs/speed.md.
         compile: Whether to compile the network's part of the steps from the 18th update on, for each image size that
-            the transforms give (11 by default). The numbers stay the same up to rounding. Compilation takes minutes
-            and may not pay: see docs/speed.md.
+            the transforms give (11 by default). It takes minutes, and may not pay: see docs/speed.md.
         live: Whether to show the current picture in a notebook once a second; `progress.LiveView` has more settings.
 
     Returns:
@@ -171,7 +204,7 @@ def render_vis(
 
     Raises:
         TypeError, ValueError: An argument is wrong, such as a threshold, a device or a precision that does not exist.
-        Exception: Any error in a step; its attribute `renders` has the pictures made so far.
+        Exception: Any error in a step, such as MemoryError; its attribute `renders` has the pictures made so far.
 
     Example:
         >>> from lucid_port.modelzoo.nets_factory import get_model
@@ -195,8 +228,8 @@ def render_vis(
     )
     shown: list[Callback] = [ProgressBar(counts[-1])] if verbose else []
     shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
-    logs = [] if log_dir is None else [TensorBoardLog(log_dir)]
-    return _run(vis, counts, [*own, *shown, *logs], printed, verbose)
+    shown += [] if log_dir is None else [TensorBoardLog(log_dir)]
+    return _run(vis, counts, [*own, *shown], printed, verbose)
 
 
 def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:
@@ -237,6 +270,7 @@ def _run(
         pictures.append(vis.image())
         taken_after.append(vis.steps)
         vis.watch.check()  # costs no wait, as reading the picture has synchronized with the device
+        vis.watch.check_picture(pictures[-1])
         notify(callbacks, "snapshot", vis, pictures[-1])
         if verbose:
             _report(vis, pictures[-1], printed)
@@ -248,12 +282,26 @@ def _run(
         if verbose:
             print(f"Interrupted at step {vis.steps}.")
     except Exception as error:
-        error.renders = pictures  # type: ignore[attr-defined]
+        short = _memory_error(vis, error)
+        raised: Any = short or error
+        raised.renders = pictures
+        if short is not None:
+            raise short from error
         raise
     finally:
         pictures.steps = vis.steps
     vis.watch.check()
     return pictures
+
+
+def _memory_error(vis: VisT, error: Exception) -> MemoryError | None:
+    """Returns a clearer error if the host's memory ran out; None for other errors, and for torch's own of GPUs."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or not is_out_of_memory(error):
+        return None
+    reason = str(error).splitlines()[0]
+    return MemoryError(
+        f"The render does not fit into the memory of {vis.device}: make the image smaller, or free memory ({reason})."
+    )
 
 
 def _report(vis: VisT, picture: np.ndarray, printed: Sequence[Objective]) -> None:

@@ -27,7 +27,7 @@ from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
 from lucid_port.optvis.engine.devices import DevicesLike, choose_devices, own_device
-from lucid_port.optvis.engine.diagnostics import PATIENCE, still
+from lucid_port.optvis.engine.diagnostics import PATIENCE, failed_at, failure_of, still
 from lucid_port.optvis.engine.precision import outside_inference, tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
@@ -47,19 +47,10 @@ Progress = LiveSheet | ManyProgress
 STEPS = 513
 """Updates of each image by default, as in Lucid."""
 
-_PROBLEMS: tuple[tuple[Callable[[np.ndarray], bool], str], ...] = (
-    (
-        lambda losses: not np.isfinite(losses).all(),
-        "became NaN or infinite, so the picture is meaningless: use a smaller learning rate, or an objective that "
-        "stays finite.",
-    ),
-    (
-        still,
-        f"did not change in the last {PATIENCE} updates: no gradient reaches the picture, most likely because the unit "
-        "never fires.",
-    ),
+_STILL = (
+    f"did not change in the last {PATIENCE} updates: no gradient reaches the picture, most likely because the unit "
+    "never fires."
 )
-"""Problems with the losses of a unit, each with the end of its warning."""
 
 
 @dataclass
@@ -76,6 +67,8 @@ class UnitRender:
         image: float32 [H, W, C] in [0, 1]; None if pictures are not returned.
         path: File of the picture or of the sheet.
         tile: Row and column in the sheet.
+        failed_at: First update, from 1 on, at which the objective or the picture was NaN or infinite; None if they
+            stayed finite. A run that resumes makes a failed unit again.
     """
 
     layer: str
@@ -87,6 +80,7 @@ class UnitRender:
     image: np.ndarray | None = field(repr=False, default=None)
     path: Path | None = None
     tile: tuple[int, int] | None = None
+    failed_at: int | None = field(init=False, default=None)
 
 
 class ManyRenders(list[UnitRender]):
@@ -111,6 +105,11 @@ class ManyRenders(list[UnitRender]):
     interrupted: bool
     folder: Path | None
     size: tuple[int, int]
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Name -> `failed_at` of each unit whose objective or picture became NaN or infinite."""
+        return {one.name: one.failed_at for one in self if one.failed_at is not None}
 
     @property
     def names(self) -> list[str]:
@@ -162,8 +161,8 @@ def render_many(
             update each element independently, as Adam and SGD do.
         units: `"mixed4a_pre_relu:*"`, `"mixed4a_pre_relu:3,7,20-25"`, (layer, channel), an objective or a function of
             `T` (which sees one image), or a list of these. Units of one layer share batches.
-        param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or a function
-            without arguments that makes one image and is called for each.
+        param_f: Function of the number of images, as in `lambda batch: param.image(128, batch=batch)`, or one without
+            arguments, which makes one image and is called for each.
         size: Height and width in pixels, instead of `param_f`; 128 by default, or the network's own size.
         steps: Number of updates.
         seed: Seed of all random draws.
@@ -179,8 +178,7 @@ def render_many(
         sheet: Whether to write one sprite sheet, `sheet.png`, instead; the manifest has the position of each unit.
         overwrite: Whether to replace the pictures in the folder.
         keep: Whether to return the pictures; by default only without `output`.
-        verbose: Whether to show progress on a terminal or in a notebook.
-        live: Whether to show progress and finished pictures in a notebook; elsewhere it has no effect.
+        verbose, live: Whether to show progress, and in a notebook (`live`) also the finished pictures.
 
     Returns:
         A `UnitRender` for each unit. After Ctrl-C, for the finished units.
@@ -248,6 +246,8 @@ class _Run:
         self.setup, self.steps, self.folder, self.keep = setup, steps, folder, keep
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
+        self._sizes = {} if folder is None else folder.batch_sizes
+        self._most: int | None = None  # the batch size that was asked for
         self._model: Mapping[str, Any] | None = None
         self._checkpoints = checkpoints.active()  # read in this thread, because the threads of workers are in no block
         self._number = "" if self._checkpoints is None else self._checkpoints.numbered("many")
@@ -257,6 +257,7 @@ class _Run:
         self, model: Model, devices: Sequence[torch.device], most: int | None, verbose: bool, live: bool
     ) -> ManyRenders:
         """Renders the units that are not in the folder."""
+        self._most = most
         there = {} if self.folder is None else self.folder.entries
         pending = [key for key in self.units if key not in there]
         reused = len(self.units) - len(pending)
@@ -295,21 +296,41 @@ class _Run:
         the model share the work, unless `most` is given.
         """
         groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
-        for key in pending:
+        for key in self.units:  # finished ones, too, so that a run that resumes has the batches of the interrupted one
             groups.setdefault(self.units[key].batches_with, []).append(key)
+        left = set(pending)
         batches: list[list[str]] = []
         for group in groups.values():
-            limit = self._fitting(group, model, device) if most is None else most
-            if most is None and len(groups) == 1:
-                limit = min(limit, -(-len(group) // copies))
-            batches += workers.split_evenly(group, limit)
-        return workers.Shared(batches, max(len(batch) for batch in batches))
+            if left.isdisjoint(group):
+                continue
+            limit = self._sizes.get(self._size_name(group[0])) or most or self._fitting(group, model, device, copies)
+            if most is None and len(group) > 1:
+                self._sizes[self._size_name(group[0])] = limit
+            split = [[key for key in batch if key in left] for batch in workers.split_evenly(group, limit)]
+            batches += [batch for batch in split if batch]
+        limit = max(len(batch) for batch in batches)
+        return workers.Shared(batches, limit, lambda key: self.units[key].batches_with, self._halved)
 
-    def _fitting(self, group: Sequence[str], model: Model, device: torch.device) -> int:
+    def _fitting(self, group: Sequence[str], model: Model, device: torch.device, copies: int) -> int:
+        """Returns the number of images that fit into memory; fewer if only so all copies of the model have work."""
+
         def vis(count: int) -> VisT:
             return self.setup.vis(model, [self.units[key] for key in group[:count]], device)
 
-        return memory.batch_size(vis, len(group))
+        fitting = memory.batch_size(vis, len(group))
+        is_alone = all(self.units[key].batches_with == self.units[group[0]].batches_with for key in self.units)
+        return min(fitting, -(-len(group) // copies)) if is_alone else fitting
+
+    def _size_name(self, key: str) -> str:
+        """Returns a name in the manifest for the maximum size of a unit's batches, which depends on the request."""
+        unit = self.units[key]
+        count = sum(other.batches_with == unit.batches_with for other in self.units.values())
+        kind = "units" if unit.channel is not None else "objectives"
+        return f"{count} {kind} of {unit.layer}" + ("" if self._most is None else f", at most {self._most}")
+
+    def _halved(self, batch: Sequence[str], limit: int) -> None:
+        with self._lock:
+            self._sizes[self._size_name(batch[0])] = limit
 
     def _worker(
         self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress
@@ -339,13 +360,13 @@ class _Run:
     def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray, vis: VisT) -> None:
         """Warns about a batch's losses, and stores its pictures. Thread-safe."""
         finished = [
-            Finished(key, self.units[key], picture, float(own[-1]))
+            Finished(key, self.units[key], picture, float(own[-1]), failed_at(own, picture))
             for key, picture, own in zip(batch, pictures, losses, strict=True)
         ]
-        for has_problem, problem in _PROBLEMS:
-            names = [one.unit.name for one, own in zip(finished, losses, strict=True) if has_problem(own)]
-            if names:
-                sentence = f"The objective of {', '.join(names)} {problem}"
+        constant = [one.unit.name for one, own in zip(finished, losses, strict=True) if still(own)]
+        failed = failure_of({one.unit.name: one.failed_at for one in finished})
+        for sentence in (failed, constant and f"The objective of {', '.join(constant)} {_STILL}"):
+            if sentence:
                 warnings.warn(sentence, RuntimeWarning, stacklevel=stack_level())
         with self._lock:
             if self.folder is not None:
@@ -353,6 +374,7 @@ class _Run:
             for one, own in zip(finished, losses, strict=True):
                 image = one.picture.copy() if self.keep else None  # a copy, as a view would keep the whole batch
                 self.made[one.identity] = _render_of(one.unit, one.value, own.copy(), image)
+                self.made[one.identity].failed_at = one.failed_at
 
     def _renders(self, reused: int, interrupted: bool) -> ManyRenders:
         renders = ManyRenders()

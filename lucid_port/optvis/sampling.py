@@ -227,7 +227,8 @@ class RandomSource:
         position = self._state.position.get(key, 0)
         if position >= len(queue):
             raise IndexError(f"The {len(queue)} recorded draws for {key!r} are used up.")
-        value = np.asarray(queue[position])
+        recorded = np.asarray(queue[position])
+        value = np.array(recorded, recorded.dtype.newbyteorder("="), order="C")
         if value.shape != shape:
             raise ValueError(f"Recorded draw {position} for {key!r} has shape {value.shape}, needed is {shape}.")
         self._state.position[key] = position + 1

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.misc.tensors import constant
+from lucid_port.misc.tensors import as_tensor, constant
 from lucid_port.optvis import serialization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.param.spatial import fft_to_image, rfft2d_freqs
@@ -293,7 +293,7 @@ class CollapseAlphaRandom(Transform):
                 f"collapse_alpha_random needs an image of 4 channels (RGBA), not {image.shape[1]}: "
                 "make it with param.image(..., alpha=True)."
             )
-        noise = torch.as_tensor(params).to(image.device, image.dtype)
+        noise = as_tensor(params).to(image.device, image.dtype)
         spectrum = (0.01 if self.sd is None else self.sd) * noise.transpose(0, 1)
         background = to_valid_rgb_tensor(fft_to_image(spectrum, image.shape[2], image.shape[3]), decorrelate=True)
         alpha = image[:, 3:4]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import as_tensor
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.setup import each_for_itself
@@ -88,7 +89,7 @@ class Networks:
         """
         height, width = checks.sizes((size, size) if np.ndim(size) == 0 else size, "size", 2)
         grid = _coordinates(height, width)
-        weights, biases = ([torch.from_numpy(one) for one in group] for group in (self.weights, self.biases))
+        weights, biases = ([as_tensor(one) for one in group] for group in (self.weights, self.biases))
         with torch.no_grad():
             stripes = [_evaluate(weights, biases, ACTIVATIONS[self.activation], part) for part in grid.split(STRIPE, 1)]
         pixels = torch.cat(stripes, 2).reshape(len(self), 3, height, width)

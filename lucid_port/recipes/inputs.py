@@ -19,6 +19,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
+from lucid_port.misc.tensors import as_tensor
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Model, as_computing, image_shape, layer_info
 from lucid_port.optvis.engine.devices import own_device
@@ -234,7 +235,7 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
     pixels = unit_floats(image[None] if image.ndim == 3 else image)
     if image_shape(model)[-1] == 1 and pixels.shape[-1] == 3:
         pixels = gray(pixels)
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(own_device(model))
+    return as_tensor(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(own_device(model))
 
 
 @strictly

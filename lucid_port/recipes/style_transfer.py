@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import as_tensor
 from lucid_port.optvis import param
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.optvis.engine.vis import VisT
@@ -195,7 +196,7 @@ class _RandomCrops(Parameterization):
         self._source = RandomSource()
         self._count = len(pictures)
         for number, picture in enumerate(pictures):
-            pixels = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+            pixels = as_tensor(np.ascontiguousarray(picture.transpose(2, 0, 1)))
             self.register_buffer(f"picture{number}", pixels, persistent=False)
 
     def draw(self, source: RandomSource) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -10,19 +13,22 @@ import pytest
 import torch
 
 from lucid_port.modelzoo import vision_models
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many import memory, workers
+from lucid_port.optvis.recipe_files import read_recipe
 from lucid_port.optvis.render_many import make_many_T
-from parity_tests.optvis.many import LIVE, assert_alike, fail_above, many
+from parity_tests.optvis.many import LIVE, assert_alike, fail_above, manifest, many
 from parity_tests.optvis.tiny import TinyModel
 
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory."),
     MemoryError(),
     RuntimeError("[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    RuntimeError("std::bad_alloc"),
 ]
 
 
-@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "numpy", "cpu"])
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "numpy", "cpu", "c++"])
 def test_a_batch_that_does_not_fit_is_halved(monkeypatch, error):
     expected = many(LIVE)
     sizes = fail_above(monkeypatch, 3, error)
@@ -76,6 +82,155 @@ def test_the_size_of_a_batch_follows_the_free_memory(monkeypatch):
     for free, expected in ((None, 16), (10**15, 16), (0, 1), (3 * 2 * needed * 5.5, 5)):
         monkeypatch.setattr(memory, "free_host_memory", lambda free=free: free)
         assert memory.host_batch_size(forward) == expected
+
+
+def _files(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+GIGA = 2**30
+MEMINFO = {"proc/meminfo": f"MemTotal: 9 kB\nMemFree: 7 kB\nMemAvailable: {8 * 2**20} kB\n"}
+LIMITED = {
+    "the machine": ({}, 8 * GIGA),
+    "version 2": (
+        {
+            "proc/self/cgroup": "0::/box/inner\n",
+            "groups/box/inner/memory.max": "max\n",
+            "groups/box/inner/memory.current": "5\n",
+            "groups/box/memory.max": f"{4 * GIGA}\n",
+            "groups/box/memory.current": f"{3 * GIGA}\n",
+            "groups/box/memory.stat": f"anon 5\ninactive_file {GIGA}\n",
+        },
+        2 * GIGA,
+    ),
+    "version 2 in a container": (
+        {
+            "proc/self/cgroup": "0::/seen/from/outside\n",
+            "groups/memory.max": f"{GIGA}\n",
+            "groups/memory.current": "100\n",
+        },
+        GIGA - 100,
+    ),
+    "version 1": (
+        {
+            "proc/self/cgroup": "9:cpu:/\n4:memory:/box\n",
+            "groups/memory/box/memory.limit_in_bytes": f"{3 * GIGA}\n",
+            "groups/memory/box/memory.usage_in_bytes": f"{GIGA}\n",
+            "groups/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            "groups/memory/memory.usage_in_bytes": f"{GIGA}\n",
+        },
+        2 * GIGA,
+    ),
+    "a group beyond its limit": (
+        {"proc/self/cgroup": "0::/\n", "groups/memory.max": "100\n", "groups/memory.current": "200\n"},
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("which", LIMITED)
+def test_free_memory_is_bounded_by_control_groups(monkeypatch, tmp_path, which):
+    files, expected = LIMITED[which]
+    _files(tmp_path, {**MEMINFO, **files})
+    monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "groups")
+    assert memory.free_host_memory() == expected
+
+
+def test_the_rest_of_a_batch_that_does_not_fit_is_split_as_if_asked_for(monkeypatch):
+    units = {"asked": ["mixed:0-4", "mixed:0-4"], "seeds": range(10)}
+    sizes = fail_above(monkeypatch, 4, MemoryError())
+    with pytest.warns(RuntimeWarning, match="5 images do not fit"):
+        halved = many(**units, batch_size=5)
+    assert sizes[1:] == [2] * 5 * 3
+    for one, other in zip(halved, many(**units, batch_size=2), strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("asked", [None, 6])
+def test_a_run_that_resumes_keeps_the_batch_size_after_a_lack_of_memory(monkeypatch, tmp_path, asked):
+    with monkeypatch.context() as patched:
+        fail_above(patched, 2, MemoryError())
+        step, count = VisT.step, []
+
+        def dying(vis):
+            count.append(vis)
+            if len(count) > 8:
+                raise KeyError("died")
+            return step(vis)
+
+        patched.setattr(VisT, "step", dying)
+        patched.setattr(memory, "batch_size", lambda make, most: 5)
+        with pytest.warns(RuntimeWarning), pytest.raises(KeyError):
+            many("mixed:0-6", batch_size=asked, output=tmp_path)
+    name = "7 units of mixed" + (", at most 6" if asked else "")
+    assert manifest(tmp_path)["batch_sizes"] == {name: 1}
+    finished = len(manifest(tmp_path)["units"])
+    assert 0 < finished < 7
+    monkeypatch.setattr(memory, "batch_size", lambda make, most: 7)
+    resumed = many("mixed:0-6", batch_size=asked, output=tmp_path, keep=True)
+    assert resumed.reused == finished
+    expected = {one.name: one.image for one in many("mixed:0-6", batch_size=1)}
+    for one in resumed:
+        recipe = read_recipe(one.path)
+        assert len(recipe.seeds["seeds"]) == 1
+        np.testing.assert_array_equal(recipe.render(TinyModel()), expected[one.name])
+        if one.image is not None:
+            np.testing.assert_array_equal(one.image, expected[one.name])
+
+
+LIMITED_CHILD = """
+import json, resource, sys, warnings
+import numpy as np, torch
+from torch import nn
+from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.optvis import param
+from lucid_port.optvis.render import render_vis
+from lucid_port.optvis.render_many import render_many
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+layers = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3))
+model = from_torch(layers, image_value_range=(0, 1), image_shape=(64, 64, 3))
+def render(batch_size):
+    return render_many(model, "2:0-7", size=256, steps=1, transforms=[], batch_size=batch_size, verbose=False)
+asked = {count: np.stack(render(count).pictures) for count in (4, 2, 1)}
+used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[1]) * 2**20,) * 2)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    found = np.stack(render(8).pictures)
+sentences = [str(one.message) for one in caught if "do not fit" in str(one.message)]
+assert sentences, "memory was not short"
+last = int(sentences[-1].split("at most ")[1].rstrip("."))
+try:
+    render_vis(model, "2:0", lambda: param.image(1500), thresholds=(0,), transforms=[], verbose=False)
+except MemoryError as error:
+    sentence = str(error)
+print(json.dumps([len(sentences), last, np.array_equal(found, asked[last]), sentence]))
+"""
+
+
+@pytest.fixture(scope="module")
+def limited():
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux limits a process's memory")
+    done = subprocess.run([sys.executable, "-c", LIMITED_CHILD, "300"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def test_the_batch_halves_when_the_system_refuses_memory(limited):
+    halvings, last, is_same, _ = limited
+    assert halvings >= 1
+    assert last < 8
+    assert is_same, f"the pictures are not those of batch_size={last}"
+
+
+def test_a_render_that_does_not_fit_says_so(limited):
+    assert limited[-1].startswith("The render does not fit into the memory of cpu: make the image smaller")
 
 
 def test_batches_are_even():

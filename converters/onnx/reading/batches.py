@@ -196,8 +196,8 @@ def _resizes(view: _View) -> bool:
     if "axes" in view.stated or len(view.inputs) != len([name for name in view.node.input[:3] if name]):
         return False
     place = 1 if view.node.op_type == "Upsample" or view.opset < 11 else 2
-    scales = view.stated.get("scales", view.constant(place))
-    return bool(scales) and scales[0] == 1 and view.is_only_first_apart()
+    scales = view.stated.get("scales") or view.constant(place)
+    return scales is not None and len(scales) > 0 and scales[0] == 1 and view.is_only_first_apart()
 
 
 def _tiles(view: _View) -> bool:

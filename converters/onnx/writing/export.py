@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converters.atomic import write_bytes, write_chunks
+from converters.atomic import check_writable, write_bytes, write_chunks
 from converters.errors import GraphError, SaveError
 from converters.frozen.graph import Output
 from converters.layers import LAYERS
@@ -79,6 +79,7 @@ def to_onnx(
     if weights > MAX_INLINE and not external_data:
         raise SaveError(f"The weights have {weights} bytes, more than one ONNX file can hold: allow external data.")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         if external_data:
             write_chunks(target.with_name(f"{target.name}.data"), _moved_out(proto, f"{target.name}.data"))
         return write_bytes(target, proto.SerializeToString(deterministic=True))
@@ -90,12 +91,16 @@ def check_file(target: Path, overwrite: bool = False) -> None:
     """Checks, before any other work, that `to_onnx` may write a file.
 
     Raises:
-        SaveError: the file exists and `overwrite` is false, or it is a folder.
+        SaveError: the file exists and `overwrite` is false, it is a folder, or it cannot be created.
     """
     if target.is_dir():
         raise SaveError(f"{target} is a folder: name a file.")
     if not overwrite and (target.exists() or target.is_symlink()):
         raise SaveError(f"{target} exists already: name another file, or pass overwrite=True (--overwrite).")
+    try:
+        check_writable(target)
+    except OSError as error:
+        raise SaveError(str(error)) from error
 
 
 def onnx_model(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -31,6 +31,8 @@ class Call:
     describe: Callable[[Tensor], Description | None]
     name_of: Callable[[Tensor], str]
     images: int
+
+    __iter__: ClassVar[None] = None  # indexed by name only
 
     def axes(self, value: object) -> Axes | None:
         """Returns the axes of an argument; None for a value that does not depend on the image.

@@ -57,8 +57,9 @@ def unit_floats(values: np.ndarray) -> np.ndarray:
         >>> unit_floats(np.array([0, 51, 255], np.uint8)).tolist()
         [0.0, 0.20000000298023224, 1.0]
     """
-    if values.dtype in _WHITE:
-        return values.astype(np.float32) / np.float32(_WHITE[values.dtype])
+    native = values.dtype.newbyteorder("=")
+    if native in _WHITE:
+        return values.astype(np.float32) / np.float32(_WHITE[native])
     if values.dtype.kind != "f":
         raise TypeError(
             f"A picture has numbers of type uint8 (0 to 255), uint16 (0 to 65535), or floats in [0, 1], not "

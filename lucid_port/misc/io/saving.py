@@ -16,13 +16,13 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import torch
 
-from converters.atomic import write_bytes
+from converters.atomic import check_writable, write_bytes
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
 from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
 
-__all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "check_writable", "save"]
+__all__ = ["CaptureSaveContext", "batch_save", "check_picture_path", "is_picture_name", "save"]
 
 Saver = Callable[..., tuple[bytes, dict]]
 
@@ -125,37 +125,37 @@ def _saver(name: str, extension: str) -> Saver:
     return saver
 
 
-def check_picture_path(path: str | os.PathLike[str]) -> None:
+def check_picture_path(path: str | os.PathLike[str], arrays: bool = False) -> None:
     """Checks that an image can be saved under a path. Call it before a long computation.
+
+    Args:
+        path: the path.
+        arrays: also allow the formats of arrays.
 
     Raises:
         ValueError: the extension is not that of an image, or the path is a URL.
-        OSError: the path is a folder, or its folder is not writable.
+        OSError: the path is a folder, a name in it is too long, or its folder is not writable.
     """
     name = os.fspath(path)
     _refuse_address(name)
-    if _SAVERS.get(os.path.splitext(name.lower())[1]) is not _save_image:
+    saver = _saver(name, _extension(name))
+    if saver is not _save_image and not (arrays and saver in _ARRAY_SAVERS):
         pictures = ", ".join(extension for extension, saver in sorted(_SAVERS.items()) if saver is _save_image)
         raise ValueError(f"{name} is no picture's name: pictures end in {pictures}.")
+    if os.path.isdir(name):
+        raise IsADirectoryError(f"{name} is a folder, not a picture.")
     check_writable(name)
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Checks that a file can be written. Call it before a long computation.
+def is_picture_name(name: str) -> bool:
+    """Returns whether `save` writes an image under a name."""
+    return _SAVERS.get(_extension(name)) is _save_image
 
-    Raises:
-        ValueError: the path is a URL.
-        OSError: the path is a folder, or its folder is not writable.
-    """
-    name = os.fspath(path)
-    _refuse_address(name)
-    if os.path.isdir(name):
-        raise IsADirectoryError(f"{name} is a folder, not a picture.")
-    folder = os.path.dirname(os.path.abspath(name))
-    while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise NotADirectoryError(f"{name} cannot be written: {folder} is not a writable folder.")
+
+def _extension(name: str) -> str:
+    """Returns the extension that decides on the format: the one before `.xz`, if there is one."""
+    stem, extension = os.path.splitext(name.lower())
+    return os.path.splitext(stem)[1] if extension == ".xz" else extension
 
 
 def _save_image(
@@ -231,6 +231,8 @@ _SAVERS: dict[str, Saver] = {
     ".pickle": _save_pickle,
     ".pkl": _save_pickle,
 }
+
+_ARRAY_SAVERS = (_save_npy, _save_npz, _save_json)
 
 
 def batch_save(save_ops: Iterable[tuple[Any, ...]], num_workers: int = 16) -> list[dict[str, Any]]:

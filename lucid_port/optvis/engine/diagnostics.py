@@ -24,7 +24,10 @@ __all__ = [
     "Watch",
     "constant_norms",
     "constant_softmaxes",
+    "failed_at",
+    "failure_of",
     "first_run",
+    "refuse_failed",
     "still",
     "warn_if_training",
 ]
@@ -129,6 +132,15 @@ class Watch:
         self._read = len(self.losses)
         self._reached, self._extremes = [], []
 
+    def check_picture(self, picture: np.ndarray) -> None:
+        """Warns about a picture that has NaN or infinite values, unless its objective had them before."""
+        if not np.isfinite(picture).all():
+            self._say(
+                "finite",
+                f"The picture has NaN or infinite values after update {len(self.losses)} and means nothing: use a "
+                "smaller learning rate, or an objective whose gradient stays finite.",
+            )
+
     def _check_losses(self, losses: np.ndarray) -> None:
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
@@ -164,6 +176,42 @@ class Watch:
         if what not in self._said:
             self._said[what] = sentence
             warnings.warn(sentence, RuntimeWarning, stacklevel=stack_level())
+
+
+def failed_at(losses: np.ndarray, picture: np.ndarray) -> int | None:
+    """Returns the number of the first update, from 1 on, at which a render stopped being finite; None if it is finite.
+
+    Args:
+        losses: The objective's value before each update.
+        picture: The picture after the last update.
+    """
+    wrong = np.flatnonzero(~np.isfinite(losses))
+    if len(wrong):
+        return int(wrong[0]) + 1
+    return None if np.isfinite(picture).all() else max(1, len(losses))
+
+
+def refuse_failed(failed: Mapping[str, int | None]) -> None:
+    """Raises an error about renders that have failed.
+
+    Args:
+        failed: Name of a unit -> result of `failed_at`.
+
+    Raises:
+        FloatingPointError: A render has failed.
+    """
+    sentence = failure_of(failed)
+    if sentence:
+        raise FloatingPointError(sentence)
+
+
+def failure_of(failed: Mapping[str, int | None]) -> str:
+    """Returns a sentence about renders that have failed; empty if none has. Arguments as for `refuse_failed`."""
+    names = ", ".join(f"{name} (from update {update} on)" for name, update in failed.items() if update is not None)
+    return names and (
+        f"The objective or its gradient became NaN or infinite, so that the picture is meaningless, for {names}: use a "
+        "smaller learning rate, or an objective that stays finite."
+    )
 
 
 def first_run(reached: np.ndarray, length: int) -> int | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -27,15 +28,62 @@ SHARE_OF_CUDA = 0.7
 BYTES_PER_SAVED = 3
 """Peak memory of a step as a multiple of the tensors that are saved for its gradients."""
 
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+"""Files with a group's limit and usage, and the part of its usage in `memory.stat` that the system frees on demand."""
+
 T = TypeVar("T")
 
 
 def free_host_memory() -> int | None:
-    """Returns the free memory of this machine in bytes, or None if it is unknown."""
+    """Returns the memory in bytes that this process can still get, or None if it is unknown.
+
+    This is the least of the machine's available memory and of what the process's control groups (containers) may use:
+    beyond these limits, Linux ends a process instead of refusing the memory.
+    """
+    found = [_available(), *_left_in_groups()]
+    return min((one for one in found if one is not None), default=None)
+
+
+def _available() -> int | None:
+    for line in _lines(PROC / "meminfo"):
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # no such function (Windows), no such name (macOS)
         return None
+
+
+def _left_in_groups() -> Iterator[int]:
+    """Yields what each limited control group of this process may still use, of versions 1 and 2."""
+    for line in _lines(PROC / "self" / "cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, names = (CGROUPS / "memory", _VERSION_1) if controllers else (CGROUPS, _VERSION_2)
+        place = root / path.strip("/")
+        # In a container, the path is often that outside of it, and the group itself is at the root.
+        for group in (place, *place.parents) if place.is_dir() else (root,):
+            yield from _left(group, *names)
+            if group == root:
+                break
+
+
+def _left(group: Path, limit_file: str, usage_file: str, cache: str) -> Iterator[int]:
+    limits, usages = ([line for line in _lines(group / name) if line.isdigit()] for name in (limit_file, usage_file))
+    if limits and usages:
+        cached = [line.split()[1] for line in _lines(group / "memory.stat") if line.split()[0] == cache]
+        yield max(0, int(limits[0]) - int(usages[0]) + (int(cached[0]) if cached else 0))
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().split("\n")[:-1]
+    except (OSError, ValueError):
+        return []
 
 
 def saved_bytes(forward: Callable[[], object]) -> int:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from converters.atomic import write_bytes
+from converters.atomic import check_writable, write_bytes
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
@@ -31,7 +31,7 @@ from lucid_port.misc.locking import FolderLock
 from lucid_port.optvis.many.unit_spec import Unit, is_comparable
 from lucid_port.optvis.recipe import Recipe
 
-__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder"]
+__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder", "check_folder"]
 
 MANIFEST = "manifest.json"
 SHEET = "sheet.png"
@@ -59,12 +59,23 @@ class Finished:
         unit: The unit.
         picture: [H, W, C] in [0, 1].
         value: The objective's value.
+        failed_at: The first update at which the render was NaN or infinite; None if it is finite.
     """
 
     identity: str
     unit: Unit
     picture: np.ndarray
     value: float
+    failed_at: int | None = None
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Checks that a folder of pictures can be written. Call it before a long computation.
+
+    Raises:
+        OSError: The path is a file, or the folder cannot be created or written to.
+    """
+    check_writable(Path(path) / MANIFEST)
 
 
 class PictureFolder:
@@ -80,6 +91,8 @@ class PictureFolder:
         entries: Finished pictures by identity.
         recipes: Recipes of the batches by hash; each entry has the hash of its batch.
         grid: Rows and columns of the sheet; zeros before it is written.
+        batch_sizes: Request for units -> the maximum size of their batches, if it was measured or followed from a lack
+            of memory. A run that resumes uses it.
 
     Raises:
         ValueError: The folder has a manifest with other settings, or an unreadable one.
@@ -93,8 +106,9 @@ class PictureFolder:
         self.entries: dict[str, Entry] = {}
         self.recipes: dict[str, Entry] = {}
         self.grid = (0, 0)
+        self.batch_sizes: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._check()
+        check_folder(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._held = FolderLock(self.path)
         try:
@@ -106,13 +120,6 @@ class PictureFolder:
         except BaseException:
             self.close()
             raise
-
-    def _check(self) -> None:
-        folder = self.path.absolute()
-        while not folder.exists():
-            folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise NotADirectoryError(f"{self.path} cannot be written: {folder} is not a writable folder.")
 
     def _read(self, overwrite: bool) -> dict[str, Any] | None:
         path = self.path / MANIFEST
@@ -143,15 +150,25 @@ class PictureFolder:
         self.grid = tuple(old["grid"])
         self.entries = {entry["id"]: entry for entry in old["units"] if self._counts(entry)}
         self.recipes = dict(old.get("recipes", {}))
+        sizes = old.get("batch_sizes", {})
+        self.batch_sizes = {key: checks.whole(size, f"A batch size in {MANIFEST}", 1) for key, size in sizes.items()}
 
     def _counts(self, entry: Entry) -> bool:
-        """Returns whether a listed picture exists, is complete, and shows a unit that can be recognized."""
+        """Returns whether a listed picture exists, is complete and finite, and shows a unit that can be recognized."""
         file = self.path / entry["file"]
-        return entry["comparable"] and file.is_file() and file.stat().st_size == entry["bytes"]
+        is_finished = entry["comparable"] and entry.get("value") is not None
+        return is_finished and file.is_file() and file.stat().st_size == entry["bytes"]
 
     def close(self) -> None:
         """Releases the lock on the folder."""
         self._held.release()
+
+    def _check_place(self) -> None:
+        if not self._held.is_in_place:
+            raise FileNotFoundError(
+                f"{self.path} was deleted or replaced during the run, and its pictures are lost: the same command "
+                "makes them again."
+            )
 
     def _forget(self, old: dict[str, Any] | None) -> None:
         """Removes the manifest, then the pictures that it lists."""
@@ -192,8 +209,12 @@ class PictureFolder:
 
         Returns:
             The paths of the pictures.
+
+        Raises:
+            FileNotFoundError: The folder was deleted during the run.
         """
         with self._lock:
+            self._check_place()
             batch = recipe.to_data()
             key = hashlib.sha256(json.dumps(batch, sort_keys=True).encode()).hexdigest()[:16]
             self.recipes[key] = batch
@@ -202,7 +223,7 @@ class PictureFolder:
         return paths
 
     def _write(self, one: Finished, index: int, batch: str, recipe: Recipe) -> Path:
-        unit, value = one.unit, one.value if math.isfinite(one.value) else None
+        unit, value = one.unit, None if one.failed_at is not None else one.value  # a unit without a value is made again
         stem = self._stem(one.identity, unit)
         name = f"{TILES}/{stem}.png" if self.sheet else f"{stem}.png"
         own = replace(recipe, picture=index, value=value)
@@ -235,7 +256,19 @@ class PictureFolder:
         return next(choice for choice in choices if choice not in taken)
 
     def finish(self, order: Sequence[str]) -> None:
-        """Writes the sheet, if one was requested: the pictures of `order`, then all others."""
+        """Writes the sheet, if one was requested: the pictures of `order`, then all others.
+
+        Raises:
+            FileNotFoundError: The folder or pictures in it were deleted during the run.
+        """
+        self._check_place()
+        lost = [key for key in order if key in self.entries and not self.file_of(key).is_file()]
+        if lost:
+            names = ", ".join(self.entries[key]["file"] for key in lost[:5])
+            raise FileNotFoundError(
+                f"{len(lost)} finished pictures in {self.path} were deleted during the run ({names}): the same command "
+                "makes them again."
+            )
         if not self.sheet or not self.entries:
             return
         known = [*order, *(key for key in self.entries if key not in set(order))]
@@ -277,6 +310,7 @@ class PictureFolder:
             "versions": {"lucid_port": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
             "settings": self.settings,
             "grid": list(self.grid),
+            **({"batch_sizes": self.batch_sizes} if self.batch_sizes else {}),
             "units": list(self.entries.values()),
             "recipes": {key: self.recipes[key] for key in used if key in self.recipes},
         }

@@ -43,14 +43,23 @@ class Shared(Generic[T]):
     Args:
         batches: The batches, in order.
         limit: Maximum size of a batch.
+        kind: Returns a key that is equal for items that may share a batch.
+        halved: Called with a batch that did not fit and the new limit.
 
     Attributes:
         stopped: Event that ends the work.
     """
 
-    def __init__(self, batches: Iterable[list[T]], limit: int) -> None:
+    def __init__(
+        self,
+        batches: Iterable[list[T]],
+        limit: int,
+        kind: Callable[[T], object] = lambda item: None,
+        halved: Callable[[list[T], int], object] = lambda batch, limit: None,
+    ) -> None:
         self._batches = deque(batches)
         self.limit = limit
+        self._kind, self._halved = kind, halved
         self._lock = threading.Lock()
         self.stopped = threading.Event()
 
@@ -68,6 +77,9 @@ class Shared(Generic[T]):
     def too_large(self, batch: list[T], device: torch.device, message: str) -> None:
         """Puts back a batch that did not fit, and halves the limit.
 
+        The remaining items of its kind are split again, so that they have the batches of a run that was asked for the
+        lower limit.
+
         Raises:
             MemoryError: The batch was a single image.
         """
@@ -77,7 +89,11 @@ class Shared(Generic[T]):
             )
         with self._lock:
             self.limit = max(1, min(self.limit, len(batch) // 2))
-            self._batches.appendleft(batch)
+            again = list(batch)
+            while self._batches and self._kind(self._batches[0][0]) == self._kind(batch[0]):
+                again += self._batches.popleft()
+            self._batches.extendleft(reversed(split_evenly(again, self.limit)))
+        self._halved(batch, self.limit)
         warnings.warn(
             f"{len(batch)} images do not fit into the memory of {device} together: going on with at most {self.limit}.",
             RuntimeWarning,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import check_range
-from lucid_port.misc.tensors import ArrayLike
+from lucid_port.misc.tensors import ArrayLike, as_tensor
 from lucid_port.modelzoo.layouts import channels_last
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
 from lucid_port.optvis.objectives.readers import Activations, as_reader
@@ -218,7 +218,7 @@ def input_diff(orig_img: ArrayLike) -> ObjectiveFunction:
         tensor(0.5000)
     """
     checks.finite_values(orig_img, "input_diff's orig_img")
-    low, high = torch.aminmax(torch.as_tensor(orig_img))
+    low, high = torch.aminmax(as_tensor(orig_img))
     check_range(float(low), float(high), "input_diff's orig_img")
     shape = tuple(np.shape(orig_img))
 

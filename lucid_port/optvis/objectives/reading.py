@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lucid_port.misc import checks
-from lucid_port.misc.tensors import ArrayLike
+from lucid_port.misc.tensors import ArrayLike, as_tensor
 from lucid_port.modelzoo.layouts import channels_last
 from lucid_port.optvis.objectives.readers import Activations, Nhwc, as_reader, check_index
 
@@ -100,7 +100,7 @@ def as_vector(vec: ArrayLike, like: torch.Tensor) -> torch.Tensor:
     """Converts an array to a tensor with the dtype and device of `like`."""
     if isinstance(vec, torch.Tensor):
         return vec.to(like.device, like.dtype)
-    return torch.as_tensor(np.asarray(vec), dtype=like.dtype, device=like.device)
+    return as_tensor(np.asarray(vec)).to(like.device, like.dtype)
 
 
 def check_direction(layer: Any, vec: Any, cossim_pow: Any, objective: str) -> None:

@@ -10,6 +10,7 @@ from types import EllipsisType
 from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from lucid_port.misc import checks
@@ -188,6 +189,28 @@ class Parameterization(torch.nn.Module):
 
     def __getitem__(self, index: Index | tuple[Index, ...]) -> Parameterization:
         return take(self, encode_index(index))
+
+    def __len__(self) -> int:
+        """Size of the first axis in Lucid's order: the number of images of a batch.
+
+        Raises:
+            TypeError: The parameterization is a single number.
+        """
+        shape = self.shape
+        if not shape:
+            raise TypeError("A parameterization without axes has no length and cannot be iterated.")
+        return shape[0]
+
+    def __bool__(self) -> bool:
+        return True  # as any module; without this, Python would compute the length
+
+    def __iter__(self) -> Iterator[Parameterization]:
+        """Iterates along the first axis in Lucid's order: over the images of a batch."""
+        return (self[index] for index in range(len(self)))
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """Returns the current image in Lucid's axis order, so that NumPy does not index single numbers."""
+        return np.array(self.nhwc().detach().cpu().numpy(), dtype)
 
     def reshape(self, *shape: int | Sequence[int]) -> Parameterization:
         """Reshapes in Lucid's axis order."""
@@ -492,7 +515,10 @@ def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
 
 def _joined(parts: Sequence[Parameterization], axis: int, function: str) -> Parameterization:
     along = checks.whole(axis, f"{function}'s axis")
-    given = checks.items(parts, f"{function}'s parts", "a list of parameterizations")
+    wanted = "a list of parameterizations"
+    if isinstance(parts, Parameterization):  # which can be iterated, but is one image
+        raise TypeError(f"{function}'s parts is {wanted}, not one {type(parts).__name__}.")
+    given = checks.items(parts, f"{function}'s parts", wanted)
     if not given:
         raise ValueError(f"{function} needs at least one parameterization.")
     join = functools.partial(_join, axis=along, function=function)

@@ -10,7 +10,7 @@ import torch
 
 from lucid_port.misc import checks
 from lucid_port.misc.stack_level import stack_level
-from lucid_port.misc.tensors import ArrayLike, constant
+from lucid_port.misc.tensors import ArrayLike, as_tensor, constant
 from lucid_port.optvis.param.base import (
     Memo,
     Parameterization,
@@ -239,8 +239,8 @@ def bilinearly_sampled_image(texture: ArrayLike | Parameterization, uv: ArrayLik
     """
     if isinstance(texture, Parameterization):
         texture = channels_last(texture())
-    texture = torch.as_tensor(texture)
-    coordinates = torch.as_tensor(uv).to(texture.device, texture.dtype)
+    texture = as_tensor(texture)
+    coordinates = as_tensor(uv).to(texture.device, texture.dtype)
     if texture.ndim != 3 or coordinates.ndim < 1 or coordinates.shape[-1] != 2:
         raise ValueError(
             "bilinearly_sampled_image takes a texture [height, width, channels] and coordinates [..., 2], not "

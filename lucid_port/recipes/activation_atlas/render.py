@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import as_tensor
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.optvis.engine.vis import VisT
@@ -174,7 +175,7 @@ def _values(
 
     @functools.cache
     def wanted(device: torch.device) -> torch.Tensor:  # copied once, so that steps do not wait for it
-        return torch.from_numpy(vectors).to(device)
+        return as_tensor(vectors).to(device)
 
     def values(T: Activations) -> torch.Tensor:
         reader = as_reader(T)
