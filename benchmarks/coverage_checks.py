@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, TypeVar
@@ -115,28 +114,28 @@ class Oracle:
 def check(entry: Entry) -> dict[str, Any]:
     """Returns the results of one network."""
     torch.manual_seed(0)
-    network = entry.build().eval()
     # Frozen, as from_torch documents: torch multiplies by weights with gradients in another order of sums.
-    untouched = copy.deepcopy(network).requires_grad_(False)
+    network = entry.build().eval().requires_grad_(False)
     height, width, channels = entry.shape
     found: dict[str, Any] = {"name": entry.name, "parameters": sum(p.numel() for p in network.parameters())}
+    image = torch.rand(1, channels, height, width)
+    x = -1 + image * 2
+    adapt = (entry.options or {}).get("adapter", lambda images: images)
+    sums, others = (hooked(network, adapt(images), fingerprint) for images in (x, torch.rand_like(x)))
+    constants = {name for name, value in sums.items() if value == others[name]}
+    plain = hooked(network, adapt(x), torch.clone)  # before the network becomes a model
+    oracle = Oracle(network, x, adapt)
     start = time.perf_counter()
     model = entry.model(network)
     found["wrap_seconds"] = time.perf_counter() - start
     start = time.perf_counter()
     layers: Mapping[str, LayerInfo] = dict(model.network.layers)
     found["describe_seconds"] = time.perf_counter() - start
-    image = torch.rand(1, channels, height, width)
-    x = model.create_input(image)
     found["untraced"] = getattr(model.network, "untraced", None)
-    adapt = (entry.options or {}).get("adapter", lambda images: images)
-    sums, others = (hooked(untouched, adapt(images), fingerprint) for images in (x, torch.rand_like(x)))
-    constants = {name for name, value in sums.items() if value == others[name]}
-    plain = hooked(untouched, adapt(x), torch.clone)
     checks: dict[str, Callable[[], dict[str, Any]]] = {
         "values": lambda: _values(model, x, plain, constants, layers),
         "functions": lambda: _functions(model, x, layers),
-        "units": lambda: _units(model, image, plain, layers, Oracle(untouched, x, adapt)),
+        "units": lambda: _units(model, image, plain, layers, oracle),
         "start": lambda: _start(model, layers),
     }
     for name, run in checks.items():

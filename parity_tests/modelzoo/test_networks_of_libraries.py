@@ -132,3 +132,17 @@ def test_a_timm_network_that_cannot_be_traced():
     network = Deciding(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=4)
     functions = check_against_hooks(network)
     assert {"blocks.0.add", "blocks.0.add_1", "blocks.1.add", "blocks.1.attn.transpose"} <= set(functions)
+
+
+def test_a_network_that_has_run_keeps_its_own_hooks():
+    """transformers collects hidden states by hooks, which it installs in the first pass."""
+    neck = {"neck_hidden_sizes": [8, 16], "fusion_hidden_size": 16, "backbone_out_indices": [0, 1]}
+    shape = {"reassemble_factors": [4, 2], "neck_ignore_stages": [], "head_in_index": -1}
+    torch.manual_seed(0)
+    network = transformers.DPTForDepthEstimation(transformers.DPTConfig(**SMALL, **neck, **shape)).eval()
+    network.requires_grad_(False)
+    seen = seen_by_hooks(network, image())
+    model = from_torch(network, (0, 1), image_shape=SIZE)
+    assert any(not info.module for info in model.network.layers.values())
+    found = model.network.activations(image(), list(seen))
+    assert [name for name in seen if not torch.equal(found[name], seen[name])] == []

@@ -6,7 +6,9 @@ import contextlib
 import functools
 import gc
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 def untouched(module: nn.Module) -> Iterator[None]:
     """Restores a network's attributes, lists and dictionaries in them, buffers, and random states.
 
-    Within the context the network's forward hooks do not run, except those of torch itself, such as that of
-    `torch.nn.utils.prune`.
+    Within the context the network's forward hooks do not run, except those that belong to the network: hooks of torch
+    itself, such as that of `torch.nn.utils.prune`, and of the installed package that defines a module, such as those by
+    which transformers collects hidden states.
     """
     parts = list(module.modules())
     before = [(part, dict(part.__dict__)) for part in parts]
@@ -36,8 +39,9 @@ def untouched(module: nn.Module) -> Iterator[None]:
     try:
         with torch.random.fork_rng(devices=[device.index for device in devices]):
             torch.backends.mha.set_fastpath_enabled(False)  # the fast path does not call the modules inside
+            packages = _packages(parts)
             for part in parts:
-                _suspend_hooks(part)
+                _suspend_hooks(part, packages)
             yield
     finally:
         for part, attributes in before:
@@ -54,17 +58,27 @@ def untouched(module: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(has_fastpath)
 
 
-def _suspend_hooks(part: nn.Module) -> None:
+def _packages(parts: Sequence[nn.Module]) -> set[str]:
+    """Returns the names of the installed packages that define modules, and torch."""
+    names = {type(part).__module__.partition(".")[0] for part in parts}
+    files = {name: getattr(sys.modules.get(name), "__file__", None) or "" for name in names}
+    return {
+        "torch",
+        *(name for name, file in files.items() if {"site-packages", "dist-packages"} & {*Path(file).parts}),
+    }
+
+
+def _suspend_hooks(part: nn.Module, packages: Container[str]) -> None:
     for attribute in _HOOKS:
         hooks = part.__dict__[attribute]
         if hooks:
-            kept = {key: hook for key, hook in hooks.items() if _is_torchs(hook)}
+            kept = {key: hook for key, hook in hooks.items() if _package_of(hook) in packages}
             part.__dict__[attribute] = type(hooks)(kept)
 
 
-def _is_torchs(hook: object) -> bool:
+def _package_of(hook: object) -> str:
     home = getattr(hook, "__module__", None) or type(hook).__module__
-    return home.startswith("torch.")
+    return str(home).partition(".")[0]
 
 
 def _saved(value: object, depth: int = 2) -> list[tuple[Any, Any]]:
