@@ -23,8 +23,10 @@ import torch
 from PIL import Image
 
 from converters.atomic import write_bytes
+from converters.documents import read_json
 from lucid_port import __version__
 from lucid_port.misc import checks
+from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import serialize_array
 from lucid_port.misc.locking import FolderLock
@@ -119,7 +121,7 @@ class PictureFolder:
         if not path.exists():
             return None
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = read_json(path)
         except ValueError:
             manifest = None
         if isinstance(manifest, dict) and manifest.get("format") == FORMAT and isinstance(manifest.get("units"), list):
@@ -170,12 +172,12 @@ class PictureFolder:
         cut = {key: entry for key, entry in self.entries.items() if entry["file"] == SHEET}
         if not cut or all(identity in self.entries for identity in wanted):
             return
-        with Image.open(self.path / SHEET) as sheet:
-            for key, entry in cut.items():
-                name = f"{TILES}/{entry['stem']}.png"
-                save(self._tile(entry, sheet), self.path / name, domain=None)
-                size = (self.path / name).stat().st_size
-                self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name, "bytes": size}
+        sheet = read_picture(self.path / SHEET)
+        for key, entry in cut.items():
+            name = f"{TILES}/{entry['stem']}.png"
+            save(self._tile(entry, sheet), self.path / name, domain=None)
+            size = (self.path / name).stat().st_size
+            self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name, "bytes": size}
         self._write_manifest()
 
     def _tile(self, entry: Entry, sheet: Image.Image) -> np.ndarray:
@@ -255,10 +257,10 @@ class PictureFolder:
     def _sheet(self, places: Mapping[str, tuple[int, int]], rows: int, columns: int) -> bytes:
         sheet: Image.Image | None = None
         for key, (row, column) in places.items():
-            with Image.open(self.file_of(key)) as tile:
-                if sheet is None:
-                    sheet = Image.new(tile.mode, (columns * tile.width, rows * tile.height))
-                sheet.paste(tile, (column * tile.width, row * tile.height))
+            tile = read_picture(self.file_of(key))
+            if sheet is None:
+                sheet = Image.new(tile.mode, (columns * tile.width, rows * tile.height))
+            sheet.paste(tile, (column * tile.width, row * tile.height))
         assert sheet is not None
         return serialize_array(np.asarray(sheet), None, "png")
 

@@ -1,0 +1,106 @@
+"""Files from strangers: nothing is started, fetched or written, and every error is one sentence."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from lucid_port.cli import main
+from lucid_port.misc.io import load
+from lucid_port.misc.io.pictures import read_picture
+from lucid_port.optvis.recipe_files import read_document
+from lucid_port.recipes.inputs import load_image
+
+DEEP = "[" * 100_000
+
+
+@pytest.fixture
+def eps(tmp_path, monkeypatch):
+    """An EPS file with the name of a PNG, and a list of Ghostscript's calls."""
+    started: list[object] = []
+    monkeypatch.setattr(
+        EpsImagePlugin, "Ghostscript", lambda *args, **kwargs: started.append(args) or Image.new("L", (4, 4))
+    )
+    path = tmp_path / "picture.png"
+    buffer = io.BytesIO()
+    Image.new("RGB", (5, 4)).save(buffer, "EPS")
+    path.write_bytes(buffer.getvalue())
+    return path, started
+
+
+@pytest.mark.parametrize("read", [load, load_image, read_document, read_picture])
+def test_ghostscript_is_never_started(eps, read):
+    path, started = eps
+    with pytest.raises((ValueError, OSError)):
+        read(path)
+    assert not started
+
+
+def test_the_comparison_of_pictures_starts_nothing(eps):
+    from lucid_port.optvis.recipe_files import compare_pictures
+
+    path, started = eps
+    with pytest.raises(OSError):
+        compare_pictures(path, np.zeros((4, 5, 3)))
+    assert not started
+
+
+def test_a_picture_with_another_pictures_name_is_read(tmp_path):
+    Image.new("RGB", (5, 4)).save(tmp_path / "a.png", "WEBP", lossless=True)
+    assert load(tmp_path / "a.png").shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+def test_a_huge_picture_is_refused_in_one_sentence(tmp_path, monkeypatch, name):
+    Image.new("RGB", (60, 50)).save(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for read in (load, read_document):
+        with pytest.raises(ValueError, match=f"{name} cannot be read.*too large"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name, text", [("a.json", '{"b": 1}'), ("a.toml", "b = 1")])
+def test_a_byte_order_mark_is_skipped(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert read_document(tmp_path / name) == {"b": 1}
+
+
+@pytest.mark.parametrize("name, text", [("a.json", DEEP), ("a.toml", f"a = {DEEP}")])
+def test_deep_documents_are_refused_in_one_sentence(tmp_path, name, text, capsys):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{name} is not valid (JSON|TOML): it nests too deeply"):
+        read_document(tmp_path / name)
+    assert main(["run", str(tmp_path / name)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_deep_comment_of_a_picture_is_that_of_another_program(tmp_path):
+    Image.new("RGB", (5, 4)).save(tmp_path / "a.jpg", comment=("[" * 50_000).encode())
+    with pytest.raises(ValueError, match="carries no recipe"):
+        read_document(tmp_path / "a.jpg")
+
+
+def test_a_deep_description_of_a_model_is_refused(tmp_path):
+    import converters
+
+    (tmp_path / "model.json").write_text(DEEP, encoding="utf-8")
+    with pytest.raises(converters.GraphError, match="model.json is not valid JSON: it nests too deeply"):
+        converters.load(tmp_path)
+
+
+def test_a_deep_manifest_of_a_model_is_refused(tmp_path):
+    from lucid_port.modelzoo.saving import read_manifest
+
+    (tmp_path / "manifest.json").write_text(DEEP, encoding="utf-8")
+    with pytest.raises(ValueError, match="it nests too deeply"):
+        read_manifest(tmp_path / "manifest.json")
+
+
+def test_pickled_arrays_are_unsafe(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_unsafe_formats=True"):
+        load(tmp_path / "a.npy", allow_pickle=True)
+    assert load(tmp_path / "a.npy", allow_unsafe_formats=True, allow_pickle=True)[0] == {"a": 1}
