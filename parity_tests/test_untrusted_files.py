@@ -21,9 +21,12 @@ DEEP = "[" * 100_000
 def eps(tmp_path, monkeypatch):
     """An EPS file with the name of a PNG, and a list of Ghostscript's calls."""
     started: list[object] = []
-    monkeypatch.setattr(
-        EpsImagePlugin, "Ghostscript", lambda *args, **kwargs: started.append(args) or Image.new("L", (4, 4))
-    )
+
+    def start(*args: object, **_: object) -> Image.Image:
+        started.append(args)
+        return Image.new("L", (4, 4))
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", start)
     path = tmp_path / "picture.png"
     buffer = io.BytesIO()
     Image.new("RGB", (5, 4)).save(buffer, "EPS")
@@ -43,7 +46,7 @@ def test_the_comparison_of_pictures_starts_nothing(eps):
     from lucid_port.optvis.recipe_files import compare_pictures
 
     path, started = eps
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="cannot identify"):
         compare_pictures(path, np.zeros((4, 5, 3)))
     assert not started
 
@@ -62,13 +65,13 @@ def test_a_huge_picture_is_refused_in_one_sentence(tmp_path, monkeypatch, name):
             read(tmp_path / name)
 
 
-@pytest.mark.parametrize("name, text", [("a.json", '{"b": 1}'), ("a.toml", "b = 1")])
+@pytest.mark.parametrize(("name", "text"), [("a.json", '{"b": 1}'), ("a.toml", "b = 1")])
 def test_a_byte_order_mark_is_skipped(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8-sig")
     assert read_document(tmp_path / name) == {"b": 1}
 
 
-@pytest.mark.parametrize("name, text", [("a.json", DEEP), ("a.toml", f"a = {DEEP}")])
+@pytest.mark.parametrize(("name", "text"), [("a.json", DEEP), ("a.toml", f"a = {DEEP}")])
 def test_deep_documents_are_refused_in_one_sentence(tmp_path, name, text, capsys):
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=f"{name} is not valid (JSON|TOML): it nests too deeply"):
@@ -87,7 +90,7 @@ def test_a_deep_description_of_a_model_is_refused(tmp_path):
     import converters
 
     (tmp_path / "model.json").write_text(DEEP, encoding="utf-8")
-    with pytest.raises(converters.GraphError, match="model.json is not valid JSON: it nests too deeply"):
+    with pytest.raises(converters.GraphError, match=r"model\.json is not valid JSON: it nests too deeply"):
         converters.load(tmp_path)
 
 
