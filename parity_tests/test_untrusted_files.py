@@ -11,7 +11,9 @@ from PIL import EpsImagePlugin, Image
 from lucid_port.cli import main
 from lucid_port.misc.io import load
 from lucid_port.misc.io.pictures import read_picture
-from lucid_port.optvis.recipe_files import read_document
+from lucid_port.optvis.recipe import Recipe
+from lucid_port.optvis.recipe_files import compare_pictures, read_document
+from lucid_port.optvis.recipe_plan import Plan
 from lucid_port.recipes.inputs import load_image
 
 DEEP = "[" * 100_000
@@ -43,8 +45,6 @@ def test_ghostscript_is_never_started(eps, read):
 
 
 def test_the_comparison_of_pictures_starts_nothing(eps):
-    from lucid_port.optvis.recipe_files import compare_pictures
-
     path, started = eps
     with pytest.raises(OSError, match="cannot identify"):
         compare_pictures(path, np.zeros((4, 5, 3)))
@@ -107,3 +107,77 @@ def test_pickled_arrays_are_unsafe(tmp_path):
     with pytest.raises(ValueError, match="allow_unsafe_formats=True"):
         load(tmp_path / "a.npy", allow_pickle=True)
     assert load(tmp_path / "a.npy", allow_unsafe_formats=True, allow_pickle=True)[0] == {"a": 1}
+
+
+# Recipes -----------------------------------------------------------------------------------------
+
+PLAN = {"model": "TinyInceptionV1", "units": "mixed3a:1"}
+RECIPE = {
+    "lucid_port_recipe": 1,
+    "model": {"name": "TinyInceptionV1", "in_catalogue": True, "source": None, "fingerprint": "0"},
+    "objective": {"objective": "channel", "args": {"layer": "mixed3a", "n_channel": 1}},
+    "image": {"param": "image", "args": {"w": 24}},
+    "transforms": {"transform": "compose", "args": {"transforms": []}},
+    "optimizer": {"optimizer": "SGD", "args": {"lr": 1.0}},
+    "steps": 1,
+    "seeds": {"seed": 0, "seeds": None, "per_image": False},
+    "relu_gradient_override": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"size": 0}, "size is a whole number from 1 on or nothing, not 0"),
+        ({"size": "big"}, "size"),
+        ({"size": True}, "size"),
+        ({"steps": 2.0}, "steps is a whole number from 1 on, not 2.0"),
+        ({"bgr": "no"}, "bgr is true or false or nothing, not 'no'"),
+        ({"bgr": 1}, "bgr"),
+        ({"sheet": "no"}, "sheet is true or false, not 'no'"),
+        ({"per_image": 0}, "per_image"),
+        ({"compile": "yes"}, "compile"),
+        ({"seed": -1}, "seed"),
+        ({"seeds": [1, "2"]}, "seeds has item 1, which is a whole number from 0 on, not '2'"),
+        ({"lr": "0.1"}, "lr"),
+        ({"lr": float("nan")}, "lr"),
+        ({"precision": "float16"}, "precision is 'float32' or 'tf32' or 'bf16', not 'float16'"),
+        ({"transforms": "none"}, "transforms"),
+        ({"relu_gradient_override": "sometimes"}, "relu_gradient_override"),
+        ({"value_range": "01"}, "value_range"),
+        ({"output": 3}, "output"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_every_setting_of_a_plan_is_checked(change, words):
+    with pytest.raises(ValueError, match=words):
+        Plan.from_document({**PLAN, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": 1}, "no key 'step'.*steps"),
+        ({"model": "TinyInceptionV1"}, "model is a table"),
+        ({"model": {**RECIPE["model"], "source": 3}}, "model has 'source', which is a text or nothing, not 3"),
+        ({"model": {**RECIPE["model"], "url": "x"}}, "model has no key 'url'"),
+        ({"model": {"name": "a"}}, "model lacks fingerprint"),
+        ({"image": [1]}, "image"),
+        ({"steps": True}, "steps"),
+        ({"seeds": {"seed": "0"}}, "seeds has 'seed', which"),
+        ({"compile": 0}, "compile"),
+        ({"picture": -1}, "picture"),
+        ({"value": "high"}, "value"),
+        ({"made_with": {"threads": 0}}, "threads"),
+        ({"made_with": {"threads": "4"}}, "threads"),
+        ({"own_code": "mine"}, "own_code"),
+    ],
+)
+def test_every_field_of_a_recipe_is_checked(change, words):
+    with pytest.raises(ValueError, match=words):
+        Recipe.from_data({**RECIPE, **change})
+
+
+def test_the_recipe_and_the_plan_of_these_tests_are_valid():
+    assert Recipe.from_data(RECIPE).steps == 1
+    assert Plan.from_document(PLAN).size is None

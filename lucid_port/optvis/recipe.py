@@ -15,12 +15,13 @@ import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeAlias, TypeGuard
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
 import torch
 
+from converters import schema
 from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
@@ -46,6 +47,21 @@ PlainData: TypeAlias = Mapping[str, Any] | None
 """Plain data of an objective, a parameterization, transforms or an optimizer; None for a user's own code."""
 
 
+Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
+
+
+class MadeWith(TypedDict, total=False):
+    """Versions and machine of a picture; see `made_here`."""
+
+    lucid_port: str
+    torch: str
+    numpy: str
+    python: str
+    device: str
+    processor: str
+    threads: schema.Positive
+
+
 class NotReproducible(ValueError):
     """Error for a recipe that lacks code or data of its picture."""
 
@@ -53,7 +69,7 @@ class NotReproducible(ValueError):
 # Versions and machine ----------------------------------------------------------------------------
 
 
-def made_here(device: torch.device | str = "cpu") -> dict[str, Any]:
+def made_here(device: torch.device | str = "cpu") -> MadeWith:
     """Returns the versions and the properties of this machine that affect a picture's rounding."""
     device = torch.device(device)
     on_gpu = device.type == "cuda"
@@ -123,6 +139,28 @@ def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.opti
 # The recipe --------------------------------------------------------------------------------------
 
 
+class _ModelName(TypedDict):
+    name: str
+    fingerprint: str
+
+
+class ModelData(_ModelName, total=False):
+    """A model in a recipe; see `describe_model`."""
+
+    in_catalogue: bool
+    source: str | None
+    image_value_range: Sequence[float | Sequence[float]] | None
+    is_BGR: bool
+
+
+class Seeds(TypedDict, total=False):
+    """`seed`, `seeds` and `per_image` of a `RandomSource`."""
+
+    seed: schema.Natural
+    seeds: Sequence[schema.Natural] | None
+    per_image: bool
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one picture was made.
@@ -154,19 +192,19 @@ class Recipe:
         True
     """
 
-    model: Mapping[str, Any]
+    model: ModelData
     objective: PlainData
     image: PlainData
     transforms: PlainData
     optimizer: PlainData
-    steps: int
-    seeds: Mapping[str, Any]
+    steps: schema.Positive
+    seeds: Seeds
     relu_gradient_override: ReluOverride
-    precision: str = "float32"
+    precision: Precision = "float32"
     compile: bool = False
-    picture: int = 0
+    picture: schema.Natural = 0
     value: float | None = None
-    made_with: Mapping[str, Any] = field(default_factory=dict)
+    made_with: MadeWith = field(default_factory=lambda: MadeWith())
     own_code: tuple[str, ...] = ()
 
     @classmethod
@@ -240,13 +278,10 @@ class Recipe:
             raise ValueError(f"{checks.shown(data)} is no recipe: it lacks {_MARK!r}.")
         if data[_MARK] != FORMAT:
             raise ValueError(f"The recipe is of format {data[_MARK]!r}; this version reads {FORMAT}.")
-        names = {f.name for f in fields(cls)}
-        needed = {"model", "objective", "image", "transforms", "optimizer", "steps", "seeds", "relu_gradient_override"}
-        lost = sorted(needed - set(data))
-        if lost:
-            raise ValueError(f"The recipe is damaged: it lacks {', '.join(lost)}.")
-        known = {key: value for key, value in data.items() if key in names}
-        return cls(**{**known, "own_code": tuple(known.get("own_code", ()))})
+        stated = {key: value for key, value in data.items() if key != _MARK}
+        needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+        schema.check_table(stated, schema.hints_of(cls), "The recipe", needed)
+        return cls(**{**stated, "own_code": tuple(stated.get("own_code", ()))})
 
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
         """Returns a sentence for each changed version or property; without changes, rounding is the same."""
@@ -370,7 +405,7 @@ def is_recipe(data: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(data, Mapping) and _MARK in data
 
 
-def describe_model(model: Model) -> dict[str, Any]:
+def describe_model(model: Model) -> ModelData:
     """Returns the description of a model in a recipe: name, source, fingerprint and input range."""
     source = getattr(model, "source", None)
     value_range = getattr(model, "image_value_range", None)
