@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import EpsImagePlugin, Image
 
+from converters.schema import check
 from lucid_port.cli import main
+from lucid_port.figures.base import catalogue
+from lucid_port.figures.options import FigureOptions
+from lucid_port.figures.run import Request, named_files
 from lucid_port.misc.io import load
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.optvis.recipe import Recipe
@@ -181,3 +189,70 @@ def test_every_field_of_a_recipe_is_checked(change, words):
 def test_the_recipe_and_the_plan_of_these_tests_are_valid():
     assert Recipe.from_data(RECIPE).steps == 1
     assert Plan.from_document(PLAN).size is None
+
+
+# Figures -----------------------------------------------------------------------------------------
+
+FIGURE = {"lucid_port_figure": 1, "figure": "fv-channel", "model": "TinyInceptionV1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": 3}, "no key 'step'.*steps"),
+        ({"fast": "no"}, "fast is true or false, not 'no'"),
+        ({"seed": True}, "seed"),
+        ({"steps": "3"}, "steps"),
+        ({"like": 3}, "like"),
+        ({"image": ["a.png"]}, "image"),
+        ({"options": {"unit": ["a:1"]}}, "options has no key 'unit'"),
+        ({"options": {"units": [None]}}, "options has 'units', which has item 0"),
+        ({"options": {"size": "9"}}, "options has 'size', which is a whole number"),
+        ({"options": {"whiten": 1}}, "options has 'whiten', which is true or false"),
+        ({"made_with": {"threads": "many"}}, "threads"),
+        ({"image": "http://localhost/a.png"}, "names the address http://localhost/a.png"),
+        ({"options": {"style": "https://localhost/a.png"}}, "names the address"),
+    ],
+)
+def test_every_field_of_a_figure_is_checked(change, words):
+    with pytest.raises(ValueError, match=words):
+        Request.from_data({**FIGURE, **change})
+
+
+def test_the_options_of_all_figures_are_known():
+    for one in catalogue().values():
+        for options in [*one.options.values(), one.fast_options]:
+            check(options, FigureOptions, one.name)
+
+
+def test_a_figure_looks_at_pictures_only(tmp_path, monkeypatch):
+    """Other files are not opened, and folders in folders are not walked."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "deep").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "deep" / "b.png")
+    monkeypatch.setattr(Path, "rglob", lambda *_: pytest.fail("it walks the disk"))
+    found = named_files(Request("aa-mini-atlas", image=str(tmp_path)))[str(tmp_path)]
+    assert [Path(name).name for name, *_ in found] == ["a.png"]
+    assert named_files(Request("dp-style-transfer", image=str(tmp_path / "secret.txt"))) == {}
+    assert named_files(Request("fv-channel", options={"layer": str(tmp_path)})) == {}
+
+
+def test_a_figure_names_the_same_file_for_its_key(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    path = str(tmp_path / "a.png")
+    assert list(named_files(Request("dp-style-transfer", image=path, options={"style": path}))) == [path]
+
+
+@pytest.mark.parametrize("stated", [100_000, 1])
+def test_the_threads_of_a_recipe_are_bounded_by_the_machine(tmp_path, monkeypatch, stated):
+    from lucid_port.modelzoo.nets_factory import get_model
+    from lucid_port.optvis.fingerprints import fingerprint
+
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    model = {**RECIPE["model"], "fingerprint": fingerprint(get_model("TinyInceptionV1").network)}
+    document = {**RECIPE, "model": model, "made_with": {"threads": stated}}
+    (tmp_path / "a.json").write_text(json.dumps(document), encoding="utf-8")
+    assert main(["rerender", str(tmp_path / "a.json")]) == 0
+    assert asked[0] == min(stated, os.cpu_count())
