@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +17,14 @@ import torch
 from PIL import EpsImagePlugin, Image
 
 from converters.schema import check
+from lucid_port import modelzoo
 from lucid_port.cli import main
 from lucid_port.figures.base import catalogue
 from lucid_port.figures.options import FigureOptions
 from lucid_port.figures.run import Request, named_files
 from lucid_port.misc.io import load
 from lucid_port.misc.io.pictures import read_picture
+from lucid_port.misc.offline import NetworkRefusedError, offline
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.recipe_files import compare_pictures, read_document
 from lucid_port.optvis.recipe_plan import Plan
@@ -256,3 +262,81 @@ def test_the_threads_of_a_recipe_are_bounded_by_the_machine(tmp_path, monkeypatc
     (tmp_path / "a.json").write_text(json.dumps(document), encoding="utf-8")
     assert main(["rerender", str(tmp_path / "a.json")]) == 0
     assert asked[0] == min(stated, os.cpu_count())
+
+
+# The network -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server():
+    """A server on this machine, and the list of its requests."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{one.server_port}", asked
+        one.shutdown()
+
+
+@pytest.fixture
+def networked(server, monkeypatch):
+    """timm's function in the place of one that asks a server for weights, and the list of requests."""
+    address, asked = server
+
+    def fetch(name: str, **_: object) -> None:
+        urllib.request.urlopen(f"{address}/{name}", timeout=10)
+
+    monkeypatch.setattr(modelzoo, "timm", fetch)
+    return asked
+
+
+@pytest.mark.parametrize("source", ["plan", "recipe", "figure"])
+def test_no_recipe_reaches_the_network(tmp_path, capsys, networked, source):
+    documents = {
+        "plan": {**PLAN, "model": "timm:resnet18"},
+        "recipe": {**RECIPE, "model": {"name": "resnet", "source": "timm:resnet18", "fingerprint": "0"}},
+        "figure": {**FIGURE, "model": "timm:resnet18", "options": {"units": ["a:1"]}},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(documents[source]), encoding="utf-8")
+    assert main(["run", str(tmp_path / "a.json"), "-o", str(tmp_path / "a.png")]) == 1
+    assert "timm:resnet18 is not on this machine, and recipes download nothing" in capsys.readouterr().err
+    assert not networked
+    assert main(["layers", "timm:resnet18"]) == 1
+    assert networked == ["/resnet18"]  # the user's own words are consent
+
+
+def test_rerender_does_not_reach_the_network(tmp_path, capsys, networked):
+    document = {**RECIPE, "model": {"name": "resnet", "source": "timm:resnet18", "fingerprint": "0"}}
+    (tmp_path / "a.json").write_text(json.dumps(document), encoding="utf-8")
+    assert main(["rerender", str(tmp_path / "a.json")]) == 1
+    assert "recipes download nothing" in capsys.readouterr().err
+    assert not networked
+
+
+def test_the_network_is_as_before_after_a_block(server):
+    address, asked = server
+    with pytest.raises(NetworkRefusedError, match=r"^No\.$"), offline("No"):
+        load(f"{address}/a.txt")
+    with pytest.raises(KeyError), offline("No"):
+        raise KeyError
+    assert asked == []
+    with pytest.raises(OSError, match="404"):
+        load(f"{address}/a.txt")
+    assert asked == ["/a.txt"]
+
+
+def test_a_library_that_catches_the_refusal_goes_on(server):
+    address, asked = server
+    with offline("No"):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(address, timeout=10)
+        cached = 3
+    assert (cached, asked) == (3, [])

@@ -32,8 +32,10 @@ def command(
     Example: lucid-port run eyes.toml -o eyes.png
     """
     from lucid_port.figures.run import Request, is_request
+    from lucid_port.misc.offline import offline
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
+    from lucid_port.optvis.recipe import missing_model
     from lucid_port.optvis.recipe_files import read_document
     from lucid_port.optvis.recipe_plan import run_document
 
@@ -42,7 +44,9 @@ def command(
     if is_request(document):
         if model is not None:
             raise typer.BadParameter("--model is for recipes of pictures: a figure's recipe names its model itself.")
-        paths = make_figure(Request.from_data(document), output or Path("out"), place)
+        request = Request.from_data(document)
+        with offline(missing_model(request.model)):
+            paths = make_figure(request, output or Path("out"), place)
     else:
         used = None if model is None else sources.open_for_document(model, document)
         paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used)

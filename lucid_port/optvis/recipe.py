@@ -26,6 +26,7 @@ from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
+from lucid_port.misc.offline import offline
 from lucid_port.modelzoo.libraries import names_function, names_library
 from lucid_port.optvis import serialization
 from lucid_port.optvis.engine import loop
@@ -360,9 +361,12 @@ class Recipe:
     def open_model(self) -> Model:
         """Opens the recipe's model.
 
+        Nothing is downloaded: a recipe may come from another author.
+
         Raises:
             ValueError: The model has no source, or the source now has other weights or layers.
             FileNotFoundError: The file of the model is missing.
+            ConnectionError: The model is not on this machine.
         """
         from lucid_port.modelzoo.nets_factory import open_model
 
@@ -378,9 +382,10 @@ class Recipe:
                 f"The recipe's model was returned by the Python function {source}, and recipes run no functions: if "
                 f"you trust it, add --model {source} in the folder of its module, or give the model to Recipe.render."
             )
-        model: Model = open_model(
-            str(source), image_value_range=as_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")
-        )
+        with offline(missing_model(source)):
+            model: Model = open_model(
+                str(source), image_value_range=as_tuples(stated.get("image_value_range")), is_BGR=stated.get("is_BGR")
+            )
         found = fingerprint(model.network)
         if found != stated.get("fingerprint"):
             raise ValueError(
@@ -388,6 +393,14 @@ class Recipe:
                 f"changed (fingerprint {found}, not {stated.get('fingerprint')})."
             )
         return model
+
+
+def missing_model(source: object) -> str:
+    """Returns the sentence for a recipe's model that is not on this machine, without a full stop."""
+    return (
+        f"The model {source} is not on this machine, and recipes download nothing: if you trust it, download it with "
+        f"'lucid-port layers {source}', and run the recipe again"
+    )
 
 
 def _is_address(source: str) -> bool:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from converters import schema
+from lucid_port.misc.offline import offline
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
 from lucid_port.optvis.engine.formats import square
 from lucid_port.optvis.many.unit_spec import names_several
 from lucid_port.optvis.optimizer import TFAdam
-from lucid_port.optvis.recipe import Precision, Recipe, is_recipe, make_optimizer
+from lucid_port.optvis.recipe import Precision, Recipe, is_recipe, make_optimizer, missing_model
 from lucid_port.optvis.recipe_files import save_picture
 from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
@@ -107,11 +108,16 @@ class Plan:
         return not isinstance(self.units, str) or names_several(self.units) or self.sheet
 
     def open_model(self) -> Model:
-        """Opens the model by its name or path."""
+        """Opens the model by its name or path. Nothing is downloaded: a plan may come from another author.
+
+        Raises:
+            ConnectionError: The model is not on this machine.
+        """
         from lucid_port.modelzoo.nets_factory import open_model
 
         value_range = None if self.value_range is None else tuple(self.value_range)
-        return open_model(self.model, image_value_range=value_range, is_BGR=self.bgr)
+        with offline(missing_model(self.model)):
+            return open_model(self.model, image_value_range=value_range, is_BGR=self.bgr)
 
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
         """Renders and saves the pictures.
