@@ -6,6 +6,9 @@ import contextlib
 import io
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +19,7 @@ import pytest
 import torch
 from PIL import EpsImagePlugin, Image
 
+import converters
 from converters.schema import check
 from lucid_port import modelzoo
 from lucid_port.cli import main
@@ -25,10 +29,15 @@ from lucid_port.figures.run import Request, named_files
 from lucid_port.misc.io import load
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.offline import NetworkRefusedError, offline
+from lucid_port.modelzoo.nets_factory import open_model
+from lucid_port.optvis import checkpoints, objectives
+from lucid_port.optvis.many.picture_folder import PictureFolder
+from lucid_port.optvis.many.unit_spec import Unit
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.recipe_files import compare_pictures, read_document
 from lucid_port.optvis.recipe_plan import Plan
 from lucid_port.recipes.inputs import load_image
+from parity_tests.compatibility.fixtures import FOLDER
 
 DEEP = "[" * 100_000
 
@@ -101,8 +110,6 @@ def test_a_deep_comment_of_a_picture_is_that_of_another_program(tmp_path):
 
 
 def test_a_deep_description_of_a_model_is_refused(tmp_path):
-    import converters
-
     (tmp_path / "model.json").write_text(DEEP, encoding="utf-8")
     with pytest.raises(converters.GraphError, match=r"model\.json is not valid JSON: it nests too deeply"):
         converters.load(tmp_path)
@@ -340,3 +347,134 @@ def test_a_library_that_catches_the_refusal_goes_on(server):
             urllib.request.urlopen(address, timeout=10)
         cached = 3
     assert (cached, asked) == (3, [])
+
+
+# Saved models and folders of pictures ------------------------------------------------------------
+
+MODELS = FOLDER / "models"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data.update(fold="no"), "fold is true or false, not 'no'"),
+        (lambda data: data.update(extra=1), "no key 'extra'"),
+        (lambda data: data["metadata"].update(is_BGR="no"), "is_BGR"),
+        (lambda data: data["metadata"].update(author="x"), "metadata has no key 'author'"),
+        (lambda data: data["steps"][0].update(name=3), "name is a text, not 3"),
+        (lambda data: data["steps"][0].update(hidden="yes"), "hidden"),
+        (lambda data: data["steps"][0].update(path="/"), "no key 'path'"),
+        (lambda data: data.update(steps="none"), "steps"),
+    ],
+)
+def test_every_field_of_a_saved_model_is_checked(tmp_path, change, words):
+    shutil.copytree(MODELS / "blocks", tmp_path / "model")
+    file = tmp_path / "model" / "model.json"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    change(data)
+    file.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(converters.GraphError, match=words):
+        converters.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data["units"][0].update(stem="../outside"), "no file name"),
+        (lambda data: data["units"][0].update(file="../outside.png"), "not the unit's"),
+        (lambda data: data["units"][0].update(comparable="yes"), "comparable"),
+        (lambda data: data["units"][0].pop("bytes"), "lacks bytes"),
+        (lambda data: data.update(grid=[1]), "grid"),
+        (lambda data: data.update(settings=None), "settings"),
+        (lambda data: data.update(more=1), "no key 'more'"),
+        (lambda data: data.update(format=True), "format"),
+    ],
+)
+def test_every_field_of_a_folders_manifest_is_checked(tmp_path, change, words):
+    shutil.copytree(FOLDER / "plans" / "units", tmp_path / "units")
+    file = tmp_path / "units" / "manifest.json"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    change(data)
+    file.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"is not a readable list of renders.*{words}"):
+        PictureFolder(tmp_path / "units", data["settings"] or {}, sheet=True, overwrite=False)
+
+
+def test_names_that_differ_by_case_only_get_different_files(tmp_path):
+    folder = PictureFolder(tmp_path / "units", {}, sheet=False, overwrite=False)
+    stems = []
+    for layer in ("Layer", "layer", "LAYER"):
+        unit = Unit((layer,), 1, objectives.channel(layer, 1))
+        stems.append(folder._stem(layer, unit))
+        folder.entries[layer] = {"stem": stems[-1]}
+    folder.close()
+    assert len({stem.casefold() for stem in stems}) == 3
+
+
+def test_damaged_decisions_of_a_run_begin_anew(tmp_path):
+    for text in ("{", "[1]", DEEP):
+        with contextlib.suppress(KeyboardInterrupt), checkpoints.kept(tmp_path / "a", {"b": 1}) as folder:
+            assert checkpoints.decided("size", lambda: 4) == 4
+            (folder.path / "render-0001.pt").write_bytes(b"a state")
+            raise KeyboardInterrupt
+        (tmp_path / "a" / "decisions.json").write_text(text)
+        with checkpoints.kept(tmp_path / "a", {"b": 1}) as folder:
+            assert not folder.holds_something
+            assert checkpoints.decided("size", lambda: 5) == 5
+
+
+def test_imports_do_not_draw_random_numbers():
+    code = (
+        "import random, numpy, torch;"
+        "state = lambda: (random.getstate(), numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist());"
+        "before = state(); import lucid_port.optvis.render, lucid_port.recipes.inputs, lucid_port.figures.run;"
+        "from lucid_port.figures.base import catalogue; catalogue();"
+        "assert state() == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+# The process -------------------------------------------------------------------------------------
+
+
+def _process(code: str, **options: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    code = "import sys; from lucid_port.cli import main; sys.exit(main(['layers', 'TinyInceptionV1']))"
+    read, write = os.pipe()
+    os.close(read)
+    process = _process(code, stdout=write)
+    os.close(write)
+    _, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (141, b"")
+
+
+def test_a_second_interruption_is_quiet():
+    """The second Ctrl-C arrives while the interpreter ends."""
+    code = (
+        "import atexit, os, signal, sys\n"
+        "from lucid_port.cli import app, main\n"
+        "def stop(*args, **kwargs): raise KeyboardInterrupt\n"
+        "sys.modules['lucid_port.cli.app'].app = stop\n"
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "sys.exit(main())"
+    )
+    process = _process(code)
+    _, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (130, b"error: interrupted\n")
+
+
+@pytest.mark.parametrize("output", ["/tmp/a", "../a", "a/../../b", "", None])
+def test_a_plan_writes_into_the_current_folder_only(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="where to write"):
+        Plan.from_document({**PLAN, "output": output}).target()
+    assert Plan.from_document({**PLAN, "output": "a/b.png"}).target() == Path("a/b.png")
+
+
+@pytest.mark.parametrize("labels", ["abc", [1, 2], 3])
+def test_labels_are_a_list_of_texts(labels):
+    with pytest.raises(TypeError, match="label"):
+        open_model("TinyInceptionV1", labels=labels)

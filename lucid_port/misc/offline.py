@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["NetworkRefusedError", "offline"]
+__all__ = ["NetworkRefusedError", "is_offline", "offline"]
 
 _EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname")
 
@@ -45,11 +45,16 @@ def offline(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not attempts:
+        if not attempts and not isinstance(error, ConnectionError):  # libraries find out by themselves, too
             raise
         raise NetworkRefusedError(f"{what}.") from error
     finally:
         _attempts.reset(token)
+
+
+def is_offline() -> bool:
+    """Returns whether this code runs in a block of `offline`."""
+    return _attempts.get() is not None
 
 
 @functools.cache

@@ -119,6 +119,21 @@ class Plan:
         with offline(missing_model(self.model)):
             return open_model(self.model, image_value_range=value_range, is_BGR=self.bgr)
 
+    def target(self) -> Path:
+        """Returns the path of `output`, inside of the current folder: a plan may come from another author.
+
+        Raises:
+            ValueError: The plan has no output, or one elsewhere.
+        """
+        if not self.output:
+            raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+        if not Path(self.output).resolve().is_relative_to(Path.cwd().resolve()):
+            raise ValueError(
+                f"The recipe's output {self.output} is outside of the current folder, where recipes do not write: say "
+                "where to write with -o."
+            )
+        return Path(self.output)
+
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
         """Renders and saves the pictures.
 
@@ -231,9 +246,7 @@ def run_document(
             raise ValueError("The recipe of a picture does not say where to write it: give an output (-o).")
         return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
     plan = Plan.from_document(document)
-    target = output if output is not None else None if plan.output is None else Path(plan.output)
-    if target is None:
-        raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+    target = output if output is not None else plan.target()
     model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)
     return plan.run(target, model, callbacks(plan.steps))

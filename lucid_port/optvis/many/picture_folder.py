@@ -16,14 +16,16 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import torch
 from PIL import Image
 
+from converters import schema
 from converters.atomic import write_bytes
 from converters.documents import read_json
+from converters.schema import Natural
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import read_picture
@@ -42,6 +44,54 @@ FORMAT = 1
 LONGEST_SETTING = 4000
 
 Entry = dict[str, Any]
+
+
+class _Listed(TypedDict):
+    layer: str
+    unit: Natural | None
+    objective: str
+    seed: int
+    value: float | None
+    file: str
+    bytes: Natural
+    comparable: bool
+    stem: str
+    id: str
+
+
+class _Entry(_Listed, total=False):
+    """A finished picture in a manifest."""
+
+    recipe: str
+    picture: Natural
+    tile: tuple[Natural, Natural]
+
+
+class _Needed(TypedDict):
+    format: Literal[1]
+    units: Sequence[_Entry]
+    grid: tuple[Natural, Natural]
+    settings: Mapping[str, Any]
+
+
+class _Manifest(_Needed, total=False):
+    versions: Mapping[str, str]
+    recipes: Mapping[str, Mapping[str, Any]]
+
+
+def _check(manifest: object) -> None:
+    """Checks a manifest, which may come from another author: its files are in the folder.
+
+    Raises:
+        ValueError: it is damaged, or names a file elsewhere.
+    """
+    schema.check(manifest, _Manifest, "It")
+    for entry in cast(_Manifest, manifest)["units"]:
+        stem, file = entry["stem"], entry["file"]
+        if re.fullmatch(r"[A-Za-z0-9._-]+", stem) is None or stem.startswith("."):
+            raise ValueError(f"It has the stem {stem!r}, which is no file name")
+        if file not in (SHEET, f"{stem}.png", f"{TILES}/{stem}.png"):
+            raise ValueError(f"It has the file {file!r}, which is not the unit's")
 
 
 def short(setting: Any) -> Any:
@@ -122,13 +172,15 @@ class PictureFolder:
             return None
         try:
             manifest = read_json(path)
-        except ValueError:
-            manifest = None
-        if isinstance(manifest, dict) and manifest.get("format") == FORMAT and isinstance(manifest.get("units"), list):
-            return manifest
-        if overwrite:
-            return None
-        raise ValueError(f"{path} is not a readable list of renders: choose another folder, or pass overwrite=True.")
+            _check(manifest)
+        except ValueError as error:
+            if overwrite:
+                return None
+            problem = str(error).rstrip(".")
+            raise ValueError(
+                f"{path} is not a readable list of renders ({problem}): choose another folder, or pass overwrite=True."
+            ) from error
+        return dict(manifest)
 
     def _go_on(self, old: dict[str, Any]) -> None:
         there = old.get("settings", {})
@@ -232,9 +284,10 @@ class PictureFolder:
         plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[:80] or "objective"
         plain += "" if unit.channel is None else f"_{unit.channel:04d}"
         hashed = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        taken = {entry["stem"] for key, entry in self.entries.items() if key != identity}
+        # Folders of macOS and Windows do not tell "A.png" from "a.png".
+        taken = {entry["stem"].casefold() for key, entry in self.entries.items() if key != identity}
         choices = (plain, f"{plain}_seed{unit.seed}", f"{plain}_{hashed}")
-        return next(choice for choice in choices if choice not in taken)
+        return next(choice for choice in choices if choice.casefold() not in taken)
 
     def finish(self, order: Sequence[str]) -> None:
         """Writes the sheet, if one was requested: the pictures of `order`, then all others."""
