@@ -159,7 +159,7 @@ def _hub_as_stated() -> Iterator[None]:
     if not is_offline() or importlib.util.find_spec("huggingface_hub") is None:
         yield
         return
-    constants = importlib.import_module("huggingface_hub.constants")
+    constants: Any = importlib.import_module("huggingface_hub.constants")
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:

@@ -16,7 +16,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard
+from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -245,7 +245,7 @@ class Recipe:
         if vis.source.replays:
             missing.append("The random draws were given, not drawn.")
         return cls(
-            model=describe_model(vis.model) if model is None else model,
+            model=describe_model(vis.model) if model is None else cast(ModelData, model),
             objective=data(lambda: serialization.to_data(vis.objective)),
             image=image,
             transforms=data(lambda: serialization.to_data(vis.transform)),
@@ -253,7 +253,7 @@ class Recipe:
             steps=vis.steps if steps is None else steps,
             seeds={"seed": vis.source.seed, "seeds": seeds, "per_image": vis.source.per_image},
             relu_gradient_override=vis.relu_gradient_override,
-            precision=vis.forward.precision,
+            precision=cast(Precision, vis.forward.precision),
             compile=vis.forward.compiles,
             picture=picture,
             value=value if value is not None and math.isfinite(value) else None,
@@ -286,11 +286,12 @@ class Recipe:
 
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
         """Returns a sentence for each changed version or property; without changes, rounding is the same."""
-        here = made_here(device)
+        here: Mapping[str, Any] = made_here(device)
+        there: Mapping[str, Any] = self.made_with
         return [
-            f"{name} was {self.made_with[name]}, and is {here[name]} here"
+            f"{name} was {there[name]}, and is {here[name]} here"
             for name in here
-            if name in self.made_with and self.made_with[name] != here[name]
+            if name in there and there[name] != here[name]
         ]
 
     def vis(self, model: Model | None = None, device: torch.device | str | None = None) -> VisT:
