@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from converters.documents import parse_json
 from converters.errors import (
     GraphError,
     TrainingModeError,
@@ -507,7 +507,7 @@ def _lucid_metadata(graph: Graph) -> Metadata | None:
         return None
     value = node.constant()
     try:
-        return Metadata.from_json(json.loads(bytes(value.reshape(-1)[0])))
+        return Metadata.from_json(parse_json(bytes(value.reshape(-1)[0])))
     except GraphError:
         raise
     except (ValueError, IndexError, TypeError, AttributeError, RecursionError) as error:

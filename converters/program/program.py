@@ -8,12 +8,13 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from torch import Tensor, nn
 
+from converters import schema
 from converters.dependencies import with_dependencies
 from converters.errors import GraphError
 from converters.frozen.graph import LAYOUTS, NHWC, Output
@@ -79,8 +80,15 @@ class Metadata:
             if value is not None and not check(value):
                 raise GraphError(f"The model's metadata have {key} {value!r}, which is not valid.")
             known[key] = value
-        known["is_BGR"] = bool(known["is_BGR"])
+        known["is_BGR"] = known["is_BGR"] or False  # None if it is not stated
         return cls(**known)
+
+
+class _MetadataKeys(TypedDict, total=False):
+    input_name: str
+    image_shape: Sequence[int | None] | None
+    image_value_range: Sequence[float | Sequence[float]] | None
+    is_BGR: bool
 
 
 @dataclass(frozen=True)
@@ -132,12 +140,13 @@ class Step:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Step:
+        _check_keys(data, _STEP_KEYS, "A step of the saved model")
         try:
             inputs = tuple(Output.parse(text) for text in data["inputs"])
             arguments = {key: as_tuples(value) for key, value in data["arguments"].items()}
             module, channels = data["module"], data["channels"]
             optional = {key: data[key] for key in _OPTIONAL if key in data}
-            names = (str(data["name"]), str(data["op"]), str(data["layer"]))
+            names = (data["name"], data["op"], data["layer"])
             step = cls(*names, arguments, inputs, channels, module, **optional)
         except (KeyError, TypeError, AttributeError) as error:
             raise GraphError(f"The saved model's description is damaged: a step lacks a valid {error}.") from error
@@ -145,6 +154,19 @@ class Step:
             raise GraphError(f"The saved model's layer {step.name!r} has the module name {module!r}.")
         return step
 
+
+_STEP_KEYS: Mapping[str, Any] = {
+    "name": str,
+    "op": str,
+    "layer": str,
+    "arguments": Mapping[str, Any],
+    "inputs": Sequence[str],
+    "channels": int | None,
+    "module": str,
+    "layout": str,
+    "outputs": int,
+    "hidden": bool,
+}
 
 # Fields of a step that are written only if they differ from their default. Older files lack them.
 _OPTIONAL = ("layout", "outputs", "hidden")
@@ -226,6 +248,12 @@ class Program:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Program:
+        """Reads a saved model's description, strictly: unknown keys and values of other types are refused.
+
+        Raises:
+            GraphError: the description is damaged.
+        """
+        _check_keys(data, _PROGRAM_KEYS, "The saved model's description")
         try:
             return cls(
                 metadata=Metadata.from_json(data["metadata"]),
@@ -235,13 +263,35 @@ class Program:
                 fingerprint=data["fingerprint"],
                 source_sha256=data["source_sha256"],
                 input_layout=data.get("input_layout", NHWC),
-                fold=bool(data.get("fold", False)),
+                fold=data.get("fold", False),
                 left_out=dict(data.get("left_out", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, GraphError):
                 raise
             raise GraphError(f"The saved model's description is damaged: it lacks a valid {error}.") from error
+
+
+_PROGRAM_KEYS: Mapping[str, Any] = {
+    "format": str,
+    "version": int,
+    "metadata": _MetadataKeys,
+    "input_channels": int | None,
+    "steps": Sequence[Mapping[str, Any]],
+    "outputs": Sequence[str],
+    "fingerprint": str,
+    "source_sha256": str | None,
+    "input_layout": str,
+    "fold": bool,
+    "left_out": Mapping[str, str],
+}
+
+
+def _check_keys(data: object, hints: Mapping[str, Any], what: str) -> None:
+    try:
+        schema.check_table(data, hints, what)
+    except ValueError as error:
+        raise GraphError(str(error)) from None
 
 
 # Attributes of models other than their layers; no layer may have these names.

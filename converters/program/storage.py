@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from converters.atomic import check_writable, partial_prefix
+from converters.documents import read_json
 from converters.errors import GraphError, SaveError, reason
 from converters.program.program import Program, State
 from converters.program.tensor_file import write_tensors
@@ -82,7 +83,7 @@ def _holds_model(folder: Path) -> bool:
     if not folder.is_dir() or not {file.name for file in folder.iterdir()} <= ours:
         return False
     try:
-        description = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+        description = read_json(folder / MODEL_FILE)
     except (OSError, ValueError):
         return False
     return isinstance(description, dict) and description.get("format") == FORMAT["format"]
@@ -146,13 +147,17 @@ def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
     if not (path / MODEL_FILE).is_file():
         raise FileNotFoundError(f"{path} holds no saved model: there is no {MODEL_FILE} in it.")
     try:
-        data = json.loads((path / MODEL_FILE).read_text(encoding="utf-8"))
+        data = read_json(path / MODEL_FILE)
+    except ValueError as error:
+        raise GraphError(str(error)) from error
+    try:
         stated = {key: data.get(key) for key in FORMAT}
         program = Program.from_json(data)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, GraphError):
             raise
-        raise GraphError(f"{path / MODEL_FILE} is damaged: {error}.") from error
+        problem = "it nests too deeply" if isinstance(error, RecursionError) else error
+        raise GraphError(f"{path / MODEL_FILE} is damaged: {problem}.") from error
     if stated != FORMAT:
         raise GraphError(f"{path / MODEL_FILE} is of format {stated}; this version reads {FORMAT}.")
     try:

@@ -1,6 +1,7 @@
 """The commands, and their errors: one line each, with a traceback only under `--debug`.
 
-Exit codes: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted. Commands import libraries when they run,
+Exit codes: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted, 141 the
+reader of a pipe has gone. Commands import libraries when they run,
 so that help and completion are fast.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -20,6 +22,9 @@ import typer
 from lucid_port import __version__
 from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run
 from lucid_port.cli.sources import ModelCommand
+
+UNREAD = 141
+"""Exit code if the reader of a pipe has gone, as shells report it: 128 plus the number of SIGPIPE."""
 
 # The base class of typer's usage errors. Newer versions of typer bundle click, under no public name.
 ClickException: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -83,8 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _stopping_on_termination():
             result = app(given, standalone_mode=False)
+            sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130, debug)
+        return _interrupted(arguments is None, debug)
+    except BrokenPipeError:
+        return _unread()
+    except SystemExit as error:  # click's answer to a closed pipe
+        return _unread() if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     except ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message())
@@ -92,8 +102,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), error.exit_code, debug)
     except Exception as error:  # every error becomes one line
         return _fail(_one_line(error), 1, debug)
-    # typer turns Ctrl-C into this exit code and prints nothing.
-    return _fail("interrupted", 130, debug) if result == 130 else result if isinstance(result, int) else 0
+    if result == 130:  # typer turns Ctrl-C into this exit code and prints nothing
+        return _interrupted(arguments is None, debug)
+    return result if isinstance(result, int) else 0
+
+
+def _interrupted(is_process: bool, debug: bool) -> int:
+    """Reports Ctrl-C. The process is about to end, and ignores a second one, which would print a traceback."""
+    if is_process and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return _fail("interrupted", 130, debug)
+
+
+def _unread() -> int:
+    """Ends quietly, as the reader of standard output has gone (`| head`); Python would report its own last flush."""
+    with contextlib.suppress(OSError, ValueError):  # standard output may be no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return UNREAD
 
 
 @contextlib.contextmanager

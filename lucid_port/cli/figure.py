@@ -10,6 +10,7 @@ import typer
 from lucid_port.cli.console import Device, Json, Seed, model_names, names_in, print_result, print_table
 
 if TYPE_CHECKING:
+    from lucid_port.figures.options import FigureOptions
     from lucid_port.figures.run import Request
 
 
@@ -67,7 +68,7 @@ def command(
         print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)
         return
     find_figure(name)  # a wrong name fails before the model is opened
-    options = None if units is None else {"units": names_in(units)}
+    options: FigureOptions | None = None if units is None else {"units": names_in(units)}
     if options == {"units": []}:
         raise typer.BadParameter("it names no unit", param_hint="'--units'")
     request = Request(name, model, like, options, steps, seed, None if image is None else str(image.absolute()), fast)

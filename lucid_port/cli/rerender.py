@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -72,8 +73,8 @@ def command(
     if output is not None:
         check_output(output, used.image_shape[-1])
     threads = recipe.made_with.get("threads")
-    # The number of threads decides how sums are rounded.
-    same_threads = torch_threads(threads) if isinstance(threads, int) and threads > 0 else nullcontext()
+    # The number of threads decides how sums are rounded. A recipe may name more than this machine can start.
+    same_threads = nullcontext() if threads is None else torch_threads(min(threads, os.cpu_count() or 1))
     with closing(ProgressBar(recipe.steps)) as bar, same_threads:
         again = recipe.render(used, device=place, callbacks=[bar])
         differences = list(recipe.differences(place))

@@ -41,8 +41,10 @@ def command(
     Example: lucid-port run eyes.toml -o eyes.png
     """
     from lucid_port.figures.run import Request, is_request
+    from lucid_port.misc.offline import offline
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.progress import ProgressBar
+    from lucid_port.optvis.recipe import missing_model
     from lucid_port.optvis.recipe_files import read_document
     from lucid_port.optvis.recipe_plan import run_document
 
@@ -57,7 +59,9 @@ def command(
             raise typer.BadParameter(
                 "--model and its options are for recipes of pictures: a figure's recipe names its model itself."
             )
-        paths = make_figure(Request.from_data(document), output or Path("out"), place)
+        request = Request.from_data(document)
+        with offline(missing_model(request.model)):
+            paths = make_figure(request, output or Path("out"), place)
     else:
         used = sources.open_for_document(model, document, given)
         paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used)

@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converters import schema
 from converters.atomic import write_bytes
 from lucid_port.figures.base import Figure, Options, Result, Settings, find_figure
+from lucid_port.figures.options import FigureOptions
 from lucid_port.figures.page import page
 from lucid_port.figures.sheet import compose
-from lucid_port.misc import checks
 from lucid_port.misc.io.saving import save
+from lucid_port.misc.io.serialize_array import PICTURES
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.fingerprints import fingerprint
-from lucid_port.optvis.recipe import made_here
+from lucid_port.optvis.recipe import MadeWith, made_here
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model as VisionModel
@@ -37,6 +39,12 @@ __all__ = ["MARK", "Request", "is_request", "make", "named_files", "open_request
 MARK = "lucid_port_figure"
 FORMAT = 1
 DEFAULT_MODEL = "InceptionV1"
+
+
+class FigureMadeWith(MadeWith, total=False):
+    """Versions, machine and model of a figure."""
+
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -54,23 +62,20 @@ class Request:
         fast: make a draft.
 
     Raises:
-        TypeError, ValueError: a number has the wrong type or is too small.
+        ValueError: a setting has the wrong type, or is too small.
     """
 
     figure: str
     model: str = DEFAULT_MODEL
     like: str | None = None
-    options: Mapping[str, Any] | None = None
-    steps: int | None = None
-    seed: int = 0
+    options: FigureOptions | None = None
+    steps: schema.Positive | None = None
+    seed: schema.Natural = 0
     image: str | None = None
     fast: bool = False
 
     def __post_init__(self) -> None:
-        checks.text(self.model, "A figure's model", "a model's name, or a path")
-        checks.whole(self.seed, "A figure's seed", 0)
-        if self.steps is not None:
-            checks.whole(self.steps, "A figure's steps", 1)
+        schema.check_fields(self, "A figure")
 
     def command(self) -> str:
         """The command line of this request."""
@@ -88,17 +93,26 @@ class Request:
         """Reads a request from JSON data.
 
         Raises:
-            TypeError, ValueError: the data have another version, lack the figure's name, or hold invalid values.
+            ValueError: the data have another version, lack the figure's name, hold invalid values, or name an address
+                instead of a picture.
         """
         if data.get(MARK) != FORMAT or not isinstance(data.get("figure"), str):
             raise ValueError(f"The figure's recipe is damaged, or of another version than {FORMAT}.")
-        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        options = known.get("options") or {}
-        if not isinstance(options, Mapping) or not isinstance(options.get("units", []), list):
+        hints = schema.hints_of(cls)
+        schema.check_table(data, {MARK: int, **hints, "made_with": FigureMadeWith, "data": Any}, "A figure")
+        request = cls(**{name: data[name] for name in hints if name in data})
+        address = next((one for one in request.pictures() if "://" in one), None)
+        if address is not None:
             raise ValueError(
-                'The figure\'s recipe has invalid options: write them as in {"units": ["layer:channel", ...]}.'
+                f"The figure's recipe names the address {address}, and recipes fetch nothing: download the picture, "
+                "and pass it with 'lucid-port figure --image'."
             )
-        return cls(**known)
+        return request
+
+    def pictures(self) -> list[str]:
+        """The user's pictures that the request names: `image`, and the option `style`."""
+        named = (self.image, (self.options or {}).get("style"))
+        return [one for one in named if one is not None]
 
 
 def is_request(data: Any) -> bool:
@@ -231,17 +245,21 @@ def _request_data(request: Request, model: Model) -> dict[str, Any]:
 
 def named_files(request: Request) -> dict[str, Any]:
     """Path -> hash or listing of each file that a request names, to tell files of the same name apart."""
-    named = [request.image, *(request.options or {}).values()]
-    paths = [Path(one) for one in named if isinstance(one, str)]
-    return {str(path): _stamp(path) for path in paths if path.exists()}
+    paths = [Path(one) for one in request.pictures()]
+    return {str(path): _stamp(path) for path in paths if path.is_dir() or is_picture(path)}
 
 
 def _stamp(path: Path) -> Any:
-    """The hash of a file, or the names, sizes and times of the files in a folder."""
-    if path.is_file():
+    """The hash of a picture, or the names, sizes and times of the pictures in a folder, not in folders inside it."""
+    if not path.is_dir():
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    states = [(str(one), one.stat()) for one in sorted(path.rglob("*"))]
+    states = [(str(one), one.stat()) for one in sorted(path.iterdir()) if is_picture(one)]
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path is that of a file whose name ends as a picture's."""
+    return path.suffix.lower() in PICTURES and path.is_file()
 
 
 def _plain(value: Any) -> Any:

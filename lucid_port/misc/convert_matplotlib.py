@@ -6,9 +6,9 @@ import io
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from lucid_port.misc import checks
+from lucid_port.misc.io.pictures import read_picture
 
 __all__ = ["matplotlib_to_numpy"]
 
@@ -32,5 +32,4 @@ def matplotlib_to_numpy(plt: Figure) -> np.ndarray:
         raise TypeError(f"matplotlib_to_numpy takes a figure or pyplot, not {checks.shown(plt)}.")
     buffer = io.BytesIO()
     plt.savefig(buffer, format="png")
-    with Image.open(buffer) as picture:
-        return np.asarray(picture) / 255.0
+    return np.asarray(read_picture(buffer)) / 255.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import torch
 
 from converters.errors import nearest_names
 from lucid_port.misc import checks
+from lucid_port.misc.offline import is_offline
 from lucid_port.modelzoo.vision_base import Model
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -147,7 +149,23 @@ def open_library_model(source: str) -> Model:
     name, _, query = rest.partition("?")
     options = dict(_option(key, value) for key, value in urllib.parse.parse_qsl(query, keep_blank_values=True))
     function: Callable[..., Model] = getattr(importlib.import_module("lucid_port.modelzoo"), library)
-    return function(urllib.parse.unquote(name), **options)
+    with _hub_as_stated():
+        return function(urllib.parse.unquote(name), **options)
+
+
+@contextlib.contextmanager
+def _hub_as_stated() -> Iterator[None]:
+    """Context in which Hugging Face's hub reads its cache only, without retries, if the network is not used."""
+    if not is_offline() or importlib.util.find_spec("huggingface_hub") is None:
+        yield
+        return
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def overridden(model: Model, overrides: Mapping[str, Any]) -> Model:

@@ -15,6 +15,7 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from converters.atomic import write_bytes
 from converters.dependencies import with_dependencies
+from converters.documents import parse_json
 from converters.frozen.graph import Graph, Node
 from converters.frozen.graphdef import Source, parse_graphdef, read_graph
 from converters.lowering.lower import LUCID_METADATA_NODE
@@ -183,7 +184,7 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no manifest {path}.")
     try:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        manifest = parse_json(Path(path).read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is no manifest: it is not JSON ({error}).") from error
     if not isinstance(manifest, dict):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import html
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
@@ -21,7 +20,20 @@ from lucid_port.modelzoo.fields.marks import Four, Marks, image_marks, thin
 from lucid_port.modelzoo.fields.mode import following
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lucid_port.modelzoo.vision_base import Model
+
+
+@contextlib.contextmanager
+def _undrawn() -> Iterator[None]:
+    """Restores Python's random state, from which rich draws when it is imported."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
 
 FACTORS = (4, 12)
 """Larger images, in multiples of the image's size, on which receptive fields are measured that touch its border."""
@@ -142,6 +154,8 @@ class Summary(Sequence[LayerSummary]):
 
     def __rich__(self) -> Table:
         height, width, channels = self.image_shape
+        with _undrawn():
+            from rich.table import Table
         table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", caption_justify="left")
         table.title = f"{self.name}, image {channels}, {height} x {width}"
         for column in self.COLUMNS:
@@ -157,6 +171,8 @@ class Summary(Sequence[LayerSummary]):
     def __str__(self) -> str:
         columns = zip(self.COLUMNS, *self.rows(), strict=True)
         width = 2 * len(self.COLUMNS) + sum(max(map(len, column)) for column in columns)
+        with _undrawn():
+            from rich.console import Console
         console = Console(width=max(width, 80), color_system=None)
         with console.capture() as captured:
             console.print(self)

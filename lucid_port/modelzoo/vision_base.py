@@ -175,7 +175,7 @@ class Model(nn.Module):
         lo, hi = (as_tensor(value, dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
-        self._labels = None if labels is None else list(labels)
+        self._labels = None if labels is None else _checked_labels(labels)
         self.eval()
 
     @property
@@ -488,6 +488,16 @@ class FrozenGraphModel(Model):
 
 
 SerializedModel = FrozenGraphModel
+
+
+def _checked_labels(labels: object) -> list[str]:
+    """Returns labels as a list.
+
+    Raises:
+        TypeError: it is no list of texts.
+    """
+    wanted = "a list of the classes' names"
+    return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
 
 
 def read_network(

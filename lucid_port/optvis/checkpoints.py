@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 
 from converters.atomic import write_bytes
+from converters.documents import read_json
 from lucid_port.misc.locking import FolderLock
 
 if TYPE_CHECKING:
@@ -68,11 +69,12 @@ class Folder:
         if not file.is_file() and any(not one.name.startswith(".") for one in path.iterdir()):
             raise ValueError(f"{path} holds other files and no interrupted renders: choose another folder.")
         self._held = FolderLock(path)
-        if not file.is_file() or file.read_bytes() != key:
+        decided = _read_decisions(path / DECISIONS)
+        if not file.is_file() or file.read_bytes() != key or decided is None:
             self._forget()
             write_bytes(file, key)
-        decisions = path / DECISIONS
-        self._decisions: dict[str, Any] = json.loads(decisions.read_bytes()) if decisions.is_file() else {}
+            decided = {}
+        self._decisions = decided
         self.key = hashlib.sha256(key).hexdigest()
 
     @property
@@ -226,6 +228,17 @@ class Checkpoint:
         vis.source.restore(state["draws"])
         vis.watch.restore(list(state["losses"].to(vis.device)), state["watch"])
         vis.steps, vis.loss = state["steps"], self.values[-1]
+
+
+def _read_decisions(path: Path) -> dict[str, Any] | None:
+    """Returns the saved results of an interrupted run; None if they are damaged, so that no state can be found."""
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _copied(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

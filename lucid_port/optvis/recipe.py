@@ -15,16 +15,18 @@ import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeAlias, TypeGuard
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard, cast
 
 import numpy as np
 import torch
 
+from converters import schema
 from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
+from lucid_port.misc.offline import offline
 from lucid_port.modelzoo.arguments import plain_options
 from lucid_port.modelzoo.libraries import names_function, names_library
 from lucid_port.optvis import serialization
@@ -47,6 +49,21 @@ PlainData: TypeAlias = Mapping[str, Any] | None
 """Plain data of an objective, a parameterization, transforms or an optimizer; None for a user's own code."""
 
 
+Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
+
+
+class MadeWith(TypedDict, total=False):
+    """Versions and machine of a picture; see `made_here`."""
+
+    lucid_port: str
+    torch: str
+    numpy: str
+    python: str
+    device: str
+    processor: str
+    threads: schema.Positive
+
+
 class NotReproducible(ValueError):
     """Error for a recipe that lacks code or data of its picture."""
 
@@ -54,7 +71,7 @@ class NotReproducible(ValueError):
 # Versions and machine ----------------------------------------------------------------------------
 
 
-def made_here(device: torch.device | str = "cpu") -> dict[str, Any]:
+def made_here(device: torch.device | str = "cpu") -> MadeWith:
     """Returns the versions and the properties of this machine that affect a picture's rounding."""
     device = torch.device(device)
     on_gpu = device.type == "cuda"
@@ -124,6 +141,29 @@ def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.opti
 # The recipe --------------------------------------------------------------------------------------
 
 
+class _ModelName(TypedDict):
+    name: str
+    fingerprint: str
+
+
+class ModelData(_ModelName, total=False):
+    """A model in a recipe; see `describe_model`."""
+
+    in_catalogue: bool
+    source: str | None
+    image_value_range: Sequence[float | Sequence[float]] | None
+    is_BGR: bool
+    options: Mapping[str, Any]
+
+
+class Seeds(TypedDict, total=False):
+    """`seed`, `seeds` and `per_image` of a `RandomSource`."""
+
+    seed: schema.Natural
+    seeds: Sequence[schema.Natural] | None
+    per_image: bool
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one picture was made.
@@ -155,19 +195,19 @@ class Recipe:
         True
     """
 
-    model: Mapping[str, Any]
+    model: ModelData
     objective: PlainData
     image: PlainData
     transforms: PlainData
     optimizer: PlainData
-    steps: int
-    seeds: Mapping[str, Any]
+    steps: schema.Positive
+    seeds: Seeds
     relu_gradient_override: ReluOverride
-    precision: str = "float32"
+    precision: Precision = "float32"
     compile: bool = False
-    picture: int = 0
+    picture: schema.Natural = 0
     value: float | None = None
-    made_with: Mapping[str, Any] = field(default_factory=dict)
+    made_with: MadeWith = field(default_factory=lambda: MadeWith())
     own_code: tuple[str, ...] = ()
 
     @classmethod
@@ -207,7 +247,7 @@ class Recipe:
         if vis.source.replays:
             missing.append("The random draws were given, not drawn.")
         return cls(
-            model=describe_model(vis.model) if model is None else model,
+            model=describe_model(vis.model) if model is None else cast(ModelData, model),
             objective=data(lambda: serialization.to_data(vis.objective)),
             image=image,
             transforms=data(lambda: serialization.to_data(vis.transform)),
@@ -215,7 +255,7 @@ class Recipe:
             steps=vis.steps if steps is None else steps,
             seeds={"seed": vis.source.seed, "seeds": seeds, "per_image": vis.source.per_image},
             relu_gradient_override=vis.relu_gradient_override,
-            precision=vis.forward.precision,
+            precision=cast(Precision, vis.forward.precision),
             compile=vis.forward.compiles,
             picture=picture,
             value=value if value is not None and math.isfinite(value) else None,
@@ -241,21 +281,19 @@ class Recipe:
             raise ValueError(f"{checks.shown(data)} is no recipe: it lacks {_MARK!r}.")
         if data[_MARK] != FORMAT:
             raise ValueError(f"The recipe is of format {data[_MARK]!r}; this version reads {FORMAT}.")
-        names = {f.name for f in fields(cls)}
-        needed = {"model", "objective", "image", "transforms", "optimizer", "steps", "seeds", "relu_gradient_override"}
-        lost = sorted(needed - set(data))
-        if lost:
-            raise ValueError(f"The recipe is damaged: it lacks {', '.join(lost)}.")
-        known = {key: value for key, value in data.items() if key in names}
-        return cls(**{**known, "own_code": tuple(known.get("own_code", ()))})
+        stated = {key: value for key, value in data.items() if key != _MARK}
+        needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+        schema.check_table(stated, schema.hints_of(cls), "The recipe", needed)
+        return cls(**{**stated, "own_code": tuple(stated.get("own_code", ()))})
 
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
         """Returns a sentence for each changed version or property; without changes, rounding is the same."""
-        here = made_here(device)
+        here: Mapping[str, Any] = made_here(device)
+        there: Mapping[str, Any] = self.made_with
         return [
-            f"{name} was {self.made_with[name]}, and is {here[name]} here"
+            f"{name} was {there[name]}, and is {here[name]} here"
             for name in here
-            if name in self.made_with and self.made_with[name] != here[name]
+            if name in there and there[name] != here[name]
         ]
 
     def vis(self, model: Model | None = None, device: torch.device | str | None = None) -> VisT:
@@ -329,12 +367,15 @@ class Recipe:
     def open_model(self, **overrides: Any) -> Model:
         """Opens the recipe's model.
 
+        Nothing is downloaded: a recipe may come from another author.
+
         Args:
             **overrides: Arguments of `Model`, in place of those in the recipe.
 
         Raises:
             ValueError: The model has no source, or the source now has other weights or layers.
             FileNotFoundError: The file of the model is missing.
+            ConnectionError: The model is not on this machine.
         """
         from lucid_port.modelzoo.nets_factory import open_model
 
@@ -350,7 +391,8 @@ class Recipe:
                 f"The recipe's model was returned by the Python function {source}, and recipes run no functions: if "
                 f"you trust it, add --model {source} in the folder of its module, or give the model to Recipe.render."
             )
-        model: Model = open_model(str(source), **{**opening_options(stated), **overrides})
+        with offline(missing_model(source)):
+            model: Model = open_model(str(source), **{**opening_options(stated), **overrides})
         found = fingerprint(model.network)
         if found != stated.get("fingerprint"):
             raise ValueError(
@@ -358,6 +400,14 @@ class Recipe:
                 f"changed (fingerprint {found}, not {stated.get('fingerprint')})."
             )
         return model
+
+
+def missing_model(source: object) -> str:
+    """Returns the sentence for a recipe's model that is not on this machine, without a full stop."""
+    return (
+        f"The model {source} is not on this machine, and recipes download nothing: if you trust it, download it with "
+        f"'lucid-port layers {source}', and run the recipe again"
+    )
 
 
 def _is_address(source: str) -> bool:
@@ -390,7 +440,7 @@ def opening_options(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe_model(model: Model) -> dict[str, Any]:
+def describe_model(model: Model) -> ModelData:
     """Returns the description of a model in a recipe: name, source, fingerprint, input range, and options.
 
     The options are those with which the source opens as this model, as far as they are plain data.
@@ -398,12 +448,14 @@ def describe_model(model: Model) -> dict[str, Any]:
     source = getattr(model, "source", None)
     value_range = getattr(model, "image_value_range", None)
     options = getattr(model, "opened_with", None)
-    return {
+    found: ModelData = {
         "name": getattr(model, "name", type(model).__name__),
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
         "source": source if source is None or _is_address(source) else os.path.abspath(source),
         "fingerprint": fingerprint(model.network),
         "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
         "is_BGR": bool(getattr(model, "is_BGR", False)),
-        **({"options": options} if options and source is not None else {}),
     }
+    if options and source is not None:
+        found["options"] = options
+    return found

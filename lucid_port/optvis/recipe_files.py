@@ -5,18 +5,17 @@ Images with other numbers of channels than a picture's are written as `.npy` arr
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from converters.atomic import check_writable, write_bytes
+from converters.documents import parse_json, read_json, read_toml
+from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import check_picture_path, is_picture_name, save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
@@ -179,8 +178,7 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
     """
     if Path(path).suffix.lower() == ARRAY:
         return _compare_arrays(np.load(path), to_array(picture))
-    with Image.open(path) as opened:
-        there = np.asarray(opened)
+    there = np.asarray(read_picture(path))
     here = normalize_array(picture)
     if there.shape != here.shape:
         return f"another size, {list(here.shape)} instead of {list(there.shape)}"
@@ -205,31 +203,15 @@ def _compare_arrays(there: np.ndarray, here: np.ndarray) -> str:
     return f"{(difference > 0).mean():.1%} of the values differ, by up to {difference.max():.2g}"
 
 
-def _from_text(path: Path, parse: Callable[[str], Any], language: str) -> Any:
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # the base class of the decoders' errors
-        raise ValueError(f"{path} is not valid {language}: {error}.") from error
-
-
-def _parse_toml(text: str) -> Any:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
-
-
 def _from_picture(path: Path) -> Any:
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            text = picture.info.get(METADATA_KEY) or picture.info.get("comment") or picture.info.get("xmp")
-    except (UnidentifiedImageError, OSError) as error:
+        info = read_picture(path).info
+    except OSError as error:
         raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
+    text = info.get(METADATA_KEY) or info.get("comment") or info.get("xmp")
     if text:
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError:
             pass  # the comment of another program
     if sidecar(path).is_file():
@@ -249,8 +231,8 @@ def _beside_array(path: Path) -> Any:
 
 
 _READERS: Mapping[str, Callable[[Path], Any]] = {
-    ".json": functools.partial(_from_text, parse=json.loads, language="JSON"),
-    ".toml": functools.partial(_from_text, parse=_parse_toml, language="TOML"),
+    ".json": read_json,
+    ".toml": read_toml,
     ARRAY: _beside_array,
     **dict.fromkeys(PICTURES, _from_picture),
 }

@@ -11,14 +11,14 @@ A plan contains the settings that differ from the defaults:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from converters.errors import nearest_names
-from lucid_port.misc import checks
+from converters import schema
+from lucid_port.misc.offline import offline
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
@@ -27,7 +27,7 @@ from lucid_port.optvis.engine.formats import square
 from lucid_port.optvis.many.picture_folder import check_folder
 from lucid_port.optvis.many.unit_spec import name_of, names_several
 from lucid_port.optvis.optimizer import TFAdam
-from lucid_port.optvis.recipe import Recipe, is_recipe, make_optimizer
+from lucid_port.optvis.recipe import Precision, Recipe, is_recipe, make_optimizer, missing_model
 from lucid_port.optvis.recipe_files import check_output, save_picture
 from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
@@ -55,7 +55,7 @@ class Plan:
         sheet, batch_size: As for `render_many`.
 
     Raises:
-        TypeError, ValueError: A setting is missing or out of range, or two settings exclude each other.
+        ValueError: A setting is missing, of another type or out of range, or two settings exclude each other.
 
     Example:
         >>> plan = Plan("TinyInceptionV1", "mixed4a:3-5", size=32)
@@ -66,32 +66,31 @@ class Plan:
     model: str
     units: str | Sequence[Any] | None = None
     objective: str | Mapping[str, Any] | None = None
-    size: int | None = None
+    size: schema.Positive | None = None
     image: Mapping[str, Any] | None = None
-    steps: int = STEPS
+    steps: schema.Positive = STEPS
     lr: float | None = None
     optimizer: Mapping[str, Any] | None = None
-    transforms: str | Sequence[Mapping[str, Any]] = "standard"
-    seed: int = 0
-    seeds: Sequence[int] | None = None
+    transforms: Literal["standard"] | Sequence[Mapping[str, Any]] = "standard"
+    seed: schema.Natural = 0
+    seeds: Sequence[schema.Natural] | None = None
     per_image: bool = False
     relu_gradient_override: ReluOverride = True
-    precision: str = "float32"
+    precision: Precision = "float32"
     compile: bool = False
-    value_range: Sequence[float] | None = None
+    value_range: Sequence[float | Sequence[float]] | None = None
     bgr: bool | None = None
     output: str | None = None
     sheet: bool = False
-    batch_size: int | None = None
+    batch_size: schema.Positive | None = None
 
     def __post_init__(self) -> None:
-        checks.text(self.model, "A recipe's model", "a name such as 'InceptionV1', or a path")
+        schema.check_fields(self, "A recipe")
         for one, other in (("units", "objective"), ("size", "image"), ("lr", "optimizer")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise ValueError(f"A recipe has either {one} or {other}, not both.")
         if self.units is None and self.objective is None:
             raise ValueError("The recipe does not say what to render: give units, as in units = 'mixed4a:*'.")
-        checks.whole(self.steps, "A recipe's steps", 1)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Plan:
@@ -100,11 +99,7 @@ class Plan:
         Raises:
             ValueError: A key is unknown, or the model is missing.
         """
-        names = [f.name for f in fields(cls)]
-        unknown = [key for key in document if key not in names]
-        if unknown:
-            hint = nearest_names(unknown[0], names) or f" The keys are {', '.join(names)}."
-            raise ValueError(f"A recipe has no key {unknown[0]!r}.{hint}")
+        schema.check_table(document, schema.hints_of(cls), "A recipe")
         if "model" not in document:
             raise ValueError("The recipe names no model, as in model = 'InceptionV1'.")
         return cls(**document)
@@ -117,11 +112,31 @@ class Plan:
         return not isinstance(self.units, str) or names_several(self.units) or self.sheet
 
     def open_model(self) -> Model:
-        """Opens the model by its name or path."""
+        """Opens the model by its name or path. Nothing is downloaded: a plan may come from another author.
+
+        Raises:
+            ConnectionError: The model is not on this machine.
+        """
         from lucid_port.modelzoo.nets_factory import open_model
 
         value_range = None if self.value_range is None else tuple(self.value_range)
-        return open_model(self.model, image_value_range=value_range, is_BGR=self.bgr)
+        with offline(missing_model(self.model)):
+            return open_model(self.model, image_value_range=value_range, is_BGR=self.bgr)
+
+    def target(self) -> Path:
+        """Returns the path of `output`, inside of the current folder: a plan may come from another author.
+
+        Raises:
+            ValueError: The plan has no output, or one elsewhere.
+        """
+        if not self.output:
+            raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+        if not Path(self.output).resolve().is_relative_to(Path.cwd().resolve()):
+            raise ValueError(
+                f"The recipe's output {self.output} is outside of the current folder, where recipes do not write: say "
+                "where to write with -o."
+            )
+        return Path(self.output)
 
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
         """Renders and saves the pictures.
@@ -210,8 +225,6 @@ class Plan:
     def _transforms(self) -> Any:
         if self.transforms == "standard":
             return None
-        if isinstance(self.transforms, str):
-            raise ValueError(f"A recipe's transforms are 'standard' or a list, not {self.transforms!r}.")
         return serialization.from_data(self.transforms)
 
 
@@ -246,9 +259,7 @@ def run_document(
         check_output(output, getattr(model, "image_shape", (None,))[-1])
         return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
     plan = Plan.from_document(document)
-    target = output if output is not None else None if plan.output is None else Path(plan.output)
-    if target is None:
-        raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+    target = output if output is not None else plan.target()
     (check_folder if plan.makes_folder else check_output)(target)
     model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)

@@ -106,7 +106,7 @@ def test_a_recipe_whose_units_are_no_list(tmp_path, capsys, options):
     recipe = tmp_path / "own.json"
     recipe.write_text(json.dumps({"lucid_port_figure": 1, "figure": "fv-channel", "options": options}))
     assert run("run", recipe, "-o", tmp_path) == 1
-    assert "has invalid options" in capsys.readouterr().err
+    assert "A figure's options" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from converters.documents import parse_json
 from converters.errors import GraphError, reason
 from converters.onnx.packages import import_onnx
 from converters.onnx.reading.batches import keeps_images_apart
@@ -369,7 +369,7 @@ def _metadata(model: onnx.ModelProto, entry: onnx.ValueInfoProto) -> Metadata:
         _, channels, height, width = sizes_of(entry) or [None] * 4
         return Metadata(name, (height, width, channels) if channels else None)
     try:
-        data = {key: json.loads(text) for key, text in stated.items() if f"{PROPERTY}{key}" in ours}
+        data = {key: parse_json(text) for key, text in stated.items() if f"{PROPERTY}{key}" in ours}
     except ValueError as error:
         raise GraphError(f"The file's properties are damaged: {error}.") from error
     return Metadata.from_json({**data, "input_name": name})

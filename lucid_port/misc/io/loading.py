@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import lzma
 import os
 import pickle
@@ -15,11 +14,12 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
+from converters.documents import parse_json
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
-from lucid_port.misc.io.pictures import pixels_of
+from lucid_port.misc.io.pictures import pixels_of, read_picture
 from lucid_port.misc.io.serialize_array import PICTURES
 
 __all__ = ["load"]
@@ -87,6 +87,8 @@ def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -
     if loader is None:
         raise ValueError(f"Cannot load {name!r}: known extensions are {', '.join(sorted(_LOADERS))}.")
     check_options(loader, kwargs, extension)
+    if kwargs.get("allow_pickle") and not unsafe:
+        raise ValueError(f"allow_pickle lets {name} run any code: pass allow_unsafe_formats=True, too.")
     try:
         return loader(handle, **kwargs)
     except UnidentifiedImageError:  # its message names a buffer instead of the file
@@ -109,8 +111,7 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, pickl
 def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.ndarray:
     if size is not None:
         size = checks.sizes(size, "size", 2)  # type: ignore[assignment]
-    with Image.open(handle) as opened:
-        return pixels_of(opened, size)
+    return pixels_of(read_picture(handle), size)
 
 
 def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> str | list[str]:
@@ -119,7 +120,7 @@ def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -
 
 
 def _load_json(handle: BinaryIO, encoding: str = "utf-8") -> Any:
-    return json.loads(handle.read().decode(encoding))
+    return parse_json(handle.read().decode(encoding))
 
 
 _LOADERS: dict[str, Callable[..., Any]] = {

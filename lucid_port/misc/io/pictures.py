@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+import os
+import struct
+from typing import BinaryIO
+
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["LOWEST", "MOST", "check_range", "gray", "pixels_of", "range_problem", "unit_floats", "without_alpha"]
+__all__ = [
+    "LOWEST",
+    "MOST",
+    "check_range",
+    "gray",
+    "pixels_of",
+    "range_problem",
+    "read_picture",
+    "unit_floats",
+    "without_alpha",
+]
 
 LOWEST, MOST = -0.5, 1.5
 """Limits of a picture's values. Resizing overshoots [0, 1] by at most 0.3; values in 0..255, or those that a mean and a
 standard deviation have normalized, exceed the limits."""
 
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""Pillow's formats of pictures. Its other formats are not tried: that of EPS starts Ghostscript."""
+
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+def read_picture(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+    """Reads a picture of one of `FORMATS`, whatever its name is.
+
+    Args:
+        file: path, or a file that is open in binary mode.
+
+    Returns:
+        Pillow's image with all its pixels; the file is closed.
+
+    Raises:
+        OSError: the file is missing, damaged, too large, or of another format.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as picture:
+            picture.load()
+            return picture
+    except (ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise OSError(f"its content is damaged or too large ({error})") from error
 
 
 def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -16,15 +16,19 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import torch
 from PIL import Image
 
+from converters import schema
 from converters.atomic import check_writable, write_bytes
+from converters.documents import read_json
+from converters.schema import Natural
 from lucid_port import __version__
 from lucid_port.misc import checks
+from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import serialize_array
 from lucid_port.misc.locking import FolderLock
@@ -40,6 +44,55 @@ FORMAT = 1
 LONGEST_SETTING = 4000
 
 Entry = dict[str, Any]
+
+
+class _Listed(TypedDict):
+    layer: str
+    unit: Natural | None
+    objective: str
+    seed: int
+    value: float | None
+    file: str
+    bytes: Natural
+    comparable: bool
+    stem: str
+    id: str
+
+
+class _Entry(_Listed, total=False):
+    """A finished picture in a manifest."""
+
+    recipe: str
+    picture: Natural
+    tile: tuple[Natural, Natural]
+
+
+class _Needed(TypedDict):
+    format: Literal[1]
+    units: Sequence[_Entry]
+    grid: tuple[Natural, Natural]
+    settings: Mapping[str, Any]
+
+
+class _Manifest(_Needed, total=False):
+    versions: Mapping[str, str]
+    recipes: Mapping[str, Mapping[str, Any]]
+    batch_sizes: Mapping[str, Natural]
+
+
+def _check(manifest: object) -> None:
+    """Checks a manifest, which may come from another author: its files are in the folder.
+
+    Raises:
+        ValueError: it is damaged, or names a file elsewhere.
+    """
+    schema.check(manifest, _Manifest, "It")
+    for entry in cast(_Manifest, manifest)["units"]:
+        stem, file = entry["stem"], entry["file"]
+        if re.fullmatch(r"[A-Za-z0-9._-]+", stem) is None or stem.startswith("."):
+            raise ValueError(f"It has the stem {stem!r}, which is no file name")
+        if file not in (SHEET, f"{stem}.png", f"{TILES}/{stem}.png"):
+            raise ValueError(f"It has the file {file!r}, which is not the unit's")
 
 
 def short(setting: Any) -> Any:
@@ -126,14 +179,16 @@ class PictureFolder:
         if not path.exists():
             return None
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            manifest = None
-        if isinstance(manifest, dict) and manifest.get("format") == FORMAT and isinstance(manifest.get("units"), list):
-            return manifest
-        if overwrite:
-            return None
-        raise ValueError(f"{path} is not a readable list of renders: choose another folder, or pass overwrite=True.")
+            manifest = read_json(path)
+            _check(manifest)
+        except ValueError as error:
+            if overwrite:
+                return None
+            problem = str(error).rstrip(".")
+            raise ValueError(
+                f"{path} is not a readable list of renders ({problem}): choose another folder, or pass overwrite=True."
+            ) from error
+        return dict(manifest)
 
     def _go_on(self, old: dict[str, Any]) -> None:
         there = old.get("settings", {})
@@ -187,12 +242,12 @@ class PictureFolder:
         cut = {key: entry for key, entry in self.entries.items() if entry["file"] == SHEET}
         if not cut or all(identity in self.entries for identity in wanted):
             return
-        with Image.open(self.path / SHEET) as sheet:
-            for key, entry in cut.items():
-                name = f"{TILES}/{entry['stem']}.png"
-                save(self._tile(entry, sheet), self.path / name, domain=None)
-                size = (self.path / name).stat().st_size
-                self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name, "bytes": size}
+        sheet = read_picture(self.path / SHEET)
+        for key, entry in cut.items():
+            name = f"{TILES}/{entry['stem']}.png"
+            save(self._tile(entry, sheet), self.path / name, domain=None)
+            size = (self.path / name).stat().st_size
+            self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name, "bytes": size}
         self._write_manifest()
 
     def _tile(self, entry: Entry, sheet: Image.Image) -> np.ndarray:
@@ -251,9 +306,10 @@ class PictureFolder:
         plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[:80] or "objective"
         plain += "" if unit.channel is None else f"_{unit.channel:04d}"
         hashed = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        taken = {entry["stem"] for key, entry in self.entries.items() if key != identity}
+        # Folders of macOS and Windows do not tell "A.png" from "a.png".
+        taken = {entry["stem"].casefold() for key, entry in self.entries.items() if key != identity}
         choices = (plain, f"{plain}_seed{unit.seed}", f"{plain}_{hashed}")
-        return next(choice for choice in choices if choice not in taken)
+        return next(choice for choice in choices if choice.casefold() not in taken)
 
     def finish(self, order: Sequence[str]) -> None:
         """Writes the sheet, if one was requested: the pictures of `order`, then all others.
@@ -288,10 +344,10 @@ class PictureFolder:
     def _sheet(self, places: Mapping[str, tuple[int, int]], rows: int, columns: int) -> bytes:
         sheet: Image.Image | None = None
         for key, (row, column) in places.items():
-            with Image.open(self.file_of(key)) as tile:
-                if sheet is None:
-                    sheet = Image.new(tile.mode, (columns * tile.width, rows * tile.height))
-                sheet.paste(tile, (column * tile.width, row * tile.height))
+            tile = read_picture(self.file_of(key))
+            if sheet is None:
+                sheet = Image.new(tile.mode, (columns * tile.width, rows * tile.height))
+            sheet.paste(tile, (column * tile.width, row * tile.height))
         assert sheet is not None
         return serialize_array(np.asarray(sheet), None, "png")
 
