@@ -48,7 +48,6 @@ def _commands(folder, output):
     ("name", "words"),
     [
         ("unit.xyz", "known extensions are|pictures end in"),
-        ("unit.npy", "pictures end in"),
         (f"{TOO_LONG}.png", IS_TOO_LONG),
         (f"{'n' * 249}.png", IS_TOO_LONG),  # the recipe beside the picture
         (f"new/{TOO_LONG}/unit.png", IS_TOO_LONG),
