@@ -81,7 +81,8 @@ def test_convolutions_are_caffes_at_every_size(size, stride, pad, dilation, grou
         wanted = convolved(x, net[0].blobs, stride, pad, dilation, groups)
         found = values(model, x, "conv/BiasAdd")
         assert found.shape == wanted.shape
-        np.testing.assert_allclose(found, wanted, atol=2e-5)
+        # Sums of 98 products in float32: up to 2.4e-5 off, depending on the order of the sums, which memory decides.
+        np.testing.assert_allclose(found, wanted, atol=4e-5)
 
 
 @pytest.mark.parametrize("geometry", ["tensorflow", "caffe"])

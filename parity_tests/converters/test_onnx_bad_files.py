@@ -44,7 +44,8 @@ def test_a_missing_file_and_a_folder(tmp_path):
 def test_an_unknown_op(tmp_path):
     nodes = [helper.make_node("Invented", ["x"], ["a"], name="first"), helper.make_node("Relu", ["a"], ["y"])]
     error = refuses(tmp_path, small_model(nodes), "Invented", "first", kind=converters.UnsupportedOpsError)
-    assert error == "The graph has ops that cannot be converted: Invented (first)."
+    advice = "If 'a' is the image, name it with input_name='a' (--input-name a)."
+    assert error == f"The graph has ops that cannot be converted: Invented (first). {advice}"
 
 
 def test_ops_of_another_domain_and_unknown_ones(tmp_path):

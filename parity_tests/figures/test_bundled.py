@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_the_work(tmp_path, m
     monkeypatch.setattr(run, "make", not_reached)
     monkeypatch.setattr(run.tempfile, "TemporaryFile", refuse)
     assert draft("fv-channel", "-o", tmp_path) == 1
-    assert capsys.readouterr().err == f"error: {tmp_path}: Permission denied\n"
+    assert f"{tmp_path} is not a writable folder (Permission denied)" in capsys.readouterr().err
     assert not list(Path(tmp_path).iterdir())
 
 

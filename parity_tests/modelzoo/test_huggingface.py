@@ -84,20 +84,14 @@ def test_a_recipe_opens_the_folder_again(vit):
     folder, _ = vit
     model = modelzoo.huggingface(folder)
     assert model.source == f"huggingface:{folder}"
-    (picture,) = render.render_vis(
+    pictures = render.render_vis(
         model, "classifier:1", lambda: param.image(32), transforms=[], thresholds=(1,), verbose=False
     )
-    recipe = Recipe.of(_vis(model))
+    (picture,), recipe = pictures, pictures.recipe()
     again = Recipe.from_data(json.loads(json.dumps(recipe.to_data())))
     assert again.model["source"] == f"huggingface:{folder}"
     assert picture.shape == (1, 32, 32, 3)
     assert again.open_model().labels == model.labels
-
-
-def _vis(model):
-    from lucid_port.optvis.engine.vis import VisT
-
-    return VisT(model, "classifier:1", lambda: param.image(32), transforms=[])
 
 
 def test_random_weights_of_a_configuration(vit):
