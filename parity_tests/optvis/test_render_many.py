@@ -246,7 +246,7 @@ def test_arguments_that_make_no_sense(tmp_path):
         "devices is empty": {"devices": []},
         "no device": {"devices": ["abacus"]},
         "give output": {"sheet": True},
-        "1 to 4 channels": {
+        "a picture has 1, 3 or 4": {
             "asked": lambda T: T("input").mean(),
             "param_f": lambda batch: param.image(9, batch=batch, channels=6),
             "size": None,
