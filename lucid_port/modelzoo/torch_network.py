@@ -400,7 +400,9 @@ class TorchNetwork(LayeredNetwork):
 
     def _computed(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         if self._current_trace() is None:
-            return self._compute_untraced(x, request)
+            # Not a decorator, because torch imports its compiler for it.
+            run = torch.compiler.disable(self._compute_untraced) if torch.compiler.is_compiling() else None
+            return (run or self._compute_untraced)(x, request)
         targets = {name: self._target(name) for name in request.names}
         given = {self._replaceable(name): value for name, value in request.interventions}
         return self._compute_traced(self.adapted(x), request, targets, given)
@@ -411,7 +413,6 @@ class TorchNetwork(LayeredNetwork):
             raise ValueError(f"The value of {name!r} cannot be replaced: name a layer whose value is a tensor.")
         return replace(target, element="")
 
-    @torch.compiler.disable  # hooks and recorders cannot be compiled
     def _compute_untraced(self, x: Tensor, request: LayerRequest) -> dict[str, Tensor]:
         """Reads layers from the running network: modules by hooks, functions by a recorder."""
         targets = {name: self._target(name) for name in request.names}
