@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -18,6 +19,7 @@ from torch.nn.parameter import is_lazy
 from converters import ConvertedModel
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
+from lucid_port.misc.stack_level import stack_level
 from lucid_port.modelzoo.arguments import check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.image_values import check_normalization
@@ -91,6 +93,7 @@ def from_torch(
     if not isinstance(network, _NETWORKS):
         _check_shapes_are_known(network)
         _check_takes_an_image(network)
+        _warn_of_names(network)
         make = partial(TorchNetwork, image_shape=shape, adapter=adapter, input_shape=input_shape, layouts=layouts)
         network = make(network, trace, origins=found.origins)
     elif layouts:
@@ -141,6 +144,20 @@ def _check_takes_an_image(module: nn.Module) -> None:
             f"{type(module).__name__}.forward {takes}, and a model takes one image: wrap the network in a module whose "
             "forward(self, image) passes the other arguments, and give that module to from_torch."
         )
+
+
+_NAMES_OF_T = {"input": "the image", "labels": "the list of class names"}
+
+
+def _warn_of_names(module: nn.Module) -> None:
+    """Warns of modules whose names mean something else in objectives."""
+    for name, meaning in _NAMES_OF_T.items():
+        if name in dict(module.named_children()):
+            warnings.warn(
+                f"The network has a module called {name!r}, but in objectives {name!r} is {meaning}: rename the module to "
+                "render its units.",
+                stacklevel=stack_level(),
+            )
 
 
 def _check_adapter(adapter: object, input_shape: object) -> None:

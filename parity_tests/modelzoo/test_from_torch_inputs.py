@@ -396,3 +396,11 @@ def test_save_checks_its_arguments_before_it_reads_the_graph(tmp_path, arguments
     with pytest.raises(error, match=words):
         Model.save(tmp_path / "model.pb", "input", *arguments, graph=b"no graph")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "meaning"), [("input", "the image"), ("labels", "the list of class names")])
+def test_names_that_mean_something_else_in_objectives(name, meaning):
+    network = nn.Sequential()
+    network.add_module(name, nn.Conv2d(3, 4, 3))
+    with pytest.warns(UserWarning, match=f"a module called '{name}', but in objectives '{name}' is {meaning}"):
+        from_torch(network, (0, 1))
