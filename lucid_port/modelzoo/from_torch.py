@@ -154,8 +154,8 @@ def _warn_of_names(module: nn.Module) -> None:
     for name, meaning in _NAMES_OF_T.items():
         if name in dict(module.named_children()):
             warnings.warn(
-                f"The network has a module called {name!r}, but in objectives {name!r} is {meaning}: rename the module to "
-                "render its units.",
+                f"The network has a module called {name!r}, but in objectives {name!r} is {meaning}: rename the module "
+                "to render its units.",
                 stacklevel=stack_level(),
             )
 
