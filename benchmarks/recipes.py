@@ -5,8 +5,9 @@
 
 In each round a recipe and `render_many` are called once each, with the same number of updates. `render_many`
 renders units of the layer that the recipe reads, with the same parameterization and transforms: channels if the recipe
-reads single channels, directions if it reads the whole layer. All images that the network sees count, also those that
-the recipe does not return, such as the original picture of caricatures.
+reads single channels, directions if it reads the whole layer. Times are divided by the
+number of images that the network gets. This includes images that the recipe does not return, such as the original
+picture of caricatures.
 """
 
 from __future__ import annotations

@@ -475,8 +475,8 @@ def _run_with_hooks(
 def _read(network: Any, x: Tensor, names: Sequence[str], note: Callable[[str, Tensor], None]) -> None:
     """Reads layers by name, in one pass if all of them are tensors.
 
-    If a layer cannot be read, those with the same op (such as `chunk`, which returns a tuple) are read in a pass of
-    their own, and left out if that fails, too.
+    If a layer cannot be read, all layers with its op (such as `chunk`, which returns a tuple) get a separate pass. If
+    the separate pass fails, they are left out.
     """
     left, suspects = list(names), dict[str, list[str]]()
     while left:
