@@ -164,7 +164,7 @@ class Plan:
         objective = self.units if self.objective is None else self.objective
         pictures = render_vis(
             model,
-            objectives.as_objective(serialization.from_data(objective)),
+            objectives.as_objective(serialization.from_data(objective), model),
             self._image(model),
             self._optimizer(),
             self._transforms(),

@@ -174,7 +174,8 @@ def render_vis(
 
     Args:
         model: The model.
-        objective_f: An objective, `"layer:channel"`, or a function of `T`.
+        objective_f: An objective, a function of `T`, or a text: `"layer:channel"`, `"class:goldfish"`,
+            `"mixed4a:3 - 0.5*mixed4b:8"`, ...; see `lucid_port.optvis.grammar`.
         param_f: Parameterization, or a function that makes it; an image of 128 pixels or the network's size by default.
         optimizer: Optimizer, or a function of the list of parameters; TensorFlow's Adam with rate 0.05 by default.
         transforms: A transform or a list, `[]` for none. By default `standard_transforms`, and `crop_or_pad_to` if the
@@ -212,7 +213,7 @@ def render_vis(
         >>> [picture.shape for picture in pictures], pictures.steps
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
-    counts, printed, own = _update_counts(thresholds), _objectives(print_objectives), check_callbacks(callbacks)
+    counts, printed, own = _update_counts(thresholds), _objectives(print_objectives, model), check_callbacks(callbacks)
     checks.flags(verbose=verbose, live=live)
     vis = VisT(
         model,
@@ -232,14 +233,14 @@ def render_vis(
     return _run(vis, counts, [*own, *shown], printed, verbose)
 
 
-def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:
+def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None, model: Model) -> list[Objective]:
     """Returns a list of objectives for None, one objective or several."""
     if given is None:
         return []
     if isinstance(given, str) or callable(given):
-        return [as_objective(given)]
+        return [as_objective(given, model)]
     listed = checks.items(given, "print_objectives", "an objective or a list of objectives")
-    return [as_objective(objective) for objective in listed]
+    return [as_objective(objective, model) for objective in listed]
 
 
 def _update_counts(thresholds: Iterable[int] | int) -> list[int]:

@@ -217,7 +217,7 @@ def paint(
         >>> made.thresholds, made.pictures.shape, made.networks[-1].paint(64).shape
         ((1, 2), (2, 1, 32, 32, 3), (1, 64, 64, 3))
     """
-    names, asked = zip(*named_objectives(wanted), strict=True)
+    names, asked = zip(*named_objectives(wanted, model), strict=True)
     checks.choice(activation, "activation", ACTIVATIONS)
     size, steps = checks.whole(size, "size", 1), checks.whole(steps, "steps", 1)
     counts = update_counts([steps, *(() if thresholds is None else thresholds)])

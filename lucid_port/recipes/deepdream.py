@@ -110,7 +110,7 @@ def deepdream(
         ((1, 48, 64, 3), ((48, 64),))
     """
     given: list[ObjectiveLike] = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]  # type: ignore[list-item]
-    named = named_objectives([_dream(one) for one in given])
+    named = named_objectives([_dream(one) for one in given], model)
     names = tuple(one if isinstance(one, str) else name for one, (name, _) in zip(given, named, strict=True))
     asked = [objective for _, objective in named]
     picture = load_scaled(image, size)

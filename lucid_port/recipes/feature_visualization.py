@@ -90,7 +90,7 @@ def visualize(
         >>> made.pictures.shape, made.losses.shape
         ((2, 32, 32, 3), (2, 2))
     """
-    asked = [objectives.as_objective(one) for one in checks.items(wanted, "wanted", "a list of objectives")]
+    asked = [objectives.as_objective(one, model) for one in checks.items(wanted, "wanted", "a list of objectives")]
     found = render_many(
         model, asked, size=size, steps=steps, seed=seed, transforms=transforms, batch_size=batch_size, verbose=verbose
     )

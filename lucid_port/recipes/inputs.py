@@ -24,9 +24,10 @@ from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Model, as_computing, image_shape, layer_info
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
-from lucid_port.optvis.many.unit_spec import check_channels, name_of
+from lucid_port.optvis.many.unit_spec import name_of
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveFunction, parse_unit
+from lucid_port.optvis.objectives.from_text import check_channels
 
 __all__ = [
     "PICTURES",
@@ -450,11 +451,12 @@ def unit_names(units: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(f"{layer}:{channel}" for layer, channel in units)
 
 
-def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objective]]:
+def named_objectives(wanted: Iterable[ObjectiveLike], model: Model | None = None) -> list[tuple[str, Objective]]:
     """Converts the arguments of a recipe to objectives, with the name of each.
 
     Args:
-        wanted: a list of objectives, of `"layer:channel"`, or of functions of `T`.
+        wanted: a list of objectives, of texts such as `"layer:channel"`, or of functions of `T`.
+        model: the model, which texts such as `"class:goldfish"` need.
 
     Raises:
         TypeError: `wanted` is not a list, or an item has another type.
@@ -467,7 +469,7 @@ def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objecti
     given = checks.items(wanted, "wanted", "a list of objectives, as in ['mixed4a:476']")
     if not given:
         raise ValueError("wanted has no objectives: name at least one, as in ['mixed4a:476'].")
-    made = [as_objective(one) for one in given]
+    made = [as_objective(one, model) for one in given]
     return [(one if isinstance(one, str) else name_of(own), own) for one, own in zip(given, made, strict=True)]
 
 

@@ -174,7 +174,7 @@ def transparent(
         >>> made.pictures.shape, made.over(checkerboard(64)).shape
         ((1, 64, 64, 4), (1, 64, 64, 3))
     """
-    names, asked = zip(*named_objectives(wanted), strict=True)
+    names, asked = zip(*named_objectives(wanted, model), strict=True)
     size = checks.whole(size, "size", 2)
     side = size // 2 if crop is None else checks.whole(crop, "crop", 1)
     if side > int(min(SCALES) * size):

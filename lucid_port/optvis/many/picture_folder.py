@@ -32,6 +32,7 @@ from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import serialize_array
 from lucid_port.misc.locking import FolderLock
+from lucid_port.optvis import grammar
 from lucid_port.optvis.many.unit_spec import Unit, is_comparable
 from lucid_port.optvis.recipe import Recipe
 
@@ -302,9 +303,7 @@ class PictureFolder:
 
     def _stem(self, identity: str, unit: Unit) -> str:
         """Returns a file name without extension that no other unit in the folder has."""
-        name = unit.layer if unit.channel is not None else unit.name
-        plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[:80] or "objective"
-        plain += "" if unit.channel is None else f"_{unit.channel:04d}"
+        plain = _file_name(unit)
         hashed = hashlib.sha256(identity.encode()).hexdigest()[:8]
         # Folders of macOS and Windows do not tell "A.png" from "a.png".
         taken = {entry["stem"].casefold() for key, entry in self.entries.items() if key != identity}
@@ -371,3 +370,18 @@ class PictureFolder:
             "recipes": {key: self.recipes[key] for key in used if key in self.recipes},
         }
         write_bytes(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def _file_name(unit: Unit) -> str:
+    """Returns a name of ASCII letters for a unit's file, such as `mixed4a_0003` or `minus_mixed4a_0003`."""
+    factor, name = grammar.factor(unit.weight), unit.name
+    if unit.channel is not None:
+        name = f"{factor}{unit.layer}"
+    for sign, word in _SIGNS.items():
+        name = name.replace(sign, word)
+    name = "minus_" + name[1:] if name.startswith("-") else name
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._-")[:80] or "objective"
+    return plain if unit.channel is None else f"{plain}_{unit.channel:04d}"
+
+
+_SIGNS = {" - ": "_minus_", " + ": "_plus_", "*": "_times_"}

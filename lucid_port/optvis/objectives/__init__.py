@@ -23,6 +23,7 @@ from lucid_port.optvis.objectives.images import (
 from lucid_port.optvis.objectives.neurons import (
     channel,
     class_logit,
+    class_probability,
     deepdream,
     direction,
     direction_cossim,
@@ -44,6 +45,7 @@ __all__ = [
     "channel",
     "channel_interpolate",
     "class_logit",
+    "class_probability",
     "deepdream",
     "direction",
     "direction_cossim",

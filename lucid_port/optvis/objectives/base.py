@@ -144,14 +144,19 @@ class Objective:
 
 
 ObjectiveLike: TypeAlias = Objective | str | ObjectiveFunction
-"""An objective, `"layer:channel"`, or a function of `T`."""
+"""An objective, a text such as `"layer:channel"`, or a function of `T`."""
 
 
-def as_objective(obj: ObjectiveLike) -> Objective:
-    """Converts `"layer:channel"` or a function of `T` to an objective; returns an objective unchanged.
+def as_objective(obj: ObjectiveLike, model: Any = None) -> Objective:
+    """Converts a text or a function of `T` to an objective; returns an objective unchanged.
+
+    Args:
+        obj: An objective, a function of `T`, or a text such as `"mixed4a:3"` or `"mixed4a:3 - 0.5*mixed4b:8"`; see
+            `lucid_port.optvis.grammar`.
+        model: The model, which a text such as `"class:goldfish"` needs.
 
     Raises:
-        ValueError: A string does not have that form.
+        ValueError: A string does not have a form of the grammar, or names several pictures.
         TypeError: `obj` has another type.
 
     Example:
@@ -161,7 +166,9 @@ def as_objective(obj: ObjectiveLike) -> Objective:
     if isinstance(obj, Objective):
         return obj
     if isinstance(obj, str):
-        return serialization.factory("objective", "channel")(*parse_unit(obj))
+        from lucid_port.optvis.objectives.from_text import text_objective  # makes objectives of this module
+
+        return text_objective(obj, model)
     if getattr(obj, "makes_objectives", False):
         raise TypeError(f"{obj.__name__} makes objectives: call it with its arguments.")
     if callable(obj):

@@ -28,6 +28,7 @@ from lucid_port.optvis.objectives.wrapping import handle_batch, wrap_objective
 __all__ = [
     "channel",
     "class_logit",
+    "class_probability",
     "deepdream",
     "direction",
     "direction_cossim",
@@ -321,3 +322,28 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
         return classes[:, index].sum()
 
     return inner
+
+
+@wrap_objective()
+def class_probability(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
+    """Probability of one class, summed over the batch: the softmax of a layer that has the classes' logits.
+
+    Args:
+        layer: Name of a layer of shape [N, classes] before the softmax. `class_logit` reads the layer of a softmax.
+        label: Index of the class, or one of the model's labels.
+        batch: Index of one image of the batch; None for all.
+
+    Raises:
+        ValueError, IndexError: As for `class_logit`.
+
+    Example:
+        >>> T = {"fc": torch.tensor([[0.0, 0.0]]), "labels": ["cat", "dog"]}.get
+        >>> class_probability("fc", "dog")(T)
+        tensor(0.5000)
+    """
+    read = class_logit(layer, label, batch)
+
+    def softmax(T: Activations) -> Value:
+        return read(lambda name: T(name).softmax(1) if name == layer else T(name))
+
+    return softmax
