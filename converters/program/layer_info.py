@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from converters.errors import ChannelAxisError, LayerLeftOutError, LayerNotFoundError
 from converters.frozen.graph import NHWC, Output
+from converters.program.lucid_names import lucid_names
 from converters.program.program import Program, Step
+from converters.stack_level import stack_level
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ class Layers(Mapping[str, LayerInfo]):
         infos: the layers.
         further: the second and later outputs of ops, such as `name:1`. They can be looked up, but iteration skips them.
         left_out: name of a layer of the source that the network does not have -> the reason, as a clause.
+        lucid_names: Lucid's names for layers of an InceptionV1 that has other names. They can be looked up, but
+            iteration skips them. The first look-up warns, because the network's units are not those of Lucid's.
 
     Attributes:
         left_out: the argument. A look-up of such a name raises `LayerLeftOutError`.
@@ -155,15 +160,19 @@ class Layers(Mapping[str, LayerInfo]):
         infos: Sequence[LayerInfo],
         further: Sequence[LayerInfo] = (),
         left_out: Mapping[str, str] = MappingProxyType({}),
+        lucid_names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._infos = {info.name: info for info in infos}
         self._further = {info.name: info for info in further}
+        self._lucid_names, self._has_warned = dict(lucid_names), False
         self.left_out = dict(left_out)
 
     def __getitem__(self, name: str) -> LayerInfo:
         if not isinstance(name, str):
             raise LayerNotFoundError(repr(name), self._infos)
         info = self._infos.get(name) or self._infos.get(name.removesuffix(":0")) or self._further.get(name)
+        if info is None and name in self._lucid_names:
+            info = self._by_lucid_name(name)
         if info is None:
             node = Output.parse(name).node
             reason = self.left_out.get(name) or self.left_out.get(node)
@@ -171,6 +180,17 @@ class Layers(Mapping[str, LayerInfo]):
                 raise LayerLeftOutError(name, reason)
             raise LayerNotFoundError(name, [*self._infos, *self.left_out])
         return info
+
+    def _by_lucid_name(self, name: str) -> LayerInfo:
+        own = self._lucid_names[name]
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"Layer {name!r} of Lucid's InceptionV1 is {own!r} here. This network was trained separately, so that "
+                "its units are others.",
+                stacklevel=stack_level(),
+            )
+        return self._infos[own]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._infos)
@@ -203,7 +223,8 @@ def layers_of(program: Program) -> Layers:
     entry = LayerInfo(program.metadata.input_name, "Placeholder", program.input_channels, "", program.input_layout)
     steps = [step for step in program.steps if not step.hidden]
     further = [_info(step, index) for step in steps for index in range(1, step.outputs)]
-    return Layers([entry, *(_info(step) for step in steps)], further, program.left_out)
+    infos = [entry, *(_info(step) for step in steps)]
+    return Layers(infos, further, program.left_out, lucid_names(program))
 
 
 def _info(step: Step, index: int = 0) -> LayerInfo:

@@ -17,9 +17,9 @@ from torch.export import ExportedProgram
 from torch.nn.parameter import is_lazy
 
 from converters import ConvertedModel
+from converters.stack_level import stack_level
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
-from lucid_port.misc.stack_level import stack_level
 from lucid_port.modelzoo.arguments import check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.image_values import check_normalization

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
-from lucid_port.misc.stack_level import stack_level
 from lucid_port.optvis import checkpoints, serialization
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback

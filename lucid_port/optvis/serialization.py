@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
-from lucid_port.misc.stack_level import stack_level
 
 __all__ = ["NotSerialisable", "bind", "factory", "from_data", "register", "to_data"]
 
