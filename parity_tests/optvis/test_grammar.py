@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.modelzoo.nets_factory import get_model
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
 from lucid_port.optvis import grammar, objectives, param, render
 from lucid_port.optvis.grammar import Channels, Classes, Direction, Dream, Picture, Term
@@ -338,3 +339,27 @@ def test_repetitions_are_named(tiny):
 def test_a_recipe_of_a_text_is_plain_data(tiny):
     made = render.render_vis(tiny, "-class:spiral", thresholds=[0], verbose=False)
     assert made.recipe().objective == (-objectives.class_logit("softmax2_pre_activation", "spiral")).to_data()
+
+
+# Sizes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seeded():
+    return get_model("InceptionV1_seeded")
+
+
+def test_a_class_gets_the_size_that_its_layer_needs(seeded, capsys):
+    made = render.render_vis(seeded, "mixed3a:2 + class:3", thresholds=[0])
+    assert made[0].shape == (1, 224, 224, 3)
+    assert "The network takes images of 224x224 here" in capsys.readouterr().out
+
+
+def test_classes_of_many_get_the_size_that_their_layer_needs(seeded):
+    made = render.render_many(seeded, "class:3,4", steps=1, verbose=False)
+    assert made.size == (224, 224)
+
+
+def test_channels_of_lucids_networks_keep_lucids_size(seeded):
+    assert render.make_vis_T(seeded, "mixed5b:3").image().shape == (1, 128, 128, 3)
+    assert render.make_many_T(seeded, "mixed5b:3").image().shape == (1, 128, 128, 3)

@@ -28,7 +28,6 @@ from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.formats import (
     DEFAULT_SIZE,
     ImageFormat,
-    LayerReader,
     find_format,
     format_of,
     takes_one_image,
@@ -38,7 +37,7 @@ from lucid_port.optvis.engine.step import UNUSED
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.grammar import Picture
 from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, find_units, name_of, parse_units
-from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.objectives import Objective, deepdream
 from lucid_port.optvis.objectives.base import Activations, ObjectiveLike
 from lucid_port.optvis.objectives.from_text import layers_of
 from lucid_port.optvis.objectives.readers import Reader, as_reader, check_index, each_image, rows_of_image
@@ -267,7 +266,7 @@ class Setup:
 
     def _fit(self, model: Model, asked: Sequence[Picture | Objective]) -> None:
         """Sets `format` to one that the model takes at the layers of all units."""
-        readers = [one if isinstance(one, Objective) else _reader(layers_of(one, model)) for one in asked]
+        readers = [one if isinstance(one, Objective) else _reading(layers_of(one, model)) for one in asked]
         if self.param_f is None:
             size = None if self.size is None else (self.format.height, self.format.width)
             self.format = find_format(model, readers, size, self.transforms is None)
@@ -302,8 +301,9 @@ class Setup:
         return [checks.whole(one, "A seed", 0) for one in given]
 
 
-def _reader(layers: Sequence[str]) -> LayerReader:
-    return lambda T: [T(layer) for layer in layers]
+def _reading(layers: Sequence[str]) -> Objective:
+    """Returns an objective that reads layers whole, also if their channel axis is not known."""
+    return Objective.sum([deepdream(layer) for layer in layers])
 
 
 def _layers_read(probe: VisT, objective: Objective) -> list[str]:
