@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from converters.atomic import check_writable, write_bytes
 from converters.documents import parse_json, read_json, read_toml
+from lucid_port.misc.io.films import check_film_path, save_film
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import check_picture_path, is_picture_name, save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array, to_array
@@ -30,6 +31,7 @@ __all__ = [
     "compare_pictures",
     "read_document",
     "read_recipe",
+    "save_film_with_recipe",
     "save_picture",
     "sidecar",
 ]
@@ -127,6 +129,26 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
         save(np.asarray(to_array(picture), np.float32), path)
     write_bytes(sidecar(path), text.encode())
     return path
+
+
+def save_film_with_recipe(frames: Sequence[np.ndarray], path: str | os.PathLike[str], recipe: Recipe) -> Path:
+    """Saves a film, with the recipe of its last picture beside it.
+
+    Args:
+        frames: As for `save_film`.
+        path: File name with the extension of a film.
+        recipe: Recipe of the last picture.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError, converters.MissingPackageError, OSError: As for `save_film`.
+    """
+    check_film_path(path)
+    made = save_film(frames, path)
+    write_bytes(sidecar(made), json.dumps(recipe.to_data(), indent=1).encode())
+    return made
 
 
 def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
@@ -233,6 +255,6 @@ def _beside_array(path: Path) -> Any:
 _READERS: Mapping[str, Callable[[Path], Any]] = {
     ".json": read_json,
     ".toml": read_toml,
-    ARRAY: _beside_array,
+    **dict.fromkeys((ARRAY, ".gif", ".mp4"), _beside_array),
     **dict.fromkeys(PICTURES, _from_picture),
 }

@@ -18,6 +18,7 @@ import torch
 from converters.memory import is_out_of_memory
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.io.films import FILMS, even_frames
 from lucid_port.misc.io.showing import show
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback, check_callbacks, notify
@@ -33,11 +34,12 @@ from lucid_port.optvis.engine.coerce import (
 )
 from lucid_port.optvis.engine.diagnostics import failed_at
 from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.films import FRAMES
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
 from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
 from lucid_port.optvis.recipe import Recipe
-from lucid_port.optvis.recipe_files import save_picture
+from lucid_port.optvis.recipe_files import save_film_with_recipe, save_picture
 from lucid_port.optvis.render_many import make_many_T, render_many  # noqa: F401  (Lucid has all renders in one module)
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
@@ -127,12 +129,14 @@ class Renders(list[np.ndarray]):
         own_code = _callback_notes(self.callbacks)
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=own_code)
 
-    def save(self, path: str | os.PathLike[str], index: int = -1, picture: int = 0) -> Path:
-        """Saves one picture, with its recipe beside it and, unless it is saved as an array, in the file.
+    def save(self, path: str | os.PathLike[str], index: int | None = None, picture: int = 0) -> Path:
+        """Saves one picture, or a film of all, with its recipe beside it and, in a picture, in the file.
 
         Args:
-            path: File name that ends in .png, .jpg or .webp, or in .npy, .npz or .json for an array [H, W, C].
-            index: Index into the list.
+            path: File name that ends in .png, .jpg or .webp, or in .npy, .npz or .json for an array [H, W, C]. A name
+                that ends in .gif or .mp4, or in .webp if there are several pictures and no index, makes a film: up to
+                24 of the pictures, of which successive ones differ equally.
+            index: Index into the list; the last picture by default.
             picture: Index into the batch.
 
         Returns:
@@ -140,9 +144,15 @@ class Renders(list[np.ndarray]):
 
         Raises:
             IndexError: There is no such picture.
-            ValueError: The extension is not that of a picture or array.
+            ValueError: The extension is not that of a picture, a film or an array.
+            converters.MissingPackageError: The package for MP4 files is missing.
         """
-        return save_picture(self[index][picture], path, self.recipe(index, picture))
+        recipe = self.recipe(-1 if index is None else index, picture)
+        suffix = Path(path).suffix.lower()
+        if suffix in FILMS and index is None and (suffix != ".webp" or len(self) > 1):
+            frames = [pictures[picture] for pictures in self]
+            return save_film_with_recipe([frames[at] for at in even_frames(frames, FRAMES)], path, recipe)
+        return save_picture(self[-1 if index is None else index][picture], path, recipe)
 
     @property
     def losses(self) -> np.ndarray:
