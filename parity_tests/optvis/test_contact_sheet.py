@@ -47,8 +47,8 @@ def test_units_are_numbered_in_order(folder, monkeypatch):
 
 
 def test_a_sheet_has_gaps_and_a_margin(folder):
-    sheet = contact_sheet(folder, columns=4)
-    assert sheet.size == (4 * 33 + 3 * 4 + 24, 24 + 22 + 2 * (33 + 15 + 4) - 4)
+    sheet = contact_sheet(folder, columns=4, title="")
+    assert sheet.size == (4 * 33 + 3 * 4 + 24, 24 + 2 * (33 + 15 + 4) - 4)
 
 
 def test_several_layers_are_named(tmp_path, monkeypatch):
