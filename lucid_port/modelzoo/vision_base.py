@@ -30,9 +30,9 @@ from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_li
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.image_values import warn_about_values
-from lucid_port.modelzoo.layer import Layer, layers_of
+from lucid_port.modelzoo.layer import Layer, ListedLayers, layers_of
 from lucid_port.modelzoo.preprocessing import Preprocessing
-from lucid_port.modelzoo.summary import Summary, summary
+from lucid_port.modelzoo.summary import Summary, model_html, summary
 
 __all__ = [
     "FrozenGraphModel",
@@ -136,7 +136,7 @@ class Model(nn.Module):
 
     catalogue_entry: ClassVar[Entry | None] = None
     preprocessing: Preprocessing | None = None
-    _listed: tuple[Layer, ...] | None = None
+    _listed: ListedLayers | None = None
     _low: Tensor
     _span: Tensor
 
@@ -189,7 +189,7 @@ class Model(nn.Module):
         return self._low.device
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> ListedLayers:
         """The layers that the model lists, with their depths and tags."""
         return layers_of(self.network.layers, self.name) if self._listed is None else self._listed
 
@@ -427,6 +427,9 @@ class Model(nn.Module):
         """
         return Model(model_url, **saving.required(metadata, "The metadata"))
 
+    def _repr_html_(self) -> str:
+        return model_html(self)
+
     def extra_repr(self) -> str:
         return f"image_value_range={self.image_value_range}, is_BGR={self.is_BGR}, image_shape={self.image_shape}"
 
@@ -570,12 +573,12 @@ def _first(*candidates: Any) -> Any:
     return next((candidate for candidate in candidates if candidate is not None), None)
 
 
-def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Layer, ...], list[str]]:
+def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[ListedLayers, list[str]]:
     """Returns a manifest's layers and their names. Names alone give no `Layer` objects, which need depths."""
     if all(isinstance(layer, str) for layer in stated):
-        return (), list(stated)
+        return ListedLayers(), list(stated)
     try:
-        layers = tuple(
+        layers = ListedLayers(
             Layer(layer["name"], layer["depth"], frozenset(layer.get("tags", ())), model_name) for layer in stated
         )
     except (TypeError, KeyError, AttributeError) as error:
@@ -584,9 +587,9 @@ def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Laye
 
 
 @functools.cache
-def _layers(name: str) -> tuple[Layer, ...]:
+def _layers(name: str) -> ListedLayers:
     """Returns the layers of a catalogue model. Cached, so that models share the objects."""
-    return tuple(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
+    return ListedLayers(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
 
 
 def model_class(entry: Entry) -> type[Model]:

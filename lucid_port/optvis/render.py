@@ -18,6 +18,7 @@ import torch
 from converters.memory import is_out_of_memory
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.io.displaying import curve_html, pictures_html
 from lucid_port.misc.io.films import FILMS, even_frames
 from lucid_port.misc.io.showing import show
 from lucid_port.optvis.engine import loop
@@ -40,16 +41,18 @@ from lucid_port.optvis.objectives.base import ObjectiveLike
 from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.recipe_files import save_film_with_recipe, save_picture
-from lucid_port.optvis.render_many import make_many_T, render_many  # noqa: F401  (Lucid has all renders in one module)
+from lucid_port.optvis.render_many import make_many_T, render_many  # Lucid has all renders in one module
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
 __all__ = [
     "Renders",
     "VisT",
+    "make_many_T",
     "make_optimizer",
     "make_param",
     "make_transform_f",
     "make_vis_T",
+    "render_many",
     "render_vis",
 ]
 
@@ -153,6 +156,27 @@ class Renders(list[np.ndarray]):
             frames = [pictures[picture] for pictures in self]
             return save_film_with_recipe([frames[at] for at in even_frames(frames, FRAMES)], path, recipe)
         return save_picture(self[-1 if index is None else index][picture], path, recipe)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Renders([])"
+        count, height, width, channels = self[-1].shape
+        batch = f" of {count}" if count > 1 else ""
+        pictures = f"{len(self)} picture{'s' * (len(self) > 1)}{batch}, {height} x {width} x {channels}"
+        return f"<Renders: {pictures}, after {', '.join(map(str, self.taken_after)) or self.steps} updates>"
+
+    def _repr_html_(self) -> str:
+        """Returns the pictures at twice their size with the number of updates, and the objective's curve in a fold."""
+        pictures = [picture for batch in self for picture in batch]
+        after = self.taken_after or [self.steps] * len(self)
+        captions = [
+            f"{steps} update{'s' * (steps > 1)}" + (f", picture {number}" if len(batch) > 1 else "")
+            for steps, batch in zip(after, self, strict=True)
+            for number in range(len(batch))
+        ]
+        losses = self.losses
+        last = f": {losses[-1]:.4g}" if len(losses) else ""
+        return pictures_html(pictures, captions) + curve_html(losses, f"Objective{last}")
 
     @property
     def losses(self) -> np.ndarray:

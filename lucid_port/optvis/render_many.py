@@ -22,6 +22,8 @@ import torch
 from converters.stack_level import stack_level
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.io.displaying import MOST, pictures_html
+from lucid_port.misc.io.loading import load
 from lucid_port.optvis import checkpoints, serialization
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback
@@ -110,6 +112,18 @@ class ManyRenders(list[UnitRender]):
     def failed(self) -> dict[str, int]:
         """Name -> `failed_at` of each unit whose objective or picture became NaN or infinite."""
         return {one.name: one.failed_at for one in self if one.failed_at is not None}
+
+    def __repr__(self) -> str:
+        place = "" if self.folder is None else f" in {self.folder}"
+        return f"<ManyRenders: {len(self)} of {self.asked} units, {self.size[0]} x {self.size[1]}{place}>"
+
+    def _repr_html_(self) -> str:
+        """Returns the pictures at twice their size with the names of the units; those of a folder are read from it."""
+        shown = [one for one in self if one.image is not None or (one.path is not None and one.tile is None)]
+        pictures = [one.image if one.image is not None else load(one.path) for one in shown[:MOST]]
+        left = len(shown) - len(pictures)
+        captions = [one.name for one in shown]
+        return pictures_html(pictures, captions) + (f"<small>and {left} more</small>" if left else "")
 
     @property
     def names(self) -> list[str]:
