@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.atomic import write_bytes
+from converters.atomic import scratch_folder, write_bytes
 from converters.errors import GraphError, TensorFlowMissingError
 from converters.tensorflow.process import ENVIRONMENT, find_tensorflow, last_lines, run_script
 
@@ -142,8 +141,8 @@ def _freeze(
     tensorflow_python: str | os.PathLike[str] | None = None,
 ) -> Frozen:
     python = _require_tensorflow(path, tensorflow_python)
-    with tempfile.TemporaryDirectory(prefix="lucid_port_") as name:
-        files = {key: Path(name) / key for key in ("graph", "reply", "job")}
+    with scratch_folder() as folder:
+        files = {key: folder / key for key in ("graph", "reply", "job")}
         job |= {"path": str(path.absolute()), "graph": str(files["graph"]), "reply": str(files["reply"])}
         job |= {"input": input_name, "signature": signature, "outputs": list(outputs or []), "tags": list(tags or [])}
         job |= {"constants": [name.removesuffix(":0") for name in constants]}
