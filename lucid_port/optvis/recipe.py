@@ -350,6 +350,22 @@ class Recipe:
         """
         return self.render_batch(model, device, callbacks)[self.picture]
 
+    def render_with_losses(
+        self,
+        model: Model | None = None,
+        device: torch.device | str | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Makes the picture again, and returns the objective's values, too; arguments as for `render`.
+
+        Returns:
+            The picture, float32 [H, W, C] in [0, 1], and the objective's value before each update, float32 [steps].
+        """
+        pictures, values = self._rendered(model, device, callbacks)
+        losses = torch.stack(values).float().cpu().numpy().reshape(len(values), -1)
+        own = losses[:, self.picture] if losses.shape[1] == len(pictures) else losses.sum(1)
+        return pictures[self.picture], own
+
     def render_batch(
         self,
         model: Model | None = None,
@@ -357,12 +373,17 @@ class Recipe:
         callbacks: Sequence[Callback] = (),
     ) -> np.ndarray:
         """Makes all pictures of the batch again, float32 [N, H, W, C] in [0, 1]; arguments as for `render`."""
+        return self._rendered(model, device, callbacks)[0]
+
+    def _rendered(
+        self, model: Model | None, device: torch.device | str | None, callbacks: Sequence[Callback]
+    ) -> tuple[np.ndarray, list[torch.Tensor]]:
         vis = self.vis(model, device)
-        loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
-        picture = vis.image()
+        values = loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
+        pictures = vis.image()
         vis.watch.check()
-        vis.watch.check_picture(picture)
-        return picture
+        vis.watch.check_picture(pictures)
+        return pictures, values
 
     def open_model(self, **overrides: Any) -> Model:
         """Opens the recipe's model.

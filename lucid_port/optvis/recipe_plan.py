@@ -22,7 +22,7 @@ from lucid_port.misc.offline import offline
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
-from lucid_port.optvis.engine.diagnostics import refuse_failed
+from lucid_port.optvis.engine.diagnostics import failed_at, refuse_failed
 from lucid_port.optvis.engine.formats import square
 from lucid_port.optvis.many.picture_folder import check_folder
 from lucid_port.optvis.many.unit_spec import name_of, names_several
@@ -248,6 +248,7 @@ def run_document(
         The paths of the pictures.
 
     Raises:
+        FloatingPointError: The objective became NaN or infinite. Finite pictures are saved.
         ValueError: A setting is missing.
     """
     if is_recipe(document):
@@ -257,7 +258,10 @@ def run_document(
         check_output(output)
         model = recipe.open_model() if model is None else model
         check_output(output, getattr(model, "image_shape", (None,))[-1])
-        return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
+        picture, losses = recipe.render_with_losses(model, device=device, callbacks=callbacks(recipe.steps))
+        paths = [save_picture(picture, output, recipe)] if np.isfinite(picture).all() else []
+        refuse_failed({str(output): failed_at(losses, picture)})
+        return paths
     plan = Plan.from_document(document)
     target = output if output is not None else plan.target()
     (check_folder if plan.makes_folder else check_output)(target)
