@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from converters.atomic import PARTIAL, check_writable, is_abandoned, partial_folder, partial_prefix
 from converters.documents import read_json
 from converters.errors import GraphError, SaveError, reason
+from converters.paths import user_path
 from converters.program.program import Program, State
 from converters.program.tensor_file import write_tensors
 from converters.progress import Progress, silent
@@ -41,7 +42,7 @@ def write_program(
     Raises:
         SaveError: the folder exists and may not be overwritten, or it cannot be written.
     """
-    target = Path(folder)
+    target = user_path(folder)
     check_target(target, overwrite)
     try:
         with _new_folder(target) as partial:
@@ -154,7 +155,7 @@ def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
         FileNotFoundError: the folder holds no saved model.
         GraphError: its description or its weights are damaged.
     """
-    path = Path(folder)
+    path = user_path(folder)
     if not (path / MODEL_FILE).is_file():
         raise FileNotFoundError(f"{path} holds no saved model: there is no {MODEL_FILE} in it.")
     try:

@@ -16,6 +16,7 @@ from typing import Any
 
 from converters.atomic import scratch_folder, write_bytes
 from converters.errors import GraphError, TensorFlowMissingError
+from converters.paths import user_path
 from converters.tensorflow.process import ENVIRONMENT, find_tensorflow, last_lines, run_script
 
 SCRIPT = Path(__file__).with_name("freezing_script.py")
@@ -83,7 +84,7 @@ def freeze_saved_model(path: str | os.PathLike[str], **options: Any) -> Frozen:
         GraphError: the path is not a SavedModel, its variables are missing, the choice of a signature or graph is
             ambiguous, or TensorFlow cannot load it.
     """
-    folder = saved_model_folder(Path(path))
+    folder = saved_model_folder(user_path(path))
     if folder is None:
         raise GraphError(f"{path} is no SavedModel: there is no {SAVED_MODEL_FILES[0]} in it.")
     return _freeze(folder, {"kind": "saved_model"}, **options)
@@ -115,7 +116,7 @@ def freeze_checkpoint(
         GraphError: the checkpoint's data or some variables are missing, the outputs cannot be inferred, or TensorFlow
             cannot load it.
     """
-    prefix = checkpoint_prefix(Path(path))
+    prefix = checkpoint_prefix(user_path(path))
     meta = prefix.with_name(prefix.name + META)
     if not meta.is_file():
         raise GraphError(f"{path} has weights without a graph: put TensorFlow's {meta.name} into the same folder.")
@@ -173,5 +174,6 @@ def _require_tensorflow(path: Path, python: str | os.PathLike[str] | None) -> Pa
 
 def keep(frozen: Frozen, path: str | os.PathLike[str]) -> Path:
     """Writes a frozen graph to a file, atomically."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return write_bytes(path, frozen.data)
+    target = user_path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return write_bytes(target, frozen.data)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from converters.progress import Progress as Report
@@ -58,6 +61,29 @@ Constants = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
+
+
+_PATHS = ("-o", "--output", "--image", "--keep-pb", "--prototxt")
+"""Options that take a path. The parameters' types are no public part of typer."""
+
+
+class PathCommand(TyperCommand):
+    """A command whose paths may start with `~`, which shells leave in `--output=~/eyes.png` and between quotes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Expands the paths.
+
+        Raises:
+            typer.BadParameter: a path is empty.
+        """
+        for option, value in pairwise([*args, "-"]):
+            if (option in _PATHS and not value) or (option.endswith("=") and option[:-1] in _PATHS):
+                raise typer.BadParameter(f"{option.removesuffix('=')} is empty: name a file or a folder.")
+        left = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            if isinstance(value, Path):
+                ctx.params[name] = Path(os.path.expanduser(value))
+        return left
 
 
 def names_in(text: str) -> list[str]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from converters import schema
 from converters.atomic import write_bytes
+from converters.paths import user_path
 from lucid_port.figures.base import Figure, Options, Result, Settings, find_figure
 from lucid_port.figures.options import FigureOptions
 from lucid_port.figures.page import page
@@ -186,7 +187,7 @@ def write(request: Request, model: Model, folder: str | os.PathLike[str], verbos
     figure = find_figure(request.figure)
     about = _request_data(request, model)
     key = {**about, "files": named_files(request)}
-    with _ready(Path(folder)) as place:
+    with _ready(user_path(folder)) as place:
         paths = [place / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
         with _checkpointed(place / f".{figure.name}.unfinished", key, verbose), noted_failures() as failed:
             started = time.monotonic()
@@ -270,7 +271,7 @@ def _request_data(request: Request, model: Model) -> dict[str, Any]:
 
 def named_files(request: Request) -> dict[str, Any]:
     """Path -> hash or listing of each file that a request names, to tell files of the same name apart."""
-    paths = [Path(one) for one in request.pictures()]
+    paths = [user_path(one) for one in request.pictures()]
     return {str(path): _stamp(path) for path in paths if path.is_dir() or is_picture(path)}
 
 

@@ -30,6 +30,7 @@ import torch
 
 from converters.atomic import write_bytes
 from converters.documents import read_json
+from converters.paths import user_path
 from lucid_port.misc.locking import FolderLock
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def kept(path: str | os.PathLike[str], key: Mapping[str, Any]) -> Iterator[Folde
         >>> with kept("pictures.unfinished", key={"size": 32, "steps": 2}):
         ...     made = feature_visualization.visualize(get_model("TinyInceptionV1"), ["mixed4a:8"], size=32, steps=2)
     """
-    folder = Folder(Path(path), json.dumps(key, sort_keys=True).encode())
+    folder = Folder(user_path(path), json.dumps(key, sort_keys=True).encode())
     token = _active.set(folder)
     finished = False
     try:

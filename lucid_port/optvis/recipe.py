@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from converters import schema
+from converters.paths import user_path
 from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
@@ -472,7 +473,7 @@ def describe_model(model: Model) -> ModelData:
     found: ModelData = {
         "name": getattr(model, "name", type(model).__name__),
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
-        "source": source if source is None or _is_address(source) else os.path.abspath(source),
+        "source": source if source is None or _is_address(source) else os.path.abspath(user_path(source)),
         "fingerprint": fingerprint(model.network),
         "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
         "is_BGR": bool(getattr(model, "is_BGR", False)),

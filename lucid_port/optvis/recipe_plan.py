@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from converters import schema
+from converters.paths import user_path
 from lucid_port.misc.offline import offline
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
@@ -131,12 +132,13 @@ class Plan:
         """
         if not self.output:
             raise ValueError("The recipe does not say where to write: give output in it, or -o.")
-        if not Path(self.output).resolve().is_relative_to(Path.cwd().resolve()):
+        output = user_path(self.output)
+        if not output.resolve().is_relative_to(Path.cwd().resolve()):
             raise ValueError(
                 f"The recipe's output {self.output} is outside of the current folder, where recipes do not write: say "
                 "where to write with -o."
             )
-        return Path(self.output)
+        return output
 
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
         """Renders and saves the pictures.
@@ -263,7 +265,7 @@ def run_document(
         refuse_failed({str(output): failed_at(losses, picture)})
         return paths
     plan = Plan.from_document(document)
-    target = output if output is not None else plan.target()
+    target = user_path(output) if output is not None else plan.target()
     (check_folder if plan.makes_folder else check_output)(target)
     model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)
