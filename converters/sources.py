@@ -168,6 +168,8 @@ def kind_of(path: Path) -> Kind:
         FileNotFoundError: the path does not exist.
         GraphError: the path is of no supported kind.
     """
+    if not path.name:
+        raise GraphError(f"{path} is a folder of other folders, not a network: name the network's own folder or file.")
     if not (_exists(path) or freeze.is_checkpoint(path)):
         raise FileNotFoundError(f"There is no file {path}.")
     found = next((kind for kind in KINDS if kind.matches(path)), None)
@@ -183,10 +185,8 @@ def is_frozen_here(path: str | os.PathLike[str]) -> bool:
 
 def looks_like_source(path: str | os.PathLike[str]) -> bool:
     """Returns whether a text is a path, not a model's name: it exists, or has a separator or a known suffix."""
-    if not os.fspath(path):
-        return False
     place = user_path(path)
-    return (
+    return not place.name or (
         _exists(place) or freeze.is_checkpoint(place) or os.sep in os.fspath(path) or place.suffix.lower() in SUFFIXES
     )
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
@@ -96,6 +94,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], as_jso
     if as_json:
         typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
         return
+    from rich.console import Console  # on use, because importing rich draws from Python's random numbers
+    from rich.table import Table
+
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     console = Console()
     if not console.is_terminal:

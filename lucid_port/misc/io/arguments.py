@@ -29,7 +29,7 @@ def path_name(path: object) -> str:
         raise TypeError(f"A path, an address or an open file is needed, not {checks.shown(path)}.")
     text = os.fsdecode(path)
     if not text:
-        raise ValueError("The path is empty: name a file.")
+        raise ValueError("The path is empty: name a file or a folder.")
     return os.path.expanduser(scope_url(str(user_path(text)) if text.startswith("~") else text))
 
 
