@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+
+from lucid_port.cli.console import PathCommand
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -68,7 +69,7 @@ ImageShape = Annotated[
 _LIBRARIES = ("torchvision", "timm", "huggingface")  # `libraries.LIBRARIES`, which would import torch here
 
 
-class ModelCommand(TyperCommand):
+class ModelCommand(PathCommand):
     """A command that takes its model as SOURCE, or from one of the options of libraries."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

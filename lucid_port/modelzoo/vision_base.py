@@ -19,6 +19,7 @@ import converters
 from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
+from converters.paths import user_path
 from converters.program.storage import MODEL_FILE
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
@@ -406,7 +407,7 @@ class Model(nn.Module):
             ValueError: the file is none of these, or lacks the metadata.
             FileNotFoundError: the file does not exist.
         """
-        path = Path(url)
+        path = user_path(url)
         if path.suffix == ".json":
             return FrozenGraphModel.from_manifest(path)
         if path.suffix == ".pb" or (path / MODEL_FILE).is_file():
@@ -477,14 +478,14 @@ class FrozenGraphModel(Model):
             ValueError: the file is not a JSON object, or lacks a required key.
             FileNotFoundError: the file does not exist.
         """
-        return cls(Path(path).parent, saving.read_manifest(path))
+        return cls(user_path(path).parent, saving.read_manifest(path))
 
     @classmethod
     def from_directory(
         cls, model_path: str | os.PathLike[str], manifest_path: str | os.PathLike[str] | None = None
     ) -> FrozenGraphModel:
         """Opens the model of a folder with a `manifest.json`."""
-        return cls.from_manifest(manifest_path or Path(model_path, "manifest.json"))
+        return cls.from_manifest(manifest_path or user_path(model_path) / "manifest.json")
 
 
 SerializedModel = FrozenGraphModel

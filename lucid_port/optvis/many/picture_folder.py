@@ -25,6 +25,7 @@ from PIL import Image
 from converters import schema
 from converters.atomic import check_writable, write_bytes
 from converters.documents import read_json
+from converters.paths import user_path
 from converters.schema import Natural
 from lucid_port import __version__
 from lucid_port.misc import checks
@@ -128,7 +129,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: The path is a file, or the folder cannot be created or written to.
     """
-    check_writable(Path(path) / MANIFEST)
+    check_writable(user_path(path) / MANIFEST)
 
 
 class PictureFolder:
@@ -153,7 +154,7 @@ class PictureFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any], sheet: bool, overwrite: bool) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         self.settings = {**{key: short(value) for key, value in settings.items()}, "sheet": sheet}
         self.sheet = sheet
         self.entries: dict[str, Entry] = {}
