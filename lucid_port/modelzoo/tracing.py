@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from converters import LayerInfo
 from converters.tracing.aliasing import call_name, no_tensors
-from converters.tracing.elements import elements_of
+from converters.tracing.elements import nested_elements
 from converters.tracing.naming import Numbering
 from converters.tracing.recording import is_leaf
 from converters.tracing.traced import LayerGraph
@@ -181,7 +181,7 @@ class Trace:
         """Returns element -> node name, and keeps the names of those that the module changes before it returns."""
         found = {}
         inside = [node for node in self.graph.graph.nodes if not container.last < node]
-        for key, item in elements_of(container.value).items():
+        for key, item in nested_elements(container.value).items():
             if isinstance(item, fx.Proxy):
                 found[key] = item.node.name
                 memory, later = self.graph.changes.memory[item.node], (node for node in inside if item.node < node)
@@ -271,4 +271,4 @@ def _outputs(graph: fx.Graph) -> dict[str, str]:
     returned = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
     if isinstance(returned, fx.Node):
         return {"": returned.name}
-    return {key: item.name for key, item in elements_of(returned).items() if isinstance(item, fx.Node)}
+    return {key: item.name for key, item in nested_elements(returned).items() if isinstance(item, fx.Node)}
