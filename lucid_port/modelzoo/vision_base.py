@@ -31,6 +31,7 @@ from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.image_values import warn_about_values
 from lucid_port.modelzoo.layer import Layer, layers_of
+from lucid_port.modelzoo.missing import MissingListError, UnknownValueRangeError
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.summary import Summary, summary
 
@@ -56,13 +57,6 @@ _GRAPHS = (converters.ConvertedModel, TracedNetwork)
 """Networks whose first layer is their input."""
 
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
-
-
-class MissingListError(RuntimeError, AttributeError):
-    """A model has no list of labels or synsets.
-
-    It is an AttributeError, so that `hasattr(model, "labels")` is False.
-    """
 
 
 class Network(Protocol):
@@ -166,10 +160,7 @@ class Model(nn.Module):
         self.is_BGR = bool(_first(check_flag(is_BGR, "is_BGR"), entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
-            raise ValueError(
-                f"The values for black and white are unknown for {path}: give image_value_range (--value-range), "
-                "for example (-117, 138) for InceptionV1 and (-1, 1) for TF-Slim's models."
-            )
+            raise UnknownValueRangeError(path, self.network.layers)
         self.image_value_range = check_value_range(value_range, self.image_shape[-1])
         dtype = _dtype(self.network)
         lo, hi = (as_tensor(value, dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
@@ -238,12 +229,12 @@ class Model(nn.Module):
     def _read_list(self, kind: str) -> list[str]:
         name = getattr(self.catalogue_entry, kind, None)
         if name is None:
-            raise MissingListError(f"{self.name} has no list of {kind}.")
+            raise MissingListError(self.name, kind)
         return label_lists()[name].read()
 
     def __getattr__(self, name: str) -> Any:
         if name in ("labels", "synset_ids", "synsets"):  # called when the property has raised MissingListError
-            raise MissingListError(f"{self.name} has no list of {'labels' if name == 'labels' else 'synsets'}.")
+            raise MissingListError(self.name, "labels" if name == "labels" else "synsets")
         return super().__getattr__(name)
 
     def create_input(self, image: Tensor) -> Tensor:

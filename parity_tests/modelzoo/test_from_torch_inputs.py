@@ -338,7 +338,7 @@ def test_elements_of_tuples_inside_the_network(image, hides, trace):
     torch.testing.assert_close(model.activations(image, "part.conv:0")["part.conv:0"], found["part.conv"])
     with pytest.raises(ValueError, match=r"Layer 'part' returns a tuple, not a tensor: .*'part:0', 'part:1'"):
         model.activations(image, "part")
-    with pytest.raises(ValueError, match="The tuple of layer 'part' has no element '7': .*'part:0'"):
+    with pytest.raises(ValueError, match=r"The tuple of layer 'part' has no element '7': .*'part:0'"):
         model.activations(image, "part:7")
     assert model.network.layer_module("part:1") is network.part
     assert model.network.layers["part:1"].module == "part"
@@ -361,8 +361,11 @@ def test_a_model_without_labels_can_be_inspected(classifier):
     assert not hasattr(model, "labels")
     assert not hasattr(model, "synset_ids")
     assert {"layers", "network"} <= dict(inspect.getmembers(model)).keys()
-    with pytest.raises(RuntimeError, match="Model has no list of labels"):
+    with pytest.raises(RuntimeError, match=r"Model has no list of labels: give labels=\[...\] to from_torch or to"):
         _ = model.labels
+    names = ["a", "b", "c", "d"]
+    assert from_torch(classifier, (0, 1), labels=names).labels == names
+    assert Model(network=model.network, image_value_range=(0, 1), labels=names).labels == names
     with pytest.raises(AttributeError, match="nothing"):
         _ = model.nothing
 
