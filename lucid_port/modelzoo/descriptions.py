@@ -199,7 +199,7 @@ def described(
     layouts = {name if name in known else name.removesuffix(":0"): stated for name, stated in layouts.items()}
     axes = {name: _axes(info, found, module, layouts) for name, info in known.items()}
     full = {
-        name: replace(info, channels=one.channels, axes=one.axes, tokens=one.tokens, unknown=one.unknown)
+        name: replace(info, channels=one.channels, layout="", axes=one.axes, tokens=one.tokens, unknown=one.unknown)
         for name, info in known.items()
         for one in [axes[name]]
     }

@@ -21,9 +21,10 @@ from converters.tracing.axes import Run, find_axes
 from converters.tracing.elements import splits_of, tensor_elements, tensor_of
 from converters.tracing.fake import uncompiled
 from converters.tracing.naming import output_name
-from converters.tracing.recording import Call, Recorder, class_name
+from converters.tracing.recording import Call, Recorder, class_name, is_leaf
 from converters.tracing.traced import same_objects
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import is_traced
 from lucid_port.modelzoo.descriptions import (
     CalledLayers,
     check_layouts,
@@ -47,9 +48,10 @@ class TorchNetwork(LayeredNetwork):
     """A PyTorch network with named layers.
 
     If `torch.fx` can trace the network, a pass computes only the requested layers and their inputs. If it cannot
-    (because the code depends on values, as in many transformers, or writes buffers), or if a module with submodules
-    has a hook, the network itself runs, up to the last of the layers: modules are read by forward hooks, and functions
-    are named as they are called. Afterwards its buffers and attributes are as before.
+    (because the code depends on values, as in many transformers, writes buffers, or computes values of the image under
+    `torch.no_grad` or `torch.autocast`), or if a module that a trace passes over has a hook, the network itself runs,
+    up to the last of the layers: modules are read by forward hooks, and functions are named as they are called.
+    Afterwards its buffers and attributes are as before.
 
     Args:
         module: the network. It is switched to evaluation mode, and its weights are frozen.
@@ -100,7 +102,7 @@ class TorchNetwork(LayeredNetwork):
         self._parts = list(self.module.modules())
         self._paths = {part: path for path, part in self.module.named_modules()}
         self._output = LayerInfo(output_name(set(self._paths.values())), type(self.module).__name__, None, "")
-        self._holders = [part for part in self._parts if next(part.children(), None) is not None]
+        self._holders = [part for part in self._parts if next(part.children(), None) is not None or not is_leaf(part)]
         self._guard, self._random = StateGuard(self.module), RandomGuard()
         self._layers: TorchLayers | None = None
         self._is_described = False
@@ -113,7 +115,7 @@ class TorchNetwork(LayeredNetwork):
         if self._origins and self._traces:
             self.untraced = "it is an exported network"
         elif self._traces and are_watched(self._holders):
-            self.untraced = "a module with submodules has a hook or a replaced forward"
+            self.untraced = "a module that is traced through has a hook or a replaced forward"
         elif self._traces:
             try:
                 self._trace, self.untraced = Trace(self, self.module), None
@@ -150,7 +152,7 @@ class TorchNetwork(LayeredNetwork):
 
     def forward(self, x: Tensor) -> Any:
         """Returns the network's own output."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or is_traced(x):
             return self.run_network(self.adapted(x))
         with self._lock:  # passes of other threads would restore each other's state
             return self._random.run(lambda: self._guard.run(lambda: self.run_network(self.adapted(x))), x)
@@ -168,6 +170,8 @@ class TorchNetwork(LayeredNetwork):
         if self.adapter is None:
             return x
         made = self.adapter(x)
+        if is_traced(made):
+            return made
         wanted = self.input_shape
         if not isinstance(made, Tensor):
             raise ValueError(f"The adapter returns the network's input, a tensor, not {checks.shown(made)}.")
@@ -459,8 +463,7 @@ class TorchNetwork(LayeredNetwork):
 
         Args:
             targets: the layers.
-            is_watched: whether a module with submodules has a hook. A traced pass would skip the hook, because it runs
-                the submodules directly.
+            is_watched: whether a module that a traced pass passes over has a hook, which that pass would skip.
             intervenes: whether the pass has interventions, which need a single pass.
         """
         if self._trace is None or (is_watched and intervenes):

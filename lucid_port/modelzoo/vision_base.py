@@ -23,7 +23,7 @@ from converters.program.storage import MODEL_FILE
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
-from lucid_port.misc.tensors import as_tensor
+from lucid_port.misc.tensors import as_tensor, is_traced
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
@@ -249,6 +249,8 @@ class Model(nn.Module):
         Raises:
             ValueError: the image is not a floating point tensor, or has another number of channels.
         """
+        if is_traced(image):
+            return self._mapped(image[None] if isinstance(image, Tensor) and image.dim() == 3 else image)
         if not isinstance(image, Tensor):
             raise ValueError(
                 f"The image is {checks.shown(image)}, not a tensor: give (N, C, H, W) in [0, 1], as recipes.inputs."
@@ -263,6 +265,9 @@ class Model(nn.Module):
             wanted = channels if channels is not None else "C"
             advice = f": param.image(..., channels={channels}) makes such images" if channels not in (None, 3) else ""
             raise ValueError(f"The image has shape {list(image.shape)}; the model takes (N, {wanted}, H, W){advice}.")
+        return self._mapped(image)
+
+    def _mapped(self, image: Tensor) -> Tensor:
         if self.is_BGR:
             image = image.flip(1)
         return (self._low + image * self._span).to(_dtype(self.network))

@@ -465,7 +465,7 @@ def test_hooks_that_sit_on_blocks_see_every_pass(classifier):
 def test_a_network_with_a_hooked_block_is_not_traced(classifier):
     classifier.blocks.register_forward_hook(lambda *_: None)
     model = from_torch(classifier, (-1, 1))
-    assert model.network.untraced == "a module with submodules has a hook or a replaced forward"
+    assert model.network.untraced == "a module that is traced through has a hook or a replaced forward"
     assert model.activations(torch.rand(1, 3, 9, 9), ["blocks"])["blocks"].shape == (1, 4, 7, 7)
 
 
