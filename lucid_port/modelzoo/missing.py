@@ -16,14 +16,17 @@ class MissingListError(RuntimeError, AttributeError):
     """A model has no list of labels or synsets.
 
     It is an AttributeError, so that `hasattr(model, "labels")` is False.
+    """
+
+
+def missing_list(model: str, kind: str) -> MissingListError:
+    """Returns the error of a model without a list.
 
     Args:
         model: name of the model.
         kind: "labels" or "synsets".
     """
-
-    def __init__(self, model: str, kind: str) -> None:
-        super().__init__(f"{model} has no list of {kind}: {_ADVICE[kind]}.")
+    return MissingListError(f"{model} has no list of {kind}: {_ADVICE[kind]}.")
 
 
 class UnknownValueRangeError(ValueError):

@@ -31,7 +31,7 @@ from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.image_values import warn_about_values
 from lucid_port.modelzoo.layer import Layer, layers_of
-from lucid_port.modelzoo.missing import MissingListError, UnknownValueRangeError
+from lucid_port.modelzoo.missing import MissingListError, UnknownValueRangeError, missing_list
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.summary import Summary, summary
 
@@ -229,12 +229,12 @@ class Model(nn.Module):
     def _read_list(self, kind: str) -> list[str]:
         name = getattr(self.catalogue_entry, kind, None)
         if name is None:
-            raise MissingListError(self.name, kind)
+            raise missing_list(self.name, kind)
         return label_lists()[name].read()
 
     def __getattr__(self, name: str) -> Any:
         if name in ("labels", "synset_ids", "synsets"):  # called when the property has raised MissingListError
-            raise MissingListError(self.name, "labels" if name == "labels" else "synsets")
+            raise missing_list(self.name, "labels" if name == "labels" else "synsets")
         return super().__getattr__(name)
 
     def create_input(self, image: Tensor) -> Tensor:
