@@ -147,6 +147,22 @@ def open_model(
     return _open(source, stated_by(value_range, mean, std, image_shape, is_BGR), options)
 
 
+def open_to_render(source: str, units: str, **options: Any) -> Model:
+    """Opens the model of a command that renders units; arguments as for `open_model`.
+
+    Raises:
+        converters.LayerNotFoundError: the value range is not known, and the network does not have the layer either.
+        ValueError, FileNotFoundError: the model cannot be opened.
+    """
+    from lucid_port.modelzoo.missing import UnknownValueRangeError
+
+    try:
+        return open_model(source, **options)
+    except UnknownValueRangeError as error:
+        error.layers[units.rpartition(":")[0].strip()]  # a value range would not give the network this layer
+        raise
+
+
 def stated_by(
     value_range: str | None = None,
     mean: str | None = None,

@@ -333,8 +333,9 @@ def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> di
     height, width = images.shape[2:]
     # Not `activations`, which warns about values outside of [0, 1].
     values = as_computing(model).compute(images, LayerRequest(tuple(layers)))
+    count = len(images)
     return {
-        name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width)), len(images))
+        name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width), count), count)
         for name, value in values.items()
     }
 
