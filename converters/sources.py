@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from converters.conversion import convert, load
 from converters.errors import GraphError, nearest_names
+from converters.paths import user_path
 from converters.program import storage
 from converters.program.layer_info import LayerInfo
 from converters.program.program import Metadata
@@ -131,7 +132,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"A source is a path, not {type(path).__name__}.")
-    place = Path(path)
+    place = user_path(path)
     kind = kind_of(place)
     return kind.read(place, take_options(f"{path} is {kind.name}, which", kind.options, options))
 
@@ -167,6 +168,8 @@ def kind_of(path: Path) -> Kind:
         FileNotFoundError: the path does not exist.
         GraphError: the path is of no supported kind.
     """
+    if not path.name:
+        raise GraphError(f"{path} is a folder of other folders, not a network: name the network's own folder or file.")
     if not (_exists(path) or freeze.is_checkpoint(path)):
         raise FileNotFoundError(f"There is no file {path}.")
     found = next((kind for kind in KINDS if kind.matches(path)), None)
@@ -177,13 +180,13 @@ def kind_of(path: Path) -> Kind:
 
 def is_frozen_here(path: str | os.PathLike[str]) -> bool:
     """Returns whether a path is a source that TensorFlow freezes before it is converted."""
-    return looks_like_source(path) and kind_of(Path(path)).options >= FREEZING
+    return looks_like_source(path) and kind_of(user_path(path)).options >= FREEZING
 
 
 def looks_like_source(path: str | os.PathLike[str]) -> bool:
     """Returns whether a text is a path, not a model's name: it exists, or has a separator or a known suffix."""
-    place = Path(path)
-    return (
+    place = user_path(path)
+    return not place.name or (
         _exists(place) or freeze.is_checkpoint(place) or os.sep in os.fspath(path) or place.suffix.lower() in SUFFIXES
     )
 

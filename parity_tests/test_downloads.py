@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import http.server
+import socket
 import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from lucid_port.misc import downloads
 from lucid_port.misc.io import load
+from lucid_port.modelzoo import libraries
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTENT = b'["kit fox"]'
@@ -119,3 +123,14 @@ def test_one_module_connects_to_servers():
         path for path in files for name in imported(path) if f"{name}.".startswith(tuple(f"{c}." for c in clients))
     }
     assert found == {ROOT / "lucid_port/misc/downloads.py"}
+
+
+def test_downloads_of_libraries_have_a_time_limit(server, monkeypatch):
+    monkeypatch.setattr(libraries, "TIMEOUT", 0.2)
+    with libraries.time_limit(), pytest.raises(OSError, match="timed out"):
+        urllib.request.urlopen(f"{server}/silent.json").read()
+    assert socket.getdefaulttimeout() is None
+    monkeypatch.setattr(socket, "setdefaulttimeout", lambda limit: pytest.fail("it changes the user's limit"))
+    monkeypatch.setattr(socket, "getdefaulttimeout", lambda: 5.0)
+    with contextlib.suppress(KeyError), libraries.time_limit():
+        raise KeyError

@@ -414,13 +414,13 @@ def test_names_that_differ_by_case_only_get_different_files(tmp_path):
 def test_damaged_decisions_of_a_run_begin_anew(tmp_path):
     for text in ("{", "[1]", DEEP):
         with contextlib.suppress(KeyboardInterrupt), checkpoints.kept(tmp_path / "a", {"b": 1}) as folder:
-            assert checkpoints.decided("size", lambda: 4) == 4
+            assert checkpoints.Decision("size", lambda: 4).result == 4
             (folder.path / "render-0001.pt").write_bytes(b"a state")
             raise KeyboardInterrupt
         (tmp_path / "a" / "decisions.json").write_text(text)
         with checkpoints.kept(tmp_path / "a", {"b": 1}) as folder:
             assert not folder.holds_something
-            assert checkpoints.decided("size", lambda: 5) == 5
+            assert checkpoints.Decision("size", lambda: 5).result == 5
 
 
 def test_imports_do_not_draw_random_numbers():

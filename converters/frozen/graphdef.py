@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +19,7 @@ from tensorboard.compat.proto.types_pb2 import DataType
 from converters.errors import GraphError
 from converters.frozen.graph import Graph, Node, Output
 from converters.frozen.wire import detach_contents
+from converters.paths import user_path
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | GraphDef
 Content: TypeAlias = bytes | memoryview
@@ -77,13 +77,14 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         FileNotFoundError: the file does not exist.
         GraphError: the path is a folder, or cannot be read.
     """
+    place = user_path(path)
     try:
-        if Path(path).is_dir():
+        if place.is_dir():
             raise GraphError(
                 f"{path} is a folder: give the file of a frozen graph (.pb), or read a saved model with "
                 "converters.load."
             )
-        return Path(path).read_bytes()
+        return place.read_bytes()
     except (FileNotFoundError, GraphError):
         raise
     except (ValueError, OSError) as error:

@@ -19,6 +19,7 @@ from tensorboard.compat.proto.types_pb2 import DataType
 
 from converters.atomic import write_bytes
 from converters.frozen.graphdef import DTYPES
+from converters.paths import user_path
 
 Size = int | tuple[int, int]
 
@@ -197,7 +198,7 @@ def write_graph_def(graph_def: GraphDef, path: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: the file cannot be written; no partial file remains.
     """
-    return write_bytes(path, graph_def.SerializeToString(deterministic=True))
+    return write_bytes(user_path(path), graph_def.SerializeToString(deterministic=True))
 
 
 def _node_of(source: str) -> str:

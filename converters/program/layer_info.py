@@ -63,7 +63,7 @@ class LayerInfo:
         channels: size of its channel axis; None if it is known only when the model runs.
         module: path of its submodule in the model; empty for the input, which has none.
         layout: TensorFlow's axis order of rank-4 values. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
-            have TensorFlow's order.
+            have TensorFlow's order. Empty for layers of torch networks, whose tensors have the order of `axes`.
         axes: one letter for each axis of the layer's tensor: N images, C channels, H rows, W columns, L tokens,
             T times, G other groups such as attention heads. N*C has any number of axes between N and C. Empty if the
             axes follow from the rank, as in a TensorFlow graph: (N, C, H, W), (N, features), and the last axis for
@@ -117,11 +117,35 @@ class LayerInfo:
         if "*" in axes:  # any number of other axes
             axes = axes.replace("*", "G" * (rank - len(axes) + 1))
         if len(axes) != rank:
-            raise ChannelAxisError(f"Layer {self.name!r} gave a tensor of {rank} axes, not the axes {axes}.")
+            advice = ": a network that squeezes all axes of size 1 has to name them, as in squeeze((2, 3))"
+            advice = advice if rank < len(axes) else ""
+            raise ChannelAxisError(f"Layer {self.name!r} gave a tensor of {rank} axes, not the axes {axes}{advice}.")
         return axes
 
-    def channels_first(self, value: Tensor) -> Tensor:
+    def axes_of_value(self, value: Tensor, images: int | None = None) -> str:
+        """Returns one letter for each axis of a tensor of the layer, as `axes_of`.
+
+        A network that squeezes axes of size 1 also removes the image axis of a single image.
+
+        Args:
+            value: the layer's tensor.
+            images: number of images in the batch; None if it is not known.
+
+        Raises:
+            ChannelAxisError: the axes are not known, or the tensor does not have the axes of the description.
+        """
+        if images != 1 or self.unknown or "*" in self.axes or value.ndim != len(self.axes) - 1:
+            return self.axes_of(value.ndim)
+        squeezed = self.axes.replace("N", "")
+        is_whole = len(squeezed) == value.ndim and value.shape[squeezed.index("C")] == self.channels
+        return squeezed if is_whole else self.axes_of(value.ndim)
+
+    def channels_first(self, value: Tensor, images: int | None = None) -> Tensor:
         """Moves the image axis of the layer's tensor to the front, and the channel axis behind it.
+
+        Args:
+            value: the layer's tensor.
+            images: number of images in the batch; None if it is not known.
 
         Returns:
             A view: (N, C, ...). Values without an image axis get one of size 1.
@@ -129,7 +153,7 @@ class LayerInfo:
         Raises:
             ChannelAxisError: the channel axis is not known.
         """
-        axes = self.axes_of(value.ndim)
+        axes = self.axes_of_value(value, images)
         if axes[:2] == "NC":
             return value
         if "N" not in axes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +13,10 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from converters.atomic import check_writable, partial_prefix
+from converters.atomic import PARTIAL, check_writable, is_abandoned, partial_folder, partial_prefix
 from converters.documents import read_json
 from converters.errors import GraphError, SaveError, reason
+from converters.paths import user_path
 from converters.program.program import Program, State
 from converters.program.tensor_file import write_tensors
 from converters.progress import Progress, silent
@@ -23,6 +24,7 @@ from converters.progress import Progress, silent
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 STANDALONE_FILE = "model.py"
+REPLACED = ".replaced"
 FORMAT = {"format": "lucid_port converted model", "version": 1}
 
 
@@ -40,7 +42,7 @@ def write_program(
     Raises:
         SaveError: the folder exists and may not be overwritten, or it cannot be written.
     """
-    target = Path(folder)
+    target = user_path(folder)
     check_target(target, overwrite)
     try:
         with _new_folder(target) as partial:
@@ -65,6 +67,7 @@ def check_target(target: Path, overwrite: bool = False) -> None:
         SaveError: the folder exists, and `overwrite` is false or the folder contains anything but a saved model; or it
             cannot be created.
     """
+    _restore(target)
     if not (target.exists() or target.is_symlink()):
         try:
             check_writable(target)
@@ -96,8 +99,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise SaveError(f"{target} cannot be made: {target.parent} is a file.") from error
-    partial = Path(tempfile.mkdtemp(prefix=partial_prefix(target), suffix=".partial", dir=target.parent))
-    try:
+    with partial_folder(target) as partial:
         yield partial
         mask = _umask()
         partial.chmod(0o777 & ~mask)
@@ -105,8 +107,6 @@ def _new_folder(target: Path) -> Iterator[Path]:
             file.chmod(0o666 & ~mask)
             _sync(file)
         _replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _replace(partial: Path, target: Path) -> None:
@@ -114,14 +114,26 @@ def _replace(partial: Path, target: Path) -> None:
     if not target.exists():
         os.replace(partial, target)
         return
-    aside = partial.with_suffix(".replaced")
+    aside = partial.with_suffix(REPLACED)
     os.replace(target, aside)
     try:
         os.replace(partial, target)
     except BaseException:
         os.replace(aside, target)
         raise
-    shutil.rmtree(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _restore(target: Path) -> None:
+    """Undoes the replacement of a folder in which a process was killed."""
+    pattern = f"{glob.escape(partial_prefix(target))}????????{REPLACED}"
+    for aside in target.parent.glob(pattern) if target.parent.is_dir() else ():
+        if not is_abandoned(aside.with_suffix(PARTIAL)):
+            continue  # another process is at work
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            os.replace(aside, target)
 
 
 def _umask() -> int:
@@ -143,7 +155,7 @@ def read_program(folder: str | os.PathLike[str]) -> tuple[Program, State]:
         FileNotFoundError: the folder holds no saved model.
         GraphError: its description or its weights are damaged.
     """
-    path = Path(folder)
+    path = user_path(folder)
     if not (path / MODEL_FILE).is_file():
         raise FileNotFoundError(f"{path} holds no saved model: there is no {MODEL_FILE} in it.")
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor
 
+from converters.atomic import scratch_folder
 from converters.dependencies import with_dependencies
 from converters.errors import InputSizeError
 from converters.frozen.graph import Output
@@ -230,8 +230,7 @@ def make_references(
     fingerprint = read_graph(graph_def).fingerprint()
     graph_def = _of_any_size(graph_def if layers is None else _part(graph_def, input_name, layers), input_name)
     title = str(source) if isinstance(source, (str, os.PathLike)) else "a graph"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         path, inputs = write_graph_def(graph_def, folder / "graph.pb"), folder / "inputs.npz"
         np.savez(inputs, **{key: spec.make() for key, spec in specs.items()})  # type: ignore[arg-type]
         jobs = [oracle_job(path, inputs, (input_name, key), folder / f"{key}.npz") for key in specs]

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.paths import user_path
 from converters.reference.inputs import InputSpec, ReferencesError, Shape, array_sha256
 from converters.reference.samples import USUAL, Amounts, Sample, SampleReader, take_sample
 
@@ -269,8 +270,8 @@ def read_references(folder: str | os.PathLike[str]) -> dict[str, References]:
         FileNotFoundError: the folder has no manifest.
         ReferencesError: the manifest is of another format.
     """
-    graphs = read_manifest(Path(folder))
-    return {name: _references(Path(folder), name, entry) for name, entry in graphs.items()}
+    graphs = read_manifest(user_path(folder))
+    return {name: _references(user_path(folder), name, entry) for name, entry in graphs.items()}
 
 
 def _references(folder: Path, graph: str, entry: Mapping[str, Any]) -> References:
@@ -304,7 +305,7 @@ def _parse_shape(text: str) -> Shape:
 def reference_folders() -> list[Path]:
     """Returns the folder in the environment variable (if set), then the one beside this package in a checkout."""
     named = os.environ.get(ENVIRONMENT)
-    folders = [Path(named)] if named else []
+    folders = [user_path(named)] if named else []
     return [*folders, Path(__file__).resolve().parents[2] / "reference_outputs"]
 
 

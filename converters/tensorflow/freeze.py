@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.atomic import write_bytes
+from converters.atomic import scratch_folder, write_bytes
 from converters.errors import GraphError, TensorFlowMissingError
+from converters.paths import user_path
 from converters.tensorflow.process import ENVIRONMENT, find_tensorflow, last_lines, run_script
 
 SCRIPT = Path(__file__).with_name("freezing_script.py")
@@ -84,7 +84,7 @@ def freeze_saved_model(path: str | os.PathLike[str], **options: Any) -> Frozen:
         GraphError: the path is not a SavedModel, its variables are missing, the choice of a signature or graph is
             ambiguous, or TensorFlow cannot load it.
     """
-    folder = saved_model_folder(Path(path))
+    folder = saved_model_folder(user_path(path))
     if folder is None:
         raise GraphError(f"{path} is no SavedModel: there is no {SAVED_MODEL_FILES[0]} in it.")
     return _freeze(folder, {"kind": "saved_model"}, **options)
@@ -116,7 +116,7 @@ def freeze_checkpoint(
         GraphError: the checkpoint's data or some variables are missing, the outputs cannot be inferred, or TensorFlow
             cannot load it.
     """
-    prefix = checkpoint_prefix(Path(path))
+    prefix = checkpoint_prefix(user_path(path))
     meta = prefix.with_name(prefix.name + META)
     if not meta.is_file():
         raise GraphError(f"{path} has weights without a graph: put TensorFlow's {meta.name} into the same folder.")
@@ -142,8 +142,8 @@ def _freeze(
     tensorflow_python: str | os.PathLike[str] | None = None,
 ) -> Frozen:
     python = _require_tensorflow(path, tensorflow_python)
-    with tempfile.TemporaryDirectory(prefix="lucid_port_") as name:
-        files = {key: Path(name) / key for key in ("graph", "reply", "job")}
+    with scratch_folder() as folder:
+        files = {key: folder / key for key in ("graph", "reply", "job")}
         job |= {"path": str(path.absolute()), "graph": str(files["graph"]), "reply": str(files["reply"])}
         job |= {"input": input_name, "signature": signature, "outputs": list(outputs or []), "tags": list(tags or [])}
         job |= {"constants": [name.removesuffix(":0") for name in constants]}
@@ -174,5 +174,6 @@ def _require_tensorflow(path: Path, python: str | os.PathLike[str] | None) -> Pa
 
 def keep(frozen: Frozen, path: str | os.PathLike[str]) -> Path:
     """Writes a frozen graph to a file, atomically."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return write_bytes(path, frozen.data)
+    target = user_path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return write_bytes(target, frozen.data)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from converters.paths import user_path
+
 ENVIRONMENT = "LUCID_PORT_TENSORFLOW"  # the variable holds the path of a Python that has TensorFlow
 ORACLE = Path(__file__).resolve().parents[1] / "reference" / "oracle_script.py"
 OPTIONS = ("-E",)  # ignore PYTHONPATH and similar variables, which are meant for this Python
@@ -50,7 +52,7 @@ def find_tensorflow(python: str | Path | None = None) -> Path | None:
             environment, then this Python.
     """
     named = python or os.environ.get(ENVIRONMENT)
-    candidates = [Path(named)] if named else [oracle_environment() / "bin" / "python", Path(sys.executable)]
+    candidates = [user_path(named)] if named else [oracle_environment() / "bin" / "python", Path(sys.executable)]
     return next((candidate for candidate in candidates if tensorflow_version(candidate) is not None), None)
 
 

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from torch import Tensor
 
 
-def split_element(name: str) -> tuple[str, str]:
-    """Splits `layer:element`; the element is empty if the name has none.
+def splits_of(name: str) -> list[tuple[str, str]]:
+    """Returns the ways to read a name as a layer and an element of its value, the longest layer first.
 
     Example:
-        >>> split_element("encoder.0:1"), split_element("encoder.0")
-        (('encoder.0', '1'), ('encoder.0', ''))
+        >>> splits_of("encoder.0:1"), splits_of("encoder.0")
+        ([('encoder.0:1', ''), ('encoder.0', '1')], [('encoder.0', '')])
     """
-    layer, _, element = name.rpartition(":")
-    return (layer, element) if layer else (name, "")
+    parts = name.split(":")
+    return [(name, ""), *((":".join(parts[:end]), ":".join(parts[end:])) for end in range(len(parts) - 1, 0, -1))]
 
 
 def elements_of(value: object) -> dict[str, object]:
@@ -38,32 +38,58 @@ def elements_of(value: object) -> dict[str, object]:
     return {}
 
 
-def tensor_elements(value: object) -> list[str]:
-    """Returns the names of the elements that are tensors."""
-    return [key for key, item in elements_of(value).items() if isinstance(item, Tensor)]
+_DEPTH = 8  # of nested values; lists may contain themselves
 
 
-def tensor_of(value: object, name: str) -> Tensor:
+def nested_elements(value: object, depth: int = _DEPTH) -> dict[str, object]:
+    """Returns all elements of a value by their names, those of its elements included.
+
+    Example:
+        >>> nested_elements({"logits": "a", "states": ("b", "c")})
+        {'logits': 'a', 'states': ('b', 'c'), 'states:0': 'b', 'states:1': 'c'}
+    """
+    found: dict[str, object] = {}
+    for key, item in elements_of(value).items() if depth else ():
+        found.setdefault(key, item)
+        for inner, part in nested_elements(item, depth - 1).items():
+            found.setdefault(f"{key}:{inner}", part)
+    return found
+
+
+def tensor_elements(value: object) -> dict[str, Tensor]:
+    """Returns the elements that are tensors, by their names."""
+    return {key: item for key, item in nested_elements(value).items() if isinstance(item, Tensor)}
+
+
+def tensor_of(value: object, layer: str, element: str = "") -> Tensor:
     """Returns the tensor of a layer or of an element.
 
     Args:
         value: the value of the layer.
-        name: `layer` or `layer:element`.
+        layer: name of the layer.
+        element: name of the element; empty for the value itself.
 
     Raises:
         ValueError: the value is not a tensor, or it has no such element.
     """
-    layer, element = split_element(name)
     if isinstance(value, Tensor):
         if element in ("", "0"):
             return value
         raise ValueError(f"Layer {layer!r} returns one tensor, so it has no element {element!r}: name {layer!r}.")
-    found = elements_of(value)
+    found = nested_elements(value)
     chosen = found.get(element)
     if isinstance(chosen, Tensor):
         return chosen
-    kind = type(value).__name__ if chosen is None or not element else type(chosen).__name__
     known = [f"{layer}:{key}" for key in tensor_elements(value)]
     shown = ", ".join(map(repr, known[:8])) + (" and more" if len(known) > 8 else "")
-    advice = f"name one of its elements, {shown}" if known else "use a layer inside it, or request a layer after it"
-    raise ValueError(f"Layer {name!r} returns a {kind}, not a tensor: {advice}.")
+    advice = f"name one of its tensors, {shown}" if known else "use a layer inside it, or request a layer after it"
+    if not element:
+        raise ValueError(f"Layer {layer!r} returns {_shown(value)}, not a tensor: {advice}.")
+    if element in found:
+        raise ValueError(f"Element {element!r} of layer {layer!r} is {_shown(chosen)}, not a tensor: {advice}.")
+    raise ValueError(f"The {type(value).__name__} of layer {layer!r} has no element {element!r}: {advice}.")
+
+
+def _shown(value: object) -> str:
+    kind = type(value).__name__
+    return "None" if value is None else f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

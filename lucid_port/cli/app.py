@@ -21,6 +21,7 @@ import typer
 
 from lucid_port import __version__
 from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run
+from lucid_port.cli.console import PathCommand
 from lucid_port.cli.sources import ModelCommand
 
 UNREAD = 141
@@ -49,7 +50,7 @@ for _module in (convert, demo, doctor, export, figure, layers, models, parity, r
     app.command(
         _module.__name__.rpartition(".")[2],
         help=_help(_module.command),
-        cls=ModelCommand if _takes_library else None,
+        cls=ModelCommand if _takes_library else PathCommand,
     )(_module.command)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from converters.progress import Progress as Report
@@ -60,6 +61,29 @@ Constants = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
 
 
+_PATHS = ("-o", "--output", "--image", "--keep-pb", "--prototxt")
+"""Options that take a path. The parameters' types are no public part of typer."""
+
+
+class PathCommand(TyperCommand):
+    """A command whose paths may start with `~`, which shells leave in `--output=~/eyes.png` and between quotes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Expands the paths.
+
+        Raises:
+            typer.BadParameter: a path is empty.
+        """
+        for option, value in pairwise([*args, "-"]):
+            if (option in _PATHS and not value) or (option.endswith("=") and option[:-1] in _PATHS):
+                raise typer.BadParameter(f"{option.removesuffix('=')} is empty: name a file or a folder.")
+        left = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            if isinstance(value, Path):
+                ctx.params[name] = Path(os.path.expanduser(value))
+        return left
+
+
 def names_in(text: str) -> list[str]:
     """The names in a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]
@@ -70,6 +94,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], as_jso
     if as_json:
         typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
         return
+    from rich.console import Console  # on use, because importing rich draws from Python's random numbers
+    from rich.table import Table
+
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     console = Console()
     if not console.is_terminal:

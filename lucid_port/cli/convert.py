@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,6 +98,7 @@ def command(
 
 def _open(source: str, input_name: str | None, options: dict[str, Any], check: bool) -> ConvertedModel:
     """Converts the network and, if asked to, compares it with TensorFlow."""
+    from converters.atomic import scratch_folder
     from converters.sources import is_frozen_here
     from lucid_port.cli.comparison import check_network
     from lucid_port.modelzoo.nets_factory import graph_file
@@ -106,10 +106,10 @@ def _open(source: str, input_name: str | None, options: dict[str, Any], check: b
     if not check:
         return _converted(source, input_name, options)
     python, constants = options.get("tensorflow_python"), options.get("constants")
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         graph: Path | None
         if is_frozen_here(source):
-            graph = options.setdefault("keep_pb", Path(folder) / "frozen.pb")
+            graph = options.setdefault("keep_pb", folder / "frozen.pb")
         else:
             options.pop("tensorflow_python", None)  # only the comparison needs it
             graph = graph_file(source)

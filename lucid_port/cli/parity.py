@@ -6,7 +6,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,14 +73,15 @@ def command(
 
 def _function_comparisons() -> list[Comparison]:
     """Runs the tests that compare functions with the real Lucid, and collects their errors."""
+    from converters.atomic import scratch_folder
     from lucid_port.cli.report import read_log
 
     if not (ROOT / "parity_tests").is_dir():
         raise ValueError(
             "Functions are compared by the tests in the project's checkout: use --no-functions without it."
         )
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "comparisons.jsonl"
+    with scratch_folder() as folder:
+        log = folder / "comparisons.jsonl"
         run = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-n", "0", *TESTS],
             cwd=ROOT,

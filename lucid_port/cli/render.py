@@ -121,8 +121,9 @@ def command(
         check_output(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = find_device(device or "cpu")
-    model = sources.open_model(
+    model = sources.open_to_render(
         source,
+        units,
         value_range=value_range,
         mean=mean,
         std=std,

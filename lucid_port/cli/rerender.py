@@ -57,7 +57,10 @@ def command(
 
     lucid-port rerender unit.png --model networks:small
     """
+    import numpy as np
+
     from lucid_port.optvis.engine.devices import find_device
+    from lucid_port.optvis.engine.diagnostics import failed_at, refuse_failed
     from lucid_port.optvis.progress import ProgressBar
     from lucid_port.optvis.recipe_files import OUTPUTS, check_output, compare_pictures, read_recipe, save_picture
 
@@ -76,8 +79,11 @@ def command(
     # The number of threads decides how sums are rounded. A recipe may name more than this machine can start.
     same_threads = nullcontext() if threads is None else torch_threads(min(threads, os.cpu_count() or 1))
     with closing(ProgressBar(recipe.steps)) as bar, same_threads:
-        again = recipe.render(used, device=place, callbacks=[bar])
+        again, losses = recipe.render_with_losses(used, device=place, callbacks=[bar])
         differences = list(recipe.differences(place))
+    failed = {str(picture): failed_at(losses, again)}
+    if not np.isfinite(again).all():
+        refuse_failed(failed)
     is_picture = picture.suffix.lower() in OUTPUTS
     compared = compare_pictures(picture, again) if is_picture else None
     lines = [f"{picture}: {compared or 'a recipe alone, with no picture to compare with'}"]
@@ -92,3 +98,4 @@ def command(
         "differences": differences,
     }
     print_result("\n".join([*lines, *differences]), facts, json)
+    refuse_failed(failed)

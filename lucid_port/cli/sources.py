@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+
+from lucid_port.cli.console import PathCommand
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -68,7 +69,7 @@ ImageShape = Annotated[
 _LIBRARIES = ("torchvision", "timm", "huggingface")  # `libraries.LIBRARIES`, which would import torch here
 
 
-class ModelCommand(TyperCommand):
+class ModelCommand(PathCommand):
     """A command that takes its model as SOURCE, or from one of the options of libraries."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -144,6 +145,22 @@ def open_model(
         ValueError, FileNotFoundError: the model cannot be opened.
     """
     return _open(source, stated_by(value_range, mean, std, image_shape, is_BGR), options)
+
+
+def open_to_render(source: str, units: str, **options: Any) -> Model:
+    """Opens the model of a command that renders units; arguments as for `open_model`.
+
+    Raises:
+        converters.LayerNotFoundError: the value range is not known, and the network does not have the layer either.
+        ValueError, FileNotFoundError: the model cannot be opened.
+    """
+    from lucid_port.modelzoo.missing import UnknownValueRangeError
+
+    try:
+        return open_model(source, **options)
+    except UnknownValueRangeError as error:
+        error.layers[units.rpartition(":")[0].strip()]  # a value range would not give the network this layer
+        raise
 
 
 def stated_by(

@@ -19,6 +19,7 @@ import numpy as np
 
 from converters import schema
 from converters.atomic import write_bytes
+from converters.paths import user_path
 from lucid_port.figures.base import Figure, Options, Result, Settings, find_figure
 from lucid_port.figures.options import FigureOptions
 from lucid_port.figures.page import page
@@ -28,6 +29,7 @@ from lucid_port.misc.io.serialize_array import PICTURES
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.engine.diagnostics import noted_failures
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import MadeWith, made_here
 
@@ -178,26 +180,50 @@ def write(request: Request, model: Model, folder: str | os.PathLike[str], verbos
         The paths of the three files.
 
     Raises:
+        FloatingPointError: a render or a picture became NaN or infinite; nothing is written.
         ValueError: as `make`.
         OSError: the folder cannot be written to.
     """
     figure = find_figure(request.figure)
     about = _request_data(request, model)
     key = {**about, "files": named_files(request)}
-    with _ready(Path(folder)) as place, _checkpointed(place / f".{figure.name}.unfinished", key, verbose):
-        started = time.monotonic()
-        result = make(request, model, verbose)
-        seconds = round(time.monotonic() - started)
-        steps = _settings(figure, request, model, verbose).steps
-        facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": seconds}
-        picture = compose(result.panels)
-        html = page(figure, result, facts, request.command(), own_picture=request.image is not None)
-        text = json.dumps({MARK: FORMAT, **about, "data": _plain(result.data)}, indent=1)
+    with _ready(user_path(folder)) as place:
         paths = [place / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
-        save(picture, paths[0], domain=None, metadata=text)
-        write_bytes(paths[1], html.encode())
-        write_bytes(paths[2], text.encode())
+        with _checkpointed(place / f".{figure.name}.unfinished", key, verbose), noted_failures() as failed:
+            started = time.monotonic()
+            result = _made(request, model, verbose, failed)
+            seconds = round(time.monotonic() - started)
+            if result is not None and not failed:
+                steps = _settings(figure, request, model, verbose).steps
+                facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": seconds}
+                picture = compose(result.panels)
+                html = page(figure, result, facts, request.command(), own_picture=request.image is not None)
+                text = json.dumps({MARK: FORMAT, **about, "data": _plain(result.data)}, indent=1)
+                save(picture, paths[0], domain=None, metadata=text)
+                write_bytes(paths[1], html.encode())
+                write_bytes(paths[2], text.encode())
+        # The states of the block are gone: a run that resumed from them would fail in the same way.
+        if failed:
+            raise FloatingPointError(f"The figure {figure.name} is not written. {failed[0]}")
     return paths
+
+
+def _made(request: Request, model: Model, verbose: bool, failed: list[str]) -> Result | None:
+    """Makes a figure; None if it cannot be made because a render has failed.
+
+    Args:
+        request, model, verbose: as for `make`.
+        failed: sentences about failed renders, to which one about pictures with NaN or infinite values is added.
+    """
+    try:
+        result = make(request, model, verbose)
+    except Exception:
+        if not failed:
+            raise
+        return None
+    bad = sum(not np.isfinite(picture).all() for panel in result.panels for picture in panel.pictures)
+    failed += [f"{bad} of its pictures have NaN or infinite values and mean nothing."] if bad else []
+    return result
 
 
 @contextlib.contextmanager
@@ -245,7 +271,7 @@ def _request_data(request: Request, model: Model) -> dict[str, Any]:
 
 def named_files(request: Request) -> dict[str, Any]:
     """Path -> hash or listing of each file that a request names, to tell files of the same name apart."""
-    paths = [Path(one) for one in request.pictures()]
+    paths = [user_path(one) for one in request.pictures()]
     return {str(path): _stamp(path) for path in paths if path.is_dir() or is_picture(path)}
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import requests
 import urllib3
 
+from converters.atomic import partial_folder
+from converters.paths import user_path
 from lucid_port.misc.progress import is_watched, progress_bar
 
 with warnings.catch_warnings():
@@ -45,7 +47,7 @@ class DownloadError(OSError):
 
 def cache_folder() -> Path:
     """Returns the folder of downloads: LUCID_PORT_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("LUCID_PORT_CACHE") or pooch.os_cache("lucid_port"))
+    return user_path(os.environ.get("LUCID_PORT_CACHE") or pooch.os_cache("lucid_port"))
 
 
 def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = None, progress: bool = False) -> Path:
@@ -68,10 +70,18 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
         OSError: the folder cannot be written to.
         ValueError: the file has another hash.
     """
+    target = folder / (name or pooch.utils.unique_file_name(url))
+    if target.is_file() and pooch.hashes.hash_matches(str(target), known_hash):
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _one_sentence(url), _bar(progress) as bar:
-            downloader = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=bar)
-            return Path(pooch.retrieve(url, known_hash, name, folder, downloader=downloader))
+        with partial_folder(target) as partial, _one_sentence(url), _bar(progress) as bar:
+            pooch.get_logger().info("Downloading data from '%s' to file '%s'.", url, target)
+            file = partial / target.name
+            pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=bar)(url, str(file), None)
+            pooch.hashes.hash_matches(str(file), known_hash, strict=True, source=target.name)
+            os.replace(file, target)
+        return target
     except BaseException:
         with contextlib.suppress(OSError):  # the folder holds other files, or does not exist
             folder.rmdir()

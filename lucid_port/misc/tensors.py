@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch import fx
 
-__all__ = ["ArrayLike", "as_tensor", "constant", "to_device"]
+__all__ = ["ArrayLike", "as_tensor", "constant", "is_traced", "to_device"]
 
 ArrayLike: TypeAlias = np.ndarray | torch.Tensor | Sequence[Any]
 """An array, a tensor or a nested list of numbers."""
@@ -33,6 +34,14 @@ def as_tensor(array: ArrayLike | float, dtype: torch.dtype | None = None) -> tor
     needs_copy = not native.flags.writeable or any(stride < 0 for stride in native.strides)
     tensor = torch.from_numpy(native.copy() if needs_copy else native)
     return tensor if dtype is None else tensor.to(dtype)
+
+
+def is_traced(value: object) -> bool:
+    """Returns whether a tracer (`torch.fx`, `torch.jit.trace`) records what is computed of a value.
+
+    Checks of values and shapes would end up in the traced graph, or fail.
+    """
+    return isinstance(value, fx.Proxy) or bool(torch.jit.is_tracing())
 
 
 def to_device(array: np.ndarray, device: torch.device, dtype: torch.dtype) -> torch.Tensor:

@@ -11,12 +11,15 @@ from torch.utils.hooks import RemovableHandle
 
 from converters.program.layer_info import LayerInfo
 from converters.tracing.axes import Findings, FoundAxes, Report, axes_of_class
-from converters.tracing.elements import elements_of, split_element
+from converters.tracing.elements import splits_of, tensor_elements
 from converters.tracing.recording import Call
 from lucid_port.misc import checks
 from lucid_port.modelzoo.tracing import Trace
 
 _LETTERS = "NCHWLTG"
+
+NAMES_OF_T = {"input": "the image", "labels": "the list of class names"}
+"""Names that mean something else in objectives. A module of this name is listed as `name:0`."""
 
 
 # Runs -----------------------------------------------------------------------------------------
@@ -60,9 +63,8 @@ def run_hooked(run: Callable[[], object], hooks: Mapping[str, nn.Module], output
 def report_value(report: Report, name: str, value: object) -> None:
     """Reports a value, and its elements that are tensors as `name:element`."""
     report(name, value)
-    for key, item in elements_of(value).items():
-        if isinstance(item, Tensor):
-            report(f"{name}:{key}", item)
+    for key, item in tensor_elements(value).items():
+        report(f"{name}:{key}", item)
 
 
 class CalledLayers:
@@ -153,8 +155,8 @@ class Described:
 
     Attributes:
         layers: the layers whose values depend on the image.
-        further: the value that the network returns, elements of layers, functions that return tuples, and values that
-            do not depend on the image.
+        further: the value that the network returns, modules and functions that return tuples, other elements, modules
+            that do not run, and values that do not depend on the image.
     """
 
     layers: Sequence[LayerInfo]
@@ -168,7 +170,11 @@ def described(
     module: nn.Module,
     layouts: Mapping[str, str],
 ) -> Described:
-    """Describes layers by their axes. Functions whose values are no tensors, and constants, are not listed.
+    """Describes layers by their axes.
+
+    Each listed layer is a tensor that depends on the image. A module that returns another value is listed by the
+    tensors in it, as `layer:element`. Modules that do not run are not listed. A module whose name means something else
+    in objectives is listed as `name:0`.
 
     Args:
         infos: the layers, without their axes.
@@ -181,22 +187,37 @@ def described(
         ValueError: the axes that are stated for a layer are not those of its value, or there is no such layer.
     """
     known = {info.name: info for info in (*infos, output)}
-    layer_of = {name: split_element(name)[0] for name in found.values}
-    known |= {
-        name: replace(known[layer], name=name) for name, layer in layer_of.items() if layer in known and layer != name
-    }
+    elements: dict[str, list[str]] = {}
+    for name in found.values:
+        layer, element = next(((layer, element) for layer, element in splits_of(name) if layer in known), (name, ""))
+        if element:
+            elements.setdefault(layer, []).append(name)
+    known |= {name: replace(known[layer], name=name) for layer, names in elements.items() for name in names}
     for name in layouts:
-        if name not in known:
+        if name not in known and name.removesuffix(":0") not in known:
             raise ValueError(f"layouts has axes for {name!r}, and the network has no layer of this name.")
+    layouts = {name if name in known else name.removesuffix(":0"): stated for name, stated in layouts.items()}
     axes = {name: _axes(info, found, module, layouts) for name, info in known.items()}
     full = {
-        name: replace(info, channels=one.channels, axes=one.axes, tokens=one.tokens, unknown=one.unknown)
+        name: replace(info, channels=one.channels, layout="", axes=one.axes, tokens=one.tokens, unknown=one.unknown)
         for name, info in known.items()
         for one in [axes[name]]
     }
-    layers = [info.name for info in infos if axes[info.name].depends and (info.module or axes[info.name].is_tensor)]
+    layers = [name for info in infos for name in _listed(info, axes, elements.get(info.name, ()), found)]
+    full |= {f"{name}:0": replace(full[name], name=f"{name}:0") for name in layers if name in NAMES_OF_T}
+    layers = [f"{name}:0" if name in NAMES_OF_T else name for name in layers]
     chosen = set(layers)
     return Described([full[name] for name in layers], [info for name, info in full.items() if name not in chosen])
+
+
+def _listed(info: LayerInfo, axes: Mapping[str, FoundAxes], elements: Sequence[str], found: Findings) -> Sequence[str]:
+    """Returns the names under which a layer is listed."""
+    one = axes[info.name]
+    if info.module and info.name not in found.values and not found.failure:
+        return ()  # does not run
+    if one.is_tensor:
+        return (info.name,) if one.depends else ()
+    return [name for name in elements if axes[name].depends] if info.module else ()
 
 
 def _axes(info: LayerInfo, found: Findings, module: nn.Module, layouts: Mapping[str, str]) -> FoundAxes:

@@ -22,6 +22,7 @@ from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.modelzoo.arguments import check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import ValueRange
+from lucid_port.modelzoo.descriptions import NAMES_OF_T
 from lucid_port.modelzoo.image_values import check_normalization
 from lucid_port.modelzoo.torch_network import Adapter, TorchNetwork
 from lucid_port.modelzoo.tracing import Trace as Trace  # its old place
@@ -146,16 +147,13 @@ def _check_takes_an_image(module: nn.Module) -> None:
         )
 
 
-_NAMES_OF_T = {"input": "the image", "labels": "the list of class names"}
-
-
 def _warn_of_names(module: nn.Module) -> None:
     """Warns of modules whose names mean something else in objectives."""
-    for name, meaning in _NAMES_OF_T.items():
+    for name, meaning in NAMES_OF_T.items():
         if name in dict(module.named_children()):
             warnings.warn(
-                f"The network has a module called {name!r}, but in objectives {name!r} is {meaning}: rename the module "
-                "to render its units.",
+                f"The network has a module called {name!r}, but in objectives {name!r} is {meaning}: the module's "
+                f"layer is '{name}:0', and its channel 3 is '{name}:0:3'.",
                 stacklevel=stack_level(),
             )
 

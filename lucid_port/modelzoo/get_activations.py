@@ -12,6 +12,7 @@ import torch
 from numpy.typing import DTypeLike
 from PIL import Image
 
+from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import check_range, gray, pixels_of, unit_floats, without_alpha
 from lucid_port.misc.iter_nd_utils import batch_iter, dict_to_ndarray, recursive_enumerate_nd
 from lucid_port.misc.tensors import as_tensor
@@ -46,6 +47,8 @@ class Reducer:
     combine: Callable[[np.ndarray, np.ndarray], np.ndarray]
     finish: Callable[[np.ndarray, int | np.ndarray], np.ndarray]
 
+
+_ONE_LAYER = "the name of one layer (model.activations reads several layers of a tensor)"
 
 REDUCERS: Mapping[str, Reducer] = {
     "mean": Reducer(np.asarray, np.add, lambda total, count: total / count),
@@ -86,7 +89,8 @@ def get_activations(
     Raises:
         ValueError: there are no images, the images of a batch differ in size, values are far outside of [0, 1], or
             `center_only` is given for tokens that are not on a grid.
-        TypeError: an image is not an array or one of Pillow's images, or has integers of another type.
+        TypeError: `layer` is not one name, or an image is not an array or one of Pillow's images, or has integers of
+            another type.
         converters.ChannelAxisError: the axes of the layer are not known.
         converters.LayerNotFoundError: the model has no layer of this name.
 
@@ -139,7 +143,7 @@ def get_activations_iter(
     """
     if reducer not in REDUCERS:
         raise ValueError(f"reducer is one of {', '.join(REDUCERS)}, not {reducer!r}.")
-    name = layer.name if isinstance(layer, Layer) else layer
+    name = layer.name if isinstance(layer, Layer) else checks.text(layer, "layer", _ONE_LAYER)
     responses = _responses(model, name, generator, batch_size, dtype, center_only)
     return _reduce(responses, REDUCERS[reducer], None if ind_shape is None else tuple(ind_shape))
 
@@ -159,7 +163,7 @@ def _responses(
         with torch.no_grad():
             value = model.activations(images, [name])[name]
             height, width = images.shape[2:]
-            layout = layout_of(described(model, name), name, value, (height, width))
+            layout = layout_of(described(model, name), name, value, (height, width), len(batch))
             values = _by_image(layout, layout.channels_first(value), len(batch), center_only).cpu().numpy()
         values = values if dtype is None else values.astype(dtype)
         for (index, _), value in zip(batch, values, strict=True):

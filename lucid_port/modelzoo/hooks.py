@@ -11,8 +11,9 @@ from torch.utils.hooks import RemovableHandle
 
 from converters.network.interventions import Given, giving
 from converters.network.request import ReluRule
-from converters.tracing.elements import split_element, tensor_of
+from converters.tracing.elements import tensor_of
 from converters.tracing.recording import Call, Recorder
+from lucid_port.modelzoo.torch_layers import Target
 
 
 class _Found(Exception):
@@ -27,7 +28,7 @@ class _Reading:
         wanted: number of values after which the pass stops; None for a complete pass.
 
     Attributes:
-        found: layer name -> first value of the layer.
+        found: `Target.key` -> first value of the layer.
     """
 
     def __init__(self, separate: set[str], wanted: int | None) -> None:
@@ -36,23 +37,24 @@ class _Reading:
         self._wanted = wanted
         self._versions: dict[str, int] = {}
 
-    def hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(self, target: Target) -> Callable[[nn.Module, Any, Any], None]:
         """Returns a forward hook that reads a layer. The hook raises ValueError if the output is not a tensor."""
 
         def read(module: nn.Module, inputs: Any, output: Any) -> None:
-            self.read(name, output)
+            self.read(target, output)
 
         return read
 
-    def read(self, name: str, output: Any) -> None:
+    def read(self, target: Target, output: Any) -> None:
         """Reads the value of a layer, or an element of it, if it is the first one.
 
         Raises:
             ValueError: the value is not a tensor.
         """
+        name = target.key
         if name in self.found:
             return
-        self.found[name] = self._kept(name, tensor_of(output, name))
+        self.found[name] = self._kept(name, tensor_of(output, target.info.name, target.element))
         if len(self.found) == self._wanted:
             raise _Found
 
@@ -73,7 +75,7 @@ class _Reading:
 
 def read_by_hooks(
     run: Callable[[], object],
-    modules: Mapping[str, nn.Module],
+    modules: Mapping[Target, nn.Module],
     given: Given,
     separate: set[str],
     whole: bool = False,
@@ -84,7 +86,7 @@ def read_by_hooks(
 
     Args:
         run: runs the forward pass.
-        modules: layer name, or `layer:element`, -> module.
+        modules: layer, or element of its value -> module.
         given: interventions: modules whose first output is replaced. The replacement is also the value that is read.
         separate: names of layers that are known to be overwritten in place. Further ones are added to the set.
         whole: run the complete pass instead of stopping at the last of the layers.
@@ -97,7 +99,7 @@ def read_by_hooks(
         handles: list[RemovableHandle] = []
         try:
             with giving(given):
-                handles += [module.register_forward_hook(reading.hook(name)) for name, module in modules.items()]
+                handles += [module.register_forward_hook(reading.hook(target)) for target, module in modules.items()]
                 run()
         finally:
             for handle in handles:
@@ -109,7 +111,7 @@ def read_by_hooks(
 def read_by_recording(
     run: Callable[[], object],
     recorder: Callable[[Callable[[Call, Any], Any], ReluRule], Recorder],
-    names: Sequence[str],
+    targets: Sequence[Target],
     given: Mapping[str, Tensor],
     rule: ReluRule,
     separate: set[str],
@@ -119,7 +121,7 @@ def read_by_recording(
     Args:
         run: runs the forward pass.
         recorder: makes the recorder of the network from `visit` and `relu_rule`.
-        names: names of layers, or `layer:element`.
+        targets: layers, or elements of their values.
         given: layer name -> value that replaces the first value of the layer.
         rule: functions that replace the network's ReLUs.
         separate: names of layers that are known to be overwritten in place. Further ones are added to the set.
@@ -127,23 +129,23 @@ def read_by_recording(
     Raises:
         ValueError: the value of a layer is not a tensor.
     """
-    wanted: dict[str, list[str]] = {}
-    for name in names:
-        wanted.setdefault(split_element(name)[0], []).append(name)
+    wanted: dict[str, list[Target]] = {}
+    for target in targets:
+        wanted.setdefault(target.info.name, []).append(target)
 
     def run_once(reading: _Reading) -> None:
         def visit(call: Call, value: Any) -> Any:
             if call.name in given:
                 tensor_of(value, call.name)
                 value = given[call.name].clone()  # later functions may overwrite it in place
-            for name in wanted.get(call.name, ()):
-                reading.read(name, value)
+            for target in wanted.get(call.name, ()):
+                reading.read(target, value)
             return value
 
         with recorder(visit, rule):
             run()
 
-    return _read(run_once, separate, len(names))
+    return _read(run_once, separate, len(targets))
 
 
 def _read(run_once: Callable[[_Reading], None], separate: set[str], wanted: int | None) -> dict[str, Tensor]:

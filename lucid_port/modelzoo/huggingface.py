@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from converters.paths import user_path
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import import_library, opened_from, seeded
@@ -90,7 +91,7 @@ def huggingface(
             "choose a version on the hub, give revision=."
         )
     library = import_library("transformers", "huggingface")
-    place = os.fspath(name_or_folder)
+    place = str(user_path(name_or_folder)) if os.fspath(name_or_folder).startswith("~") else os.fspath(name_or_folder)
     if os.path.isdir(place) and not os.path.isfile(os.path.join(place, "config.json")):
         raise FileNotFoundError(f"{place} has no config.json: give a folder that save_pretrained wrote.")
     config = _downloaded(place, lambda: library.AutoConfig.from_pretrained(place, **options))

@@ -88,6 +88,12 @@ def _blame(
             f"{stated}. A batch of one image can be computed, not one of {len(x)}: pass batch_size=1, or make a single "
             "image (param.image without batch)."
         )
+    if len(x) == 1 and failure(run, network, (2, *x.shape[1:]), x) is None:
+        return (
+            f"{stated}. A batch of two images can be computed, not one of a single image: the network may squeeze all "
+            "axes of size 1, so name those that are meant in its code, as in squeeze((2, 3)), or make two images "
+            "(param.image with batch=2)."
+        )
     height, width = image_shape[:2]
     if height is None or width is None or given == (height, width):
         return None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from converters.stack_level import stack_level
 from lucid_port.misc.io.pictures import LOWEST, MOST, range_problem
+from lucid_port.misc.tensors import is_traced
 
 __all__ = ["LARGEST", "check_normalization", "warn_about_values"]
 
@@ -18,7 +19,7 @@ LARGEST = 2
 
 
 def warn_about_values(image: Tensor) -> None:
-    """Warns about an image whose values are far outside of [0, 1], for example in 0..255.
+    """Warns about an image whose values are NaN or far outside of [0, 1], for example in 0..255.
 
     It waits for the image's device, so that renders do not call it: they warn about their images themselves. An
     optimized image may leave [0, 1] on purpose, so that this is no error.
@@ -26,7 +27,7 @@ def warn_about_values(image: Tensor) -> None:
     Args:
         image: a batch of images.
     """
-    if image.numel() == 0 or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_traced(image) or image.numel() == 0 or torch.compiler.is_compiling():
         return
     if image.is_cuda and torch.cuda.is_current_stream_capturing():
         return
@@ -34,7 +35,7 @@ def warn_about_values(image: Tensor) -> None:
         low, high = (float(end) for end in torch.aminmax(image.detach()))
     except (RuntimeError, NotImplementedError):  # tensors without numbers, as under torch.vmap or a fake mode
         return
-    if low < LOWEST or high > MOST:
+    if not (low >= LOWEST and high <= MOST):
         warnings.warn(range_problem(low, high, "The image"), RuntimeWarning, stacklevel=stack_level())
 
 

@@ -142,7 +142,9 @@ def plain_layout(layer: str, rank: int) -> Layout:
     return Layout(layer, axes, obstacle="the network does not describe them" if axes.endswith("L") else "")
 
 
-def layout_of(info: LayerInfo | None, layer: str, value: Tensor, size: tuple[int, int]) -> Layout:
+def layout_of(
+    info: LayerInfo | None, layer: str, value: Tensor, size: tuple[int, int], images: int | None = None
+) -> Layout:
     """Returns the layout of an activation.
 
     Args:
@@ -150,6 +152,7 @@ def layout_of(info: LayerInfo | None, layer: str, value: Tensor, size: tuple[int
         layer: name of the layer.
         value: the network's own tensor.
         size: (height, width) of the images that the network got, in pixels.
+        images: number of these images; None if it is not known.
 
     Raises:
         converters.ChannelAxisError: the axes of the layer are not known.
@@ -163,7 +166,7 @@ def layout_of(info: LayerInfo | None, layer: str, value: Tensor, size: tuple[int
     """
     if info is None:
         return plain_layout(layer, value.ndim)
-    axes = info.axes_of(value.ndim)
+    axes = info.axes_of_value(value, images)
     if axes.count("L") != 1:
         return Layout(layer, axes)
     if info.tokens is None:

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import re
+import socket
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -79,6 +80,23 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+TIMEOUT = 30.0
+"""Seconds to wait for the next bytes of a library's download, unless the process has a limit of its own."""
+
+
+@contextlib.contextmanager
+def time_limit() -> Iterator[None]:
+    """A context in which connections without a time limit, such as those of torch.hub, get one."""
+    if socket.getdefaulttimeout() is not None:
+        yield
+        return
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(None)
 
 
 def opened_from(model: Model, library: str, name: str, options: Mapping[str, object]) -> Model:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from converters.paths import user_path
 from converters.sources import looks_like_source
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import find_graph
@@ -97,7 +98,7 @@ def graph_file(source: str | os.PathLike[str]) -> Path | None:
     if names_library(source):
         return None
     if looks_like_source(source):
-        path = Path(source)
+        path = user_path(source)
     else:
         known = entry(str(source))
         if known.generator is not None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from converters import ConvertedModel
+from converters.paths import user_path
 from lucid_port.misc import checks
 from lucid_port.modelzoo.names import MODULES
 
@@ -52,7 +53,7 @@ def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapp
         model = vision_models.InceptionV1_seeded()
         load_lucent_weights(model, "inception5h.pth")
     """
-    state = weights if isinstance(weights, Mapping) else _read(Path(weights))
+    state = weights if isinstance(weights, Mapping) else _read(user_path(weights))
     own = _own_tensors(model)
     _check(state, own)
     for key, tensor in own.items():

@@ -19,6 +19,7 @@ from converters.documents import parse_json
 from converters.frozen.graph import Graph, Node
 from converters.frozen.graphdef import Source, parse_graphdef, read_graph
 from converters.lowering.lower import LUCID_METADATA_NODE
+from converters.paths import user_path
 from lucid_port.modelzoo.catalogue import ValueRange
 
 REQUIRED = ("input_name", "image_shape", "image_value_range")
@@ -158,7 +159,7 @@ def save_graph(
             del copied.input[:]
             copied.input.extend(text for text in node.input if not text.startswith("^"))
     add_metadata(result, dict(zip(REQUIRED, (input_name, image_shape, image_value_range), strict=True)))
-    return write_bytes(path, result.SerializeToString())
+    return write_bytes(user_path(path), result.SerializeToString())
 
 
 def add_metadata(graph_def: GraphDef, metadata: Mapping[str, Any]) -> None:
@@ -181,10 +182,10 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: the file does not exist.
         ValueError: the file does not hold a JSON object.
     """
-    if not Path(path).is_file():
+    if not user_path(path).is_file():
         raise FileNotFoundError(f"There is no manifest {path}.")
     try:
-        manifest = parse_json(Path(path).read_bytes())
+        manifest = parse_json(user_path(path).read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is no manifest: it is not JSON ({error}).") from error
     if not isinstance(manifest, dict):

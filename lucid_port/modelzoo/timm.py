@@ -14,7 +14,7 @@ from torch import nn
 
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
-from lucid_port.modelzoo.libraries import check_name, import_library, opened_from, seeded
+from lucid_port.modelzoo.libraries import check_name, import_library, opened_from, seeded, time_limit
 from lucid_port.modelzoo.preprocessing import Preprocessing, known_interpolation
 from lucid_port.modelzoo.vision_base import Model
 
@@ -98,7 +98,7 @@ def _built(library: ModuleType, name: str, pretrained: bool, seed: int, options:
     Raises:
         ConnectionError: the download of its weights failed.
     """
-    with seeded(seed):
+    with seeded(seed), time_limit():
         try:
             network: nn.Module = library.create_model(name, pretrained=pretrained, **options)
         except (OSError, RuntimeError) as error:

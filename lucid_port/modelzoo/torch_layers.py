@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from converters import LayerInfo
 from converters.program.layer_info import Layers
-from converters.tracing.elements import split_element
+from converters.tracing.elements import splits_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class TorchLayers(Layers):
         Raises:
             converters.LayerNotFoundError: there is no layer of this name.
         """
-        layer, element = split_element(name) if isinstance(name, str) else (name, "")
-        if element and name not in self._infos and (layer in self._infos or layer in self._further):
-            return super().__getitem__(layer), element
+        for layer, element in splits_of(name) if isinstance(name, str) else ():
+            if element and (layer in self._infos or layer in self._further):
+                return super().__getitem__(layer), element
+            if not element and name in self._infos:
+                return self._infos[name], ""
         return super().__getitem__(name), ""

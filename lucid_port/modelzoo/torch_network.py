@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,13 @@ from converters.network.interventions import Given
 from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
 from converters.program.layer_info import module_of
 from converters.tracing.axes import Run, find_axes
-from converters.tracing.elements import split_element, tensor_elements, tensor_of
+from converters.tracing.elements import splits_of, tensor_elements, tensor_of
 from converters.tracing.fake import uncompiled
 from converters.tracing.naming import output_name
-from converters.tracing.recording import Call, Recorder, class_name
+from converters.tracing.recording import Call, Recorder, class_name, is_leaf
 from converters.tracing.traced import same_objects
 from lucid_port.misc import checks
+from lucid_port.misc.tensors import is_traced
 from lucid_port.modelzoo.descriptions import (
     CalledLayers,
     check_layouts,
@@ -47,9 +48,10 @@ class TorchNetwork(LayeredNetwork):
     """A PyTorch network with named layers.
 
     If `torch.fx` can trace the network, a pass computes only the requested layers and their inputs. If it cannot
-    (because the code depends on values, as in many transformers, or writes buffers), or if a module with submodules
-    has a hook, the network itself runs, up to the last of the layers: modules are read by forward hooks, and functions
-    are named as they are called. Afterwards its buffers and attributes are as before.
+    (because the code depends on values, as in many transformers, writes buffers, or computes values of the image under
+    `torch.no_grad` or `torch.autocast`), or if a module that a trace passes over has a hook, the network itself runs,
+    up to the last of the layers: modules are read by forward hooks, and functions are named as they are called.
+    Afterwards its buffers and attributes are as before.
 
     Args:
         module: the network. It is switched to evaluation mode, and its weights are frozen.
@@ -100,7 +102,7 @@ class TorchNetwork(LayeredNetwork):
         self._parts = list(self.module.modules())
         self._paths = {part: path for path, part in self.module.named_modules()}
         self._output = LayerInfo(output_name(set(self._paths.values())), type(self.module).__name__, None, "")
-        self._holders = [part for part in self._parts if next(part.children(), None) is not None]
+        self._holders = [part for part in self._parts if next(part.children(), None) is not None or not is_leaf(part)]
         self._guard, self._random = StateGuard(self.module), RandomGuard()
         self._layers: TorchLayers | None = None
         self._is_described = False
@@ -113,7 +115,7 @@ class TorchNetwork(LayeredNetwork):
         if self._origins and self._traces:
             self.untraced = "it is an exported network"
         elif self._traces and are_watched(self._holders):
-            self.untraced = "a module with submodules has a hook or a replaced forward"
+            self.untraced = "a module that is traced through has a hook or a replaced forward"
         elif self._traces:
             try:
                 self._trace, self.untraced = Trace(self, self.module), None
@@ -150,7 +152,7 @@ class TorchNetwork(LayeredNetwork):
 
     def forward(self, x: Tensor) -> Any:
         """Returns the network's own output."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or is_traced(x):
             return self.run_network(self.adapted(x))
         with self._lock:  # passes of other threads would restore each other's state
             return self._random.run(lambda: self._guard.run(lambda: self.run_network(self.adapted(x))), x)
@@ -168,6 +170,8 @@ class TorchNetwork(LayeredNetwork):
         if self.adapter is None:
             return x
         made = self.adapter(x)
+        if is_traced(made):
+            return made
         wanted = self.input_shape
         if not isinstance(made, Tensor):
             raise ValueError(f"The adapter returns the network's input, a tensor, not {checks.shown(made)}.")
@@ -332,14 +336,14 @@ class TorchNetwork(LayeredNetwork):
         Raises:
             converters.LayerNotFoundError: there is none.
         """
-        layer, element = split_element(name) if isinstance(name, str) else (name, "")
-        for known, key in ((name, ""), (layer, element)):
+        splits = splits_of(name) if isinstance(name, str) else []
+        for known, key in splits:
             if known == self._output.name:
                 return Target(name, self._output, key, True)
             part = self._module_at(known)
             if part is not None:
                 return Target(name, self._module_info(self._paths.get(part, known), part), key, False)
-        for known, key in ((name, ""), (layer, element)):
+        for known, key in splits:
             found = None if self._trace is None else self._trace.layer(known)
             if found is not None:  # needs no axes, so no pass that finds them
                 return Target(name, found, key, False)
@@ -419,13 +423,12 @@ class TorchNetwork(LayeredNetwork):
         given = {self._replaceable(name): value for name, value in request.interventions}
         x, everything = self.adapted(x), (*targets.values(), *given)
         if not request.relu_rule and all(target.is_hookable for target in everything):
-            modules = {target.key: self.layer_module(target.name) for target in targets.values()}
+            modules = {target: self.layer_module(target.name) for target in _distinct(targets.values())}
             hooked = {self.layer_module(target.name): (target.name, value) for target, value in given.items()}
             found = self._read_by_hooks(lambda: self.run_network(x), modules, hooked)
         else:
-            keys = list(dict.fromkeys(target.key for target in targets.values()))
             replaced = {target.info.name: value for target, value in given.items()}
-            found = self._read_by_recording(x, keys, replaced, request.relu_rule)
+            found = self._read_by_recording(x, _distinct(targets.values()), replaced, request.relu_rule)
         return {name: found[target.key] for name, target in targets.items()}
 
     def _compute_traced(
@@ -435,7 +438,7 @@ class TorchNetwork(LayeredNetwork):
         is_watched = are_watched(self._holders)
         nodes = self._nodes((*targets.values(), *given), is_watched, bool(given))
         traced = [target for target in targets.values() if target in nodes]
-        read = {t.key: self.layer_module(t.name) for t in targets.values() if t not in nodes}
+        read = {t: self.layer_module(t.name) for t in _distinct(t for t in targets.values() if t not in nodes)}
         hooked = {self.layer_module(t.name): (t.name, value) for t, value in given.items() if t not in nodes}
         inside = {nodes[target]: value for target, value in given.items() if target in nodes}
         places = [nodes[target] for target in targets.values() if target in nodes]
@@ -460,8 +463,7 @@ class TorchNetwork(LayeredNetwork):
 
         Args:
             targets: the layers.
-            is_watched: whether a module with submodules has a hook. A traced pass would skip the hook, because it runs
-                the submodules directly.
+            is_watched: whether a module that a traced pass passes over has a hook, which that pass would skip.
             intervenes: whether the pass has interventions, which need a single pass.
         """
         if self._trace is None or (is_watched and intervenes):
@@ -504,29 +506,29 @@ class TorchNetwork(LayeredNetwork):
         for target, value in zip(targets, values[: len(targets)], strict=True):
             outputs, elements = self._trace.outputs, self._trace.elements
             is_element = target.element in outputs if target.is_output else target.key in elements  # a node's own value
-            found[target.key] = tensor_of(value, target.info.name if is_element else target.key)
+            found[target.key] = tensor_of(value, target.info.name, "" if is_element else target.element)
         return found
 
     def _read_by_hooks(
-        self, run: Callable[[], object], modules: Mapping[str, nn.Module], given: Given, whole: bool = False
+        self, run: Callable[[], object], modules: Mapping[Target, nn.Module], given: Given, whole: bool = False
     ) -> dict[str, Tensor]:
         """Reads modules by hooks in a pass that stops at the last of them, or (`whole`) in a complete pass."""
         with self._lock:  # passes of other threads would also run the hooks
-            separate = self._separate(*modules, *(name for name, _ in given.values()))
+            separate = self._separate(*(t.key for t in modules), *(name for name, _ in given.values()))
             found = self._guard.run(lambda: read_by_hooks(run, modules, given, separate, whole))
-        _check_found(found, list(modules))
+        _check_found(found, modules)
         return found
 
     def _read_by_recording(
-        self, x: Tensor, names: Sequence[str], given: Mapping[str, Tensor], rule: ReluRule
+        self, x: Tensor, targets: Sequence[Target], given: Mapping[str, Tensor], rule: ReluRule
     ) -> dict[str, Tensor]:
         """Reads layers in a pass that stops at the last of them."""
         with self._lock:
-            separate = self._separate(*names, *given)
+            separate = self._separate(*(target.key for target in targets), *given)
             run = functools.partial(self.run_network, x)
             with uncompiled():  # parts of the network may be compiled
-                found = self._guard.run(lambda: read_by_recording(run, self._recorder, names, given, rule, separate))
-        _check_found(found, names)
+                found = self._guard.run(lambda: read_by_recording(run, self._recorder, targets, given, rule, separate))
+        _check_found(found, targets)
         return found
 
     def _separate(self, *names: str) -> set[str]:
@@ -537,8 +539,16 @@ def _look_inside(visit: Callable[[Call, Any], Any], call: Call, part: nn.Module,
     visit(call, output)
 
 
-def _check_found(found: Mapping[str, Tensor], names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in found]
+def _distinct(targets: Iterable[Target]) -> list[Target]:
+    """Returns the targets, and of those with one value the first."""
+    found: dict[str, Target] = {}
+    for target in targets:
+        found.setdefault(target.key, target)
+    return list(found.values())
+
+
+def _check_found(found: Mapping[str, Tensor], targets: Iterable[Target]) -> None:
+    missing = [target.key for target in targets if target.key not in found]
     if missing:
         raise ValueError(f"Layer {missing[0]!r} did not run: the network's forward pass does not use it.")
 

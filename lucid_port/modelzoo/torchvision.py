@@ -16,7 +16,15 @@ from torch import nn
 
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
-from lucid_port.modelzoo.libraries import IMAGENET_MEAN, IMAGENET_STD, check_name, import_library, opened_from, seeded
+from lucid_port.modelzoo.libraries import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    check_name,
+    import_library,
+    opened_from,
+    seeded,
+    time_limit,
+)
 from lucid_port.modelzoo.preprocessing import Preprocessing, known_interpolation
 from lucid_port.modelzoo.vision_base import Model
 
@@ -109,7 +117,7 @@ def _built(name: str, weights: Any, seed: int, options: Mapping[str, Any], model
     Raises:
         ConnectionError: the download of its weights failed.
     """
-    with seeded(seed):
+    with seeded(seed), time_limit():
         try:
             network: nn.Module = models.get_model(name, weights=weights, **options)
         except OSError as error:  # the base of urllib's errors and of ConnectionError

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from converters import LayerInfo
 from converters.tracing.aliasing import call_name, no_tensors
-from converters.tracing.elements import elements_of
+from converters.tracing.elements import nested_elements
 from converters.tracing.naming import Numbering
 from converters.tracing.recording import is_leaf
 from converters.tracing.traced import LayerGraph
@@ -81,6 +82,7 @@ class _Tracer(fx.Tracer):
     Attributes:
         values: the values of function and module calls, in the order of execution.
         containers: the values that are containers.
+        unlike: node that is computed with other settings than the network as a whole -> the settings, as a clause.
     """
 
     traced_func_name = ENTRY
@@ -90,6 +92,9 @@ class _Tracer(fx.Tracer):
         self.values: list[_Value] = []
         self.containers: list[_Container] = []
         self._more_leaves = leaves
+        self.unlike: dict[fx.Node, str] = {}
+        with torch.enable_grad():
+            self._settings = _settings()
         self._path = ""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -114,6 +119,9 @@ class _Tracer(fx.Tracer):
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
+        for what, value in _settings().items():
+            if value != self._settings[what]:
+                self.unlike[node] = what
         if node.op in ("call_function", "call_method"):
             self.values.append(_Value(node, f"{self._path}.{call_name(node)}".removeprefix(f"{ROOT}."), ""))
         return node
@@ -150,6 +158,7 @@ class Trace:
         graph = tracer.graph
         self.graph = LayerGraph(graph, network)
         _check_changes_nothing(self.graph, network)
+        _check_settings(graph, tracer.unlike)
         self.relus = self.graph.relus(network)
         numbering = Numbering({name for name, _ in module.named_modules()})
         values = {numbering.name(value.base, value.path): value for value in tracer.values}
@@ -181,7 +190,7 @@ class Trace:
         """Returns element -> node name, and keeps the names of those that the module changes before it returns."""
         found = {}
         inside = [node for node in self.graph.graph.nodes if not container.last < node]
-        for key, item in elements_of(container.value).items():
+        for key, item in nested_elements(container.value).items():
             if isinstance(item, fx.Proxy):
                 found[key] = item.node.name
                 memory, later = self.graph.changes.memory[item.node], (node for node in inside if item.node < node)
@@ -240,9 +249,41 @@ def _traced(network: nn.Module, module: nn.Module) -> _Tracer:
         return _trace_with(_Tracer(leaves, functions), network, module)
 
 
+def _settings() -> dict[str, bool]:
+    """Returns the settings that code can change for some of its values: a clause -> whether it holds.
+
+    A graph computes all its values with the settings of its caller.
+    """
+    kinds = ("cpu", "cuda")
+    return {
+        "with autocast switched on or off": any(map(torch.is_autocast_enabled, kinds)),
+        "without gradients (torch.no_grad)": torch.is_grad_enabled(),
+    }
+
+
+def _check_settings(graph: fx.Graph, unlike: Mapping[fx.Node, str]) -> None:
+    """Checks that what depends on the image is computed with the settings of the caller.
+
+    Raises:
+        UntraceableError: a value is computed with other ones, which the graph would drop.
+    """
+    if not unlike:
+        return
+    sizes = no_tensors(graph.nodes)
+    depending: set[fx.Node] = set()
+    for node in graph.nodes:
+        reads = node.op == "placeholder" or not depending.isdisjoint(node.all_input_nodes)
+        if not reads or node in sizes:
+            continue
+        depending.add(node)
+        if node in unlike:
+            raise UntraceableError(f"it computes values {unlike[node]}")
+
+
 def _trace_with(tracer: _Tracer, network: nn.Module, module: nn.Module) -> _Tracer:
     guard = StateGuard(module)
-    guard.run(lambda: tracer.trace(network))
+    with torch.enable_grad():  # so that torch.no_grad in the network's code shows
+        guard.run(lambda: tracer.trace(network))
     if guard.written:
         raise UntraceableError(f"its forward pass writes the buffer {guard.written[0]!r}")
     return tracer
@@ -271,4 +312,4 @@ def _outputs(graph: fx.Graph) -> dict[str, str]:
     returned = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
     if isinstance(returned, fx.Node):
         return {"": returned.name}
-    return {key: item.name for key, item in elements_of(returned).items() if isinstance(item, fx.Node)}
+    return {key: item.name for key, item in nested_elements(returned).items() if isinstance(item, fx.Node)}

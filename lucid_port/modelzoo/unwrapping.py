@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram, unflatten
 
+from converters.paths import user_path
 from lucid_port.misc import checks
 
 
@@ -40,7 +41,7 @@ def unwrap(given: object) -> Unwrapped:
         ValueError: the file holds no exported program.
     """
     if isinstance(given, (str, os.PathLike)) and os.fspath(given).endswith(".pt2"):
-        given = _loaded(Path(given))
+        given = _loaded(user_path(given))
     if isinstance(given, ExportedProgram):
         return Unwrapped(unflatten(given), _origins(given))
     if not isinstance(given, nn.Module):

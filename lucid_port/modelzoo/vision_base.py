@@ -19,11 +19,12 @@ import converters
 from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
+from converters.paths import user_path
 from converters.program.storage import MODEL_FILE
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
-from lucid_port.misc.tensors import as_tensor
+from lucid_port.misc.tensors import as_tensor, is_traced
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
@@ -31,6 +32,7 @@ from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.image_values import warn_about_values
 from lucid_port.modelzoo.layer import Layer, ListedLayers, layers_of
+from lucid_port.modelzoo.missing import MissingListError, UnknownValueRangeError, missing_list
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.summary import Summary, model_html, summary
 
@@ -56,13 +58,6 @@ _GRAPHS = (converters.ConvertedModel, TracedNetwork)
 """Networks whose first layer is their input."""
 
 GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
-
-
-class MissingListError(RuntimeError, AttributeError):
-    """A model has no list of labels or synsets.
-
-    It is an AttributeError, so that `hasattr(model, "labels")` is False.
-    """
 
 
 class Network(Protocol):
@@ -166,10 +161,7 @@ class Model(nn.Module):
         self.is_BGR = bool(_first(check_flag(is_BGR, "is_BGR"), entry.is_BGR if entry else None, stated.is_BGR))
         value_range = _first(image_value_range, entry and entry.image_value_range, stated.image_value_range, None)
         if value_range is None:
-            raise ValueError(
-                f"The values for black and white are unknown for {path}: give image_value_range (--value-range), "
-                "for example (-117, 138) for InceptionV1 and (-1, 1) for TF-Slim's models."
-            )
+            raise UnknownValueRangeError(path, self.network.layers)
         self.image_value_range = check_value_range(value_range, self.image_shape[-1])
         dtype = _dtype(self.network)
         lo, hi = (as_tensor(value, dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
@@ -238,12 +230,12 @@ class Model(nn.Module):
     def _read_list(self, kind: str) -> list[str]:
         name = getattr(self.catalogue_entry, kind, None)
         if name is None:
-            raise MissingListError(f"{self.name} has no list of {kind}.")
+            raise missing_list(self.name, kind)
         return label_lists()[name].read()
 
     def __getattr__(self, name: str) -> Any:
         if name in ("labels", "synset_ids", "synsets"):  # called when the property has raised MissingListError
-            raise MissingListError(f"{self.name} has no list of {'labels' if name == 'labels' else 'synsets'}.")
+            raise missing_list(self.name, "labels" if name == "labels" else "synsets")
         return super().__getattr__(name)
 
     def create_input(self, image: Tensor) -> Tensor:
@@ -258,6 +250,8 @@ class Model(nn.Module):
         Raises:
             ValueError: the image is not a floating point tensor, or has another number of channels.
         """
+        if is_traced(image):
+            return self._mapped(image[None] if isinstance(image, Tensor) and image.dim() == 3 else image)
         if not isinstance(image, Tensor):
             raise ValueError(
                 f"The image is {checks.shown(image)}, not a tensor: give (N, C, H, W) in [0, 1], as recipes.inputs."
@@ -272,6 +266,9 @@ class Model(nn.Module):
             wanted = channels if channels is not None else "C"
             advice = f": param.image(..., channels={channels}) makes such images" if channels not in (None, 3) else ""
             raise ValueError(f"The image has shape {list(image.shape)}; the model takes (N, {wanted}, H, W){advice}.")
+        return self._mapped(image)
+
+    def _mapped(self, image: Tensor) -> Tensor:
         if self.is_BGR:
             image = image.flip(1)
         return (self._low + image * self._span).to(_dtype(self.network))
@@ -406,7 +403,7 @@ class Model(nn.Module):
             ValueError: the file is none of these, or lacks the metadata.
             FileNotFoundError: the file does not exist.
         """
-        path = Path(url)
+        path = user_path(url)
         if path.suffix == ".json":
             return FrozenGraphModel.from_manifest(path)
         if path.suffix == ".pb" or (path / MODEL_FILE).is_file():
@@ -480,14 +477,14 @@ class FrozenGraphModel(Model):
             ValueError: the file is not a JSON object, or lacks a required key.
             FileNotFoundError: the file does not exist.
         """
-        return cls(Path(path).parent, saving.read_manifest(path))
+        return cls(user_path(path).parent, saving.read_manifest(path))
 
     @classmethod
     def from_directory(
         cls, model_path: str | os.PathLike[str], manifest_path: str | os.PathLike[str] | None = None
     ) -> FrozenGraphModel:
         """Opens the model of a folder with a `manifest.json`."""
-        return cls.from_manifest(manifest_path or Path(model_path, "manifest.json"))
+        return cls.from_manifest(manifest_path or user_path(model_path) / "manifest.json")
 
 
 SerializedModel = FrozenGraphModel

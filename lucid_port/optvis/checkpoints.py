@@ -8,7 +8,7 @@ After an interruption, the next run of the same block continues from these state
 uninterrupted run. Outside of a block, nothing is saved.
 
 A state is identified by its position in the order of the block's renders. Results that affect this order, such as the
-number of images that fit into memory, are therefore saved, too (`Folder.decided`).
+number of images that fit into memory, are therefore saved, too (`Decision`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 
 from converters.atomic import write_bytes
 from converters.documents import read_json
+from converters.paths import user_path
 from lucid_port.misc.locking import FolderLock
 
 if TYPE_CHECKING:
@@ -88,13 +89,29 @@ class Folder:
             number = self._begun[name] = self._begun.get(name, 0) + 1
         return f"{name}-{number:04d}"
 
-    def decided(self, name: str, decide: Callable[[], T]) -> T:
-        """Returns the result of `decide`, plain data, or the saved result of an interrupted run."""
-        place = self.numbered(name)
-        if place not in self._decisions:
-            self._decisions[place] = decide()
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Name -> number of its uses in this run so far."""
+        with self._counting:
+            return dict(self._begun)
+
+    def begin_anew(self, numbers: Mapping[str, int]) -> None:
+        """Removes the states of renders that began after `numbers` were read, and counts from there again."""
+        with self._counting:
+            for name, last in self._begun.items():
+                for number in range(numbers.get(name, 0) + 1, last + 1):
+                    (self.path / f"{name}-{number:04d}.pt").unlink(missing_ok=True)
+            self._begun = dict(numbers)
+
+    def decision(self, place: str) -> Any:
+        """Returns a saved result, or None."""
+        return self._decisions.get(place)
+
+    def decide(self, place: str, result: object) -> None:
+        """Saves a result, plain data."""
+        with self._counting:
+            self._decisions[place] = result
             write_bytes(self.path / DECISIONS, json.dumps(self._decisions).encode())
-        return cast(T, self._decisions[place])
 
     def close(self, finished: bool) -> None:
         """Releases the lock; removes the folder if no state is needed and it has no other files."""
@@ -132,7 +149,7 @@ def kept(path: str | os.PathLike[str], key: Mapping[str, Any]) -> Iterator[Folde
         >>> with kept("pictures.unfinished", key={"size": 32, "steps": 2}):
         ...     made = feature_visualization.visualize(get_model("TinyInceptionV1"), ["mixed4a:8"], size=32, steps=2)
     """
-    folder = Folder(Path(path), json.dumps(key, sort_keys=True).encode())
+    folder = Folder(user_path(path), json.dumps(key, sort_keys=True).encode())
     token = _active.set(folder)
     finished = False
     try:
@@ -148,10 +165,44 @@ def active() -> Folder | None:
     return _active.get()
 
 
-def decided(name: str, decide: Callable[[], T]) -> T:
-    """Returns the result of `decide`, plain data; in a continued block, the result that the interrupted run saved."""
-    folder = active()
-    return decide() if folder is None else folder.decided(name, decide)
+class Decision(Generic[T]):
+    """A result that affects the renders after it, such as the size of their batches.
+
+    In a continued block it is the result that the interrupted run saved.
+
+    Args:
+        name: Name of the decision, which may be made several times.
+        decide: Returns the result, plain data other than None.
+
+    Attributes:
+        result: The result.
+
+    Example:
+        >>> size = Decision("size", lambda: 8)
+        >>> size.change(4)
+        >>> size.result
+        4
+    """
+
+    def __init__(self, name: str, decide: Callable[[], T]) -> None:
+        self._folder = active()
+        self._place = "" if self._folder is None else self._folder.numbered(name)
+        self._numbers = {} if self._folder is None else self._folder.numbers
+        saved = None if self._folder is None else self._folder.decision(self._place)
+        self.result: T = decide() if saved is None else saved
+        if saved is None:
+            self.change(self.result)
+
+    def change(self, result: T) -> None:
+        """Replaces the result, for continued blocks, too."""
+        self.result = result
+        if self._folder is not None:
+            self._folder.decide(self._place, result)
+
+    def begin_anew(self) -> None:
+        """Lets the caller repeat all renders after this decision, as if they had not begun."""
+        if self._folder is not None:
+            self._folder.begin_anew(self._numbers)
 
 
 class Checkpoint:

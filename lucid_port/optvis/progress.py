@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from converters.paths import user_path
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.optvis.notebook import LiveSheet, LiveView
 
@@ -125,7 +126,7 @@ class TensorBoardLog:
         from torch.utils.tensorboard import SummaryWriter
 
         self.every = every
-        self.writer: Any = SummaryWriter(log_dir)
+        self.writer: Any = SummaryWriter(str(user_path(log_dir)))
 
     def __call__(self, vis: VisT) -> None:
         if vis.steps == 1 or vis.steps % self.every == 0:

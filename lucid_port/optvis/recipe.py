@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from converters import schema
+from converters.paths import user_path
 from converters.program.program import as_tuples
 from lucid_port import __version__
 from lucid_port.misc import checks
@@ -350,6 +351,22 @@ class Recipe:
         """
         return self.render_batch(model, device, callbacks)[self.picture]
 
+    def render_with_losses(
+        self,
+        model: Model | None = None,
+        device: torch.device | str | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Makes the picture again, and returns the objective's values, too; arguments as for `render`.
+
+        Returns:
+            The picture, float32 [H, W, C] in [0, 1], and the objective's value before each update, float32 [steps].
+        """
+        pictures, values = self._rendered(model, device, callbacks)
+        losses = torch.stack(values).float().cpu().numpy().reshape(len(values), -1)
+        own = losses[:, self.picture] if losses.shape[1] == len(pictures) else losses.sum(1)
+        return pictures[self.picture], own
+
     def render_batch(
         self,
         model: Model | None = None,
@@ -357,12 +374,17 @@ class Recipe:
         callbacks: Sequence[Callback] = (),
     ) -> np.ndarray:
         """Makes all pictures of the batch again, float32 [N, H, W, C] in [0, 1]; arguments as for `render`."""
+        return self._rendered(model, device, callbacks)[0]
+
+    def _rendered(
+        self, model: Model | None, device: torch.device | str | None, callbacks: Sequence[Callback]
+    ) -> tuple[np.ndarray, list[torch.Tensor]]:
         vis = self.vis(model, device)
-        loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
-        picture = vis.image()
+        values = loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
+        pictures = vis.image()
         vis.watch.check()
-        vis.watch.check_picture(picture)
-        return picture
+        vis.watch.check_picture(pictures)
+        return pictures, values
 
     def open_model(self, **overrides: Any) -> Model:
         """Opens the recipe's model.
@@ -451,7 +473,7 @@ def describe_model(model: Model) -> ModelData:
     found: ModelData = {
         "name": getattr(model, "name", type(model).__name__),
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
-        "source": source if source is None or _is_address(source) else os.path.abspath(source),
+        "source": source if source is None or _is_address(source) else os.path.abspath(user_path(source)),
         "fingerprint": fingerprint(model.network),
         "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
         "is_BGR": bool(getattr(model, "is_BGR", False)),

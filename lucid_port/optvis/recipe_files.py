@@ -15,6 +15,7 @@ import numpy as np
 
 from converters.atomic import check_writable, write_bytes
 from converters.documents import parse_json, read_json, read_toml
+from converters.paths import user_path
 from lucid_port.misc.io.films import check_film_path, save_film
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import check_picture_path, is_picture_name, save
@@ -56,7 +57,8 @@ def check_output(path: str | os.PathLike[str], channels: int | None = None) -> N
         ValueError: The extension is not that of a picture or an array, or a picture has other numbers of channels.
         OSError: The path is a folder, or its folder is not writable.
     """
-    suffix = Path(path).suffix.lower()
+    path = user_path(path)
+    suffix = path.suffix.lower()
     if suffix not in OUTPUTS:
         raise ValueError(
             f"{path} is no picture's name: pictures end in {', '.join(PICTURES)}, and arrays, which hold images of any "
@@ -64,7 +66,7 @@ def check_output(path: str | os.PathLike[str], channels: int | None = None) -> N
         )
     check_save_path(path, arrays=True)
     if suffix != ARRAY:
-        check_channels(channels, f"name an array, as in {Path(path).with_suffix(ARRAY)}")
+        check_channels(channels, f"name an array, as in {path.with_suffix(ARRAY)}")
 
 
 def check_channels(channels: int | None, advice: str) -> None:
@@ -83,7 +85,7 @@ def check_channels(channels: int | None, advice: str) -> None:
 
 def sidecar(path: str | os.PathLike[str]) -> Path:
     """Returns the path of the recipe beside a picture: `eyes.png.json` for `eyes.png`."""
-    path = Path(path)
+    path = user_path(path)
     return path.with_name(f"{path.name}.json")
 
 
@@ -120,7 +122,7 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
     Raises:
         TypeError, ValueError: `picture` is not a picture, or the extension is unknown.
     """
-    path = Path(path)
+    path = user_path(path)
     text = json.dumps(recipe.to_data(), indent=1)
     check_save_path(path, arrays=True)
     if is_picture_name(path.name):
@@ -159,7 +161,7 @@ def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         IsADirectoryError: The path is a folder.
         ValueError: The picture does not contain a document, or the file cannot be read.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a picture, or a recipe.")
     if not path.is_file():
@@ -198,7 +200,8 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
     Returns:
         One sentence, without a full stop.
     """
-    if Path(path).suffix.lower() == ARRAY:
+    path = user_path(path)
+    if path.suffix.lower() == ARRAY:
         return _compare_arrays(np.load(path), to_array(picture))
     there = np.asarray(read_picture(path))
     here = normalize_array(picture)
@@ -208,7 +211,7 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
     if not difference.any():
         return "the same, bit for bit"
     share = (difference > 0).mean()
-    suffix = Path(path).suffix[1:].upper()
+    suffix = path.suffix[1:].upper()
     lossy = "" if suffix == "PNG" else f"; part of this comes from the {suffix} compression"
     return (
         f"{share:.1%} of the values differ, by up to {difference.max()} of 255 ({difference.mean():.2g} on average)"

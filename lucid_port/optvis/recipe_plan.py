@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 
 from converters import schema
+from converters.paths import user_path
 from lucid_port.misc.offline import offline
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
-from lucid_port.optvis.engine.diagnostics import refuse_failed
+from lucid_port.optvis.engine.diagnostics import failed_at, refuse_failed
 from lucid_port.optvis.engine.formats import square
 from lucid_port.optvis.many.picture_folder import check_folder
 from lucid_port.optvis.many.unit_spec import name_of, names_several
@@ -131,12 +132,13 @@ class Plan:
         """
         if not self.output:
             raise ValueError("The recipe does not say where to write: give output in it, or -o.")
-        if not Path(self.output).resolve().is_relative_to(Path.cwd().resolve()):
+        output = user_path(self.output)
+        if not output.resolve().is_relative_to(Path.cwd().resolve()):
             raise ValueError(
                 f"The recipe's output {self.output} is outside of the current folder, where recipes do not write: say "
                 "where to write with -o."
             )
-        return Path(self.output)
+        return output
 
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
         """Renders and saves the pictures.
@@ -248,6 +250,7 @@ def run_document(
         The paths of the pictures.
 
     Raises:
+        FloatingPointError: The objective became NaN or infinite. Finite pictures are saved.
         ValueError: A setting is missing.
     """
     if is_recipe(document):
@@ -257,9 +260,12 @@ def run_document(
         check_output(output)
         model = recipe.open_model() if model is None else model
         check_output(output, getattr(model, "image_shape", (None,))[-1])
-        return [save_picture(recipe.render(model, device=device, callbacks=callbacks(recipe.steps)), output, recipe)]
+        picture, losses = recipe.render_with_losses(model, device=device, callbacks=callbacks(recipe.steps))
+        paths = [save_picture(picture, output, recipe)] if np.isfinite(picture).all() else []
+        refuse_failed({str(output): failed_at(losses, picture)})
+        return paths
     plan = Plan.from_document(document)
-    target = output if output is not None else plan.target()
+    target = user_path(output) if output is not None else plan.target()
     (check_folder if plan.makes_folder else check_output)(target)
     model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)

@@ -29,7 +29,7 @@ from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, OptimizerLike, ReluOverride, TransformsLike
 from lucid_port.optvis.engine.devices import DevicesLike, choose_devices, own_device
-from lucid_port.optvis.engine.diagnostics import PATIENCE, failed_at, failure_of, still
+from lucid_port.optvis.engine.diagnostics import PATIENCE, failed_at, failure_of, note_failure, still
 from lucid_port.optvis.engine.precision import outside_inference, tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
@@ -261,6 +261,7 @@ class _Run:
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
         self._sizes = {} if folder is None else folder.batch_sizes
+        self._decisions: dict[str, checkpoints.Decision[int]] = {}
         self._most: int | None = None  # the batch size that was asked for
         self._model: Mapping[str, Any] | None = None
         self._checkpoints = checkpoints.active()  # read in this thread, because the threads of workers are in no block
@@ -293,7 +294,9 @@ class _Run:
         except Exception as error:
             error.renders = self._renders(reused, False)  # type: ignore[attr-defined]
             raise
-        return self._renders(reused, interrupted)
+        renders = self._renders(reused, interrupted)
+        note_failure(failure_of(renders.failed))
+        return renders
 
     def _copies(self, model: Model, devices: Sequence[torch.device], units: int) -> list[tuple[Model, torch.device]]:
         """Returns a model for each device, at most one for each unit; the first may be the model itself."""
@@ -317,13 +320,23 @@ class _Run:
         for group in groups.values():
             if left.isdisjoint(group):
                 continue
-            limit = self._sizes.get(self._size_name(group[0])) or most or self._fitting(group, model, device, copies)
-            if most is None and len(group) > 1:
-                self._sizes[self._size_name(group[0])] = limit
+            limit = self._limit(group, model, device, copies, most)
             split = [[key for key in batch if key in left] for batch in workers.split_evenly(group, limit)]
             batches += [batch for batch in split if batch]
         limit = max(len(batch) for batch in batches)
         return workers.Shared(batches, limit, lambda key: self.units[key].batches_with, self._halved)
+
+    def _limit(self, group: Sequence[str], model: Model, device: torch.device, copies: int, most: int | None) -> int:
+        """Returns the maximum size of a group's batches, by a run that resumes that of the interrupted run."""
+        name = self._size_name(group[0])
+
+        def decide() -> int:
+            return self._sizes.get(name) or most or self._fitting(group, model, device, copies)
+
+        self._decisions[name] = checkpoints.Decision(f"{self._number} {name}", decide)
+        if most is None and len(group) > 1:
+            self._sizes[name] = self._decisions[name].result
+        return self._decisions[name].result
 
     def _fitting(self, group: Sequence[str], model: Model, device: torch.device, copies: int) -> int:
         """Returns the number of images that fit into memory; fewer if only so all copies of the model have work."""
@@ -343,8 +356,10 @@ class _Run:
         return f"{count} {kind} of {unit.layer}" + ("" if self._most is None else f", at most {self._most}")
 
     def _halved(self, batch: Sequence[str], limit: int) -> None:
+        name = self._size_name(batch[0])
         with self._lock:
-            self._sizes[self._size_name(batch[0])] = limit
+            self._sizes[name] = limit
+            self._decisions[name].change(limit)
 
     def _worker(
         self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress

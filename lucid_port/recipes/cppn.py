@@ -30,7 +30,7 @@ from lucid_port.optvis.param.cppn import (
 )
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.inputs import ObjectiveLike, named_objectives
-from lucid_port.recipes.steps import alike, batches, run_through, update_counts
+from lucid_port.recipes.steps import alike, in_batches, run_through, update_counts
 
 __all__ = ["ACTIVATIONS", "Networks", "Paintings", "between", "loop", "paint"]
 
@@ -235,15 +235,14 @@ def paint(
             seed=alike(seed, len(chosen)),
         )
 
-    pictures, trained, losses = [], [], []
-    for chosen in batches(asked, make, batch_size):
+    def painted(chosen: Sequence[Objective]) -> tuple[np.ndarray, list[Networks], np.ndarray]:
         vis = make(chosen)
         paintings = vis.param
         assert isinstance(paintings, _Paintings)
         seen, values = run_through(vis, counts, _look(vis, paintings), verbose)
-        pictures.append(np.stack([one for one, _ in seen]))
-        trained.append([one for _, one in seen])
-        losses.append(values.T)
+        return np.stack([one for one, _ in seen]), [one for _, one in seen], values.T
+
+    pictures, trained, losses = zip(*in_batches(model, asked, make, painted, batch_size), strict=True)
     together = tuple(_combined(lambda *parts: np.concatenate(parts), *groups) for groups in zip(*trained, strict=True))
     return Paintings(names, tuple(counts), np.concatenate(pictures, 1), together, np.concatenate(losses))
 

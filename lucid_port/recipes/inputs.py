@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 
 from converters.errors import LayerNotFoundError
 from converters.network.request import LayerRequest
+from converters.paths import user_path
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
@@ -114,7 +114,8 @@ def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
 
 
 def _from_file(path: str | os.PathLike[str]) -> np.ndarray:
-    if Path(path).suffix.lower() not in PICTURES:
+    path = user_path(path)
+    if path.suffix.lower() not in PICTURES:
         raise ValueError(f"{path} is no picture: the names of pictures end in {', '.join(PICTURES)}.")
     return load(os.fspath(path))
 
@@ -185,7 +186,7 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         >>> pictures.shape, skipped
         ((1, 4, 6, 3), [])
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     if not folder.is_dir():
         kind = "is a file, which is no folder" if folder.exists() else "is no folder"
         raise FileNotFoundError(f"{folder} {kind}: name a folder of pictures.")
@@ -333,8 +334,9 @@ def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> di
     height, width = images.shape[2:]
     # Not `activations`, which warns about values outside of [0, 1].
     values = as_computing(model).compute(images, LayerRequest(tuple(layers)))
+    count = len(images)
     return {
-        name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width)), len(images))
+        name: LayerValue(value, layout_of(layer_info(model, name), name, value, (height, width), count), count)
         for name, value in values.items()
     }
 

@@ -26,7 +26,7 @@ from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.inputs import UnitLike, named_unit, unit_names
-from lucid_port.recipes.steps import alike, batches, run
+from lucid_port.recipes.steps import alike, in_batches, run
 
 __all__ = ["SHARING", "Interpolation", "interpolate", "interpolations"]
 
@@ -143,12 +143,12 @@ def interpolations(
         together = images[0] if len(rows) == 1 else joined(images)
         return VisT(model, _each_row(wanted, frames), together, relu_gradient_override=True, seed=source)
 
-    found = []
-    for rows in batches(units, make, batch_size):
+    def rendered(rows: Sequence[Pair]) -> list[Interpolation]:
         vis = make(rows)
         losses = run(vis, steps, verbose)
-        found += _rows(vis, rows, losses)
-    return found
+        return _rows(vis, rows, losses)
+
+    return [row for rows in in_batches(model, units, make, rendered, batch_size) for row in rows]
 
 
 def _pair(model: Model, pair: Sequence[UnitLike]) -> Pair:

@@ -26,7 +26,7 @@ from lucid_port.optvis.param.base import Memo, Parameterization
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Transform
 from lucid_port.recipes.inputs import UnitLike, named_unit, unit_names
-from lucid_port.recipes.steps import alike, batches, run_through, update_counts
+from lucid_port.recipes.steps import alike, in_batches, run_through, update_counts
 
 __all__ = [
     "ARTICLE_PENALTIES",
@@ -261,11 +261,18 @@ def _study(
     counts, pixels = update_counts(thresholds), checks.whole(size, "size", 2)
     items = [(setting(*values), unit) for values in itertools.product(*axes.values()) for unit in chosen]
     made: dict[_Item, tuple[np.ndarray, np.ndarray]] = {}
+
+    def make(batch: Sequence[_Item]) -> VisT:
+        return _vis(model, batch, pixels, seed)
+
+    def rendered(batch: Sequence[_Item]) -> dict[_Item, tuple[np.ndarray, np.ndarray]]:
+        vis = make(batch)
+        seen, losses = run_through(vis, counts, vis.image, verbose)
+        return dict(zip(batch, zip(np.stack(seen, 1), losses.T, strict=True), strict=True))
+
     for group in _shareable(items):
-        for batch in batches(group, lambda some: _vis(model, some, pixels, seed), batch_size):
-            vis = _vis(model, batch, pixels, seed)
-            seen, losses = run_through(vis, counts, vis.image, verbose)
-            made |= zip(batch, zip(np.stack(seen, 1), losses.T, strict=True), strict=True)
+        for part in in_batches(model, group, make, rendered, batch_size):
+            made |= part
     shape = (*(len(values) for values in axes.values()), len(chosen))
     pictures, losses = (
         np.reshape([made[item][which] for item in items], (*shape, *made[items[0]][which].shape)) for which in (0, 1)

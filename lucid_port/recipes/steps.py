@@ -11,12 +11,14 @@ import torch
 from lucid_port.misc import checks
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine import loop
+from lucid_port.optvis.engine.coerce import Model
+from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.progress import ProgressBar
 from lucid_port.optvis.sampling import RandomSource
 
-__all__ = ["alike", "batches", "run", "run_through", "update_counts"]
+__all__ = ["alike", "in_batches", "run", "run_through", "update_counts"]
 
 Item = TypeVar("Item")
 Seen = TypeVar("Seen")
@@ -124,25 +126,59 @@ def alike(seed: int, count: int) -> RandomSource:
     return RandomSource(seeds=[seed] * count, shared=seed)
 
 
-def batches(
-    items: Sequence[Item], make: Callable[[Sequence[Item]], VisT], batch_size: int | None = None
-) -> list[list[Item]]:
-    """Splits items into batches of nearly equal size, in order.
+def in_batches(
+    model: Model,
+    items: Sequence[Item],
+    make: Callable[[Sequence[Item]], VisT],
+    render: Callable[[Sequence[Item]], Seen],
+    batch_size: int | None = None,
+) -> list[Seen]:
+    """Renders items in batches of nearly equal size, in order.
+
+    If a batch does not fit into memory, its size is halved, and all items are rendered again, so that each has the bits
+    of a render with this `batch_size`. In a block of `checkpoints.kept`, a run that resumes uses the halved size.
 
     Args:
+        model: The model.
         items: Items to render, one for each image or group of images.
         make: Returns the render of some items.
+        render: Renders the items of a batch and returns the result.
         batch_size: Maximum number of items in a batch; by default as many as fit into the free memory.
+
+    Returns:
+        The results of `render`, one for each batch.
 
     Raises:
         TypeError, ValueError: `batch_size` is not a whole number from 1 on.
+        MemoryError: A single item does not fit.
 
     Example:
-        >>> batches(["a", "b", "c"], lambda items: None, batch_size=2)
-        [['a'], ['b', 'c']]
+        >>> from lucid_port.modelzoo.nets_factory import get_model
+        >>> in_batches(get_model("TinyInceptionV1"), ["a", "b", "c"], None, "+".join, batch_size=2)
+        ['a', 'b+c']
     """
-    if batch_size is not None:
-        return workers.split_evenly(items, checks.whole(batch_size, "batch_size", 1))
-    return workers.split_evenly(
-        items, checkpoints.decided("batch", lambda: memory.batch_size(lambda count: make(items[:count]), len(items)))
+    given = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
+    size = checkpoints.Decision(
+        "batch", lambda: given or memory.batch_size(lambda count: make(items[:count]), len(items))
     )
+    while True:
+        found, failed = _rendered(workers.split_evenly(items, size.result), render)
+        if failed is None:
+            return found
+        batch, message = failed
+        device = own_device(model)
+        memory.release(device)
+        size.change(workers.half_of(len(batch), device, message))
+        size.begin_anew()
+
+
+def _rendered(
+    batches: Iterable[list[Item]], render: Callable[[Sequence[Item]], Seen]
+) -> tuple[list[Seen], tuple[list[Item], str] | None]:
+    """Returns the results, and the first batch that does not fit into memory with the reason, or None."""
+    found: list[Seen] = []
+    for batch in batches:
+        message = memory.out_of_memory(lambda some: found.append(render(some)), batch)
+        if message is not None:
+            return found, (batch, message)
+    return found, None

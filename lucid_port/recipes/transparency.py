@@ -30,7 +30,7 @@ from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Shape, Transform
 from lucid_port.recipes.feature_visualization import FeatureVisualization
 from lucid_port.recipes.inputs import ObjectiveLike, before_relu, check_units, named_objectives
-from lucid_port.recipes.steps import alike, batches, run
+from lucid_port.recipes.steps import alike, in_batches, run
 
 __all__ = ["GAMMA", "AlphaIcons", "Transparent", "alpha_icons", "checkerboard", "over", "transparent"]
 
@@ -192,20 +192,27 @@ def transparent(
             seed=alike(seed, len(chosen)),
         )
 
-    pictures, losses = _rendered(asked, make, steps, batch_size, verbose)
+    pictures, losses = _rendered(model, asked, make, steps, batch_size, verbose)
     pictures[..., :3] **= 1 / GAMMA
     return Transparent(names, pictures, losses)
 
 
 def _rendered(
-    items: Sequence[Item], make: Callable[[Sequence[Item]], VisT], steps: int, batch_size: int | None, verbose: bool
+    model: Model,
+    items: Sequence[Item],
+    make: Callable[[Sequence[Item]], VisT],
+    steps: int,
+    batch_size: int | None,
+    verbose: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pictures [N, H, W, 4] and the losses [N, steps] of all items, rendered in batches."""
-    pictures, losses = [], []
-    for chosen in batches(items, make, batch_size):
+
+    def rendered(chosen: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
         vis = make(chosen)
-        losses.append(run(vis, steps, verbose).T)
-        pictures.append(vis.image())
+        losses = run(vis, steps, verbose).T
+        return vis.image(), losses
+
+    pictures, losses = zip(*in_batches(model, items, make, rendered, batch_size), strict=True)
     return np.concatenate(pictures), np.concatenate(losses)
 
 
@@ -349,7 +356,7 @@ def alpha_icons(
         icons.progress = lambda: vis.steps / steps
         return vis
 
-    pictures, losses = _rendered(numbers, make, steps, batch_size, verbose)
+    pictures, losses = _rendered(model, numbers, make, steps, batch_size, verbose)
     return AlphaIcons(layer, tuple(numbers), pictures, losses)
 
 

@@ -72,6 +72,14 @@ def test_the_hint_of_an_error_is_an_option_that_opens_the_graph(name, hint, laye
     check(tmp_path / "out", name, layers)
 
 
+@pytest.mark.parametrize("unit", ["loss:1", "nothing:1", "logits:1"])
+def test_a_layer_that_is_missing_is_reported_before_the_value_range(unit, tmp_path, capsys):
+    words = {"loss:1": "the op SoftmaxCrossEntropyWithLogits of 'loss' cannot be converted", "nothing:1": "No layer is"}
+    line = ["render", LOSS, unit, "-o", tmp_path / "a.png", "--input-name", "x"]
+    assert run(*line) == 1
+    assert words.get(unit, "--value-range") in capsys.readouterr().err
+
+
 def test_outputs_of_caffe_and_onnx(tmp_path, capsys):
     net = [convolution("conv", "data", 3, 4, 3, pad=1), layer("boxes", "PriorBox", "conv")]
     (tmp_path / "net.caffemodel").write_bytes(caffemodel(net))

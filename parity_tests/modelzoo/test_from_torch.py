@@ -377,7 +377,7 @@ def test_what_does_not_trace_names_its_functions_when_it_runs():
     module, image = Branching(), torch.rand(1, 3, 5, 6)
     model = from_torch(module, (0, 1))
     assert model.network.untraced.startswith("torch.fx cannot trace the network (TraceError: symbolically traced")
-    assert list(model.network.layers) == ["conv", "conv_1", "mean", "gt", "warm", "cold"]
+    assert list(model.network.layers) == ["conv", "conv_1", "mean", "gt", "warm"]
     assert takes_relu_rule(model)
     found = model.activations(image, ["conv", "conv_1", "mean", "warm"])
     torch.testing.assert_close(found["conv"], module.conv(image), rtol=0, atol=0)
@@ -392,7 +392,7 @@ def test_what_does_not_trace_names_its_functions_when_it_runs():
 
 def test_without_functions_only_modules_are_layers():
     model = from_torch(Branching(), (0, 1), trace=False)
-    assert list(model.network.layers) == ["conv", "cold", "warm"]
+    assert list(model.network.layers) == ["conv", "warm"]
     assert not takes_relu_rule(model)
     with pytest.raises(converters.LayerNotFoundError, match="Only modules are layers here, because trace=False was"):
         model.activations(torch.rand(1, 3, 5, 6), ["mean"])
@@ -465,7 +465,7 @@ def test_hooks_that_sit_on_blocks_see_every_pass(classifier):
 def test_a_network_with_a_hooked_block_is_not_traced(classifier):
     classifier.blocks.register_forward_hook(lambda *_: None)
     model = from_torch(classifier, (-1, 1))
-    assert model.network.untraced == "a module with submodules has a hook or a replaced forward"
+    assert model.network.untraced == "a module that is traced through has a hook or a replaced forward"
     assert model.activations(torch.rand(1, 3, 9, 9), ["blocks"])["blocks"].shape == (1, 4, 7, 7)
 
 
@@ -576,6 +576,8 @@ def test_elements_of_modules_are_layers(kind, trace):
         for name, value in zip(names, expected, strict=True):
             torch.testing.assert_close(found[name], value, rtol=0, atol=0)
     assert layers["encoder"].unknown == f"its value is a {kind.__name__}, not a tensor"
+    assert set(names) < set(layers)
+    assert "encoder" not in list(layers)
     stated = from_torch(module, (0, 1), image_shape=(11, 9, 3), trace=trace, layouts={names[1]: "NCWH"})
     assert stated.network.layers[names[1]].axes == "NCWH"
     with pytest.raises(ValueError, match=f"Layer 'encoder' returns a {kind.__name__}, not a tensor: name one of its"):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.optvis import param, render
+from lucid_port.optvis import objectives, param, render
 
 IMAGE = (16, 13, 3)
 
@@ -272,7 +272,7 @@ def test_elements_of_what_a_network_returns_are_layers(kind, trace, image):
     assert not set(names) & set(model.network.layers)
     with pytest.raises(ValueError, match=rf"Layer 'output' returns a \w+, .*'output:{keys[0]}', 'output:{keys[1]}'"):
         model.activations(image, "output")
-    with pytest.raises(ValueError, match="'output:nothing'"):
+    with pytest.raises(ValueError, match=f"layer 'output' has no element 'nothing': .*'output:{keys[0]}'"):
         model.activations(image, "output:nothing")
 
 
@@ -338,7 +338,7 @@ def test_elements_of_tuples_inside_the_network(image, hides, trace):
     torch.testing.assert_close(model.activations(image, "part.conv:0")["part.conv:0"], found["part.conv"])
     with pytest.raises(ValueError, match=r"Layer 'part' returns a tuple, not a tensor: .*'part:0', 'part:1'"):
         model.activations(image, "part")
-    with pytest.raises(ValueError, match="Layer 'part:7'"):
+    with pytest.raises(ValueError, match=r"The tuple of layer 'part' has no element '7': .*'part:0'"):
         model.activations(image, "part:7")
     assert model.network.layer_module("part:1") is network.part
     assert model.network.layers["part:1"].module == "part"
@@ -361,8 +361,11 @@ def test_a_model_without_labels_can_be_inspected(classifier):
     assert not hasattr(model, "labels")
     assert not hasattr(model, "synset_ids")
     assert {"layers", "network"} <= dict(inspect.getmembers(model)).keys()
-    with pytest.raises(RuntimeError, match="Model has no list of labels"):
+    with pytest.raises(RuntimeError, match=r"Model has no list of labels: give labels=\[...\] to from_torch or to"):
         _ = model.labels
+    names = ["a", "b", "c", "d"]
+    assert from_torch(classifier, (0, 1), labels=names).labels == names
+    assert Model(network=model.network, image_value_range=(0, 1), labels=names).labels == names
     with pytest.raises(AttributeError, match="nothing"):
         _ = model.nothing
 
@@ -396,6 +399,93 @@ def test_save_checks_its_arguments_before_it_reads_the_graph(tmp_path, arguments
     with pytest.raises(error, match=words):
         Model.save(tmp_path / "model.pb", "input", *arguments, graph=b"no graph")
     assert not list(tmp_path.iterdir())
+
+
+class Nested(nn.Module):
+    """A part that returns nested values, parts that do not run, and recurrent states."""
+
+    def __init__(self, hides: bool) -> None:
+        super().__init__()
+        self.part, self.recurrent, self.unused = Inner(), nn.LSTM(4, 5, batch_first=True), nn.Linear(3, 4)
+        self.attention, self.listed = nn.MultiheadAttention(4, 2, batch_first=True), nn.ModuleList([nn.ReLU()])
+        self.hides = hides
+
+    def forward(self, x):
+        if self.hides and x.mean() < -100:
+            return x
+        found = self.part(x)
+        tokens = self.listed[0](found["map"]).flatten(2).transpose(1, 2)
+        states, _ = self.recurrent(tokens)
+        mixed, weights = self.attention(tokens, tokens, tokens)
+        return {"states": states, "more": {"pooled": found["more"][0], "none": None}, "both": [mixed, weights]}
+
+
+class Inner(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        value = self.conv(x)
+        return {"map": value, "more": (value.mean((2, 3)), None), "count": 3}
+
+
+@pytest.mark.parametrize("hides", [False, True])
+@pytest.mark.parametrize("trace", [True, False])
+def test_every_listed_layer_is_one_tensor(image, hides, trace):
+    torch.manual_seed(0)
+    network = Nested(hides)
+    model = from_torch(network, (0, 1), image_shape=IMAGE, trace=trace)
+    layers = list(model.network.layers)
+    found = model.activations(image, layers)
+    assert list(found) == layers
+    assert {"part:map", "part:more:0", "recurrent:0", "recurrent:1:0", "recurrent:1:1", "attention:0"} < set(layers)
+    absent = {"part", "recurrent", "attention", "unused", "listed", "attention.out_proj"}
+    assert not absent & set(layers)
+    returned = network(image)
+    assert model.network.outputs == ("output:states", "output:more:pooled", "output:both:0", "output:both:1")
+    for name, value in (
+        ("part:map", network.part.conv(image)),
+        ("part:more:0", returned["more"]["pooled"]),
+        ("output:more:pooled", returned["more"]["pooled"]),
+        ("output:both:1", returned["both"][1]),
+        ("recurrent:1:0", returned["states"][None, :, -1]),
+    ):
+        torch.testing.assert_close(model.activations(image, name)[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("trace", [True, False])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("part:more:1", "Element 'more:1' of layer 'part' is None, not a tensor"),
+        ("part:count", "Element 'count' of layer 'part' is an int, not a tensor"),
+        ("part:more", "Element 'more' of layer 'part' is a tuple, not a tensor: .*'part:more:0'"),
+        ("output:more:none", "Element 'more:none' of layer 'output' is None, not a tensor: .*'output:states'"),
+        ("unused", "Layer 'unused' did not run"),
+    ],
+)
+def test_elements_that_are_no_tensors(image, trace, name, words):
+    model = from_torch(Nested(False), (0, 1), image_shape=IMAGE, trace=trace)
+    with pytest.raises(ValueError, match=words):
+        model.activations(image, name)
+
+
+@pytest.mark.parametrize("trace", [True, False])
+def test_modules_called_like_values_of_objectives_are_listed_by_their_element(image, trace):
+    network = nn.Sequential()
+    network.add_module("input", nn.Conv2d(3, 4, 3))
+    network.add_module("labels", nn.Conv2d(4, 5, 3))
+    with pytest.warns(UserWarning, match=r"the module's layer is 'input:0', and its channel 3 is 'input:0:3'"):
+        model = from_torch(network, (0, 1), image_shape=IMAGE, trace=trace, layouts={"labels:0": "NCHW"})
+    assert list(model.network.layers) == ["input:0", "labels:0"]
+    read = objectives.channel("input:0", 3) + objectives.as_objective("labels:0:4") + objectives.channel("input", 2)
+    value = read(lambda name: image if name == "input" else model.activations(image, name)[name])
+    found = render.make_vis_T(model, read, lambda: image.clone().requires_grad_(), transforms=[]).evaluate([read])
+    hidden = network.get_submodule("input")(image)
+    expected = hidden[:, 3].mean() + network(image)[:, 4].mean() + image[:, 2].mean()
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(torch.as_tensor(found[0]), expected)
 
 
 @pytest.mark.parametrize(("name", "meaning"), [("input", "the image"), ("labels", "the list of class names")])

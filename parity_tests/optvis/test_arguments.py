@@ -6,10 +6,12 @@ import copy
 import io
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from lucid_port.misc import iter_nd_utils, ndimage_utils, stimuli
 from lucid_port.misc.channel_reducer import ChannelReducer
@@ -19,7 +21,9 @@ from lucid_port.misc.io.collapse_channels import collapse_channels
 from lucid_port.misc.io.saving import check_picture_path
 from lucid_port.misc.io.serialize_array import normalize_array, serialize_array
 from lucid_port.misc.io.showing import images
-from lucid_port.optvis import objectives, param, resampling, serialization, style, transform
+from lucid_port.modelzoo.catalogue import label_lists
+from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.optvis import objectives, param, render, resampling, serialization, style, transform
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
 
@@ -31,8 +35,7 @@ ACTIVATIONS = {
     "input": torch.rand(2, 3, 6, 7),
     "lay": torch.rand(2, 4, 5, 6),
     "head": torch.rand(2, 4),
-    "twins": torch.rand(2, 6),
-    "labels": ["cat", "dog", "cow", "hen", "pig", "cow"],
+    "labels": ["cat", "dog", "cow", "hen", "pig", "ram"],
 }
 LAY = objectives.channel("lay", 0)
 
@@ -94,11 +97,6 @@ WHEN_EVALUATED = [
     (lambda: objectives.class_logit("head", 4), IndexError, "'head' has no class 4: its classes are 0 to 3"),
     (lambda: objectives.class_logit("head", "pig"), IndexError, "'head' has no class 4"),
     (lambda: objectives.class_logit("head", "dog"), ValueError, "4 classes, and the model has 6 labels"),
-    (
-        lambda: objectives.class_logit("twins", "cow"),
-        ValueError,
-        "'cow' 2 times, for the classes 2, 5: give the number",
-    ),
     (lambda: objectives.channel_interpolate("lay", 0, "lay", 4), IndexError, "'lay' has no channel 4"),
     (lambda: objectives.input_diff(np.ones((6, 8, 3))), ValueError, r"\[6, 8, 3\].* does not fit .*\[2, 6, 7, 3\]"),
     (lambda: objectives.penalize_boundary_complexity((1, 7, 6, 3), w=1), ValueError, "shp .* does not fit"),
@@ -117,6 +115,23 @@ def test_objectives_refuse_what_does_not_fit_the_layer(make, error, words):
     objective = make()
     with pytest.raises(error, match=words):
         objective(ACTIVATIONS.__getitem__)
+
+
+def test_of_classes_with_one_label_the_first_is_read_as_in_lucid():
+    labels = label_lists()["ImageNet_alternate"].read()
+    classes = [number for number, label in enumerate(labels) if label == "crane"]
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, len(labels)))
+    model = from_torch(network, (0, 1), image_shape=(16, 13, 3), labels=labels)
+    objective = objectives.class_logit("output", "crane")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        render.render_vis(model, objective, lambda: param.image(16), thresholds=(3,), transforms=[], verbose=False)
+    assert [str(one.message) for one in caught] == [
+        f"The model has the label 'crane' 2 times, for the classes {classes[0]}, {classes[1]}: as in Lucid, the first "
+        f"of them, {classes[0]}, is rendered. Give the number to render another one."
+    ]
+    T = {"head": torch.rand(2, len(labels)), "labels": labels}.__getitem__
+    assert objectives.class_logit("head", "crane")(T) == objectives.class_logit("head", classes[0])(T)
 
 
 def test_numbers_may_be_whole_floats_and_tensors_without_axes():

@@ -11,6 +11,7 @@ from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.layer import ListedLayers
 from lucid_port.optvis import param, render
 
+
 @pytest.fixture(scope="module")
 def model():
     return vision_models.TinyInceptionV1()

@@ -10,6 +10,7 @@ import pytest
 from lucid_port.cli import main
 from lucid_port.optvis import param
 from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.recipe_files import read_document
 from lucid_port.optvis.render import render_vis
 from parity_tests.optvis.many import manifest, many
 from parity_tests.optvis.tiny import TinyModel
@@ -104,3 +105,66 @@ def test_a_rerender_that_fails_says_so(tmp_path, monkeypatch):
     _fail(monkeypatch, 1, since=2)
     with pytest.warns(RuntimeWarning, match="nan before update 2"):
         recipe.render(TinyModel())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("unit", [1, 2])
+def test_the_recipe_of_a_picture_that_fails_ends_with_an_error(tmp_path, capsys, monkeypatch, unit):
+    """Only if this picture fails, and not another one of its batch."""
+    folder, again = tmp_path / "units", tmp_path / "again.png"
+    options = ["--size", 16, "--steps", 3, "--batch-size", 2, "-o", folder]
+    assert main([*map(str, ["render", "TinyInceptionV1", "mixed4a:1-2", *options])]) == 0
+    _fail(monkeypatch, 1, since=2)
+    picture = folder / f"mixed4a_000{unit}.png"
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(read_document(picture)))
+    for command in (["rerender", picture, "-o", again], ["run", recipe, "-o", again]):
+        capsys.readouterr()
+        assert main([*map(str, command)]) == (unit == 1)
+        error = capsys.readouterr().err
+        assert (IS_FAILED in error) == (unit == 1)
+        assert ("(from update 2 on)" in error) == (unit == 1)
+        assert again.exists()  # the picture itself is finite
+        again.unlink()
+
+
+def _steep(monkeypatch, value_factor=1.0, factor=float("nan")):
+    """Makes all gradients NaN, so that pictures are NaN under a finite objective."""
+    evaluate = VisT.value_and_gradients
+
+    def failing(vis):
+        value, gradients = evaluate(vis)
+        return value * value_factor, [None if one is None else one * factor for one in gradients]
+
+    monkeypatch.setattr(VisT, "value_and_gradients", failing)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_nan_picture_is_not_written(tmp_path, capsys, monkeypatch):
+    unit = tmp_path / "unit.png"
+    command = ["render", "TinyInceptionV1", "mixed4a:1", "--size", 16, "--steps", 1, "-o", unit]
+    assert main([*map(str, command)]) == 0
+    before = unit.read_bytes()
+    _steep(monkeypatch)
+    for command in (["rerender", unit, "-o", tmp_path / "a.png"], ["run", f"{unit}.json", "-o", tmp_path / "b.png"]):
+        assert main([*map(str, command)]) == 1
+        assert IS_FAILED in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["unit.png", "unit.png.json"]
+    assert unit.read_bytes() == before
+
+
+FIGURES = ["fv-channel --units mixed4a:1", "fv-interpolation --units mixed3a:1,mixed3a:2", "dp-cppn --units mixed4a:1"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("factors", [(1.0, float("nan")), (float("nan"), 1.0)], ids=["picture", "objective"])
+def test_a_figure_that_fails_is_not_written(tmp_path, capsys, monkeypatch, figure, factors):
+    _steep(monkeypatch, *factors)
+    output = tmp_path / "new"
+    command = ["figure", *figure.split(), "--model", "TinyInceptionV1", "--fast", "--steps", "2", "-o", output]
+    assert main([*map(str, command)]) == 1
+    error = capsys.readouterr().err
+    assert f"The figure {figure.split()[0]} is not written. " in error
+    assert "NaN" in error or "nan" in error
+    assert not output.exists()

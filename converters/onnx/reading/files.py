@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from converters.errors import GraphError
 from converters.onnx.packages import import_onnx
+from converters.paths import user_path
 
 if TYPE_CHECKING:
     import onnx
@@ -30,7 +31,7 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
             truncated, or outside the folder.
     """
     onnx = import_onnx()
-    file = Path(path)
+    file = user_path(path)
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
     if file.stat().st_size > MAX_BYTES:

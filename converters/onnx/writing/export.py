@@ -17,6 +17,7 @@ from converters.onnx.nodes import NodeWriter
 from converters.onnx.packages import import_onnx
 from converters.onnx.writing.exporters import EXPORTERS, NOT_EXPORTED, OPSET, Call, Value
 from converters.onnx.writing.exporters.elementwise import KINDS
+from converters.paths import user_path
 from converters.program.layer_info import Layers, layers_of
 from converters.program.program import Program, State, Step
 
@@ -70,7 +71,7 @@ def to_onnx(
         GraphError: a layer cannot be written: another module replaced it, or ONNX has no equivalent.
         SaveError: the file exists already, or cannot be written.
     """
-    target = Path(path)
+    target = user_path(path)
     check_file(target, overwrite)
     proto = onnx_model(program, state, layers, properties)
     weights = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)

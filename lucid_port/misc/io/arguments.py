@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
+from converters.paths import user_path
 from lucid_port.misc import checks
 from lucid_port.misc.io.scoping import scope_url
 
@@ -22,10 +23,14 @@ def path_name(path: object) -> str:
 
     Raises:
         TypeError: the value is not a path.
+        ValueError: the path is empty.
     """
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"A path, an address or an open file is needed, not {checks.shown(path)}.")
-    return scope_url(os.fsdecode(path))
+    text = os.fsdecode(path)
+    if not text:
+        raise ValueError("The path is empty: name a file or a folder.")
+    return os.path.expanduser(scope_url(str(user_path(text)) if text.startswith("~") else text))
 
 
 def file_name(handle: object) -> str:

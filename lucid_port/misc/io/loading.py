@@ -72,6 +72,8 @@ def _read(url: str) -> bytes:
         return downloads.read(url)
     if "://" in url:
         raise ValueError(f"{url} is a URL that cannot be read: only http and https are supported.")
+    if os.path.isdir(url):
+        raise IsADirectoryError(f"{url} is a folder: name a file.")
     with open(url, "rb") as file:
         return file.read()
 

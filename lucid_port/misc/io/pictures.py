@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from typing import BinaryIO
@@ -129,21 +130,23 @@ def gray(pixels: np.ndarray) -> np.ndarray:
 
 
 def check_range(low: float, high: float, what: str) -> None:
-    """Checks that values are those of a picture in [0, 1]; NaN is accepted.
+    """Checks that values are those of a picture in [0, 1].
 
     Args:
         low, high: the least and the largest value.
         what: name of the picture in the message.
 
     Raises:
-        ValueError: a value is below `LOWEST` or above `MOST`.
+        ValueError: a value is below `LOWEST` or above `MOST`, or NaN.
     """
-    if low < LOWEST or high > MOST:
+    if not (low >= LOWEST and high <= MOST):
         raise ValueError(range_problem(low, high, what))
 
 
 def range_problem(low: float, high: float, what: str) -> str:
     """Returns a sentence about values outside of the limits."""
+    if math.isnan(low) or math.isnan(high):
+        return f"{what} has values that are NaN, but images are in [0, 1]: replace them, as with numpy.nan_to_num."
     if low >= 0 and MOST < high <= 255:
         advice = "divide them by 255"
     else:

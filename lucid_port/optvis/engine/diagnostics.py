@@ -7,8 +7,9 @@ reported once.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = [
     "failed_at",
     "failure_of",
     "first_run",
+    "note_failure",
+    "noted_failures",
     "refuse_failed",
     "still",
     "warn_if_training",
@@ -175,7 +178,30 @@ class Watch:
     def _say(self, what: str, sentence: str) -> None:
         if what not in self._said:
             self._said[what] = sentence
+            if what == "finite":
+                note_failure(sentence)
             warnings.warn(sentence, RuntimeWarning, stacklevel=stack_level())
+
+
+_noted: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("noted_failures", default=None)
+
+
+@contextlib.contextmanager
+def noted_failures() -> Iterator[list[str]]:
+    """Context that lists a sentence for each render of this thread that became NaN or infinite in it."""
+    sentences: list[str] = []
+    token = _noted.set(sentences)
+    try:
+        yield sentences
+    finally:
+        _noted.reset(token)
+
+
+def note_failure(sentence: str) -> None:
+    """Adds a sentence to the list of the enclosing `noted_failures`, if there is one and the sentence is not empty."""
+    sentences = _noted.get()
+    if sentences is not None and sentence:
+        sentences.append(sentence)
 
 
 def failed_at(losses: np.ndarray, picture: np.ndarray) -> int | None:

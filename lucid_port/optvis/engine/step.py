@@ -78,7 +78,7 @@ class Reads:
         return replace(self.whole, channels=tuple(chosen.items()))
 
     def values(
-        self, found: Mapping[str, torch.Tensor], request: LayerRequest, model: Model
+        self, found: Mapping[str, torch.Tensor], request: LayerRequest, model: Model, images: int
     ) -> dict[Read, torch.Tensor]:
         """Returns the tensors that are read: the network's own of a whole layer, and single channels (N, ...).
 
@@ -86,11 +86,12 @@ class Reads:
             found: Values of the request.
             request: `whole` or `selected`.
             model: The model, which describes the axes of its layers.
+            images: Number of images in the batch.
         """
         values: dict[Read, torch.Tensor] = {name: found[name] for name in self.layers}
         chosen = dict(request.channels)
         for layer, number in self.channels:
-            value = found[layer] if layer in self.plain else _channels_first(model, layer, found[layer])
+            value = found[layer] if layer in self.plain else _channels_first(model, layer, found[layer], images)
             if layer in chosen:
                 values[layer, number] = value[:, chosen[layer].index(number)]
             else:
@@ -98,9 +99,9 @@ class Reads:
         return values
 
 
-def _channels_first(model: Model, layer: str, value: torch.Tensor) -> torch.Tensor:
+def _channels_first(model: Model, layer: str, value: torch.Tensor, images: int | None) -> torch.Tensor:
     info = layer_info(model, layer)
-    return value if info is None else info.channels_first(value)
+    return value if info is None else info.channels_first(value, images)
 
 
 class _NewRead(Exception):
@@ -138,7 +139,7 @@ class ModelReader(Reader):
 
     def _moved(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """Returns a layer's tensor as (N, C, ...)."""
-        return _channels_first(self._model, name, value)
+        return _channels_first(self._model, name, value, self.images)
 
     def raw(self, name: str, /) -> Any:
         if name == "input":
@@ -151,7 +152,7 @@ class ModelReader(Reader):
         if name == "input":
             return plain_layout(name, self.image.ndim)
         height, width = self.transformed.shape[2:]
-        return layout_of(layer_info(self._model, name), name, self._read(name), (height, width))
+        return layout_of(layer_info(self._model, name), name, self._read(name), (height, width), self.images)
 
 
 class Evaluation(ModelReader):
@@ -258,7 +259,7 @@ class Evaluation(ModelReader):
 
     def _compute(self, reads: Reads, request: LayerRequest, compilable: bool) -> None:
         found = self._vis.forward(self.transformed, request, self._vis.steps, compilable)
-        self._values = reads.values(found, request, self._vis.model)
+        self._values = reads.values(found, request, self._vis.model, self.transformed.shape[0])
         self._found = found
         self._first = {}
 

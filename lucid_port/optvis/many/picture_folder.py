@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 from converters.atomic import check_writable, write_bytes
+from converters.paths import user_path
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import read_picture
@@ -75,7 +76,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: The path is a file, or the folder cannot be created or written to.
     """
-    check_writable(Path(path) / MANIFEST)
+    check_writable(user_path(path) / MANIFEST)
 
 
 class PictureFolder:
@@ -100,7 +101,7 @@ class PictureFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any], sheet: bool, overwrite: bool) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         self.settings = {**{key: short(value) for key, value in settings.items()}, "sheet": sheet}
         self.sheet = sheet
         self.entries: dict[str, Entry] = {}

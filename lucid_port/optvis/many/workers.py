@@ -17,7 +17,7 @@ from converters.stack_level import stack_level
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.many.memory import out_of_memory, release
 
-__all__ = ["Shared", "on_device", "run_on_devices", "split_evenly"]
+__all__ = ["Shared", "half_of", "on_device", "run_on_devices", "split_evenly"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,29 @@ def split_evenly(items: Sequence[T], most: int) -> list[list[T]]:
     count = -(-len(items) // most)
     limits = [len(items) * k // count for k in range(count + 1)] if count else [0]
     return [list(items[a:b]) for a, b in pairwise(limits)]
+
+
+def half_of(count: int, device: torch.device, message: str) -> int:
+    """Returns the batch size after a batch did not fit into memory, and warns.
+
+    Args:
+        count: Number of images in the batch.
+        device: The device whose memory ran out.
+        message: The error's message.
+
+    Raises:
+        MemoryError: The batch was a single image.
+    """
+    if count == 1:
+        raise MemoryError(
+            f"A single image does not fit into the memory of {device}: make it smaller, or free memory ({message})."
+        )
+    warnings.warn(
+        f"{count} images do not fit into the memory of {device} together: going on with at most {count // 2}.",
+        RuntimeWarning,
+        stacklevel=stack_level(),
+    )
+    return count // 2
 
 
 def on_device(model: Model, device: torch.device) -> Model:
@@ -83,22 +106,14 @@ class Shared(Generic[T]):
         Raises:
             MemoryError: The batch was a single image.
         """
-        if len(batch) == 1:
-            raise MemoryError(
-                f"A single image does not fit into the memory of {device}: make it smaller, or free memory ({message})."
-            )
+        half = half_of(len(batch), device, message)
         with self._lock:
-            self.limit = max(1, min(self.limit, len(batch) // 2))
+            self.limit = min(self.limit, half)
             again = list(batch)
             while self._batches and self._kind(self._batches[0][0]) == self._kind(batch[0]):
                 again += self._batches.popleft()
             self._batches.extendleft(reversed(split_evenly(again, self.limit)))
         self._halved(batch, self.limit)
-        warnings.warn(
-            f"{len(batch)} images do not fit into the memory of {device} together: going on with at most {self.limit}.",
-            RuntimeWarning,
-            stacklevel=stack_level(),
-        )
 
     def work(self, device: torch.device, render: Callable[[list[T]], object]) -> None:
         """Processes batches until there are none.

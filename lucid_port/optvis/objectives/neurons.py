@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
 import torch
 
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
@@ -268,21 +270,26 @@ _WITH_UNUSED = {1001: 1008}
 """Labels of Lucid's InceptionV1 -> classes of its layers, of which the last ones are unused."""
 
 
-def _label_index(labels: Sequence[str], label: int | str) -> int:
-    """Returns the index of a label.
+def _label_indices(labels: Sequence[str], label: int | str) -> list[int]:
+    """Returns the indices of a label.
 
     Raises:
-        ValueError: it is not among the labels, or it is there several times.
+        ValueError: it is not among the labels.
     """
     found = [index for index, name in enumerate(labels) if name == label]
     if not found:
         raise ValueError(f"The model has no label {label!r} among its {len(labels)}.")
+    return found
+
+
+def _warn_of_twins(label: int | str, found: Sequence[int]) -> None:
+    """Warns if several classes have a label. As in Lucid, the first of them is read."""
     if len(found) > 1:
-        raise ValueError(
-            f"The model has the label {label!r} {len(found)} times, for the classes "
-            f"{', '.join(map(str, found))}: give the number of one of them."
+        warnings.warn(
+            f"The model has the label {label!r} {len(found)} times, for the classes {', '.join(map(str, found))}: as "
+            f"in Lucid, the first of them, {found[0]}, is rendered. Give the number to render another one.",
+            stacklevel=stack_level(),
         )
-    return found[0]
 
 
 @wrap_objective()
@@ -291,12 +298,13 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
 
     Args:
         layer: Name of a layer of shape [N, classes], before or after the softmax.
-        label: Index of the class, or one of the model's labels.
+        label: Index of the class, or one of the model's labels. If several classes have the label, the first of them is
+            read, as in Lucid, and a warning names them.
         batch: Index of one image of the batch; None for all.
 
     Raises:
-        ValueError: (on evaluation) The model does not have this label, or has it several times, or does not have one
-            label for each class of the layer.
+        ValueError: (on evaluation) The model does not have this label, or does not have one label for each class of
+            the layer.
         IndexError: (on evaluation) The layer does not have this class.
 
     Example:
@@ -306,11 +314,13 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
     """
     check_layer(layer, "class_logit")
     number = None if isinstance(label, str) else checks.whole(label, "class_logit's label, if it is not a name,")
+    told: set[tuple[int, ...]] = set()  # warnings are for a render, not for each of its steps
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
         labels = [] if number is not None else list(T("labels"))
-        index = _label_index(labels, label) if number is None else number
+        found = _label_indices(labels, label) if number is None else [number]
+        index = found[0]
         classes = T(layer)
         count = classes.shape[1]
         check_index(index, count, layer, "class", "classes")
@@ -319,6 +329,9 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
                 f"Layer {layer!r} has {count} classes, and the model has {len(labels)} labels, so that the class of "
                 f"{label!r} is not certain: give its number, or labels= with one name for each class."
             )
+        if tuple(found) not in told:
+            told.add(tuple(found))
+            _warn_of_twins(label, found)
         return classes[:, index].sum()
 
     return inner

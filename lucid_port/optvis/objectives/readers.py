@@ -221,7 +221,7 @@ def each_image(T: Activations, count: int) -> list[Reader]:
     @functools.cache
     def raw_parts(name: str) -> Sequence[Any]:
         value = batch.raw(name)
-        if not torch.is_tensor(value):
+        if not torch.is_tensor(value) or count == 1:
             return [value] * count
         axis = _image_axis(batch, name)
         return value.split(rows_of_image(value, axis, count, name), axis)

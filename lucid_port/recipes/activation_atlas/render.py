@@ -17,7 +17,7 @@ from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.objectives.readers import Activations, as_reader
 from lucid_port.recipes.activation_atlas.samples import check_activations
 from lucid_port.recipes.inputs import channels_of
-from lucid_port.recipes.steps import alike, batches, run
+from lucid_port.recipes.steps import alike, in_batches, run
 from lucid_port.recipes.transparency import ICON_SCALES, icon_moves
 
 __all__ = ["article_transforms", "inverse_covariance", "render_icons"]
@@ -143,17 +143,17 @@ def render_icons(
         wanted = _values(layer, np.stack(chosen), power, side, weight)
         return VisT(model, wanted, images, transforms=given, seed=source)
 
-    icons, values = [], []
-    for chosen in batches(list(vectors), make, batch_size):
+    def rendered(chosen: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         made = []
         for attempt in range(tries):
             vis = make(chosen, attempt)
             made.append((run(vis, steps, verbose)[-1], vis.image()))
         last = np.stack([one for one, _ in made])
         best = last.argmax(0)
-        icons += [made[attempt][1][number] for number, attempt in enumerate(best)]
-        values += last.max(0).tolist()
-    return np.stack(icons), np.array(values, np.float32)
+        return np.stack([made[attempt][1][number] for number, attempt in enumerate(best)]), last.max(0)
+
+    icons, values = zip(*in_batches(model, list(vectors), make, rendered, batch_size), strict=True)
+    return np.concatenate(icons), np.concatenate(values).astype(np.float32)
 
 
 def _whitened(vectors: np.ndarray, S: ArrayLike | None) -> np.ndarray:

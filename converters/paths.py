@@ -1,0 +1,28 @@
+"""Paths as users write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["user_path"]
+
+
+def user_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path:
+    """Returns a path with the user's home folder in the place of a leading `~`.
+
+    Shells expand `~` only where it starts a word, and not between quotes.
+
+    Raises:
+        ValueError: the path is empty.
+
+    Example:
+        >>> user_path("pictures/eyes~1.png").as_posix()
+        'pictures/eyes~1.png'
+        >>> user_path("~/eyes.png") == Path.home() / "eyes.png"
+        True
+    """
+    text = os.fsdecode(path)
+    if not text:
+        raise ValueError("The path is empty: name a file or a folder.")
+    return Path(os.path.expanduser(text))
