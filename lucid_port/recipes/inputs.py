@@ -189,7 +189,7 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         kind = "is a file, which is no folder" if folder.exists() else "is no folder"
         raise FileNotFoundError(f"{folder} {kind}: name a folder of pictures.")
     found, skipped = [], []
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()):
         try:
             found.append(load_image(path, size))
         except (OSError, ValueError) as error:

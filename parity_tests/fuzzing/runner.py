@@ -18,7 +18,6 @@ from pathlib import Path
 from parity_tests.fuzzing.worker import make_files
 
 SECONDS = 10.0  # for one file
-MEMORY = 2**30  # bytes of address space that a worker may use in addition to its initial size
 START_SECONDS = 300.0  # for a worker's imports, on a busy machine
 CASES_A_WORKER = 1000
 WORKER = ["-m", "parity_tests.fuzzing.worker"]
@@ -113,8 +112,8 @@ class _Worker:
     """
 
     def __init__(self, log: int) -> None:
-        command = [sys.executable, *WORKER, str(MEMORY)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        command = [sys.executable, *WORKER]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self.process = subprocess.Popen(
             command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
         )
