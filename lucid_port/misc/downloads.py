@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import requests
 import urllib3
 
+from lucid_port.misc.offline import check_online
 from lucid_port.misc.progress import is_watched, progress_bar
 
 with warnings.catch_warnings():
@@ -65,9 +66,11 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
 
     Raises:
         DownloadError: the server cannot be reached, is silent, or does not have the file.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or the network is not used (`lucid_port.misc.offline`).
         ValueError: the file has another hash.
     """
+    if name is None or not (folder / name).is_file():
+        check_online(url)
     try:
         with _one_sentence(url), _bar(progress) as bar:
             downloader = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=bar)

@@ -16,12 +16,13 @@ import torch
 import converters
 from lucid_port.figures.run import Request, is_request, make, named_files, open_request
 from lucid_port.misc.io import load
+from lucid_port.misc.offline import offline
 from lucid_port.modelzoo.vision_base import FrozenGraphModel, Model
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
 from lucid_port.optvis import objectives
 from lucid_port.optvis.many.picture_folder import MANIFEST, Finished, PictureFolder, check_folder
 from lucid_port.optvis.many.unit_spec import Channels, Unit, parse_units
-from lucid_port.optvis.recipe import Recipe, describe_model
+from lucid_port.optvis.recipe import Recipe, describe_model, missing_model
 from lucid_port.optvis.recipe_files import check_output, compare_pictures, read_document, read_recipe
 from lucid_port.optvis.recipe_plan import Plan
 from lucid_port.recipes.inputs import load_folder, load_image
@@ -131,13 +132,14 @@ def _figure(folder: Path) -> str:
         Plan.from_document(document)
         return "read as a plan"
     request = Request.from_data(document)
-    named_files(request)
-    model = tiny() if (request.model, request.like) == ("TinyInceptionV1", None) else open_request(request)
-    is_drawn = zlib.crc32((folder / "figure.json").read_bytes()) % FULL_FIGURES == 0
-    if request.figure not in MADE_FIGURES or not is_drawn or asks_for_much(request.options):
-        return "read"
-    make(replace(request, steps=1, fast=True), model)
-    return "made"
+    with offline(missing_model(request.model)):
+        named_files(request)
+        model = tiny() if (request.model, request.like) == ("TinyInceptionV1", None) else open_request(request)
+        is_drawn = zlib.crc32((folder / "figure.json").read_bytes()) % FULL_FIGURES == 0
+        if request.figure not in MADE_FIGURES or not is_drawn or asks_for_much(request.options):
+            return "read"
+        make(replace(request, steps=1, fast=True), model)
+        return "made"
 
 
 # -- manifests --------------------------------------------------------------------------------------------------------

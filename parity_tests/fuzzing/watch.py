@@ -14,6 +14,7 @@ from typing import Any
 
 import converters
 from converters.memory import is_out_of_memory
+from lucid_port.misc.offline import offline
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = tuple(str(ROOT / name) + os.sep for name in ("converters", "lucid_port"))
@@ -58,7 +59,8 @@ def watched(folder: Path) -> Iterator[list[str]]:
     """
     global _folder
     if not _state["is_added"]:  # Python cannot remove it again
-        sys.addaudithook(_look)
+        with offline("its own hook goes first, so that an attempt that it refuses does not reach this one"):
+            sys.addaudithook(_look)
         _state["is_added"] = True
     _seen.clear()
     _folder = os.path.realpath(folder)

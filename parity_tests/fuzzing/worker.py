@@ -8,14 +8,14 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 
-from parity_tests.fuzzing.bases import KINDS, MAIN, NETWORKS, base, draw, is_available, names
+from parity_tests.fuzzing.bases import MAIN, NETWORKS, base, draw, names
 from parity_tests.fuzzing.files import mutate
 from parity_tests.fuzzing.opening import OPENERS, Call, asks_for_much
 from parity_tests.fuzzing.watch import MAX_MESSAGE, lacks_memory, limited_memory, problem, watched
@@ -23,7 +23,7 @@ from parity_tests.fuzzing.watch import MAX_MESSAGE, lacks_memory, limited_memory
 MAIN_SHARE = 0.7  # of the cases change the main file, if there is one; the others change any file
 DOCUMENTS = (".json", ".toml")
 # Errors of networks are of two types, as documented. Readers of other files raise further types.
-TYPES = (TypeError, OSError, ArithmeticError, NotImplementedError, ValueError)
+TYPES = (TypeError, OSError, ArithmeticError, NotImplementedError, ValueError, IndexError)
 
 
 def make_files(kind: str, seed: str) -> tuple[str, Mapping[str, bytes]]:
@@ -110,9 +110,9 @@ def _asks(name: str, data: bytes) -> bool:
     return asks_for_much(read_document(name))
 
 
-def warm_up() -> None:
+def warm_up(kinds: Sequence[str]) -> None:
     """Imports lazily loaded modules, so that they do not count in a case's time and memory."""
-    for kind in filter(is_available, KINDS):
+    for kind in kinds:
         for name in dict.fromkeys(names(kind)[:: max(1, len(names(kind)) // 4)]):
             open_files(kind, base(kind, name).files)
 
@@ -123,7 +123,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever is printed goes to standard error
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    warm_up()
+    warm_up(sys.argv[1:])
     answers.write("ready\n")
     answers.flush()
     for line in sys.stdin:

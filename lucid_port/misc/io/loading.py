@@ -71,6 +71,8 @@ def _read(url: str) -> bytes:
         return downloads.read(url)
     if "://" in url:
         raise ValueError(f"{url} is a URL that cannot be read: only http and https are supported.")
+    if os.path.exists(url) and not (os.path.isfile(url) or os.path.isdir(url)):
+        raise ValueError(f"{url} is a pipe or a device, and reading it may never end: name a file.")
     with open(url, "rb") as file:
         return file.read()
 
