@@ -318,17 +318,18 @@ class Recipe:
             source = RandomSource(seeds=seeds["seeds"], shared=seeds.get("seed"), per_image=per_image)
         else:
             source = RandomSource(seeds.get("seed", 0), per_image=per_image)
-        return VisT(
-            model,
-            serialization.from_data(self.objective),
-            serialization.from_data(self.image),
-            make_optimizer(self.optimizer),
-            serialization.from_data(self.transforms),
-            self.relu_gradient_override,
-            seed=source,
-            precision=self.precision,
-            compile=self.compile,
-        )
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            return VisT(
+                model,
+                serialization.from_data(self.objective),
+                serialization.from_data(self.image),
+                make_optimizer(self.optimizer),
+                serialization.from_data(self.transforms),
+                self.relu_gradient_override,
+                seed=source,
+                precision=self.precision,
+                compile=self.compile,
+            )
 
     def render(
         self,
@@ -348,7 +349,10 @@ class Recipe:
         Raises:
             NotReproducible, ValueError: As for `vis`.
         """
-        return self.render_batch(model, device, callbacks)[self.picture]
+        pictures = self.render_batch(model, device, callbacks)
+        if self.picture >= len(pictures):
+            raise ValueError(f"The recipe is of picture {self.picture}, but its batch has only {len(pictures)} pictures.")
+        return pictures[self.picture]
 
     def render_batch(
         self,
@@ -358,8 +362,10 @@ class Recipe:
     ) -> np.ndarray:
         """Makes all pictures of the batch again, float32 [N, H, W, C] in [0, 1]; arguments as for `render`."""
         vis = self.vis(model, device)
-        loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
-        picture = vis.image()
+        steps = checks.whole(self.steps, "The recipe's number of steps", 1)
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            loop.run(vis, [steps], callbacks=callbacks)
+            picture = vis.image()
         vis.watch.check()
         vis.watch.check_picture(picture)
         return picture
