@@ -351,7 +351,9 @@ class Recipe:
         """
         pictures = self.render_batch(model, device, callbacks)
         if self.picture >= len(pictures):
-            raise ValueError(f"The recipe is of picture {self.picture}, but its batch has only {len(pictures)} pictures.")
+            raise ValueError(
+                f"The recipe is of picture {self.picture}, but its batch has only {len(pictures)} pictures."
+            )
         return pictures[self.picture]
 
     def render_batch(

@@ -148,9 +148,7 @@ def change_toml(data: bytes, random: Random) -> bytes:
     return _change_document(data, parse_toml, toml_text, random)
 
 
-def _change_document(
-    data: bytes, parse: Callable[[bytes], Any], write: Callable[[Any], str], random: Random
-) -> bytes:
+def _change_document(data: bytes, parse: Callable[[bytes], Any], write: Callable[[Any], str], random: Random) -> bytes:
     share = random.random()
     if share < 0.15:
         return change_bytes(data, random)

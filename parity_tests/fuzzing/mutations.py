@@ -12,7 +12,6 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 NUMBERS = (0, 1, -1, 2, 3, 7, 64, 255, 1000, 65536, 2**20, 2**31 - 1, 2**31, 2**40, 2**63 - 1, -(2**31), -(2**63))
 REALS = (0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, float("inf"), float("-inf"), float("nan"))

@@ -23,11 +23,21 @@ TIMES = 10
 MAX_MESSAGE = 2500  # characters
 
 _STARTED = frozenset(
-    "subprocess.Popen os.system os.exec os.posix_spawn os.spawn os.fork os.forkpty pty.spawn os.startfile "
-    "pickle.find_class".split()
+    [
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.fork",
+        "os.forkpty",
+        "pty.spawn",
+        "os.startfile",
+        "pickle.find_class",
+    ]
 )
 _FETCHED = frozenset(
-    "socket.connect socket.bind socket.sendto socket.getaddrinfo socket.gethostbyname urllib.Request".split()
+    ["socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"]
 )
 _WRITTEN: Mapping[str, slice] = {  # the arguments that are paths
     "os.remove": slice(0, 1),
