@@ -559,7 +559,7 @@ def _rendering(**changes: object) -> dict[str, object]:
             {"image": {"param": "joined", "args": {"parts": [[1]]}}},
             "args of param 'joined' in the recipe do not fit it",
         ),
-        ({"image": {"param": "pixel_image", "args": {"shape": [2, 33, 41, 3] + [33] * 90}}}, "pixel_image.*do not fit"),
+        ({"image": {"param": "pixel_image", "args": {"shape": [2, 33, 41, 3] + [33] * 90}}}, "pixel_image.*not fit"),
         ({"picture": 1}, "of picture 1, but its batch has only 1 pictures"),
     ],
 )

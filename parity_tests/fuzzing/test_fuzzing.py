@@ -31,7 +31,7 @@ ANSWERS = {
     "manifest": {"went on", "opened"},
     "figure": {"read", "made"},
     # Some graphs take images of some sizes only.
-    **dict.fromkeys(NETWORKS, {"converted and ran", "refused to run: InputSizeError", "refused: InputSizeError"}),
+    **{kind: {"converted and ran", "refused: InputSizeError"} for kind in NETWORKS},
 }
 
 
