@@ -198,7 +198,8 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         raise ValueError(f"{folder} has no picture that can be read{': ' + skipped[0] if skipped else '.'}")
     if len({picture.shape for picture in found}) > 1:
         raise ValueError(f"The pictures of {folder} differ in size: pass a size for all.")
-    return np.stack(found), skipped
+    # A large picture alone is not copied.
+    return found[0][None] if len(found) == 1 else np.stack(found), skipped
 
 
 def model_size(model: Model, otherwise: int = 224) -> Size:
