@@ -172,6 +172,8 @@ def kind_of(path: Path) -> Kind:
         raise GraphError(f"{path} is a folder of other folders, not a network: name the network's own folder or file.")
     if not (_exists(path) or freeze.is_checkpoint(path)):
         raise FileNotFoundError(f"There is no file {path}.")
+    if _exists(path) and not (path.is_file() or path.is_dir()):
+        raise GraphError(f"{path} is a pipe or a device, and reading it may never end: name a file or a folder.")
     found = next((kind for kind in KINDS if kind.matches(path)), None)
     if found is None:
         raise GraphError(f"{path} is {_advice(path)} Supported are: {', '.join(kind.name for kind in KINDS)}.")

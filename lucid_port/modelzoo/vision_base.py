@@ -569,9 +569,9 @@ def _first(*candidates: Any) -> Any:
 
 def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Layer, ...], list[str]]:
     """Returns a manifest's layers and their names. Names alone give no `Layer` objects, which need depths."""
-    if all(isinstance(layer, str) for layer in stated):
-        return (), list(stated)
     try:
+        if all(isinstance(layer, str) for layer in stated) and not isinstance(stated, str):
+            return (), list(stated)
         layers = tuple(
             Layer(layer["name"], layer["depth"], frozenset(layer.get("tags", ())), model_name) for layer in stated
         )
