@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parity_tests.properties.graphs.builder import MAX_RANK, Builder, NothingFits, Value, step
+from parity_tests.properties.graphs.builder import Builder, step
+from parity_tests.properties.graphs.choosing import MAX_RANK, NothingFits, Value
 
 
 @step("Slice")

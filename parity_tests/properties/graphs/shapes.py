@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from parity_tests.properties.graphs.builder import INPUT, MAX_RANK, Builder, step
+from parity_tests.properties.graphs.builder import INPUT, Builder, step
+from parity_tests.properties.graphs.choosing import MAX_RANK
 
 
 @step("Pad", "PadV2", "MirrorPad")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from parity_tests.properties.graphs.builder import Builder, NothingFits, Value, step
+from parity_tests.properties.graphs.builder import Builder, step
+from parity_tests.properties.graphs.choosing import NothingFits, Value
+
+MAX_TERMS = 24
 
 
 @step("Mean", "Sum", "Max", "Min", "Prod")
@@ -13,7 +18,11 @@ def _reduce(builder: Builder, op: str) -> None:
     axes = builder.choices.sample(range(1, value.rank), builder.choices.randint(1, value.rank - 1))
     keep = builder.choices.random() < 0.5
     stated = [axis - value.rank if builder.choices.random() < 0.3 else axis for axis in axes]
-    read = value.name if op != "Prod" else builder.op("Sigmoid", [value.name])
+    read = value.name
+    if op in ("Sum", "Prod"):  # of few small numbers: nothing behind it may overflow, or vanish
+        if math.prod(value.shape[axis] for axis in axes) > MAX_TERMS:
+            raise NothingFits
+        read = builder.op("Tanh" if op == "Sum" else "Sigmoid", [read])
     name = builder.op(op, [read, builder.integers(stated)], keep_dims=keep, Tidx=np.int32)
     shape = [1 if axis in axes else size for axis, size in enumerate(value.shape) if keep or axis not in axes]
     builder.add(name, shape, value.exact and op in ("Max", "Min"))
@@ -101,6 +110,8 @@ def _binary(builder: Builder, op: str) -> None:
         pair[1 - bounded] = builder.op("Tanh", [pair[1 - bounded]])
     elif op in ("Mul", "SquaredDifference"):
         pair = [builder.op("Tanh", [each]) for each in pair]
+    elif op == "Sub":  # of two values that nothing makes equal: of their difference only rounding would be left
+        pair[1] = builder.op("Exp", [builder.op("Tanh", [pair[1]])])
     elif builder.choices.random() < 0.5:
         pair.reverse()
     exact = exact and value.exact and op in ("Maximum", "Minimum")

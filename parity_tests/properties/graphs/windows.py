@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from parity_tests.properties.graphs.builder import Builder, NothingFits, Value, step
+from parity_tests.properties.graphs.builder import Builder, step
+from parity_tests.properties.graphs.choosing import NothingFits, Value
 
 
 def _length(size: int, window: int, stride: int, padding: str) -> int:
