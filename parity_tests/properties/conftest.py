@@ -17,3 +17,8 @@ settings.register_profile(SUITE, derandomize=True, deadline=None, database=None,
 settings.register_profile(LONG, deadline=None, database=None, max_examples=1000, print_blob=True, phases=PHASES)
 if settings.get_current_profile_name() != LONG:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", SUITE))
+
+
+def few() -> settings:
+    """Settings of a test whose examples are whole renders."""
+    return settings(max_examples=max(3, settings().max_examples // 4))

@@ -20,6 +20,7 @@ from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.serialization import from_data, to_data
 from parity_tests.optvis.tiny import TinyModel
+from parity_tests.properties.conftest import few
 from parity_tests.properties.registries import LEAST_SIDE, OBJECTIVES, PARAMS, TRANSFORMS, layers
 
 # Optimizers that take no plain step: with a closure, with sparse gradients, or for matrices only.
@@ -111,6 +112,7 @@ def renders(draw):
     }
 
 
+@few()
 @given(options=renders(), count=st.integers(1, 3), data=st.data())
 def test_recipes_of_renders(options, count, data):
     model = TinyModel()

@@ -15,6 +15,7 @@ from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.render_many import render_many
 from lucid_port.recipes.steps import run_through
 from parity_tests.optvis.tiny import TinyModel
+from parity_tests.properties.conftest import few
 
 
 class Stopped(BaseException):
@@ -62,6 +63,7 @@ def many(draw):
     }, len(units)
 
 
+@few()
 @given(drawn=many(), data=st.data())
 def test_many_units(drawn, data):
     options, count = drawn
@@ -85,6 +87,7 @@ def test_many_units(drawn, data):
             assert one.path.read_bytes() == other.path.read_bytes()
 
 
+@few()
 @given(data=st.data(), size=st.integers(8, 12), seed=st.integers(0, 50), batch=st.integers(1, 3))
 def test_one_render(data, size, seed, batch):
     counts = sorted(data.draw(st.sets(st.integers(1, 6), min_size=1, max_size=3)))
