@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import random
+from dataclasses import replace
 
 import pytest
 
 from converters.frozen.graphdef import read_graph
 from converters.lowering.lower import supported_ops
+from converters.reference.inputs import array_sha256
 from parity_tests.properties.graphs import INPUT, STEPS, random_graph
 from parity_tests.properties.random_graphs import (
     COMMITTED,
@@ -66,9 +68,9 @@ def test_nearly_all_layers_are_compared():
 
 
 def test_a_wrong_value_fails():
-    name = "seed-0"
-    found, other = Comparison(), references()["seed-1"].inputs[INPUT]
-    found.add(name, graphs()[name], other)
+    found, reference = Comparison(), references()["seed-0"].inputs[INPUT]
+    spec = replace(reference.spec, seed=reference.spec.seed + 1)
+    found.add("seed-0", graphs()["seed-0"], replace(reference, spec=spec, sha256=array_sha256(spec.make())))
     assert found.failures
 
 
@@ -85,7 +87,8 @@ def test_every_supported_op_is_drawn_or_named():
 
 
 def test_the_committed_graphs_have_every_drawn_op():
-    assert {node.op for graph in graphs().values() for node in graph.node} >= set(STEPS) | BESIDE
+    """But for products of matrices: few values of random graphs have two axes. `parity_tests/cases` has them."""
+    assert (set(STEPS) | BESIDE) - {node.op for graph in graphs().values() for node in graph.node} == {"MatMul"}
 
 
 @pytest.mark.parametrize("text", ["5", "5-4", "-1-4", "a-b"])
