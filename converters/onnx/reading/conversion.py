@@ -62,6 +62,9 @@ Constant: TypeAlias = "bool | int | float | np.ndarray"
 
 LAYOUTS = (None, "NCHW", "NHWC")
 
+INITIALIZERS_ARE_NO_INPUTS = 4
+"""First version of the format in which initializers need not be inputs. Files of version 3 come from old exporters."""
+
 # Attributes of an fx.GraphModule other than its layers; no layer may have these names.
 RESERVED_NAMES = ("code", "graph", "initializers", *(name for name in dir(fx.GraphModule) if name[0] != "_"))
 
@@ -287,6 +290,7 @@ def _one_image(
         check_chosen(model.graph, entry.name)
     gone |= of_other_inputs(model.graph, entry.name)
     reached = restrict(model.graph, entry)
+    model.ir_version = max(model.ir_version, INITIALIZERS_ARE_NO_INPUTS)
     part = _Part(model, reached, known, nodes, gone, wanted is not None)
     needed = {name for node in model.graph.node for name in node.output}
     part.leave_out({name: error for name, error in refused.items() if name in needed})
