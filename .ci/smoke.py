@@ -41,6 +41,7 @@ def main() -> None:
             ["figure", "list"],
             ["render", "tiny", "mixed3a:1", "-o", "a.png", "--size", "32", "--steps", "2"],
             ["rerender", "a.png"],
+            ["figure", "fv-channel", "--model", "tiny", "--units", "mixed3a:1", "--steps", "2", "-o", "figure"],
         ):
             subprocess.run(
                 [sys.executable, "-m", "lucid_port", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL
