@@ -1,12 +1,12 @@
 """Requires the oldest release of each dependency that pyproject.toml states: `python -m parity_tests.bounds FILE`.
 
-`tox -e oldest` installs FILE with pip, which fails if two of these releases exclude each other. Only the packages that
-pip adds by itself are the newest that fit.
+`tox -e oldest` installs FILE, which fails if two of these releases exclude each other. Only packages that the installer
+adds by itself are the newest that fit.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -60,5 +60,15 @@ def _expand(project: dict[str, object], requirements: Sequence[str]) -> Iterator
             yield from _expand(project, extras[extra])  # type: ignore[index]
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m parity_tests.bounds", description=__doc__)
+    parser.add_argument("file", type=Path, help="requirements file to write")
+    parser.add_argument("--core", action="store_true", help="without extras, and without torch")
+    options = parser.parse_args()
+    lines = oldest_requirements(()) if options.core else oldest_requirements()
+    kept = [line for line in lines if not (options.core and line.startswith("torch=="))]
+    options.file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text("".join(f"{line}\n" for line in oldest_requirements()), encoding="utf-8")
+    main()
