@@ -2,7 +2,8 @@
 
     python .ci/smoke.py [SITE]
 
-SITE is the folder that the package has to be imported from, where it matters.
+SITE is the folder that the package has to be imported from, where it matters. Its import is timed there only: a checkout
+may have to be compiled first.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def check_import(site: Path | None) -> None:
         raise SystemExit(f"importing lucid_port imports {', '.join(loaded)}")
     if not (found.parent / "py.typed").is_file():
         raise SystemExit("py.typed is missing")
-    if seconds > MOST_SECONDS:
+    if site is not None and seconds > MOST_SECONDS:
         raise SystemExit(f"importing lucid_port takes {seconds:.2f} s beyond torch, more than {MOST_SECONDS}")
     print(f"imported in {seconds:.2f} s beyond torch")
 
