@@ -2,7 +2,7 @@
 
     python .ci/smoke.py [SITE]
 
-SITE is the folder that the package has to be imported from, where it matters. Its import is timed there only: a checkout
+SITE is the folder that the package has to be imported from, where it matters. Only then is the import timed: a checkout
 may have to be compiled first.
 """
 
