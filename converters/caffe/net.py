@@ -193,7 +193,9 @@ def build_net(
     entries = connected.entries
     entry = _one_entry([entry for entry in entries if entry.output in read], entries, input_name)
     nodes, fused = _fuse(nodes)
-    made = {name: replace(output, node=fused.get(output.node, output.node)) for name, output in connected.outputs.items()}
+    made = {
+        name: replace(output, node=fused.get(output.node, output.node)) for name, output in connected.outputs.items()
+    }
     made |= {name: Output(node) for name, node in fused.items()}
     here = {entry.output.node, *(node.layer.name for node in nodes)}
     outputs = {name: output for name, output in made.items() if output.node in here}
@@ -400,7 +402,7 @@ def _no_image(name: str, sizes: tuple[int, ...]) -> GraphError:
 
 def _one_entry(read: Sequence[Entry], entries: Sequence[Entry], input_name: str | None) -> Entry:
     if input_name is not None:
-        named = [entry for entry in entries if entry.name == input_name]
+        named = [entry for entry in entries if entry.name in (input_name, input_name.removesuffix(":0"))]
         if not named:
             known = [entry.name for entry in entries]
             raise GraphError(f"The network has no input called {input_name!r}.{nearest_names(input_name, known)}")
@@ -455,7 +457,9 @@ def _deployed(nodes: Sequence[Node], losses: Sequence[Node]) -> tuple[list[Node]
     for node in reversed(kept):
         if node.layer.name in wanted:
             wanted |= {source.node for source in node.inputs}
-    return [node for node in kept if node.layer.name in wanted], [node for node in kept if node.layer.name not in wanted]
+    return [node for node in kept if node.layer.name in wanted], [
+        node for node in kept if node.layer.name not in wanted
+    ]
 
 
 def _weight(loss: Layer) -> float:

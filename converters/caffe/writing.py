@@ -172,7 +172,9 @@ def _written_name(name: str, output: Output | None, values: Mapping[Output, Valu
         return name
     if output not in values:
         count = sum(made.node == output.node for made in values)
-        raise GraphError(f"The output {name!r} does not exist: layer {output.node!r} has {count} output{'s' * (count != 1)}.")
+        raise GraphError(
+            f"The output {name!r} does not exist: layer {output.node!r} has {count} output{'s' * (count != 1)}."
+        )
     return values[output].name
 
 

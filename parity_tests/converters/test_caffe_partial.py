@@ -27,7 +27,9 @@ def expected(x: np.ndarray) -> np.ndarray:
 def check(model: converters.ConvertedModel) -> None:
     """The backbone has the values that torch computes."""
     x = floats(2, 3, 8, 6)
-    np.testing.assert_allclose(values(model, x, "conv/conv"), expected(x), atol=2e-6)
+    wanted = expected(x)
+    # Both sum 27 products in float32, in different orders; they differ by up to 4e-7 of the largest value.
+    np.testing.assert_allclose(values(model, x, "conv/conv"), wanted, atol=1e-6 * wanted.max())
 
 
 def model_of_parts(layers: list[CaffeLayer], text: str = "", **options: object) -> converters.ConvertedModel:
@@ -74,7 +76,7 @@ def test_an_output_by_the_name_of_its_blob():
     x = floats(2, 3, 8, 6)
     kernel, bias = map(torch.from_numpy, CONV.blobs)
     wanted = torch.conv2d(torch.from_numpy(x), kernel, bias, padding=1)[:, 2:]
-    np.testing.assert_allclose(values(model, x, "s:1"), wanted, atol=2e-6)
+    np.testing.assert_allclose(values(model, x, "s:1"), wanted, atol=1e-6 * float(wanted.max()))
 
 
 def test_the_name_of_a_relu_that_is_fused():
@@ -177,7 +179,8 @@ def test_the_advice_to_name_one_of_two_images():
     image = "dim: 1 dim: 3 dim: 8 dim: 6"
     text = further(f"info|{image}", f"data|{image}", "rois|dim: 9 dim: 5")
     refused(caffemodel(BACKBONE), text, "2 inputs (info, data)", "input_name (--input-name)")
-    check(from_caffe(caffemodel(BACKBONE), text, input_name="data"))
+    for name in ("data", "data:0"):
+        check(from_caffe(caffemodel(BACKBONE), text, input_name=name))
 
 
 def test_an_input_that_is_no_image():
@@ -208,7 +211,8 @@ def test_a_name_in_another_encoding_is_that_of_the_weights():
     text = prototxt(BACKBONE, (1, 3, 8, 6)).replace(b"conv", name).replace(name + b"olution", b"convolution")
     model = from_caffe(data, text)
     x = floats(1, 3, 8, 6)
-    np.testing.assert_allclose(values(model, x, list(model.layers)[-1]), expected(x), atol=2e-6)
+    wanted = expected(x)
+    np.testing.assert_allclose(values(model, x, list(model.layers)[-1]), wanted, atol=1e-6 * wanted.max())
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x00\x01\x80\x81" * 9, caffemodel(BACKBONE)])
