@@ -259,18 +259,18 @@ def require_file(source: str, command: str) -> None:
     """Checks that a source is not a network of PyTorch, before it is opened.
 
     Raises:
-        ValueError: it is a library's network, or module:function.
+        typer.BadParameter: it is a library's network, or module:function.
     """
     from lucid_port.modelzoo.libraries import names_function, names_library
 
     if names_library(source) or names_function(source):
-        raise ValueError(_no_file(source, command))
+        raise typer.BadParameter(_no_file(source, command))
 
 
 def _no_file(source: str, command: str) -> str:
     return (
-        f"{source} names a network of PyTorch, and {command} reads graphs of TensorFlow and Caffe: give a file or a "
-        "model's name. Networks of PyTorch need no conversion: give them to lucid-port render."
+        f"{source} names a network of PyTorch, and {command} reads graphs of TensorFlow and Caffe: lucid-port render "
+        "takes such a network as it is, and torch.onnx.export writes it as an ONNX file."
     )
 
 
