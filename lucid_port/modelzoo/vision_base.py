@@ -540,7 +540,7 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
     for entry in catalogue().values():
         hashes = {hash for file in entry.downloads for hash in (file.hash, file.member_hash)}
         known = program.fingerprint == entry.fingerprint or f"sha256:{program.source_sha256}" in hashes
-        if known and input_name in (None, entry.input_name):
+        if known and (input_name is None or program.metadata.input_name == entry.input_name):
             stated = replace(_metadata(entry), input_name=program.metadata.input_name)
             network.program = replace(program, metadata=stated)
     return network
