@@ -38,13 +38,14 @@ def convert(
 
     Args:
         source: the path of a .pb file, the bytes of a serialized GraphDef, a GraphDef, or a `Graph`.
-        input_name: name of the input node; required if the graph has several inputs, or if its input is not a
-            placeholder.
+        input_name: name of the input node, with or without `:0`; required if the graph has several inputs, or if its
+            input is not a placeholder.
         metadata: describes the model's input. By default it is read from the graph's `lucid_metadata_json` node, if
             the graph has one.
         fold: fold each batch norm into the convolution before it if no layer between them is requested. This changes
             values by rounding errors.
-        constants: values of placeholders other than the image, by name, such as {"is_training": False}.
+        constants: values of placeholders other than the image, by name, such as {"is_training": False}. A number fills
+            the placeholder's shape, with 1 for each unknown size.
         outputs: names of the model's outputs. Only the nodes that they need are converted, and all of these have to be
             convertible. By default all nodes that depend on the input are converted.
         progress: called with the current stage and the finished share of it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from torch import Tensor, nn
@@ -109,11 +109,12 @@ class LayerInfo:
             ChannelAxisError: the axes are not known, or the tensor does not have the axes of the description.
         """
         if self.unknown:
+            example = {self.name: _STATED_AXES.get(rank, "N" + "G" * (rank - 2) + "C")}
             raise ChannelAxisError(
                 f"The channel axis of layer {self.name!r} is not known, because {self.unknown}: state the axes with "
-                f"from_torch(..., layouts={{{self.name!r}: {_STATED_AXES.get(rank, 'N' + 'G' * (rank - 2) + 'C')!r}}})."
+                f"layouts={example}, in from_torch or where the file is opened."
             )
-        axes = self.axes or _AXES_OF_RANK.get(rank) or "N" + "G" * (rank - 2) + "C"
+        axes = self.axes or AXES_OF_RANK.get(rank) or "N" + "G" * (rank - 2) + "C"
         if "*" in axes:  # any number of other axes
             axes = axes.replace("*", "G" * (rank - len(axes) + 1))
         if len(axes) != rank:
@@ -162,7 +163,9 @@ class LayerInfo:
 
 
 _STATED_AXES = {1: "C", 2: "NC", 3: "NLC", 4: "NCHW", 5: "NCTHW"}  # usual ones, as an example
-_AXES_OF_RANK = {1: "C", 2: "NC", 4: "NCHW"}
+AXES_OF_RANK = {1: "C", 2: "NC", 4: "NCHW"}
+"""Number of axes of a value -> the axes, unless the layer states others."""
+_LETTERS = "NCHWLTG"
 
 
 class Layers(Mapping[str, LayerInfo]):
@@ -216,6 +219,20 @@ class Layers(Mapping[str, LayerInfo]):
             )
         return self._infos[own]
 
+    def stated(self, layouts: Mapping[str, str]) -> Layers:
+        """Returns these layers with the axes that a user states: name -> one letter for each axis.
+
+        Raises:
+            TypeError, ValueError: the axes are invalid (see `check_layouts`).
+            LayerNotFoundError: there is no layer of a name.
+        """
+        axes = {self[name].name: letters for name, letters in check_layouts(layouts).items()}
+        infos, further = (
+            [_stated(info, axes[info.name]) if info.name in axes else info for info in group.values()]
+            for group in (self._infos, self._further)
+        )
+        return Layers(infos, further, self.left_out, self._lucid_names)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._infos)
 
@@ -224,6 +241,38 @@ class Layers(Mapping[str, LayerInfo]):
 
     def __repr__(self) -> str:
         return f"Layers({list(self)})"
+
+
+def _stated(info: LayerInfo, axes: str) -> LayerInfo:
+    """Returns a layer with the axes that a user states; its number of channels is known when the network runs."""
+    return replace(info, axes=axes, channels=None, tokens=None, unknown="")
+
+
+def check_layouts(layouts: object) -> dict[str, str]:
+    """Checks the axes that a user states.
+
+    Args:
+        layouts: layer -> one letter an axis; None for no layers.
+
+    Raises:
+        TypeError: it is not a dictionary of strings.
+        ValueError: axes have other letters, or not exactly one C, or several N.
+    """
+    if layouts is None:
+        return {}
+    if not isinstance(layouts, Mapping):
+        raise TypeError(f"layouts is a dictionary such as {{'blocks.0': 'NLC'}}, not {layouts!r:.80}.")
+    for name, axes in layouts.items():
+        if not isinstance(name, str) or not isinstance(axes, str):
+            raise TypeError(
+                f"layouts maps names of layers to letters, as in {{'blocks.0': 'NLC'}}, not {name!r}: {axes!r}."
+            )
+        if set(axes) - set(_LETTERS) or axes.count("C") != 1 or axes.count("N") > 1:
+            raise ValueError(
+                f"layouts has the axes {axes!r} for layer {name!r}: give one letter for each axis, C for channels "
+                "once, N for images at most once, and H, W, L (tokens), T (times) or G (others)."
+            )
+    return dict(layouts)
 
 
 def module_of(root: nn.Module, info: LayerInfo) -> nn.Module:

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import (
-    Constants,
-    InputName,
-    Json,
-    Layout,
-    Outputs,
-    Seed,
-    Source,
-    files_options,
-    print_result,
-    remarks,
-)
+from lucid_port.cli.console import Json, Seed, Source, print_result, remarks
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -70,29 +59,18 @@ BatchSize = Annotated[int | None, typer.Option(min=1, help="Pictures in a batch;
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder's pictures instead of resuming.")]
 
 
+@sources.takes_options
 def command(
     source: Source,
     units: Units,
     output: Output,
+    opening: sources.ModelOptions,
     size: Size = None,
     steps: Annotated[int, typer.Option(min=1, help="Number of updates; the default is Lucid's.")] = 513,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 0.05,
     seed: Seed = 0,
     transforms: Transforms = True,
     device: Devices = None,
-    torchvision: sources.Torchvision = None,
-    timm: sources.Timm = None,
-    huggingface: sources.Huggingface = None,
-    weights: sources.Weights = None,
-    value_range: sources.ValueRange = None,
-    mean: sources.Mean = None,
-    std: sources.Std = None,
-    image_shape: sources.ImageShape = None,
-    bgr: sources.BGR = None,
-    input_name: InputName = None,
-    constants: Constants = None,
-    layout: Layout = None,
-    outputs: Outputs = None,
     sheet: Sheet = False,
     batch_size: BatchSize = None,
     overwrite: Overwrite = False,
@@ -121,16 +99,7 @@ def command(
         check_output(output)
         _refuse_folder_options(sheet=sheet, batch_size=batch_size, overwrite=overwrite)
     place = find_device(device or "cpu")
-    model = sources.open_to_render(
-        source,
-        units,
-        value_range=value_range,
-        mean=mean,
-        std=std,
-        image_shape=image_shape,
-        is_BGR=bgr,
-        **files_options(input_name, constants, layout, outputs),
-    ).to(place)
+    model = opening.model_to_render(source, units).to(place)
     options: dict[str, Any] = {
         "optimizer": lambda parameters: TFAdam(parameters, lr=lr),
         "transforms": None if transforms else [],

@@ -76,7 +76,18 @@ def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRan
     return ends[0], ends[1]
 
 
-OPENING = ("input_name", "image_shape", "constants", "outputs", "layout", "signature", "tags", "fold", "geometry")
+OPENING = (
+    "input_name",
+    "image_shape",
+    "constants",
+    "outputs",
+    "layout",
+    "layouts",
+    "signature",
+    "tags",
+    "fold",
+    "geometry",
+)
 """Options of a model that recipes store. The others name files and programs, which a recipe must not choose."""
 
 

@@ -98,7 +98,9 @@ def from_torch(
         make = partial(TorchNetwork, image_shape=shape, adapter=adapter, input_shape=input_shape, layouts=layouts)
         network = make(network, trace, origins=found.origins)
     elif layouts:
-        raise ValueError("layouts states the axes of a torch network's layers, and this network describes its own.")
+        if isinstance(network, TorchNetwork):
+            raise ValueError("The network is wrapped already: give layouts where it is wrapped first.")
+        network.layers = network.layers.stated(layouts)
     if isinstance(network, TorchNetwork):
         network.check_channels(shape[-1])
     return Model(

@@ -45,9 +45,7 @@ LARGEST_SIDE = 4096
 UNKNOWN_SIZE = 224
 """Height and width of the image if the model states none."""
 
-UNKNOWN_FIELD = (
-    "?: the axes are not known (state them with from_torch(..., layouts=)), and the fields of elements differ"
-)
+UNKNOWN_FIELD = "?: the axes are not known (state them with layouts=), and the fields of elements differ"
 """Remark below a table in which the field of a layer is not known."""
 
 _AXES = {1: "C", 2: "NC", 3: "NLC", 4: "NCHW"}

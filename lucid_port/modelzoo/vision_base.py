@@ -543,7 +543,7 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
     for entry in catalogue().values():
         hashes = {hash for file in entry.downloads for hash in (file.hash, file.member_hash)}
         known = program.fingerprint == entry.fingerprint or f"sha256:{program.source_sha256}" in hashes
-        if known and input_name in (None, entry.input_name):
+        if known and (input_name is None or program.metadata.input_name == entry.input_name):
             stated = replace(_metadata(entry), input_name=program.metadata.input_name)
             network.program = replace(program, metadata=stated)
     return network
@@ -572,9 +572,9 @@ def _first(*candidates: Any) -> Any:
 
 def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[ListedLayers, list[str]]:
     """Returns a manifest's layers and their names. Names alone give no `Layer` objects, which need depths."""
-    if all(isinstance(layer, str) for layer in stated):
-        return ListedLayers(), list(stated)
     try:
+        if all(isinstance(layer, str) for layer in stated) and not isinstance(stated, str):
+            return ListedLayers(), list(stated)
         layers = ListedLayers(
             Layer(layer["name"], layer["depth"], frozenset(layer.get("tags", ())), model_name) for layer in stated
         )

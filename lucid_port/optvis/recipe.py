@@ -319,17 +319,18 @@ class Recipe:
             source = RandomSource(seeds=seeds["seeds"], shared=seeds.get("seed"), per_image=per_image)
         else:
             source = RandomSource(seeds.get("seed", 0), per_image=per_image)
-        return VisT(
-            model,
-            serialization.from_data(self.objective),
-            serialization.from_data(self.image),
-            make_optimizer(self.optimizer),
-            serialization.from_data(self.transforms),
-            self.relu_gradient_override,
-            seed=source,
-            precision=self.precision,
-            compile=self.compile,
-        )
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            return VisT(
+                model,
+                serialization.from_data(self.objective),
+                serialization.from_data(self.image),
+                make_optimizer(self.optimizer),
+                serialization.from_data(self.transforms),
+                self.relu_gradient_override,
+                seed=source,
+                precision=self.precision,
+                compile=self.compile,
+            )
 
     def render(
         self,
@@ -349,7 +350,7 @@ class Recipe:
         Raises:
             NotReproducible, ValueError: As for `vis`.
         """
-        return self.render_batch(model, device, callbacks)[self.picture]
+        return self._own(self.render_batch(model, device, callbacks))
 
     def render_with_losses(
         self,
@@ -363,9 +364,18 @@ class Recipe:
             The picture, float32 [H, W, C] in [0, 1], and the objective's value before each update, float32 [steps].
         """
         pictures, values = self._rendered(model, device, callbacks)
+        picture = self._own(pictures)
         losses = torch.stack(values).float().cpu().numpy().reshape(len(values), -1)
         own = losses[:, self.picture] if losses.shape[1] == len(pictures) else losses.sum(1)
-        return pictures[self.picture], own
+        return picture, own
+
+    def _own(self, pictures: np.ndarray) -> np.ndarray:
+        """Returns the recipe's picture of a batch."""
+        if self.picture >= len(pictures):
+            raise ValueError(
+                f"The recipe is of picture {self.picture}, but its batch has only {len(pictures)} pictures."
+            )
+        return pictures[self.picture]
 
     def render_batch(
         self,
@@ -380,8 +390,10 @@ class Recipe:
         self, model: Model | None, device: torch.device | str | None, callbacks: Sequence[Callback]
     ) -> tuple[np.ndarray, list[torch.Tensor]]:
         vis = self.vis(model, device)
-        values = loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
-        pictures = vis.image()
+        steps = checks.whole(self.steps, "The recipe's number of steps", 1)
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            values = loop.run(vis, [steps], callbacks=callbacks)
+            pictures = vis.image()
         vis.watch.check()
         vis.watch.check_picture(pictures)
         return pictures, values

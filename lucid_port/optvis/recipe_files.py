@@ -232,7 +232,7 @@ def _from_picture(path: Path) -> Any:
     try:
         info = read_picture(path).info
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
+        raise ValueError(str(error)) from error
     text = info.get(METADATA_KEY) or info.get("comment") or info.get("xmp")
     if text:
         try:

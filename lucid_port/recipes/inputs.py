@@ -191,7 +191,7 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         kind = "is a file, which is no folder" if folder.exists() else "is no folder"
         raise FileNotFoundError(f"{folder} {kind}: name a folder of pictures.")
     found, skipped = [], []
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()):
         try:
             found.append(load_image(path, size))
         except (OSError, ValueError) as error:
@@ -200,7 +200,8 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         raise ValueError(f"{folder} has no picture that can be read{': ' + skipped[0] if skipped else '.'}")
     if len({picture.shape for picture in found}) > 1:
         raise ValueError(f"The pictures of {folder} differ in size: pass a size for all.")
-    return np.stack(found), skipped
+    # A large picture alone is not copied.
+    return found[0][None] if len(found) == 1 else np.stack(found), skipped
 
 
 def model_size(model: Model, otherwise: int = 224) -> Size:
