@@ -14,10 +14,11 @@ import sys
 import types
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, BinaryIO, Literal, TextIO, TypeVar, Union, get_args, get_origin, is_typeddict
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, DTypeLike
 
 from converters import checks
 from converters.schema import Least
@@ -123,7 +124,7 @@ def rule_of(hint: Any) -> Rule | None:
         return _generic(origin, arguments)
     if is_typeddict(hint):
         return _generic(Mapping, (str, Any))
-    if not isinstance(hint, type) or hint is object:
+    if not isinstance(hint, type) or hint in (Any, object):
         return None
     if getattr(hint, "_is_protocol", False) and not getattr(hint, "_is_runtime_protocol", False):
         return None
@@ -139,6 +140,10 @@ def _is_hashable(hint: Any) -> bool:
 
 
 def _union(arguments: Sequence[Any]) -> Rule | None:
+    for known in (ArrayLike, DTypeLike):  # unions of unions are flat
+        others = [one for one in arguments if one not in get_args(known)]
+        if set(get_args(known)) <= set(arguments) and set(others) <= {type(None)}:
+            return _either((_RULES[known], *map(rule_of, others)))
     names_files = any(one is os.PathLike or get_origin(one) is os.PathLike for one in arguments)
     found = [rule_of(one) for one in arguments if not (names_files and one is str)]
     rules = tuple(one for one in found if one is not None)
@@ -250,6 +255,27 @@ def _is_encodable(name: str) -> bool:
     return True
 
 
+def _file(value: Any, what: str) -> Any:
+    if not hasattr(value, "read") and not hasattr(value, "write"):
+        raise TypeError(f"{what} is an open file, not {checks.shown(value)}.")
+    return value
+
+
+def _numbers(value: Any, what: str) -> Any:
+    if isinstance(value, torch.Tensor):
+        return _tensor(value, what)
+    checks.finite_values(value, what)
+    return value
+
+
+def _dtype(value: Any, what: str) -> Any:
+    try:
+        np.dtype(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is a dtype of NumPy, as in 'float32', not {checks.shown(value)}.") from None
+    return value
+
+
 def _literal(known: Sequence[Any], value: Any, what: str) -> Any:
     if not any(type(value) is type(one) and value == one for one in known):
         raise ValueError(f"{what} is one of {', '.join(map(repr, known))}, not {checks.shown(value)}.")
@@ -316,5 +342,9 @@ _RULES: dict[Any, Rule] = {
     np.ndarray: Rule("an array", _array),
     torch.Tensor: Rule("a tensor", _tensor),
     os.PathLike: Rule("a path", _path),
+    BinaryIO: Rule("a file that is open in binary mode", _file),
+    TextIO: Rule("a file that is open for text", _file),
+    ArrayLike: Rule("an array", _numbers),
+    DTypeLike: Rule("a dtype", _dtype),
     Callable: Rule("a function", _callable),
 }

@@ -350,7 +350,9 @@ def _place(error: BaseException) -> str:
 def cases(seed: int, count: int, names: Sequence[str]) -> dict[str, list[random.Random]]:
     """How often each target is called, as one source of random numbers for each case."""
     draw = random.Random(seed)
-    order = [names[number % len(names)] for number in range(count)] if count >= len(names) else draw.sample(names, count)
+    order = (
+        [names[number % len(names)] for number in range(count)] if count >= len(names) else draw.sample(names, count)
+    )
     found: dict[str, list[random.Random]] = {}
     for number, name in enumerate(order):
         found.setdefault(name, []).append(random.Random(f"{seed}/{number}/{name}"))
@@ -369,7 +371,9 @@ def malformed(target: Target, call: Call, draw: random.Random) -> tuple[Call, st
     return changed, ", ".join(words)
 
 
-def outcomes(chosen: Iterable[tuple[Target, Sequence[random.Random]]], starts: Callable[[str], None]) -> Iterator[Outcome]:
+def outcomes(
+    chosen: Iterable[tuple[Target, Sequence[random.Random]]], starts: Callable[[str], None]
+) -> Iterator[Outcome]:
     """The outcomes of cases, in this process; `starts` is told of each before it starts."""
     for target, draws in chosen:
         starts(target.name)

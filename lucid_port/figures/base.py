@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import nearest_names
+from converters.signatures import checked
 from lucid_port.optvis.engine.coerce import Model
 
 __all__ = [
@@ -111,6 +112,7 @@ OMITTED: Mapping[str, str] = {
 """Figures of the articles that are not in the catalogue, and the reasons."""
 
 
+@checked
 @dataclass(frozen=True)
 class Panel:
     """A group of pictures.
@@ -162,6 +164,7 @@ class Options(dict[str, Any]):
         )
 
 
+@checked
 @dataclass(frozen=True)
 class Settings:
     """The settings with which a figure is made.
@@ -199,6 +202,7 @@ Kind = Callable[[Model, str], Any]
 """A function that resolves the name of a unit, a layer or a class, and raises an error if it does not exist."""
 
 
+@checked
 @dataclass(frozen=True)
 class Takes:
     """Number and kinds of the units of a figure.
@@ -225,6 +229,7 @@ class Takes:
     even: bool = False
     pairs: bool = False
 
+    @checked
     def check(self, model: Model, units: Sequence[str]) -> None:
         """Checks units before anything is rendered.
 
@@ -289,6 +294,7 @@ class Figure:
     without: Mapping[str, str] = field(default_factory=dict)
     of_picture: bool = False
 
+    @checked
     def options_for(self, model: str | None, fast: bool = False) -> dict[str, Any]:
         """The options for a model.
 
@@ -306,6 +312,7 @@ class Figure:
 _FIGURES: dict[str, Figure] = {}
 
 
+@checked
 def figure(
     name: str,
     title: str,
@@ -384,6 +391,7 @@ def catalogue() -> Mapping[str, Figure]:
     return dict(sorted(_FIGURES.items(), key=lambda item: order.index(item[1].article)))
 
 
+@checked
 def find_figure(name: str) -> Figure:
     """A figure by its name.
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc.io.sanitizing import sanitize
 from lucid_port.modelzoo import files
 
@@ -52,6 +53,7 @@ class Layer(Protocol):
 
 
 @functools.lru_cache(maxsize=128)
+@checked
 def get_aligned_activations(layer: Layer) -> np.ndarray:
     """Reads the recorded activations of a layer.
 
@@ -100,6 +102,7 @@ def _read_page(layer: Layer, path: Path) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=128)
+@checked
 def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
     """Computes the uncentered covariance of two layers: the mean over samples of the product of their channels.
 
@@ -121,6 +124,7 @@ def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=128)
+@checked
 def layer_inverse_covariance(layer: Layer) -> np.ndarray:
     """Computes the inverse of a layer's uncentered covariance with itself, (depth, depth).
 
@@ -130,6 +134,7 @@ def layer_inverse_covariance(layer: Layer) -> np.ndarray:
     return np.linalg.inv(layer_covariance(layer))
 
 
+@checked
 def push_activations(activations: np.ndarray, from_layer: Layer, to_layer: Layer) -> np.ndarray:
     """Maps activations of one layer to another layer by the linear regression over the recorded samples.
 

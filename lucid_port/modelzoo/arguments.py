@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import ValueRange
 
@@ -43,6 +44,7 @@ def check_image_shape(shape: object) -> tuple[int | None, ...]:
     return tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
 
 
+@checked
 def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
     """Checks a value range.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from converters import ConvertedModel
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.names import MODULES
 
@@ -32,6 +33,7 @@ _HEADS = tuple(
 )
 
 
+@checked
 def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, ...]:
     """Loads the weights of Lucent's InceptionV1 into Lucid's.
 
@@ -63,6 +65,7 @@ def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapp
     return _HEADS
 
 
+@checked
 def to_lucent_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """Returns the weights of Lucid's InceptionV1 as a state_dict of Lucent's.
 

@@ -20,6 +20,7 @@ from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.program.storage import MODEL_FILE
+from converters.signatures import checked
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
@@ -140,6 +141,7 @@ class Model(nn.Module):
     _low: Tensor
     _span: Tensor
 
+    @checked
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -303,6 +305,7 @@ class Model(nn.Module):
             raise unsupported(request)
         return self.network.activations(x, request.names)
 
+    @checked
     def activations(
         self,
         image: Tensor,
@@ -350,6 +353,7 @@ class Model(nn.Module):
             explain_misfit(self.network, self.network, x, self.image_shape, error)
             raise
 
+    @checked
     def get_layer(self, name: str) -> Layer:
         """Returns one of `layers` by name.
 
@@ -366,6 +370,7 @@ class Model(nn.Module):
             raise KeyError(f"{self.name} lists no layer {name!r}; it lists {[layer.name for layer in self.layers]}.")
         return exact or close[0]
 
+    @checked
     def summary(self, image_shape: Sequence[int] | None = None) -> Summary:
         """Lists sizes, strides and receptive fields of the layers; see `lucid_port.modelzoo.summary.summary`."""
         return summary(self, image_shape)
@@ -373,6 +378,7 @@ class Model(nn.Module):
     def load_graphdef(self) -> None:
         """Does nothing, because the constructor loads the graph. Lucid's notebooks call it."""
 
+    @checked
     def get_activations(self, layer: str | Layer, examples: np.ndarray | Iterable[Any], **options: Any) -> np.ndarray:
         """Computes activations for many images; see `lucid_port.modelzoo.get_activations.get_activations`."""
         return get_activations(self, layer, examples, **options)
@@ -450,6 +456,7 @@ class FrozenGraphModel(Model):
         FileNotFoundError: the graph does not exist.
     """
 
+    @checked
     def __init__(self, model_directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> None:
         if manifest.get("type", "frozen") != "frozen":
             raise NotImplementedError(f"Manifests of type {manifest['type']!r} are not known, only 'frozen' ones.")
@@ -500,6 +507,7 @@ def _checked_labels(labels: object) -> list[str]:
     return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
 
 
+@checked
 def read_network(
     path: str | os.PathLike[str] | None, entry: Entry | None, input_name: str | None, **options: Any
 ) -> Any:
@@ -589,6 +597,7 @@ def _layers(name: str) -> tuple[Layer, ...]:
     return tuple(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
 
 
+@checked
 def model_class(entry: Entry) -> type[Model]:
     """Creates the class of a model of the catalogue, under Lucid's name."""
     attributes: Mapping[str, Any] = {

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from converters import schema
+from converters.signatures import checked
 from lucid_port.misc.offline import offline
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
@@ -138,6 +139,7 @@ class Plan:
             )
         return Path(self.output)
 
+    @checked
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
         """Renders and saves the pictures.
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from converters.memory import is_out_of_memory
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import show
@@ -110,6 +111,7 @@ class Renders(list[np.ndarray]):
         """First update, from 1 on, at which the objective or the last picture was NaN or infinite; None if finite."""
         return failed_at(self.losses, self[-1] if self else np.zeros(0))
 
+    @checked
     def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
         """Returns the recipe of one picture.
 
@@ -127,6 +129,7 @@ class Renders(list[np.ndarray]):
         own_code = _callback_notes(self.callbacks)
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=own_code)
 
+    @checked
     def save(self, path: str | os.PathLike[str], index: int = -1, picture: int = 0) -> Path:
         """Saves one picture, with its recipe beside it and, unless it is saved as an array, in the file.
 
@@ -150,6 +153,7 @@ class Renders(list[np.ndarray]):
         return self.vis.losses[: self.steps] if self._kept is None else self._kept[0]
 
 
+@checked
 def render_vis(
     model: Model,
     objective_f: ObjectiveLike,

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.stack_level import stack_level
@@ -126,6 +127,7 @@ class ManyRenders(list[UnitRender]):
 
 
 @outside_inference
+@checked
 def render_many(
     model: Model,
     units: UnitsLike,

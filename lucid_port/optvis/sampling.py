@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 
 __all__ = ["DEFAULT_SEED", "Draws", "RandomSource"]
@@ -84,6 +85,7 @@ class RandomSource:
         (3, 2, 4)
     """
 
+    @checked
     def __init__(
         self,
         seed: int = DEFAULT_SEED,

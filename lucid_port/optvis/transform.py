@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor, constant
 from lucid_port.optvis import serialization
@@ -339,6 +340,7 @@ class Custom(Transform):
         return result
 
 
+@checked
 @dataclass(frozen=True)
 class Compose(Transform):
     """Several transforms, applied in order; see `compose`.
@@ -389,6 +391,7 @@ TransformLike: TypeAlias = Transform | Callable[[torch.Tensor], torch.Tensor]
 # Lucid's names --------------------------------------------------------------------------------
 
 
+@checked
 def jitter(d: int, seed: int | None = None) -> Jitter:
     """Crops at a random offset, uniform in 0..d, so that the image becomes `d` pixels smaller.
 
@@ -406,6 +409,7 @@ def jitter(d: int, seed: int | None = None) -> Jitter:
     return Jitter(checks.whole(d, "jitter's d", 0), _seed(seed, "jitter"))
 
 
+@checked
 def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad:
     """Pads by `w` pixels on each side.
 
@@ -425,6 +429,7 @@ def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad
     return Pad(checks.whole(w, "pad's w", 0), mode, constant_value)
 
 
+@checked
 def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScale:
     """Resizes by one of `scales`, by TensorFlow's legacy bilinear rule.
 
@@ -442,6 +447,7 @@ def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScal
     return RandomScale(_numbers(scales, "random_scale's scales", above=0), _seed(seed, "random_scale"))
 
 
+@checked
 def random_rotate(
     angles: Iterable[float],
     units: str = "degrees",
@@ -468,6 +474,7 @@ def random_rotate(
     return RandomRotate(_numbers(angles, "random_rotate's angles"), units, _seed(seed, "random_rotate"), bool(exact_pi))
 
 
+@checked
 def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe: bool = True) -> NormalizeGradient:
     """Leaves the image unchanged and scales the gradient of each image to a fixed norm.
 
@@ -491,6 +498,7 @@ def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe:
     return NormalizeGradient(tuple(float(scale) for scale in scales), zero_safe)
 
 
+@checked
 def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
     """Blends an RGBA image with colored 1/f noise, drawn anew for each image and step.
 
@@ -510,6 +518,7 @@ def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
     return CollapseAlphaRandom(sd)
 
 
+@checked
 def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
     """Crops or pads with zeros, symmetrically, to a fixed size; an odd pixel is added at the end.
 
@@ -531,6 +540,7 @@ def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
     return CropOrPadTo(*sizes)
 
 
+@checked
 def compose(transforms: Iterable[TransformLike]) -> Compose:
     """Combines transforms, which are applied in order; an empty list is the identity.
 
@@ -549,6 +559,7 @@ def compose(transforms: Iterable[TransformLike]) -> Compose:
     return Compose(tuple(as_transform(t) for t in checks.items(transforms, "transforms", wanted)))
 
 
+@checked
 def as_transform(transform: TransformLike) -> Transform:
     """Converts a function of an NCHW batch to a transform; returns a transform unchanged.
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine import loop
@@ -22,6 +23,7 @@ Item = TypeVar("Item")
 Seen = TypeVar("Seen")
 
 
+@checked
 def run(vis: VisT, steps: int, verbose: bool = False) -> np.ndarray:
     """Makes a number of updates.
 
@@ -48,6 +50,7 @@ def run(vis: VisT, steps: int, verbose: bool = False) -> np.ndarray:
     return run_through(vis, [steps], lambda: None, verbose)[1]
 
 
+@checked
 def run_through(
     vis: VisT, counts: Sequence[int], look: Callable[[], Seen], verbose: bool = False
 ) -> tuple[list[Seen], np.ndarray]:
@@ -87,6 +90,7 @@ def run_through(
     return seen, torch.stack(values).float().cpu().numpy()
 
 
+@checked
 def update_counts(thresholds: int | Iterable[int]) -> list[int]:
     """Returns the numbers of updates after which pictures are taken, distinct and ascending.
 
@@ -110,6 +114,7 @@ def update_counts(thresholds: int | Iterable[int]) -> list[int]:
 # Batches -----------------------------------------------------------------------------------------
 
 
+@checked
 def alike(seed: int, count: int) -> RandomSource:
     """Returns a random source with which each image of a batch starts as it would alone.
 
@@ -124,6 +129,7 @@ def alike(seed: int, count: int) -> RandomSource:
     return RandomSource(seeds=[seed] * count, shared=seed)
 
 
+@checked
 def batches(
     items: Sequence[Item], make: Callable[[Sequence[Item]], VisT], batch_size: int | None = None
 ) -> list[list[Item]]:

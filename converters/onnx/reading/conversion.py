@@ -54,6 +54,7 @@ from converters.onnx.reading.validation import (
 )
 from converters.onnx.writing.export import PROPERTY
 from converters.program.program import Metadata, module_names
+from converters.signatures import checked
 
 if TYPE_CHECKING:
     import onnx
@@ -66,6 +67,7 @@ LAYOUTS = (None, "NCHW", "NHWC")
 RESERVED_NAMES = ("code", "graph", "initializers", *(name for name in dir(fx.GraphModule) if name[0] != "_"))
 
 
+@checked
 def from_onnx(
     path: str | os.PathLike[str],
     input_name: str | None = None,

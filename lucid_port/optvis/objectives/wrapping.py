@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, overload
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, in_nhwc
@@ -54,6 +55,7 @@ def wrap_objective(
 ) -> Callable[[Callable[P, ObjectiveFunction]], Callable[P, Objective]]: ...
 
 
+@checked
 def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> Any:
     """Decorator that turns a function returning a function of `T` into a factory of objectives.
 

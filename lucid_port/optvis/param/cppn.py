@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
 from lucid_port.optvis.sampling import RandomSource
@@ -138,6 +139,7 @@ class _CPPN(Parameterization):
 
 
 @parameterization
+@checked
 def cppn(
     width: int,
     batch: int = 1,

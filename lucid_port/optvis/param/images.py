@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.param.base import Derived, Parameterization, parameterization
@@ -45,6 +46,7 @@ def raw_from_rgb(picture: ArrayLike, decorrelate: bool, margin: float = 1e-3) ->
 
 
 @parameterization
+@checked
 def image(
     w: int,
     h: int | None = None,
@@ -104,6 +106,7 @@ def image(
 
 
 @parameterization
+@checked
 def grayscale_image_rgb(
     w: int,
     h: int | None = None,

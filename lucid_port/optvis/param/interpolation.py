@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Parameterization, parameterization, stack, total
 from lucid_port.optvis.param.lowres import lowres_tensor
@@ -24,6 +25,7 @@ def _along_frames(weights: np.ndarray) -> np.ndarray:
 
 
 @parameterization
+@checked
 def multi_interpolation_basis(
     n_objectives: int = 6,
     n_interp_steps: int = 5,
