@@ -7,6 +7,7 @@ not call them in a render loop; `broadcasts`, which compares shapes only, is the
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "broadcasts",
     "choice",
     "finite_values",
+    "fits",
     "flag",
     "flags",
     "items",
@@ -34,7 +36,11 @@ def shown(value: object) -> str:
     if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim > 0:
         kind = "a tensor" if isinstance(value, torch.Tensor) else "an array"
         return f"{kind} of shape {tuple(value.shape)}"
-    line = " ".join(repr(value).split())
+    try:
+        text_of = repr(value)
+    except (RecursionError, ValueError):  # a list nests too deeply, or an int has too many digits
+        text_of = reprlib.repr(value) if isinstance(value, (list, tuple, dict, set)) else f"a {type(value).__name__}"
+    line = " ".join(text_of.split())
     return line if len(line) <= 80 else f"{line[:77]}..."
 
 
@@ -72,6 +78,8 @@ def number(
     wanted += "" if least is None else f" from {least} {'on' if most is None else f'to {most}'}"
     wanted += "" if above is None else f" above {above}"
     plain = _scalar(value, what, wanted)
+    if isinstance(plain, int) and abs(plain) >= 2**1023:
+        raise ValueError(f"{what} is {wanted}, not {shown(value)}.")
     too_small = (least is not None and plain < least) or (above is not None and plain <= above)
     if not math.isfinite(plain) or too_small or (most is not None and plain > most):
         raise ValueError(f"{what} is {wanted}, not {shown(value)}.")
@@ -79,7 +87,8 @@ def number(
 
 
 def _scalar(value: object, what: str, wanted: str) -> Any:
-    plain = value.item() if isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and value.ndim == 0 else value
+    wrapped = isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and value.ndim == 0
+    plain = value.item() if wrapped and not getattr(value, "is_meta", False) else value
     if isinstance(plain, bool) or not isinstance(plain, Real):
         raise TypeError(f"{what} is {wanted}, not {shown(value)}.")
     return plain
@@ -158,7 +167,24 @@ def sizes(shape: object, what: str, rank: int | None = None) -> tuple[int, ...]:
     given = items(shape, what, wanted)
     if rank is not None and len(given) != rank:
         raise ValueError(f"{what} is {wanted}, not {shown(tuple(given))}.")
-    return tuple(whole(size, f"Every size of {what}", 1) for size in given)
+    return fits(tuple(whole(size, f"Every size of {what}", 1) for size in given), what)
+
+
+def fits(shape: Sequence[int], what: str) -> tuple[int, ...]:
+    """Returns a shape if 32 bits can count its values, before anything of this shape is allocated.
+
+    Raises:
+        ValueError: it has more values, which torch's and cuDNN's convolutions and resampling do not take.
+    """
+    if math.prod(shape) > LARGEST:
+        raise ValueError(
+            f"{what} has the shape {shown(tuple(shape))}, more than the {LARGEST} values that torch takes."
+        )
+    return tuple(shape)
+
+
+LARGEST = 2**31 - 1
+"""Number of values of the largest tensor."""
 
 
 def finite_values(values: object, what: str) -> None:
@@ -169,11 +195,13 @@ def finite_values(values: object, what: str) -> None:
         ValueError: the value is ragged or empty, or contains NaN or infinity.
     """
     if isinstance(values, torch.Tensor):
+        if values.is_meta or values.layout is not torch.strided:
+            raise TypeError(f"{what} is a dense tensor with values, not {shown(values)} ({values.layout}).")
         numeric, finite, count = not values.is_complex(), bool(torch.isfinite(values).all()), values.numel()
     else:
         try:
             array = np.asarray(values)
-        except ValueError:
+        except (ValueError, RuntimeError):
             raise ValueError(f"{what} is an array of numbers, but its rows differ in length.") from None
         numeric, count = array.dtype.kind in "biuf", array.size
         finite = not numeric or bool(np.isfinite(array).all())

@@ -1,8 +1,8 @@
 """Checks the arguments of public functions against their annotations.
 
-`@checked` reads the annotations once, at the first call. Each type has one rule, which returns the argument, or raises an
-error of one sentence. The rules convert only numbers that NumPy or torch wraps, and iterators to lists. Functions of a
-render loop are not checked: the functions that start the loop are.
+`@checked` reads the annotations once, at the first call. Each type has one rule, which returns the argument, or raises
+an error of one sentence. The rules convert only whole floats where an int is wanted, numbers that NumPy or torch wraps,
+and iterators, which become lists. Functions of a render loop are not checked: the functions that start the loop are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import types
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, TextIO, TypeVar, Union, get_args, get_origin, is_typeddict
 
 import numpy as np
@@ -81,6 +82,7 @@ def checked(function: F) -> F:
                 bound.arguments[parameter] = rule.take(given, f"{name}'s {parameter}")
         return function(*bound.args, **bound.kwargs)
 
+    call.checks_arguments = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 
@@ -126,9 +128,7 @@ def rule_of(hint: Any) -> Rule | None:
         return _generic(Mapping, (str, Any))
     if not isinstance(hint, type) or hint in (Any, object):
         return None
-    if getattr(hint, "_is_protocol", False) and not getattr(hint, "_is_runtime_protocol", False):
-        return None
-    return _instance(hint)
+    return _interface(hint) if getattr(hint, "_is_protocol", False) else _instance(hint)
 
 
 def _is_hashable(hint: Any) -> bool:
@@ -145,7 +145,8 @@ def _union(arguments: Sequence[Any]) -> Rule | None:
         if set(get_args(known)) <= set(arguments) and set(others) <= {type(None)}:
             return _either((_RULES[known], *map(rule_of, others)))
     names_files = any(one is os.PathLike or get_origin(one) is os.PathLike for one in arguments)
-    found = [rule_of(one) for one in arguments if not (names_files and one is str)]
+    special = names_files or torch.device in arguments  # their rules check texts
+    found = [rule_of(one) for one in arguments if not (special and one is str)]
     rules = tuple(one for one in found if one is not None)
     return _either(rules) if len(rules) == len(found) else None
 
@@ -212,6 +213,21 @@ def _instance(kind: type) -> Rule:
     return Rule(words, take)
 
 
+def _interface(protocol: type) -> Rule:
+    """Returns the rule of a protocol. It looks names up without computing properties, which may read files."""
+    names = [name for name in vars(protocol) if not name.startswith("_")]
+    if not names:
+        return _RULES[Callable]
+    words = f"an object with {' and '.join(names)}"
+
+    def take(value: Any, what: str) -> Any:
+        if isinstance(value, type) or not set(names) <= set(dir(value)):
+            raise TypeError(f"{what} is {words}, not {checks.shown(value)}.")
+        return value
+
+    return Rule(words, take)
+
+
 def _whole(value: Any, what: str, least: int | None = None) -> int:
     number = checks.whole(value, what, least)
     if abs(number) >= 2**63:
@@ -244,7 +260,13 @@ def _path(value: Any, what: str) -> Any:
     name = os.fspath(value)
     if not name or (isinstance(name, str) and ("\0" in name or not _is_encodable(name))):
         raise ValueError(f"{what} is a path, not {checks.shown(value)}.")
+    if "://" not in str(name) and any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(name).parts):
+        raise ValueError(f"{what} has a name of over {LONGEST_NAME} bytes: {checks.shown(value)}.")
     return value
+
+
+LONGEST_NAME = 255
+"""Bytes of the longest file name that usual file systems take."""
 
 
 def _is_encodable(name: str) -> bool:
@@ -331,14 +353,25 @@ def _mapping(rules: Sequence[Rule | None], value: Any, what: str) -> Any:
     return value if all(taken.get(key) is one for key, one in value.items()) else taken
 
 
+def _device(value: Any, what: str) -> torch.device:
+    if not isinstance(value, (str, torch.device)):
+        raise TypeError(f"{what} is a device, as in 'cuda:0', not {checks.shown(value)}.")
+    try:
+        return torch.device(value)
+    except RuntimeError:
+        raise ValueError(f"{what} is a device, as in 'cuda:0', not {checks.shown(value)}.") from None
+
+
+_NONE = Rule("None", _none)
 _RULES: dict[Any, Rule] = {
+    torch.device: Rule("a device", _device),
     bool: Rule("True or False", _flag),
     np.bool_: Rule("True or False", _flag),
     int: Rule("a whole number", _whole),
     float: Rule("a finite number", checks.number),
     str: Rule("a text", _text),
-    None: Rule("None", _none),
-    type(None): Rule("None", _none),
+    None: _NONE,
+    type(None): _NONE,
     np.ndarray: Rule("an array", _array),
     torch.Tensor: Rule("a tensor", _tensor),
     os.PathLike: Rule("a path", _path),

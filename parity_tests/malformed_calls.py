@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import dis
 import doctest
 import importlib
@@ -21,6 +22,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +57,13 @@ def _deep() -> list[Any]:
     for _ in range(5000):
         value = [value]
     return value
+
+
+class _Class:
+    """A user's class, which can be called with any arguments."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
 
 
 VALUES: Mapping[str, Callable[[], Any]] = {
@@ -98,7 +107,7 @@ VALUES: Mapping[str, Callable[[], Any]] = {
     "a table of objects": lambda: {"x": object(), "": None},
     "a table of numbers": lambda: {1: 2, None: 3},
     "an object": object,
-    "a class": lambda: dict,
+    "a class": lambda: _Class,
     "a module": lambda: math,
     "a function": lambda: lambda *args, **kwargs: None,
     "an exception": lambda: ValueError("x"),
@@ -121,6 +130,13 @@ UNBOUNDED = frozenset({"steps", "n_steps", "frames", "attempts", "octaves", "tot
 """Parameters that state an amount of work: a huge number is a valid wish, and takes as long as it says."""
 HUGE = frozenset({"a huge number", "a list of huge numbers"})
 
+ENGINE = re.compile(
+    r"(_grad|gram_style|mean_l[12]_loss)$|(Transform|Compose|RandomSource|TFAdam|Objective|StyleLoss)\.\w+$"
+    r"|(LiveSheet|LiveView|ManyProgress|ProgressBar|TensorBoardLog|LayerInfo)\.\w+$"
+    r"|Parameterization\.(compute|draw|evaluate|forward|is_leaf|leaves|nhwc|reset)$|Model\.(forward|compute|supports|apply|create_input)$|LayerInfo$|overrides\.Op$|is_recipe$"
+)
+"""Functions and methods that a render loop or torch calls in every step, with arguments of the package's own."""
+
 # The public callables ----------------------------------------------------------------------------
 
 
@@ -134,7 +150,7 @@ class Target:
         code: the code of the function that has the parameters.
         examples: docstrings with a valid call, the best first.
         module: the module in which the examples run.
-        bound: whether the first argument of `code` is an instance.
+        method: whether it is a method.
     """
 
     name: str
@@ -148,6 +164,10 @@ class Target:
     def is_class(self) -> bool:
         return inspect.isclass(self.function)
 
+    @property
+    def takes_arguments(self) -> bool:
+        return self.code.co_argcount + self.code.co_kwonlyargcount > int(self.method or self.is_class)
+
 
 def targets() -> list[Target]:
     """The public functions, classes and methods, each once, sorted by name."""
@@ -157,7 +177,8 @@ def targets() -> list[Target]:
         for name in public_api.names_of(module):
             thing = getattr(module, name)
             for target in _targets_of(f"{module_name}.{name}", thing):
-                found.setdefault(target.code, target)
+                if target.takes_arguments and not ENGINE.search(target.name):
+                    found.setdefault(target.code, target)
     return sorted(found.values(), key=lambda target: target.name)
 
 
@@ -171,7 +192,7 @@ def _targets_of(name: str, thing: Any) -> Iterator[Target]:
         if issubclass(thing, BaseException) or getattr(thing, "_is_protocol", False):
             return
         code = _code(vars(thing).get("__init__"))
-        if code is not None:
+        if code is not None and not _is_record(thing):
             yield Target(name, thing, code, (own, *others), home)
         for key, member in vars(thing).items():
             code = _code(member)
@@ -181,6 +202,15 @@ def _targets_of(name: str, thing: Any) -> Iterator[Target]:
         code = _code(thing)
         if code is not None:
             yield Target(name, thing, code, (own, *others), home)
+
+
+def _is_record(kind: type) -> bool:
+    """Whether a class only holds the results of a recipe."""
+    return (
+        dataclasses.is_dataclass(kind)
+        and kind.__module__.startswith(public_api.RECIPES)
+        and kind.__name__ != "Networks"
+    )
 
 
 def _code(thing: Any) -> types.CodeType | None:
@@ -200,9 +230,9 @@ class _Seen(BaseException):
 
 def valid_call(target: Target) -> Call | None:
     """The arguments of the first call of a target in its examples; None if no example calls it."""
-    if target.code.co_argcount + target.code.co_kwonlyargcount == int(target.method or target.is_class):
-        return None
-    for text in dict.fromkeys((*target.examples[:2], *(doc for doc in target.examples if _mentions(doc, target)))):
+    for text in dict.fromkeys(
+        (*CALLS.get(target.name, ()), *target.examples[:2], *(doc for doc in target.examples if _mentions(doc, target)))
+    ):
         found = _called(target, text)
         if found is not None:
             return found
@@ -244,6 +274,103 @@ def parameters(target: Target, call: Call) -> list[str]:
     last = len(call) - bool(flags & inspect.CO_VARKEYWORDS) - bool(flags & inspect.CO_VARARGS)
     named = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount][:last])
     return [name for name in names if name in named]
+
+
+_TINY = ">>> from lucid_port.modelzoo.vision_models import TinyInceptionV1 as Tiny\n>>> model = Tiny()\n"
+_GRAPH = """
+>>> import converters, lucid_port
+>>> from pathlib import Path
+>>> made = converters.convert(Path(lucid_port.__file__).parent / "modelzoo" / "data" / "TinyInceptionV1.pb")
+"""
+_FIGURE = """
+>>> from lucid_port.figures.base import catalogue
+>>> one = next(iter(catalogue().values()))
+"""
+_REDUCER = ">>> reducer = ChannelReducer(2, 'PCA')\n>>> data = np.random.RandomState(0).rand(4, 5, 6)\n"
+_SAVED = """
+>>> import numpy as np
+>>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+>>> from lucid_port.optvis import param, render
+>>> made = render.render_vis(TinyInceptionV1(), "mixed4a:3", lambda: param.image(16), thresholds=[1], verbose=False)
+>>> picture, recipe = made[-1][0], made.recipe()
+"""
+CALLS: Mapping[str, Sequence[str]] = {
+    "converters.ConvertedModel.layer_module": [_GRAPH + ">>> made.layer_module('mixed4a')"],
+    "converters.ConvertedModel.save": [_GRAPH + ">>> made.save('saved')"],
+    "converters.ConvertedModel.subgraph": [_GRAPH + ">>> made.subgraph(['mixed4a'])"],
+    "converters.ConvertedModel.to_onnx": [_GRAPH + ">>> made.to_onnx('written.onnx', ['mixed4a'])"],
+    "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],
+    "lucid_port.figures.base.Figure": [_FIGURE + ">>> import dataclasses\n>>> dataclasses.replace(one)"],
+    "lucid_port.figures.base.figure": [
+        ">>> figure('own', 'Own', of='units', steps=2, options={'A': {}}, takes=Takes('a', ['unit']), see='the text')"
+    ],
+    "lucid_port.figures.base.Figure.options_for": [_FIGURE + ">>> one.options_for(None, False)"],
+    "lucid_port.figures.base.Settings": [_TINY + ">>> Settings(model, {}, 4)"],
+    **{
+        f"lucid_port.modelzoo.aligned_activations.{call.partition('(')[0]}": [_TINY + f">>> {call}"]
+        for call in (
+            "get_aligned_activations(model.layers[0])",
+            "layer_covariance(model.layers[0], model.layers[1])",
+            "layer_inverse_covariance(model.layers[0])",
+            "push_activations(np.ones((2, 3), np.float32), model.layers[0], model.layers[1])",
+        )
+    },
+    "lucid_port.misc.channel_reducer.ChannelReducer.fit": [_REDUCER + ">>> reducer.fit(data)"],
+    "lucid_port.misc.channel_reducer.ChannelReducer.transform": [
+        _REDUCER + ">>> x = reducer.fit(data)\n>>> reducer.transform(data)"
+    ],
+    "lucid_port.modelzoo.huggingface": [">>> huggingface('google/vit-base-patch16-224', None)"],
+    "lucid_port.modelzoo.timm": [">>> timm('test_resnet', None)"],
+    "lucid_port.modelzoo.torchvision": [">>> torchvision('squeezenet1_1', None)"],
+    "lucid_port.modelzoo.peers.load_lucent_weights": [
+        ">>> from lucid_port.modelzoo.vision_models import TinyInceptionV1\n"
+        ">>> load_lucent_weights(TinyInceptionV1().network, {'a': torch.ones(2)})"
+    ],
+    "lucid_port.modelzoo.peers.to_lucent_state_dict": [
+        ">>> from lucid_port.modelzoo.vision_models import TinyInceptionV1\n"
+        ">>> to_lucent_state_dict(TinyInceptionV1().network)"
+    ],
+    "lucid_port.modelzoo.vision_base.FrozenGraphModel": [
+        ">>> FrozenGraphModel('.', {'type': 'frozen', 'model_path': 'a.pb', 'image_shape': [8, 8, 3]})"
+    ],
+    "lucid_port.modelzoo.vision_base.Model.get_activations": [
+        _TINY + ">>> model.get_activations('mixed4a', np.zeros((2, 32, 32, 3), np.float32))"
+    ],
+    "lucid_port.modelzoo.vision_base.Model.get_layer": [_TINY + ">>> model.get_layer('mixed4a')"],
+    "lucid_port.modelzoo.vision_base.Model.summary": [_TINY + ">>> model.summary((32, 32, 3))"],
+    "lucid_port.modelzoo.vision_base.model_class": [">>> model_class(catalogue()['InceptionV1'])"],
+    "lucid_port.modelzoo.vision_base.read_network": [">>> read_network('a.pb', None, None)"],
+    "lucid_port.modelzoo.wordnet.id_from_synset": [
+        ">>> class Shark:\n...     name, pos, offset = lambda s: 'shark', lambda s: 'n', lambda s: 3\n"
+        ">>> id_from_synset(Shark())"
+    ],
+    "lucid_port.modelzoo.wordnet.imagenet_synset_from_description": [">>> imagenet_synset_from_description('shark')"],
+    "lucid_port.modelzoo.wordnet.synset_from_id": [">>> synset_from_id('n01484850')"],
+    "lucid_port.optvis.param.Parameterization.map": [
+        ">>> from lucid_port.optvis import param\n>>> param.image(8).map(torch.abs)"
+    ],
+    "lucid_port.optvis.param.Parameterization.reshape": [
+        ">>> from lucid_port.optvis import param\n>>> param.image(8).reshape(1, 16, 4, 3)"
+    ],
+    "lucid_port.optvis.progress.LiveSheet": [">>> LiveSheet(3, 2)"],
+    "lucid_port.optvis.progress.ManyProgress": [">>> ManyProgress(3, 2)"],
+    "lucid_port.optvis.progress.ProgressBar": [">>> ProgressBar(3)"],
+    "lucid_port.optvis.progress.TensorBoardLog": [">>> TensorBoardLog('log')"],
+    "lucid_port.optvis.recipe_files.check_channels": [">>> check_channels(3, 'do this')"],
+    "lucid_port.optvis.recipe_files.check_output": [">>> check_output('a.png', 3)"],
+    "lucid_port.optvis.recipe_files.check_save_path": [">>> check_save_path('a.png')"],
+    "lucid_port.optvis.recipe_files.compare_pictures": [_SAVED + ">>> compare_pictures('a.npy', picture)"],
+    "lucid_port.optvis.recipe_files.read_document": [">>> read_document('a.json')"],
+    "lucid_port.optvis.recipe_files.read_recipe": [">>> read_recipe('a.json')"],
+    "lucid_port.optvis.recipe_files.save_picture": [_SAVED + ">>> save_picture(picture, 'a.png', recipe)"],
+    "lucid_port.optvis.recipe_files.sidecar": [">>> sidecar('a.npy')"],
+    "lucid_port.optvis.recipe.Recipe.differences": [_SAVED + ">>> recipe.differences()"],
+    "lucid_port.optvis.render.VisT.evaluate": [
+        _TINY + ">>> from lucid_port.optvis import param\n>>> vis = VisT(model, 'mixed4a:3', lambda: param.image(16))\n"
+        ">>> vis.evaluate(['mixed4a:4'])"
+    ],
+}
+"""Examples of valid calls for callables whose docstrings have none."""
 
 
 def perform(target: Target, call: Call) -> None:
@@ -317,8 +444,10 @@ def judge(target: Target, call: Call, case: str) -> Outcome:
 
 
 def is_sentence(error: BaseException) -> bool:
-    """Whether a `raise` statement of the project made an error, with one line of text."""
+    """Whether a `raise` statement of the project made an error, with one line of text, or the system names a file."""
     last = _last(error)
+    if isinstance(error, OSError) and error.filename:  # the system names the file and the reason
+        return True
     if last is None or not isinstance(error, Exception) or not str(error).strip() or "\n" in str(error).strip():
         return False
     code = last.tb_frame.f_code
@@ -379,7 +508,7 @@ def outcomes(
         starts(target.name)
         call = valid_call(target)
         if call is None or not parameters(target, call):
-            yield Outcome(target.name, "", "answer", "no valid call" if call is None else "no parameter")
+            yield Outcome(target.name, "", "unknown", "no example calls it: add a call to CALLS")
             continue
         for draw in draws:
             changed, words = malformed(target, call, draw)

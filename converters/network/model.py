@@ -99,6 +99,7 @@ class ConvertedModel(LayeredNetwork):
         tensor(0.)
     """
 
+    @checked
     def __init__(self, program: Program, state: State) -> None:
         super().__init__()
         self.program = program

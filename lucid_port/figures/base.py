@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 
+@checked
 @dataclass(frozen=True)
 class Article:
     """A Distill article.
@@ -132,6 +133,7 @@ class Panel:
     scale: int = 1
 
 
+@checked
 @dataclass(frozen=True)
 class Result:
     """The result of making a figure.
@@ -260,6 +262,7 @@ def _each_once(names: Sequence[str], meant: Sequence[Any]) -> None:
             raise ValueError(f"The figure takes each unit once: {name} {how}.")
 
 
+@checked
 @dataclass(frozen=True)
 class Figure:
     """A figure of the catalogue.

@@ -106,6 +106,8 @@ def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
         >>> rmin(np.array([0.0, 3.0]), np.array([2.0, 0.0]), 1.0).tolist()
         [0.0, 0.0]
     """
+    if not (checks.broadcasts(X.shape, Y.shape) or checks.broadcasts(Y.shape, X.shape)):
+        raise ValueError(f"rmin's X and Y have one shape, not {X.shape} and {Y.shape}.")
     difference = np.asarray(X) - np.asarray(Y)
     arc = np.arcsin(np.clip(difference / np.maximum(r, 1e-6) / np.sqrt(2), -1, 1))
     rounded = Y + r * np.sin(np.pi / 4 + arc) - r

@@ -52,8 +52,8 @@ class Layer(Protocol):
     def __hash__(self) -> int: ...
 
 
-@functools.lru_cache(maxsize=128)
 @checked
+@functools.lru_cache(maxsize=128)
 def get_aligned_activations(layer: Layer) -> np.ndarray:
     """Reads the recorded activations of a layer.
 
@@ -101,8 +101,8 @@ def _read_page(layer: Layer, path: Path) -> np.ndarray:
     return page
 
 
-@functools.lru_cache(maxsize=128)
 @checked
+@functools.lru_cache(maxsize=128)
 def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
     """Computes the uncentered covariance of two layers: the mean over samples of the product of their channels.
 
@@ -123,8 +123,8 @@ def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
     return np.matmul(first.T, second) / float(len(first))
 
 
-@functools.lru_cache(maxsize=128)
 @checked
+@functools.lru_cache(maxsize=128)
 def layer_inverse_covariance(layer: Layer) -> np.ndarray:
     """Computes the inverse of a layer's uncentered covariance with itself, (depth, depth).
 

@@ -41,7 +41,17 @@ def check_image_shape(shape: object) -> tuple[int | None, ...]:
     given = checks.items(shape, "image_shape", wanted)
     if len(given) != 3:
         raise ValueError(f"image_shape is {wanted}, not {checks.shown(shape)}.")
-    return tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
+    sizes = tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
+    first, *rest = sizes
+    if first in _CHANNELS and all(size is not None and size > max(_CHANNELS) for size in rest):
+        raise ValueError(
+            f"image_shape is {wanted}, not {checks.shown(shape)}: give {(*rest, first)}, with the channels last."
+        )
+    return sizes
+
+
+_CHANNELS = (1, 3, 4)
+"""Usual numbers of image channels."""
 
 
 @checked

@@ -95,6 +95,7 @@ class NoCounterpartError(ValueError):
     """A peer has no module that computes a layer's value."""
 
 
+@checked
 @dataclass(frozen=True)
 class Counterparts:
     """Names of one layer in Lucid and in the peers; None if a peer has no counterpart.

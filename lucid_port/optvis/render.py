@@ -122,6 +122,7 @@ class Renders(list[np.ndarray]):
         Raises:
             IndexError: There is no such picture.
         """
+        self._check_index(index, picture)
         if self._kept is not None:
             return replace(self._kept[1][index], picture=picture)
         after = self.taken_after[index]
@@ -145,7 +146,14 @@ class Renders(list[np.ndarray]):
             IndexError: There is no such picture.
             ValueError: The extension is not that of a picture or array.
         """
-        return save_picture(self[index][picture], path, self.recipe(index, picture))
+        recipe = self.recipe(index, picture)
+        return save_picture(self[index][picture], path, recipe)
+
+    def _check_index(self, index: int, picture: int) -> None:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There is no picture {index}: {len(self)} were taken.")
+        if not -len(self[index]) <= picture < len(self[index]):
+            raise IndexError(f"There is no picture {picture} in a batch of {len(self[index])}.")
 
     @property
     def losses(self) -> np.ndarray:
@@ -217,7 +225,6 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed, own = _update_counts(thresholds), _objectives(print_objectives), check_callbacks(callbacks)
-    checks.flags(verbose=verbose, live=live)
     vis = VisT(
         model,
         objective_f,

@@ -54,6 +54,7 @@ _STILL = (
 )
 
 
+@checked
 @dataclass
 class UnitRender:
     """The picture of one unit.
@@ -197,7 +198,6 @@ def render_many(
     """
     steps = checks.whole(steps, "steps", 1)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
-    checks.flags(sheet=sheet, overwrite=overwrite, keep=keep or False, verbose=verbose, live=live)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)

@@ -102,7 +102,6 @@ class RandomSource:
         self.seed = self.seeds[0] if self.seeds else _checked_seed(seed)
         if self.seeds and shared is not None:
             self.seed = _checked_seed(shared)
-        checks.flags(per_image=per_image, record=record)
         self.per_image = per_image
         self._state = _State(replay, record)
         self._prefix = ""

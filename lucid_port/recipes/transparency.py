@@ -113,6 +113,11 @@ def over(pictures: np.ndarray, background: float | np.ndarray = 1.0, gamma: floa
     """
     if pictures.shape[-1] != 4:
         raise ValueError(f"A picture with transparency has 4 channels, not {pictures.shape[-1]}.")
+    if not checks.broadcasts(np.shape(background), (*pictures.shape[:-1], 3)):
+        raise ValueError(
+            f"background is a gray value, a color [3] or a picture {[*pictures.shape[-3:-1], 3]}, not "
+            f"{checks.shown(background)}."
+        )
     colour, alpha = pictures[..., :3] ** gamma, pictures[..., 3:]
     mixed = alpha * colour + (1 - alpha) * np.asarray(background, np.float32) ** gamma
     return (mixed ** (1 / gamma)).astype(np.float32)

@@ -241,6 +241,8 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
         >>> make_optimizer(lambda parameters: torch.optim.SGD(parameters, lr=1.0), values).defaults["lr"]
         1.0
     """
+    if not parameters:
+        raise ValueError("make_optimizer's parameters is a list of tensors, and this one is empty.")
     if optimizer is None:
         return TFAdam(parameters, lr=0.05)
     if isinstance(optimizer, torch.optim.Optimizer):

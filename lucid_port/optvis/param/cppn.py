@@ -180,7 +180,6 @@ def cppn(
         checks.whole(num_hidden_channels, "cppn's num_hidden_channels", 1),
         checks.whole(num_layers, "cppn's num_layers", 0),
     )
-    checks.flags(normalize=normalize)
     if isinstance(activation_func, str) and activation_func not in ACTIVATIONS:
         raise ValueError(f"Unknown activation {activation_func!r}: use {', '.join(ACTIVATIONS)}.")
     activation = ACTIVATIONS[activation_func] if isinstance(activation_func, str) else activation_func

@@ -86,7 +86,6 @@ def image(
         >>> gray()[0, :, 0, 0].round(decimals=3).tolist()
         [0.5, 0.5, 0.5]
     """
-    checks.flags(decorrelate=decorrelate, fft=fft, alpha=alpha)
     decorrelated = decorrelate and channels is None
     width = checks.whole(w, "image's w", 1)
     shape = [

@@ -57,7 +57,6 @@ def multi_interpolation_basis(
         ((2, 2, 3, 16, 16, 3), True)
     """
     function = "multi_interpolation_basis"
-    checks.flags(symmetric=symmetric)
     build = _symmetric_basis if symmetric else _lucid_basis
     return build(
         checks.whole(n_objectives, f"{function}'s n_objectives", 2),

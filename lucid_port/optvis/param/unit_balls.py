@@ -142,6 +142,5 @@ def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: 
         ((1, 8, 8, 3), 0.0)
     """
     _sign(direction)
-    checks.flags(precondition=precondition)
     rule = constrain_L_inf_precondition if precondition else constrain_L_inf
     return _Ball(checks.sizes(shape, "unit_ball_L_inf's shape"), partial(rule, direction=direction))
