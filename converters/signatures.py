@@ -1,8 +1,10 @@
 """Checks the arguments of public functions against their annotations.
 
 `@checked` reads the annotations once, at the first call. Each type has one rule, which returns the argument, or raises
-an error of one sentence. The rules convert only whole floats where an int is wanted, numbers that NumPy or torch wraps,
-and iterators, which become lists. Functions of a render loop are not checked: the functions that start the loop are.
+an error of one sentence. The rules convert only whole floats where an int is wanted, and numbers that NumPy or torch
+wraps. Rules of numbers, booleans, arrays, models and other objects apply before the call. Texts, paths, lists, tables
+and unions mostly have checks of their own in the function, whose sentences say more: their rules apply when the
+function fails without a sentence. Functions of a render loop are not checked: the functions that start the loop are.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ class Rule:
     Attributes:
         words: the values that fit, such as "a whole number".
         take: maps a value and its name to the value to use; raises TypeError or ValueError.
+        first: whether the rule applies before the call.
     """
 
     words: str
     take: Callable[[Any, str], Any]
+    first: bool = True
 
 
 def checked(function: F) -> F:
@@ -76,11 +80,20 @@ def checked(function: F) -> F:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)  # raises Python's sentence about missing and unknown arguments
+        later: list[tuple[Rule, Any, str]] = []
         for parameter, rule in rules().items():
             if parameter in bound.arguments:
                 given = bound.arguments[parameter]
-                bound.arguments[parameter] = rule.take(given, f"{name}'s {parameter}")
-        return function(*bound.args, **bound.kwargs)
+                if rule.first:
+                    bound.arguments[parameter] = rule.take(given, f"{name}'s {parameter}")
+                else:
+                    later.append((rule, given, f"{name}'s {parameter}"))
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except Exception as error:
+            if not _is_sentence(error):
+                _explain(error, later)
+            raise
 
     call.checks_arguments = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
@@ -89,6 +102,20 @@ def checked(function: F) -> F:
 def register(hint: Any, words: str, take: Callable[[Any, str], Any]) -> None:
     """Sets the rule of a type, such as a protocol, whose instances cannot be told by their class."""
     _RULES[hint] = Rule(words, take)
+
+
+def _is_sentence(error: Exception) -> bool:
+    """Returns whether the project made the message: other messages end without a full stop."""
+    return str(error).rstrip("'\"").endswith(".") or isinstance(error, OSError)
+
+
+def _explain(error: Exception, later: Iterable[tuple[Rule, Any, str]]) -> None:
+    """Checks the arguments of a call that failed, and raises a sentence in place of the error."""
+    for rule, given, what in later:
+        try:
+            rule.take(given, what)
+        except (TypeError, ValueError) as wrong:
+            raise wrong from error
 
 
 def _of_parameter(parameter: inspect.Parameter, function: Callable[..., Any]) -> Rule | None:
@@ -121,7 +148,7 @@ def rule_of(hint: Any) -> Rule | None:
     if origin is Annotated:
         return _bounded(arguments)
     if origin is Literal:
-        return Rule(" or ".join(map(repr, arguments)), functools.partial(_literal, arguments))
+        return Rule(" or ".join(map(repr, arguments)), functools.partial(_literal, arguments), False)
     if origin is not None:
         return _generic(origin, arguments)
     if is_typeddict(hint):
@@ -167,7 +194,7 @@ def _either(rules: tuple[Rule, ...]) -> Rule:
             raise wrong or errors[[one.words for one in rules].index(shown[0])]
         raise TypeError(f"{what} is {words}, not {checks.shown(value)}.")
 
-    return Rule(words, take)
+    return Rule(words, take, all(rule.first for rule in rules))
 
 
 def _bounded(arguments: Sequence[Any]) -> Rule | None:
@@ -181,23 +208,23 @@ def _bounded(arguments: Sequence[Any]) -> Rule | None:
 
 def _generic(origin: Any, arguments: Sequence[Any]) -> Rule | None:
     if origin is Callable:
-        return Rule("a function", _callable)
+        return Rule("a function", _callable, False)
     if origin is os.PathLike:
         return _RULES[os.PathLike]
     if origin is type:
         return _instance(type)
     if issubclass(origin, Mapping):
         rules = [rule_of(one) for one in arguments]
-        return Rule("a table of keys and values", functools.partial(_mapping, rules))
+        return Rule("a table of keys and values", functools.partial(_mapping, rules), False)
     if origin is tuple and arguments and arguments[-1] is not Ellipsis:
         fixed = [rule_of(one) for one in arguments]
-        return Rule(f"{len(fixed)} values", functools.partial(_tuple, fixed))
+        return Rule(f"{len(fixed)} values", functools.partial(_tuple, fixed), False)
     if issubclass(origin, (Iterator, Generator)):
         return _instance(origin)
     if issubclass(origin, Collection) or origin is Iterable:
         rule = rule_of(arguments[0])
         words = "a list" if rule is None else f"a list, each {rule.words}"
-        return Rule(words, functools.partial(_list, rule, words))
+        return Rule(words, functools.partial(_list, rule, words), False)
     return _instance(origin)
 
 
@@ -369,15 +396,15 @@ _RULES: dict[Any, Rule] = {
     np.bool_: Rule("True or False", _flag),
     int: Rule("a whole number", _whole),
     float: Rule("a finite number", checks.number),
-    str: Rule("a text", _text),
+    str: Rule("a text", _text, False),
     None: _NONE,
     type(None): _NONE,
     np.ndarray: Rule("an array", _array),
     torch.Tensor: Rule("a tensor", _tensor),
-    os.PathLike: Rule("a path", _path),
+    os.PathLike: Rule("a path", _path, False),
     BinaryIO: Rule("a file that is open in binary mode", _file),
     TextIO: Rule("a file that is open for text", _file),
-    ArrayLike: Rule("an array", _numbers),
+    ArrayLike: Rule("an array", _numbers, False),
     DTypeLike: Rule("a dtype", _dtype),
-    Callable: Rule("a function", _callable),
+    Callable: Rule("a function", _callable, False),
 }
