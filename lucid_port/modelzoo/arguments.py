@@ -55,6 +55,16 @@ _CHANNELS = (1, 3, 4)
 
 
 @checked
+def check_labels(labels: object) -> list[str]:
+    """Returns labels as a list.
+
+    Raises:
+        TypeError: it is no list of texts.
+    """
+    wanted = "a list of the classes' names"
+    return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
+
+
 def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
     """Checks a value range.
 

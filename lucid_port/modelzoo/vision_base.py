@@ -26,7 +26,7 @@ from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.modelzoo import files, saving, seeded
-from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range, plain_options
+from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_labels, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
@@ -177,7 +177,7 @@ class Model(nn.Module):
         lo, hi = (as_tensor(value, dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
-        self._labels = None if labels is None else _checked_labels(labels)
+        self._labels = None if labels is None else check_labels(labels)
         self.eval()
 
     @property
@@ -495,16 +495,6 @@ class FrozenGraphModel(Model):
 
 
 SerializedModel = FrozenGraphModel
-
-
-def _checked_labels(labels: object) -> list[str]:
-    """Returns labels as a list.
-
-    Raises:
-        TypeError: it is no list of texts.
-    """
-    wanted = "a list of the classes' names"
-    return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
 
 
 @checked
