@@ -96,6 +96,9 @@ def checked(function: F) -> F:
             raise
 
     call.checks_arguments = True  # type: ignore[attr-defined]
+    for method in ("cache_clear", "cache_info"):  # of functools.lru_cache
+        if hasattr(function, method):
+            setattr(call, method, getattr(function, method))
     return call  # type: ignore[return-value]
 
 
