@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from converters.program.layer_info import LayerInfo
+from converters.signatures import checked
 from lucid_port.modelzoo.aligned_activations import get_aligned_activations
 
 __all__ = ["Layer"]
 
 
+@checked
 @dataclass(frozen=True)
 class Layer:
     """A layer that Lucid lists for a model.

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from converters.memory import is_out_of_memory
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import show
@@ -110,6 +111,7 @@ class Renders(list[np.ndarray]):
         """First update, from 1 on, at which the objective or the last picture was NaN or infinite; None if finite."""
         return failed_at(self.losses, self[-1] if self else np.zeros(0))
 
+    @checked
     def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
         """Returns the recipe of one picture.
 
@@ -120,6 +122,7 @@ class Renders(list[np.ndarray]):
         Raises:
             IndexError: There is no such picture.
         """
+        self._check_index(index, picture)
         if self._kept is not None:
             return replace(self._kept[1][index], picture=picture)
         after = self.taken_after[index]
@@ -127,6 +130,7 @@ class Renders(list[np.ndarray]):
         own_code = _callback_notes(self.callbacks)
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=own_code)
 
+    @checked
     def save(self, path: str | os.PathLike[str], index: int = -1, picture: int = 0) -> Path:
         """Saves one picture, with its recipe beside it and, unless it is saved as an array, in the file.
 
@@ -142,7 +146,14 @@ class Renders(list[np.ndarray]):
             IndexError: There is no such picture.
             ValueError: The extension is not that of a picture or array.
         """
-        return save_picture(self[index][picture], path, self.recipe(index, picture))
+        recipe = self.recipe(index, picture)
+        return save_picture(self[index][picture], path, recipe)
+
+    def _check_index(self, index: int, picture: int) -> None:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There is no picture {index}: {len(self)} were taken.")
+        if not -len(self[index]) <= picture < len(self[index]):
+            raise IndexError(f"There is no picture {picture} in a batch of {len(self[index])}.")
 
     @property
     def losses(self) -> np.ndarray:
@@ -150,6 +161,7 @@ class Renders(list[np.ndarray]):
         return self.vis.losses[: self.steps] if self._kept is None else self._kept[0]
 
 
+@checked
 def render_vis(
     model: Model,
     objective_f: ObjectiveLike,
@@ -213,7 +225,6 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed, own = _update_counts(thresholds), _objectives(print_objectives), check_callbacks(callbacks)
-    checks.flags(verbose=verbose, live=live)
     vis = VisT(
         model,
         objective_f,

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import Layout, plain_layout
 from lucid_port.optvis.engine.coerce import Model
@@ -64,6 +65,7 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 # Classes -----------------------------------------------------------------------------------------
 
 
+@checked
 def logits_layer(model: Model) -> str:
     """The name of the layer before a model's last softmax.
 
@@ -82,6 +84,7 @@ def logits_layer(model: Model) -> str:
     return str(softmaxes[-1].inputs[0])
 
 
+@checked
 def class_number(model: Model, label: ClassLike) -> int:
     """The number of a class.
 
@@ -173,6 +176,7 @@ class ChannelAttribution:
 
 
 @strictly
+@checked
 def channel_attribution(
     model: Model,
     image: ImageLike,
@@ -249,6 +253,7 @@ def _attribute(
 
 
 @strictly
+@checked
 def class_attribution(
     model: Model, image: ImageLike, layer: str, toward: ClassLike, against: ClassLike | None = None, **options: Any
 ) -> np.ndarray:
@@ -270,6 +275,7 @@ def class_attribution(
 
 
 @strictly
+@checked
 def input_attribution(
     model: Model,
     image: ImageLike,
@@ -299,6 +305,7 @@ def input_attribution(
 
 
 @strictly
+@checked
 def gradient_magnitudes(
     model: Model,
     image: ImageLike,
@@ -436,6 +443,7 @@ class PositionAttribution:
 
 
 @strictly
+@checked
 def spatial_attribution(
     model: Model,
     image: ImageLike,
