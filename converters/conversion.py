@@ -20,8 +20,10 @@ from converters.network.model import ConvertedModel
 from converters.program.program import Metadata, Program, State
 from converters.program.storage import damaged_weights, read_program
 from converters.progress import Progress, silent
+from converters.signatures import checked
 
 
+@checked
 def convert(
     source: Source | Graph,
     *,
@@ -88,6 +90,7 @@ def convert(
     return ConvertedModel(program.folded() if fold else program, state)
 
 
+@checked
 def save(
     model: ConvertedModel,
     folder: str | os.PathLike[str],
@@ -127,6 +130,7 @@ def save(
     model.save(folder, overwrite=overwrite, standalone=standalone, progress=progress)
 
 
+@checked
 def load(folder: str | os.PathLike[str]) -> ConvertedModel:
     """Loads a model that `save` wrote; see `save` for an example.
 

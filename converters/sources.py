@@ -19,6 +19,7 @@ from converters.program import storage
 from converters.program.layer_info import Layers
 from converters.program.program import Metadata
 from converters.progress import Progress, silent
+from converters.signatures import checked
 from converters.tensorflow import freeze
 
 
@@ -89,6 +90,7 @@ class Kind:
     options: frozenset[str]
 
 
+@checked
 def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
     """Reads a network from a file or folder of any supported kind.
 

@@ -23,6 +23,7 @@ from converters.frozen.graphdef import read_file, read_graph
 from converters.network.model import ConvertedModel
 from converters.program.program import Metadata
 from converters.progress import Progress, silent
+from converters.signatures import checked
 
 Source: TypeAlias = str | os.PathLike[str] | bytes
 
@@ -33,6 +34,7 @@ HDF5 = b"\x89HDF"
 IMAGENET_RANGE = ((-103.939, -116.779, -123.68), (151.061, 138.221, 131.32))
 
 
+@checked
 def from_caffe(
     caffemodel: Source,
     prototxt: Source | None = None,

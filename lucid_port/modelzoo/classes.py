@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, Protocol
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 
 __all__ = ["HasLabels", "class_number", "logits_layer", "probabilities_layer"]
@@ -32,6 +33,7 @@ def _softmaxes(model: HasLabels) -> list[Any]:
     return [step for step in steps if step.op == "Softmax" and step.name not in read]
 
 
+@checked
 def logits_layer(model: HasLabels) -> str:
     """The name of the layer before a model's last softmax; without a softmax, the network's output.
 
@@ -52,6 +54,7 @@ def logits_layer(model: HasLabels) -> str:
     return name
 
 
+@checked
 def probabilities_layer(model: HasLabels) -> str | None:
     """The name of a model's last softmax; None if its output has the logits.
 
@@ -90,6 +93,7 @@ def _is_softmax(model: HasLabels, name: str) -> bool:
         return False
 
 
+@checked
 def class_number(model: HasLabels, label: int | str) -> int:
     """The number of a class.
 

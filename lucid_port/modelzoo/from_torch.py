@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from torch.nn.parameter import is_lazy
 
 from converters import ConvertedModel
+from converters.signatures import checked
 from converters.stack_level import stack_level
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
@@ -30,6 +31,7 @@ from lucid_port.modelzoo.unwrapping import unwrap
 from lucid_port.modelzoo.vision_base import Model
 
 
+@checked
 def from_torch(
     module: nn.Module | ExportedProgram | str | os.PathLike[str],
     image_value_range: ValueRange | None = None,

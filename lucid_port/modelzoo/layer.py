@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from converters.program.layer_info import LayerInfo
+from converters.signatures import checked
 from lucid_port.misc.io.displaying import table_html
 from lucid_port.modelzoo.aligned_activations import get_aligned_activations
 
 __all__ = ["Layer", "ListedLayers"]
 
 
+@checked
 @dataclass(frozen=True)
 class Layer:
     """A layer that Lucid lists for a model.

@@ -21,12 +21,13 @@ from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.paths import user_path
 from converters.program.storage import MODEL_FILE
+from converters.signatures import checked
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor, is_traced
 from lucid_port.modelzoo import files, saving, seeded
-from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range, plain_options
+from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_labels, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
@@ -135,6 +136,7 @@ class Model(nn.Module):
     _low: Tensor
     _span: Tensor
 
+    @checked
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -167,7 +169,7 @@ class Model(nn.Module):
         lo, hi = (as_tensor(value, dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
-        self._labels = None if labels is None else _checked_labels(labels)
+        self._labels = None if labels is None else check_labels(labels)
         self.eval()
 
     @property
@@ -300,6 +302,7 @@ class Model(nn.Module):
             raise unsupported(request)
         return self.network.activations(x, request.names)
 
+    @checked
     def activations(
         self,
         image: Tensor,
@@ -347,6 +350,7 @@ class Model(nn.Module):
             explain_misfit(self.network, self.network, x, self.image_shape, error)
             raise
 
+    @checked
     def get_layer(self, name: str) -> Layer:
         """Returns one of `layers` by name.
 
@@ -363,6 +367,7 @@ class Model(nn.Module):
             raise KeyError(f"{self.name} lists no layer {name!r}; it lists {[layer.name for layer in self.layers]}.")
         return exact or close[0]
 
+    @checked
     def summary(self, image_shape: Sequence[int] | None = None) -> Summary:
         """Lists sizes, strides and receptive fields of the layers; see `lucid_port.modelzoo.summary.summary`."""
         return summary(self, image_shape)
@@ -370,6 +375,7 @@ class Model(nn.Module):
     def load_graphdef(self) -> None:
         """Does nothing, because the constructor loads the graph. Lucid's notebooks call it."""
 
+    @checked
     def get_activations(self, layer: str | Layer, examples: np.ndarray | Iterable[Any], **options: Any) -> np.ndarray:
         """Computes activations for many images; see `lucid_port.modelzoo.get_activations.get_activations`."""
         return get_activations(self, layer, examples, **options)
@@ -450,6 +456,7 @@ class FrozenGraphModel(Model):
         FileNotFoundError: the graph does not exist.
     """
 
+    @checked
     def __init__(self, model_directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> None:
         if manifest.get("type", "frozen") != "frozen":
             raise NotImplementedError(f"Manifests of type {manifest['type']!r} are not known, only 'frozen' ones.")
@@ -490,16 +497,7 @@ class FrozenGraphModel(Model):
 SerializedModel = FrozenGraphModel
 
 
-def _checked_labels(labels: object) -> list[str]:
-    """Returns labels as a list.
-
-    Raises:
-        TypeError: it is no list of texts.
-    """
-    wanted = "a list of the classes' names"
-    return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
-
-
+@checked
 def read_network(
     path: str | os.PathLike[str] | None, entry: Entry | None, input_name: str | None, **options: Any
 ) -> Any:
@@ -589,6 +587,7 @@ def _layers(name: str) -> ListedLayers:
     return ListedLayers(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
 
 
+@checked
 def model_class(entry: Entry) -> type[Model]:
     """Creates the class of a model of the catalogue, under Lucid's name."""
     attributes: Mapping[str, Any] = {

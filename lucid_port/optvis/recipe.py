@@ -24,6 +24,7 @@ import torch
 from converters import schema
 from converters.paths import user_path
 from converters.program.program import as_tuples
+from converters.signatures import checked
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
@@ -72,6 +73,7 @@ class NotReproducible(ValueError):
 # Versions and machine ----------------------------------------------------------------------------
 
 
+@checked
 def made_here(device: torch.device | str = "cpu") -> MadeWith:
     """Returns the versions and the properties of this machine that affect a picture's rounding."""
     device = torch.device(device)
@@ -113,6 +115,7 @@ def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {"optimizer": name, "args": {key: serialization.to_data(group[key]) for key in wanted}}
 
 
+@checked
 def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
     """Returns a function from the list of parameters to the optimizer of a recipe.
 
@@ -287,6 +290,7 @@ class Recipe:
         schema.check_table(stated, schema.hints_of(cls), "The recipe", needed)
         return cls(**{**stated, "own_code": tuple(stated.get("own_code", ()))})
 
+    @checked
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
         """Returns a sentence for each changed version or property; without changes, rounding is the same."""
         here: Mapping[str, Any] = made_here(device)
@@ -297,6 +301,7 @@ class Recipe:
             if name in there and there[name] != here[name]
         ]
 
+    @checked
     def vis(self, model: Model | None = None, device: torch.device | str | None = None) -> VisT:
         """Returns the render, before its first step.
 
@@ -332,6 +337,7 @@ class Recipe:
                 compile=self.compile,
             )
 
+    @checked
     def render(
         self,
         model: Model | None = None,
@@ -377,6 +383,7 @@ class Recipe:
             )
         return pictures[self.picture]
 
+    @checked
     def render_batch(
         self,
         model: Model | None = None,
@@ -474,6 +481,7 @@ def opening_options(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@checked
 def describe_model(model: Model) -> ModelData:
     """Returns the description of a model in a recipe: name, source, fingerprint, input range, and options.
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from converters.memory import is_out_of_memory
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.displaying import curve_html, pictures_html
@@ -115,6 +116,7 @@ class Renders(list[np.ndarray]):
         """First update, from 1 on, at which the objective or the last picture was NaN or infinite; None if finite."""
         return failed_at(self.losses, self[-1] if self else np.zeros(0))
 
+    @checked
     def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
         """Returns the recipe of one picture.
 
@@ -125,6 +127,7 @@ class Renders(list[np.ndarray]):
         Raises:
             IndexError: There is no such picture.
         """
+        self._check_index(index, picture)
         if self._kept is not None:
             return replace(self._kept[1][index], picture=picture)
         after = self.taken_after[index]
@@ -132,6 +135,7 @@ class Renders(list[np.ndarray]):
         own_code = _callback_notes(self.callbacks)
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=own_code)
 
+    @checked
     def save(self, path: str | os.PathLike[str], index: int | None = None, picture: int = 0) -> Path:
         """Saves one picture, or a film of all, with its recipe beside it and, in a picture, in the file.
 
@@ -150,12 +154,13 @@ class Renders(list[np.ndarray]):
             ValueError: The extension is not that of a picture, a film or an array.
             converters.MissingPackageError: The package for MP4 files is missing.
         """
-        recipe = self.recipe(-1 if index is None else index, picture)
+        at = -1 if index is None else index
+        recipe = self.recipe(at, picture)
         suffix = Path(path).suffix.lower()
         if suffix in FILMS and index is None and (suffix != ".webp" or len(self) > 1):
             frames = [pictures[picture] for pictures in self]
-            return save_film_with_recipe([frames[at] for at in even_frames(frames, FRAMES)], path, recipe)
-        return save_picture(self[-1 if index is None else index][picture], path, recipe)
+            return save_film_with_recipe([frames[one] for one in even_frames(frames, FRAMES)], path, recipe)
+        return save_picture(self[at][picture], path, recipe)
 
     def __repr__(self) -> str:
         if not len(self):
@@ -178,12 +183,19 @@ class Renders(list[np.ndarray]):
         last = f": {losses[-1]:.4g}" if len(losses) else ""
         return pictures_html(pictures, captions) + curve_html(losses, f"Objective{last}")
 
+    def _check_index(self, index: int, picture: int) -> None:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There is no picture {index}: {len(self)} were taken.")
+        if not -len(self[index]) <= picture < len(self[index]):
+            raise IndexError(f"There is no picture {picture} in a batch of {len(self[index])}.")
+
     @property
     def losses(self) -> np.ndarray:
         """The objective's value before each update, float32 [steps]."""
         return self.vis.losses[: self.steps] if self._kept is None else self._kept[0]
 
 
+@checked
 def render_vis(
     model: Model,
     objective_f: ObjectiveLike,
@@ -248,7 +260,6 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed, own = _update_counts(thresholds), _objectives(print_objectives, model), check_callbacks(callbacks)
-    checks.flags(verbose=verbose, live=live)
     vis = VisT(
         model,
         objective_f,

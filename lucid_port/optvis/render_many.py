@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from converters.stack_level import stack_level
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
@@ -55,6 +56,7 @@ _STILL = (
 )
 
 
+@checked
 @dataclass
 class UnitRender:
     """The picture of one unit.
@@ -140,6 +142,7 @@ class ManyRenders(list[UnitRender]):
 
 
 @outside_inference
+@checked
 def render_many(
     model: Model,
     units: UnitsLike,
@@ -209,7 +212,6 @@ def render_many(
     """
     steps = checks.whole(steps, "steps", 1)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
-    checks.flags(sheet=sheet, overwrite=overwrite, keep=keep or False, verbose=verbose, live=live)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.classes import class_number, logits_layer
 from lucid_port.modelzoo.layouts import Layout, plain_layout
@@ -125,6 +126,7 @@ class ChannelAttribution:
 
 
 @strictly
+@checked
 def channel_attribution(
     model: Model,
     image: ImageLike,
@@ -201,6 +203,7 @@ def _attribute(
 
 
 @strictly
+@checked
 def class_attribution(
     model: Model, image: ImageLike, layer: str, toward: ClassLike, against: ClassLike | None = None, **options: Any
 ) -> np.ndarray:
@@ -222,6 +225,7 @@ def class_attribution(
 
 
 @strictly
+@checked
 def input_attribution(
     model: Model,
     image: ImageLike,
@@ -251,6 +255,7 @@ def input_attribution(
 
 
 @strictly
+@checked
 def gradient_magnitudes(
     model: Model,
     image: ImageLike,
@@ -388,6 +393,7 @@ class PositionAttribution:
 
 
 @strictly
+@checked
 def spatial_attribution(
     model: Model,
     image: ImageLike,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layer import Layer
 from lucid_port.optvis import objectives, param, transform
@@ -57,6 +58,7 @@ class FeatureVisualization:
     losses: np.ndarray
 
 
+@checked
 def visualize(
     model: Model,
     wanted: Iterable[ObjectiveLike],
@@ -103,6 +105,7 @@ def visualize(
 # Lucid's recipe ----------------------------------------------------------------------------------
 
 
+@checked
 def neuron(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
     """Renders the neuron in the middle of each channel: Lucid's `feature_visualization.neuron`.
 
@@ -116,6 +119,7 @@ def neuron(model: Model, layer: str | Layer, channel_indices: Channels, **option
     return _lucid(objectives.neuron, model, layer, channel_indices, **options)
 
 
+@checked
 def channel(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
     """Renders each channel: Lucid's `feature_visualization.channel`.
 
@@ -198,6 +202,7 @@ def _each(wanted: Sequence[Objective], alpha: bool) -> Callable[[Activations], t
 # The article's objectives ------------------------------------------------------------------------
 
 
+@checked
 def layer(model: Model, layer: str, **options: Any) -> FeatureVisualization:
     """Renders the mean square of a layer: DeepDream's objective, "Layer/DeepDream" in the article.
 
@@ -211,6 +216,7 @@ def layer(model: Model, layer: str, **options: Any) -> FeatureVisualization:
     return visualize(model, [objectives.deepdream(layer)], **options)
 
 
+@checked
 def logit(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any) -> FeatureVisualization:
     """Renders classes before the softmax.
 
@@ -232,6 +238,7 @@ def logit(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any
     return visualize(model, [objectives.class_logit(layer, one) for one in given], **options)
 
 
+@checked
 def probability(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any) -> FeatureVisualization:
     """Renders classes after the softmax: arguments as for `logit`, with the layer of probabilities (`softmax2`).
 
@@ -261,6 +268,7 @@ class Facets:
     losses: np.ndarray
 
 
+@checked
 def negative_and_positive(
     model: Model, layer: str, unit: int, *, size: int = 128, steps: int = 512, seed: int = 0, verbose: bool = False
 ) -> Facets:
@@ -292,6 +300,7 @@ def negative_and_positive(
     return _facets(model, f"{layer}:{number}", objective, 2, size, steps, seed, verbose)
 
 
+@checked
 def diversity(
     model: Model,
     layer: str,

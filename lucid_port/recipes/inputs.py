@@ -15,6 +15,7 @@ from PIL import Image
 from converters.errors import LayerNotFoundError
 from converters.network.request import LayerRequest
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
@@ -68,6 +69,7 @@ UnitLike = str | tuple[str, int]
 # Pictures ----------------------------------------------------------------------------------------
 
 
+@checked
 def load_image(image: ImageLike, size: SizeLike | None = None, background: float = 1.0) -> np.ndarray:
     """Loads a picture, or converts an array to one.
 
@@ -143,6 +145,7 @@ def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
 
 
+@checked
 def scaled_size(shape: Sequence[int], factor: float) -> Size:
     """(height, width) of a shape [H, W, ...] times a factor, rounded, at least 1 pixel each.
 
@@ -164,6 +167,7 @@ def _resized(pixels: np.ndarray, size: Size) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes], -1).clip(0, 1)  # Lanczos overshoots
 
 
+@checked
 def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) -> tuple[np.ndarray, list[str]]:
     """Loads all pictures of a folder, ordered by name.
 
@@ -204,6 +208,7 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
     return found[0][None] if len(found) == 1 else np.stack(found), skipped
 
 
+@checked
 def model_size(model: Model, otherwise: int = 224) -> Size:
     """(height, width) of the images that a model was trained on; `otherwise` if the model does not state it.
 
@@ -219,6 +224,7 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
 # Activations -------------------------------------------------------------------------------------
 
 
+@checked
 def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
     """Converts pictures [H, W, C] or [N, H, W, C] to a batch (N, C, H, W) on the model's device.
 
@@ -242,6 +248,7 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
 
 
 @strictly
+@checked
 def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
     """The activations of layers for one picture.
 
@@ -343,6 +350,7 @@ def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> di
 
 
 @strictly
+@checked
 def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarray:
     """The activation of a layer with positions for one picture [H, W, 3], float32 [h, w, C].
 
@@ -363,6 +371,7 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
     return _last(places)
 
 
+@checked
 def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
     """Checks that the activation of a layer, with its batch axis, has positions.
 
@@ -380,6 +389,7 @@ def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
         raise ValueError(layout.no_places())
 
 
+@checked
 def channels_of(model: Model, layer: str) -> int:
     """The number of channels of a layer.
 
@@ -402,6 +412,7 @@ def channels_of(model: Model, layer: str) -> int:
 # Units -------------------------------------------------------------------------------------------
 
 
+@checked
 def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     """Converts channel numbers of a layer to a list, and checks that the channels exist.
 
@@ -425,6 +436,7 @@ def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     return numbers
 
 
+@checked
 def named_unit(model: Model, unit: UnitLike) -> tuple[str, int]:
     """The layer and channel of a unit, checked to exist.
 
@@ -454,6 +466,7 @@ def unit_names(units: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(f"{layer}:{channel}" for layer, channel in units)
 
 
+@checked
 def named_objectives(wanted: Iterable[ObjectiveLike], model: Model | None = None) -> list[tuple[str, Objective]]:
     """Converts the arguments of a recipe to objectives, with the name of each.
 
@@ -476,6 +489,7 @@ def named_objectives(wanted: Iterable[ObjectiveLike], model: Model | None = None
     return [(one if isinstance(one, str) else name_of(own), own) for one, own in zip(given, made, strict=True)]
 
 
+@checked
 def before_relu(model: Model, layer: str) -> str:
     """The name of a layer before its ReLU (Lucid's `..._pre_relu`), or the layer itself if there is none.
 
@@ -490,6 +504,7 @@ def before_relu(model: Model, layer: str) -> str:
     return layer
 
 
+@checked
 def check_positions(asked: PositionsLike | None, rows: int, columns: int) -> list[Size]:
     """Converts positions of a layer to (row, column) pairs, and checks that they exist.
 

@@ -55,6 +55,7 @@ from converters.onnx.reading.validation import (
 )
 from converters.onnx.writing.export import PROPERTY
 from converters.program.program import Metadata, module_names
+from converters.signatures import checked
 
 if TYPE_CHECKING:
     import onnx
@@ -70,6 +71,7 @@ INITIALIZERS_ARE_NO_INPUTS = 4
 RESERVED_NAMES = ("code", "graph", "initializers", *(name for name in dir(fx.GraphModule) if name[0] != "_"))
 
 
+@checked
 def from_onnx(
     path: str | os.PathLike[str],
     input_name: str | None = None,

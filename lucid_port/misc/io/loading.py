@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from converters.documents import parse_json
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
 from lucid_port.misc.io.pictures import decode_picture, pixels_of
@@ -24,6 +25,7 @@ from lucid_port.misc.io.serialize_array import PICTURES
 __all__ = ["load"]
 
 
+@checked
 def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats: bool = False, **kwargs: Any) -> Any:
     """Loads a file by its extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and each of these with `.xz`.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.collapse_channels import collapse_channels
@@ -194,6 +195,7 @@ def images(
     _display(images_html(arrays, names, w, domain, format), _description(arrays))
 
 
+@checked
 def show(
     thing: Any,
     domain: Domain | None = (0, 1),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import (
     Model,
@@ -93,6 +94,7 @@ class VisT:
     """
 
     @outside_inference
+    @checked
     def __init__(
         self,
         model: Model,
@@ -202,6 +204,7 @@ class VisT:
             return self._read([self.objective], self.reads)[0]
         return self._read([lambda T: T(name)], Reads())[0]
 
+    @checked
     def evaluate(self, objectives: Iterable[ObjectiveLike]) -> list[Any]:
         """Returns the current values of other objectives, all under the same new transforms."""
         return self._read([as_objective(objective, self.model) for objective in objectives], self.reads)

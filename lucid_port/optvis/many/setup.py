@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.optvis import serialization
@@ -333,6 +334,7 @@ class _Recorder(Reader):
 
 
 @outside_inference
+@checked
 def make_many_T(
     model: Model,
     units: UnitsLike,

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.readers import Activations, Nhwc, Reader, as_reader
@@ -59,6 +60,7 @@ class Objective:
 
     __array_priority__ = 100  # numpy_number * objective calls Objective.__rmul__
 
+    @checked
     def __init__(
         self,
         objective_func: ObjectiveFunction,
@@ -147,6 +149,7 @@ ObjectiveLike: TypeAlias = Objective | str | ObjectiveFunction
 """An objective, a text such as `"layer:channel"`, or a function of `T`."""
 
 
+@checked
 def as_objective(obj: ObjectiveLike, model: Any = None) -> Objective:
     """Converts a text or a function of `T` to an objective; returns an objective unchanged.
 

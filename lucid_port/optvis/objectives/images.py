@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import check_range
 from lucid_port.misc.tensors import ArrayLike, as_tensor
@@ -29,6 +30,7 @@ __all__ = [
 
 
 @wrap_objective()
+@checked
 def total_variation(layer: str = "input") -> ObjectiveFunction:
     """Sum of the absolute differences of neighboring pixels.
 
@@ -60,6 +62,7 @@ def _whole(T: Activations, layer: str, constant: object) -> torch.Tensor:
 
 
 @wrap_objective()
+@checked
 def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
     """Sum of the absolute deviations from a constant.
 
@@ -77,6 +80,7 @@ def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
 
 
 @wrap_objective()
+@checked
 def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> ObjectiveFunction:
     """Euclidean norm of the deviation from a constant: `sqrt(epsilon + sum of squares)`.
 
@@ -157,6 +161,7 @@ def blur_alpha_each_step() -> ObjectiveFunction:
 
 
 @wrap_objective()
+@checked
 def penalize_boundary_complexity(
     shp: Sequence[int], w: int = 20, mask: ArrayLike | None = None, C: float = 0.5
 ) -> ObjectiveFunction:
@@ -203,6 +208,7 @@ def penalize_boundary_complexity(
 
 
 @wrap_objective()
+@checked
 def input_diff(orig_img: ArrayLike) -> ObjectiveFunction:
     """Root mean square difference of the image to a picture.
 

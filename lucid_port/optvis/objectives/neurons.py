@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from converters.stack_level import stack_level
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
@@ -52,6 +53,7 @@ def _mean(
 
 
 @wrap_objective()
+@checked
 def neuron(
     layer_name: str,
     channel_n: int,
@@ -88,6 +90,7 @@ def neuron(
 
 
 @wrap_objective()
+@checked
 def token(layer: str, n_channel: int, token: int | str, batch: int | None = None) -> ObjectiveFunction:
     """Activation of one channel of one token, averaged over the batch.
 
@@ -126,6 +129,7 @@ def token(layer: str, n_channel: int, token: int | str, batch: int | None = None
 
 
 @wrap_objective()
+@checked
 def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFunction:
     """Activation of one channel, averaged over batch and positions; in a layer of tokens, over all tokens.
 
@@ -150,6 +154,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
 
 
 @wrap_objective()
+@checked
 def direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """Activation along a direction: the mean of `dot * max(0.1, cosine) ** cossim_pow`.
 
@@ -177,6 +182,7 @@ direction_cossim = direction
 
 
 @wrap_objective()
+@checked
 def direction_neuron(
     layer_name: str,
     vec: ArrayLike,
@@ -215,6 +221,7 @@ def direction_neuron(
 
 
 @wrap_objective()
+@checked
 def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """Activation along a patch of directions in the center of the layer; see `direction`.
 
@@ -252,6 +259,7 @@ def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: i
 
 
 @wrap_objective()
+@checked
 def deepdream(layer: str) -> ObjectiveFunction:
     """Mean of the squared activation of a whole layer, whose channel axis need not be known.
 
@@ -293,6 +301,7 @@ def _warn_of_twins(label: int | str, found: Sequence[int]) -> None:
 
 
 @wrap_objective()
+@checked
 def class_logit(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
     """Activation of one class of a dense layer, summed over the batch.
 
