@@ -11,6 +11,7 @@ A render sums the values of an objective that is not a scalar, as TensorFlow doe
 
 from lucid_port.optvis.objectives.base import Objective, as_objective
 from lucid_port.optvis.objectives.batches import alignment, channel_interpolate, diversity
+from lucid_port.optvis.objectives.from_text import text_objective  # noqa: F401  # `as_objective` calls it
 from lucid_port.optvis.objectives.images import (
     L1,
     L2,

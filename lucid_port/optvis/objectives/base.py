@@ -149,6 +149,15 @@ ObjectiveLike: TypeAlias = Objective | str | ObjectiveFunction
 """An objective, a text such as `"layer:channel"`, or a function of `T`."""
 
 
+_text_readers: list[Callable[[str, Any], Objective]] = []
+
+
+def reads_texts(function: Callable[[str, Any], Objective]) -> Callable[[str, Any], Objective]:
+    """Decorator of the function that makes objectives of texts; its module imports this one."""
+    _text_readers[:] = [function]
+    return function
+
+
 @checked
 def as_objective(obj: ObjectiveLike, model: Any = None) -> Objective:
     """Converts a text or a function of `T` to an objective; returns an objective unchanged.
@@ -169,9 +178,7 @@ def as_objective(obj: ObjectiveLike, model: Any = None) -> Objective:
     if isinstance(obj, Objective):
         return obj
     if isinstance(obj, str):
-        from lucid_port.optvis.objectives.from_text import text_objective  # makes objectives of this module
-
-        return text_objective(obj, model)
+        return _text_readers[0](obj, model)
     if getattr(obj, "makes_objectives", False):
         raise TypeError(f"{obj.__name__} makes objectives: call it with its arguments.")
     if callable(obj):

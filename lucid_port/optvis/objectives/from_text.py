@@ -15,11 +15,12 @@ from lucid_port.modelzoo.classes import class_number, logits_layer, probabilitie
 from lucid_port.optvis import grammar
 from lucid_port.optvis.grammar import Channels, Classes, Direction, Dream, Picture, Range, Target, Term
 from lucid_port.optvis.objectives import neurons
-from lucid_port.optvis.objectives.base import Objective
+from lucid_port.optvis.objectives.base import Objective, reads_texts
 
 __all__ = ["check_channels", "layers_of", "objective_of", "single_pictures", "text_objective"]
 
 
+@reads_texts
 def text_objective(text: str, model: Any = None) -> Objective:
     """Returns the objective of a text that names one picture.
 
