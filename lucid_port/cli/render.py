@@ -159,6 +159,7 @@ def command(
     lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
     from lucid_port.cli.offer import offer
+    from lucid_port.cli.sheet import SHEET, check_sheet, write_sheet
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.engine.diagnostics import refuse_failed
 
@@ -175,6 +176,8 @@ def command(
         _refuse_folder_options(sheet=sheet, batch_size=batch_size)
     elif frames is not None:
         raise typer.BadParameter("a film shows one unit: name a file, as in -o unit.gif", param_hint="'--frames'")
+    if sheet:
+        check_sheet(output / SHEET, overwrite)
     place = find_device(device or "cpu")
     model = opening.model_to_render(source, pictures).to(place)
     request = _Request(pictures, changes, output, size, steps, lr, transforms, seed, overwrite)
@@ -186,9 +189,7 @@ def command(
     with remarks(json):
         sentence, facts = render(model, request)
     if sheet and not facts.get("unfinished"):
-        from lucid_port.cli.sheet import write_sheet
-
-        facts["sheet"] = write_sheet(output)
+        facts["sheet"] = write_sheet(output, overwrite=overwrite)
         sentence = f"{sentence}\n{facts['sheet']}"
     facts = {"output": output, "units": request.text, "size": size, "steps": steps, "seed": seed, **facts}
     print_result(sentence, facts, json)

@@ -57,17 +57,11 @@ def write_sheet(
     """
     from PIL import PngImagePlugin
 
-    from converters.atomic import check_writable, write_bytes
+    from converters.atomic import write_bytes
     from lucid_port.optvis.many.contact_sheet import contact_sheet
 
     path = folder / SHEET if output is None else output
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path} is no sheet's name: sheets end in .png.")
-    check_writable(path)
-    if path.exists() and not overwrite and not _is_sheet(path):
-        raise FileExistsError(
-            f"{path} exists, and is not an earlier sheet: name another file with -o, or pass --overwrite to replace it."
-        )
+    check_sheet(path, overwrite)
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", _MARK)
     buffer = io.BytesIO()
@@ -75,6 +69,31 @@ def write_sheet(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
     return path
+
+
+def check_sheet(path: Path, overwrite: bool = False) -> None:
+    """Checks that a sheet can be written.
+
+    Raises:
+        ValueError: the file is no picture's name.
+        FileExistsError: the file exists, and is not an earlier sheet, or it has the pictures of its folder.
+        OSError: it cannot be written.
+    """
+    from converters.atomic import check_writable
+    from lucid_port.optvis.many.manifest import MANIFEST, read_manifest
+
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path} is no sheet's name: sheets end in .png.")
+    check_writable(path)
+    if not path.exists():
+        return
+    manifest = path.parent / MANIFEST
+    if manifest.is_file() and any(unit["file"] == path.name for unit in read_manifest(manifest)["units"]):
+        raise FileExistsError(f"{path} has the pictures of the folder themselves: name another file with -o.")
+    if not overwrite and not _is_sheet(path):
+        raise FileExistsError(
+            f"{path} exists, and is not an earlier sheet: name another file with -o, or pass --overwrite to replace it."
+        )
 
 
 def _is_sheet(path: Path) -> bool:
