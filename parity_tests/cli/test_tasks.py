@@ -253,3 +253,13 @@ def test_a_film_has_as_many_frames_as_asked_for(here):
     assert command("lucid-port rerender unit.webp.json") == 0
     shutil.copy("unit.webp", "still.webp")
     assert command("lucid-port render TinyInceptionV1 mixed4a:3 -o still.png --steps 16 --size 32") == 0
+
+
+def test_a_figure_without_its_model_names_one_at_hand(here, capsys, monkeypatch):
+    monkeypatch.setenv("LUCID_PORT_MODELZOO", "")
+    monkeypatch.setattr("lucid_port.modelzoo.files.find_local", lambda names: None)
+    monkeypatch.setattr("lucid_port.modelzoo.files.checked_downloads", lambda entry: [])
+    assert command("lucid-port figure fv-channel -o figures") == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "lucid-port figure fv-channel --model TinyInceptionV1" in line
+    assert command("lucid-port figure fv-channel --model TinyInceptionV1 --fast --steps 1 -o figures") == 0
