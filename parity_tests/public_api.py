@@ -24,6 +24,7 @@ MODULES = (
     "lucid_port.figures.base",
     "lucid_port.microscope.examples",
     "lucid_port.microscope.pictures",
+    "lucid_port.microscope.statistics",
     "lucid_port.misc.channel_reducer",
     "lucid_port.misc.gradient_override",
     "lucid_port.misc.ndimage_utils",
