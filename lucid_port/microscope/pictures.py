@@ -166,7 +166,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
             workers: Number of processes; 0 decodes in this one.
         """
         wanted = range(first, len(self) if last is None else min(last, len(self)))
-        parts = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+        parts = [list(wanted[start : start + size]) for start in range(0, len(wanted), size)]
         loader = torch.utils.data.DataLoader(
             self,
             batch_sampler=parts,
@@ -175,7 +175,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
             multiprocessing_context=_context(workers),
         )
         for part, (images, problems) in zip(parts, loader, strict=True):
-            yield Batch(part, images, {part[at]: problem for at, problem in problems.items()})
+            yield Batch(range(part[0], part[-1] + 1), images, {part[at]: problem for at, problem in problems.items()})
 
     def _read(self, number: int) -> tuple[Image.Image, str | None]:
         if self.source is None:

@@ -138,7 +138,7 @@ def class_means(pooled: PooledLayer, labels: Sequence[str | None]) -> ClassMeans
 
 @checked
 def correlations(one: PooledLayer, other: PooledLayer) -> np.ndarray:
-    """Returns Pearson's correlation over pictures between the units of two layers, float64 [units of one, of the other].
+    """Returns Pearson's correlations over pictures between the units of two layers, float64 [units, other units].
 
     The layers may belong to different models, over the same pictures. Pictures with a NaN or infinite value in either
     layer are left out. Units that are constant have NaN.
@@ -176,7 +176,7 @@ def correlations(one: PooledLayer, other: PooledLayer) -> np.ndarray:
 
 
 def most_similar(found: np.ndarray, count: int = 8, same_layer: bool = False) -> np.ndarray:
-    """Returns the units of the other layer that correlate most with each unit, int64 [units, count], the greatest first.
+    """Returns the other layer's units that correlate most with each unit, int64 [units, count], the greatest first.
 
     Args:
         found: Result of `correlations`.
