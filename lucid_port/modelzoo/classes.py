@@ -77,7 +77,7 @@ def _output(model: HasLabels) -> str:
     """The name of the network's only output."""
     network = model.network
     stated = getattr(getattr(network, "program", None), "outputs", None) or getattr(network, "outputs", ())
-    names: tuple[str, ...] = tuple(stated)
+    names = tuple(stated or ())
     if len(names) != 1:
         raise ValueError(
             "The layer of the classes' logits cannot be found in the model"
