@@ -258,3 +258,34 @@ def test_a_reduction_turns_its_input_only_if_axes_left_would_change_order(axes, 
     program = converters.convert(graph.graph_def()).program
     assert program.steps[-1].arguments["dims"] == dims
     assert len(program.steps) == steps
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 1, 1, 3)])
+def test_a_constant_operand_is_a_buffer_of_its_layer(shape):
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    graph.op("y", "AddV2", [x, graph.const("c", np.array([1, 2, 4], np.float32).reshape(shape))])
+    model = converters.convert(graph.graph_def())
+    assert [step.name for step in model.program.steps] == ["y"]
+    assert model.y.constant.flatten().tolist() == [1, 2, 4]
+
+
+def test_fixed_sizes_are_known_after_rows_and_columns_moved_to_the_batch():
+    """A constant of the moved image's size fits: (5 + 0 + 1) / 2 = 3 rows, (7 + 1 + 1) / 3 = 3 columns."""
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, 5, 7, 2])
+    amounts = [graph.const("block", np.array([2, 3], np.int32)), graph.const("pads", np.array([[0, 1], [1, 1]], np.int32))]
+    moved = graph.op("moved", "SpaceToBatchND", [x, *amounts], Tblock_shape=np.int32, Tpaddings=np.int32)
+    graph.op("y", "AddV2", [moved, graph.const("c", np.ones((3, 3, 2), np.float32))])
+    found = converters.convert(graph.graph_def()).activations(torch.zeros(1, 2, 5, 7), ["y"])["y"]
+    assert torch.equal(found, torch.ones(6, 2, 3, 3))
+
+
+def test_a_transposed_convolution_of_an_open_batch_takes_any():
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    size = graph.const("size", np.array([-1, 10, 14, 2], np.int32))
+    weights = graph.const("w", np.ones((2, 2, 2, 3), np.float32))
+    graph.op("y", "Conv2DBackpropInput", [size, weights, x], padding="VALID", strides=[1, 2, 2, 1])
+    found = converters.convert(graph.graph_def()).activations(torch.ones(3, 3, 5, 7), ["y"])["y"]
+    assert torch.equal(found, torch.full((3, 2, 10, 14), 3.0))

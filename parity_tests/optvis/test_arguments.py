@@ -235,6 +235,8 @@ PARAMETERIZATIONS = [
     (lambda: param.cppn(8, activation_func=3), TypeError, "activation_func is a name or a function, not 3"),
     (lambda: param.unit_ball_L2((0, 3)), ValueError, "unit_ball_L2's shape"),
     (lambda: param.unit_ball_L_inf(3), TypeError, "unit_ball_L_inf's shape"),
+    (lambda: param.unit_ball_L2((2, 3), direction="up"), ValueError, "direction"),
+    (lambda: param.unit_ball_L_inf((2, 3), direction="up"), ValueError, "direction"),
     (lambda: param.multi_interpolation_basis(1), ValueError, "n_objectives is a whole number from 2 on, not 1"),
     (lambda: param.resize_bilinear_nd(torch.ones(4, 4), (0, 4)), ValueError, "target_shape"),
     (lambda: param.bilinearly_sampled_image(torch.ones(1, 4, 4, 3), torch.ones(5, 2)), ValueError, "a texture"),

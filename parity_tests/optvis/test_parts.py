@@ -165,6 +165,16 @@ def test_what_does_not_exist_is_refused():
         objectives.as_objective(3)
 
 
+@pytest.mark.parametrize(("labels", "classes"), [(5, 5), (1001, 1008)])
+def test_a_label_names_a_class_of_a_layer_with_its_size_or_inceptions(labels, classes):
+    """InceptionV1 of Lucid has 1008 classes and labels for 1001 of them."""
+    names = [f"class {number}" for number in range(labels)]
+    T = {"softmax2": torch.arange(float(classes))[None], "labels": names}.get
+    assert objectives.class_logit("softmax2", "class 3")(T) == 3
+    with pytest.raises(ValueError, match=f"{classes - 1} classes, and the model has {labels} labels"):
+        objectives.class_logit("softmax2", "class 3")({"softmax2": torch.zeros(1, classes - 1), "labels": names}.get)
+
+
 def test_cosine_objective_has_a_finite_gradient_at_zero():
     zero = torch.zeros(1, 3, 2, 2, requires_grad=True)
     value = objectives.direction("a", np.ones(3), cossim_pow=2)(lambda name: zero)
