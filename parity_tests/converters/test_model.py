@@ -289,3 +289,26 @@ def test_a_transposed_convolution_of_an_open_batch_takes_any():
     graph.op("y", "Conv2DBackpropInput", [size, weights, x], padding="VALID", strides=[1, 2, 2, 1])
     found = converters.convert(graph.graph_def()).activations(torch.ones(3, 3, 5, 7), ["y"])["y"]
     assert torch.equal(found, torch.full((3, 2, 10, 14), 3.0))
+
+
+def test_a_constant_condition_chooses_each_value():
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    chosen = graph.const("chosen", np.array([True, False, True]))
+    graph.op("y", "SelectV2", [chosen, x, graph.op("negative", "Neg", [x])])
+    image = torch.randn(2, 3, 5, 7)
+    found = converters.convert(graph.graph_def()).activations(image, ["y"])["y"]
+    assert torch.equal(found, image * torch.tensor([1, -1, 1])[:, None, None])
+
+
+def test_65536_positions_are_taken_and_one_more_is_refused():
+    def taking(count: int) -> converters.ConvertedModel:
+        graph = GraphWriter()
+        x = graph.placeholder("x", [None, None, None, 3])
+        positions, axis = graph.const("positions", np.zeros(count, np.int32)), graph.const("axis", np.int32(3))
+        graph.op("y", "GatherV2", [x, positions, axis])
+        return converters.convert(graph.graph_def())
+
+    assert taking(2**16).layers["y"].channels == 2**16
+    with pytest.raises(converters.ConverterError, match="not one constant list"):
+        taking(2**16 + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.optvis import objectives, overrides, param, serialization, transform
+from lucid_port.optvis.objectives.readers import each_image
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.sampling import RandomSource
 
@@ -155,6 +157,10 @@ def test_what_does_not_exist_is_refused():
     T = ACTIVATION.__getitem__
     with pytest.raises(IndexError, match="x=9"):
         objectives.neuron("a", 0, x=9)(T)
+    with pytest.raises(IndexError, match="x=-1"):
+        objectives.neuron("a", 0, x=-1)(T)
+    with pytest.raises(IndexError, match="y=-1"):
+        objectives.neuron("a", 0, y=-1)(T)
     with pytest.raises(IndexError, match="batch=5"):
         objectives.channel("a", 0, batch=5)(T)
     with pytest.raises(ValueError, match="layer:channel"):
@@ -163,6 +169,12 @@ def test_what_does_not_exist_is_refused():
         objectives.as_objective("mixed3b:²")
     with pytest.raises(TypeError, match="objective"):
         objectives.as_objective(3)
+
+
+@pytest.mark.parametrize("shape", [(), (5, 2)])
+def test_values_that_are_not_of_each_image_are_named(shape):
+    with pytest.raises(ValueError, match=re.escape(f"'a' of shape {list(shape)} has no rows for each of 2 images")):
+        each_image(lambda name: torch.ones(shape), 2)[0]("a")
 
 
 @pytest.mark.parametrize(("labels", "classes"), [(5, 5), (1001, 1008)])

@@ -67,6 +67,12 @@ def test_what_is_transparent_shows_the_background(tmp_path, background, expected
     np.testing.assert_allclose(found[4:], RGB[4:] / 255, atol=1e-6)
 
 
+def test_gray_with_alpha_shows_the_background():
+    """0.5 x 0.25 + 0.8 x 0.75 = 0.725 in each channel."""
+    pixels = np.broadcast_to([0.5, 0.25], (5, 4, 2))
+    np.testing.assert_allclose(load_image(pixels, background=0.8), np.full((5, 4, 3), 0.725), atol=1e-6)
+
+
 def test_a_photograph_taken_sideways(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
