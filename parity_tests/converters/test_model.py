@@ -312,3 +312,14 @@ def test_65536_positions_are_taken_and_one_more_is_refused():
     assert taking(2**16).layers["y"].channels == 2**16
     with pytest.raises(converters.ConverterError, match="not one constant list"):
         taking(2**16 + 1)
+
+
+def test_rows_that_were_taken_can_be_joined_with_all_rows():
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    axis = graph.const("axis", np.int32(1))
+    taken = graph.op("taken", "GatherV2", [x, graph.const("rows", np.array([2, 0], np.int32)), axis])
+    graph.concat_v2("y", [taken, x], axis)
+    image = torch.randn(2, 3, 5, 7)
+    found = converters.convert(graph.graph_def()).activations(image, ["y"])["y"]
+    assert torch.equal(found, torch.cat([image[:, :, [2, 0]], image], 2))

@@ -72,16 +72,21 @@ class Chooser:
 
 
 def within(tests: list[str], seconds: dict[str, float], budget: float) -> list[str]:
-    """Takes tests up to a CPU time: one case of each test function, the quickest first, then the second cases ..."""
+    """Takes tests up to a CPU time: one case of each test function, the quickest first, then the second cases ...
+
+    The test of signatures, if it is among them, comes before all others.
+    """
     groups: dict[str, list[str]] = defaultdict(list)
     for test in tests:
         groups[test.split("[")[0]].append(test)
     ranked = []
     for group in groups.values():
-        ranked += [(rank, seconds[test], test) for rank, test in enumerate(group)]
+        ranked += [
+            (not test.startswith(SIGNATURES), rank, seconds[test], test) for rank, test in enumerate(group)
+        ]
     chosen: list[str] = []
     files: set[str] = set()
-    for _, cost, test in sorted(ranked):
+    for *_, cost, test in sorted(ranked):
         file = test.split("::")[0]
         cost += FILE_SECONDS * (file not in files)
         if cost <= budget:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from lucid_port.optvis import objectives, overrides, param, serialization, transform
 from lucid_port.optvis.objectives.readers import each_image
 from lucid_port.optvis.optimizer import TFAdam
+from lucid_port.optvis.param.base import draw_normal
 from lucid_port.optvis.sampling import RandomSource
 
 # Sampling -------------------------------------------------------------------------------------
@@ -50,6 +51,17 @@ def test_images_draw_by_their_own_seeds():
         RandomSource(seeds=[3]).normal("n", 2, images=2)
     with pytest.raises(ValueError, match="non-negative"):
         RandomSource(-1)
+
+
+@pytest.mark.parametrize("rest", [(3, 4, 2), (2, 3, 4, 2)])
+def test_from_rank_4_on_normal_draws_are_those_of_each_images_seed(rest):
+    two, second = draw_normal(RandomSource(5), "a", (2, *rest), 2.0), draw_normal(RandomSource(6), "a", (1, *rest), 2.0)
+    assert torch.equal(two[1:], second)
+
+
+def test_normal_draws_of_lower_rank_have_no_image_axis():
+    drawn = draw_normal(RandomSource(5), "a", (2, 3, 4), 2.0)
+    assert np.array_equal(drawn, 2 * RandomSource(5).normal("a", (2, 3, 4)).astype(np.float32))
 
 
 def test_jitter_reaches_every_offset():
