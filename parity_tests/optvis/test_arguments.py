@@ -60,6 +60,8 @@ WHEN_MADE = [
     (lambda: objectives.direction("lay", [1, 2, 3, 4], cossim_pow=NAN), ValueError, "direction's cossim_pow"),
     (lambda: objectives.direction_neuron("lay", [1, 2, 3, NAN]), ValueError, "direction_neuron's vec"),
     (lambda: objectives.tensor_direction("lay", [1, 2]), ValueError, "not of rank 1"),
+    (lambda: objectives.tensor_direction("lay", np.full((2, 2, 4), NAN)), ValueError, "tensor_direction's vec"),
+    (lambda: objectives.tensor_direction(3, np.ones((2, 2, 4))), TypeError, "tensor_direction"),
     (lambda: objectives.L1(constant="0"), TypeError, "L1's constant"),
     (lambda: objectives.L2(constant=NAN), ValueError, "L2's constant"),
     (lambda: objectives.L2(epsilon=-1), ValueError, "L2's epsilon is a finite number from 0 on"),
