@@ -70,6 +70,8 @@ WHEN_MADE = [
     (lambda: objectives.class_logit("head", 1.5), ValueError, "class_logit's label"),
     (lambda: objectives.class_logit("head", None), TypeError, "class_logit's label"),
     (lambda: objectives.channel_interpolate("lay", 0, "lay", "1"), TypeError, "n_channel2"),
+    (lambda: objectives.channel_interpolate(3, 0, "lay", 1), TypeError, "channel_interpolate's layer"),
+    (lambda: objectives.channel_interpolate("lay", 0, 3, 1), TypeError, "channel_interpolate's layer"),
     (lambda: objectives.penalize_boundary_complexity((6, 7)), ValueError, r"\[batch, height, width, channels\]"),
     (lambda: objectives.penalize_boundary_complexity(6), TypeError, r"\[batch, height, width, channels\]"),
     (lambda: objectives.penalize_boundary_complexity((1, 6, 7, 3), w=-1), ValueError, "w is a whole number from 0"),

@@ -299,6 +299,13 @@ def test_use_gradient():
 # Parameterizations ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fft", [True, False])
+def test_a_grayscale_image_repeats_an_image_of_one_channel(fft):
+    gray = param.grayscale_image_rgb(6, 5, batch=2, fft=fft, decorrelate=not fft).reset(RandomSource(3))
+    one = param.image(6, 5, batch=2, fft=fft, channels=1).reset(RandomSource(3))
+    assert torch.equal(gray(), one().expand(2, 3, 5, 6))
+
+
 def test_factories_draw_their_own_values_once():
     made = param.image(8)
     assert torch.equal(made(), made())

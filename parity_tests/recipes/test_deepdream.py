@@ -47,6 +47,13 @@ def test_a_zero_gradient_stays_zero():
     assert laplacian_normalize(torch.zeros(1, 3, 16, 16)).abs().max() == 0
 
 
+@pytest.mark.parametrize(("size", "bands"), [((2, 2), 2), ((2, 5), 2), ((1, 5), 1)])
+def test_images_are_halved_down_to_two_pixels(size, bands):
+    image = noise(1, 3, *size)
+    differs = not torch.allclose(laplacian_normalize(image, 1), laplacian_normalize(image, 0))
+    assert differs == (bands == 2)
+
+
 # Gradients ---------------------------------------------------------------------------------------
 
 
