@@ -398,6 +398,7 @@ INTS = np.int32
         (lambda: small_op("Reshape", np.array([-1, -1], INTS)), "not a valid shape"),
         (lambda: small_op("Reshape", np.full(9, 1, INTS)), "not a valid shape"),
         (lambda: small_op("Reshape", np.array([2**30, 2**30], INTS)), "larger than"),
+        (lambda: small_op("Reshape", np.array([0, 2**30, 2**30], INTS)), "larger than"),
         (lambda: small_op("ResizeBilinear", np.array([0, 5], INTS)), "resizes"),
         (lambda: small_op("ResizeBilinear", np.array([2**15 + 1, 5], INTS)), "from 1 to 32768"),
         (

@@ -62,9 +62,13 @@ class Chooser:
 
     def _uses(self, mutant: Mutant) -> dict[str, set[int]]:
         """Lines that use a name defined by a line that runs at import: a constant, a default, a class, a decorator."""
-        names = re.findall(r"^(?:def |class )?(\w+)", mutant.text) + mutant.function.split(".")[-1:]
-        pattern = re.compile(rf"\b(?:{'|'.join(re.escape(name) for name in names if name)})\b")
+        line = self.sources[mutant.path].splitlines()[mutant.statement - 1]
+        defined = re.match(r"\s*(?:async )?(?:def|class) (\w+)|(\w+)\s*(?::[^=]*)?=(?!=)", line)
+        name = (defined[1] or defined[2]) if defined else mutant.function.split(".")[0]
         uses: dict[str, set[int]] = {}
+        if not name:
+            return uses
+        pattern = re.compile(rf"\b{name}\b")
         for path, source in self.sources.items():
             lines = [number for number, line in enumerate(source.splitlines(), 1) if pattern.search(line)]
             uses |= self._measured(path, lines)

@@ -17,6 +17,7 @@ from lucid_port.recipes.tuning import (
     STIMULI,
     curve,
     heat_picture,
+    high_low_frequency,
     line,
     polar_family_picture,
     polar_picture,
@@ -251,6 +252,13 @@ def test_weights_that_there_are_not(model, call, words):
 
 
 # Tuning ------------------------------------------------------------------------------------------
+
+
+def test_high_and_low_frequencies_have_their_periods():
+    """From the center in column 32: a period of 4 on the left, and of 8 x 4 on the right."""
+    row = high_low_frequency(65, 0, period=4, ratio=8)[20, :, 0]
+    np.testing.assert_allclose(row[[1, 2, 3, 4]], [1, 0.5, 0, 0.5], atol=1e-3)
+    np.testing.assert_allclose(row[[40, 48, 56, 64]], [1, 0.5, 0, 0.5], atol=1e-3)
 
 
 @pytest.mark.parametrize("draw", STIMULI.values(), ids=STIMULI)
