@@ -274,7 +274,10 @@ def test_fixed_sizes_are_known_after_rows_and_columns_moved_to_the_batch():
     """A constant of the moved image's size fits: (5 + 0 + 1) / 2 = 3 rows, (7 + 1 + 1) / 3 = 3 columns."""
     graph = GraphWriter()
     x = graph.placeholder("x", [None, 5, 7, 2])
-    amounts = [graph.const("block", np.array([2, 3], np.int32)), graph.const("pads", np.array([[0, 1], [1, 1]], np.int32))]
+    amounts = [
+        graph.const("block", np.array([2, 3], np.int32)),
+        graph.const("pads", np.array([[0, 1], [1, 1]], np.int32)),
+    ]
     moved = graph.op("moved", "SpaceToBatchND", [x, *amounts], Tblock_shape=np.int32, Tpaddings=np.int32)
     graph.op("y", "AddV2", [moved, graph.const("c", np.ones((3, 3, 2), np.float32))])
     found = converters.convert(graph.graph_def()).activations(torch.zeros(1, 2, 5, 7), ["y"])["y"]

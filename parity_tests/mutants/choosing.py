@@ -85,9 +85,7 @@ def within(tests: list[str], seconds: dict[str, float], budget: float) -> list[s
         groups[test.split("[")[0]].append(test)
     ranked = []
     for group in groups.values():
-        ranked += [
-            (not test.startswith(SIGNATURES), rank, seconds[test], test) for rank, test in enumerate(group)
-        ]
+        ranked += [(not test.startswith(SIGNATURES), rank, seconds[test], test) for rank, test in enumerate(group)]
     chosen: list[str] = []
     files: set[str] = set()
     for *_, cost, test in sorted(ranked):

@@ -138,6 +138,7 @@ def test_units_of_one_layer_share_a_batch(model, monkeypatch):
 
 def test_the_articles_settings_are_known():
     assert set(ARTICLE_PENALTIES) == set(PENALTIES)
+    assert all(weights[0] == 0 and list(weights) == sorted(weights) for weights in ARTICLE_PENALTIES.values())
     assert set(ARTICLE_TRANSFORMS) == set(TRANSFORMS)
     for name, (none, *some) in ARTICLE_TRANSFORMS.items():
         assert TRANSFORMS[name](none) == []

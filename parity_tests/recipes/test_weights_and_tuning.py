@@ -27,6 +27,7 @@ from lucid_port.recipes.tuning import (
 from lucid_port.recipes.weights import (
     ExpandedWeights,
     _gradients,
+    _middle,
     edited_copy,
     expanded_weights,
     factored_connections,
@@ -228,11 +229,16 @@ def test_factors_make_up_weights_that_have_them():
     assert 0 <= found.pictures.min() <= found.pictures.max() == 1
 
 
+def test_weights_of_zero_lie_in_the_middle_of_the_image():
+    assert _middle(np.zeros((1, 2, 6, 9))) == (3, 4)
+
+
 def test_signs_are_colours():
     picture = signed_picture(np.array([1.0, -1.0, 0.0]))
     assert picture[0, 0] > picture[0, 2]
     assert picture[1, 2] > picture[1, 0]
     np.testing.assert_array_equal(picture[2], [1, 1, 1])
+    np.testing.assert_allclose(signed_picture(np.array([2.0, -2.0]), largest=4), (1 + picture[:2]) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(
