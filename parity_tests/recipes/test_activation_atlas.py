@@ -283,7 +283,7 @@ def test_an_icon_is_the_render_of_lucids_objective(model, power, border):
 
 
 def test_tiny_activations_count_as_longer():
-    """|a| = 5e-5 and 1e-4 are added, so that the cosine of a dot product of 3.5e-5 is 3.5e-5 / 1.5e-4; the least is 0.1."""
+    """The length 5e-5 counts as 1.5e-4: the dot product 3.5e-5 has the cosine 3.5e-5 / 1.5e-4, and the least is 0.1."""
     middle = torch.tensor([[3e-5, 4e-5], [-3e-5, -4e-5]]).reshape(2, 2, 1, 1)
     found = render._values("layer", np.ones((2, 2), np.float32), 1.0, 16, 0)({"layer": middle}.get)
     expected = torch.tensor([3.5e-5 * 3.5e-5 / 1.5e-4, -3.5e-5 * 0.1])
