@@ -389,6 +389,7 @@ def test_channels_that_excite_in_the_same_places_are_one_factor():
     values = np.stack([np.stack([share * turned for share in shares]) for turned in (side, side.T, -side)])
     weights = ExpandedWeights(("a", "b"), (0, 1, 2), (0, 1, 2, 3), values.astype(np.float32))
     found = factored_connections(weights)
+    assert found.layer == "a"
     groups = found.channels > 0.05 * found.channels.max()
     assert sorted(map(tuple, groups.tolist())) == [(False, False, True, True), (True, True, False, False)]
     first = int(groups[0, 2])  # which factor has channels 0 and 1
