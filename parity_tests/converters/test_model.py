@@ -273,7 +273,8 @@ def test_a_constant_operand_is_a_buffer_of_its_layer(shape):
 def test_fixed_sizes_are_known_after_rows_and_columns_moved_to_the_batch():
     """A constant of the moved image's size fits: (5 + 0 + 1) / 2 = 3 rows, (7 + 1 + 1) / 3 = 3 columns."""
     graph = GraphWriter()
-    x = graph.placeholder("x", [None, 5, 7, 2])
+    x = graph.placeholder("x", [None, None, None, 2])
+    x = graph.op("resized", "ResizeNearestNeighbor", [x, graph.const("size", np.array([5, 7], np.int32))])
     amounts = [
         graph.const("block", np.array([2, 3], np.int32)),
         graph.const("pads", np.array([[0, 1], [1, 1]], np.int32)),
