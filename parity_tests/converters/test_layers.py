@@ -45,6 +45,13 @@ def test_a_layer_has_the_attributes_of_torchs(name):
         return {key: value for key, value in vars(layer).items() if not key.startswith("_") and key != "padding"}
 
     size = [(-1, 9, 12)] if name == "ConvTranspose2d" else []
-    made = getattr(layers, name)(3, 4, (2, 3), *size, (2, 1), "VALID", (1, 2))
-    torchs = getattr(torch.nn, name)(3, 4, (2, 3), (2, 1), dilation=(1, 2), bias=False)
-    assert attributes(torchs).items() <= attributes(made).items()
+    ours, torchs = getattr(layers, name), getattr(torch.nn, name)
+    for given in ({}, {"stride": (2, 1), "dilation": (1, 2)}):
+        expected = attributes(torchs(3, 4, (2, 3), bias=False, **given))
+        assert expected.items() <= attributes(ours(3, 4, (2, 3), *size, **given)).items()
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [((2, 3), (1, 1)), ((3, 3), (1, 2)), ((3, 2), (2, 1))])
+def test_even_windows_and_steps_have_no_padding_of_torch(kernel, stride):
+    """SAME pads more at the end for even windows, and by the size of the image for steps."""
+    assert functional.torch_padding(kernel, stride, (1, 1), "SAME") == "SAME"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 from collections import defaultdict
@@ -65,14 +66,23 @@ class Chooser:
         line = self.sources[mutant.path].splitlines()[mutant.statement - 1]
         defined = re.match(r"\s*(?:async )?(?:def|class) (\w+)|(\w+)\s*(?::[^=]*)?=(?!=)", line)
         name = (defined[1] or defined[2]) if defined else mutant.function.split(".")[0]
-        uses: dict[str, set[int]] = {}
+        uses = self._measured(mutant.path, self._definition(mutant))
         if not name:
             return uses
         pattern = re.compile(rf"\b{name}\b")
         for path, source in self.sources.items():
             lines = [number for number, line in enumerate(source.splitlines(), 1) if pattern.search(line)]
-            uses |= self._measured(path, lines)
+            for file, measured in self._measured(path, lines).items():
+                uses[file] = uses.get(file, set()) | measured
         return uses
+
+    def _definition(self, mutant: Mutant) -> range:
+        """The lines of the function or class whose head is mutated, such as a default."""
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        for node in ast.walk(ast.parse(self.sources[mutant.path])):
+            if isinstance(node, kinds) and node.lineno == mutant.statement:
+                return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        return range(0)
 
 
 def within(tests: list[str], seconds: dict[str, float], budget: float) -> list[str]:

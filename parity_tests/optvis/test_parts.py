@@ -306,6 +306,17 @@ def test_a_grayscale_image_repeats_an_image_of_one_channel(fft):
     assert torch.equal(gray(), one().expand(2, 3, 5, 6))
 
 
+@pytest.mark.parametrize("make", [lambda: param.cppn(6), lambda: param.image(6), lambda: param.image(6, fft=False)])
+def test_a_reset_image_has_forgotten_its_updates(make):
+    image = make().reset(RandomSource(3))
+    fresh = image().detach().clone()
+    with torch.no_grad():
+        for parameter in image.parameters():
+            parameter.fill_(0.7)
+    assert not torch.equal(image(), fresh)
+    assert torch.equal(image.reset(RandomSource(3))(), fresh)
+
+
 def test_factories_draw_their_own_values_once():
     made = param.image(8)
     assert torch.equal(made(), made())
