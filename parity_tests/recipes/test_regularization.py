@@ -131,7 +131,7 @@ def test_units_of_one_layer_share_a_batch(model, monkeypatch):
         return VisT(model, objective, image, *arguments, **options)
 
     monkeypatch.setattr(regularization, "VisT", recorded)
-    units = [f"{LAYER}:3", "mixed4a_pre_relu:3", f"{LAYER}:2"]
+    units = [f"{LAYER}:3", "mixed4a_pre_relu:2", f"{LAYER}:5"]
     frequency_penalties(model, units, {"L1": (0,)}, thresholds=(1,), size=16, batch_size=8)
     assert sorted(batches) == [1, 2]
 
