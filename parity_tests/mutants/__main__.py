@@ -17,7 +17,7 @@ from parity_tests.mutants.choosing import Chooser, within
 from parity_tests.mutants.contexts import Contexts, default_cache, files_to_measure
 from parity_tests.mutants.making import Mutant, read_sources, sample
 from parity_tests.mutants.results import KILLED, Result, add_result, equivalents, read_results, summary
-from parity_tests.mutants.running import run_tests
+from parity_tests.mutants.running import run_mutant
 from parity_tests.mutants.sources import ROOT, module_name, source_files
 
 
@@ -59,7 +59,7 @@ def run(mutants: list[Mutant], sources: dict[str, str], arguments: argparse.Name
             continue
         tests = arguments.tests or chooser.tests(mutant)
         chosen = arguments.tests or within(tests, contexts.seconds, arguments.budget)
-        outcome = run_tests(ROOT, module_name(mutant.path), mutant.source(sources[mutant.path]), chosen)
+        outcome = run_mutant(ROOT, module_name(mutant.path), mutant.source(sources[mutant.path]), chosen)
         result = Result(mutant.key, outcome.status, outcome.by, len(chosen), len(tests))
         print(
             f"{result.status:10} {result.ran}/{result.cover} {mutant.key} (line {mutant.line}) {result.by}", flush=True
