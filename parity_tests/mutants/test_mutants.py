@@ -127,7 +127,8 @@ import json, sys
 from pathlib import Path
 from parity_tests.mutants import running
 running.CPU_SECONDS = 2
-outcomes = [(running.run_mutant if source else running.run_tests)(Path(sys.argv[1]), "toy", source, tests) for source, tests in json.load(sys.stdin)]
+runs = [(running.run_mutant if source else running.run_tests, source, tests) for source, tests in json.load(sys.stdin)]
+outcomes = [run(Path(sys.argv[1]), "toy", source, tests) for run, source, tests in runs]
 print(json.dumps([(outcome.status, outcome.by) for outcome in outcomes]))
 """
 
