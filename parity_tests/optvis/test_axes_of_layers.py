@@ -282,6 +282,7 @@ def test_NHWC_gives_a_grid_only_if_all_tokens_are_patches(described):
         "NHWC": (2, ROWS, COLUMNS, FEATURES),
         "NLC": (2, ROWS, COLUMNS, FEATURES),
         "class": (2, 1, PATCHES + 3, FEATURES),
+        "led": (2, 1, 1 + PATCHES, FEATURES),
         "no_grid": (2, 1, 11, FEATURES),
         "misfit": (2, 1, 11, FEATURES),
         "LNC": (2, ROWS, COLUMNS, FEATURES),

@@ -9,6 +9,7 @@ from PIL import Image
 
 from converters import LayerNotFoundError
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
+from lucid_port.recipes import inputs
 from lucid_port.recipes.attribution import (
     channel_attribution,
     class_attribution,
@@ -20,6 +21,7 @@ from lucid_port.recipes.deepdream import deepdream
 from lucid_port.recipes.image_activations import image_activations
 from lucid_port.recipes.inputs import (
     activations_of,
+    channels_of,
     check_positions,
     check_units,
     load_folder,
@@ -65,6 +67,12 @@ def test_what_is_transparent_shows_the_background(tmp_path, background, expected
     found = load_image(tmp_path / "a.png", background=background)
     assert (found[:4] == expected).all()
     np.testing.assert_allclose(found[4:], RGB[4:] / 255, atol=1e-6)
+
+
+def test_gray_with_alpha_shows_the_background():
+    """0.5 x 0.25 + 0.8 x 0.75 = 0.725 in each channel."""
+    pixels = np.broadcast_to([0.5, 0.25], (5, 4, 2))
+    np.testing.assert_allclose(load_image(pixels, background=0.8), np.full((5, 4, 3), 0.725), atol=1e-6)
 
 
 def test_a_photograph_taken_sideways(tmp_path):
@@ -135,6 +143,12 @@ def test_layers_that_do_not_exist_or_have_no_positions(model):
         spatial_activations(model, square, "mixed3A")
     with pytest.raises(ValueError, match=r"'softmax2' is fully connected.*no positions"):
         spatial_activations(model, square, "softmax2")
+
+
+def test_channels_of_a_layer_without_a_description_are_counted(model, monkeypatch):
+    described = channels_of(model, "mixed3a")
+    monkeypatch.setattr(inputs, "layer_info", lambda model, layer: None)
+    assert channels_of(model, "mixed3a") == described
 
 
 @pytest.mark.parametrize(("units", "words"), [([0, 99], "There is no unit 99"), ([], "No units"), ([-1], "least|0")])
