@@ -230,7 +230,7 @@ def _axes(info: LayerInfo, found: Findings, module: nn.Module, layouts: Mapping[
                 f"layouts has the axes {stated!r} for layer {info.name!r}, and its value has {len(one.shape)} axes: "
                 f"its shape is {one.shape}."
             )
-        channels = one.shape[stated.index("C")] if one is not None and one.shape else None
+        channels = 1 if "C" not in stated else one.shape[stated.index("C")] if one is not None and one.shape else None
         tokens = None if one is None or "L" not in stated or one.axes != stated else one.tokens
         return FoundAxes(stated, channels, tokens)
     if one is not None:
@@ -247,7 +247,7 @@ def check_layouts(layouts: object) -> dict[str, str]:
 
     Raises:
         TypeError: it is not a dictionary of strings.
-        ValueError: axes have other letters, or not exactly one C, or several N.
+        ValueError: axes have other letters, or several C or N, or neither.
     """
     if layouts is None:
         return {}
@@ -258,9 +258,10 @@ def check_layouts(layouts: object) -> dict[str, str]:
             raise TypeError(
                 f"layouts maps names of layers to letters, as in {{'blocks.0': 'NLC'}}, not {name!r}: {axes!r}."
             )
-        if set(axes) - set(_LETTERS) or axes.count("C") != 1 or axes.count("N") > 1:
+        if set(axes) - set(_LETTERS) or axes.count("C") > 1 or axes.count("N") > 1 or not set(axes) & set("NC"):
             raise ValueError(
                 f"layouts has the axes {axes!r} for layer {name!r}: give one letter for each axis, C for channels "
-                "once, N for images at most once, and H, W, L (tokens), T (times) or G (others)."
+                "once (left out if the value is one channel), N for images at most once, and H, W, L (tokens), "
+                "T (times) or G (others)."
             )
     return dict(layouts)
