@@ -96,7 +96,9 @@ class LayerInfo:
         """
         axes = self.axes_of(rank)
         if "C" not in axes:
-            raise ChannelAxisError(f"Layer {self.name!r} has no channel axis: its axes are {axes}, those of one channel.")
+            raise ChannelAxisError(
+                f"Layer {self.name!r} has no channel axis: its axes are {axes}, those of one channel."
+            )
         return axes.index("C")
 
     def axes_of(self, rank: int) -> str:

@@ -157,9 +157,10 @@ class Layout:
                 f"them, as in objectives.{reader}(..., head={count - 1}), or read all of them with objectives.channel."
             )
         if groups:
+            advice = "read" if head is None else "leave out head, and read"
             raise ValueError(
                 f"Layer {self.layer!r} has {groups} axes of groups (G of {self.axes}), so that a head is not certain: "
-                "read all of them with objectives.channel."
+                f"{advice} all of them with objectives.channel."
             )
         maps = " The heads of an attention map are its channels." if self.positions == "LL" else ""
         raise ValueError(

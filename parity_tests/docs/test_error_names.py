@@ -51,7 +51,9 @@ def test_errors_of_docstrings_can_be_imported(path: str) -> None:
         wrong += [f"{name} ({line}): {one}" for one in DOTTED.findall(text) if missing(one)]
         raised = "".join(RAISES.findall(text + "\n"))
         wrong += [
-            f"{name} ({line}): {one}" for one in BARE.findall(raised) if one not in known and missing(f"converters.{one}")
+            f"{name} ({line}): {one}"
+            for one in BARE.findall(raised)
+            if one not in known and missing(f"converters.{one}")
         ]
     assert not wrong
 

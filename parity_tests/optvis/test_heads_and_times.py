@@ -206,7 +206,11 @@ def advised(sentence: str, read: str, given: dict) -> list:
     """Returns the objectives that an error's sentence names, each as (name, arguments)."""
     found: list = []
     for name, head in re.findall(r"objectives\.(\w+)(?:\(\.\.\., head=(\d+)\))?", sentence):
-        kept = {"head": given["head"]} if "head" in given and "head=" not in sentence else {}
+        kept = (
+            {"head": given["head"]}
+            if "head" in given and "head=" not in sentence and "leave out head" not in sentence
+            else {}
+        )
         found.append((name, {"head": int(head)} if head else kept))
     left = re.search(r"Leave out (\w+)", sentence)
     if left:
