@@ -92,7 +92,7 @@ class LayerInfo:
             rank: number of axes of the tensor.
 
         Raises:
-            ChannelAxisError: it is not known, or the tensor is one channel, or does not have the axes of the description.
+            ChannelAxisError: it is not known, there is none, or the tensor does not have the axes of the description.
         """
         axes = self.axes_of(rank)
         if "C" not in axes:
