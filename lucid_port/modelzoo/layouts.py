@@ -153,8 +153,8 @@ class Layout:
             kind = "neuron" if rest.has_places or rest.positions == "THW" else "token"
             reader = kind if len(rest.positions) == 1 or kind == "neuron" else "channel"
             raise ValueError(
-                f"Layer {self.layer!r} has {count} attention heads or other groups (axis G of {self.axes}): name one "
-                f"of them, as in objectives.{reader}(..., head={count - 1}), or read all of them with objectives.channel."
+                f"Layer {self.layer!r} has {count} attention heads or other groups (axis G of {self.axes}): name one, "
+                f"as in objectives.{reader}(..., head={count - 1}), or read all of them with objectives.channel."
             )
         if groups:
             advice = "read" if head is None else "leave out head, and read"

@@ -83,8 +83,8 @@ def neuron(
 
     Raises:
         IndexError: (on evaluation) The position, time, channel, head or image does not exist.
-        ValueError: (on evaluation) The layer has no rows and columns, or no axis for `head` or `t`; or it has heads, and
-            `head` names none of them.
+        ValueError: (on evaluation) The layer has no rows and columns, or no axis for `head` or `t`; or it has heads,
+            and `head` names none of them.
 
     Example:
         >>> T = {"mixed4a": torch.arange(9.0).reshape(1, 1, 3, 3)}.get
