@@ -30,13 +30,14 @@ from lucid_port.misc.io import load
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.offline import NetworkRefusedError, offline
 from lucid_port.modelzoo.nets_factory import open_model
+from lucid_port.modelzoo.vision_base import _manifest_layers
 from lucid_port.optvis import checkpoints, objectives
 from lucid_port.optvis.many.picture_folder import PictureFolder
 from lucid_port.optvis.many.unit_spec import Unit
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.recipe_files import compare_pictures, read_document
 from lucid_port.optvis.recipe_plan import Plan
-from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.inputs import load_folder, load_image
 from parity_tests.compatibility.fixtures import FOLDER
 
 DEEP = "[" * 100_000
@@ -69,7 +70,7 @@ def test_ghostscript_is_never_started(eps, read):
 
 def test_the_comparison_of_pictures_starts_nothing(eps):
     path, started = eps
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(OSError, match=r"picture\.png cannot be read as a picture: its content is no picture"):
         compare_pictures(path, np.zeros((4, 5, 3)))
     assert not started
 
@@ -478,3 +479,107 @@ def test_a_plan_writes_into_the_current_folder_only(tmp_path, monkeypatch, outpu
 def test_labels_are_a_list_of_texts(labels):
     with pytest.raises(TypeError, match="label"):
         open_model("TinyInceptionV1", labels=labels)
+
+
+# Pictures that need much memory, and files that are no files --------------------------------------
+
+
+@pytest.mark.parametrize(("mode", "size"), [("1", (13_000, 12_000)), ("L", (6_000, 6_000)), ("RGB", (5_000, 6_000))])
+def test_a_small_file_of_a_large_picture_is_refused(tmp_path, mode, size):
+    Image.new(mode, size).save(tmp_path / "a.png")
+    for read in (load, load_image):
+        with pytest.raises(ValueError, match=r"a\.png cannot be read as \.png: its \d+ x \d+ pixels need \d+ MB"):
+            read(tmp_path / "a.png")
+
+
+def test_the_memory_of_a_picture_is_bounded_by_its_file(tmp_path, monkeypatch):
+    pixels = np.random.RandomState(0).randint(0, 256, (300, 401, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    Image.new("RGB", (401, 300)).save(tmp_path / "black.png")
+    monkeypatch.setattr("lucid_port.misc.io.pictures.MEMORY", 1000)
+    assert load(tmp_path / "noise.png").shape == (300, 401, 3)
+    with pytest.raises(ValueError, match="make the picture smaller"):
+        load(tmp_path / "black.png")
+
+
+def test_pictures_are_converted_in_parts_of_rows():
+    pixels = np.random.RandomState(0).randint(0, 256, (131, 7, 3)).astype(np.uint8)
+    assert np.array_equal(load_image(Image.fromarray(pixels)), pixels.astype(np.float32) / np.float32(255))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "a.pb")
+    for read in (load, load_image):
+        with pytest.raises(ValueError, match=r"a\.png is a pipe or a device"):
+            read(tmp_path / "a.png")
+    with pytest.raises(converters.GraphError, match=r"a\.pb is a pipe or a device"):
+        converters.open_source(tmp_path / "a.pb")
+    with pytest.raises(ValueError, match="has no picture"):
+        load_folder(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no such device")
+def test_devices_are_no_models():
+    with pytest.raises(converters.GraphError, match="/dev/zero is a pipe or a device"):
+        Recipe.from_data({**RECIPE, "model": {**RECIPE["model"], "source": "/dev/zero"}}).open_model()
+
+
+def test_a_refused_download_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LUCID_PORT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LUCID_PORT_MODELZOO", str(tmp_path))
+    with pytest.raises(NetworkRefusedError, match="recipes download nothing"):
+        Plan.from_document({**PLAN, "model": "InceptionV1"}).open_model()
+    assert not (tmp_path / "cache").exists()
+
+
+# Operations that fail on a recipe's values --------------------------------------------------------
+
+
+def _rendering(**changes: object) -> dict[str, object]:
+    image = {"param": "image", "args": {"w": 24}}
+    objective = {"objective": "channel", "args": {"layer": "mixed3a", "n_channel": 1}}
+    transforms = {"transform": "compose", "args": {"transforms": []}}
+    optimizer = {"optimizer": "TFAdam", "args": {"lr": 0.05}}
+    return {
+        **RECIPE,
+        "image": image,
+        "objective": objective,
+        "optimizer": optimizer,
+        "transforms": transforms,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"image": {"param": "joined", "args": {"parts": [[1]]}}},
+            "args of param 'joined' in the recipe do not fit it",
+        ),
+        ({"image": {"param": "pixel_image", "args": {"shape": [2, 33, 41, 3] + [33] * 90}}}, "pixel_image.*not fit"),
+        ({"picture": 1}, "of picture 1, but its batch has only 1 pictures"),
+    ],
+)
+def test_operations_that_fail_on_a_recipe_are_one_sentence(change, words):
+    recipe = Recipe.from_data(_rendering(**change))
+    with pytest.raises((ValueError, TypeError), match=words) as found:
+        recipe.render(open_model("TinyInceptionV1"))
+    assert "\n" not in str(found.value)
+
+
+def test_a_recipe_without_such_values_is_rendered():
+    assert Recipe.from_data(_rendering()).render(open_model("TinyInceptionV1")).shape == (24, 24, 3)
+
+
+@pytest.mark.parametrize("layers", [3, "mixed3a", [3], [{"name": "a"}]])
+def test_the_layers_of_a_models_manifest_are_names_or_objects(layers):
+    with pytest.raises(ValueError, match="layers are names, or objects with name, depth and tags"):
+        _manifest_layers(layers, "model")
+
+
+def test_a_number_with_hundreds_of_digits_is_refused():
+    with pytest.raises(ValueError, match="lr is a finite number or nothing, not 9999"):
+        Plan.from_document({**PLAN, "lr": int("9" * 400)})

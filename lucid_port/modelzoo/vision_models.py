@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from converters.errors import nearest_names
 from lucid_port.modelzoo.catalogue import catalogue
 from lucid_port.modelzoo.vision_base import Layer, Model, model_class
 
@@ -15,4 +16,5 @@ def __getattr__(name: str) -> type[Model]:
     """Raises an error that lists the models. Its annotation tells type checkers that the names are model classes."""
     if name.startswith("__"):
         raise AttributeError(name)
-    raise AttributeError(f"No model is called {name!r}; the models are {', '.join(MODELS)}.")
+    near = nearest_names(name, MODELS, 3)
+    raise AttributeError(f"No model is called {name!r}.{near or ' The models are ' + ', '.join(MODELS) + '.'}")

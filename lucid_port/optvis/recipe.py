@@ -24,6 +24,7 @@ import torch
 from converters import schema
 from converters.paths import user_path
 from converters.program.program import as_tuples
+from converters.signatures import checked
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
@@ -72,6 +73,7 @@ class NotReproducible(ValueError):
 # Versions and machine ----------------------------------------------------------------------------
 
 
+@checked
 def made_here(device: torch.device | str = "cpu") -> MadeWith:
     """Returns the versions and the properties of this machine that affect a picture's rounding."""
     device = torch.device(device)
@@ -113,6 +115,7 @@ def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {"optimizer": name, "args": {key: serialization.to_data(group[key]) for key in wanted}}
 
 
+@checked
 def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
     """Returns a function from the list of parameters to the optimizer of a recipe.
 
@@ -287,6 +290,7 @@ class Recipe:
         schema.check_table(stated, schema.hints_of(cls), "The recipe", needed)
         return cls(**{**stated, "own_code": tuple(stated.get("own_code", ()))})
 
+    @checked
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
         """Returns a sentence for each changed version or property; without changes, rounding is the same."""
         here: Mapping[str, Any] = made_here(device)
@@ -297,6 +301,7 @@ class Recipe:
             if name in there and there[name] != here[name]
         ]
 
+    @checked
     def vis(self, model: Model | None = None, device: torch.device | str | None = None) -> VisT:
         """Returns the render, before its first step.
 
@@ -319,18 +324,20 @@ class Recipe:
             source = RandomSource(seeds=seeds["seeds"], shared=seeds.get("seed"), per_image=per_image)
         else:
             source = RandomSource(seeds.get("seed", 0), per_image=per_image)
-        return VisT(
-            model,
-            serialization.from_data(self.objective),
-            serialization.from_data(self.image),
-            make_optimizer(self.optimizer),
-            serialization.from_data(self.transforms),
-            self.relu_gradient_override,
-            seed=source,
-            precision=self.precision,
-            compile=self.compile,
-        )
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            return VisT(
+                model,
+                serialization.from_data(self.objective),
+                serialization.from_data(self.image),
+                make_optimizer(self.optimizer),
+                serialization.from_data(self.transforms),
+                self.relu_gradient_override,
+                seed=source,
+                precision=self.precision,
+                compile=self.compile,
+            )
 
+    @checked
     def render(
         self,
         model: Model | None = None,
@@ -349,7 +356,7 @@ class Recipe:
         Raises:
             NotReproducible, ValueError: As for `vis`.
         """
-        return self.render_batch(model, device, callbacks)[self.picture]
+        return self._own(self.render_batch(model, device, callbacks))
 
     def render_with_losses(
         self,
@@ -363,10 +370,20 @@ class Recipe:
             The picture, float32 [H, W, C] in [0, 1], and the objective's value before each update, float32 [steps].
         """
         pictures, values = self._rendered(model, device, callbacks)
+        picture = self._own(pictures)
         losses = torch.stack(values).float().cpu().numpy().reshape(len(values), -1)
         own = losses[:, self.picture] if losses.shape[1] == len(pictures) else losses.sum(1)
-        return pictures[self.picture], own
+        return picture, own
 
+    def _own(self, pictures: np.ndarray) -> np.ndarray:
+        """Returns the recipe's picture of a batch."""
+        if self.picture >= len(pictures):
+            raise ValueError(
+                f"The recipe is of picture {self.picture}, but its batch has only {len(pictures)} pictures."
+            )
+        return pictures[self.picture]
+
+    @checked
     def render_batch(
         self,
         model: Model | None = None,
@@ -380,8 +397,10 @@ class Recipe:
         self, model: Model | None, device: torch.device | str | None, callbacks: Sequence[Callback]
     ) -> tuple[np.ndarray, list[torch.Tensor]]:
         vis = self.vis(model, device)
-        values = loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
-        pictures = vis.image()
+        steps = checks.whole(self.steps, "The recipe's number of steps", 1)
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            values = loop.run(vis, [steps], callbacks=callbacks)
+            pictures = vis.image()
         vis.watch.check()
         vis.watch.check_picture(pictures)
         return pictures, values
@@ -462,6 +481,7 @@ def opening_options(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@checked
 def describe_model(model: Model) -> ModelData:
     """Returns the description of a model in a recipe: name, source, fingerprint, input range, and options.
 

@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
-from lucid_port.misc.stack_level import stack_level
+from lucid_port.misc.io.displaying import MOST, pictures_html
+from lucid_port.misc.io.loading import load
 from lucid_port.optvis import checkpoints, serialization
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback
@@ -53,6 +56,7 @@ _STILL = (
 )
 
 
+@checked
 @dataclass
 class UnitRender:
     """The picture of one unit.
@@ -111,6 +115,19 @@ class ManyRenders(list[UnitRender]):
         """Name -> `failed_at` of each unit whose objective or picture became NaN or infinite."""
         return {one.name: one.failed_at for one in self if one.failed_at is not None}
 
+    def __repr__(self) -> str:
+        place = "" if self.folder is None else f" in {self.folder}"
+        return f"<ManyRenders: {len(self)} of {self.asked} units, {self.size[0]} x {self.size[1]}{place}>"
+
+    def _repr_html_(self) -> str:
+        """Returns the pictures at twice their size with the names of the units; those of a folder are read from it."""
+        files = {one.name: one.path for one in self if one.path is not None and one.tile is None}
+        shown = [one for one in self if one.image is not None or one.name in files]
+        pictures = [one.image if one.image is not None else load(files[one.name]) for one in shown[:MOST]]
+        left = len(shown) - len(pictures)
+        captions = [one.name for one in shown]
+        return pictures_html(pictures, captions) + (f"<small>and {left} more</small>" if left else "")
+
     @property
     def names(self) -> list[str]:
         """Names of the units of `pictures`."""
@@ -126,6 +143,7 @@ class ManyRenders(list[UnitRender]):
 
 
 @outside_inference
+@checked
 def render_many(
     model: Model,
     units: UnitsLike,
@@ -195,7 +213,6 @@ def render_many(
     """
     steps = checks.whole(steps, "steps", 1)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
-    checks.flags(sheet=sheet, overwrite=overwrite, keep=keep or False, verbose=verbose, live=live)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
@@ -298,7 +315,7 @@ class _Run:
         The units of a batch read the same layers. If all units do, the batches are split further, so that the copies of
         the model share the work, unless `most` is given.
         """
-        groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+        groups: dict[tuple[tuple[str, ...], bool, float], list[str]] = {}
         for key in self.units:  # finished ones, too, so that a run that resumes has the batches of the interrupted one
             groups.setdefault(self.units[key].batches_with, []).append(key)
         left = set(pending)

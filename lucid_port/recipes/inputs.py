@@ -15,6 +15,7 @@ from PIL import Image
 from converters.errors import LayerNotFoundError
 from converters.network.request import LayerRequest
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
@@ -24,9 +25,10 @@ from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Model, as_computing, image_shape, layer_info
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
-from lucid_port.optvis.many.unit_spec import check_channels, name_of
+from lucid_port.optvis.many.unit_spec import name_of
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveFunction, parse_unit
+from lucid_port.optvis.objectives.from_text import check_channels
 
 __all__ = [
     "PICTURES",
@@ -67,6 +69,7 @@ UnitLike = str | tuple[str, int]
 # Pictures ----------------------------------------------------------------------------------------
 
 
+@checked
 def load_image(image: ImageLike, size: SizeLike | None = None, background: float = 1.0) -> np.ndarray:
     """Loads a picture, or converts an array to one.
 
@@ -142,6 +145,7 @@ def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
 
 
+@checked
 def scaled_size(shape: Sequence[int], factor: float) -> Size:
     """(height, width) of a shape [H, W, ...] times a factor, rounded, at least 1 pixel each.
 
@@ -163,6 +167,7 @@ def _resized(pixels: np.ndarray, size: Size) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes], -1).clip(0, 1)  # Lanczos overshoots
 
 
+@checked
 def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) -> tuple[np.ndarray, list[str]]:
     """Loads all pictures of a folder, ordered by name.
 
@@ -190,7 +195,7 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         kind = "is a file, which is no folder" if folder.exists() else "is no folder"
         raise FileNotFoundError(f"{folder} {kind}: name a folder of pictures.")
     found, skipped = [], []
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()):
         try:
             found.append(load_image(path, size))
         except (OSError, ValueError) as error:
@@ -199,9 +204,11 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         raise ValueError(f"{folder} has no picture that can be read{': ' + skipped[0] if skipped else '.'}")
     if len({picture.shape for picture in found}) > 1:
         raise ValueError(f"The pictures of {folder} differ in size: pass a size for all.")
-    return np.stack(found), skipped
+    # A large picture alone is not copied.
+    return found[0][None] if len(found) == 1 else np.stack(found), skipped
 
 
+@checked
 def model_size(model: Model, otherwise: int = 224) -> Size:
     """(height, width) of the images that a model was trained on; `otherwise` if the model does not state it.
 
@@ -217,6 +224,7 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
 # Activations -------------------------------------------------------------------------------------
 
 
+@checked
 def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
     """Converts pictures [H, W, C] or [N, H, W, C] to a batch (N, C, H, W) on the model's device.
 
@@ -240,6 +248,7 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
 
 
 @strictly
+@checked
 def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
     """The activations of layers for one picture.
 
@@ -341,6 +350,7 @@ def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> di
 
 
 @strictly
+@checked
 def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarray:
     """The activation of a layer with positions for one picture [H, W, 3], float32 [h, w, C].
 
@@ -361,6 +371,7 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
     return _last(places)
 
 
+@checked
 def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
     """Checks that the activation of a layer, with its batch axis, has positions.
 
@@ -378,6 +389,7 @@ def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
         raise ValueError(layout.no_places())
 
 
+@checked
 def channels_of(model: Model, layer: str) -> int:
     """The number of channels of a layer.
 
@@ -400,6 +412,7 @@ def channels_of(model: Model, layer: str) -> int:
 # Units -------------------------------------------------------------------------------------------
 
 
+@checked
 def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     """Converts channel numbers of a layer to a list, and checks that the channels exist.
 
@@ -423,6 +436,7 @@ def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     return numbers
 
 
+@checked
 def named_unit(model: Model, unit: UnitLike) -> tuple[str, int]:
     """The layer and channel of a unit, checked to exist.
 
@@ -452,11 +466,13 @@ def unit_names(units: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(f"{layer}:{channel}" for layer, channel in units)
 
 
-def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objective]]:
+@checked
+def named_objectives(wanted: Iterable[ObjectiveLike], model: Model | None = None) -> list[tuple[str, Objective]]:
     """Converts the arguments of a recipe to objectives, with the name of each.
 
     Args:
-        wanted: a list of objectives, of `"layer:channel"`, or of functions of `T`.
+        wanted: a list of objectives, of texts such as `"layer:channel"`, or of functions of `T`.
+        model: the model, which texts such as `"class:goldfish"` need.
 
     Raises:
         TypeError: `wanted` is not a list, or an item has another type.
@@ -469,10 +485,11 @@ def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objecti
     given = checks.items(wanted, "wanted", "a list of objectives, as in ['mixed4a:476']")
     if not given:
         raise ValueError("wanted has no objectives: name at least one, as in ['mixed4a:476'].")
-    made = [as_objective(one) for one in given]
+    made = [as_objective(one, model) for one in given]
     return [(one if isinstance(one, str) else name_of(own), own) for one, own in zip(given, made, strict=True)]
 
 
+@checked
 def before_relu(model: Model, layer: str) -> str:
     """The name of a layer before its ReLU (Lucid's `..._pre_relu`), or the layer itself if there is none.
 
@@ -487,6 +504,7 @@ def before_relu(model: Model, layer: str) -> str:
     return layer
 
 
+@checked
 def check_positions(asked: PositionsLike | None, rows: int, columns: int) -> list[Size]:
     """Converts positions of a layer to (row, column) pairs, and checks that they exist.
 

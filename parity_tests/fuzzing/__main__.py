@@ -1,11 +1,13 @@
-"""`python -m parity_tests.fuzzing --count N --seed S`: does every mutated file end in a conversion or a clear error?"""
+"""`python -m parity_tests.fuzzing --count N --seed S`: does every mutated file end in an answer or a clear error?"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from parity_tests.fuzzing.bases import KINDS, is_available
@@ -21,6 +23,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes at a time (1)")
     parser.add_argument("--keep", type=Path, help="folder that the files go into that went wrong")
     parser.add_argument("--show", action="store_true", help="print every case")
+    parser.add_argument("--record", type=Path, help="JSON file that the numbers of these kinds are put into")
     arguments = parser.parse_args()
     kinds = arguments.kind or [kind for kind in KINDS if is_available(kind)]
     wanted = [Case(kinds[0], arguments.case)] if arguments.case else cases(kinds, arguments.count, arguments.seed)
@@ -38,8 +41,19 @@ def main() -> int:
     failures = [result for result in results if result.failed]
     if arguments.keep:
         keep(failures, arguments.keep)
+    if arguments.record:
+        record(results, arguments.seed, arguments.record)
     print(f"{len(results)} files in {seconds:.0f} s, {len(failures)} of them went wrong")
     return 1 if failures else 0
+
+
+def record(results: Sequence[Result], seed: int, path: Path) -> None:
+    """Writes how the files of each kind ended into a JSON file, and keeps its other kinds."""
+    recorded = json.loads(path.read_text()) if path.exists() else {}
+    for kind in dict.fromkeys(result.case.kind for result in results):
+        outcomes = Counter(result.outcome for result in results if result.case.kind == kind)
+        recorded[kind] = {"seed": seed, "files": outcomes.total(), "outcomes": dict(sorted(outcomes.items()))}
+    path.write_text(json.dumps(dict(sorted(recorded.items())), indent=1) + "\n")
 
 
 if __name__ == "__main__":

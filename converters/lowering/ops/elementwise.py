@@ -160,6 +160,8 @@ def together(op: Operation, indices: range) -> tuple[tuple[Read, ...], str | Non
     layout = computed[0].layout if computed else None
     if layout is None and any(value.rank == 4 for value in values):
         layout = NCHW
+    if any(value.rank > 4 for value in values):  # images are broadcast in TensorFlow's order of axes
+        layout = NCHW
     rank = 4 if layout == NHWC else None  # torch broadcasts leading axes, but an NHWC image is (N, C, H, W)
     reads = tuple(Read(index, layout, rank if op.value(index).rank else None) for index in indices)
     return reads, layout

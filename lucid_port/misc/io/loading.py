@@ -14,17 +14,18 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import UnidentifiedImageError
 
 from converters.documents import parse_json
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
-from lucid_port.misc.io.pictures import pixels_of, read_picture
+from lucid_port.misc.io.pictures import decode_picture, pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES
 
 __all__ = ["load"]
 
 
+@checked
 def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats: bool = False, **kwargs: Any) -> Any:
     """Loads a file by its extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and each of these with `.xz`.
 
@@ -74,6 +75,8 @@ def _read(url: str) -> bytes:
         raise ValueError(f"{url} is a URL that cannot be read: only http and https are supported.")
     if os.path.isdir(url):
         raise IsADirectoryError(f"{url} is a folder: name a file.")
+    if os.path.exists(url) and not (os.path.isfile(url) or os.path.isdir(url)):
+        raise ValueError(f"{url} is a pipe or a device, and reading it may never end: name a file.")
     with open(url, "rb") as file:
         return file.read()
 
@@ -93,10 +96,8 @@ def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -
         raise ValueError(f"allow_pickle lets {name} run any code: pass allow_unsafe_formats=True, too.")
     try:
         return loader(handle, **kwargs)
-    except UnidentifiedImageError:  # its message names a buffer instead of the file
-        raise ValueError(f"{name} cannot be read as {extension}: its content is no picture.") from None
     except _BROKEN as error:
-        raise ValueError(f"{name} cannot be read as {extension}: {error}") from error
+        raise ValueError(f"{name} cannot be read as {extension}: {str(error).rstrip('.')}.") from error
 
 
 def _decompress(data: bytes, name: str) -> bytes:
@@ -113,7 +114,7 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, pickl
 def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.ndarray:
     if size is not None:
         size = checks.sizes(size, "size", 2)  # type: ignore[assignment]
-    return pixels_of(read_picture(handle), size)
+    return pixels_of(decode_picture(handle, as_floats=size is None), size)
 
 
 def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> str | list[str]:

@@ -8,12 +8,13 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 __all__ = [
     "LOWEST",
     "MOST",
     "check_range",
+    "decode_picture",
     "gray",
     "pixels_of",
     "range_problem",
@@ -29,14 +30,25 @@ standard deviation have normalized, exceed the limits."""
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Pillow's formats of pictures. Its other formats are not tried: that of EPS starts Ghostscript."""
 
+MEMORY = 450_000_000
+MEMORY_TIMES = 10
+"""Bytes of memory that a picture may use, and how many bytes more for each byte of its file."""
+
+# Bytes for each pixel at the peak: Pillow's pixels and bytes of them; and for float32, with or without alpha or a
+# conversion of colors; and Pillow's second image if EXIF may turn it.
+_COMPARED, _OPAQUE, _OTHER, _TURNED = 8, 16, 36, 4
+# Errors of Pillow's decoders for damaged files.
+_ODD_ERRORS = (Image.DecompressionBombError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError)
+
+_ROWS = 64
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
-def read_picture(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+def read_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Reads a picture of one of `FORMATS`, whatever its name is.
 
     Args:
-        file: path, or a file that is open in binary mode.
+        path: path of the file.
 
     Returns:
         Pillow's image with all its pixels; the file is closed.
@@ -45,11 +57,64 @@ def read_picture(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
         OSError: the file is missing, damaged, too large, or of another format.
     """
     try:
+        return decode_picture(path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(f"{path} cannot be read as a picture: {error}.") from error
+
+
+def decode_picture(file: str | os.PathLike[str] | BinaryIO, as_floats: bool = False) -> Image.Image:
+    """Reads a picture, as `read_picture` does.
+
+    Args:
+        file: path, or a file that is open in binary mode.
+        as_floats: whether the picture is to be converted by `pixels_of`, which needs memory, too.
+
+    Raises:
+        OSError: as for `read_picture`. Unless the system states the file's name, the message is a clause.
+    """
+    try:
         with Image.open(file, formats=FORMATS) as picture:
-            picture.load()
-            return picture
-    except (ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise OSError(f"its content is damaged or too large ({error})") from error
+            problem = _lack_of_memory(picture, file, as_floats)
+            if problem is None:
+                picture.load()
+                return picture
+    except UnidentifiedImageError:
+        raise OSError("its content is no picture") from None
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, *_ODD_ERRORS) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        raise OSError(f"its content is damaged or too large ({' '.join(str(error).split())})") from error
+    raise OSError(problem)
+
+
+def _lack_of_memory(picture: Image.Image, file: str | os.PathLike[str] | BinaryIO, as_floats: bool) -> str | None:
+    """Returns a clause for a picture whose pixels need much more memory than its file has bytes, otherwise None.
+
+    A file of a few kilobytes can hold 10,000 x 10,000 pixels of one color.
+    """
+    per_pixel = _COMPARED
+    if as_floats:
+        per_pixel = _OPAQUE if picture.mode in ("RGB", "L", "YCbCr") else _OTHER
+        per_pixel += _TURNED if "exif" in picture.info else 0
+    needed, size = picture.width * picture.height * per_pixel, _size_of(file)
+    allowed = MEMORY + MEMORY_TIMES * size
+    if needed <= allowed:
+        return None
+    return (
+        f"its {picture.width} x {picture.height} pixels need {needed / 1e6:.0f} MB of memory, and a file of "
+        f"{size / 1e6:.1f} MB may use {allowed / 1e6:.0f} MB; make the picture smaller"
+    )
+
+
+def _size_of(file: str | os.PathLike[str] | BinaryIO) -> int:
+    if isinstance(file, (str, os.PathLike)):
+        return os.path.getsize(file)
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size
 
 
 def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -66,7 +131,8 @@ def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.n
         >>> pixels_of(Image.new("CMYK", (6, 4))).shape
         (4, 6, 3)
     """
-    picture = ImageOps.exif_transpose(picture)
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
         picture = picture.convert("RGB")
     if picture.mode in ("P", "1", "PA"):
@@ -78,8 +144,13 @@ def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.n
         picture = Image.fromarray(np.asarray(picture).astype(np.float32) / np.float32(65535))
     if size is not None:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    pixels = unit_floats(np.asarray(picture))
-    return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+    corner = np.asarray(picture.crop((0, 0, 1, 1)))
+    channels = 3 if corner.ndim == 2 else corner.shape[-1]
+    pixels = np.empty((picture.height, picture.width, channels), np.float32)
+    for top in range(0, picture.height, _ROWS):  # in parts, as Pillow's bytes of all pixels are a further copy
+        rows = unit_floats(np.asarray(picture.crop((0, top, picture.width, min(top + _ROWS, picture.height)))))
+        pixels[top : top + _ROWS] = rows[..., None] if rows.ndim == 2 else rows
+    return pixels
 
 
 def unit_floats(values: np.ndarray) -> np.ndarray:
@@ -116,7 +187,9 @@ def without_alpha(pixels: np.ndarray, background: float = 1.0) -> np.ndarray:
     if pixels.shape[-1] not in (2, 4):
         return pixels
     alpha = pixels[..., -1:]
-    return pixels[..., :-1] * alpha + np.float32(background) * (1 - alpha)
+    mixed: np.ndarray = pixels[..., :-1] * alpha
+    mixed += np.float32(background) * (1 - alpha)
+    return mixed
 
 
 def gray(pixels: np.ndarray) -> np.ndarray:

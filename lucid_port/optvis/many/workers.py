@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from lucid_port.misc.stack_level import stack_level
+from converters.stack_level import stack_level
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.many.memory import out_of_memory, release
 

@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 import torch
 
+from converters.signatures import checked
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
-from lucid_port.misc.stack_level import stack_level
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
@@ -34,6 +35,7 @@ from lucid_port.optvis.objectives.wrapping import handle_batch, wrap_objective
 __all__ = [
     "channel",
     "class_logit",
+    "class_probability",
     "deepdream",
     "direction",
     "direction_cossim",
@@ -59,6 +61,7 @@ def _of_head(head: int) -> Callable[[Activations, str], torch.Tensor]:
 
 
 @wrap_objective()
+@checked
 def neuron(
     layer_name: str,
     channel_n: int,
@@ -103,6 +106,7 @@ def neuron(
 
 
 @wrap_objective()
+@checked
 def token(
     layer: str, n_channel: int, token: int | str, batch: int | None = None, *, head: int | None = None
 ) -> ObjectiveFunction:
@@ -151,6 +155,7 @@ def _readers(layout: Layout) -> str:
 
 
 @wrap_objective()
+@checked
 def channel(layer: str, n_channel: int, batch: int | None = None, *, head: int | None = None) -> ObjectiveFunction:
     """Activation of one channel, averaged over batch and positions; in a layer of tokens, over all tokens.
 
@@ -181,6 +186,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None, *, head: int |
 
 
 @wrap_objective()
+@checked
 def direction(
     layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None, *, head: int | None = None
 ) -> ObjectiveFunction:
@@ -213,6 +219,7 @@ direction_cossim = direction
 
 
 @wrap_objective()
+@checked
 def direction_neuron(
     layer_name: str,
     vec: ArrayLike,
@@ -256,6 +263,7 @@ def direction_neuron(
 
 
 @wrap_objective()
+@checked
 def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """Activation along a patch of directions in the center of the layer; see `direction`.
 
@@ -293,6 +301,7 @@ def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: i
 
 
 @wrap_objective()
+@checked
 def deepdream(layer: str) -> ObjectiveFunction:
     """Mean of the squared activation of a whole layer, whose channel axis need not be known.
 
@@ -334,6 +343,7 @@ def _warn_of_twins(label: int | str, found: Sequence[int]) -> None:
 
 
 @wrap_objective()
+@checked
 def class_logit(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
     """Activation of one class of a dense layer, summed over the batch.
 
@@ -376,3 +386,28 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
         return classes[:, index].sum()
 
     return inner
+
+
+@wrap_objective()
+def class_probability(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
+    """Probability of one class, summed over the batch: the softmax of a layer that has the classes' logits.
+
+    Args:
+        layer: Name of a layer of shape [N, classes] before the softmax. `class_logit` reads the layer of a softmax.
+        label: Index of the class, or one of the model's labels.
+        batch: Index of one image of the batch; None for all.
+
+    Raises:
+        ValueError, IndexError: As for `class_logit`.
+
+    Example:
+        >>> T = {"fc": torch.tensor([[0.0, 0.0]]), "labels": ["cat", "dog"]}.get
+        >>> class_probability("fc", "dog")(T)
+        tensor(0.5000)
+    """
+    read = class_logit(layer, label, batch)
+
+    def softmax(T: Activations) -> Value:
+        return read(lambda name: T(name).softmax(1) if name == layer else T(name))
+
+    return softmax

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, overload
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, in_nhwc
@@ -58,6 +59,7 @@ def wrap_objective(
 ) -> Callable[[Callable[P, ObjectiveFunction]], Callable[P, Objective]]: ...
 
 
+@checked
 def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> Any:
     """Decorator that turns a function returning a function of `T` into a factory of objectives.
 
@@ -83,11 +85,12 @@ def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> An
     """
     if callable(require_format):
         return _objective_factory(require_format, False)
-    if require_format not in (None, "NHWC", "NCHW"):
-        raise ValueError(f"require_format is None, 'NHWC' or 'NCHW', not {require_format!r}.")
+    if require_format is not None:
+        checks.choice(require_format, "require_format, if there is one,", ("NHWC", "NCHW"))
     return lambda function: _objective_factory(function, require_format == "NHWC")
 
 
+@checked
 def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], ObjectiveFunction]:
     """Decorator that restricts a function of `T` to one image of the batch.
 
