@@ -145,7 +145,7 @@ class Layout:
         groups = self.positions.count("G")
         if groups == 1 and head is not None:
             return self._at(value, "G", head, "head")
-        if groups == 0 and head is None:
+        if head is None and (groups == 0 or self.positions == "G"):  # objectives.token reads a single axis
             return value, self
         if groups == 1:
             count = value.shape[2 + self.positions.index("G")]
