@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.conversion import convert, load, save
 from converters.errors import (
+    ChannelAxisError,
     ConverterError,
     GraphError,
     InputSizeError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from converters.onnx.reading.conversion import from_onnx
 
 __all__ = [
+    "ChannelAxisError",
     "ConvertedModel",
     "ConverterError",
     "GraphError",

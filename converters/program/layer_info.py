@@ -65,9 +65,9 @@ class LayerInfo:
         layout: TensorFlow's axis order of rank-4 values. NHWC: tensors are transposed to (N, C, H, W). NCHW: tensors
             have TensorFlow's order. Empty for layers of torch networks, whose tensors have the order of `axes`.
         axes: one letter for each axis of the layer's tensor: N images, C channels, H rows, W columns, L tokens,
-            T times, G other groups such as attention heads. N*C has any number of axes between N and C. Empty if the
-            axes follow from the rank, as in a TensorFlow graph: (N, C, H, W), (N, features), and the last axis for
-            other ranks.
+            T times, G other groups such as attention heads. N*C has any number of axes between N and C. Without C,
+            such as NLL of attention with one head, the tensor is one channel. Empty if the axes follow from the rank,
+            as in a TensorFlow graph: (N, C, H, W), (N, features), and the last axis for other ranks.
         tokens: the tokens of axis L; None if they do not form a grid.
         unknown: the reason why the channel axis is not known, as a clause; empty if it is known.
 
@@ -95,9 +95,14 @@ class LayerInfo:
             rank: number of axes of the tensor.
 
         Raises:
-            ChannelAxisError: it is not known, or the tensor does not have the axes of the description.
+            ChannelAxisError: it is not known, there is none, or the tensor does not have the axes of the description.
         """
-        return self.axes_of(rank).index("C")
+        axes = self.axes_of(rank)
+        if "C" not in axes:
+            raise ChannelAxisError(
+                f"Layer {self.name!r} has no channel axis: its axes are {axes}, those of one channel."
+            )
+        return axes.index("C")
 
     def axes_of(self, rank: int) -> str:
         """Returns one letter for each axis of the layer's tensor, as in `axes`.
@@ -138,7 +143,8 @@ class LayerInfo:
         if images != 1 or self.unknown or "*" in self.axes or value.ndim != len(self.axes) - 1:
             return self.axes_of(value.ndim)
         squeezed = self.axes.replace("N", "")
-        is_whole = len(squeezed) == value.ndim and value.shape[squeezed.index("C")] == self.channels
+        channels = value.shape[squeezed.index("C")] if "C" in squeezed and len(squeezed) == value.ndim else 1
+        is_whole = len(squeezed) == value.ndim and channels == self.channels
         return squeezed if is_whole else self.axes_of(value.ndim)
 
     def channels_first(self, value: Tensor, images: int | None = None) -> Tensor:
@@ -149,7 +155,7 @@ class LayerInfo:
             images: number of images in the batch; None if it is not known.
 
         Returns:
-            A view: (N, C, ...). Values without an image axis get one of size 1.
+            A view: (N, C, ...). Values without an image axis get one of size 1, and so do values of one channel.
 
         Raises:
             ChannelAxisError: the channel axis is not known.
@@ -157,6 +163,8 @@ class LayerInfo:
         axes = self.axes_of_value(value, images)
         if axes[:2] == "NC":
             return value
+        if "C" not in axes:
+            value, axes = value[None], f"C{axes}"
         if "N" not in axes:
             return value.movedim(axes.index("C"), 0)[None]
         return value.movedim((axes.index("N"), axes.index("C")), (0, 1))

@@ -212,6 +212,7 @@ def test_total_variation_compares_neighboring_places(described, layer):
 def test_a_layer_without_places_says_why(described, layer):
     wanted = {
         "no_grid": "does not state the size of their patches",
+        "NGLC": r"has 2 attention heads or other groups \(axis G of NGLC\): name one",
         "windows": "does not state the size of their patches",
         "misfit": "images of 12 x 20 pixels have other numbers of patches of 4 x 4 pixels and 3 other tokens: read",
         "rows": "Position x=1, y=0 is outside",

@@ -25,10 +25,14 @@ def _describe(name: str, arguments: Iterable[Any]) -> str:
 
 def _objective_factory(function: Callable[P, ObjectiveFunction], nhwc: bool) -> Callable[P, Objective]:
     name = function.__name__
+    parameters = inspect.signature(function).parameters.values()
+    # Keyword-only arguments came later: without a value, descriptions and recipes stay as they were before.
+    later = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is None}
 
     @functools.wraps(function)
     def make(*args: P.args, **kwargs: P.kwargs) -> Objective:
         arguments = serialization.bind(function, args, kwargs)
+        arguments = {key: value for key, value in arguments.items() if value is not None or key not in later}
         inner = function(*args, **kwargs)
         return Objective(
             in_nhwc(inner) if nhwc else inner,
