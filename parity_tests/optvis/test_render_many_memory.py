@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import subprocess
@@ -17,7 +18,7 @@ from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.recipe_files import read_recipe
 from lucid_port.optvis.render_many import make_many_T
-from parity_tests.optvis.many import LIVE, assert_alike, fail_above, manifest, many
+from parity_tests.optvis.many import LIVE, Killed, assert_alike, fail_above, killed_after, manifest, many
 from parity_tests.optvis.tiny import TinyModel
 
 OUT_OF_MEMORY = [
@@ -179,6 +180,42 @@ def test_a_run_that_resumes_keeps_the_batch_size_after_a_lack_of_memory(monkeypa
         np.testing.assert_array_equal(recipe.render(TinyModel()), expected[one.name])
         if one.image is not None:
             np.testing.assert_array_equal(one.image, expected[one.name])
+
+
+def _fail_second(monkeypatch, most):
+    """All batches of more images than this, except the first one, do not fit."""
+    step, first = VisT.step, []
+
+    def limited(vis):
+        first.append(vis)
+        if vis.param.shape[0] > most and vis is not first[0]:
+            raise MemoryError
+        return step(vis)
+
+    monkeypatch.setattr(VisT, "step", limited)
+
+
+def test_a_run_that_resumes_has_the_batches_of_one_that_was_not_interrupted(monkeypatch, tmp_path):
+    units = {"asked": ["mixed:0-6", "mixed:0-6"], "seeds": range(14), "batch_size": 7}
+    for name, steps in (("whole", 1000), ("killed", 3 + 3 + 2)):
+        with monkeypatch.context() as patched:
+            killed_after(patched, steps)
+            _fail_second(patched, 3)
+            with pytest.warns(RuntimeWarning), contextlib.suppress(Killed):
+                many(**units, output=tmp_path / name)
+    assert 7 < len(manifest(tmp_path / "killed")["units"]) < 14
+    many(**units, output=tmp_path / "killed")
+    whole, resumed = manifest(tmp_path / "whole"), manifest(tmp_path / "killed")
+    assert len({unit["recipe"] for unit in whole["units"]}) == 4
+    assert resumed == whole
+
+
+def test_a_lack_of_memory_bounds_the_batches_of_other_layers(monkeypatch, tmp_path):
+    fail_above(monkeypatch, 3, MemoryError())
+    with pytest.warns(RuntimeWarning):
+        many(["conva:0-2", "mixed:0-5", "head:*"], batch_size=6, output=tmp_path)
+    sizes = manifest(tmp_path)["batch_sizes"]
+    assert sizes == {"6 units of mixed, at most 6": 3, "4 units of head, at most 6": 3}
 
 
 LIMITED_CHILD = """
