@@ -378,6 +378,8 @@ class _Run:
             self._sizes[self._size_name(batches[0][0])] = limit
             begun = [[index for index in batch if index not in split] for batch in self._decisions[kind].result]
             self._decisions[kind].change(sorted([*filter(None, begun), *again]))
+            if self.folder is not None:
+                self.folder.keep_batch_sizes()
 
     def _worker(
         self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress
