@@ -442,8 +442,17 @@ def _process(code: str, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
 
 
-def test_a_reader_that_has_gone_is_no_error():
-    code = "import sys; from lucid_port.cli import main; sys.exit(main(['layers', 'TinyInceptionV1']))"
+PRINTING = "import sys; from lucid_port.cli import app, main; sys.modules['lucid_port.cli.app'].app = "
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; from lucid_port.cli import main; sys.exit(main(['layers', 'TinyInceptionV1']))",
+        f"{PRINTING}lambda *_, **__: print('a'); sys.exit(main())",  # Python writes it at the end
+    ],
+)
+def test_a_reader_that_has_gone_is_no_error(code):
     read, write = os.pipe()
     os.close(read)
     process = _process(code, stdout=write)
@@ -457,6 +466,7 @@ def test_a_second_interruption_is_quiet():
     code = (
         "import atexit, os, signal, sys\n"
         "from lucid_port.cli import app, main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "def stop(*args, **kwargs): raise KeyboardInterrupt\n"
         "sys.modules['lucid_port.cli.app'].app = stop\n"
         "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
