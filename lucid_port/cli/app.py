@@ -20,7 +20,7 @@ from typing import Any
 import typer
 
 from lucid_port import __version__
-from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run
+from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet
 from lucid_port.cli.console import PathCommand
 from lucid_port.cli.sources import FileCommand, ModelCommand
 
@@ -49,7 +49,7 @@ _CLASSES = {
     **dict.fromkeys((figure, layers, render, rerender, run), ModelCommand),
     **dict.fromkeys((convert, export, parity), FileCommand),
 }
-for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run):
+for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name, help=_help(_module.command), cls=_CLASSES.get(_module, PathCommand))(_module.command)
 

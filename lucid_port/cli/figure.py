@@ -13,6 +13,7 @@ from lucid_port.cli.console import Device, Json, Seed, model_names, names_in, pr
 if TYPE_CHECKING:
     from lucid_port.figures.options import FigureOptions
     from lucid_port.figures.run import Request
+    from lucid_port.modelzoo.vision_base import Model
 
 
 def figure_names(incomplete: str) -> list[str]:
@@ -97,9 +98,42 @@ def make_figure(request: Request, output: Path, device: str | None, opening: sou
     check_writable(output / f"{request.figure}.png")
     if request.like is None:
         check_picture(request)
-        model = opening.model(request.model)
+        model = _open(request, opening)
     elif opening.given():
         raise typer.BadParameter("--like takes the inputs of another model: give it without options of the model.")
     else:
         model = open_request(request)
     return list(write(request, model.to(place), output, verbose=True, opening=opening.words()))
+
+
+def _open(request: Request, opening: sources.ModelOptions) -> Model:
+    """Opens the model of a figure.
+
+    Raises:
+        FileNotFoundError: its weights are missing; the error names models at hand that can make the figure.
+    """
+    from lucid_port.modelzoo.catalogue import catalogue
+
+    try:
+        return opening.model(request.model)
+    except FileNotFoundError as error:
+        there = _at_hand(request.figure) if request.model in catalogue() else []
+        if not there:
+            raise
+        others = f" ({', '.join(there[1:])} can make it, too)" if len(there) > 1 else ""
+        raise FileNotFoundError(
+            f"The weights of {request.model} are not on this machine and cannot be downloaded. A model at hand makes "
+            f"this figure with units of its own{others}: lucid-port figure {request.figure} --model {there[0]}. "
+            f"lucid-port models {request.model} says how to get the weights."
+        ) from error
+
+
+def _at_hand(name: str) -> list[str]:
+    """Models whose weights are on this machine and that have units for a figure; trained ones first."""
+    from lucid_port.figures.base import find_figure
+    from lucid_port.modelzoo.catalogue import catalogue
+    from lucid_port.modelzoo.files import local_graph
+
+    known = [catalogue()[model] for model in find_figure(name).options if model in catalogue()]
+    trained = [entry.name for entry in known if local_graph(entry) is not None]
+    return [*trained, *(entry.name for entry in known if entry.generator and entry.name not in trained)]

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from lucid_port.cli.console import Constants, InputName, Outputs, PathCommand, constants_of, names_in, pairs_of
+from lucid_port.cli.units import protected
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
+    from lucid_port.optvis.grammar import Picture
     from lucid_port.optvis.recipe import Recipe
 
 
@@ -181,18 +183,21 @@ class ModelOptions(NetworkOptions):
         """
         return _open(source, self.stated(), self.of_files())
 
-    def model_to_render(self, source: str, units: str) -> Model:
+    def model_to_render(self, source: str, pictures: Sequence[Picture]) -> Model:
         """Opens the model of a command that renders units; as `model`.
 
         Raises:
             converters.LayerNotFoundError: the value range is not known, and the network does not have the layer either.
         """
         from lucid_port.modelzoo.missing import UnknownValueRangeError
+        from lucid_port.optvis.grammar import Classes
 
         try:
             return self.model(source)
         except UnknownValueRangeError as error:
-            error.layers[units.rpartition(":")[0].strip()]  # a value range would not give the network this layer
+            targets = [term.target for picture in pictures for term in picture.terms]
+            for layer in (target.layer for target in targets if not isinstance(target, Classes)):
+                error.layers[layer]  # a value range would not give the network this layer
             raise
 
 
@@ -240,7 +245,7 @@ class ModelCommand(PathCommand):
         Raises:
             typer.BadParameter: two libraries are named, or --weights stands without a library.
         """
-        left, found = _taken(args, (*_LIBRARIES, "weights"))
+        left, found = _taken(protected(args), (*_LIBRARIES, "weights"))
         named = [library for library in _LIBRARIES if library in found]
         if len(named) > 1:
             raise typer.BadParameter(f"--{named[0]} and --{named[1]} each name a model: give one of them.")

@@ -30,6 +30,7 @@ def draw_grid(
     columns: int | None = None,
     title: str = "",
     gap: int = GAP,
+    keeps_end: bool = False,
 ) -> Image.Image:
     """Draws pictures in rows, without a margin.
 
@@ -39,6 +40,7 @@ def draw_grid(
         columns: Number of pictures in a row; all by default.
         title: A line above.
         gap: Pixels between pictures.
+        keeps_end: Whether captions that are too long lose their start, not their end.
 
     Example:
         >>> tiles = [Image.new("RGB", (40, 30))] * 5
@@ -60,7 +62,7 @@ def draw_grid(
         left, top = column * (width + gap), top_of_rows + row * (height + caption + gap)
         result.paste(picture, (left, top))
         if number < len(captions):
-            pen.text((left, top + height + 1), _cut(captions[number], small, width), FAINT, small)
+            pen.text((left, top + height + 1), _cut(captions[number], small, width, keeps_end), FAINT, small)
     return result
 
 
@@ -75,10 +77,12 @@ def page(parts: Sequence[Image.Image]) -> Image.Image:
     return result
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, keeps_end: bool) -> str:
     """Returns the text, shortened to a width in pixels."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…" if text else ""
+    for length in range(len(text) - 1, 0, -1):
+        shorter = f"…{text[-length:]}" if keeps_end else f"{text[:length]}…"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return ""

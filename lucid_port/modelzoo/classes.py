@@ -76,7 +76,8 @@ def probabilities_layer(model: HasLabels) -> str | None:
 def _output(model: HasLabels) -> str:
     """The name of the network's only output."""
     network = model.network
-    names = getattr(getattr(network, "program", None), "outputs", None) or getattr(network, "outputs", ())
+    stated = getattr(getattr(network, "program", None), "outputs", None) or getattr(network, "outputs", ())
+    names = tuple(stated or ())
     if len(names) != 1:
         raise ValueError(
             "The layer of the classes' logits cannot be found in the model"

@@ -306,7 +306,7 @@ def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
 def _callback_notes(callbacks: Sequence[Callback]) -> list[str]:
     """Returns a sentence for a recipe about each user's own callback, which may have changed the render."""
     names = [getattr(callback, "__name__", type(callback).__name__) for callback in callbacks]
-    ours = ("LiveView", "ProgressBar", "TensorBoardLog")
+    ours = ("FilmFrames", "LiveView", "ProgressBar", "TensorBoardLog")
     return [f"The callback {name} was called after each update." for name in names if name not in ours]
 
 

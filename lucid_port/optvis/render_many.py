@@ -122,8 +122,9 @@ class ManyRenders(list[UnitRender]):
 
     def _repr_html_(self) -> str:
         """Returns the pictures at twice their size with the names of the units; those of a folder are read from it."""
-        shown = [one for one in self if one.image is not None or (one.path is not None and one.tile is None)]
-        pictures = [one.image if one.image is not None else load(one.path) for one in shown[:MOST]]
+        files = {one.name: one.path for one in self if one.path is not None and one.tile is None}
+        shown = [one for one in self if one.image is not None or one.name in files]
+        pictures = [one.image if one.image is not None else load(files[one.name]) for one in shown[:MOST]]
         left = len(shown) - len(pictures)
         captions = [one.name for one in shown]
         return pictures_html(pictures, captions) + (f"<small>and {left} more</small>" if left else "")

@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 ALPHA_BLUR = 0.1
+DIVERSITY = 100.0
+"""Weight of the difference between pictures of one unit, relative to the unit."""
 
 Channels = int | Sequence[int]
 
@@ -199,6 +201,21 @@ def _each(wanted: Sequence[Objective], alpha: bool) -> Callable[[Activations], t
     return values
 
 
+def transparent_objective(objective: Objective) -> Objective:
+    """The objective of Lucid's recipe for images with transparency: opacity and fine grain in alpha lower it.
+
+    Render it with `param.image(..., alpha=True)` and `transform.collapse_alpha_random()` as the last transform.
+
+    Example:
+        >>> from lucid_port.optvis import objectives
+        >>> transparent_objective(objectives.as_objective("mixed4a:3")).text
+        'mixed4a:3'
+    """
+    found = objective * objectives.mean_transparency() - ALPHA_BLUR * objectives.blur_alpha_each_step()
+    found.text = objective.text
+    return found
+
+
 # The article's objectives ------------------------------------------------------------------------
 
 
@@ -307,7 +324,7 @@ def diversity(
     unit: int,
     count: int = 4,
     *,
-    strength: float = 100.0,
+    strength: float = DIVERSITY,
     diversity_layer: str | None = None,
     size: int = 128,
     steps: int = 512,

@@ -23,7 +23,7 @@ def drawn(monkeypatch, *arguments, **options):
     """The captions, columns and title that a sheet is drawn with."""
     seen = {}
 
-    def spy(pictures, captions, columns, title):
+    def spy(pictures, captions, columns, title, **_):
         seen.update(pictures=pictures, captions=captions, columns=columns, title=title)
         return Image.new("RGB", (5, 5))
 

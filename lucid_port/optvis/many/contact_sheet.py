@@ -55,7 +55,7 @@ def contact_sheet(
         raise FileNotFoundError(f"{folder} has no pictures.")
     columns = columns or math.ceil(math.sqrt(len(tiles)))
     pictures = [on_white(tile) for tile in tiles.values()]
-    return page([draw_grid(pictures, list(tiles), columns, heading if title is None else title)])
+    return page([draw_grid(pictures, list(tiles), columns, heading if title is None else title, keeps_end=True)])
 
 
 def _listed(folder: Path, manifest: Mapping[str, Any]) -> tuple[dict[str, Image.Image], str]:

@@ -35,7 +35,7 @@ from lucid_port.optvis.many.manifest import MANIFEST, SHEET, TILES, read_manifes
 from lucid_port.optvis.many.unit_spec import Unit, is_comparable
 from lucid_port.optvis.recipe import Recipe
 
-__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder", "check_folder"]
+__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder", "check_folder", "file_stem"]
 
 FORMAT = 1
 LONGEST_SETTING = 4000
@@ -325,24 +325,27 @@ class PictureFolder:
 
 
 def _file_name(unit: Unit, folder: str) -> str:
-    """Returns a name of ASCII letters for a unit's file, such as `mixed4a_0003` or `minus_mixed4a_0003`.
+    """Returns a name for a unit's file, such as `mixed4a_0003` or `minus_mixed4a_0003`.
 
     In a folder that has the layer's name, it is `0003` or `minus_0003`.
     """
-    name = unit.name if unit.channel is None else f"{grammar.factor(unit.weight)}{unit.layer}"
-    for sign, word in _SIGNS.items():
-        name = name.replace(sign, word)
-    name = f"minus_{name[1:]}" if name.startswith("-") else name
-    plain = _ascii(name)[:80] or "objective"
     if unit.channel is None:
-        return plain
-    number = f"{unit.channel:04d}"
-    layer = _ascii(unit.layer)
-    return f"{plain.removesuffix(layer)}{number}" if layer == folder else f"{plain}_{number}"
+        return file_stem(unit.name)
+    plain, layer, number = file_stem(f"{grammar.factor(unit.weight)}{unit.layer}"), file_stem(unit.layer), unit.channel
+    return f"{plain.removesuffix(layer)}{number:04d}" if layer == folder else f"{plain}_{number:04d}"
 
 
-def _ascii(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._-")
+def file_stem(text: str) -> str:
+    """Returns a file name of ASCII letters, without extension, for a text of the grammar or a description.
+
+    Example:
+        >>> file_stem("-mixed4a:3"), file_stem("mixed4a:3 + 0.5*mixed4b:8")
+        ('minus_mixed4a_3', 'mixed4a_3_plus_0.5_times_mixed4b_8')
+    """
+    for sign, word in _SIGNS.items():
+        text = text.replace(sign, word)
+    text = f"minus_{text[1:]}" if text.startswith("-") else text
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._-")[:80] or "objective"
 
 
 _SIGNS = {" - ": "_minus_", " + ": "_plus_", "*": "_times_"}

@@ -139,14 +139,14 @@ def find_units(
     found: list[Unit] = []
     for one in asked:
         if isinstance(one, Objective):
-            found.append(Unit(tuple(layers_read(one)), None, one))
+            found.append(Unit(tuple(layers_read(one)), None, one, text=one.text))
         else:
             singles = single_pictures(one, model, lambda name: layer_of(name)[1])
             found += [_unit(single, model, layer_of) for single in singles]
     units = [replace(unit, seed=seed) for unit, seed in zip(found, seeds(len(found)), strict=True)]
     seen: set[tuple[Any, ...]] = set()
     for unit in units:
-        which = (unit.text or id(unit.objective), unit.seed)
+        which = (unit.text if unit.channel is not None else id(unit.objective), unit.seed)
         if which in seen:
             raise ValueError(
                 f"{unit.name} is named twice with the seed {unit.seed}: name it once, or give it other seeds."

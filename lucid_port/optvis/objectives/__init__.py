@@ -18,6 +18,7 @@ from lucid_port.optvis.objectives.images import (
     blur_alpha_each_step,
     blur_input_each_step,
     input_diff,
+    mean_transparency,
     penalize_boundary_complexity,
     total_variation,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "diversity",
     "handle_batch",
     "input_diff",
+    "mean_transparency",
     "neuron",
     "penalize_boundary_complexity",
     "tensor_direction",

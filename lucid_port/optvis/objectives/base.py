@@ -48,6 +48,9 @@ class Objective:
         recipe: Function that returns the plain-data form. It is called by `to_data` only, so that
             an objective that cannot be serialized can still be rendered.
 
+    Attributes:
+        text: What names the objective in the grammar (`lucid_port.optvis.grammar`); empty for other objectives.
+
     Raises:
         TypeError: `objective_func` is not a function.
 
@@ -76,6 +79,7 @@ class Objective:
         self.objective_func = objective_func
         self.name = name
         self.description = description
+        self.text = ""
         self._recipe = recipe
 
     def __call__(self, T: Activations) -> Value:

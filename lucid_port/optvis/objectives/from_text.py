@@ -40,7 +40,9 @@ def text_objective(text: str, model: Any = None) -> Objective:
 def objective_of(picture: Picture, model: Any = None) -> Objective:
     """Returns the sum of a picture's terms; each names one unit. Arguments and errors as for `text_objective`."""
     terms = [_weighted(term, model) for term in picture.terms]
-    return terms[0] if len(terms) == 1 else Objective.sum(terms)
+    objective = terms[0] if len(terms) == 1 else Objective.sum(terms)
+    objective.text = str(picture)
+    return objective
 
 
 def _weighted(term: Term, model: Any) -> Objective:

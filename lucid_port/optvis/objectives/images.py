@@ -24,6 +24,7 @@ __all__ = [
     "blur_alpha_each_step",
     "blur_input_each_step",
     "input_diff",
+    "mean_transparency",
     "penalize_boundary_complexity",
     "total_variation",
 ]
@@ -156,6 +157,29 @@ def blur_alpha_each_step() -> ObjectiveFunction:
                 "blur_alpha_each_step needs an image with an alpha channel: make it with param.image(..., alpha=True)."
             )
         return _blur_distance(alpha)
+
+    return inner
+
+
+@wrap_objective()
+def mean_transparency() -> ObjectiveFunction:
+    """Mean of 1 - alpha over the image. As a factor of another objective, it keeps opaque what the other needs.
+
+    Raises:
+        ValueError: (on evaluation) The image does not have an alpha channel.
+
+    Example:
+        >>> mean_transparency()({"input": torch.full((1, 4, 4, 4), 0.25)}.get)
+        tensor(0.7500)
+    """
+
+    def inner(T: Activations) -> Value:
+        alpha = T("input")[:, 3:4]
+        if alpha.shape[1] == 0:
+            raise ValueError(
+                "mean_transparency needs an image with an alpha channel: make it with param.image(..., alpha=True)."
+            )
+        return 1 - alpha.mean()
 
     return inner
 
