@@ -59,6 +59,21 @@ def test_each_dependency_states_one_lower_bound():
     assert {name: found for name, found in bounds.items() if len(found) > 1} == {}
 
 
+@pytest.mark.parametrize(
+    "release",
+    [
+        *(f"typer==0.12.{number}" for number in range(4)),  # its commands do not start
+        "pillow==10.0.1",  # draws no text of a size
+        *(f"tensorboard==2.16.{number}" for number in range(2)),  # needs TensorFlow
+    ],
+)
+def test_releases_that_do_not_work_are_refused(release):
+    name, version = release.split("==")
+    stated = [one for one in stated_requirements(tuple(EXTRAS)) if one.name == name]
+    assert stated
+    assert not any(one.specifier.contains(version) for one in stated)
+
+
 def test_oldest_releases_are_those_of_the_dependencies_and_extras():
     oldest = oldest_requirements()
     stated = {one.name for one in stated_requirements()}

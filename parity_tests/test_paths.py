@@ -46,6 +46,13 @@ def test_the_command_line_expands_paths(home, capsys):
     assert {path.name for path in home.iterdir()} == names
 
 
+@pytest.mark.parametrize("command", [["demo"], ["parity", MODEL]])
+def test_commands_expand_the_paths_that_they_check(command, home, capsys):
+    (home / "page").mkdir()
+    assert main([*command, "--output=~/page"]) == 1
+    assert f"{home / 'page'} is a folder" in capsys.readouterr().err
+
+
 def test_functions_expand_paths(home):
     model = get_model(MODEL)
     save(np.zeros((4, 6, 3)), "~/pictures/a.png")

@@ -442,8 +442,17 @@ def _process(code: str, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
 
 
-def test_a_reader_that_has_gone_is_no_error():
-    code = "import sys; from lucid_port.cli import main; sys.exit(main(['layers', 'TinyInceptionV1']))"
+PRINTING = "import sys; from lucid_port.cli import app, main; sys.modules['lucid_port.cli.app'].app = "
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; from lucid_port.cli import main; sys.exit(main(['layers', 'TinyInceptionV1']))",
+        f"{PRINTING}lambda *_, **__: print('a'); sys.exit(main())",  # Python writes it at the end
+    ],
+)
+def test_a_reader_that_has_gone_is_no_error(code):
     read, write = os.pipe()
     os.close(read)
     process = _process(code, stdout=write)
@@ -457,6 +466,7 @@ def test_a_second_interruption_is_quiet():
     code = (
         "import atexit, os, signal, sys\n"
         "from lucid_port.cli import app, main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "def stop(*args, **kwargs): raise KeyboardInterrupt\n"
         "sys.modules['lucid_port.cli.app'].app = stop\n"
         "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
@@ -479,6 +489,21 @@ def test_a_plan_writes_into_the_current_folder_only(tmp_path, monkeypatch, outpu
 def test_labels_are_a_list_of_texts(labels):
     with pytest.raises(TypeError, match="label"):
         open_model("TinyInceptionV1", labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 224, 224), r"give \(224, 224, 3\), with the channels last"),
+        ((224, 224), r"is \(height, width, channels\), not \(224, 224\)"),
+        ((0, 224, 3), "Every size of image_shape is a whole number from 1 on"),
+        ((224.5, 224, 3), "Every size of image_shape is a whole number"),
+        ("abc", "image_shape"),
+    ],
+)
+def test_the_shape_of_a_networks_images_has_the_channels_last(shape, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        open_model("TinyInceptionV1", image_shape=shape)
 
 
 # Pictures that need much memory, and files that are no files --------------------------------------

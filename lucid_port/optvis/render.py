@@ -260,18 +260,24 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed, own = _update_counts(thresholds), _objectives(print_objectives, model), check_callbacks(callbacks)
-    vis = VisT(
-        model,
-        objective_f,
-        param_f,
-        optimizer,
-        transforms,
-        relu_gradient_override,
-        seed=seed,
-        device=device,
-        precision=precision,
-        compile=compile,
-    )
+    try:
+        vis = VisT(
+            model,
+            objective_f,
+            param_f,
+            optimizer,
+            transforms,
+            relu_gradient_override,
+            seed=seed,
+            device=device,
+            precision=precision,
+            compile=compile,
+        )
+    except Exception as error:
+        short = _memory_error(error, "cpu")  # the image is made on the host
+        if short is not None:
+            raise short from error
+        raise
     shown: list[Callback] = [ProgressBar(counts[-1])] if verbose else []
     shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
     shown += [] if log_dir is None else [TensorBoardLog(log_dir)]
@@ -328,7 +334,7 @@ def _run(
         if verbose:
             print(f"Interrupted at step {vis.steps}.")
     except Exception as error:
-        short = _memory_error(vis, error)
+        short = _memory_error(error, vis.device)
         raised: Any = short or error
         raised.renders = pictures
         if short is not None:
@@ -340,13 +346,14 @@ def _run(
     return pictures
 
 
-def _memory_error(vis: VisT, error: Exception) -> MemoryError | None:
+def _memory_error(error: Exception, device: torch.device | str) -> MemoryError | None:
     """Returns a clearer error if the host's memory ran out; None for other errors, and for torch's own of GPUs."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or not is_out_of_memory(error):
+    if isinstance(error, torch.OutOfMemoryError) or not is_out_of_memory(error):
         return None
-    reason = str(error).splitlines()[0]
+    place = "cpu" if isinstance(error, MemoryError) else device  # Python and NumPy use the host's memory
+    reason = (str(error) or type(error).__name__).splitlines()[0]
     return MemoryError(
-        f"The render does not fit into the memory of {vis.device}: make the image smaller, or free memory ({reason})."
+        f"The render does not fit into the memory of {place}: make the image smaller, or free memory ({reason})."
     )
 
 

@@ -347,6 +347,9 @@ OBJECTIVES: Mapping[str, SearchStrategy[Objective]] = {
     "channel": _channels,
     "channel_interpolate": st.builds(lambda a, b: objectives.channel_interpolate(*a, *b), units(), units()),
     "class_logit": st.builds(objectives.class_logit, st.just("dense"), st.integers(0, 5) | st.sampled_from(LABELS)),
+    "class_probability": st.builds(
+        objectives.class_probability, st.just("dense"), st.integers(0, 5) | st.sampled_from(LABELS)
+    ),
     "deepdream": st.builds(objectives.deepdream, LAYER),
     "direction": _with_direction(objectives.direction, (), batch=FIRST),
     "direction_neuron": _with_direction(objectives.direction_neuron, (), x=ROWS, y=COLUMNS, batch=FIRST),
@@ -355,6 +358,7 @@ OBJECTIVES: Mapping[str, SearchStrategy[Objective]] = {
     "each_channel": st.lists(st.integers(0, 4), min_size=2, max_size=2).map(lambda all_: each_channel("conv", all_)),
     "each_for_itself": st.lists(_plain, min_size=2, max_size=2).map(each_for_itself),
     "input_diff": st.builds(objectives.input_diff, arrays((*IMAGE[1:], IMAGE[0]), 0, 1)),
+    "mean_transparency": st.builds(objectives.mean_transparency),
     "neuron": st.builds(objectives.neuron, st.just("conv"), st.integers(-5, 4), ROWS, COLUMNS, FIRST),
     "penalize_boundary_complexity": st.builds(
         objectives.penalize_boundary_complexity, st.just((1, *IMAGE[1:], IMAGE[0])), st.integers(0, 5),

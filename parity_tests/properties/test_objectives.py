@@ -62,6 +62,10 @@ def simple(draw) -> ByHand:
                     objectives.class_logit("dense", number % CHANNELS["dense"]),
                     lambda T: T["dense"][:, number % CHANNELS["dense"]].sum(),
                 ),
+                ByHand(
+                    objectives.class_probability("dense", number % CHANNELS["dense"]),
+                    lambda T: torch.softmax(T["dense"], 1)[:, number % CHANNELS["dense"]].sum(),
+                ),
                 ByHand(Objective(lambda T: T("conv").amax() ** power), lambda T: T["conv"].amax() ** power),
             )
         )

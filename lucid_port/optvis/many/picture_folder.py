@@ -197,6 +197,17 @@ class PictureFolder:
             self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name, "bytes": size}
         self._write_manifest()
 
+    def keep_batch_sizes(self) -> None:
+        """Writes changed `batch_sizes`; without finished pictures, a run that resumes does not need them.
+
+        Raises:
+            FileNotFoundError: The folder was deleted during the run.
+        """
+        with self._lock:
+            if self.entries:
+                self._check_place()
+                self._write_manifest()
+
     def add(self, finished: Sequence[Finished], recipe: Recipe) -> list[Path]:
         """Writes the pictures of a batch, then the manifest.
 
