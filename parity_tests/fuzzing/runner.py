@@ -22,7 +22,7 @@ from parity_tests.fuzzing.worker import make_files
 SECONDS = 10.0  # of processor time for one file; a busy machine makes it wait
 WAITING_SECONDS = 120.0  # in all, for one that waits for something else than the processor
 START_SECONDS = 300.0  # for a worker's imports, on a busy machine
-CASES_A_WORKER = 1000
+CASES_A_WORKER = 5000  # a worker's imports take as long as several hundred cases
 PAUSE = 0.5  # seconds between two looks at the clock
 WORKER = ["-m", "parity_tests.fuzzing.worker"]
 
