@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import converters
+from converters.paths import user_path
 from lucid_port.cli import main
 from lucid_port.misc.io import io_scope, load, save
 from lucid_port.modelzoo.nets_factory import get_model, open_model
@@ -129,3 +130,11 @@ def test_the_cache_folder_is_expanded(home, monkeypatch):
 
     monkeypatch.setenv("LUCID_PORT_CACHE", "~/cache")
     assert cache_folder() == home / "cache"
+
+
+@pytest.mark.parametrize("path", ["\ud800", "a\0b.png", "folder/\udfff.png"])
+def test_paths_that_no_file_can_have_give_one_sentence(path):
+    for use in (user_path, load, open_model, Plan(MODEL, "mixed3a:1", output=path).target, check_output):
+        with pytest.raises(ValueError, match="characters that no file's name can have") as raised:
+            use() if use.__name__ == "target" else use(path)
+        assert type(raised.value) in (ValueError, converters.GraphError)

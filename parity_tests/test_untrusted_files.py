@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 import urllib.request
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -502,6 +504,35 @@ def test_the_memory_of_a_picture_is_bounded_by_its_file(tmp_path, monkeypatch):
         load(tmp_path / "black.png")
 
 
+def _photograph(path: Path, width: int, height: int) -> None:
+    """A JPEG of repeated noise, with about as many bytes for each pixel as a photograph has."""
+    noise = np.random.RandomState(0).randint(100, 156, (height // 50, width // 50, 3)).astype(np.uint8)
+    Image.fromarray(np.tile(noise, (50, 50, 1))).save(path, quality=50)
+
+
+def test_a_photograph_of_50_megapixels_is_read(tmp_path):
+    path = tmp_path / "a.jpg"
+    _photograph(path, 8000, 6250)
+    assert 0.1 < path.stat().st_size / 50e6 < 0.6
+    assert load(path).shape == (6250, 8000, 3)
+    tracemalloc.start()
+    try:
+        assert load_image(path, (75, 96)).shape == (75, 96, 3)
+        floats = 4 * 3 * 50e6
+        assert tracemalloc.get_traced_memory()[1] < floats / 4
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [(10_000, 10_000), (13_000, 13_000)])
+def test_pillow_does_not_warn_of_pictures_that_are_checked_here(tmp_path, size):
+    Image.new("1", size).save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"need \d+ MB of memory"):
+            load_image(tmp_path / "a.png", 8)
+
+
 def test_pictures_are_converted_in_parts_of_rows():
     pixels = np.random.RandomState(0).randint(0, 256, (131, 7, 3)).astype(np.uint8)
     assert np.array_equal(load_image(Image.fromarray(pixels)), pixels.astype(np.float32) / np.float32(255))
@@ -568,6 +599,28 @@ def test_operations_that_fail_on_a_recipe_are_one_sentence(change, words):
     with pytest.raises((ValueError, TypeError), match=words) as found:
         recipe.render(open_model("TinyInceptionV1"))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        ({"optimizer": {"w": 3}, "args": {}}, "optimizer .* is none of"),
+        ({"optimizer": ["SGD"]}, "optimizer .* is none of"),
+        ({"optimizer": "SGD", "args": {"lr": [2.0]}}, "args of the recipe's optimizer SGD do not fit it"),
+        ({"optimizer": "SGD", "args": {"lr": -1}}, "args of the recipe's optimizer SGD do not fit it"),
+        ({"optimizer": "Adam", "args": {"betas": [0.9]}}, "args of the recipe's optimizer Adam do not fit it"),
+    ],
+)
+def test_optimizers_that_do_not_fit_are_one_sentence(tmp_path, optimizer, words):
+    model = open_model("TinyInceptionV1")
+    plan = Plan.from_document({**PLAN, "optimizer": optimizer})
+    for render in (
+        lambda: plan.run(tmp_path / "a.png", model, []),
+        Recipe.from_data(_rendering(optimizer=optimizer)).render,
+    ):
+        with pytest.raises((ValueError, TypeError), match=words) as found:
+            render()
+        assert "\n" not in str(found.value)
 
 
 def test_a_recipe_without_such_values_is_rendered():
