@@ -134,7 +134,6 @@ def test_the_cache_folder_is_expanded(home, monkeypatch):
 
 @pytest.mark.parametrize("path", ["\ud800", "a\0b.png", "folder/\udfff.png"])
 def test_paths_that_no_file_can_have_give_one_sentence(path):
-    for use in (user_path, load, open_model, Plan(MODEL, "mixed3a:1", output=path).target, check_output):
-        with pytest.raises(ValueError, match="characters that no file's name can have") as raised:
-            use() if use.__name__ == "target" else use(path)
-        assert type(raised.value) in (ValueError, converters.GraphError)
+    for use in (lambda: user_path(path), Plan(MODEL, "mixed3a:1", output=path).target):
+        with pytest.raises(ValueError, match="characters that no file's name can have"):
+            use()

@@ -614,10 +614,8 @@ def test_operations_that_fail_on_a_recipe_are_one_sentence(change, words):
 def test_optimizers_that_do_not_fit_are_one_sentence(tmp_path, optimizer, words):
     model = open_model("TinyInceptionV1")
     plan = Plan.from_document({**PLAN, "optimizer": optimizer})
-    for render in (
-        lambda: plan.run(tmp_path / "a.png", model, []),
-        Recipe.from_data(_rendering(optimizer=optimizer)).render,
-    ):
+    recipe = Recipe.from_data(_rendering(optimizer=optimizer))
+    for render in (lambda: plan.run(tmp_path / "a.png", model, []), lambda: recipe.render(model)):
         with pytest.raises((ValueError, TypeError), match=words) as found:
             render()
         assert "\n" not in str(found.value)

@@ -48,6 +48,8 @@ __all__ = [
     "spatial_activations",
 ]
 
+LARGE = 2**24
+"""Number of pixels of a picture above which it is resized in strips."""
 PAIRS = "a list of (row, column) pairs"
 
 ClassLike = int | str
@@ -133,10 +135,11 @@ def _from_file(path: str | os.PathLike[str], use: Use) -> Image.Image:
 def _converted(picture: Image.Image, size: Size | None, background: float) -> np.ndarray:
     """The pixels of an upright picture, float32 [H, W, 3].
 
-    A large photograph is not converted as a whole if a size is asked for: Lanczos resizes rows first, and then columns.
+    A large picture is not converted as a whole if a size is asked for: rows are resized in strips, and then columns.
     """
-    if size is None:
-        return _without_alpha(pixels_of(picture), background)
+    if size is None or picture.width * picture.height <= LARGE:
+        pixels = _without_alpha(pixels_of(picture), background)
+        return pixels if size is None else _resized(pixels, size)
     strips = (_without_alpha(strip, background) for _, strip in strips_of(picture))
     narrow = np.concatenate([_stretched(strip, (len(strip), size[1])) for strip in strips])
     return _stretched(narrow, size).clip(0, 1)

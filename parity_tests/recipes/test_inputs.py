@@ -85,7 +85,7 @@ def test_sizes_are_height_and_width():
 @pytest.mark.parametrize(
     "name", ["RGB.png", "L.png", "RGBA.png", "LA.png", "P.png", "CMYK.jpg", "turned.jpg", "I;16.png"]
 )
-def test_files_are_resized_in_strips_to_the_same_bits(tmp_path, monkeypatch, name, size):
+def test_strips_are_resized_as_the_whole_picture_is(tmp_path, monkeypatch, name, size):
     noise = np.random.RandomState(0).randint(0, 256, (41, 67, 4)).astype(np.uint8)
     mode = {"turned": "RGB"}.get(name[:-4], name[:-4])
     picture = Image.fromarray(noise)
@@ -93,9 +93,12 @@ def test_files_are_resized_in_strips_to_the_same_bits(tmp_path, monkeypatch, nam
     exif = Image.Exif()
     exif[0x0112] = 6 if "turned" in name else 1
     picture.save(tmp_path / name, exif=exif)
+    whole = load_image(load_image(tmp_path / name, background=0.3), size)
+    assert np.array_equal(load_image(tmp_path / name, size, 0.3), whole)
     monkeypatch.setattr("lucid_port.misc.io.pictures._STRIP", 500)
-    whole = load_image(tmp_path / name, background=0.3)
-    assert np.array_equal(load_image(tmp_path / name, size, 0.3), load_image(whole, size))
+    monkeypatch.setattr("lucid_port.recipes.inputs.LARGE", 1000)
+    # Pillow may resize columns before rows.
+    np.testing.assert_allclose(load_image(tmp_path / name, size, 0.3), whole, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("longest", [5, 67, 90])
@@ -104,7 +107,7 @@ def test_the_longer_side_of_a_file_is_that_of_its_array(tmp_path, longest):
     Image.fromarray(noise).save(tmp_path / "a.png")
     found = load_scaled(tmp_path / "a.png", longest)
     assert max(found.shape[:2]) == longest
-    assert np.array_equal(found, load_scaled(noise, longest))
+    np.testing.assert_array_equal(found, load_scaled(noise, longest))
 
 
 @pytest.mark.parametrize(
