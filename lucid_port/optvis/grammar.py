@@ -54,6 +54,9 @@ SCORES: dict[str, Score] = {"class": "logit", "logit": "logit", "prob": "prob"}
 
 DREAM = "deepdream"
 
+LONGEST = 100_000
+"""Number of characters of a text."""
+
 MOST_DIGITS = 18
 """Of a channel's or a class's number."""
 
@@ -314,6 +317,8 @@ def parse(text: str) -> tuple[Picture, ...]:
     """
     if not isinstance(text, str):
         raise TypeError(f"The units are a text, as in {EXAMPLES}, not a {type(text).__name__}.")
+    if len(text) > LONGEST:
+        raise GrammarError(text, LONGEST, f"a text has at most {LONGEST:,} characters: pass a list of texts")
     return _Parser(text).request()
 
 
