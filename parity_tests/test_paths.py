@@ -134,6 +134,5 @@ def test_the_cache_folder_is_expanded(home, monkeypatch):
 
 @pytest.mark.parametrize("path", ["\ud800", "a\0b.png", "folder/\udfff.png"])
 def test_paths_that_no_file_can_have_give_one_sentence(path):
-    for use in (lambda: user_path(path), Plan(MODEL, "mixed3a:1", output=path).target):
-        with pytest.raises(ValueError, match="characters that no file's name can have"):
-            use()
+    with pytest.raises(ValueError, match="characters that no file's name can have"):
+        user_path(path)

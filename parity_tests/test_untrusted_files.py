@@ -36,7 +36,7 @@ from lucid_port.modelzoo.vision_base import _manifest_layers
 from lucid_port.optvis import checkpoints, objectives
 from lucid_port.optvis.many.picture_folder import PictureFolder
 from lucid_port.optvis.many.unit_spec import Unit
-from lucid_port.optvis.recipe import Recipe
+from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.recipe_files import compare_pictures, read_document
 from lucid_port.optvis.recipe_plan import Plan
 from lucid_port.recipes.inputs import load_folder, load_image
@@ -477,6 +477,12 @@ def test_a_plan_writes_into_the_current_folder_only(tmp_path, monkeypatch, outpu
     assert Plan.from_document({**PLAN, "output": "a/b.png"}).target() == Path("a/b.png")
 
 
+@pytest.mark.parametrize("output", ["a\nb", "a\x1b[2J.png", "a\u2028b.png", "\ud800"])
+def test_the_output_of_a_plan_is_printable(output):
+    with pytest.raises(ValueError, match="characters that are not printed"):
+        Plan.from_document({**PLAN, "output": output}).target()
+
+
 @pytest.mark.parametrize("labels", ["abc", [1, 2], 3])
 def test_labels_are_a_list_of_texts(labels):
     with pytest.raises(TypeError, match="label"):
@@ -619,6 +625,15 @@ def test_optimizers_that_do_not_fit_are_one_sentence(tmp_path, optimizer, words)
         with pytest.raises((ValueError, TypeError), match=words) as found:
             render()
         assert "\n" not in str(found.value)
+
+
+def test_a_value_range_of_a_number_and_a_row_is_recorded():
+    """Otherwise the picture is lost after its render."""
+    model = open_model("TinyInceptionV1", image_value_range=(-1, [1, 2, 3]))
+    recorded = describe_model(model)["image_value_range"]
+    assert recorded == [[-1, -1, -1], [1, 2, 3]]
+    assert describe_model(open_model("TinyInceptionV1", image_value_range=recorded))["image_value_range"] == recorded
+    assert describe_model(open_model("TinyInceptionV1"))["image_value_range"] == [-117, 138]
 
 
 def test_a_recipe_without_such_values_is_rendered():

@@ -504,7 +504,8 @@ def describe_model(model: Model) -> ModelData:
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
         "source": source if source is None or _is_address(source) else os.path.abspath(user_path(source)),
         "fingerprint": fingerprint(model.network),
-        "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
+        # One end may be a number, and the other one a number for each channel.
+        "image_value_range": None if value_range is None else np.stack(np.broadcast_arrays(*value_range)).tolist(),
         "is_BGR": bool(getattr(model, "is_BGR", False)),
     }
     if options and source is not None:
