@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 import urllib.request
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from lucid_port.modelzoo.vision_base import _manifest_layers
 from lucid_port.optvis import checkpoints, objectives
 from lucid_port.optvis.many.picture_folder import PictureFolder
 from lucid_port.optvis.many.unit_spec import Unit
-from lucid_port.optvis.recipe import Recipe
+from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.recipe_files import compare_pictures, read_document
 from lucid_port.optvis.recipe_plan import Plan
 from lucid_port.recipes.inputs import load_folder, load_image
@@ -485,6 +487,12 @@ def test_a_plan_writes_into_the_current_folder_only(tmp_path, monkeypatch, outpu
     assert Plan.from_document({**PLAN, "output": "a/b.png"}).target() == Path("a/b.png")
 
 
+@pytest.mark.parametrize("output", ["a\nb", "a\x1b[2J.png", "a\u2028b.png", "\ud800"])
+def test_the_output_of_a_plan_is_printable(output):
+    with pytest.raises(ValueError, match="characters that are not printed"):
+        Plan.from_document({**PLAN, "output": output}).target()
+
+
 @pytest.mark.parametrize("labels", ["abc", [1, 2], 3])
 def test_labels_are_a_list_of_texts(labels):
     with pytest.raises(TypeError, match="label"):
@@ -525,6 +533,35 @@ def test_the_memory_of_a_picture_is_bounded_by_its_file(tmp_path, monkeypatch):
     assert load(tmp_path / "noise.png").shape == (300, 401, 3)
     with pytest.raises(ValueError, match="make the picture smaller"):
         load(tmp_path / "black.png")
+
+
+def _photograph(path: Path, width: int, height: int) -> None:
+    """A JPEG of repeated noise, with about as many bytes for each pixel as a photograph has."""
+    noise = np.random.RandomState(0).randint(100, 156, (height // 50, width // 50, 3)).astype(np.uint8)
+    Image.fromarray(np.tile(noise, (50, 50, 1))).save(path, quality=50)
+
+
+def test_a_photograph_of_50_megapixels_is_read(tmp_path):
+    path = tmp_path / "a.jpg"
+    _photograph(path, 8000, 6250)
+    assert 0.1 < path.stat().st_size / 50e6 < 0.6
+    assert load(path).shape == (6250, 8000, 3)
+    tracemalloc.start()
+    try:
+        assert load_image(path, (75, 96)).shape == (75, 96, 3)
+        floats = 4 * 3 * 50e6
+        assert tracemalloc.get_traced_memory()[1] < floats / 4
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [(10_000, 10_000), (13_000, 13_000)])
+def test_pillow_does_not_warn_of_pictures_that_are_checked_here(tmp_path, size):
+    Image.new("1", size).save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"need \d+ MB of memory"):
+            load_image(tmp_path / "a.png", 8)
 
 
 def test_pictures_are_converted_in_parts_of_rows():
@@ -593,6 +630,35 @@ def test_operations_that_fail_on_a_recipe_are_one_sentence(change, words):
     with pytest.raises((ValueError, TypeError), match=words) as found:
         recipe.render(open_model("TinyInceptionV1"))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        ({"optimizer": {"w": 3}, "args": {}}, "optimizer .* is none of"),
+        ({"optimizer": ["SGD"]}, "optimizer .* is none of"),
+        ({"optimizer": "SGD", "args": {"lr": [2.0]}}, "args of the recipe's optimizer SGD do not fit it"),
+        ({"optimizer": "SGD", "args": {"lr": -1}}, "args of the recipe's optimizer SGD do not fit it"),
+        ({"optimizer": "Adam", "args": {"betas": [0.9]}}, "args of the recipe's optimizer Adam do not fit it"),
+    ],
+)
+def test_optimizers_that_do_not_fit_are_one_sentence(tmp_path, optimizer, words):
+    model = open_model("TinyInceptionV1")
+    plan = Plan.from_document({**PLAN, "optimizer": optimizer})
+    recipe = Recipe.from_data(_rendering(optimizer=optimizer))
+    for render in (lambda: plan.run(tmp_path / "a.png", model, []), lambda: recipe.render(model)):
+        with pytest.raises((ValueError, TypeError), match=words) as found:
+            render()
+        assert "\n" not in str(found.value)
+
+
+def test_a_value_range_of_a_number_and_a_row_is_recorded():
+    """Otherwise the picture is lost after its render."""
+    model = open_model("TinyInceptionV1", image_value_range=(-1, [1, 2, 3]))
+    recorded = describe_model(model)["image_value_range"]
+    assert recorded == [[-1, -1, -1], [1, 2, 3]]
+    assert describe_model(open_model("TinyInceptionV1", image_value_range=recorded))["image_value_range"] == recorded
+    assert describe_model(open_model("TinyInceptionV1"))["image_value_range"] == [-117, 138]
 
 
 def test_a_recipe_without_such_values_is_rendered():

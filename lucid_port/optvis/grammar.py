@@ -54,6 +54,18 @@ SCORES: dict[str, Score] = {"class": "logit", "logit": "logit", "prob": "prob"}
 
 DREAM = "deepdream"
 
+LONGEST = 100_000
+"""Number of characters of a text."""
+
+MOST_DIGITS = 18
+"""Of a channel's or a class's number."""
+
+LONGEST_SHOWN = 200
+"""Number of characters of a text that an error repeats."""
+
+LONGEST_EXAMPLE = 60
+"""Number of characters of a layer's name that an error's example repeats."""
+
 EXAMPLES = (
     "'mixed4a:3', 'mixed4a:3,7,10-20', 'mixed4a:*', 'class:LABEL', 'mixed4a@direction.npy' or 'deepdream:mixed4a'"
 )
@@ -71,7 +83,13 @@ class GrammarError(ValueError):
         self.text, self.position = text, position
         rest = text[position:].strip()
         where = f"at character {position + 1} ({rest[:20]!r})" if rest else "at its end"
-        super().__init__(f"{text!r} cannot be read {where}: {expected}.")
+        super().__init__(f"{_shortened(text)} cannot be read {where}: {expected}.")
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST_SHOWN:
+        return repr(text)
+    return f"{text[:LONGEST_SHOWN]!r} with {len(text) - LONGEST_SHOWN} more characters"
 
 
 # What a text names ------------------------------------------------------------------------------
@@ -212,7 +230,8 @@ def _numbers(ranges: Sequence[Range]) -> str:
 
 def quoted(name: str) -> str:
     """Returns a layer's name or a path as the grammar reads it, in quotes where it needs them."""
-    return name if re.fullmatch(_BARE, name) and name not in (*SCORES, DREAM) else _in_quotes(name)
+    is_keyword = name in (*SCORES, DREAM) or _KEYWORD.match(name) is not None
+    return name if re.fullmatch(_BARE, name) and not is_keyword else _in_quotes(name)
 
 
 def _label(label: str) -> str:
@@ -252,7 +271,11 @@ _BEHIND_PICTURE = {
 
 def _hint(hints: Mapping[str, str], rest: str, layer: str) -> str:
     """Returns the hint for what follows; empty if there is none."""
-    return next((hint.format(layer) for pattern, hint in hints.items() if re.match(pattern, rest)), "")
+    return next((hint.format(_example(layer)) for pattern, hint in hints.items() if re.match(pattern, rest)), "")
+
+
+def _example(layer: str) -> str:
+    return layer if len(layer) <= LONGEST_EXAMPLE else f"{layer[:LONGEST_EXAMPLE]}..."
 
 
 # The parser ---------------------------------------------------------------------------------------
@@ -270,10 +293,12 @@ _FILE = re.compile(rf"({_BARE}?)\s*@\s*")
 _NAME = re.compile(_BARE)
 _PATH = re.compile(r"[^\s,+\"']+")
 _LABEL = re.compile(
-    r"(?:(?!\s+[+-]\s|\s*\+[^,:@+]*[:@]|\s*-[^,:@+-]*[:@])[^,\"@\[\]:*])+"  # up to a sign before another unit
+    # Up to a sign before another unit. Spaces are taken together, so that the time is not their number's square.
+    r"(?:(?!\s+[+-]\s|\s*\+[^,:@+]*[:@]|\s*-[^,:@+-]*[:@])(?:\s+|[^\s,\"@\[\]:*]))+"
 )
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
-_PLACE = re.compile(r"\s*\[\s*([^\[\]]*?)\s*\]")
+_PLACE = re.compile(r"\s*\[([^\[\]]*)\]")
+_DELIMITER = re.compile(r"\"[^\"]*\"|'[^']*'|[,\[:@]")
 _COMMA = re.compile(r"\s*,\s*")
 
 _Found = TypeVar("_Found")
@@ -292,6 +317,8 @@ def parse(text: str) -> tuple[Picture, ...]:
     """
     if not isinstance(text, str):
         raise TypeError(f"The units are a text, as in {EXAMPLES}, not a {type(text).__name__}.")
+    if len(text) > LONGEST:
+        raise GrammarError(text, LONGEST, f"a text has at most {LONGEST:,} characters: pass a list of texts")
     return _Parser(text).request()
 
 
@@ -424,7 +451,7 @@ class _Parser:
         if label[0].isdigit() and re.fullmatch(r"[\d.\s-]+", label):
             self.at = found.start()
             raise self.error(
-                f'a number is a class\'s index, as in class:3 or class:0-9; put a label in quotes: "{label}"'
+                f'a number is a class\'s index, as in class:3 or class:0-9; put a label in quotes: "{_example(label)}"'
             )
         return label
 
@@ -443,17 +470,20 @@ class _Parser:
     def begins_picture(self) -> bool:
         if self.text[self.at] in "+-":
             return True
-        unquoted = _QUOTED.sub(lambda match: "_" * len(match[0]), self.text[self.at :])
         number = _RANGE.match(self.text, self.at)
         if number is not None and _SIGN.match(self.text, number.end()):
             raise self.error("a sum has one unit in each term: write one sum for each picture")
-        return re.match(r"[^,\[]*[:@]", unquoted) is not None
+        delimiters = (found[0] for found in _DELIMITER.finditer(self.text, self.at))
+        return next((one in ":@" for one in delimiters if len(one) == 1), False)
 
     def range(self, what: str) -> Range:
         position = self.at
         found = self.take(_RANGE)
         if found is None:
             raise self.error(f"{what}, a range such as 3-7, or * is expected")
+        if max(len(digits or "") for digits in found.groups()) > MOST_DIGITS:
+            self.at = position
+            raise self.error(f"a number has at most {MOST_DIGITS} digits")
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first:
             self.at = position
@@ -466,7 +496,7 @@ class _Parser:
         if found is None:
             return channels
         texts = [part.strip() for part in found[1].split(",")]
-        if all(re.fullmatch(r"-?\d+", part) for part in texts) and len(texts) in (1, 2, 3):
+        if all(re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", part) for part in texts) and len(texts) in (1, 2, 3):
             numbers = tuple(int(part) for part in texts)
             return replace(channels, place=numbers[0] if len(numbers) == 1 else numbers)
         if len(texts) != 1 or not re.fullmatch(r"[A-Za-z_]\w*", texts[0]):
@@ -499,9 +529,9 @@ class _Parser:
         layer, colon, rest = found[0].rpartition(":")
         if not colon:
             self.at = found.end()
-            hint = _hint(_BEHIND_NAME, self.text[self.at :], rest)
+            hint, name = _hint(_BEHIND_NAME, self.text[self.at :], rest), _example(rest)
             return self.error(
-                hint or f"':' and channels are expected, as in '{rest}:3', '{rest}:*' or 'deepdream:{rest}'"
+                hint or f"':' and channels are expected, as in '{name}:3', '{name}:*' or 'deepdream:{name}'"
             )
         self.at += len(layer) + 1
         if not layer:
@@ -518,7 +548,8 @@ class _Parser:
         return found
 
     def ends(self) -> bool:
-        return not self.text[self.at :].strip()
+        found = _SPACES.match(self.text, self.at)
+        return found is not None and found.end() == len(self.text)
 
     def error(self, expected: str) -> GrammarError:
         while self.at < len(self.text) and self.text[self.at].isspace():

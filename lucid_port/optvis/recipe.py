@@ -122,6 +122,9 @@ def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.opti
     Args:
         data: Plain data of the optimizer.
 
+    Returns:
+        The function. It raises a ValueError or a TypeError of one sentence for values that the optimizer refuses.
+
     Raises:
         ValueError: The optimizer is unknown, or does not have these settings.
 
@@ -131,15 +134,21 @@ def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.opti
         0.5
     """
     known = _optimizers()
-    if not isinstance(data, Mapping) or data.get("optimizer") not in known:
+    name = data.get("optimizer") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(name, str) or name not in known:
         raise ValueError(f"The recipe's optimizer {checks.shown(data)} is none of {', '.join(sorted(known))}.")
-    kind, arguments = known[data["optimizer"]], data.get("args", {})
+    kind, arguments = known[name], data.get("args", {})
     try:
         inspect.signature(kind).bind([], **arguments)
     except TypeError as error:
-        raise ValueError(f"The recipe's optimizer {data['optimizer']} does not take its settings: {error}.") from None
+        raise ValueError(f"The recipe's optimizer {name} does not take its settings: {error}.") from None
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
-    return lambda parameters: kind(parameters, **arguments)
+
+    def make(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+        with serialization.one_sentence(f"The args of the recipe's optimizer {name} do not fit it"):
+            return kind(parameters, **arguments)
+
+    return make
 
 
 # The recipe --------------------------------------------------------------------------------------
@@ -495,7 +504,8 @@ def describe_model(model: Model) -> ModelData:
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
         "source": source if source is None or _is_address(source) else os.path.abspath(user_path(source)),
         "fingerprint": fingerprint(model.network),
-        "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
+        # One end may be a number, and the other one a number for each channel.
+        "image_value_range": None if value_range is None else np.stack(np.broadcast_arrays(*value_range)).tolist(),
         "is_BGR": bool(getattr(model, "is_BGR", False)),
     }
     if options and source is not None:

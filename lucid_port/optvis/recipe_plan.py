@@ -133,6 +133,8 @@ class Plan:
         """
         if not self.output:
             raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+        if not self.output.isprintable():
+            raise ValueError(f"The recipe's output {self.output!r:.200} has characters that are not printed.")
         output = user_path(self.output)
         if not output.resolve().is_relative_to(Path.cwd().resolve()):
             raise ValueError(

@@ -17,8 +17,8 @@ from converters.network.request import LayerRequest
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.misc import checks
-from lucid_port.misc.io.loading import load
-from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
+from lucid_port.misc.io.loading import open_picture
+from lucid_port.misc.io.pictures import Use, gray, pixels_of, strips_of, unit_floats, upright, without_alpha
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
@@ -48,6 +48,8 @@ __all__ = [
     "spatial_activations",
 ]
 
+LARGE = 2**24
+"""Number of pixels of a picture above which it is resized in strips."""
 PAIRS = "a list of (row, column) pairs"
 
 ClassLike = int | str
@@ -93,13 +95,17 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
         >>> load_image(np.zeros((4, 6), np.uint8), size=(8, 12)).shape
         (8, 12, 3)
     """
-    pixels = _from_file(image) if isinstance(image, (str, os.PathLike)) else _from_array(image)
-    pixels = _without_alpha(pixels, checks.number(background, "background", 0, most=1))
-    if size is None:
-        return pixels
+    wanted, gray_value = None if size is None else _whole_size(size), checks.number(background, "background", 0, most=1)
+    if isinstance(image, (str, os.PathLike)):
+        picture = _from_file(image, "floats" if wanted is None else "resized")
+        return _converted(picture, wanted, gray_value)
+    pixels = _without_alpha(_from_array(image), gray_value)
+    return pixels if wanted is None else _resized(pixels, wanted)
+
+
+def _whole_size(size: SizeLike) -> Size:
     height, width = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
-    wanted = (checks.whole(height, "A picture's height", 1), checks.whole(width, "A picture's width", 1))
-    return _resized(pixels, wanted)
+    return checks.whole(height, "A picture's height", 1), checks.whole(width, "A picture's width", 1)
 
 
 def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
@@ -108,18 +114,35 @@ def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
     Raises:
         TypeError, ValueError: as `load_image`, or `longest` is not a whole number from 1 on.
     """
-    picture = load_image(image)
     if longest is None:
-        return picture
-    factor = checks.whole(longest, "size", 1) / max(picture.shape[:2])
-    return load_image(picture, scaled_size(picture.shape, factor))
+        return load_image(image)
+    longest = checks.whole(longest, "size", 1)
+    if isinstance(image, (str, os.PathLike)):
+        picture = _from_file(image, "resized")
+        size = scaled_size((picture.height, picture.width), longest / max(picture.size))
+        return _converted(picture, size, 1.0)
+    pixels = load_image(image)
+    return load_image(pixels, scaled_size(pixels.shape, longest / max(pixels.shape[:2])))
 
 
-def _from_file(path: str | os.PathLike[str]) -> np.ndarray:
+def _from_file(path: str | os.PathLike[str], use: Use) -> Image.Image:
     path = user_path(path)
     if path.suffix.lower() not in PICTURES:
         raise ValueError(f"{path} is no picture: the names of pictures end in {', '.join(PICTURES)}.")
-    return load(os.fspath(path))
+    return upright(open_picture(path, use))
+
+
+def _converted(picture: Image.Image, size: Size | None, background: float) -> np.ndarray:
+    """The pixels of an upright picture, float32 [H, W, 3].
+
+    A large picture is not converted as a whole if a size is asked for: rows are resized in strips, and then columns.
+    """
+    if size is None or picture.width * picture.height <= LARGE:
+        pixels = _without_alpha(pixels_of(picture), background)
+        return pixels if size is None else _resized(pixels, size)
+    strips = (_without_alpha(strip, background) for _, strip in strips_of(picture))
+    narrow = np.concatenate([_stretched(strip, (len(strip), size[1])) for strip in strips])
+    return _stretched(narrow, size).clip(0, 1)
 
 
 def _from_array(image: Image.Image | np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
@@ -160,11 +183,15 @@ def scaled_size(shape: Sequence[int], factor: float) -> Size:
 def _resized(pixels: np.ndarray, size: Size) -> np.ndarray:
     if pixels.shape[:2] == size:
         return pixels
+    return _stretched(pixels, size).clip(0, 1)  # Lanczos overshoots
+
+
+def _stretched(pixels: np.ndarray, size: Size) -> np.ndarray:
     planes = [
         Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], Image.Resampling.LANCZOS)
         for plane in np.moveaxis(pixels, -1, 0)
     ]
-    return np.stack([np.asarray(plane) for plane in planes], -1).clip(0, 1)  # Lanczos overshoots
+    return np.stack([np.asarray(plane) for plane in planes], -1)
 
 
 @checked

@@ -25,11 +25,12 @@ from parity_tests.converters.caffe_files import CaffeLayer, caffemodel, prototxt
 from parity_tests.fuzzing.documents import json_text, toml_text
 from parity_tests.fuzzing.pictures import names as picture_names
 from parity_tests.fuzzing.pictures import picture
+from parity_tests.fuzzing.texts import TEXTS
 
 ONNX_FILES = Path(__file__).parents[1] / "converters" / "onnx"
 KEPT = Path(__file__).parents[2] / "reference_outputs" / "compatibility"
 NETWORKS = ("pb", "saved", "caffe", "onnx")
-KINDS = (*NETWORKS, "recipe", "plan", "manifest", "figure", "picture")
+KINDS = (*NETWORKS, "recipe", "plan", "manifest", "figure", "picture", "units")
 MAIN = {
     "pb": "graph.pb",
     "caffe": "net.caffemodel",
@@ -38,6 +39,7 @@ MAIN = {
     "recipe": "recipe.json",
     "figure": "figure.json",
     "manifest": "manifest.json",
+    "units": "text.units",
 }
 NETWORKS_EVERY = 8  # one in so many bases is a network; they take longer
 
@@ -259,12 +261,21 @@ def _pictures() -> Mapping[str, Files]:
     return {name: functools.partial(written, name) for name in picture_names()}
 
 
+@functools.cache
+def _units() -> Mapping[str, Files]:
+    def written(text: str) -> Mapping[str, bytes]:
+        return {MAIN["units"]: text.encode()}
+
+    return {text: functools.partial(written, text) for text in TEXTS}
+
+
 _BUILDERS: Mapping[str, Callable[[], Mapping[str, Files]]] = {
     "recipe": _recipes,
     "plan": _plans,
     "manifest": _manifests,
     "figure": _figures,
     "picture": _pictures,
+    "units": _units,
     "pb": _graphs,
     "saved": _saved,
     "caffe": _caffe,

@@ -12,6 +12,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from parity_tests.fuzzing.documents import change_json, change_toml, change_weights
 from parity_tests.fuzzing.mutations import change_message_file, change_text
 from parity_tests.fuzzing.pictures import change_picture
+from parity_tests.fuzzing.texts import change_units
 
 _BY_SUFFIX: Mapping[str, Callable[[bytes, Random], bytes]] = {
     ".json": change_json,
@@ -21,6 +22,7 @@ _BY_SUFFIX: Mapping[str, Callable[[bytes, Random], bytes]] = {
     ".png": change_picture,
     ".jpg": change_picture,
     ".webp": change_picture,
+    ".units": change_units,
 }
 
 

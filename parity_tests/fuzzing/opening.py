@@ -19,7 +19,7 @@ from lucid_port.misc.io import load
 from lucid_port.misc.offline import offline
 from lucid_port.modelzoo.vision_base import FrozenGraphModel, Model
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
-from lucid_port.optvis import objectives
+from lucid_port.optvis import grammar, objectives
 from lucid_port.optvis.many.picture_folder import MANIFEST, Finished, PictureFolder, check_folder
 from lucid_port.optvis.many.unit_spec import Channels, Unit, parse_units
 from lucid_port.optvis.recipe import Recipe, describe_model, missing_model
@@ -194,6 +194,28 @@ def _compared(path: Path) -> object:
     return compare_pictures(path, np.zeros((9, 14, 3), np.float32))
 
 
+# -- texts ------------------------------------------------------------------------------------------------------------
+
+
+def _units(folder: Path) -> str:
+    """Parses a text; each picture's own text names the same picture, and an error is at a place inside of the text."""
+    text = (folder / "text.units").read_bytes().decode("utf-8", "surrogatepass")
+    try:
+        pictures = grammar.parse(text)
+    except grammar.GrammarError as error:
+        if not 0 <= error.position <= len(text):
+            raise RuntimeError(f"the position {error.position} is outside of {text!r}") from error
+        raise
+    for one in pictures[:MOST_UNITS]:
+        if _without_places(grammar.parse(str(one))) != _without_places([one]):
+            raise RuntimeError(f"{text!r} names another picture than its text {str(one)!r}")
+    return "parsed"
+
+
+def _without_places(pictures: Sequence[grammar.Picture]) -> list[list[grammar.Term]]:
+    return [[replace(term, position=0) for term in one.terms] for one in pictures]
+
+
 OPENERS: Mapping[str, Sequence[Call]] = {
     "pb": _network("graph.pb"),
     "saved": _network(""),
@@ -203,6 +225,7 @@ OPENERS: Mapping[str, Sequence[Call]] = {
     "plan": (_plan,),
     "figure": (_figure,),
     "manifest": (_manifest,),
+    "units": (_units,),
     "picture": (*map(_of_picture, (load, load_image, read_document, _compared)), _all_of),
 }
 """Kind -> the calls with a folder of its files, each of which answers with a word, or raises."""

@@ -20,9 +20,10 @@ from pathlib import Path
 from parity_tests.fuzzing.worker import make_files
 
 SECONDS = 10.0  # of processor time for one file; a busy machine makes it wait
+SECONDS_OF = {"units": 1.0}  # less for some kinds
 WAITING_SECONDS = 120.0  # in all, for one that waits for something else than the processor
 START_SECONDS = 300.0  # for a worker's imports, on a busy machine
-CASES_A_WORKER = 1000
+CASES_A_WORKER = 5000  # a worker's imports take as long as several hundred cases
 PAUSE = 0.5  # seconds between two looks at the clock
 WORKER = ["-m", "parity_tests.fuzzing.worker"]
 
@@ -61,9 +62,9 @@ class Result:
         return self.outcome == "FAILED"
 
 
-def cases(kinds: Sequence[str], count: int, seed: int) -> list[Case]:
-    """So many cases, the kinds in turn."""
-    return [Case(kinds[number % len(kinds)], f"{seed}/{number}") for number in range(count)]
+def cases(kinds: Sequence[str], count: int, seed: int, first: int = 0) -> list[Case]:
+    """So many cases from a number on, the kinds in turn."""
+    return [Case(kinds[number % len(kinds)], f"{seed}/{number}") for number in range(first, first + count)]
 
 
 def run(wanted: Sequence[Case], workers: int = 1, tell: Callable[[Result], None] = lambda result: None) -> list[Result]:
@@ -140,7 +141,11 @@ class _Worker:
             self.process.stdin.write((json.dumps(asdict(case)) + "\n").encode())
             self.process.stdin.flush()
         # Only opening the file is under the tight limit, not making it.
-        line = None if self._line(START_SECONDS) is None else self._line(WAITING_SECONDS, SECONDS)
+        line = (
+            None
+            if self._line(START_SECONDS) is None
+            else self._line(WAITING_SECONDS, min(SECONDS, SECONDS_OF.get(case.kind, SECONDS)))
+        )
         return None if line is None else json.loads(line)
 
     def _line(self, seconds: float, of_processor: float = math.inf) -> bytes | None:

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 
 from parity_tests.fuzzing import runner, worker
+from parity_tests.fuzzing.__main__ import record
 from parity_tests.fuzzing.bases import KINDS, MAIN, NETWORKS, base, draw, names
 from parity_tests.fuzzing.files import mutate
-from parity_tests.fuzzing.runner import Case, cases, keep, run
+from parity_tests.fuzzing.runner import Case, Result, cases, keep, run
 
 COUNT = 12 * len(KINDS)
 ANSWERS = {
@@ -30,6 +31,7 @@ ANSWERS = {
     "plan": {"rendered"},
     "manifest": {"went on", "opened"},
     "figure": {"read", "made"},
+    "units": {"parsed"},
     # Some graphs take images of some sizes only.
     **{kind: {"converted and ran", "refused: InputSizeError"} for kind in NETWORKS},
 }
@@ -79,7 +81,18 @@ def test_a_seed_gives_the_same_file_in_every_process():
     assert first.stdout == second.stdout
 
 
-@pytest.mark.parametrize("kind", ["pb", "saved", "caffe", "recipe", "plan", "manifest", "figure", "picture"])
+def test_a_run_that_goes_on_adds_to_its_record(tmp_path):
+    first, second = cases(["units"], 3, seed=1), cases(["units"], 2, seed=1, first=3)
+    assert [case.seed for case in (*first, *second)] == ["1/0", "1/1", "1/2", "1/3", "1/4"]
+    path = tmp_path / "record.json"
+    for wanted, outcome, goes_on in ((first, "parsed", False), (second, "FAILED", True)):
+        record([Result(case, "base", outcome, "") for case in wanted], 1, path, goes_on)
+    assert json.loads(path.read_text()) == {"units": {"seed": 1, "files": 5, "outcomes": {"FAILED": 2, "parsed": 3}}}
+    record([Result(case, "base", "parsed", "") for case in first], 2, path)
+    assert json.loads(path.read_text())["units"]["files"] == 3
+
+
+@pytest.mark.parametrize("kind", ["pb", "saved", "caffe", "recipe", "plan", "manifest", "figure", "picture", "units"])
 def test_mutations_change_files(kind):
     random = Random(0)
     files = base(kind, names(kind)[0]).files

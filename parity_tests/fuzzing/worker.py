@@ -22,6 +22,7 @@ from parity_tests.fuzzing.watch import MAX_MESSAGE, lacks_memory, limited_memory
 
 MAIN_SHARE = 0.7  # of the cases change the main file, if there is one; the others change any file
 DOCUMENTS = (".json", ".toml")
+IN_MEMORY = Path("/dev/shm")  # a disk takes longer to make and remove the folders than most cases take
 # Errors of networks are of two types, as documented. Readers of other files raise further types.
 TYPES = (TypeError, OSError, ArithmeticError, NotImplementedError, ValueError, IndexError)
 
@@ -55,8 +56,8 @@ def open_files(kind: str, files: Mapping[str, bytes]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _room(files: Mapping[str, bytes]) -> Iterator[Path]:
     """Context with the files in the current folder, beside a pipe, a module and a folder with a picture's name."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="lucid_port_fuzzing_") as name:
+    before, place = Path.cwd(), IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="lucid_port_fuzzing_", dir=place) as name:
         folder = Path(name).resolve() / "room" / "case"
         folder.mkdir(parents=True)
         (folder / "folder.png").mkdir()

@@ -51,6 +51,8 @@ FORMS = {
     "x:0:3": [one(Channels("x:0", ((3, 3),)))],
     '"a, b + c":3': [one(Channels("a, b + c", ((3, 3),)))],
     "'class':3": [one(Channels("class", ((3, 3),)))],
+    "'prob:':3": [one(Channels("prob:", ((3, 3),)))],
+    "'deepdream:class':3": [one(Channels("deepdream:class", ((3, 3),)))],
     "mixed4a:3[4,5]": [one(Channels("mixed4a", ((3, 3),), (4, 5)))],
     "mixed4a:3,7 [ center ]": [one(Channels("mixed4a", ((3, 3), (7, 7)), "center"))],
     "video:3[1,4,5]": [one(Channels("video", ((3, 3),), (1, 4, 5)))],
@@ -114,6 +116,10 @@ MALFORMED = {
     "mixed4a:3e2": (8, "a whole number"),
     "mixed4a:0x3": (8, "a whole number"),
     "mixed4a:1_000": (8, "a whole number"),
+    f"mixed4a:{'9' * 19}": (8, "at most 18 digits"),
+    f"mixed4a:3,7-{'9' * 5000}": (10, "at most 18 digits"),
+    f"class:{'9' * 5000}": (6, "at most 18 digits"),
+    f"mixed4a:3[{'9' * 5000}]": (10, "a place is"),
     "mixed4a:\u0663": (8, "a whole number"),
     "mixed4a:all": (8, "as in 'mixed4a:*'"),
     "mixed4a:**": (8, "behind '*'"),
@@ -177,6 +183,23 @@ def test_malformed_texts(text):
     assert (f"at character {position + 1} ({rest[:20]!r})" if rest else "at its end") in message
     assert "\n" not in message
     assert message.endswith(".")
+
+
+def test_a_long_text_is_not_repeated_as_a_whole():
+    with pytest.raises(
+        grammar.GrammarError, match="with 49811 more characters cannot be read at character 50010"
+    ) as caught:
+        grammar.parse("mixed4a:1" + " " * 50_000 + ":2")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "a" * 5000, "a" * 5000 + "[3]", "a" * 5000 + ":-3", "class:" + "3." * 3000]
+)
+def test_a_long_name_is_not_repeated_as_a_whole(text):
+    with pytest.raises(grammar.GrammarError) as caught:
+        grammar.parse(text)
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_text_of_several_pictures_is_refused_for_one():

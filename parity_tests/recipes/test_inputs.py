@@ -26,6 +26,7 @@ from lucid_port.recipes.inputs import (
     check_units,
     load_folder,
     load_image,
+    load_scaled,
     spatial_activations,
 )
 from lucid_port.recipes.patches import patch_table
@@ -86,6 +87,35 @@ def test_sizes_are_height_and_width():
     assert load_image(RGB, (20, 31)).shape == (20, 31, 3)
     assert load_image(RGB, 7).shape == (7, 7, 3)
     np.testing.assert_allclose(load_image(np.full((5, 4, 3), 0.25), 11), 0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(20, 31), (64, 5), (3, 90), (41, 5), (20, 67), (41, 67)])
+@pytest.mark.parametrize(
+    "name", ["RGB.png", "L.png", "RGBA.png", "LA.png", "P.png", "CMYK.jpg", "turned.jpg", "I;16.png"]
+)
+def test_strips_are_resized_as_the_whole_picture_is(tmp_path, monkeypatch, name, size):
+    noise = np.random.RandomState(0).randint(0, 256, (41, 67, 4)).astype(np.uint8)
+    mode = {"turned": "RGB"}.get(name[:-4], name[:-4])
+    picture = Image.fromarray(noise)
+    picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if "turned" in name else 1
+    picture.save(tmp_path / name, exif=exif)
+    whole = load_image(load_image(tmp_path / name, background=0.3), size)
+    assert np.array_equal(load_image(tmp_path / name, size, 0.3), whole)
+    monkeypatch.setattr("lucid_port.misc.io.pictures._STRIP", 500)
+    monkeypatch.setattr("lucid_port.recipes.inputs.LARGE", 1000)
+    # Pillow may resize columns before rows.
+    np.testing.assert_allclose(load_image(tmp_path / name, size, 0.3), whole, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("longest", [5, 67, 90])
+def test_the_longer_side_of_a_file_is_that_of_its_array(tmp_path, longest):
+    noise = np.random.RandomState(0).randint(0, 256, (41, 67, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    found = load_scaled(tmp_path / "a.png", longest)
+    assert max(found.shape[:2]) == longest
+    np.testing.assert_array_equal(found, load_scaled(noise, longest))
 
 
 @pytest.mark.parametrize(
