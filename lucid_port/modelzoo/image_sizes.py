@@ -88,16 +88,17 @@ def _blame(
             f"{stated}. A batch of one image can be computed, not one of {len(x)}: pass batch_size=1, or make a single "
             "image (param.image without batch)."
         )
-    if len(x) == 1 and failure(run, network, (2, *x.shape[1:]), x) is None:
+    height, width = image_shape[:2]
+    is_stated = height is not None and width is not None and given != (height, width)
+    second = failure(run, network, (*x.shape[:2], height or 0, width or 0), x) if is_stated else first
+    if second is not None and len(x) == 1 and failure(run, network, (2, *x.shape[1:]), x) is None:
         return (
             f"{stated}. A batch of two images can be computed, not one of a single image: the network may squeeze all "
             "axes of size 1, so name those that are meant in its code, as in squeeze((2, 3)), or make two images "
             "(param.image with batch=2)."
         )
-    height, width = image_shape[:2]
     if height is None or width is None or given == (height, width):
         return None
-    second = failure(run, network, (*x.shape[:2], height, width), x)
     if second is None:
         return f"{stated}. At {height}x{width} it can: {_advice(height, width)}."
     if str(second) == str(first) or is_unknown(second):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lucid_port.optvis import serialization
+from lucid_port.modelzoo.vision_models import TinyInceptionV1
 from lucid_port.optvis.recipe_plan import Plan
 from parity_tests.docs import DOCS, blocks
 
@@ -44,7 +45,7 @@ def test_defaults_elsewhere_are_what_a_render_takes(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("lucid_port.optvis.recipe_plan.render_vis", render_vis)
     with pytest.raises(KeyboardInterrupt):
-        Plan("any", "layer:1").run(Path("x.png"), None, [])  # type: ignore[arg-type]
+        Plan("any", "layer:1").run(Path("x.png"), TinyInceptionV1(), [])
     from lucid_port.optvis.render import make_optimizer, make_param
 
     image = make_param(seen["image"])

@@ -84,7 +84,6 @@ def test_random_weights_are_those_of_the_seed_and_leave_the_random_state(timm):
     ("name", "weights", "words"),
     [
         ("resnet19", "DEFAULT", "timm has no network 'resnet19'. Did you mean .*resnet18"),
-        (3, "DEFAULT", "timm has no network 3"),
         ("resnet18", "a9_in1k", "has no weights 'a9_in1k'; it has a1_in1k.*weights=None"),
         ("resnet18.a9_in1k", "DEFAULT", "has no weights 'a9_in1k'; it has a1_in1k"),
         ("botnet50ts_256", "DEFAULT", "has no weights 'DEFAULT'; it has none"),
@@ -94,6 +93,11 @@ def test_random_weights_are_those_of_the_seed_and_leave_the_random_state(timm):
 def test_networks_and_weights_that_do_not_exist(timm, name, weights, words):
     with pytest.raises(ValueError, match=words):
         modelzoo.timm(name, weights)
+
+
+def test_a_name_is_a_text(timm):
+    with pytest.raises(TypeError, match="timm's name is a text, not 3"):
+        modelzoo.timm(3)
 
 
 def test_weights_that_cannot_be_downloaded(timm, monkeypatch):

@@ -123,10 +123,7 @@ def check_model(model: object) -> None:
 
 
 def _model(value: object, what: str) -> object:
-    try:
-        check_model(value)
-    except TypeError as error:
-        raise TypeError(f"{what} is a model. {error}") from None
+    check_model(value)
     return value
 
 
