@@ -493,27 +493,6 @@ def test_the_output_of_a_plan_is_printable(output):
         Plan.from_document({**PLAN, "output": output}).target()
 
 
-@pytest.mark.parametrize("labels", ["abc", [1, 2], 3])
-def test_labels_are_a_list_of_texts(labels):
-    with pytest.raises(TypeError, match="label"):
-        open_model("TinyInceptionV1", labels=labels)
-
-
-@pytest.mark.parametrize(
-    ("shape", "words"),
-    [
-        ((3, 224, 224), r"give \(224, 224, 3\), with the channels last"),
-        ((224, 224), r"is \(height, width, channels\), not \(224, 224\)"),
-        ((0, 224, 3), "Every size of image_shape is a whole number from 1 on"),
-        ((224.5, 224, 3), "Every size of image_shape is a whole number"),
-        ("abc", "image_shape"),
-    ],
-)
-def test_the_shape_of_a_networks_images_has_the_channels_last(shape, words):
-    with pytest.raises((TypeError, ValueError), match=words):
-        open_model("TinyInceptionV1", image_shape=shape)
-
-
 # Pictures that need much memory, and files that are no files --------------------------------------
 
 

@@ -6,8 +6,9 @@ stopped.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -260,7 +261,7 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed, own = _update_counts(thresholds), _objectives(print_objectives, model), check_callbacks(callbacks)
-    try:
+    with _memory_errors("cpu"):  # the image is made on the host
         vis = VisT(
             model,
             objective_f,
@@ -273,15 +274,27 @@ def render_vis(
             precision=precision,
             compile=compile,
         )
+    shown = _shown(counts[-1], verbose, live, log_dir)
+    return _run(vis, counts, [*own, *shown], printed, verbose)
+
+
+def _shown(steps: int, verbose: bool, live: bool, log_dir: str | None) -> list[Callback]:
+    shown: list[Callback] = [ProgressBar(steps)] if verbose else []
+    shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
+    shown += [] if log_dir is None else [TensorBoardLog(log_dir)]
+    return shown
+
+
+@contextlib.contextmanager
+def _memory_errors(device: str) -> Iterator[None]:
+    """Context that raises a clearer error if a device's memory runs out."""
+    try:
+        yield
     except Exception as error:
-        short = _memory_error(error, "cpu")  # the image is made on the host
+        short = _memory_error(error, device)
         if short is not None:
             raise short from error
         raise
-    shown: list[Callback] = [ProgressBar(counts[-1])] if verbose else []
-    shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
-    shown += [] if log_dir is None else [TensorBoardLog(log_dir)]
-    return _run(vis, counts, [*own, *shown], printed, verbose)
 
 
 def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None, model: Model) -> list[Objective]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lucid_port.optvis import serialization
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
+from lucid_port.optvis import serialization
 from lucid_port.optvis.recipe_plan import Plan
 from parity_tests.docs import DOCS, blocks
 
