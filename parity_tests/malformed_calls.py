@@ -4,7 +4,8 @@
 
 The callables are those of `parity_tests.public_api`. The valid call of each is the first one in its documented example;
 a case replaces one or two of its arguments. An error is raw if no `raise` statement of the project made it: its message
-comes from Python, NumPy or torch, and does not name the argument. Calls run in a child process with a limited memory,
+comes from Python, NumPy or torch, and does not name the argument. An answer is silent if an argument has another type
+than its annotation. Calls run in a child process with a limited memory,
 and each has a limited time.
 """
 
@@ -39,6 +40,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import rules_of
 from parity_tests import public_api
 from parity_tests.malformed_examples import CALLS
 
@@ -335,7 +337,8 @@ def judge(target: Target, call: Call, case: str) -> Outcome:
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         perform(target, call)
-        return Outcome(target.name, case, "answer")
+        wrong = accepted(target, call)
+        return Outcome(target.name, case, "silent" if wrong else "answer", wrong)
     except _TooLong:
         return Outcome(target.name, case, "too long", f"over {SECONDS:.0f} s")
     except BaseException as error:
@@ -345,6 +348,20 @@ def judge(target: Target, call: Call, case: str) -> Outcome:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def accepted(target: Target, call: Call) -> str:
+    """What is wrong with the first argument whose type is not that of its annotation; empty if all are right."""
+    function = target.function.__init__ if target.is_class else target.function
+    for name, rule in rules_of(inspect.unwrap(function)).items():
+        try:
+            if name in call and not isinstance(call[name], Iterator):  # the call has consumed an iterator
+                rule.take(call[name], name)
+        except TypeError as error:
+            return str(error)
+        except ValueError:
+            pass
+    return ""
 
 
 def is_sentence(error: BaseException) -> bool:

@@ -22,6 +22,11 @@ _SAVED = """
 >>> made = render.render_vis(TinyInceptionV1(), "mixed4a:3", lambda: param.image(16), thresholds=[1], verbose=False)
 >>> picture, recipe = made[-1][0], made.recipe()
 """
+_ATLAS = """
+>>> one = ActivationAtlas('a', 1, *np.ones((2, 3, 2)) / 2, np.ones((1, 2)), np.zeros((1, 2)), *np.ones((3, 1)))
+"""
+_GRID = ">>> grid = ActivationGrid('a', np.ones((8, 8, 3)), np.ones((2, 3, 4)), np.ones((2, 3, 8, 8, 3)), np.ones(1))\n"
+_PLAN = ">>> from pathlib import Path\n>>> plan = Plan('TinyInceptionV1', 'mixed4a:3', size=16, steps=1)\n"
 CALLS: Mapping[str, Sequence[str]] = {
     "converters.ConvertedModel.layer_module": [_GRAPH + ">>> made.layer_module('mixed4a')"],
     "converters.ConvertedModel.save": [_GRAPH + ">>> made.save('saved')"],
@@ -93,6 +98,13 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.optvis.recipe_files.save_picture": [_SAVED + ">>> save_picture(picture, 'a.png', recipe)"],
     "lucid_port.optvis.recipe_files.sidecar": [">>> sidecar('a.npy')"],
     "lucid_port.optvis.recipe.Recipe.differences": [_SAVED + ">>> recipe.differences()"],
+    "lucid_port.optvis.recipe.Recipe.render_with_losses": [_SAVED + ">>> recipe.render_with_losses(made.vis.model)"],
+    "lucid_port.optvis.recipe_files.save_film_with_recipe": [
+        _SAVED + ">>> save_film_with_recipe([picture, picture], 'a.gif', recipe)"
+    ],
+    "lucid_port.optvis.recipe_plan.Plan.run": [_PLAN + _TINY + ">>> plan.run(Path('planned.png'), model, [])"],
+    "lucid_port.recipes.activation_atlas.ActivationAtlas.origins_of": [_ATLAS + ">>> one.origins_of(0)"],
+    "lucid_port.recipes.activation_grid.ActivationGrid.scaled_mosaic": [_GRID + ">>> grid.scaled_mosaic()"],
     "lucid_port.optvis.render.VisT.evaluate": [
         _TINY + ">>> from lucid_port.optvis import param\n>>> vis = VisT(model, 'mixed4a:3', lambda: param.image(16))\n"
         ">>> vis.evaluate(['mixed4a:4'])"

@@ -62,6 +62,8 @@ def sample_binary_image(
     """
     size = checks.whole(size, "size", 1)
     alias_factor = checks.whole(alias_factor, "alias_factor", 1)
+    checks.fits((size, size, 3), "The stimulus")
+    checks.fits((alias_factor, 2), "alias_factor")
     for name, colour in (("color_a", color_a), ("color_b", color_b), ("fade_color", fade_color)):
         checks.finite_values(colour, name)
         if np.shape(colour) != (3,):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from converters.signatures import checked
@@ -76,7 +77,8 @@ def probabilities_layer(model: HasLabels) -> str | None:
 def _output(model: HasLabels) -> str:
     """The name of the network's only output."""
     network = model.network
-    names = getattr(getattr(network, "program", None), "outputs", None) or getattr(network, "outputs", ())
+    program = getattr(network, "program", None)
+    names: Sequence[str] = getattr(program, "outputs", ()) or getattr(network, "outputs", ())
     if len(names) != 1:
         raise ValueError(
             "The layer of the classes' logits cannot be found in the model"

@@ -76,7 +76,7 @@ def synset_from_id(id_str: str) -> Any:
         synset_from_id("n01484850")  # Synset('great_white_shark.n.01')
     """
     if not isinstance(id_str, str) or not _ID.fullmatch(id_str):
-        raise ValueError(f"A synset's id is a letter and eight digits, such as n01484850, not {id_str!r}.")
+        raise ValueError(f"A synset's id is a letter and eight digits, such as n01484850, not {checks.shown(id_str)}.")
     wordnet = _wordnet()
     from nltk.corpus.reader.wordnet import WordNetError
 

@@ -358,6 +358,7 @@ class Recipe:
         """
         return self._own(self.render_batch(model, device, callbacks))
 
+    @checked
     def render_with_losses(
         self,
         model: Model | None = None,

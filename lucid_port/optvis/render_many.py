@@ -122,7 +122,7 @@ class ManyRenders(list[UnitRender]):
     def _repr_html_(self) -> str:
         """Returns the pictures at twice their size with the names of the units; those of a folder are read from it."""
         shown = [one for one in self if one.image is not None or (one.path is not None and one.tile is None)]
-        pictures = [one.image if one.image is not None else load(one.path) for one in shown[:MOST]]
+        pictures = [one.image if one.image is not None else load(one.path or "") for one in shown[:MOST]]
         left = len(shown) - len(pictures)
         captions = [one.name for one in shown]
         return pictures_html(pictures, captions) + (f"<small>and {left} more</small>" if left else "")
@@ -314,7 +314,7 @@ class _Run:
         The units of a batch read the same layers. If all units do, the batches are split further, so that the copies of
         the model share the work, unless `most` is given.
         """
-        groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+        groups: dict[tuple[tuple[str, ...], bool, float], list[str]] = {}
         for key in self.units:  # finished ones, too, so that a run that resumes has the batches of the interrupted one
             groups.setdefault(self.units[key].batches_with, []).append(key)
         left = set(pending)

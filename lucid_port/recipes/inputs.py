@@ -39,6 +39,7 @@ __all__ = [
     "check_middle",
     "check_positions",
     "check_units",
+    "height_and_width",
     "load_folder",
     "load_image",
     "model_size",
@@ -97,9 +98,19 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
     pixels = _without_alpha(pixels, checks.number(background, "background", 0, most=1))
     if size is None:
         return pixels
-    height, width = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
-    wanted = (checks.whole(height, "A picture's height", 1), checks.whole(width, "A picture's width", 1))
-    return _resized(pixels, wanted)
+    return _resized(pixels, height_and_width(size))
+
+
+def height_and_width(size: SizeLike) -> Size:
+    """Converts one number, or (height, width), to (height, width).
+
+    Raises:
+        TypeError, ValueError: `size` is neither, a number is not whole and above 0, or the picture is too large.
+    """
+    is_list = isinstance(size, Iterable) and getattr(size, "ndim", 1) > 0
+    height, width = checks.sizes(size if is_list else (size, size), "size", 2)
+    checks.fits((height, width, 3), "A picture")
+    return height, width
 
 
 def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:

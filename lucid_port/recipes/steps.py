@@ -128,6 +128,7 @@ def alike(seed: int, count: int) -> RandomSource:
         >>> alike(7, 3).seeds
         (7, 7, 7)
     """
+    checks.fits((checks.whole(count, "alike's count", 1), 1, 1, 3), "The batch")
     return RandomSource(seeds=[seed] * count, shared=seed)
 
 

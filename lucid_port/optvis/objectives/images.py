@@ -163,7 +163,7 @@ def blur_alpha_each_step() -> ObjectiveFunction:
 @wrap_objective()
 @checked
 def penalize_boundary_complexity(
-    shp: Sequence[int], w: int = 20, mask: ArrayLike | None = None, C: float = 0.5
+    shp: Sequence[int] | None, w: int = 20, mask: ArrayLike | None = None, C: float = 0.5
 ) -> ObjectiveFunction:
     """Penalizes deviations of the border from its own blur and from a constant.
 
