@@ -10,6 +10,7 @@ not checked: the functions that start the loop are.
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import os
@@ -163,8 +164,15 @@ def register(hint: Any, words: str, take: Callable[[Any, str], Any]) -> None:
 
 
 def _is_sentence(error: Exception) -> bool:
-    """Returns whether the project made the message: other messages end without a full stop."""
-    return str(error).rstrip("'\"").endswith((".", "?")) or isinstance(error, OSError)
+    """Returns whether a `raise` statement made the error, with a sentence, or the system names a file.
+
+    Operations of NumPy, torch and Python raise errors without such a statement.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    stated = last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return (stated and str(error).rstrip("'\"").endswith((".", "?"))) or isinstance(error, OSError)
 
 
 def _explain(error: Exception, later: Iterable[tuple[Rule, Any, str]]) -> None:

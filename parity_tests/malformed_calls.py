@@ -208,12 +208,9 @@ def _targets_of(name: str, thing: Any) -> Iterator[Target]:
 
 
 def _is_record(kind: type) -> bool:
-    """Whether a class only holds the results of a recipe."""
-    return (
-        dataclasses.is_dataclass(kind)
-        and kind.__module__.startswith(public_api.RECIPES)
-        and kind.__name__ != "Networks"
-    )
+    """Whether a class only holds results, which may be NaN."""
+    of_recipe = kind.__module__.startswith(public_api.RECIPES) and kind.__name__ != "Networks"
+    return dataclasses.is_dataclass(kind) and (of_recipe or kind.__name__ == "UnitRender")
 
 
 def _code(thing: Any) -> types.CodeType | None:

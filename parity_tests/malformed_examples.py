@@ -35,7 +35,8 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],
     "lucid_port.figures.base.Figure": [_FIGURE + ">>> import dataclasses\n>>> dataclasses.replace(one)"],
     "lucid_port.figures.base.figure": [
-        ">>> figure('own', 'Own', of='units', steps=2, options={'A': {}}, takes=Takes('a', ['unit']), see='the text')"
+        ">>> from lucid_port.recipes.inputs import named_unit\n>>> units = Takes('a unit', [named_unit])\n"
+        ">>> figure('own', 'Own', of='units', steps=2, options={'A': {}}, takes=units, see='the text')"
     ],
     "lucid_port.figures.base.Figure.options_for": [_FIGURE + ">>> one.options_for(None, False)"],
     "lucid_port.figures.base.Settings": [_TINY + ">>> Settings(model, {}, 4)"],

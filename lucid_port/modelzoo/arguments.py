@@ -66,6 +66,7 @@ def check_labels(labels: object) -> list[str]:
     return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
 
 
+@checked
 def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
     """Checks a value range.
 

@@ -168,6 +168,7 @@ class Seeds(TypedDict, total=False):
     per_image: bool
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """How one picture was made.

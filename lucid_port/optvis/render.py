@@ -303,7 +303,8 @@ def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
     steps = list(thresholds) if isinstance(thresholds, Iterable) else [thresholds]
     whole = [isinstance(t, (int, float, np.number)) and float(t).is_integer() and t >= 0 for t in steps]
     if not whole or not all(whole):
-        raise ValueError(f"thresholds are whole step numbers from 0 on, as in (32, 512), not {thresholds!r}.")
+        shown = checks.shown(thresholds)
+        raise ValueError(f"thresholds are whole step numbers from 0 on, as in (32, 512), not {shown}.")
     return sorted({int(t) + 1 for t in steps})
 
 

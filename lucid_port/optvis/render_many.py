@@ -56,7 +56,6 @@ _STILL = (
 )
 
 
-@checked
 @dataclass
 class UnitRender:
     """The picture of one unit.

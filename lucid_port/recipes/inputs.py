@@ -101,11 +101,16 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
     return _resized(pixels, height_and_width(size))
 
 
+@checked
 def height_and_width(size: SizeLike) -> Size:
     """Converts one number, or (height, width), to (height, width).
 
     Raises:
         TypeError, ValueError: `size` is neither, a number is not whole and above 0, or the picture is too large.
+
+    Example:
+        >>> height_and_width(8), height_and_width([8, 12])
+        ((8, 8), (8, 12))
     """
     is_list = isinstance(size, Iterable) and getattr(size, "ndim", 1) > 0
     height, width = checks.sizes(size if is_list else (size, size), "size", 2)

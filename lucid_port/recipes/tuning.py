@@ -337,7 +337,7 @@ def tuning_map(
     """
     given = [checks.number(value, parameter) for value in checks.items(settings, "settings", "a list of numbers")]
     if not given:
-        raise ValueError(f"No value of {parameter!r} is given: pass at least one in settings.")
+        raise ValueError(f"No value of {checks.shown(parameter)} is given: pass at least one in settings.")
     _check_parameters(_stimulus(stimulus), [parameter])
     rows = [tuning(model, layer, units, stimulus, **{**options, parameter: value}) for value in given]
     values, stimuli = np.stack([row.values for row in rows], 1), np.stack([row.stimuli[0] for row in rows])

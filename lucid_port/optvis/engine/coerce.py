@@ -210,7 +210,7 @@ def make_transform_f(transforms: TransformsLike = None) -> Transform:
         return as_transform(transforms)
     if isinstance(transforms, Iterable):
         return compose(transforms)
-    raise TypeError(f"transforms is None, a transform or a list of transforms, not {transforms!r}.")
+    raise TypeError(f"transforms is None, a transform or a list of transforms, not {checks.shown(transforms)}.")
 
 
 # The optimizer ----------------------------------------------------------------------------------
@@ -251,7 +251,8 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
     if callable(optimizer):
         return optimizer(leaves)
     raise TypeError(
-        f"optimizer is None, a torch optimizer, or a function from the list of parameters to one, not {optimizer!r}."
+        "optimizer is None, a torch optimizer, or a function from the list of parameters to one, not "
+        f"{checks.shown(optimizer)}."
     )
 
 

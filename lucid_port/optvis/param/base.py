@@ -375,7 +375,7 @@ def _operand(value: Operand) -> Parameterization:
 def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
     """Result of an operator: `operation` is "add", "sub", "mul" or "truediv"."""
     if operation not in _OPERATIONS:
-        raise ValueError(f"Unknown operation {operation!r}: use one of {', '.join(_OPERATIONS)}.")
+        raise ValueError(f"Unknown operation {checks.shown(operation)}: use one of {', '.join(_OPERATIONS)}.")
     return Derived(functools.partial(_combined, operation=operation), [_operand(left), _operand(right)])
 
 
