@@ -93,6 +93,11 @@ VALUES: Mapping[str, Callable[[], Any]] = {
     "a null character": lambda: "a\0b",
     "a long text": lambda: "x" * 5000,
     "braces": lambda: "%s{}{0!r}:*,-1",
+    "a unit without a number": lambda: "mixed4a:",
+    "a channel that does not exist": lambda: "mixed4a:99999999999999999999",
+    "an unfinished sum": lambda: "mixed4a:3 - ",
+    "a class that does not exist": lambda: "class:abc",
+    "an open bracket": lambda: "mixed4a:3[1,",
     "a folder that nobody can write": lambda: "/proc/nothing/here",
     "an empty list": list,
     "an empty tuple": tuple,
@@ -172,12 +177,22 @@ class Target:
         return self.code.co_argcount + self.code.co_kwonlyargcount > int(self.method or self.is_class)
 
 
+DOCUMENTED: Mapping[str, Sequence[str]] = {
+    "lucid_port.misc.io.films": ("check_film_path", "even_frames", "save_film"),
+    "lucid_port.modelzoo.classes": ("class_number", "logits_layer", "probabilities_layer"),
+    "lucid_port.optvis.grammar": ("parse", "parse_one"),
+    "lucid_port.optvis.many.contact_sheet": ("contact_sheet",),
+    "lucid_port.optvis.objectives.from_text": ("text_objective",),
+}
+"""Functions outside the public modules whose arguments users give in texts and options."""
+
+
 def targets() -> list[Target]:
-    """The public functions, classes and methods, each once, sorted by name."""
+    """The public functions, classes and methods, and `DOCUMENTED`, each once, sorted by name."""
     found: dict[types.CodeType, Target] = {}
-    for module_name in public_api.modules():
+    for module_name, names in {**dict.fromkeys(public_api.modules()), **DOCUMENTED}.items():
         module = importlib.import_module(module_name)
-        for name in public_api.names_of(module):
+        for name in public_api.names_of(module) if names is None else names:
             thing = getattr(module, name)
             for target in _targets_of(f"{module_name}.{name}", thing):
                 if target.takes_arguments and not ENGINE.search(target.name):

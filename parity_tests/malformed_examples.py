@@ -53,6 +53,8 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.misc.channel_reducer.ChannelReducer.transform": [
         _REDUCER + ">>> x = reducer.fit(data)\n>>> reducer.transform(data)"
     ],
+    "lucid_port.misc.io.films.check_film_path": [">>> check_film_path('a.gif')"],
+    "lucid_port.modelzoo.classes.class_number": [_TINY + ">>> class_number(model, 3)"],
     "lucid_port.modelzoo.huggingface": [">>> huggingface('google/vit-base-patch16-224', None)"],
     "lucid_port.modelzoo.timm": [">>> timm('test_resnet', None)"],
     "lucid_port.modelzoo.torchvision": [">>> torchvision('squeezenet1_1', None)"],
@@ -80,6 +82,11 @@ CALLS: Mapping[str, Sequence[str]] = {
     ],
     "lucid_port.modelzoo.wordnet.imagenet_synset_from_description": [">>> imagenet_synset_from_description('shark')"],
     "lucid_port.modelzoo.wordnet.synset_from_id": [">>> synset_from_id('n01484850')"],
+    "lucid_port.optvis.grammar.parse_one": [">>> parse_one('mixed4a:3')"],
+    "lucid_port.optvis.many.contact_sheet.contact_sheet": [
+        ">>> from PIL import Image\n>>> Image.new('RGB', (8, 6)).save('a.png')\n>>> contact_sheet('.')"
+    ],
+    "lucid_port.optvis.objectives.from_text.text_objective": [">>> text_objective('mixed4a:3')"],
     "lucid_port.optvis.param.Parameterization.map": [
         ">>> from lucid_port.optvis import param\n>>> param.image(8).map(torch.abs)"
     ],

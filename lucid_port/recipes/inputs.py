@@ -250,6 +250,7 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
 
     Raises:
         TypeError: the pictures have numbers of another type.
+        ValueError: the array has other axes, or no pixels.
 
     Example:
         >>> import numpy as np
@@ -257,6 +258,8 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
         >>> as_batch(TinyInceptionV1(), np.zeros((32, 40, 3), np.float32)).shape
         torch.Size([1, 3, 32, 40])
     """
+    if image.ndim not in (3, 4) or not image.size:
+        raise ValueError(f"Pictures are an array [H, W, C] or [N, H, W, C] with pixels, not {checks.shown(image)}.")
     pixels = unit_floats(image[None] if image.ndim == 3 else image)
     if image_shape(model)[-1] == 1 and pixels.shape[-1] == 3:
         pixels = gray(pixels)
