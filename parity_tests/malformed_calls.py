@@ -526,6 +526,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
     parser.add_argument("--only", action="append", default=[], help="only callables with this text in their name")
     parser.add_argument("--show", action="store_true", help="print every case")
+    parser.add_argument("--record", type=Path, help="JSON file to write the numbers to, by seed")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--skip", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -537,7 +538,17 @@ def main() -> int:
         if outcome.failed or arguments.show:
             print(f"{outcome.target}: {outcome.case}: {outcome.kind}: {outcome.message}")
     print(", ".join(f"{number} {kind}" for kind, number in Counter(outcome.kind for outcome in found).items()))
+    if arguments.record:
+        record(found, arguments.seed, arguments.record)
     return int(any(outcome.failed for outcome in found))
+
+
+def record(found: Sequence[Outcome], seed: int, path: Path) -> None:
+    """Writes the numbers of a seed to a file, beside those of other seeds."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kinds = Counter(outcome.kind for outcome in found)
+    known[str(seed)] = {"calls": len(found), "callables": len({outcome.target for outcome in found}), **kinds}
+    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

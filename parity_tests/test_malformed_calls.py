@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from lucid_port.misc.ndimage_utils import soft_alpha_blend
 from parity_tests import malformed_calls
-from parity_tests.malformed_calls import Target, cases, judge, outcomes, targets, valid_call
+from parity_tests.malformed_calls import Outcome, Target, cases, judge, outcomes, record, targets, valid_call
 
 QUICK = (
     "lucid_port.misc.ndimage_utils",
@@ -62,6 +63,16 @@ def test_a_call_without_end_is_found(blend, monkeypatch):
 
     monkeypatch.setattr(malformed_calls, "SECONDS", 0.05)
     assert judge(dataclasses.replace(blend, function=endless), valid_call(blend), "").kind == "too long"
+
+
+def test_numbers_are_recorded_by_seed(tmp_path):
+    ends = [Outcome("a", "", "sentence"), Outcome("a", "", "answer"), Outcome("b", "", "sentence")]
+    record(ends[:1], 0, tmp_path / "numbers.json")
+    record(ends, 1, tmp_path / "numbers.json")
+    assert json.loads((tmp_path / "numbers.json").read_text()) == {
+        "0": {"calls": 1, "callables": 1, "sentence": 1},
+        "1": {"calls": 3, "callables": 2, "sentence": 2, "answer": 1},
+    }
 
 
 def test_a_valid_call_is_the_documented_one(public):
