@@ -164,7 +164,7 @@ def register(hint: Any, words: str, take: Callable[[Any, str], Any]) -> None:
 
 
 def _is_sentence(error: Exception) -> bool:
-    """Returns whether a `raise` statement made the error, with a sentence, or the system names a file.
+    """Returns whether a `raise` statement made the error, with a sentence on one line, or the system names a file.
 
     Operations of NumPy, torch and Python raise errors without such a statement.
     """
@@ -172,7 +172,8 @@ def _is_sentence(error: Exception) -> bool:
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     stated = last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-    return (stated and str(error).rstrip("'\"").endswith((".", "?"))) or isinstance(error, OSError)
+    is_line = str(error).rstrip("'\"").endswith((".", "?")) and "\n" not in str(error)
+    return (stated and is_line) or isinstance(error, OSError)
 
 
 def _explain(error: Exception, later: Iterable[tuple[Rule, Any, str]]) -> None:

@@ -171,6 +171,15 @@ def test_the_functions_own_sentence_comes_first():
         own(3)
 
 
+def test_a_value_on_several_lines_is_not_shown():
+    @checked
+    def own(layer: str) -> None:
+        raise ValueError(f"There is no layer {layer!r}.")
+
+    with pytest.raises(TypeError, match=r"^own's layer is a text, not an array of shape \(8, 8\)\.$"):
+        own(np.ones((8, 8)))
+
+
 def test_errors_of_operations_are_explained_although_they_end_with_a_full_stop():
     @checked
     def own(names: Sequence[str]) -> None:
