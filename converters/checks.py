@@ -87,8 +87,9 @@ def number(
 
 
 def _scalar(value: object, what: str, wanted: str) -> Any:
-    wrapped = isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and value.ndim == 0
-    plain = value.item() if wrapped and not getattr(value, "is_meta", False) else value
+    plain = value
+    if isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and value.ndim == 0:
+        plain = value if getattr(value, "is_meta", False) else value.item()
     if isinstance(plain, bool) or not isinstance(plain, Real):
         raise TypeError(f"{what} is {wanted}, not {shown(value)}.")
     return plain
@@ -160,12 +161,12 @@ def sizes(shape: object, what: str, rank: int | None = None) -> tuple[int, ...]:
 
     Raises:
         TypeError: the value is not a list of numbers.
-        ValueError: a size is not a whole number from 1 on, or the number of sizes is not `rank`.
+        ValueError: a size is not a whole number from 1 on, the shape is empty, or its rank is not `rank`.
     """
     wanted = "a shape of sizes" if rank is None else f"a shape of {rank} sizes"
     wanted = "a shape of [batch, height, width, channels]" if rank == 4 else wanted
     given = items(shape, what, wanted)
-    if rank is not None and len(given) != rank:
+    if not given or (rank is not None and len(given) != rank):
         raise ValueError(f"{what} is {wanted}, not {shown(tuple(given))}.")
     return fits(tuple(whole(size, f"Every size of {what}", 1) for size in given), what)
 

@@ -2,13 +2,15 @@
 
 `@checked` reads the annotations once, at the first call. Each type has one rule, which returns the argument, or raises
 an error of one sentence. The rules convert only whole floats where an int is wanted, and numbers that NumPy or torch
-wraps. Rules of numbers, booleans, arrays, models and other objects apply before the call. Texts, paths, lists, tables
-and unions mostly have checks of their own in the function, whose sentences say more: their rules apply when the
-function fails without a sentence. Functions of a render loop are not checked: the functions that start the loop are.
+wraps. Rules of numbers, booleans, arrays, models and other objects apply before the call. Texts, paths, lists, tables,
+functions and unions mostly have checks of their own in the function, whose sentences say more: their rules apply when
+the function fails without a sentence, or returns although an argument has another type. Functions of a render loop are
+not checked: the functions that start the loop are.
 """
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import os
@@ -17,16 +19,29 @@ import types
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TextIO, TypeVar, Union, get_args, get_origin, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    BinaryIO,
+    Literal,
+    TextIO,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    is_typeddict,
+    overload,
+)
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike
 
 from converters import checks
+from converters.errors import nearest_names
 from converters.schema import Least
 
-__all__ = ["Rule", "checked", "register"]
+__all__ = ["Rule", "checked", "register", "rules_of", "unknown_argument"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,14 +61,26 @@ class Rule:
     first: bool = True
 
 
-def checked(function: F) -> F:
+@overload
+def checked(function: F, /) -> F: ...
+
+
+@overload
+def checked(*, instead: Mapping[str, str]) -> Callable[[F], F]: ...
+
+
+def checked(function: Any = None, /, *, instead: Mapping[str, str] = types.MappingProxyType({})) -> Any:
     """Decorator that checks the arguments of a function, method or class against its annotations.
 
+    Args:
+        function: The function, method or class.
+        instead: Keywords of other libraries that the function does not have -> what to write in their place.
+
     Raises:
-        TypeError, ValueError: (from the decorated function) an argument has another type, or is not finite.
+        TypeError, ValueError: (from the decorated function) an argument has another type, is not finite, or is unknown.
 
     Example:
-        >>> @checked
+        >>> @checked(instead={"percent": "factor=0.5 is 50 percent"})
         ... def shrink(size: int, factor: float = 0.5) -> float:
         ...     return size * factor
         >>> shrink(np.int64(8))
@@ -61,25 +88,28 @@ def checked(function: F) -> F:
         >>> shrink(8, float("nan"))
         Traceback (most recent call last):
         ValueError: shrink's factor is a finite number, not nan.
+        >>> shrink(8, percent=50)
+        Traceback (most recent call last):
+        TypeError: shrink has no argument 'percent': factor=0.5 is 50 percent.
     """
+    if function is None:
+        return functools.partial(checked, instead=instead)
     if isinstance(function, type):
-        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        function.__init__ = checked(function.__init__, instead=instead)  # type: ignore[misc, call-overload]
         return function
     signature = inspect.signature(function)
-    owner = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
-    name = owner if function.__name__ == "__init__" else function.__name__
-
-    @functools.cache
-    def rules() -> dict[str, Rule]:
-        found = {one.name: _of_parameter(one, function) for one in signature.parameters.values()}
-        return {parameter: rule for parameter, rule in found.items() if rule is not None}
+    name = _name(function)
+    rules = functools.cache(lambda: rules_of(function))
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
-            return function(*args, **kwargs)  # raises Python's sentence about missing and unknown arguments
+            unknown = unknown_argument(call, kwargs)
+            if unknown:
+                raise TypeError(unknown) from None
+            return function(*args, **kwargs)  # raises Python's sentence about missing arguments
         later: list[tuple[Rule, Any, str]] = []
         for parameter, rule in rules().items():
             if parameter in bound.arguments:
@@ -89,17 +119,43 @@ def checked(function: F) -> F:
                 else:
                     later.append((rule, given, f"{name}'s {parameter}"))
         try:
-            return function(*bound.args, **bound.kwargs)
+            result = function(*bound.args, **bound.kwargs)
         except Exception as error:
             if not _is_sentence(error):
                 _explain(error, later)
             raise
+        if later:
+            _refuse_ignored(later)
+        return result
 
     call.checks_arguments = True  # type: ignore[attr-defined]
+    call.instead = instead  # type: ignore[attr-defined]
     for method in ("cache_clear", "cache_info"):  # of functools.lru_cache
         if hasattr(function, method):
             setattr(call, method, getattr(function, method))
-    return call  # type: ignore[return-value]
+    return call
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """Returns the name of a function, or of the class that an `__init__` belongs to."""
+    owner = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
+    return owner if function.__name__ == "__init__" else function.__name__
+
+
+def unknown_argument(function: Callable[..., Any], keywords: Iterable[str]) -> str:
+    """Returns the sentence about the first keyword that a function does not take; "" if it takes all."""
+    parameters = list(inspect.signature(function).parameters.values())
+    known = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    unknown = next((keyword for keyword in keywords if keyword not in known), None)
+    if unknown is None or any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return ""
+    start = f"{_name(function)} has no argument {unknown!r}"
+    instead = getattr(function, "instead", {})
+    if unknown in instead:
+        return f"{start}: {instead[unknown]}."
+    known = [name for name in known if name != "self"]
+    every = f" Its arguments are {', '.join(known)}." if known else ""
+    return f"{start}.{nearest_names(unknown, known, 3) or every}"
 
 
 def register(hint: Any, words: str, take: Callable[[Any, str], Any]) -> None:
@@ -108,8 +164,16 @@ def register(hint: Any, words: str, take: Callable[[Any, str], Any]) -> None:
 
 
 def _is_sentence(error: Exception) -> bool:
-    """Returns whether the project made the message: other messages end without a full stop."""
-    return str(error).rstrip("'\"").endswith(".") or isinstance(error, OSError)
+    """Returns whether a `raise` statement made the error, with a sentence on one line, or the system names a file.
+
+    Operations of NumPy, torch and Python raise errors without such a statement.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    stated = last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    is_line = str(error).rstrip("'\"").endswith((".", "?")) and "\n" not in str(error)
+    return (stated and is_line) or isinstance(error, OSError)
 
 
 def _explain(error: Exception, later: Iterable[tuple[Rule, Any, str]]) -> None:
@@ -119,6 +183,29 @@ def _explain(error: Exception, later: Iterable[tuple[Rule, Any, str]]) -> None:
             rule.take(given, what)
         except (TypeError, ValueError) as wrong:
             raise wrong from error
+
+
+def _refuse_ignored(later: Iterable[tuple[Rule, Any, str]]) -> None:
+    """Checks the arguments of a call that ended well: it did not need one of another type, which is still an error.
+
+    Values of the right type, such as arrays with NaN, are the function's.
+    """
+    for rule, given, what in later:
+        if isinstance(given, Iterator):  # the function has consumed an iterator
+            continue
+        try:
+            rule.take(given, what)
+        except TypeError:
+            raise
+        except ValueError:
+            if isinstance(given, str):
+                raise
+
+
+def rules_of(function: Callable[..., Any]) -> dict[str, Rule]:
+    """Returns the rule of each parameter; parameters that take all values are left out."""
+    found = {one.name: _of_parameter(one, function) for one in inspect.signature(function).parameters.values()}
+    return {parameter: rule for parameter, rule in found.items() if rule is not None}
 
 
 def _of_parameter(parameter: inspect.Parameter, function: Callable[..., Any]) -> Rule | None:
@@ -173,7 +260,7 @@ def _union(arguments: Sequence[Any]) -> Rule | None:
     for known in (ArrayLike, DTypeLike):  # unions of unions are flat
         others = [one for one in arguments if one not in get_args(known)]
         if set(get_args(known)) <= set(arguments) and set(others) <= {type(None)}:
-            return _either((_RULES[known], *map(rule_of, others)))
+            return _either((_RULES[known], *(_RULES[one] for one in others)))
     names_files = any(one is os.PathLike or get_origin(one) is os.PathLike for one in arguments)
     special = names_files or torch.device in arguments  # their rules check texts
     found = [rule_of(one) for one in arguments if not (special and one is str)]

@@ -4,7 +4,8 @@
 
 The callables are those of `parity_tests.public_api`. The valid call of each is the first one in its documented example;
 a case replaces one or two of its arguments. An error is raw if no `raise` statement of the project made it: its message
-comes from Python, NumPy or torch, and does not name the argument. Calls run in a child process with a limited memory,
+comes from Python, NumPy or torch, and does not name the argument. An answer is silent if an argument has another type
+than its annotation. Calls run in a child process with a limited memory,
 and each has a limited time.
 """
 
@@ -39,6 +40,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import rules_of
 from parity_tests import public_api
 from parity_tests.malformed_examples import CALLS
 
@@ -91,6 +93,11 @@ VALUES: Mapping[str, Callable[[], Any]] = {
     "a null character": lambda: "a\0b",
     "a long text": lambda: "x" * 5000,
     "braces": lambda: "%s{}{0!r}:*,-1",
+    "a unit without a number": lambda: "mixed4a:",
+    "a channel that does not exist": lambda: "mixed4a:99999999999999999999",
+    "an unfinished sum": lambda: "mixed4a:3 - ",
+    "a class that does not exist": lambda: "class:abc",
+    "an open bracket": lambda: "mixed4a:3[1,",
     "a folder that nobody can write": lambda: "/proc/nothing/here",
     "an empty list": list,
     "an empty tuple": tuple,
@@ -170,12 +177,22 @@ class Target:
         return self.code.co_argcount + self.code.co_kwonlyargcount > int(self.method or self.is_class)
 
 
+DOCUMENTED: Mapping[str, Sequence[str]] = {
+    "lucid_port.misc.io.films": ("check_film_path", "even_frames", "save_film"),
+    "lucid_port.modelzoo.classes": ("class_number", "logits_layer", "probabilities_layer"),
+    "lucid_port.optvis.grammar": ("parse", "parse_one"),
+    "lucid_port.optvis.many.contact_sheet": ("contact_sheet",),
+    "lucid_port.optvis.objectives.from_text": ("text_objective",),
+}
+"""Functions outside the public modules whose arguments users give in texts and options."""
+
+
 def targets() -> list[Target]:
-    """The public functions, classes and methods, each once, sorted by name."""
+    """The public functions, classes and methods, and `DOCUMENTED`, each once, sorted by name."""
     found: dict[types.CodeType, Target] = {}
-    for module_name in public_api.modules():
+    for module_name, names in {**dict.fromkeys(public_api.modules()), **DOCUMENTED}.items():
         module = importlib.import_module(module_name)
-        for name in public_api.names_of(module):
+        for name in public_api.names_of(module) if names is None else names:
             thing = getattr(module, name)
             for target in _targets_of(f"{module_name}.{name}", thing):
                 if target.takes_arguments and not ENGINE.search(target.name):
@@ -206,12 +223,9 @@ def _targets_of(name: str, thing: Any) -> Iterator[Target]:
 
 
 def _is_record(kind: type) -> bool:
-    """Whether a class only holds the results of a recipe."""
-    return (
-        dataclasses.is_dataclass(kind)
-        and kind.__module__.startswith(public_api.RECIPES)
-        and kind.__name__ != "Networks"
-    )
+    """Whether a class only holds results, which may be NaN."""
+    of_recipe = kind.__module__.startswith(public_api.RECIPES) and kind.__name__ != "Networks"
+    return dataclasses.is_dataclass(kind) and (of_recipe or kind.__name__ == "UnitRender")
 
 
 def _code(thing: Any) -> types.CodeType | None:
@@ -335,7 +349,8 @@ def judge(target: Target, call: Call, case: str) -> Outcome:
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         perform(target, call)
-        return Outcome(target.name, case, "answer")
+        wrong = accepted(target, call)
+        return Outcome(target.name, case, "silent" if wrong else "answer", wrong)
     except _TooLong:
         return Outcome(target.name, case, "too long", f"over {SECONDS:.0f} s")
     except BaseException as error:
@@ -345,6 +360,20 @@ def judge(target: Target, call: Call, case: str) -> Outcome:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def accepted(target: Target, call: Call) -> str:
+    """What is wrong with the first argument whose type is not that of its annotation; empty if all are right."""
+    function = target.function.__init__ if target.is_class else target.function
+    for name, rule in rules_of(inspect.unwrap(function)).items():
+        try:
+            if name in call and not isinstance(call[name], Iterator):  # the call has consumed an iterator
+                rule.take(call[name], name)
+        except TypeError as error:
+            return str(error)
+        except ValueError:
+            pass
+    return ""
 
 
 def is_sentence(error: BaseException) -> bool:
@@ -497,6 +526,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
     parser.add_argument("--only", action="append", default=[], help="only callables with this text in their name")
     parser.add_argument("--show", action="store_true", help="print every case")
+    parser.add_argument("--record", type=Path, help="JSON file to write the numbers to, by seed")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--skip", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -508,7 +538,17 @@ def main() -> int:
         if outcome.failed or arguments.show:
             print(f"{outcome.target}: {outcome.case}: {outcome.kind}: {outcome.message}")
     print(", ".join(f"{number} {kind}" for kind, number in Counter(outcome.kind for outcome in found).items()))
+    if arguments.record:
+        record(found, arguments.seed, arguments.record)
     return int(any(outcome.failed for outcome in found))
+
+
+def record(found: Sequence[Outcome], seed: int, path: Path) -> None:
+    """Writes the numbers of a seed to a file, beside those of other seeds."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kinds = Counter(outcome.kind for outcome in found)
+    known[str(seed)] = {"calls": len(found), "callables": len({outcome.target for outcome in found}), **kinds}
+    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,11 @@ _SAVED = """
 >>> made = render.render_vis(TinyInceptionV1(), "mixed4a:3", lambda: param.image(16), thresholds=[1], verbose=False)
 >>> picture, recipe = made[-1][0], made.recipe()
 """
+_ATLAS = """
+>>> one = ActivationAtlas('a', 1, *np.ones((2, 3, 2)) / 2, np.ones((1, 2)), np.zeros((1, 2)), *np.ones((3, 1)))
+"""
+_GRID = ">>> grid = ActivationGrid('a', np.ones((8, 8, 3)), np.ones((2, 3, 4)), np.ones((2, 3, 8, 8, 3)), np.ones(1))\n"
+_PLAN = ">>> from pathlib import Path\n>>> plan = Plan('TinyInceptionV1', 'mixed4a:3', size=16, steps=1)\n"
 CALLS: Mapping[str, Sequence[str]] = {
     "converters.ConvertedModel.layer_module": [_GRAPH + ">>> made.layer_module('mixed4a')"],
     "converters.ConvertedModel.save": [_GRAPH + ">>> made.save('saved')"],
@@ -30,7 +35,8 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],
     "lucid_port.figures.base.Figure": [_FIGURE + ">>> import dataclasses\n>>> dataclasses.replace(one)"],
     "lucid_port.figures.base.figure": [
-        ">>> figure('own', 'Own', of='units', steps=2, options={'A': {}}, takes=Takes('a', ['unit']), see='the text')"
+        ">>> from lucid_port.recipes.inputs import named_unit\n>>> units = Takes('a unit', [named_unit])\n"
+        ">>> figure('own', 'Own', of='units', steps=2, options={'A': {}}, takes=units, see='the text')"
     ],
     "lucid_port.figures.base.Figure.options_for": [_FIGURE + ">>> one.options_for(None, False)"],
     "lucid_port.figures.base.Settings": [_TINY + ">>> Settings(model, {}, 4)"],
@@ -47,6 +53,8 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.misc.channel_reducer.ChannelReducer.transform": [
         _REDUCER + ">>> x = reducer.fit(data)\n>>> reducer.transform(data)"
     ],
+    "lucid_port.misc.io.films.check_film_path": [">>> check_film_path('a.gif')"],
+    "lucid_port.modelzoo.classes.class_number": [_TINY + ">>> class_number(model, 3)"],
     "lucid_port.modelzoo.huggingface": [">>> huggingface('google/vit-base-patch16-224', None)"],
     "lucid_port.modelzoo.timm": [">>> timm('test_resnet', None)"],
     "lucid_port.modelzoo.torchvision": [">>> torchvision('squeezenet1_1', None)"],
@@ -74,6 +82,11 @@ CALLS: Mapping[str, Sequence[str]] = {
     ],
     "lucid_port.modelzoo.wordnet.imagenet_synset_from_description": [">>> imagenet_synset_from_description('shark')"],
     "lucid_port.modelzoo.wordnet.synset_from_id": [">>> synset_from_id('n01484850')"],
+    "lucid_port.optvis.grammar.parse_one": [">>> parse_one('mixed4a:3')"],
+    "lucid_port.optvis.many.contact_sheet.contact_sheet": [
+        ">>> from PIL import Image\n>>> Image.new('RGB', (8, 6)).save('a.png')\n>>> contact_sheet('.')"
+    ],
+    "lucid_port.optvis.objectives.from_text.text_objective": [">>> text_objective('mixed4a:3')"],
     "lucid_port.optvis.param.Parameterization.map": [
         ">>> from lucid_port.optvis import param\n>>> param.image(8).map(torch.abs)"
     ],
@@ -93,6 +106,13 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.optvis.recipe_files.save_picture": [_SAVED + ">>> save_picture(picture, 'a.png', recipe)"],
     "lucid_port.optvis.recipe_files.sidecar": [">>> sidecar('a.npy')"],
     "lucid_port.optvis.recipe.Recipe.differences": [_SAVED + ">>> recipe.differences()"],
+    "lucid_port.optvis.recipe.Recipe.render_with_losses": [_SAVED + ">>> recipe.render_with_losses(made.vis.model)"],
+    "lucid_port.optvis.recipe_files.save_film_with_recipe": [
+        _SAVED + ">>> save_film_with_recipe([picture, picture], 'a.gif', recipe)"
+    ],
+    "lucid_port.optvis.recipe_plan.Plan.run": [_PLAN + _TINY + ">>> plan.run(Path('planned.png'), model, [])"],
+    "lucid_port.recipes.activation_atlas.ActivationAtlas.origins_of": [_ATLAS + ">>> one.origins_of(0)"],
+    "lucid_port.recipes.activation_grid.ActivationGrid.scaled_mosaic": [_GRID + ">>> grid.scaled_mosaic()"],
     "lucid_port.optvis.render.VisT.evaluate": [
         _TINY + ">>> from lucid_port.optvis import param\n>>> vis = VisT(model, 'mixed4a:3', lambda: param.image(16))\n"
         ">>> vis.evaluate(['mixed4a:4'])"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import json
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from lucid_port.misc.ndimage_utils import soft_alpha_blend
 from parity_tests import malformed_calls
-from parity_tests.malformed_calls import Target, cases, judge, outcomes, targets, valid_call
+from parity_tests.malformed_calls import Outcome, Target, cases, judge, outcomes, record, targets, valid_call
 
 QUICK = (
     "lucid_port.misc.ndimage_utils",
@@ -20,8 +22,8 @@ QUICK = (
     "lucid_port.optvis.transform",
     "lucid_port.recipes.transparency.over",
 )
-OWN_CHECKS = ("lucid_port.optvis.recipe.Recipe", "lucid_port.optvis.recipe_plan.Plan")
-"""Classes whose fields `converters.schema` checks, because files have them, too."""
+OWN_CHECKS = ("lucid_port.optvis.recipe_plan.Plan",)
+"""Classes whose fields `converters.schema` checks, because users write them in files."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,14 @@ def test_the_checked_function_gives_a_sentence(blend):
     assert "soft_alpha_blend's image_with_alpha is an array, not 'abc'." in outcome.message
 
 
+def test_a_wrong_type_that_is_accepted_is_found(blend):
+    planted = dataclasses.replace(blend, function=inspect.unwrap(soft_alpha_blend))
+    accepts = functools.wraps(planted.function)(lambda *args, **kwargs: None)
+    outcome = judge(dataclasses.replace(blend, function=accepts), {**valid_call(blend), "gamma": "abc"}, "planted")
+    assert (outcome.kind, outcome.failed) == ("silent", True), outcome
+    assert outcome.message == "gamma is a finite number, not 'abc'."
+
+
 def test_a_call_without_end_is_found(blend, monkeypatch):
     def endless(*_: Any) -> None:
         while True:
@@ -53,6 +63,16 @@ def test_a_call_without_end_is_found(blend, monkeypatch):
 
     monkeypatch.setattr(malformed_calls, "SECONDS", 0.05)
     assert judge(dataclasses.replace(blend, function=endless), valid_call(blend), "").kind == "too long"
+
+
+def test_numbers_are_recorded_by_seed(tmp_path):
+    ends = [Outcome("a", "", "sentence"), Outcome("a", "", "answer"), Outcome("b", "", "sentence")]
+    record(ends[:1], 0, tmp_path / "numbers.json")
+    record(ends, 1, tmp_path / "numbers.json")
+    assert json.loads((tmp_path / "numbers.json").read_text()) == {
+        "0": {"calls": 1, "callables": 1, "sentence": 1},
+        "1": {"calls": 3, "callables": 2, "sentence": 2, "answer": 1},
+    }
 
 
 def test_a_valid_call_is_the_documented_one(public):

@@ -10,6 +10,7 @@ from typing import TypeAlias, get_args
 
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
+from converters import checks
 from converters.caffe import layers as _layers  # noqa: F401  (importing registers the layers)
 from converters.caffe.blobs import detach_blobs
 from converters.caffe.messages import parse_binary, parse_text
@@ -138,7 +139,7 @@ def _open(
 ) -> tuple[bytes, Net]:
     """Returns the bytes of the weights' file, and the network."""
     if geometry not in get_args(Geometry):
-        raise ValueError(f'The geometry is "tensorflow" or "caffe", not {geometry!r}.')
+        raise ValueError(f'The geometry is "tensorflow" or "caffe", not {checks.shown(geometry)}.')
     data, title = _read(caffemodel, "caffemodel", "The data")
     if data.startswith(HDF5):
         raise GraphError(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from converters import checks
 from converters.caffe.net import Net, Node
 from converters.caffe.registry import WRITERS, CaffeWriter, Geometry, Operation, Value
 from converters.dependencies import with_dependencies
@@ -139,7 +140,7 @@ def _wanted(net: Net, names: Mapping[str, str], outputs: Sequence[str]) -> list[
         GraphError: there are none, or the network has no layer of a name.
     """
     if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
-        raise TypeError(f"The outputs are a list of names, not {outputs!r}.")
+        raise TypeError(f"The outputs are a list of names, not {checks.shown(outputs)}.")
     if not outputs:
         raise GraphError("The outputs are an empty list: name at least one layer, or leave them out.")
     layers = {node.layer.name for node in net.nodes}

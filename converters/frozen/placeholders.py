@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters import checks
 from converters.dependencies import with_dependencies
 from converters.errors import GraphError, nearest_names
 from converters.frozen.graph import Graph, Node
@@ -87,7 +88,9 @@ def placeholder_values(
 ) -> dict[str, np.ndarray]:
     """Converts values to arrays of the placeholders' dtypes; arguments and errors as for `set_placeholders`."""
     if not isinstance(constants, Mapping) or not all(isinstance(name, str) for name in constants):
-        raise TypeError(f"The constants are a mapping from placeholders' names to values, not {constants!r}.")
+        raise TypeError(
+            f"The constants are a mapping from placeholders' names to values, not {checks.shown(constants)}."
+        )
     found = {}
     for given, value in constants.items():
         name = given.removesuffix(":0")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from converters import checks
 from converters.documents import parse_json
 from converters.errors import (
     GraphError,
@@ -374,7 +375,7 @@ def _wanted_outputs(graph: Graph, names: Sequence[str]) -> list[Output]:
         GraphError: there are none, or the graph has no node of a name.
     """
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"The outputs are a list of names, not {names!r}.")
+        raise TypeError(f"The outputs are a list of names, not {checks.shown(names)}.")
     if not names:
         raise GraphError("The outputs are an empty list: name at least one node, or leave them out.")
     found = [Output(name) if name in graph.nodes else Output.parse(name) for name in names]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.errors import reason
 from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import to_array
@@ -43,7 +44,7 @@ class ChannelReducer:
     @checked
     def __init__(self, n_components: int = 3, reduction_alg: str | type[Any] = "NMF", **kwargs: Any) -> None:
         if not isinstance(n_components, (int, np.integer)) or n_components < 1:
-            raise ValueError(f"n_components must be an int from 1 on, not {n_components!r}.")
+            raise ValueError(f"n_components must be an int from 1 on, not {checks.shown(n_components)}.")
         self.n_components = int(n_components)
         estimator = _estimator(reduction_alg) if isinstance(reduction_alg, str) else reduction_alg
         self._reducer = estimator(n_components=self.n_components, **kwargs)
@@ -71,13 +72,16 @@ class ChannelReducer:
     def __call__(self, acts: ArrayLike) -> np.ndarray:
         return self.transform(acts) if self._is_fit else self.fit_transform(acts)
 
-    @staticmethod
-    def _apply_flat(function: Callable[[np.ndarray], Any], acts: ArrayLike) -> Any:
+    def _apply_flat(self, function: Callable[[np.ndarray], Any], acts: ArrayLike) -> Any:
         array = to_array(acts)
         checks.finite_values(array, "The array of activations")
         if array.ndim == 0:
             raise ValueError("The activations are an array [..., channels], not a single number.")
-        result = function(array.reshape(-1, array.shape[-1]))
+        try:
+            result = function(array.reshape(-1, array.shape[-1]))
+        except ValueError as error:  # of scikit-learn
+            estimator = type(self._reducer).__name__
+            raise ValueError(f"{estimator} cannot reduce {checks.shown(array)}: {reason(error)}.") from error
         if not isinstance(result, np.ndarray):
             return result
         return result.reshape(*array.shape[:-1], -1)

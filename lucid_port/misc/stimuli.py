@@ -60,8 +60,9 @@ def sample_binary_image(
         >>> disc.shape, disc[8, 8].tolist(), disc[0, 0].tolist()
         ((16, 16, 3), [0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
     """
-    size = checks.whole(size, "size", 1)
-    alias_factor = checks.whole(alias_factor, "alias_factor", 1)
+    size, alias_factor = checks.whole(size, "size", 1), checks.whole(alias_factor, "alias_factor", 1)
+    checks.fits((size, size, 3), "The stimulus")
+    checks.fits((alias_factor, 2), "alias_factor")
     for name, colour in (("color_a", color_a), ("color_b", color_b), ("fade_color", fade_color)):
         checks.finite_values(colour, name)
         if np.shape(colour) != (3,):

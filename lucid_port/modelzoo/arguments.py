@@ -42,6 +42,7 @@ def check_image_shape(shape: object) -> tuple[int | None, ...]:
     if len(given) != 3:
         raise ValueError(f"image_shape is {wanted}, not {checks.shown(shape)}.")
     sizes = tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
+    checks.fits([1 if size is None else size for size in sizes], "image_shape")
     first, *rest = sizes
     if first in _CHANNELS and all(size is not None and size > max(_CHANNELS) for size in rest):
         raise ValueError(
@@ -65,6 +66,7 @@ def check_labels(labels: object) -> list[str]:
     return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
 
 
+@checked
 def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
     """Checks a value range.
 

@@ -145,7 +145,7 @@ def get_activations_iter(
         (2, 127)
     """
     if reducer not in REDUCERS:
-        raise ValueError(f"reducer is one of {', '.join(REDUCERS)}, not {reducer!r}.")
+        raise ValueError(f"reducer is one of {', '.join(REDUCERS)}, not {checks.shown(reducer)}.")
     name = layer.name if isinstance(layer, Layer) else checks.text(layer, "layer", _ONE_LAYER)
     responses = _responses(model, name, generator, batch_size, dtype, center_only)
     return _reduce(responses, REDUCERS[reducer], None if ind_shape is None else tuple(ind_shape))
@@ -214,7 +214,7 @@ def _stack(images: Sequence[object], channels: int | None = 3) -> torch.Tensor:
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
         raise ValueError(f"The images of a batch must have one size, not {sorted(shapes)}: give batch_size=1.")
-    if arrays[0].ndim != 3:
+    if arrays[0].ndim != 3 or not arrays[0].size:
         raise ValueError(f"An image is an array (height, width, channels), not one of shape {list(arrays[0].shape)}.")
     stacked = np.stack(arrays)
     check_range(float(stacked.min()), float(stacked.max()), "An image")

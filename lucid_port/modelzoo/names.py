@@ -21,6 +21,7 @@ from functools import cache
 
 from converters.errors import LayerNotFoundError
 from converters.signatures import checked
+from lucid_port.misc import checks
 
 PEERS = ("lucent", "captum", "torchvision")
 
@@ -202,5 +203,5 @@ def _filled(table: str, names: tuple[str, ...]) -> Iterator[list[str]]:
 
 
 def _check_peer(peer: str) -> None:
-    if peer not in PEERS:
-        raise ValueError(f"There is no name table for {peer!r}; there is one for {', '.join(PEERS)}.")
+    if not isinstance(peer, str) or peer not in PEERS:
+        raise ValueError(f"There is no name table for {checks.shown(peer)}; there is one for {', '.join(PEERS)}.")

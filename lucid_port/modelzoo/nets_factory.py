@@ -9,6 +9,7 @@ from typing import Any
 from converters.paths import user_path
 from converters.signatures import checked
 from converters.sources import looks_like_source
+from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import find_graph
 from lucid_port.modelzoo.libraries import names_function, names_library, open_library_model, overridden
@@ -114,7 +115,7 @@ def graph_file(source: str | os.PathLike[str]) -> Path | None:
 
 def _check_source(source: object) -> None:
     if not isinstance(source, (str, os.PathLike)):
-        raise TypeError(f"A model is opened by its name or by a path, not by {source!r}.")
+        raise TypeError(f"A model is opened by its name or by a path, not by {checks.shown(source)}.")
     if names_function(source):
         raise ValueError(
             f"{source} names a Python function, which is not run from here: call the function, or name it on the "

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from converters.program.layer_info import LayerInfo
 from lucid_port.misc.io.displaying import table_html
+from lucid_port.modelzoo.arguments import check_image_shape
 from lucid_port.modelzoo.fields.marks import Four, Marks, image_marks, thin
 from lucid_port.modelzoo.fields.mode import following
 
@@ -195,6 +196,7 @@ def summary(model: Model, image_shape: Sequence[int] | None = None) -> Summary:
         image_shape: (height, width, channels) of the image; the model's own by default, 224 for unknown sizes.
 
     Raises:
+        TypeError, ValueError: `image_shape` is not the shape of an image.
         converters.InputSizeError: a layer cannot be computed at this size.
 
     Example:
@@ -203,7 +205,7 @@ def summary(model: Model, image_shape: Sequence[int] | None = None) -> Summary:
         >>> found["conv2d0"].places, found["conv2d0"].stride, found["conv2d0"].field
         ((48, 48), (2.0, 2.0), (7, 7))
     """
-    height, width, channels = model.image_shape if image_shape is None else image_shape
+    height, width, channels = model.image_shape if image_shape is None else check_image_shape(image_shape)
     shape = (height or UNKNOWN_SIZE, width or UNKNOWN_SIZE, channels or 3)
     measured = [_measured(model, shape)]
     names = list(measured[0])

@@ -13,6 +13,7 @@ import warnings
 from typing import Any, Protocol
 
 from converters.signatures import checked
+from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import label_lists
 
 __all__ = [
@@ -76,7 +77,7 @@ def synset_from_id(id_str: str) -> Any:
         synset_from_id("n01484850")  # Synset('great_white_shark.n.01')
     """
     if not isinstance(id_str, str) or not _ID.fullmatch(id_str):
-        raise ValueError(f"A synset's id is a letter and eight digits, such as n01484850, not {id_str!r}.")
+        raise ValueError(f"A synset's id is a letter and eight digits, such as n01484850, not {checks.shown(id_str)}.")
     wordnet = _wordnet()
     from nltk.corpus.reader.wordnet import WordNetError
 
@@ -137,8 +138,9 @@ def imagenet_synset_from_description(search_term: str) -> Any:
     wanted = search_term.lower().replace(" ", "_")
     found = [synset for synset in _imagenet_synsets() if wanted in synset.name()]
     if not found:
-        raise ValueError(f"No synset of ImageNet's has {search_term!r} in its name.")
+        raise ValueError(f"No synset of ImageNet's has {checks.shown(search_term)} in its name.")
     if len(found) > 1:
         names = ", ".join(synset.name() for synset in found)
-        raise ValueError(f"{len(found)} synsets of ImageNet's have {search_term!r} in their names: {names}.")
+        shown = checks.shown(search_term)
+        raise ValueError(f"{len(found)} synsets of ImageNet's have {shown} in their names: {names}.")
     return found[0]

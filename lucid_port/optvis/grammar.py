@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
+from converters.signatures import checked
+
 __all__ = [
     "CENTER",
     "Channels",
@@ -304,6 +306,7 @@ _COMMA = re.compile(r"\s*,\s*")
 _Found = TypeVar("_Found")
 
 
+@checked
 def parse(text: str) -> tuple[Picture, ...]:
     """Parses a text that names one or several pictures.
 
@@ -322,6 +325,7 @@ def parse(text: str) -> tuple[Picture, ...]:
     return _Parser(text).request()
 
 
+@checked
 def parse_one(text: str) -> Picture:
     """Parses a text that names one picture.
 

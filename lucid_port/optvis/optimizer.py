@@ -58,11 +58,15 @@ class TFAdam(torch.optim.Optimizer):
     ) -> None:
         given = [lr, eps, *checks.items(betas, "TFAdam's betas", "a pair of numbers")]
         if not all(isinstance(value, Real) for value in given):
-            raise TypeError(f"TFAdam got lr={lr!r}, betas={betas!r}, eps={eps!r}: they are numbers.")
+            raise TypeError(f"TFAdam got lr={lr}, betas={checks.shown(betas)}, eps={eps}: they are numbers.")
         in_range = 0 <= lr < math.inf and 0 <= eps < math.inf and all(0 <= beta < 1 for beta in given[2:])
         if not in_range or len(given) != 4:
-            raise ValueError(f"TFAdam got lr={lr}, betas={betas}, eps={eps}: out of range.")
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+            raise ValueError(f"TFAdam got lr={lr}, betas={checks.shown(betas)}, eps={eps}: out of range.")
+        leaves = checks.items(params, "TFAdam's params", "a list of tensors")
+        wrong = next((one for one in leaves if not isinstance(one, (torch.Tensor, dict, tuple))), None)
+        if not leaves or wrong is not None:
+            raise TypeError(f"TFAdam's params is a list of tensors, not {checks.shown(leaves)}.")
+        super().__init__(leaves, {"lr": lr, "betas": betas, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

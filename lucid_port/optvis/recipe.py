@@ -177,6 +177,7 @@ class Seeds(TypedDict, total=False):
     per_image: bool
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """How one picture was made.
@@ -367,6 +368,7 @@ class Recipe:
         """
         return self._own(self.render_batch(model, device, callbacks))
 
+    @checked
     def render_with_losses(
         self,
         model: Model | None = None,

@@ -139,6 +139,7 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
     return path
 
 
+@checked
 def save_film_with_recipe(frames: Sequence[np.ndarray], path: str | os.PathLike[str], recipe: Recipe) -> Path:
     """Saves a film, with the recipe of its last picture beside it.
 

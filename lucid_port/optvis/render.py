@@ -196,7 +196,17 @@ class Renders(list[np.ndarray]):
         return self.vis.losses[: self.steps] if self._kept is None else self._kept[0]
 
 
-@checked
+@checked(
+    instead={  # keywords of Lucent's render_vis
+        "preprocess": "the model does the preprocessing, see image_value_range of modelzoo.from_torch",
+        "progress": "verbose=False hides the progress bar",
+        "show_image": "verbose=True shows the pictures in a notebook",
+        "show_inline": "verbose=True shows the pictures in a notebook",
+        "save_image": "save the pictures with render_vis(...).save(path)",
+        "image_name": "save the pictures with render_vis(...).save(path)",
+        "fixed_image_size": "add the transform lambda image: torch.nn.functional.interpolate(image, (size, size))",
+    }
+)
 def render_vis(
     model: Model,
     objective_f: ObjectiveLike,
@@ -312,7 +322,8 @@ def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
     steps = list(thresholds) if isinstance(thresholds, Iterable) else [thresholds]
     whole = [isinstance(t, (int, float, np.number)) and float(t).is_integer() and t >= 0 for t in steps]
     if not whole or not all(whole):
-        raise ValueError(f"thresholds are whole step numbers from 0 on, as in (32, 512), not {thresholds!r}.")
+        shown = checks.shown(thresholds)
+        raise ValueError(f"thresholds are whole step numbers from 0 on, as in (32, 512), not {shown}.")
     return sorted({int(t) + 1 for t in steps})
 
 

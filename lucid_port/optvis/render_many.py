@@ -57,7 +57,6 @@ _STILL = (
 )
 
 
-@checked
 @dataclass
 class UnitRender:
     """The picture of one unit.

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from converters.memory import is_out_of_memory
+from converters.signatures import unknown_argument
 from converters.stack_level import stack_level
 from lucid_port.misc import checks
 
@@ -66,7 +67,7 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
         ValueError: `kind` is unknown.
     """
     if kind not in _KINDS:
-        raise ValueError(f"Unknown kind {kind!r}: use one of {', '.join(_KINDS)}.")
+        raise ValueError(f"Unknown kind {checks.shown(kind)}: use one of {', '.join(_KINDS)}.")
     known = _REGISTRY.get((kind, name))
     if known is not None and _is_ours(known) and not _is_ours(factory):
         warnings.warn(
@@ -105,7 +106,7 @@ def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     try:
         bound = inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{function.__name__}: {error}.") from None
+        raise TypeError(unknown_argument(function, kwargs) or f"{function.__name__}: {error}.") from None
     bound.apply_defaults()
     arguments: dict[str, Any] = {}
     for name, value in bound.arguments.items():

@@ -161,9 +161,9 @@ class Pad(Transform):
 
     def __post_init__(self) -> None:
         if str(self.mode).lower() not in _PAD_MODES:
-            raise ValueError(f"Unknown pad mode {self.mode!r}: use one of {', '.join(_PAD_MODES)}.")
+            raise ValueError(f"Unknown pad mode {checks.shown(self.mode)}: use one of {', '.join(_PAD_MODES)}.")
         if isinstance(self.constant_value, str) and self.constant_value != "uniform":
-            raise ValueError(f"constant_value is a number or 'uniform', not {self.constant_value!r}.")
+            raise ValueError(f"constant_value is a number or 'uniform', not {checks.shown(self.constant_value)}.")
         if not isinstance(self.constant_value, str):
             checks.number(self.constant_value, "pad's constant_value")
 
@@ -218,7 +218,7 @@ class RandomRotate(Transform):
 
     def __post_init__(self) -> None:
         if str(self.units).lower() not in ("degrees", *_RADIANS):
-            raise ValueError(f"Unknown units {self.units!r}: use 'degrees' or 'radians'.")
+            raise ValueError(f"Unknown units {checks.shown(self.units)}: use 'degrees' or 'radians'.")
 
     def make_params(self, source: RandomSource, shape: Shape) -> Params:
         images = source.images(shape[0])

@@ -30,7 +30,7 @@ from lucid_port.optvis.param.cppn import (
     unbiased_composite_activation,
 )
 from lucid_port.optvis.sampling import RandomSource
-from lucid_port.recipes.inputs import ObjectiveLike, named_objectives
+from lucid_port.recipes.inputs import ObjectiveLike, height_and_width, named_objectives
 from lucid_port.recipes.steps import alike, in_batches, run_through, update_counts
 
 __all__ = ["ACTIVATIONS", "Networks", "Paintings", "between", "loop", "paint"]
@@ -90,7 +90,7 @@ class Networks:
             size: one number for height and width, or (height, width). The shorter side covers the same coordinates as
                 the side of a square.
         """
-        height, width = checks.sizes((size, size) if np.ndim(size) == 0 else size, "size", 2)
+        height, width = height_and_width(size)
         grid = _coordinates(height, width)
         weights, biases = ([as_tensor(one) for one in group] for group in (self.weights, self.biases))
         with torch.no_grad():

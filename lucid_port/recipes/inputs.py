@@ -39,6 +39,7 @@ __all__ = [
     "check_middle",
     "check_positions",
     "check_units",
+    "height_and_width",
     "load_folder",
     "load_image",
     "model_size",
@@ -95,7 +96,10 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
         >>> load_image(np.zeros((4, 6), np.uint8), size=(8, 12)).shape
         (8, 12, 3)
     """
-    wanted, gray_value = None if size is None else _whole_size(size), checks.number(background, "background", 0, most=1)
+    wanted, gray_value = (
+        None if size is None else height_and_width(size),
+        checks.number(background, "background", 0, most=1),
+    )
     if isinstance(image, (str, os.PathLike)):
         picture = _from_file(image, "floats" if wanted is None else "resized")
         return _converted(picture, wanted, gray_value)
@@ -103,9 +107,21 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
     return pixels if wanted is None else _resized(pixels, wanted)
 
 
-def _whole_size(size: SizeLike) -> Size:
-    height, width = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
-    return checks.whole(height, "A picture's height", 1), checks.whole(width, "A picture's width", 1)
+@checked
+def height_and_width(size: SizeLike) -> Size:
+    """Converts one number, or (height, width), to (height, width).
+
+    Raises:
+        TypeError, ValueError: `size` is neither, a number is not whole and above 0, or the picture is too large.
+
+    Example:
+        >>> height_and_width(8), height_and_width([8, 12])
+        ((8, 8), (8, 12))
+    """
+    is_list = isinstance(size, Iterable) and getattr(size, "ndim", 1) > 0
+    height, width = checks.sizes(size if is_list else (size, size), "size", 2)
+    checks.fits((height, width, 3), "A picture")
+    return height, width
 
 
 def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
@@ -261,6 +277,7 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
 
     Raises:
         TypeError: the pictures have numbers of another type.
+        ValueError: the array has other axes, or no pixels.
 
     Example:
         >>> import numpy as np
@@ -268,6 +285,8 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
         >>> as_batch(TinyInceptionV1(), np.zeros((32, 40, 3), np.float32)).shape
         torch.Size([1, 3, 32, 40])
     """
+    if image.ndim not in (3, 4) or not image.size:
+        raise ValueError(f"Pictures are an array [H, W, C] or [N, H, W, C] with pixels, not {checks.shown(image)}.")
     pixels = unit_floats(image[None] if image.ndim == 3 else image)
     if image_shape(model)[-1] == 1 and pixels.shape[-1] == 3:
         pixels = gray(pixels)

@@ -20,6 +20,7 @@ from lucid_port.recipes.inputs import (
     ImageLike,
     PositionsLike,
     check_positions,
+    check_units,
     load_image,
     model_size,
     spatial_activations,
@@ -125,7 +126,8 @@ def channel_icons(model: Model, layer: str, channels: list[int], **options: Any)
         >>> list(channel_icons(TinyInceptionV1(), "mixed3a", [31, 30], size=32, steps=2))
         [31, 30]
     """
-    if not channels:
+    if not checks.items(channels, "channels", "a list of channel numbers"):
         return {}
-    made = visualize(model, [objectives.channel(layer, channel) for channel in channels], **options)
-    return dict(zip(channels, made.pictures, strict=True))
+    wanted = check_units(model, layer, channels)
+    made = visualize(model, [objectives.channel(layer, channel) for channel in wanted], **options)
+    return dict(zip(wanted, made.pictures, strict=True))

@@ -128,6 +128,7 @@ def alike(seed: int, count: int) -> RandomSource:
         >>> alike(7, 3).seeds
         (7, 7, 7)
     """
+    checks.fits((checks.whole(count, "alike's count", 1), 1, 1, 3), "The batch")
     return RandomSource(seeds=[seed] * count, shared=seed)
 
 
@@ -135,7 +136,7 @@ def alike(seed: int, count: int) -> RandomSource:
 def in_batches(
     model: Model,
     items: Sequence[Item],
-    make: Callable[[Sequence[Item]], VisT],
+    make: Callable[[Sequence[Item]], VisT] | None,
     render: Callable[[Sequence[Item]], Seen],
     batch_size: int | None = None,
 ) -> list[Seen]:
@@ -147,7 +148,7 @@ def in_batches(
     Args:
         model: The model.
         items: Items to render, one for each image or group of images.
-        make: Returns the render of some items.
+        make: Returns the render of some items, whose memory is measured; may be None if `batch_size` is given.
         render: Renders the items of a batch and returns the result.
         batch_size: Maximum number of items in a batch; by default as many as fit into the free memory.
 
@@ -164,9 +165,13 @@ def in_batches(
         ['a', 'b+c']
     """
     given = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
-    size = checkpoints.Decision(
-        "batch", lambda: given or memory.batch_size(lambda count: make(items[:count]), len(items))
-    )
+
+    def fitting() -> int:
+        if make is None:
+            raise ValueError("in_batches needs a batch_size, or a function make, whose render tells it.")
+        return memory.batch_size(lambda count: make(items[:count]), len(items))
+
+    size = checkpoints.Decision("batch", lambda: given or fitting())
     while True:
         found, failed = _rendered(workers.split_evenly(items, size.result), render)
         if failed is None:

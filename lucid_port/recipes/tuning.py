@@ -42,6 +42,7 @@ BACKGROUND, INK = 0.5, 0.0
 
 def _coordinates(size: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Pixel coordinates relative to the center, rotated by an angle in degrees (counter-clockwise on screen)."""
+    checks.fits((checks.whole(size, "size", 1), size, 3), "The stimulus")
     half = (size - 1) / 2
     y, x = np.mgrid[:size, :size] - half
     turn = np.deg2rad(angle)
@@ -216,8 +217,10 @@ def tuning(
     draw = _stimulus(stimulus)
     _check_parameters(draw, shape)
     wanted = check_units(model, layer, units)
-    angles = np.arange(checks.whole(orientations, "orientations", 1)) * 360.0 / orientations
-    pictures = np.stack([draw(checks.whole(size, "size", 1), float(angle), **shape) for angle in angles])
+    side, count = checks.whole(size, "size", 1), checks.whole(orientations, "orientations", 1)
+    checks.fits((count, side, side, 3), "The batch of stimuli")
+    angles = np.arange(count) * 360.0 / count
+    pictures = np.stack([draw(side, float(angle), **shape) for angle in angles])
     checks.finite_values(pictures, "The drawn stimulus")
     values = middle_activations(model, layer, pictures, batch_size)[:, wanted].T
     shown = pictures[:: max(1, len(pictures) // 8)]
@@ -334,7 +337,7 @@ def tuning_map(
     """
     given = [checks.number(value, parameter) for value in checks.items(settings, "settings", "a list of numbers")]
     if not given:
-        raise ValueError(f"No value of {parameter!r} is given: pass at least one in settings.")
+        raise ValueError(f"No value of {checks.shown(parameter)} is given: pass at least one in settings.")
     _check_parameters(_stimulus(stimulus), [parameter])
     rows = [tuning(model, layer, units, stimulus, **{**options, parameter: value}) for value in given]
     values, stimuli = np.stack([row.values for row in rows], 1), np.stack([row.stimuli[0] for row in rows])
@@ -409,6 +412,8 @@ def polar_family_picture(orientations: np.ndarray, values: np.ndarray, size: int
         >>> polar_family_picture(np.array([0.0, 120.0, 240.0]), np.eye(3)[:2], 32).shape
         (32, 32, 3)
     """
+    if values.ndim != 2 or not len(values):
+        raise ValueError(f"values is an array [units, n], not {checks.shown(values)}.")
     _, ground = _polar(orientations, values[0], size)
     picture = np.broadcast_to(ground, (size, size, 3))
     for number, one in enumerate(values):
@@ -420,6 +425,12 @@ def polar_family_picture(orientations: np.ndarray, values: np.ndarray, size: int
 
 def _polar(orientations: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the coverage of each pixel by a polar plot, and the background with its rim, both [size, size, 1]."""
+    checks.fits((checks.whole(size, "size", 1), size, 3), "The plot")
+    if orientations.ndim != 1 or not orientations.size or values.shape != orientations.shape:
+        raise ValueError(
+            f"values has one number for each of the orientations [n], not {checks.shown(values)} for "
+            f"{checks.shown(orientations)}."
+        )
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     angle = np.rad2deg(np.arctan2(-y, x)) % 360
     order = np.argsort(orientations)

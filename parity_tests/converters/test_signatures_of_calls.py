@@ -112,15 +112,90 @@ def test_the_function_keeps_its_signature_and_text():
     assert (decorated.__doc__, decorated.__qualname__) == ("Text.", own.__qualname__)
 
 
-def test_missing_and_unknown_arguments_have_pythons_sentences():
+def test_a_missing_argument_has_pythons_sentence():
     @checked
     def own(a: int) -> int:
         return a
 
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
         own()
-    with pytest.raises(TypeError, match="unexpected keyword argument 'b'"):
-        own(1, b=2)
+
+
+def test_an_unknown_argument_is_answered_with_the_nearest_one():
+    @checked(instead={"width": "size=8 is the width"})
+    def own(size: int, alias_factor: int = 1) -> int:
+        return size
+
+    with pytest.raises(TypeError, match=r"^own has no argument 'alias'\. Did you mean alias_factor\?$"):
+        own(1, alias=2)
+    with pytest.raises(TypeError, match=r"^own has no argument 'zzz'\. Its arguments are size, alias_factor\.$"):
+        own(1, zzz=2)
+    with pytest.raises(TypeError, match=r"^own has no argument 'width': size=8 is the width\.$"):
+        own(width=8)
+
+
+def test_other_keywords_are_taken_where_the_function_takes_all():
+    @checked
+    def own(size: int, **options: int) -> dict[str, int]:
+        return options
+
+    assert own(1, sizes=2) == {"sizes": 2}
+
+
+@pytest.mark.parametrize(
+    ("hint", "given", "message"),
+    [
+        (str, 3, "own's x is a text, not 3."),
+        (Sequence[str], "abc", "own's x is a list, each a text, not 'abc'."),
+        (Literal["a", "b"], "c", "own's x is one of 'a', 'b', not 'c'."),
+        (Callable[[], int], 3, "own's x is a function, not 3."),
+    ],
+)
+def test_an_argument_that_the_function_ignores_is_refused(hint, given, message):
+    def own(x: Any) -> None:
+        pass
+
+    own.__annotations__["x"] = hint
+    with pytest.raises((TypeError, ValueError)) as caught:
+        checked(own)(given)
+    assert str(caught.value) == message
+
+
+def test_the_functions_own_sentence_comes_first():
+    @checked
+    def own(layer: str) -> None:
+        if not isinstance(layer, str):
+            raise TypeError("Name a layer, as in 'mixed4a'.")
+
+    with pytest.raises(TypeError, match=r"^Name a layer"):
+        own(3)
+
+
+def test_a_value_on_several_lines_is_not_shown():
+    @checked
+    def own(layer: str) -> None:
+        raise ValueError(f"There is no layer {layer!r}.")
+
+    with pytest.raises(TypeError, match=r"^own's layer is a text, not an array of shape \(8, 8\)\.$"):
+        own(np.ones((8, 8)))
+
+
+def test_errors_of_operations_are_explained_although_they_end_with_a_full_stop():
+    @checked
+    def own(names: Sequence[str]) -> None:
+        if not names:
+            raise ValueError("Name a layer.")
+
+    with pytest.raises(TypeError, match=r"^Each of own's names is a text, not an array of shape"):
+        own(np.ones((2, 2)))
+
+
+def test_an_iterator_reaches_the_function_whole():
+    @checked
+    def own(numbers: Iterable[str]) -> list[str]:
+        return list(numbers)
+
+    assert own(iter(["a", "b"])) == ["a", "b"]
 
 
 def test_methods_and_classes_are_named():

@@ -521,7 +521,7 @@ def test_an_open_file_with_a_name_is_read_and_written():
         (lambda: collapse_channels(3), ValueError, "axis of channels"),
         (lambda: images([PICTURE], labels=["a", "b"]), ValueError, "1 pictures have 2 labels"),
         (lambda: sanitize(3), TypeError, "a name, not 3"),
-        (lambda: io_scope(None).__enter__(), TypeError, "NoneType"),
+        (lambda: io_scope(None).__enter__(), TypeError, "io_scope's path is a path, not None"),
         (lambda: matplotlib_to_numpy(PICTURE), TypeError, "a figure or pyplot, not an array of shape"),
         (lambda: iter_nd_utils.batch_iter([1], 0), ValueError, "batch_size is a whole number from 1 on"),
         (lambda: iter_nd_utils.dict_to_ndarray({}), ValueError, "at least one value"),

@@ -315,7 +315,7 @@ def test_thresholds_are_step_numbers(thresholds):
 
 def test_objectives_to_print_are_checked_before_the_work():
     model = TinyModel()
-    with pytest.raises(ValueError, match="layer:channel"):
+    with pytest.raises(ValueError, match="':' and channels are expected"):
         _render(model, "mixed:1", print_objectives=["mixed"])
     assert model.calls == []
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from converters import checks
 from converters.documents import parse_json
 from converters.errors import GraphError, reason
 from converters.onnx.packages import import_onnx
@@ -125,7 +126,7 @@ def from_onnx(
         tensor(0.)
     """
     if layout not in LAYOUTS:
-        raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {layout!r}.")
+        raise ValueError(f"The layout is 'NCHW', 'NHWC' or None, not {checks.shown(layout)}.")
     try:
         prepared = prepare(read_model(path), input_name, layout, constants, outputs)
     except UnicodeDecodeError as error:  # protobuf decodes text when it is read

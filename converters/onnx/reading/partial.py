@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from converters import checks
 from converters.dependencies import with_dependencies
 from converters.errors import GraphError, UnsupportedOpsError, clause, nearest_names, not_needed, op_reason
 from converters.onnx.packages import import_onnx
@@ -88,7 +89,7 @@ def keep_outputs(graph: onnx.GraphProto, outputs: Sequence[str]) -> dict[str, st
         GraphError: the list is empty, or a name is that of no value.
     """
     if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
-        raise TypeError(f"The outputs are a list of names, not {outputs!r}.")
+        raise TypeError(f"The outputs are a list of names, not {checks.shown(outputs)}.")
     if not outputs:
         raise GraphError("The outputs are an empty list: name at least one value, or leave them out.")
     made = {name: node for node in graph.node for name in node.output if name}

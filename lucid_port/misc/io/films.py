@@ -14,8 +14,10 @@ from PIL import Image
 
 from converters.atomic import check_writable, write_bytes
 from converters.errors import MissingPackageError
+from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc import checks
-from lucid_port.misc.io.serialize_array import normalize_array
+from lucid_port.misc.io.serialize_array import as_picture, normalize_array
 
 __all__ = ["FILMS", "check_film_path", "even_frames", "save_film"]
 
@@ -32,6 +34,7 @@ SAMPLED = 48_000
 """Maximum number of values of a picture that its distances to others are computed from."""
 
 
+@checked
 def check_film_path(path: str | os.PathLike[str]) -> None:
     """Checks that a film can be saved under a path. Call it before a long computation.
 
@@ -40,7 +43,8 @@ def check_film_path(path: str | os.PathLike[str]) -> None:
         converters.MissingPackageError: The package for MP4 files is missing.
         OSError: The path cannot be written.
     """
-    suffix = Path(path).suffix.lower()
+    path = user_path(path)
+    suffix = path.suffix.lower()
     if suffix not in FILMS:
         raise ValueError(f"{path} is no film's name: films end in {', '.join(FILMS)}.")
     if suffix == ".mp4":
@@ -48,6 +52,7 @@ def check_film_path(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
+@checked
 def even_frames(pictures: Sequence[np.ndarray], count: int) -> list[int]:
     """Chooses pictures of a sequence so that successive ones differ equally.
 
@@ -66,6 +71,8 @@ def even_frames(pictures: Sequence[np.ndarray], count: int) -> list[int]:
         [0, 1, 4]
     """
     count = checks.whole(count, "The number of frames", 2)
+    if len({np.shape(picture) for picture in pictures}) > 1:
+        raise ValueError("The pictures of a film have one shape.")
     if len(pictures) <= count:
         return list(range(len(pictures)))
     distances = _distances(pictures)
@@ -117,6 +124,7 @@ def _evened(distances: np.ndarray, chosen: list[int]) -> list[int]:
     return chosen
 
 
+@checked
 def save_film(frames: Sequence[np.ndarray], path: str | os.PathLike[str], rate: float = RATE) -> Path:
     """Saves pictures as a film that repeats; the last picture stays for a second.
 
@@ -139,12 +147,13 @@ def save_film(frames: Sequence[np.ndarray], path: str | os.PathLike[str], rate: 
         ...     Image.open(save_film(frames, f"{folder}/film.webp")).n_frames
         3
     """
-    path = Path(path)
+    path = user_path(path)
     check_film_path(path)
     rate = checks.number(rate, "rate", 1e-3)
-    if not len(frames) or len({np.shape(frame) for frame in frames}) > 1:
+    pictures = [as_picture(frame) for frame in checks.items(frames, "frames", "a list of pictures")]
+    if len({picture.shape for picture in pictures}) != 1 or not pictures[0].size:
         raise ValueError("A film is made of pictures of one size, at least one.")
-    images = [Image.fromarray(normalize_array(np.asarray(frame), (0, 1))).convert("RGB") for frame in frames]
+    images = [Image.fromarray(normalize_array(picture, (0, 1))).convert("RGB") for picture in pictures]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, _mp4(images, rate) if path.suffix.lower() == ".mp4" else _animation(images, path, rate))
     return path

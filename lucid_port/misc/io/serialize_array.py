@@ -29,9 +29,12 @@ def to_array(thing: ArrayLike) -> np.ndarray:
     """Converts an array, tensor or nested list to an array. bfloat16 becomes float32.
 
     Raises:
+        TypeError: the tensor is sparse, or on the meta device.
         ValueError: the list is ragged.
     """
     if isinstance(thing, torch.Tensor):
+        if thing.is_meta or thing.layout is not torch.strided:
+            raise TypeError(f"{checks.shown(thing)} ({thing.layout}) is no array: give a dense tensor with values.")
         tensor = thing.detach().cpu()
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     try:
@@ -125,7 +128,7 @@ def serialize_array(
     name = {"jpg": "jpeg"}.get(str(fmt).lower(), str(fmt).lower())
     Image.init()
     if name.upper() not in Image.SAVE:
-        raise ValueError(f"Unknown picture format {fmt!r}: use png, jpg or webp.")
+        raise ValueError(f"Unknown picture format {checks.shown(fmt)}: use png, jpg or webp.")
     quality = checks.whole(quality, "quality", 0)
     picture = Image.fromarray(normalize_array(array, domain))
     if name == "jpeg" and picture.mode in ("RGBA", "LA"):

@@ -207,7 +207,7 @@ def make_transform_f(transforms: TransformsLike = None) -> Transform:
         return as_transform(transforms)
     if isinstance(transforms, Iterable):
         return compose(transforms)
-    raise TypeError(f"transforms is None, a transform or a list of transforms, not {transforms!r}.")
+    raise TypeError(f"transforms is None, a transform or a list of transforms, not {checks.shown(transforms)}.")
 
 
 # The optimizer ----------------------------------------------------------------------------------
@@ -238,16 +238,18 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
         >>> make_optimizer(lambda parameters: torch.optim.SGD(parameters, lr=1.0), values).defaults["lr"]
         1.0
     """
-    if not parameters:
+    leaves = checks.items(parameters, "make_optimizer's parameters", "a list of tensors")
+    if not leaves:
         raise ValueError("make_optimizer's parameters is a list of tensors, and this one is empty.")
     if optimizer is None:
-        return TFAdam(parameters, lr=0.05)
+        return TFAdam(leaves, lr=0.05)
     if isinstance(optimizer, torch.optim.Optimizer):
         return optimizer
     if callable(optimizer):
-        return optimizer(list(parameters))
+        return optimizer(leaves)
     raise TypeError(
-        f"optimizer is None, a torch optimizer, or a function from the list of parameters to one, not {optimizer!r}."
+        "optimizer is None, a torch optimizer, or a function from the list of parameters to one, not "
+        f"{checks.shown(optimizer)}."
     )
 
 

@@ -28,7 +28,7 @@ def find_device(device: torch.device | str) -> torch.device:
     try:
         found = torch.device(device)
     except RuntimeError:  # raised for every unknown name
-        raise ValueError(f"There is no device {device!r}: use 'cpu', 'cuda', 'cuda:1' or 'mps'.") from None
+        raise ValueError(f"There is no device {checks.shown(device)}: use 'cpu', 'cuda', 'cuda:1' or 'mps'.") from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         seen = f"{count} CUDA device{'s' * (count != 1)}" if torch.cuda.is_available() else "no CUDA device"

@@ -11,6 +11,9 @@ from typing import Any
 
 from PIL import Image
 
+from converters.paths import user_path
+from converters.signatures import checked
+from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.sheets import draw_grid, on_white, page
 from lucid_port.optvis.many.manifest import MANIFEST, SHEET, read_manifest, tile_of
@@ -20,6 +23,7 @@ __all__ = ["contact_sheet"]
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
+@checked
 def contact_sheet(
     folder: str | os.PathLike[str], columns: int | None = None, title: str | None = None, leave_out: str = SHEET
 ) -> Image.Image:
@@ -37,7 +41,7 @@ def contact_sheet(
         ValueError: The folder's list of pictures is damaged.
         OSError: A picture cannot be read.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
     path = folder / MANIFEST
@@ -53,7 +57,7 @@ def contact_sheet(
         tiles, heading = _listed(folder, manifest)
     if not tiles:
         raise FileNotFoundError(f"{folder} has no pictures.")
-    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    columns = math.ceil(math.sqrt(len(tiles))) if columns is None else checks.whole(columns, "columns", 1)
     pictures = [on_white(tile) for tile in tiles.values()]
     return page([draw_grid(pictures, list(tiles), columns, heading if title is None else title, keeps_end=True)])
 

@@ -247,7 +247,7 @@ def _quotient(a: Objective | float, b: Objective | float) -> Objective:
         raise ZeroDivisionError("An objective cannot be divided by 0.")
     named = a if isinstance(a, Objective) else b
     if not isinstance(named, Objective):
-        raise TypeError(f"A quotient has at least one objective, not only {a!r} and {b!r}.")
+        raise TypeError(f"A quotient has at least one objective, not only {checks.shown(a)} and {checks.shown(b)}.")
     return _algebra("quotient", named, lambda T: _evaluate(a, T) / _evaluate(b, T), a=a, b=b)
 
 

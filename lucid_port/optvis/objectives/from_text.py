@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc.io import loading
 from lucid_port.modelzoo.classes import class_number, logits_layer, probabilities_layer
 from lucid_port.optvis import grammar
@@ -21,6 +22,7 @@ __all__ = ["check_channels", "layers_of", "objective_of", "single_pictures", "te
 
 
 @reads_texts
+@checked
 def text_objective(text: str, model: Any = None) -> Objective:
     """Returns the objective of a text that names one picture.
 

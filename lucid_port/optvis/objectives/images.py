@@ -187,7 +187,7 @@ def mean_transparency() -> ObjectiveFunction:
 @wrap_objective()
 @checked
 def penalize_boundary_complexity(
-    shp: Sequence[int], w: int = 20, mask: ArrayLike | None = None, C: float = 0.5
+    shp: Sequence[int] | None, w: int = 20, mask: ArrayLike | None = None, C: float = 0.5
 ) -> ObjectiveFunction:
     """Penalizes deviations of the border from its own blur and from a constant.
 

@@ -46,6 +46,10 @@ __all__ = [
 ]
 
 
+FROM_LUCENT = {"direction": "vec is its name here"}
+"""Keywords of Lucent's functions that have other names here."""
+
+
 def _mean(
     layer: str,
     batch: int | None,
@@ -186,7 +190,7 @@ def channel(layer: str, n_channel: int, batch: int | None = None, *, head: int |
 
 
 @wrap_objective()
-@checked
+@checked(instead=FROM_LUCENT)
 def direction(
     layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None, *, head: int | None = None
 ) -> ObjectiveFunction:
@@ -219,7 +223,7 @@ direction_cossim = direction
 
 
 @wrap_objective()
-@checked
+@checked(instead=FROM_LUCENT)
 def direction_neuron(
     layer_name: str,
     vec: ArrayLike,
@@ -328,7 +332,7 @@ def _label_indices(labels: Sequence[str], label: int | str) -> list[int]:
     """
     found = [index for index, name in enumerate(labels) if name == label]
     if not found:
-        raise ValueError(f"The model has no label {label!r} among its {len(labels)}.")
+        raise ValueError(f"The model has no label {checks.shown(label)} among its {len(labels)}.")
     return found
 
 
@@ -389,6 +393,7 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
 
 
 @wrap_objective()
+@checked
 def class_probability(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
     """Probability of one class, summed over the batch: the softmax of a layer that has the classes' logits.
 

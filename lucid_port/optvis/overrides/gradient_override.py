@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from converters.signatures import checked
+from lucid_port.misc import checks
 
 __all__ = ["GradientFunction", "GradientSubstitute", "Op", "gradient_override_map", "use_gradient"]
 
@@ -115,7 +116,7 @@ class gradient_override_map(TorchFunctionMode):
         super().__init__()
         for op_type in overrides:
             if op_type not in _KNOWN:
-                raise ValueError(f"Unknown op type {op_type!r}: use one of {', '.join(_KNOWN)}.")
+                raise ValueError(f"Unknown op type {checks.shown(op_type)}: use one of {', '.join(_KNOWN)}.")
         self.overrides = dict(overrides)
 
     def __torch_function__(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from lucid_port.misc import checks
 from lucid_port.optvis.overrides.gradient_override import Op
 
 __all__ = [
@@ -63,7 +64,7 @@ def make_smoothed_maxpool_grad(
                   [0.2500, 0.2500]]]])
     """
     if smooth_type not in _SURROGATES:
-        raise ValueError(f"smooth_type is one of {', '.join(_SURROGATES)}, not {smooth_type!r}.")
+        raise ValueError(f"smooth_type is one of {', '.join(_SURROGATES)}, not {checks.shown(smooth_type)}.")
     surrogate = _SURROGATES[smooth_type]
 
     def gradient(op: Op, grad: torch.Tensor) -> torch.Tensor:

@@ -375,7 +375,7 @@ def _operand(value: Operand) -> Parameterization:
 def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
     """Result of an operator: `operation` is "add", "sub", "mul" or "truediv"."""
     if operation not in _OPERATIONS:
-        raise ValueError(f"Unknown operation {operation!r}: use one of {', '.join(_OPERATIONS)}.")
+        raise ValueError(f"Unknown operation {checks.shown(operation)}: use one of {', '.join(_OPERATIONS)}.")
     return Derived(functools.partial(_combined, operation=operation), [_operand(left), _operand(right)])
 
 
@@ -538,6 +538,9 @@ def _join(*tensors: torch.Tensor, axis: int, function: str) -> torch.Tensor:
     if any(sizes != rest[0] for sizes in rest):
         shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
         raise ValueError(f"{function} cannot join parameterizations of the shapes {shapes}.")
+    axes = tensors[0].ndim + (not joins)
+    if not -axes <= axis < axes:
+        raise ValueError(f"{function}'s axis is a number from {-axes} to {axes - 1} here, not {axis}.")
     return torch.cat(tensors, axis) if joins else torch.stack(tensors, axis)
 
 

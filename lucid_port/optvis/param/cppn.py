@@ -139,7 +139,7 @@ class _CPPN(Parameterization):
 
 
 @parameterization
-@checked
+@checked(instead={"size": "width is its name here"})
 def cppn(
     width: int,
     batch: int = 1,
@@ -181,7 +181,7 @@ def cppn(
         checks.whole(num_layers, "cppn's num_layers", 0),
     )
     if isinstance(activation_func, str) and activation_func not in ACTIVATIONS:
-        raise ValueError(f"Unknown activation {activation_func!r}: use {', '.join(ACTIVATIONS)}.")
+        raise ValueError(f"Unknown activation {checks.shown(activation_func)}: use {', '.join(ACTIVATIONS)}.")
     activation = ACTIVATIONS[activation_func] if isinstance(activation_func, str) else activation_func
     if not callable(activation):
         raise TypeError(f"cppn's activation_func is a name or a function, not {checks.shown(activation)}.")

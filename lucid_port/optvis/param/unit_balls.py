@@ -61,7 +61,7 @@ class _ConstrainLInf(torch.autograd.Function):
 
 def _sign(direction: str) -> float:
     if direction not in ("ascent", "descent"):
-        raise ValueError(f"direction is 'ascent' (as Lucid) or 'descent', not {direction!r}.")
+        raise ValueError(f"direction is 'ascent' (as Lucid) or 'descent', not {checks.shown(direction)}.")
     return 1.0 if direction == "ascent" else -1.0
 
 

@@ -54,7 +54,13 @@ class ActivationAtlas:
 
     @checked
     def origins_of(self, cell: int) -> np.ndarray:
-        """Indices of the activations in a cell, by decreasing cosine similarity to its mean."""
+        """Indices of the activations in a cell, by decreasing cosine similarity to its mean.
+
+        Raises:
+            IndexError: the atlas does not have this cell.
+        """
+        if not 0 <= cell < len(self.cells):
+            raise IndexError(f"The atlas has no cell {cell}: its cells are 0 to {len(self.cells) - 1}.")
         side = self.grid_size
         own = np.floor(self.layout * side).astype(int).clip(0, side - 1)
         inside = np.flatnonzero((own == self.cells[cell]).all(1))
