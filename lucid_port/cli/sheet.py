@@ -11,7 +11,6 @@ import typer
 from lucid_port.cli.console import Json, print_result
 
 SHEET = "sheet.png"
-_MARK = "a sheet of lucid_port"
 
 
 def command(
@@ -58,14 +57,19 @@ def write_sheet(
     from PIL import PngImagePlugin
 
     from converters.atomic import write_bytes
-    from lucid_port.optvis.many.contact_sheet import contact_sheet
+    from lucid_port.optvis.many.contact_sheet import SOFTWARE, contact_sheet
 
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file: name a folder of pictures.")
     path = folder / SHEET if output is None else output
     check_sheet(path, overwrite)
+    made = contact_sheet(folder, columns, title)
+    for name, reason in made.left_out.items():
+        typer.echo(f"{name} is not on the sheet: {reason}", err=True)
     info = PngImagePlugin.PngInfo()
-    info.add_text("Software", _MARK)
+    info.add_text("Software", SOFTWARE)
     buffer = io.BytesIO()
-    contact_sheet(folder, columns, title, leave_out=path.name).save(buffer, "PNG", pnginfo=info)
+    made.image.save(buffer, "PNG", pnginfo=info)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
     return path
@@ -80,7 +84,8 @@ def check_sheet(path: Path, overwrite: bool = False) -> None:
         OSError: it cannot be written.
     """
     from converters.atomic import check_writable
-    from lucid_port.optvis.many.manifest import MANIFEST, read_manifest
+    from lucid_port.optvis.many.contact_sheet import readable_manifest
+    from lucid_port.optvis.many.manifest import MANIFEST
 
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path} is no sheet's name: sheets end in .png.")
@@ -88,7 +93,7 @@ def check_sheet(path: Path, overwrite: bool = False) -> None:
     if not path.exists():
         return
     manifest = path.parent / MANIFEST
-    if manifest.is_file() and any(unit["file"] == path.name for unit in read_manifest(manifest)["units"]):
+    if manifest.is_file() and any(unit["file"] == path.name for unit in readable_manifest(manifest)["units"]):
         raise FileExistsError(f"{path} has the pictures of the folder themselves: name another file with -o.")
     if not overwrite and not _is_sheet(path):
         raise FileExistsError(
@@ -98,8 +103,9 @@ def check_sheet(path: Path, overwrite: bool = False) -> None:
 
 def _is_sheet(path: Path) -> bool:
     from lucid_port.misc.io.pictures import read_picture
+    from lucid_port.optvis.many.contact_sheet import SOFTWARE
 
     try:
-        return read_picture(path).info.get("Software") == _MARK
+        return read_picture(path).info.get("Software") == SOFTWARE
     except OSError:
         return False

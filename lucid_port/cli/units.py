@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from lucid_port.optvis.grammar import Picture
     from lucid_port.optvis.objectives import Objective
 
-_SIGNED = re.compile(r"-(?![-o]).*[:@]")
-"""A unit with a minus sign, such as `-mixed4a:45`; options have no colon in their name."""
+_SIGNED = re.compile(r"-(?!-)(?:[^ohq].*[:@]|\w[\w.]*(?::[\d*]|@\S+\.npy))")
+"""A unit with a minus sign, such as `-mixed4a:45` or `-output:3`; options have no colon in their name."""
 
 
 def protected(words: Sequence[str]) -> list[str]:

@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.misc.io.pictures import decode_picture, pixels_of, unit_floats, without_alpha
+from lucid_port.misc.io.pictures import as_rgb, decode_picture, levels_of, unit_floats
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.inputs import model_size
@@ -183,7 +183,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
             return _as_rgb(_picture_in(item)), self._label(item)
         entry = self.entries[number]
         try:
-            return _as_rgb(decode_picture(self.source / entry.key, as_floats=True)), entry.label
+            return _as_rgb(decode_picture(self.source / entry.key)), entry.label
         except OSError as error:
             reason = error.strerror if error.filename and error.strerror else str(error)
             raise ValueError(reason) from error
@@ -249,24 +249,16 @@ def _as_rgb(picture: Any) -> Image.Image:
         ValueError: It is no picture.
     """
     if isinstance(picture, Image.Image):
-        if picture.mode == "RGB":
-            return ImageOps.exif_transpose(picture)
-        pixels = pixels_of(picture)
-    else:
-        array = np.asarray(picture.detach().cpu() if isinstance(picture, Tensor) else picture)
-        if isinstance(picture, Tensor) and array.ndim == 3 and array.shape[0] in (1, 3, 4):
-            array = np.moveaxis(array, 0, -1)
-        if array.ndim not in (2, 3) or array.dtype.kind not in "uifb" or not array.size:
-            raise ValueError(f"it is no picture, but an array of {array.dtype} {list(array.shape)}")
-        pixels = unit_floats(array if array.ndim == 3 else array[..., None])
+        return as_rgb(picture)
+    array = np.asarray(picture.detach().cpu() if isinstance(picture, Tensor) else picture)
+    if isinstance(picture, Tensor) and array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim not in (2, 3) or array.dtype.kind not in "uifb" or not array.size:
+        raise ValueError(f"it is no picture, but an array of {array.dtype} {list(array.shape)}")
+    pixels = unit_floats(array if array.ndim == 3 else array[..., None])
     if not np.isfinite(pixels).all():
         raise ValueError("it has values that are NaN or infinite")
-    if pixels.shape[-1] in (2, 4):
-        pixels = without_alpha(pixels, 1.0)
-    if pixels.shape[-1] not in (1, 3):
-        raise ValueError(f"it has {pixels.shape[-1]} channels")
-    levels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(np.repeat(levels, 3, -1) if levels.shape[-1] == 1 else levels)
+    return levels_of(pixels)
 
 
 def _collated(items: Sequence[tuple[Tensor | None, str]]) -> tuple[Tensor, dict[int, str]]:

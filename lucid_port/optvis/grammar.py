@@ -250,6 +250,7 @@ def _in_quotes(text: str) -> str:
 
 _FACTOR_FIRST = "a factor stands before its unit, as in '0.5*{}:3'"
 _BEHIND_NAME = {
+    r"\s*,\s*\d+\s*\*": "a factor has a decimal point, as in '0.5*mixed4a:3'",
     r"\[\s*\d|\s*\(\s*\d|\s+\d": "':' stands before a channel's number, as in '{}:3'",
     r"\s+\D": "layer names with spaces stand in quotes; otherwise ':' and channels are expected, as in '{}:3'",
 }
@@ -260,6 +261,7 @@ _BEHIND_COLON = {
     r"(?i)all\b": "'*' stands for all channels, as in '{}:*'",
     r"\[|\(": "numbers stand without brackets, as in '{}:3,7'",
     r"\*": "nothing but a place, a comma, '+' or '-' may stand behind '*'",
+    r"\d+[\u2010-\u2015\u2212]": "a range has a plain hyphen, as in '{}:3-7'",
     r"\d": "a channel is a whole number from 0 on, as in '{}:3'",
 }
 _BEHIND_PICTURE = {
@@ -293,6 +295,7 @@ _RANGE = re.compile(rf"\s*([0-9]+)(?:\s*-\s*([0-9]+))?{_END}")
 _KEYWORD = re.compile(rf"({'|'.join([*SCORES, DREAM])})\s*:\s*")
 _FILE = re.compile(rf"({_BARE}?)\s*@\s*")
 _NAME = re.compile(_BARE)
+_BARE_WORD = re.compile(r"[\w' -]+(?=$|,|\s[+-])")
 _PATH = re.compile(r"[^\s,+\"']+")
 _LABEL = re.compile(
     # Up to a sign before another unit. Spaces are taken together, so that the time is not their number's square.
@@ -302,6 +305,9 @@ _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 _PLACE = re.compile(r"\s*\[([^\[\]]*)\]")
 _DELIMITER = re.compile(r"\"[^\"]*\"|'[^']*'|[,\[:@]")
 _COMMA = re.compile(r"\s*,\s*")
+_PLAIN = {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"}
+"""Characters that text processors put in the place of a plain one, outside of words."""
+_TYPOGRAPHIC = re.compile(r"(?<!\w)[\u2212\u2013\u2014\u201c\u201d\u2018\u2019]|(?<=\d)[\u2212\u2013\u2014](?=\s*\d)")
 
 _Found = TypeVar("_Found")
 
@@ -348,6 +354,12 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
+        self.classed = ""  # word of the class that was read last
+        self.behind_place = False
+        odd = _TYPOGRAPHIC.search(text)
+        if odd is not None:
+            self.at = odd.start()
+            raise self.error(f"{odd[0]!r} is no character of the grammar: write {_PLAIN[odd[0]]!r}")
 
     def request(self) -> tuple[Picture, ...]:
         pictures = [self.picture()]
@@ -392,11 +404,13 @@ class _Parser:
         raise self.no_target()
 
     def keyword(self) -> Target | None:
+        self.classed = self.classed if _BARE_WORD.match(self.text, self.at) else ""
         word = self.take(_KEYWORD)
         if word is None:
             return None
         if word[1] == DREAM:
             return Dream(self.name("the layer's name"))
+        self.classed = word[1]
         return self.classes(SCORES[word[1]])
 
     def quoted_layer(self) -> Target | None:
@@ -415,6 +429,14 @@ class _Parser:
         found = _UNITS.match(self.text, self.at)
         if found is None or not found[1]:
             return None
+        if found[1].lower() in SCORES:
+            self.at = found.start(2)
+            raise self.error(f"the word is {found[1].lower()!r}, in lower case")
+        if re.search(r":[0-9-]+$", found[1]) and not found[1].endswith(":0"):
+            self.at = found.start(2) - 1
+            raise self.error(
+                "a range has a hyphen, and numbers have commas between them; a layer of this name needs quotes"
+            )
         self.at = found.start(2)
         if found[2] == "*":
             self.at = found.end()
@@ -475,6 +497,8 @@ class _Parser:
         if self.text[self.at] in "+-":
             return True
         number = _RANGE.match(self.text, self.at)
+        if re.match(r"\s*[0-9]+\s*-\s*(?=$|,)", self.text[self.at :]):
+            return False
         if number is not None and _SIGN.match(self.text, number.end()):
             raise self.error("a sum has one unit in each term: write one sum for each picture")
         delimiters = (found[0] for found in _DELIMITER.finditer(self.text, self.at))
@@ -483,6 +507,10 @@ class _Parser:
     def range(self, what: str) -> Range:
         position = self.at
         found = self.take(_RANGE)
+        open_ended = re.match(r"\s*[0-9]+\s*-\s*(?=$|,)", self.text[position:])
+        if open_ended is not None:
+            self.at = position
+            raise self.error("the range has no end, as in 3-7")
         if found is None:
             raise self.error(f"{what}, a range such as 3-7, or * is expected")
         if max(len(digits or "") for digits in found.groups()) > MOST_DIGITS:
@@ -499,6 +527,7 @@ class _Parser:
         found = self.take(_PLACE)
         if found is None:
             return channels
+        self.behind_place = True
         texts = [part.strip() for part in found[1].split(",")]
         if all(re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", part) for part in texts) and len(texts) in (1, 2, 3):
             numbers = tuple(int(part) for part in texts)
@@ -531,6 +560,10 @@ class _Parser:
         if found is None:
             return self.error(f"a unit is expected: write {EXAMPLES}")
         layer, colon, rest = found[0].rpartition(":")
+        if not colon and self.classed:
+            return self.error(f"a class begins with its word, as in '{self.classed}:{rest}'")
+        if not colon and self.behind_place:
+            return self.error("a place belongs to all numbers before it: write 3,7[center], or repeat the layer")
         if not colon:
             self.at = found.end()
             hint, name = _hint(_BEHIND_NAME, self.text[self.at :], rest), _example(rest)
@@ -542,6 +575,8 @@ class _Parser:
             return self.error("a layer's name is expected before ':'")
         if layer.lower() in SCORES:
             return self.error(f"the word is {layer.lower()!r}, in lower case")
+        if layer.lower() in ("label", "labels", "classes"):
+            return self.error(f"the word before a class is 'class', as in 'class:{rest}'")
         hint = _hint(_BEHIND_COLON, self.text[self.at :], layer)
         return self.error(hint or "a channel's number, a range such as 3-7, or * is expected")
 

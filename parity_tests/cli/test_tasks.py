@@ -223,7 +223,7 @@ WRONG = {
     "lucid-port render TinyInceptionV1 mixed4a:3 -o x.jpg --alpha": "transparency",
     "lucid-port render TinyInceptionV1 mixed4a:3 -o x.png --deepdream": "names of layers",
     "lucid-port render TinyInceptionV1 class:spiral -o x.png --neuron": "is not a channel",
-    "lucid-port render TinyInceptionV1 class:spirl -o x.png": "near: spiral",
+    "lucid-port render TinyInceptionV1 class:spirl -o x.png": "Did you mean spiral",
     "lucid-port render TinyInceptionV1 mixed4a:999 -o x.png": "has channels 0..126",
     "lucid-port render TinyInceptionV1 mixed4q:3 -o x.png": "mixed4q",
     "lucid-port render TinyInceptionV1 mixed4a@none.npy -o x.png": "none.npy",
@@ -242,8 +242,20 @@ def test_wrong_commands_are_answered_before_the_work(text, here, capsys):
 
 
 def test_units_with_a_minus_sign_are_no_options():
-    words = ["m", "-mixed4a:3", "-a@d.npy", "-o", "x:y.png", "-h", "--mean=1:2", "-5"]
-    assert protected(words) == ["m", " -mixed4a:3", " -a@d.npy", "-o", "x:y.png", "-h", "--mean=1:2", "-5"]
+    words = [
+        "m",
+        "-mixed4a:3",
+        "-a@d.npy",
+        "-output:3",
+        "-head.fc:*",
+        "-o",
+        "x:y.png",
+        "-o/a:b.png",
+        "-h",
+        "--mean=1:2",
+    ]
+    signed = {"-mixed4a:3", "-a@d.npy", "-output:3", "-head.fc:*"}
+    assert protected(words) == [f" {word}" if word in signed else word for word in words]
     assert str(grammar.parse_one(" -mixed4a:3")) == "-mixed4a:3"
 
 

@@ -95,7 +95,8 @@ MALFORMED = {
     "mixed4a": (7, "as in 'mixed4a:3', 'mixed4a:*' or 'deepdream:mixed4a'"),
     "mixed4a:": (8, "a channel's number"),
     "mixed4a:x": (8, "a channel's number"),
-    "mixed4a:3-": (10, "a unit is missing"),
+    "mixed4a:3-": (8, "has no end"),
+    "mixed4a:3,7-": (10, "has no end"),
     "mixed4a:7-3": (8, "write 3-7"),
     "mixed4a:3,": (10, "missing behind the comma"),
     "mixed4a:3,,7": (10, "between two commas"),
@@ -153,7 +154,16 @@ MALFORMED = {
     "class:": (6, "a class's label or number"),
     "class:*x": (6, "a class's label or number"),
     "class:3.5": (6, 'put a label in quotes: "3.5"'),
-    "class:3-": (8, "a unit is missing"),
+    "class:3-": (6, "has no end"),
+    "CLASS:7": (6, "'class', in lower case"),
+    "class:goldfish - shark": (17, "as in 'class:shark'"),
+    "label:spiral": (6, "as in 'class:spiral'"),
+    "mixed4a:3[center],7[center]": (18, "write 3,7[center]"),
+    "0,5*mixed4a:3": (1, "a decimal point"),
+    "mixed4a:3:7": (9, "a range has a hyphen"),
+    "mixed4a:3\u20137": (9, "write '-'"),
+    "\u2212mixed4a:3": (0, "write '-'"),
+    "\u201cmixed4a\u201d:3": (0, "is no character"),
     "Class:spiral": (6, "'class', in lower case"),
     "class:spi:ral": (9, "in quotes"),
     "class:spiral@3": (12, "a file stands behind a layer"),
@@ -295,7 +305,7 @@ def test_a_class_needs_a_model():
 
 
 def test_a_wrong_label_is_answered_with_near_ones(tiny):
-    with pytest.raises(ValueError, match="near: spiral"):
+    with pytest.raises(ValueError, match="Did you mean spiral"):
         objectives.as_objective("class:spirl", tiny)
 
 

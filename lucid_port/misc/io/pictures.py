@@ -179,6 +179,32 @@ def upright(picture: Image.Image) -> Image.Image:
     return picture
 
 
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """Returns a picture of any mode as RGB, upright according to EXIF, with transparent parts on white.
+
+    Example:
+        >>> as_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    if picture.mode == "RGB":
+        return ImageOps.exif_transpose(picture)
+    return levels_of(pixels_of(picture))
+
+
+def levels_of(pixels: np.ndarray) -> Image.Image:
+    """Returns pixels [H, W, C] in [0, 1], with 1 to 4 channels, as RGB with 8 bits, transparent parts on white.
+
+    Raises:
+        ValueError: There is another number of channels.
+    """
+    if pixels.shape[-1] in (2, 4):
+        pixels = without_alpha(pixels, 1.0)
+    if pixels.shape[-1] not in (1, 3):
+        raise ValueError(f"it has {pixels.shape[-1]} channels")
+    levels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(np.repeat(levels, 3, -1) if levels.shape[-1] == 1 else levels)
+
+
 def strips_of(picture: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
     """Converts an image from `upright` in parts, because Pillow's bytes of all pixels would be a further copy.
 
