@@ -124,6 +124,9 @@ class Step:
 
     def __post_init__(self) -> None:
         check_arguments(self.name, self.layer, self.arguments, len(self.inputs))
+        own = self.arguments.get("channels")
+        if self.layer == "LocalResponseNorm" and self.channels not in (None, own):
+            raise GraphError(f"Layer {self.name!r} ({self.layer}) is of {own} channels, and has {self.channels}.")
         if not (self.channels is None or is_count(self.channels)):
             raise GraphError(f"Layer {self.name!r} has {self.channels!r} channels, more than any image network.")
         if self.layout not in LAYOUTS or not isinstance(self.hidden, bool) or not is_outputs(self.outputs):

@@ -146,6 +146,7 @@ _RULES: Sequence[tuple[str, Check, str]] = (
     ("SpaceToDepth.block DepthToSpace.block", _integer(1, MAX_WINDOW), f"a size up to {MAX_WINDOW}"),
     ("repeats_border transpose_a transpose_b keepdim constant_first", _flag, "true or false"),
     ("size", _sizes(1, range(2, 4), 2**15), "sizes"),
+    ("Resize.size", _sizes(1, range(2, 3), 2**15), "a height and a width"),
     ("ConvTranspose2d.size", _sizes(-1, range(3, 4), 2**22), "sizes"),
     ("method", _one_of("bilinear", "nearest"), "a known method"),
     ("convention", _one_of("legacy", "half_pixel", "corners"), "a known convention"),

@@ -14,6 +14,7 @@ import torch
 import converters
 from converters.frozen.writer import GraphWriter
 from converters.program import storage
+from converters.program.program import Step
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 
 X = torch.from_numpy(np.random.RandomState(1).uniform(-117, 138, (1, 3, 97, 130)).astype(np.float32))
@@ -260,3 +261,19 @@ def test_padding_with_infinity_survives_saving_and_the_standalone_module(tmp_pat
     assert expected.isinf().any()
     for found in (converters.load(tmp_path / "model")(X), module.load()(X)["padded"]):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "arguments", "words"),
+    [
+        ("Resize", {"size": [3, 4, 5], "method": "bilinear", "convention": "legacy"}, "a height and a width"),
+        (
+            "LocalResponseNorm",
+            {"channels": 5, "depth_radius": 5, "bias": 2.0, "alpha": 0.0001, "beta": 0.5},
+            "is of 5 channels, and has 4",
+        ),
+    ],
+)
+def test_arguments_that_no_input_fits_are_refused_when_a_model_is_read(layer, arguments, words):
+    with pytest.raises(converters.GraphError, match=words):
+        Step("y", "op", layer, arguments, ("x",), channels=4)

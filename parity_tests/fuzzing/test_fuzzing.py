@@ -24,6 +24,7 @@ from parity_tests.fuzzing.__main__ import record
 from parity_tests.fuzzing.bases import KINDS, MAIN, NETWORKS, base, draw, names
 from parity_tests.fuzzing.files import mutate
 from parity_tests.fuzzing.runner import Case, Result, cases, keep, run
+from parity_tests.fuzzing.table import RECORDED, table
 
 COUNT = 12 * len(KINDS)
 ANSWERS = {
@@ -90,6 +91,14 @@ def test_a_run_that_goes_on_adds_to_its_record(tmp_path):
     assert json.loads(path.read_text()) == {"units": {"seed": 1, "files": 5, "outcomes": {"FAILED": 2, "parsed": 3}}}
     record([Result(case, "base", "parsed", "") for case in first], 2, path)
     assert json.loads(path.read_text())["units"]["files"] == 3
+
+
+def test_the_table_in_the_docs_has_the_recorded_numbers():
+    recorded = json.loads(RECORDED.read_text())
+    assert table(recorded) in (Path(ROOT) / "docs" / "converting.md").read_text(), (
+        "replace the table by the output of python -m parity_tests.fuzzing.table"
+    )
+    assert [kind for kind, entry in recorded.items() if entry["files"] != sum(entry["outcomes"].values())] == []
 
 
 @pytest.mark.parametrize("kind", ["pb", "saved", "caffe", "recipe", "plan", "manifest", "figure", "picture", "units"])
