@@ -251,7 +251,7 @@ def _render_one(model: Model, request: _Request, frames: int | None) -> Result:
 
     from lucid_port.optvis.engine.diagnostics import refuse_failed
     from lucid_port.optvis.films import FRAMES, FilmFrames
-    from lucid_port.optvis.recipe_files import check_output, save_film_with_recipe
+    from lucid_port.optvis.recipe_files import check_output, refuse_another, save_film_with_recipe
 
     (unit,) = request.changes.units(request.pictures, model)
     film = FilmFrames(frames or FRAMES) if _is_film(request.output, frames) else None
@@ -260,7 +260,7 @@ def _render_one(model: Model, request: _Request, frames: int | None) -> Result:
     _check_channels(request.pictures, model)
     image = request.image(model)
     if request.output.exists() and not request.overwrite:
-        _refuse_another(request.output, _recipe(model, request, unit, image))
+        refuse_another(request.output, _recipe(model, request, unit, image))
     pictures = _rendered(model, request, unit, image, [] if film is None else [film])
     failed = {} if pictures.failed_at is None else {request.text: pictures.failed_at}
     if not np.isfinite(pictures[-1]).all():
@@ -315,34 +315,6 @@ def _recipe(model: Model, request: _Request, unit: Any, image: Any) -> Recipe:
     return Recipe.of(vis, steps=request.steps)
 
 
-def _refuse_another(path: Path, recipe: Recipe) -> None:
-    """Refuses to replace a picture of other settings.
-
-    Raises:
-        FileExistsError: the file is another one.
-    """
-    if not _is_of(path, recipe):
-        raise FileExistsError(
-            f"{path} exists, and this command did not make it: name another file, or pass --overwrite to replace it."
-        )
-
-
-def _is_of(path: Path, recipe: Recipe) -> bool:
-    """Whether a file has a recipe of the same model and settings; versions and reached values do not matter."""
-    import json
-
-    from lucid_port.optvis.recipe_files import read_recipe
-
-    def settings(one: Recipe) -> str:
-        data = {**one.to_data(), "value": None, "made_with": {}, "picture": 0}
-        return json.dumps(data, sort_keys=True)
-
-    try:
-        return settings(read_recipe(path)) == settings(recipe)
-    except (ValueError, OSError):
-        return False
-
-
 def _size(height: int, width: int) -> int | list[int]:
     return height if height == width else [height, width]
 
@@ -383,12 +355,13 @@ def _render_diverse(model: Model, request: _Request, *, count: int) -> Result:
     from lucid_port.optvis import objectives
     from lucid_port.optvis.many.picture_folder import check_folder, file_stem
     from lucid_port.optvis.objectives.from_text import objective_of, single_pictures
+    from lucid_port.optvis.recipe_files import OUTPUTS, refuse_another
     from lucid_port.recipes.feature_visualization import DIVERSITY
     from lucid_port.recipes.inputs import channels_of
 
     if request.changes.alpha:
         raise typer.BadParameter("it cannot be joined with --diversity", param_hint="'--alpha'")
-    if request.output.suffix and not request.output.is_dir():
+    if request.output.suffix.lower() in (*OUTPUTS, ".gif", ".mp4") and not request.output.is_dir():
         raise typer.BadParameter(f"it makes {count} pictures: name a folder with -o", param_hint="'--diversity'")
     check_folder(request.output)
     _check_channels(request.pictures, model)
@@ -403,8 +376,8 @@ def _render_diverse(model: Model, request: _Request, *, count: int) -> Result:
         paths += files
         if not request.overwrite and any(file.exists() for file in files):
             recipe = _recipe(model, request, objective, image)
-            for file in filter(Path.exists, files):
-                _refuse_another(file, recipe)
+            for file in files:
+                refuse_another(file, recipe)
             if all(file.exists() for file in files):
                 reused += 1
                 continue

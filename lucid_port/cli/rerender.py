@@ -25,6 +25,7 @@ def command(
     ] = None,
     model: sources.Model_ = None,
     device: Device = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of other settings.")] = False,
     json: Json = False,
 ) -> None:
     """Render a picture again from its recipe and compare the two.
@@ -41,11 +42,20 @@ def command(
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.engine.diagnostics import failed_at, refuse_failed
     from lucid_port.optvis.progress import ProgressBar
-    from lucid_port.optvis.recipe_files import OUTPUTS, check_output, compare_pictures, read_recipe, save_picture
+    from lucid_port.optvis.recipe_files import (
+        OUTPUTS,
+        check_output,
+        compare_pictures,
+        read_recipe,
+        refuse_another,
+        save_picture,
+    )
 
     if output is not None:
         check_output(output)
     recipe = read_recipe(picture)
+    if output is not None and not overwrite:
+        refuse_another(output, recipe)
     place = find_device(device or "cpu")
     used = sources.open_for_recipe(model, recipe, opening.given())
     if output is not None:

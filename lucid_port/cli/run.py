@@ -22,6 +22,7 @@ def command(
     ] = None,
     model: sources.Model_ = None,
     device: Device = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture of other settings.")] = False,
     json: Json = False,
 ) -> None:
     """Render a recipe file, of a render or of a figure.
@@ -50,5 +51,5 @@ def command(
             paths = make_figure(request, output or Path("out"), place, opening)
     else:
         used = sources.open_for_document(model, document, opening.given())
-        paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used)
+        paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used, overwrite)
     print_result("\n".join(map(str, paths)), {"recipe": recipe, "files": paths}, json)

@@ -33,6 +33,7 @@ __all__ = [
     "compare_pictures",
     "read_document",
     "read_recipe",
+    "refuse_another",
     "save_film_with_recipe",
     "save_picture",
     "sidecar",
@@ -161,6 +162,31 @@ def save_film_with_recipe(frames: Sequence[np.ndarray], path: str | os.PathLike[
 
 
 @checked
+def refuse_another(path: str | os.PathLike[str], recipe: Recipe) -> None:
+    """Checks that a file that exists has a recipe of the same model and settings. Call it before the render.
+
+    Versions, the reached value and the index in the batch do not matter.
+
+    Raises:
+        FileExistsError: The file is another one.
+    """
+    path = user_path(path)
+    if not path.exists():
+        return
+    try:
+        is_same = _settings(read_recipe(path)) == _settings(recipe)
+    except (ValueError, OSError):
+        is_same = False
+    if not is_same:
+        raise FileExistsError(
+            f"{path} exists, and this command did not make it: name another file, or pass --overwrite to replace it."
+        )
+
+
+def _settings(recipe: Recipe) -> str:
+    return json.dumps({**recipe.to_data(), "value": None, "made_with": {}, "picture": 0}, sort_keys=True)
+
+
 def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Reads a document from a picture, from the file beside it, or from a .json or .toml file.
 

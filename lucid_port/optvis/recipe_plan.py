@@ -26,11 +26,12 @@ from lucid_port.optvis.engine.callbacks import Callback
 from lucid_port.optvis.engine.coerce import Model, ReluOverride
 from lucid_port.optvis.engine.diagnostics import failed_at, refuse_failed
 from lucid_port.optvis.engine.formats import square
+from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many.picture_folder import check_folder
 from lucid_port.optvis.many.unit_spec import name_of, names_several
 from lucid_port.optvis.optimizer import TFAdam
 from lucid_port.optvis.recipe import Precision, Recipe, is_recipe, make_optimizer, missing_model
-from lucid_port.optvis.recipe_files import check_output, save_picture
+from lucid_port.optvis.recipe_files import check_output, refuse_another, save_picture
 from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import STEPS, render_many
 
@@ -189,6 +190,22 @@ class Plan:
         refuse_failed({name: pictures.failed_at})
         return paths
 
+    def recipe(self, model: Model) -> Recipe:
+        """Returns the recipe of the picture of a plan of one picture, before its render."""
+        objective = self.units if self.objective is None else self.objective
+        vis = VisT(
+            model,
+            objectives.as_objective(serialization.from_data(objective), model),
+            self._image(model),
+            self._optimizer(),
+            self._transforms(),
+            self.relu_gradient_override,
+            seed=self.seed,
+            precision=self.precision,
+            compile=self.compile,
+        )
+        return Recipe.of(vis, steps=self.steps)
+
     def _image(self, model: Model) -> Callable[[], Any] | None:
         size = self.size
         if self.image is not None:
@@ -240,6 +257,7 @@ def run_document(
     device: str | None,
     callbacks: Callable[[int], list[Callback]],
     model: Any = None,
+    overwrite: bool = True,
 ) -> list[Path]:
     """Renders and saves the pictures of a document: a plan, or the recipe of a picture.
 
@@ -262,6 +280,8 @@ def run_document(
         if output is None:
             raise ValueError("The recipe of a picture does not say where to write it: give an output (-o).")
         check_output(output)
+        if not overwrite:
+            refuse_another(output, recipe)
         model = recipe.open_model() if model is None else model
         check_output(output, getattr(model, "image_shape", (None,))[-1])
         picture, losses = recipe.render_with_losses(model, device=device, callbacks=callbacks(recipe.steps))
@@ -273,4 +293,6 @@ def run_document(
     (check_folder if plan.makes_folder else check_output)(target)
     model = plan.open_model() if model is None else model
     model = model if device is None else model.to(device)
+    if not overwrite and not plan.makes_folder and target.exists():
+        refuse_another(target, plan.recipe(model))
     return plan.run(target, model, callbacks(plan.steps))

@@ -275,3 +275,39 @@ def test_a_figure_without_its_model_names_one_at_hand(here, capsys, monkeypatch)
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "lucid-port figure fv-channel --model TinyInceptionV1" in line
     assert command("lucid-port figure fv-channel --model TinyInceptionV1 --fast --steps 1 -o figures") == 0
+
+
+def test_a_folder_does_not_replace_a_picture_of_another_program(here, capsys):
+    (here / "mixed4a").mkdir()
+    Image.new("RGB", (3, 3)).save("mixed4a/0003.png")
+    text = "lucid-port render TinyInceptionV1 mixed4a:3-4 -o mixed4a" + FAST
+    assert command(text) == 1
+    assert "0003.png exists, and is no picture of this folder" in capsys.readouterr().err
+    assert Image.open("mixed4a/0003.png").size == (3, 3)
+    assert command(text + " --overwrite") == 0
+
+
+def test_a_folder_does_not_replace_a_single_render(here, capsys):
+    assert command("lucid-port render TinyInceptionV1 mixed4a:3 -o mixed4a/0003.png" + FAST) == 0
+    assert command("lucid-port render TinyInceptionV1 mixed4a:3-4 -o mixed4a --steps 1 --size 32") == 1
+    assert "is no picture of this folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["rerender made.png -o photo.png", "run plan.toml", "run made.png.json -o photo.png"])
+def test_other_commands_do_not_replace_a_photograph(text, here, capsys):
+    assert command("lucid-port render TinyInceptionV1 mixed4a:3 -o made.png" + FAST) == 0
+    plan = 'model = "TinyInceptionV1"\nunits = "mixed4a:3"\nsize = 32\nsteps = 2\noutput = "photo.png"\n'
+    (here / "plan.toml").write_text(plan)
+    Image.new("RGB", (3, 3)).save("photo.png")
+    assert command(f"lucid-port {text}") == 1
+    assert "photo.png exists, and this command did not make it" in capsys.readouterr().err
+    assert Image.open("photo.png").size == (3, 3)
+    assert command(f"lucid-port {text} --overwrite") == 0
+    assert command(f"lucid-port {text}") == 0
+
+
+def test_a_folder_with_transparency_is_resumed(here, capsys):
+    text = "lucid-port render TinyInceptionV1 mixed4a:3-4 --alpha -o alpha" + FAST
+    assert command(text) == 0
+    assert command(text) == 0
+    assert "2 of them were there" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
 from lucid_port.optvis import render
@@ -47,7 +47,7 @@ def test_units_are_numbered_in_order(folder, monkeypatch):
 
 
 def test_a_sheet_has_gaps_and_a_margin(folder):
-    sheet = contact_sheet(folder, columns=4, title="")
+    sheet = contact_sheet(folder, columns=4, title="").image
     assert sheet.size == (4 * 33 + 3 * 4 + 24, 24 + 2 * (33 + 15 + 4) - 4)
 
 
@@ -64,7 +64,7 @@ def test_a_unit_with_two_seeds_has_two_captions(tmp_path, monkeypatch):
     render.render_many(
         TinyInceptionV1(), ["mixed3a:3"] * 2, seeds=[0, 5], size=32, steps=1, output=tmp_path / "seeds", verbose=False
     )
-    assert drawn(monkeypatch, tmp_path / "seeds")["captions"] == ["3", "3 seed 5"]
+    assert drawn(monkeypatch, tmp_path / "seeds")["captions"] == ["3 seed 0", "3 seed 5"]
 
 
 def test_a_sprite_is_cut_into_its_pictures(folder, tmp_path, monkeypatch):
@@ -77,8 +77,11 @@ def test_a_sprite_is_cut_into_its_pictures(folder, tmp_path, monkeypatch):
 
 
 def test_a_folder_without_a_list_is_drawn_by_names(tmp_path, monkeypatch):
-    for name in ("b.png", "a.webp", "sheet.png"):
+    for name in ("b.png", "a.webp"):
         Image.new("RGBA", (8, 9), (255, 0, 0, 128)).save(tmp_path / name)
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text("Software", module.SOFTWARE)
+    Image.new("RGB", (80, 90)).save(tmp_path / "an earlier sheet.png", pnginfo=mark)
     seen = drawn(monkeypatch, tmp_path, columns=2, title="Mine")
     assert (seen["captions"], seen["columns"], seen["title"]) == (["a", "b"], 2, "Mine")
     assert {picture.mode for picture in seen["pictures"]} == {"RGB"}
@@ -92,3 +95,45 @@ def test_wrong_folders(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"format": 1}))
     with pytest.raises(ValueError, match="is not a readable list of renders"):
         contact_sheet(tmp_path)
+
+
+def test_all_pictures_of_a_folder_are_drawn_in_natural_order(tmp_path, monkeypatch):
+    for name in ("u_10.png", "u_2.png", "x.png", "x.jpg"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    assert drawn(monkeypatch, tmp_path)["captions"] == ["u_2", "u_10", "x.jpg", "x.png"]
+
+
+def test_pictures_of_any_mode_are_drawn_as_they_look(tmp_path, monkeypatch):
+    Image.fromarray(np.full((2, 3), 32768, np.uint16)).save(tmp_path / "a.png")  # middle gray of 16 bits
+    palette = Image.new("P", (3, 2))
+    palette.putpalette([0, 0, 0])
+    palette.save(tmp_path / "b.png", transparency=0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned to the right
+    Image.new("RGB", (3, 2)).save(tmp_path / "c.jpg", exif=exif)
+    gray, clear, turned = drawn(monkeypatch, tmp_path)["pictures"]
+    assert gray.getpixel((0, 0)) == (128, 128, 128)
+    assert clear.getpixel((0, 0)) == (255, 255, 255)
+    assert turned.size == (2, 3)
+
+
+def test_what_is_left_out_is_named(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    Image.new("P", (4, 4)).save(tmp_path / "film.gif")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    assert contact_sheet(tmp_path).left_out == {
+        "broken.png": "it cannot be read",
+        "film.gif": "sheets show .png, .jpg, .jpeg, .webp",
+    }
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"has no pictures that can be drawn \(.*broken\.png: it cannot be read"
+    ):
+        contact_sheet(tmp_path)
+
+
+def test_large_pictures_are_shrunk_and_columns_are_bounded(tmp_path, monkeypatch):
+    Image.new("RGB", (3000, 30)).save(tmp_path / "wide.png")
+    seen = drawn(monkeypatch, tmp_path, columns=99)
+    assert seen["pictures"][0].size == (512, 5)
+    assert seen["columns"] == 1

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import save
-from lucid_port.misc.io.serialize_array import serialize_array
+from lucid_port.misc.io.serialize_array import METADATA_KEY, serialize_array
 from lucid_port.misc.locking import FolderLock
 from lucid_port.optvis import grammar
 from lucid_port.optvis.many.manifest import MANIFEST, SHEET, TILES, read_manifest, tile_of
@@ -103,9 +103,10 @@ class PictureFolder:
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any], sheet: bool, overwrite: bool) -> None:
         self.path = user_path(path)
         self.settings = {**{key: short(value) for key, value in settings.items()}, "sheet": sheet}
-        self.sheet = sheet
+        self.sheet, self.overwrite = sheet, overwrite
         self.entries: dict[str, Entry] = {}
         self.recipes: dict[str, Entry] = {}
+        self._listed: set[str] = set()  # files of the manifest, also damaged ones
         self.grid = (0, 0)
         self.batch_sizes: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -150,6 +151,7 @@ class PictureFolder:
                 "overwrite=True (--overwrite) to replace them."
             )
         self.grid = tuple(old["grid"])
+        self._listed = {entry["file"] for entry in old["units"]}
         self.entries = {entry["id"]: entry for entry in old["units"] if self._counts(entry)}
         self.recipes = dict(old.get("recipes", {}))
         sizes = old.get("batch_sizes", {})
@@ -184,8 +186,17 @@ class PictureFolder:
         """Returns the path of a finished unit's picture, or of the sheet that contains it."""
         return self.path / self.entries[identity]["file"]
 
-    def begin(self, wanted: Iterable[str]) -> None:
-        """Cuts a finished sheet into tiles again, if units are missing."""
+    def begin(self, wanted: Mapping[str, Unit]) -> None:
+        """Cuts a finished sheet into tiles again, if units are missing.
+
+        Args:
+            wanted: Identity -> unit.
+
+        Raises:
+            FileExistsError: A file that a picture would replace is not one of this folder's.
+        """
+        if not (self.overwrite or self.sheet):
+            self._refuse_others(wanted)
         cut = {key: entry for key, entry in self.entries.items() if entry["file"] == SHEET}
         if not cut or all(identity in self.entries for identity in wanted):
             return
@@ -207,6 +218,16 @@ class PictureFolder:
             if self.entries:
                 self._check_place()
                 self._write_manifest()
+
+    def _refuse_others(self, wanted: Mapping[str, Unit]) -> None:
+        for identity, unit in wanted.items():
+            file = self.path / f"{self._stem(identity, unit)}.png"
+            is_own = identity in self.entries or file.name in self._listed
+            if not is_own and file.exists() and not _is_left_over(file):
+                raise FileExistsError(
+                    f"{file} exists, and is no picture of this folder: choose another folder, or pass overwrite=True "
+                    "(--overwrite) to replace it."
+                )
 
     def add(self, finished: Sequence[Finished], recipe: Recipe) -> list[Path]:
         """Writes the pictures of a batch, then the manifest.
@@ -322,6 +343,16 @@ class PictureFolder:
             "recipes": {key: self.recipes[key] for key in used if key in self.recipes},
         }
         write_bytes(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def _is_left_over(file: Path) -> bool:
+    """Whether a killed run wrote a picture before its manifest: it has a recipe inside, and none beside it."""
+    if file.with_name(f"{file.name}.json").exists():
+        return False
+    try:
+        return METADATA_KEY in read_picture(file).info
+    except OSError:
+        return False
 
 
 def _file_name(unit: Unit, folder: str) -> str:
