@@ -30,7 +30,6 @@ from lucid_port.misc.io import load
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.offline import NetworkRefusedError, offline
 from lucid_port.modelzoo.nets_factory import open_model
-from lucid_port.modelzoo.vision_base import _manifest_layers
 from lucid_port.optvis import checkpoints, objectives
 from lucid_port.optvis.many.picture_folder import PictureFolder
 from lucid_port.optvis.many.unit_spec import Unit
@@ -588,12 +587,6 @@ def test_a_value_range_of_a_number_and_a_row_is_recorded():
 
 def test_a_recipe_without_such_values_is_rendered():
     assert Recipe.from_data(_rendering()).render(open_model("TinyInceptionV1")).shape == (24, 24, 3)
-
-
-@pytest.mark.parametrize("layers", [3, "mixed3a", [3], [{"name": "a"}]])
-def test_the_layers_of_a_models_manifest_are_names_or_objects(layers):
-    with pytest.raises(ValueError, match="layers are names, or objects with name, depth and tags"):
-        _manifest_layers(layers, "model")
 
 
 def test_a_number_with_hundreds_of_digits_is_refused():
