@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli.console import PathCommand
+from lucid_port.modelzoo.library_sources import LIBRARIES, library_source, names_function, names_library
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -66,8 +67,6 @@ ImageShape = Annotated[
     ),
 ]
 
-_LIBRARIES = ("torchvision", "timm", "huggingface")  # `libraries.LIBRARIES`, which would import torch here
-
 
 class ModelCommand(PathCommand):
     """A command that takes its model as SOURCE, or from one of the options of libraries."""
@@ -78,12 +77,12 @@ class ModelCommand(PathCommand):
         Raises:
             typer.BadParameter: two libraries are named, or --weights stands without a library.
         """
-        left, found = _taken(args, (*_LIBRARIES, "weights"))
-        named = [library for library in _LIBRARIES if library in found]
+        left, found = _taken(args, (*LIBRARIES, "weights"))
+        named = [library for library in LIBRARIES if library in found]
         if len(named) > 1:
             raise typer.BadParameter(f"--{named[0]} and --{named[1]} each name a model: give one of them.")
         if "weights" in found and not named:
-            raise typer.BadParameter(f"--weights chooses weights of --{', --'.join(_LIBRARIES)}: give one of these.")
+            raise typer.BadParameter(f"--weights chooses weights of --{', --'.join(LIBRARIES)}: give one of these.")
         if named:
             source = _source(named[0], found[named[0]], found.get("weights"))
             has_argument = any(parameter.name == "source" for parameter in self.params)
@@ -116,8 +115,6 @@ def _taken(args: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[s
 
 
 def _source(library: str, name: str, weights: str | None) -> str:
-    from lucid_port.modelzoo.libraries import library_source
-
     chosen = {} if weights is None else {"weights": None if weights.lower() == "none" else weights}
     return library_source(library, name, chosen)
 
@@ -191,8 +188,29 @@ def stated_by(
     return stated
 
 
+def check_source(source: str) -> None:
+    """Refuses a source that does not exist, before torch is imported. Downloads the file of a model of the catalogue.
+
+    Raises:
+        ValueError, FileNotFoundError: there is no such model or file.
+    """
+    from converters.paths import user_path
+    from converters.sources import kind_of, looks_like_source
+    from lucid_port.modelzoo.catalogue import entry
+    from lucid_port.modelzoo.files import find_graph
+
+    if names_library(source) or names_function(source):
+        return
+    if looks_like_source(source):
+        kind_of(user_path(source))
+        return
+    known = entry(source)
+    if known.generator is None:
+        find_graph(known)
+
+
 def _open(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model:
-    from lucid_port.modelzoo.libraries import names_function
+    check_source(source)  # before the import, which takes seconds
     from lucid_port.modelzoo.nets_factory import open_model as open_named
 
     return _of_function(source, stated, options) if names_function(source) else open_named(source, **stated, **options)
@@ -200,7 +218,7 @@ def _open(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model
 
 def open_network(source: str, image_shape: str | None = None, **options: Any) -> Any:
     """Opens the network of a command, without its value range; arguments as for `open_model`."""
-    from lucid_port.modelzoo.libraries import names_function
+    check_source(source)  # before the import, which takes seconds
     from lucid_port.modelzoo.nets_factory import open_network as open_named
 
     if not names_function(source):
@@ -211,7 +229,7 @@ def open_network(source: str, image_shape: str | None = None, **options: Any) ->
 
 def open_for_sizes(source: str, image_shape: str | None = None, **options: Any) -> Model:
     """Opens the model of a command that reads sizes only, with any value range; arguments as for `open_model`."""
-    from lucid_port.modelzoo.libraries import names_function, names_library
+    check_source(source)  # before the import, which takes seconds
     from lucid_port.modelzoo.vision_base import Model
 
     if names_library(source):
@@ -283,18 +301,11 @@ def open_for_document(
     named = source or document.get("model")
     if named is None:
         return None  # the plan's own error says that it names no model
-    if source is None and names_a_function(str(named)):
+    if source is None and names_function(str(named)):
         from lucid_port.modelzoo.nets_factory import open_model as open_named
 
         return open_named(str(named))  # raises: only the command runs functions
     return _open(str(named), *_split({**known, **overrides}))
-
-
-def names_a_function(source: str) -> bool:
-    """Whether a source is module:function."""
-    from lucid_port.modelzoo.libraries import names_function
-
-    return names_function(source)
 
 
 def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

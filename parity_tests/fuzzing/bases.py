@@ -14,7 +14,8 @@ from random import Random
 import numpy as np
 
 import converters
-from converters.program.storage import MODEL_FILE, WEIGHTS_FILE
+from converters.paths import MODEL_FILE
+from converters.program.storage import WEIGHTS_FILE
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from parity_tests.cases import CASES
 from parity_tests.converters.caffe_files import CaffeLayer, caffemodel, prototxt
