@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand
@@ -41,6 +43,10 @@ PROGRESS_AFTER = 1.0
 REFRESH = 0.25
 """Seconds between two refreshes of a progress bar."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Print only errors, and the paths of the written files, one a line.")
+]
+"""Option that `PathCommand` carries out; commands only declare it."""
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 InputName = Annotated[
     str | None,
@@ -65,8 +71,41 @@ _PATHS = ("-o", "--output", "--image", "--keep-pb", "--prototxt")
 """Options that take a path. The parameters' types are no public part of typer."""
 
 
+_results: ContextVar[TextIO | None] = ContextVar("results", default=None)
+"""Stream of results under --quiet; None for standard output."""
+
+
+class _Nowhere(io.TextIOBase):
+    """A stream that discards its text."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Context in which only `print_result` and `print_table` print. Errors are printed after it."""
+    token = _results.set(sys.stdout)
+    try:
+        with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()):
+            yield
+    finally:
+        _results.reset(token)
+
+
 class PathCommand(TyperCommand):
-    """A command whose paths may start with `~`, which shells leave in `--output=~/eyes.png` and between quotes."""
+    """A command whose paths may start with `~`, which shells leave in `--output=~/eyes.png` and between quotes.
+
+    It carries out --quiet for commands that declare it.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        with quietly() if ctx.params.get("quiet") else nullcontext():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Expands the paths.
@@ -92,16 +131,16 @@ def names_in(text: str) -> list[str]:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], as_json: bool = False) -> None:
     """Prints a table: JSON, aligned columns on a terminal, or tab-separated lines for `cut` and `grep` in a pipe."""
     if as_json:
-        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
+        _print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
         return
     from rich.console import Console  # on use, because importing rich draws from Python's random numbers
     from rich.table import Table
 
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    console = Console()
+    console = Console(file=_results.get())
     if not console.is_terminal:
         for row in [list(columns), *texts]:
-            typer.echo("\t".join(row))
+            _print("\t".join(row))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -112,8 +151,25 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], as_jso
 
 
 def print_result(sentence: str, facts: Mapping[str, object], as_json: bool = False) -> None:
-    """Prints the result of a command: a sentence for people, or JSON for scripts."""
-    typer.echo(json.dumps(facts, indent=1, default=str) if as_json else sentence)
+    """Prints the result of a command: a sentence for people, JSON for scripts, or the written paths under --quiet.
+
+    Args:
+        sentence: the sentence.
+        facts: the results. `files` or `output` are the written paths.
+        as_json: whether to print JSON.
+    """
+    if as_json:
+        _print(json.dumps(facts, indent=1, default=str))
+    elif _results.get() is None:
+        _print(sentence)
+    else:
+        for path in facts.get("files") or [facts.get("output")]:
+            if path is not None:
+                _print(path)
+
+
+def _print(text: object) -> None:
+    typer.echo(text, file=_results.get())
 
 
 def remarks(as_json: bool) -> AbstractContextManager[object]:

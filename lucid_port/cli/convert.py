@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli import console
-from lucid_port.cli.console import Constants, InputName, Json, Source
+from lucid_port.cli.console import Constants, InputName, Json, Quiet, Source
 
 if TYPE_CHECKING:
     from converters import ConvertedModel
@@ -46,6 +46,7 @@ def command(
     geometry: Annotated[
         str | None, typer.Option(help="Padding of a Caffe network: tensorflow (the default) or caffe.")
     ] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Convert a TensorFlow or Caffe network to PyTorch.

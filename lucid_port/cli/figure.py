@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lucid_port.cli.console import Device, Json, Seed, model_names, names_in, print_result, print_table
+from lucid_port.cli.console import Device, Json, Quiet, Seed, model_names, names_in, print_result, print_table
 
 if TYPE_CHECKING:
     from lucid_port.figures.options import FigureOptions
@@ -47,6 +47,7 @@ def command(
         "figures"
     ),
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Make a figure of a Distill article.

@@ -13,6 +13,7 @@ from lucid_port.cli.console import (
     Json,
     Layout,
     Outputs,
+    Quiet,
     Source,
     files_options,
     print_table,
@@ -32,6 +33,7 @@ def command(
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Also list sizes, strides and receptive fields, from a pass on one image.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
     input_name: InputName = None,
     constants: Constants = None,

@@ -15,6 +15,7 @@ from lucid_port.cli.console import (
     Json,
     Layout,
     Outputs,
+    Quiet,
     Seed,
     Source,
     files_options,
@@ -96,6 +97,7 @@ def command(
     sheet: Sheet = False,
     batch_size: BatchSize = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Render pictures that maximize channels of a layer.

@@ -17,6 +17,7 @@ from lucid_port.cli.console import (
     Json,
     Layout,
     Outputs,
+    Quiet,
     files_options,
     print_result,
     torch_threads,
@@ -46,6 +47,7 @@ def command(
     layout: Layout = None,
     outputs: Outputs = None,
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Render a picture again from its recipe and compare the two.

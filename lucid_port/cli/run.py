@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Constants, Device, InputName, Json, Layout, Outputs, files_options, print_result
+from lucid_port.cli.console import (
+    Constants,
+    Device,
+    InputName,
+    Json,
+    Layout,
+    Outputs,
+    Quiet,
+    files_options,
+    print_result,
+)
 from lucid_port.cli.figure import make_figure
 
 
@@ -32,6 +42,7 @@ def command(
     layout: Layout = None,
     outputs: Outputs = None,
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Render a recipe file, of a render or of a figure.
