@@ -8,12 +8,12 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeAlias
 
 import typer
 from typer.core import TyperCommand
@@ -70,6 +70,12 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; t
 _PATHS = ("-o", "--output", "--image", "--keep-pb", "--prototxt")
 """Options that take a path. The parameters' types are no public part of typer."""
 
+
+GAP = 2
+"""Blanks between two columns of a table."""
+
+Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[object]]]
+"""Headers and rows."""
 
 _results: ContextVar[TextIO | None] = ContextVar("results", default=None)
 """Stream of results under --quiet; None for standard output."""
@@ -128,26 +134,73 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], as_json: bool = False) -> None:
-    """Prints a table: JSON, aligned columns on a terminal, or tab-separated lines for `cut` and `grep` in a pipe."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], as_json: bool = False, brief: Table | None = None
+) -> None:
+    """Prints a table: JSON, aligned columns on a terminal, or tab-separated lines for `cut` and `grep` in a pipe.
+
+    Words are never broken, so that names can be copied: a row that is wider than the terminal continues on its next
+    line.
+
+    Args:
+        columns: the headers.
+        rows: the cells; None for an empty one.
+        as_json: whether to print JSON.
+        brief: columns and rows for terminals, if the whole table is too wide for them.
+    """
     if as_json:
         _print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
         return
     from rich.console import Console  # on use, because importing rich draws from Python's random numbers
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     console = Console(file=_results.get())
     if not console.is_terminal:
-        for row in [list(columns), *texts]:
-            _print("\t".join(row))
+        for row in [columns, *rows]:
+            _print("\t".join(_cell(value) for value in row))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in texts:
+    columns, rows = brief or (columns, rows)
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = _column_widths([[*column] for column in zip(columns, *cells, strict=True)], console.width)
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, width=width)
+    for row in cells:
         table.add_row(*row)
+    console.width = max(console.width, sum(widths) + GAP * len(widths))  # the terminal itself wraps wider rows
     console.print(table, markup=False)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _column_widths(columns: Sequence[Sequence[str]], total: int) -> list[int]:
+    """Returns the widths of a table's columns.
+
+    The longest cells fit into them. If the terminal is too narrow for these, first headers and then cells are wrapped
+    between words; if the words are too long as well, nothing is wrapped.
+
+    Args:
+        columns: header and cells of each column.
+        total: the width of the terminal.
+    """
+    from rich.cells import cell_len
+
+    def longest(texts: Iterable[str]) -> int:
+        return max(map(cell_len, texts), default=0)
+
+    words = [[word for text in column for word in text.split()] for column in columns]
+    whole = [longest(column) for column in columns]
+    header_wrapped = [max(longest(column[1:]), longest(column[0].split())) for column in columns]
+    room = total - GAP * (len(columns) - 1)
+    widths = whole
+    for least in (header_wrapped, [longest(column) for column in words]):
+        while sum(widths) > room and widths != least:
+            spare = [width - low for width, low in zip(widths, least, strict=True)]
+            widest = max((at for at, free in enumerate(spare) if free > 0), key=lambda at: widths[at])
+            widths = [width - (at == widest) for at, width in enumerate(widths)]
+    return widths if sum(widths) <= room else whole
 
 
 def print_result(sentence: str, facts: Mapping[str, object], as_json: bool = False) -> None:

@@ -66,7 +66,8 @@ def command(
             (one.name, ARTICLES[one.article].title, one.title, one.takes.words, ", ".join(one.options))
             for one in catalogue().values()
         ]
-        print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)
+        columns = ("name", "article", "shows", "--units takes", "units named for")
+        print_table(columns, rows, json, brief=(columns[:3], [row[:3] for row in rows]))
         return
     find_figure(name)  # a wrong name fails before the model is opened
     options: FigureOptions | None = None if units is None else {"units": names_in(units)}
