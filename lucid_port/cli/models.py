@@ -29,8 +29,8 @@ def command(
 ) -> None:
     """List the models of the catalogue and where their files are.
 
-    A terminal shows whether a file is here, is downloaded on demand, or has to be got by hand; with NAME, with --json or
-    in a pipe there are the paths.
+    A terminal shows whether a file is here, is downloaded on demand, or has to be got by hand. With NAME, with --json
+    and in a pipe, paths are printed.
 
     Examples: LUCID_PORT_MODELZOO=~/models lucid-port models; lucid-port models ResnetV1_50_slim
 

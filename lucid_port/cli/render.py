@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli import sources
+from lucid_port.cli.completion import unit_names
 from lucid_port.cli.console import (
     Constants,
     InputName,
@@ -31,12 +32,8 @@ Result = tuple[str, dict[str, Any]]
 
 
 def layer_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Layers of a model of the catalogue, for shell completion."""
-    from lucid_port.modelzoo.catalogue import catalogue
-
-    known = catalogue().get(str(context.params.get("source")))
-    names = [] if known is None else [layer for layer, _, _ in known.layers]
-    return [f"{name}:" for name in names if name.startswith(incomplete)]
+    """Layers and classes of a model of the catalogue, for shell completion."""
+    return unit_names(str(context.params.get("source")), incomplete)
 
 
 Units = Annotated[
