@@ -117,8 +117,8 @@ lucid-port render TinyInceptionV1 mixed3a:1 -o a.png --json | jq .objective
 lucid-port --install-completion
 ```
 
-This installs completion of commands, options and the names of models, layers, classes and figures for the current shell (bash,
-zsh, fish, PowerShell). Restart the shell afterwards. `lucid-port --show-completion` prints the code instead.
+This installs completion of commands, options and the names of models, layers, classes and figures for the current shell
+(bash, zsh, fish, PowerShell). Restart the shell afterwards. `lucid-port --show-completion` prints the code instead.
 """
 
 
