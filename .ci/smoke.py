@@ -2,7 +2,8 @@
 
     python .ci/smoke.py [SITE]
 
-SITE is the folder that the package has to be imported from, where it matters.
+SITE is the folder that the package has to be imported from, where it matters. Only then is the import timed: a checkout
+may have to be compiled first.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def main() -> None:
             ["figure", "list"],
             ["render", "tiny", "mixed3a:1", "-o", "a.png", "--size", "32", "--steps", "2"],
             ["rerender", "a.png"],
+            ["figure", "fv-channel", "--model", "tiny", "--units", "mixed3a:1", "--steps", "2", "-o", "figure"],
         ):
             subprocess.run(
                 [sys.executable, "-m", "lucid_port", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL
@@ -70,7 +72,7 @@ def check_import(site: Path | None) -> None:
         raise SystemExit(f"importing lucid_port imports {', '.join(loaded)}")
     if not (found.parent / "py.typed").is_file():
         raise SystemExit("py.typed is missing")
-    if seconds > MOST_SECONDS:
+    if site is not None and seconds > MOST_SECONDS:
         raise SystemExit(f"importing lucid_port takes {seconds:.2f} s beyond torch, more than {MOST_SECONDS}")
     print(f"imported in {seconds:.2f} s beyond torch")
 

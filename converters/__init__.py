@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from converters.caffe import from_caffe
     from converters.conversion import convert, load, save
     from converters.errors import (
+        ChannelAxisError,
         ConverterError,
         GraphError,
         InputSizeError,
@@ -39,6 +40,7 @@ else:
             "caffe": ("from_caffe",),
             "conversion": ("convert", "load", "save"),
             "errors": (
+                "ChannelAxisError",
                 "ConverterError",
                 "GraphError",
                 "InputSizeError",
@@ -59,6 +61,7 @@ else:
     )
 
 __all__ = [
+    "ChannelAxisError",
     "ConvertedModel",
     "ConverterError",
     "GraphError",

@@ -20,8 +20,10 @@ from converters.network.model import ConvertedModel
 from converters.program.program import Metadata, Program, State
 from converters.program.storage import damaged_weights, read_program
 from converters.progress import Progress, silent
+from converters.signatures import checked
 
 
+@checked
 def convert(
     source: Source | Graph,
     *,
@@ -38,13 +40,14 @@ def convert(
 
     Args:
         source: the path of a .pb file, the bytes of a serialized GraphDef, a GraphDef, or a `Graph`.
-        input_name: name of the input node; required if the graph has several inputs, or if its input is not a
-            placeholder.
+        input_name: name of the input node, with or without `:0`; required if the graph has several inputs, or if its
+            input is not a placeholder.
         metadata: describes the model's input. By default it is read from the graph's `lucid_metadata_json` node, if
             the graph has one.
         fold: fold each batch norm into the convolution before it if no layer between them is requested. This changes
             values by rounding errors.
-        constants: values of placeholders other than the image, by name, such as {"is_training": False}.
+        constants: values of placeholders other than the image, by name, such as {"is_training": False}. A number fills
+            the placeholder's shape, with 1 for each unknown size.
         outputs: names of the model's outputs. Only the nodes that they need are converted, and all of these have to be
             convertible. By default all nodes that depend on the input are converted.
         progress: called with the current stage and the finished share of it.
@@ -87,6 +90,7 @@ def convert(
     return ConvertedModel(program.folded() if fold else program, state)
 
 
+@checked
 def save(
     model: ConvertedModel,
     folder: str | os.PathLike[str],
@@ -126,6 +130,7 @@ def save(
     model.save(folder, overwrite=overwrite, standalone=standalone, progress=progress)
 
 
+@checked
 def load(folder: str | os.PathLike[str]) -> ConvertedModel:
     """Loads a model that `save` wrote; see `save` for an example.
 

@@ -34,12 +34,20 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 _SHORT.maxlevel = 3
 
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer with more than 308 digits
+        return False
+
+
 _PLAIN: Mapping[Any, tuple[str, Callable[[object], bool]]] = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
     int: ("a whole number", lambda value: isinstance(value, Integral) and not isinstance(value, bool)),
     float: (
         "a finite number",
-        lambda value: isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value),
+        lambda value: isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value),
     ),
     str: ("a text", lambda value: isinstance(value, str)),
     type(None): ("nothing", lambda value: value is None),

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 from converters.errors import GraphError, nearest_names
 from converters.paths import MODEL_FILE, user_path
 from converters.progress import Progress, silent
+from converters.signatures import checked
 from converters.tensorflow import freeze
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor, nn
 
-    from converters.program.layer_info import LayerInfo
+    from converters.program.layer_info import Layers
     from converters.program.program import Metadata
 
 
 class Network(Protocol):
     """An `nn.Module` with named layers, as `open_source` returns it."""
 
+    layers: Layers
     outputs: tuple[str, ...]
 
     @property
@@ -35,11 +37,6 @@ class Network(Protocol):
     @property
     def metadata(self) -> Metadata:
         """Describes the input."""
-        ...
-
-    @property
-    def layers(self) -> Mapping[str, LayerInfo]:
-        """Every layer by name."""
         ...
 
     def activations(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
@@ -67,6 +64,7 @@ class Options:
     prototxt: str | os.PathLike[str] | None = None
     geometry: str | None = None
     layout: str | None = None
+    layouts: Mapping[str, str] | None = None
     progress: Progress | None = None
 
     def given(self, *names: str) -> dict[str, Any]:
@@ -92,6 +90,7 @@ class Kind:
     options: frozenset[str]
 
 
+@checked
 def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
     """Reads a network from a file or folder of any supported kind.
 
@@ -109,6 +108,8 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
             keep_pb: file to write the frozen graph of a checkpoint or SavedModel to;
             prototxt, geometry: for Caffe networks (see `converters.from_caffe`);
             layout: for ONNX files, the layout of the input, "NCHW" or "NHWC" (see `converters.from_onnx`);
+            layouts: layer -> one letter for each axis of its value, as in {"tokens": "NLC"}: N images, C channels, H
+                rows, W columns, L tokens, T times, G others; for layers whose axes are not known;
             progress: called with the current stage and the finished share of it (`converters.progress`).
 
     Returns:
@@ -134,7 +135,11 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
         raise TypeError(f"A source is a path, not {type(path).__name__}.")
     place = user_path(path)
     kind = kind_of(place)
-    return kind.read(place, take_options(f"{path} is {kind.name}, which", kind.options, options))
+    checked = take_options(f"{path} is {kind.name}, which", kind.options, options)
+    network = kind.read(place, checked)
+    if checked.layouts is not None:
+        network.layers = network.layers.stated(checked.layouts)
+    return network
 
 
 def take_options(subject: str, taken: frozenset[str], options: Mapping[str, Any]) -> Options:
@@ -142,7 +147,7 @@ def take_options(subject: str, taken: frozenset[str], options: Mapping[str, Any]
 
     Args:
         subject: the source, as the start of the sentence "... takes no ...".
-        taken: names of the accepted options; `metadata` and `progress` are always accepted.
+        taken: names of the accepted options; `layouts`, `metadata` and `progress` are always accepted.
         options: as for `open_source`.
 
     Raises:
@@ -155,7 +160,7 @@ def take_options(subject: str, taken: frozenset[str], options: Mapping[str, Any]
         hint = nearest_names(unknown[0], known)
         raise TypeError(f"There is no option {unknown[0]!r} for reading a network.{hint}")
     checked = Options(**options)
-    refused = sorted(set(checked.given()) - taken - {"metadata", "progress"})
+    refused = sorted(set(checked.given()) - taken - {"layouts", "metadata", "progress"})
     if refused:
         raise ValueError(f"{subject} takes no {refused[0]}.")
     return checked
@@ -172,6 +177,8 @@ def kind_of(path: Path) -> Kind:
         raise GraphError(f"{path} is a folder of other folders, not a network: name the network's own folder or file.")
     if not (_exists(path) or freeze.is_checkpoint(path)):
         raise FileNotFoundError(f"There is no file {path}.")
+    if _exists(path) and not (path.is_file() or path.is_dir()):
+        raise GraphError(f"{path} is a pipe or a device, and reading it may never end: name a file or a folder.")
     found = next((kind for kind in KINDS if kind.matches(path)), None)
     if found is None:
         raise GraphError(f"{path} is {_advice(path)} Supported are: {', '.join(kind.name for kind in KINDS)}.")

@@ -22,6 +22,9 @@ PACKAGES = ("lucid_port.optvis.param", "lucid_port.optvis.overrides", "lucid_por
 MODULES = (
     "converters",
     "lucid_port.figures.base",
+    "lucid_port.microscope.examples",
+    "lucid_port.microscope.pictures",
+    "lucid_port.microscope.statistics",
     "lucid_port.misc.channel_reducer",
     "lucid_port.misc.gradient_override",
     "lucid_port.misc.ndimage_utils",

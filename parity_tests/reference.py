@@ -5,6 +5,8 @@
     python -m parity_tests.reference --new      # make those of small graphs that have none yet
     python -m parity_tests.reference --zoo      # the same for the stand-ins of the modelzoo
     python -m parity_tests.reference --strangers    # the same for small graphs as other projects freeze them
+    python -m parity_tests.reference --random       # the same for random small graphs
+    python -m parity_tests.reference --random --seeds 1000-1999    # compare the graphs of other seeds; write nothing
 
 TensorFlow 1.15.5 and Lucid 0.3.10 need Python 3.7, for which an environment is made once and kept in the user's cache.
 `--python` names another Python that has TensorFlow (1.15, or any 2.x, because its v1 API runs the same graphs); without
@@ -44,6 +46,8 @@ from converters.tensorflow.process import OPTIONS, oracle_environment, oracle_jo
 from parity_tests.cases import CASES, INPUT, Case
 from parity_tests.networks import GRADIENT_DRAWS, NETWORKS
 from parity_tests.optvis.make_references import FEW_STATES, MANY_STATES, make_functions, make_renders
+from parity_tests.properties.random_graphs import FOLDER as RANDOM
+from parity_tests.properties.random_graphs import compare_seeds, make_random, parse_seeds, record_committed
 from parity_tests.strangers import FOLDER as STRANGERS
 from parity_tests.strangers import make_strangers
 from parity_tests.zoo.make_references import build_structures, make_zoo
@@ -84,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--new", action="store_true", help="only small graphs without references; keep all others")
     parser.add_argument("--only", help="only graphs whose name contains this text (implies --check)")
     parser.add_argument("--strangers", action="store_true", help="only the small graphs that other projects freeze")
+    parser.add_argument("--random", action="store_true", help="only random small graphs")
+    parser.add_argument("--seeds", type=parse_seeds, help="with --random: compare the graphs of first-last")
     parser.add_argument("--zoo", action="store_true", help="only the stand-ins of Lucid's modelzoo")
     options = parser.parse_args(arguments)
     python = options.python or oracle_python()
@@ -95,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return zoo(python, options.only or "", options.check)
     if options.strangers:
         return strangers(python, options.check)
+    if options.random:
+        return random_graphs(python, options.check, options.seeds)
     if options.new:
         return make_new(python)
     with tempfile.TemporaryDirectory() as folder:
@@ -141,6 +149,20 @@ def strangers(python: Path, check: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         make_strangers(python, Path(folder))
         return compare(read_references(STRANGERS), read_references(folder))
+
+
+def random_graphs(python: Path, check: bool, seeds: Sequence[int] | None) -> int:
+    """Records the committed random graphs, or compares them, or compares other seeds; returns the exit code."""
+    if seeds is not None:
+        found = compare_seeds(python, seeds)
+        print(found.report())
+        return int(bool(found.failures))
+    if not check:
+        make_random(python)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        record_committed(python, Path(folder))
+        return compare(read_references(RANDOM), read_references(folder))
 
 
 # -- environment ------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def server():
             self.wfile.write(CONTENT if self.path == "/whole.json" else CONTENT[:3])
             if self.path == "/silent.json":
                 self.wfile.flush()
-                stop.wait()
+                stop.wait(10)  # then the answer is cut
 
         def log_message(self, *args):
             pass

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import converters
+from converters.paths import user_path
 from lucid_port.cli import main
 from lucid_port.misc.io import io_scope, load, save
 from lucid_port.modelzoo.nets_factory import get_model, open_model
@@ -44,6 +45,13 @@ def test_the_command_line_expands_paths(home, capsys):
     assert main(["render", MODEL, "mixed3a:1-2", "--output=~/units", *SMALL]) == 0
     names = {"new", "b.png", "b.png.json", "c.png", "c.png.json", "model", "units"}
     assert {path.name for path in home.iterdir()} == names
+
+
+@pytest.mark.parametrize("command", [["demo"], ["parity", MODEL]])
+def test_commands_expand_the_paths_that_they_check(command, home, capsys):
+    (home / "page").mkdir()
+    assert main([*command, "--output=~/page"]) == 1
+    assert f"{home / 'page'} is a folder" in capsys.readouterr().err
 
 
 def test_functions_expand_paths(home):
@@ -129,3 +137,9 @@ def test_the_cache_folder_is_expanded(home, monkeypatch):
 
     monkeypatch.setenv("LUCID_PORT_CACHE", "~/cache")
     assert cache_folder() == home / "cache"
+
+
+@pytest.mark.parametrize("path", ["\ud800", "a\0b.png", "folder/\udfff.png"])
+def test_paths_that_no_file_can_have_give_one_sentence(path):
+    with pytest.raises(ValueError, match="characters that no file's name can have"):
+        user_path(path)

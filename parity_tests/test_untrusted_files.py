@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 import urllib.request
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -30,13 +32,14 @@ from lucid_port.misc.io import load
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.offline import NetworkRefusedError, offline
 from lucid_port.modelzoo.nets_factory import open_model
+from lucid_port.modelzoo.vision_base import _manifest_layers
 from lucid_port.optvis import checkpoints, objectives
 from lucid_port.optvis.many.picture_folder import PictureFolder
 from lucid_port.optvis.many.unit_spec import Unit
-from lucid_port.optvis.recipe import Recipe
+from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.recipe_files import compare_pictures, read_document
 from lucid_port.optvis.recipe_plan import Plan
-from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.inputs import load_folder, load_image
 from parity_tests.compatibility.fixtures import FOLDER
 
 DEEP = "[" * 100_000
@@ -69,7 +72,7 @@ def test_ghostscript_is_never_started(eps, read):
 
 def test_the_comparison_of_pictures_starts_nothing(eps):
     path, started = eps
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(OSError, match=r"picture\.png cannot be read as a picture: its content is no picture"):
         compare_pictures(path, np.zeros((4, 5, 3)))
     assert not started
 
@@ -441,8 +444,17 @@ def _process(code: str, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
 
 
-def test_a_reader_that_has_gone_is_no_error():
-    code = "import sys; from lucid_port.cli import main; sys.exit(main(['layers', 'TinyInceptionV1']))"
+PRINTING = "import sys; from lucid_port.cli import app, main; sys.modules['lucid_port.cli.app'].app = "
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys; from lucid_port.cli import main; sys.exit(main(['layers', 'TinyInceptionV1']))",
+        f"{PRINTING}lambda *_, **__: print('a'); sys.exit(main())",  # Python writes it at the end
+    ],
+)
+def test_a_reader_that_has_gone_is_no_error(code):
     read, write = os.pipe()
     os.close(read)
     process = _process(code, stdout=write)
@@ -456,6 +468,7 @@ def test_a_second_interruption_is_quiet():
     code = (
         "import atexit, os, signal, sys\n"
         "from lucid_port.cli import app, main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "def stop(*args, **kwargs): raise KeyboardInterrupt\n"
         "sys.modules['lucid_port.cli.app'].app = stop\n"
         "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
@@ -474,7 +487,190 @@ def test_a_plan_writes_into_the_current_folder_only(tmp_path, monkeypatch, outpu
     assert Plan.from_document({**PLAN, "output": "a/b.png"}).target() == Path("a/b.png")
 
 
+@pytest.mark.parametrize("output", ["a\nb", "a\x1b[2J.png", "a\u2028b.png", "\ud800"])
+def test_the_output_of_a_plan_is_printable(output):
+    with pytest.raises(ValueError, match="characters that are not printed"):
+        Plan.from_document({**PLAN, "output": output}).target()
+
+
 @pytest.mark.parametrize("labels", ["abc", [1, 2], 3])
 def test_labels_are_a_list_of_texts(labels):
     with pytest.raises(TypeError, match="label"):
         open_model("TinyInceptionV1", labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 224, 224), r"give \(224, 224, 3\), with the channels last"),
+        ((224, 224), r"is \(height, width, channels\), not \(224, 224\)"),
+        ((0, 224, 3), "Every size of image_shape is a whole number from 1 on"),
+        ((224.5, 224, 3), "Every size of image_shape is a whole number"),
+        ("abc", "image_shape"),
+    ],
+)
+def test_the_shape_of_a_networks_images_has_the_channels_last(shape, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        open_model("TinyInceptionV1", image_shape=shape)
+
+
+# Pictures that need much memory, and files that are no files --------------------------------------
+
+
+@pytest.mark.parametrize(("mode", "size"), [("1", (13_000, 12_000)), ("L", (6_000, 6_000)), ("RGB", (5_000, 6_000))])
+def test_a_small_file_of_a_large_picture_is_refused(tmp_path, mode, size):
+    Image.new(mode, size).save(tmp_path / "a.png")
+    for read in (load, load_image):
+        with pytest.raises(ValueError, match=r"a\.png cannot be read as \.png: its \d+ x \d+ pixels need \d+ MB"):
+            read(tmp_path / "a.png")
+
+
+def test_the_memory_of_a_picture_is_bounded_by_its_file(tmp_path, monkeypatch):
+    pixels = np.random.RandomState(0).randint(0, 256, (300, 401, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    Image.new("RGB", (401, 300)).save(tmp_path / "black.png")
+    monkeypatch.setattr("lucid_port.misc.io.pictures.MEMORY", 1000)
+    assert load(tmp_path / "noise.png").shape == (300, 401, 3)
+    with pytest.raises(ValueError, match="make the picture smaller"):
+        load(tmp_path / "black.png")
+
+
+def _photograph(path: Path, width: int, height: int) -> None:
+    """A JPEG of repeated noise, with about as many bytes for each pixel as a photograph has."""
+    noise = np.random.RandomState(0).randint(100, 156, (height // 50, width // 50, 3)).astype(np.uint8)
+    Image.fromarray(np.tile(noise, (50, 50, 1))).save(path, quality=50)
+
+
+def test_a_photograph_of_50_megapixels_is_read(tmp_path):
+    path = tmp_path / "a.jpg"
+    _photograph(path, 8000, 6250)
+    assert 0.1 < path.stat().st_size / 50e6 < 0.6
+    assert load(path).shape == (6250, 8000, 3)
+    tracemalloc.start()
+    try:
+        assert load_image(path, (75, 96)).shape == (75, 96, 3)
+        floats = 4 * 3 * 50e6
+        assert tracemalloc.get_traced_memory()[1] < floats / 4
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [(10_000, 10_000), (13_000, 13_000)])
+def test_pillow_does_not_warn_of_pictures_that_are_checked_here(tmp_path, size):
+    Image.new("1", size).save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"need \d+ MB of memory"):
+            load_image(tmp_path / "a.png", 8)
+
+
+def test_pictures_are_converted_in_parts_of_rows():
+    pixels = np.random.RandomState(0).randint(0, 256, (131, 7, 3)).astype(np.uint8)
+    assert np.array_equal(load_image(Image.fromarray(pixels)), pixels.astype(np.float32) / np.float32(255))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "a.pb")
+    for read in (load, load_image):
+        with pytest.raises(ValueError, match=r"a\.png is a pipe or a device"):
+            read(tmp_path / "a.png")
+    with pytest.raises(converters.GraphError, match=r"a\.pb is a pipe or a device"):
+        converters.open_source(tmp_path / "a.pb")
+    with pytest.raises(ValueError, match="has no picture"):
+        load_folder(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no such device")
+def test_devices_are_no_models():
+    with pytest.raises(converters.GraphError, match="/dev/zero is a pipe or a device"):
+        Recipe.from_data({**RECIPE, "model": {**RECIPE["model"], "source": "/dev/zero"}}).open_model()
+
+
+def test_a_refused_download_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LUCID_PORT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LUCID_PORT_MODELZOO", str(tmp_path))
+    with pytest.raises(NetworkRefusedError, match="recipes download nothing"):
+        Plan.from_document({**PLAN, "model": "InceptionV1"}).open_model()
+    assert not (tmp_path / "cache").exists()
+
+
+# Operations that fail on a recipe's values --------------------------------------------------------
+
+
+def _rendering(**changes: object) -> dict[str, object]:
+    image = {"param": "image", "args": {"w": 24}}
+    objective = {"objective": "channel", "args": {"layer": "mixed3a", "n_channel": 1}}
+    transforms = {"transform": "compose", "args": {"transforms": []}}
+    optimizer = {"optimizer": "TFAdam", "args": {"lr": 0.05}}
+    return {
+        **RECIPE,
+        "image": image,
+        "objective": objective,
+        "optimizer": optimizer,
+        "transforms": transforms,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"image": {"param": "joined", "args": {"parts": [[1]]}}},
+            "args of param 'joined' in the recipe do not fit it",
+        ),
+        ({"image": {"param": "pixel_image", "args": {"shape": [2, 33, 41, 3] + [33] * 90}}}, "pixel_image.*not fit"),
+        ({"picture": 1}, "of picture 1, but its batch has only 1 pictures"),
+    ],
+)
+def test_operations_that_fail_on_a_recipe_are_one_sentence(change, words):
+    recipe = Recipe.from_data(_rendering(**change))
+    with pytest.raises((ValueError, TypeError), match=words) as found:
+        recipe.render(open_model("TinyInceptionV1"))
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        ({"optimizer": {"w": 3}, "args": {}}, "optimizer .* is none of"),
+        ({"optimizer": ["SGD"]}, "optimizer .* is none of"),
+        ({"optimizer": "SGD", "args": {"lr": [2.0]}}, "args of the recipe's optimizer SGD do not fit it"),
+        ({"optimizer": "SGD", "args": {"lr": -1}}, "args of the recipe's optimizer SGD do not fit it"),
+        ({"optimizer": "Adam", "args": {"betas": [0.9]}}, "args of the recipe's optimizer Adam do not fit it"),
+    ],
+)
+def test_optimizers_that_do_not_fit_are_one_sentence(tmp_path, optimizer, words):
+    model = open_model("TinyInceptionV1")
+    plan = Plan.from_document({**PLAN, "optimizer": optimizer})
+    recipe = Recipe.from_data(_rendering(optimizer=optimizer))
+    for render in (lambda: plan.run(tmp_path / "a.png", model, []), lambda: recipe.render(model)):
+        with pytest.raises((ValueError, TypeError), match=words) as found:
+            render()
+        assert "\n" not in str(found.value)
+
+
+def test_a_value_range_of_a_number_and_a_row_is_recorded():
+    """Otherwise the picture is lost after its render."""
+    model = open_model("TinyInceptionV1", image_value_range=(-1, [1, 2, 3]))
+    recorded = describe_model(model)["image_value_range"]
+    assert recorded == [[-1, -1, -1], [1, 2, 3]]
+    assert describe_model(open_model("TinyInceptionV1", image_value_range=recorded))["image_value_range"] == recorded
+    assert describe_model(open_model("TinyInceptionV1"))["image_value_range"] == [-117, 138]
+
+
+def test_a_recipe_without_such_values_is_rendered():
+    assert Recipe.from_data(_rendering()).render(open_model("TinyInceptionV1")).shape == (24, 24, 3)
+
+
+@pytest.mark.parametrize("layers", [3, "mixed3a", [3], [{"name": "a"}]])
+def test_the_layers_of_a_models_manifest_are_names_or_objects(layers):
+    with pytest.raises(ValueError, match="layers are names, or objects with name, depth and tags"):
+        _manifest_layers(layers, "model")
+
+
+def test_a_number_with_hundreds_of_digits_is_refused():
+    with pytest.raises(ValueError, match="lr is a finite number or nothing, not 9999"):
+        Plan.from_document({**PLAN, "lr": int("9" * 400)})

@@ -23,6 +23,7 @@ from converters.frozen.graphdef import read_file, read_graph
 from converters.network.model import ConvertedModel
 from converters.program.program import Metadata
 from converters.progress import Progress, silent
+from converters.signatures import checked
 
 Source: TypeAlias = str | os.PathLike[str] | bytes
 
@@ -33,6 +34,7 @@ HDF5 = b"\x89HDF"
 IMAGENET_RANGE = ((-103.939, -116.779, -123.68), (151.061, 138.221, 131.32))
 
 
+@checked
 def from_caffe(
     caffemodel: Source,
     prototxt: Source | None = None,
@@ -45,8 +47,8 @@ def from_caffe(
 ) -> ConvertedModel:
     """Converts a Caffe network to the model that `converters.convert` makes of caffe-tensorflow's graph.
 
-    Layers that depend on a layer of an unsupported type, or on another input, are left out; `model.left_out` names them
-    with the reasons.
+    Layers that depend on a layer of an unsupported type, or on another input, are left out, and so are the layers of a
+    training definition that the main loss does not depend on; `model.left_out` names them with the reasons.
 
     Args:
         caffemodel: the weights: the path of a .caffemodel, or its bytes.
@@ -59,8 +61,8 @@ def from_caffe(
         metadata: describes the model's input. Its `input_name` becomes the name of the graph's input, and its
             `image_shape` the input size if the definition states none. By default the input keeps Caffe's name and the
             definition's size.
-        outputs: names of the model's outputs, as in Caffe or as in the model; only the layers that they need are
-            converted, and all of these have to be convertible.
+        outputs: names of the model's outputs: layers or blobs as in Caffe, or layers as in the model. Only the layers
+            that they need are converted, and all of these have to be convertible.
         progress: called with the current stage and the finished share of it.
 
     Returns:
@@ -83,7 +85,7 @@ def from_caffe(
         ['data', 'relu']
     """
     progress("reading", None)
-    data, net = _open(caffemodel, prototxt, geometry, input_name)
+    data, net = _open(caffemodel, prototxt, geometry, input_name, complete=outputs is not None)
     name = None if metadata is None else metadata.input_name
     written = write(_completed(net, metadata), geometry, name, apart=True, outputs=outputs)
     model = convert(
@@ -131,7 +133,9 @@ def _read(source: Source, kind: str, default_title: str) -> tuple[bytes, str]:
     return read_file(source), os.fspath(source)
 
 
-def _open(caffemodel: Source, prototxt: Source | None, geometry: Geometry, input_name: str | None) -> tuple[bytes, Net]:
+def _open(
+    caffemodel: Source, prototxt: Source | None, geometry: Geometry, input_name: str | None, complete: bool = False
+) -> tuple[bytes, Net]:
     """Returns the bytes of the weights' file, and the network."""
     if geometry not in get_args(Geometry):
         raise ValueError(f'The geometry is "tensorflow" or "caffe", not {geometry!r}.')
@@ -148,7 +152,7 @@ def _open(caffemodel: Source, prototxt: Source | None, geometry: Geometry, input
         layers = definitions(message, layers)
     elif not any(layer.bottoms for layer in layers):
         raise GraphError(f"{title} has weights but no definition of the layers: give the network's .prototxt, too.")
-    return data, build_net(message, layers, input_name)
+    return data, build_net(message, layers, input_name, complete)
 
 
 def _with_weights(written: Written) -> Graph:

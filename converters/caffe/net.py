@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from converters.caffe.blobs import Blob, Contents, read_blobs
 from converters.caffe.messages import CaffeMessage, enum_name
@@ -118,10 +118,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Net:
-    """The part of a network that processes an image; nodes are in topological order."""
+    """A network at inference.
+
+    Attributes:
+        entry: the image.
+        nodes: the layers, in topological order.
+        outputs: name of a blob, or of a layer without a node of its own -> the output of a node that has its value.
+        left_out: name of a layer that runs at inference and has no node -> the reason, as a clause.
+    """
 
     entry: Entry
     nodes: tuple[Node, ...]
+    outputs: Mapping[str, Output] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_layers(message: CaffeMessage, contents: Contents | None = None) -> list[Layer]:
@@ -152,30 +161,45 @@ def definitions(message: CaffeMessage, weights: Iterable[Layer]) -> list[Layer]:
     return [replace(layer, blobs=blobs.get(layer.name, ())) for layer in read_layers(message) if _is_used(layer)]
 
 
-def build_net(message: CaffeMessage, layers: Sequence[Layer], input_name: str | None = None) -> Net:
+def build_net(
+    message: CaffeMessage, layers: Sequence[Layer], input_name: str | None = None, complete: bool = False
+) -> Net:
     """Builds the inference graph of a network.
 
-    Removes dropout, losses, and layers that only lead to losses. The softmax of the main loss (the last one with the
-    greatest weight) stays, under the name that it has in deployed networks.
+    Removes dropout, losses, and layers that the main loss (the last one with the greatest weight) does not depend on.
+    The softmax of the main loss stays, under the name that it has in deployed networks.
 
     Args:
         message: the NetParameter of the definition, which may name inputs.
         layers: its layers with their weights.
         input_name: name of the input, if there are several.
+        complete: keep the layers that the main loss does not depend on.
 
     Raises:
         GraphError: a layer reads a blob that no layer before it writes, two layers have the same name, or there is not
             exactly one input.
     """
     _require_one_of_each([*map(_text, message.input), *(layer.name for layer in layers)])
-    entries, nodes, losses = _connect(message, layers)
-    if losses:
-        nodes = _deployed(nodes, losses)
+    connected = _connect(message, layers)
+    nodes, left_out = connected.nodes, connected.left_out
+    if connected.losses:
+        nodes, beside = _deployed(nodes, connected.losses)
+        if complete:
+            nodes += beside
+        else:
+            why = "the network's main loss does not depend on it: name it in outputs (--outputs)"
+            left_out |= {node.layer.name: why for node in beside}
     read = {source for node in nodes for source in node.inputs}
+    entries = connected.entries
     entry = _one_entry([entry for entry in entries if entry.output in read], entries, input_name)
-    nodes = _from_entry(nodes, entry)
-    nodes = _fuse(nodes)
-    return Net(replace(entry, shape=_with_channels(entry, nodes)), tuple(nodes))
+    nodes, fused = _fuse(nodes)
+    made = {
+        name: replace(output, node=fused.get(output.node, output.node)) for name, output in connected.outputs.items()
+    }
+    made |= {name: Output(node) for name, node in fused.items()}
+    here = {entry.output.node, *(node.layer.name for node in nodes)}
+    outputs = {name: output for name, output in made.items() if output.node in here}
+    return Net(replace(entry, shape=_with_channels(entry, nodes)), tuple(nodes), outputs, left_out)
 
 
 # -- layers ---------------------------------------------------------------------------------------------------------
@@ -228,8 +252,25 @@ def _holds(rule: CaffeMessage) -> bool:
 # -- the graph ------------------------------------------------------------------------------------------------------
 
 
-def _connect(message: CaffeMessage, layers: Sequence[Layer]) -> tuple[list[Entry], list[Node], list[Node]]:
-    """Returns the inputs, the other layers as nodes, and the losses."""
+@dataclass(frozen=True)
+class _Connected:
+    """The layers of a file, connected.
+
+    Attributes:
+        entries: the inputs.
+        nodes, losses: the other layers.
+        outputs, left_out: as for `Net`.
+    """
+
+    entries: list[Entry]
+    nodes: list[Node]
+    losses: list[Node]
+    outputs: dict[str, Output]
+    left_out: dict[str, str]
+
+
+def _connect(message: CaffeMessage, layers: Sequence[Layer]) -> _Connected:
+    """Connects layers by the names of their blobs."""
     entries = list(_inputs(message))
     made = {entry.name: entry.output for entry in entries}
     nodes, losses = [], []
@@ -256,22 +297,28 @@ def _connect(message: CaffeMessage, layers: Sequence[Layer]) -> tuple[list[Entry
             nodes.append(Node(layer, tuple(made[bottom] for bottom in layer.bottoms)))
         made |= {top: Output(layer.name, index) for index, top in enumerate(layer.tops)}
     lacking.check()
-    return entries, nodes, losses
+    return _Connected(entries, nodes, losses, made, lacking.left_out)
 
 
 class _Lacking:
     """The layers that read a blob that no layer produces, such as the labels of a training network.
 
     They matter unless only losses, and other layers that are dropped, read their results.
+
+    Attributes:
+        left_out: name of each of these layers -> the reason, as a clause.
     """
 
     def __init__(self) -> None:
+        self.left_out: dict[str, str] = {}
         self._errors: dict[str, GraphError] = {}  # blob that one of these layers writes -> its error
         self._unread: dict[str, GraphError] = {}  # of these, the blobs that no layer reads
 
     def add(self, layer: Layer, made: Mapping[str, Output]) -> None:
         """Adds a layer that reads a blob that is not in `made`."""
-        error = self.error(layer, next(bottom for bottom in layer.bottoms if bottom not in made), made)
+        lacking = next(bottom for bottom in layer.bottoms if bottom not in made)
+        error = self.error(layer, lacking, made)
+        self.left_out[layer.name] = f"it reads {lacking!r}, which no layer produces that runs at inference"
         self.excuse(layer.bottoms)
         self._errors |= dict.fromkeys(layer.tops or (layer.name,), error)
         self._unread |= dict.fromkeys(layer.tops or (layer.name,), error)
@@ -355,7 +402,7 @@ def _no_image(name: str, sizes: tuple[int, ...]) -> GraphError:
 
 def _one_entry(read: Sequence[Entry], entries: Sequence[Entry], input_name: str | None) -> Entry:
     if input_name is not None:
-        named = [entry for entry in entries if entry.name == input_name]
+        named = [entry for entry in entries if entry.name in (input_name, input_name.removesuffix(":0"))]
         if not named:
             known = [entry.name for entry in entries]
             raise GraphError(f"The network has no input called {input_name!r}.{nearest_names(input_name, known)}")
@@ -393,8 +440,8 @@ def _with_channels(entry: Entry, nodes: Sequence[Node]) -> Shape:
 # -- pruning and fusing ---------------------------------------------------------------------------------------------
 
 
-def _deployed(nodes: Sequence[Node], losses: Sequence[Node]) -> list[Node]:
-    """Returns the nodes that the main loss depends on, and its softmax."""
+def _deployed(nodes: Sequence[Node], losses: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+    """Returns the nodes that the main loss depends on, with its softmax, and the other nodes."""
     main = max(enumerate(losses), key=lambda item: (_weight(item[1].layer), item[0]))[1]
     target = main.inputs[0]
     present = [node for node in nodes if node.layer.type == "Softmax" and node.inputs[0] == target]
@@ -410,7 +457,9 @@ def _deployed(nodes: Sequence[Node], losses: Sequence[Node]) -> list[Node]:
     for node in reversed(kept):
         if node.layer.name in wanted:
             wanted |= {source.node for source in node.inputs}
-    return [node for node in kept if node.layer.name in wanted]
+    return [node for node in kept if node.layer.name in wanted], [
+        node for node in kept if node.layer.name not in wanted
+    ]
 
 
 def _weight(loss: Layer) -> float:
@@ -418,19 +467,12 @@ def _weight(loss: Layer) -> float:
     return float(weights[0]) if weights else 1.0
 
 
-def _from_entry(nodes: Sequence[Node], entry: Entry) -> list[Node]:
-    """Returns the nodes that depend on the input. Their other inputs are checked when the graph is written."""
-    reached = {entry.output.node}
-    found = []
-    for node in nodes:
-        if any(source.node in reached for source in node.inputs):
-            reached.add(node.layer.name)
-            found.append(node)
-    return found
+def _fuse(nodes: Sequence[Node]) -> tuple[list[Node], dict[str, str]]:
+    """Fuses each layer into the layer before it, if it is the only reader and caffe-tensorflow fuses such layers.
 
-
-def _fuse(nodes: Sequence[Node]) -> list[Node]:
-    """Fuses each layer into the layer before it, if it is the only reader and caffe-tensorflow fuses such layers."""
+    Returns:
+        The nodes; and name of a layer that was fused -> name of the node that it is part of.
+    """
     readers = Counter(source for node in nodes for source in node.inputs)
     found: dict[str, Node] = {}
     fused_into: dict[str, str] = {}
@@ -443,7 +485,7 @@ def _fuse(nodes: Sequence[Node]) -> list[Node]:
         else:
             found[fused.layer.name] = fused
             fused_into[node.layer.name] = fused.layer.name
-    return list(found.values())
+    return list(found.values()), fused_into
 
 
 def _fused(node: Node, after: Layer) -> Node | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.caffe.net import Net, Node
 from converters.caffe.registry import WRITERS, CaffeWriter, Geometry, Operation, Value
@@ -41,14 +41,16 @@ def write(
         geometry: the framework whose window positions the layers use.
         input_name: TensorFlow's name of the input; None to convert Caffe's.
         apart: whether to write the weights apart from the graph (see `CaffeWriter`).
-        outputs: names of the wanted outputs, as in Caffe or in the graph; None for all layers that convert.
+        outputs: names of the wanted outputs (see `_wanted`); None for all layers that convert.
 
     Raises:
         UnsupportedOpsError: no layer, or not every wanted output, can be converted for the types of its layers.
         GraphError: a layer is invalid, or the network has no output of a name.
     """
-    names = _tensorflow_names([net.entry.name, *(node.layer.name for node in net.nodes)], input_name)
-    nodes = net.nodes if outputs is None else _needed(net.nodes, names, outputs)
+    layers = [node.layer.name for node in net.nodes]
+    names = _tensorflow_names([net.entry.name, *layers, *net.left_out], input_name)
+    wanted = None if outputs is None else _wanted(net, names, outputs)
+    nodes = net.nodes if wanted is None else _needed(net.nodes, wanted)
     entry = names[net.entry.name]
     channels, height, width = net.entry.shape
     graph = CaffeWriter(apart)
@@ -65,12 +67,10 @@ def write(
                 blocked.add(node, clause(error), error)
     if blocked.reasons and (outputs is not None or len(values) == 1):
         raise blocked.error()
-    left_out = {names[name]: why for name, why in blocked.reasons.items()}
-    if outputs is not None:
+    left_out = {names[name]: why for name, why in (*net.left_out.items(), *blocked.reasons.items())}
+    if outputs is not None and wanted is not None:
         left_out |= {names[node.layer.name]: not_needed(outputs) for node in net.nodes if node not in nodes}
-        outputs = [
-            values[Output(name)].name if Output(name) in values else name for name in _caffe_names(outputs, names)
-        ]
+        outputs = [_written_name(name, output, values) for name, (_, output) in zip(outputs, wanted, strict=True)]
     known = None not in net.entry.shape
     return Written(graph, Metadata(entry, (height, width, channels) if known else None), outputs, left_out)
 
@@ -125,14 +125,14 @@ class _Blocked:
         return UnsupportedOpsError(self._types) if self._types else self._errors[0]
 
 
-def _caffe_names(outputs: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """Returns Caffe's names of the outputs that are layers; other names are unchanged."""
-    caffe = {tensorflow: name for name, tensorflow in names.items()}
-    return [name if name in names else caffe.get(name, name) for name in outputs]
+def _wanted(net: Net, names: Mapping[str, str], outputs: Sequence[str]) -> list[tuple[str, Output | None]]:
+    """Returns the layer of each output, and the output of the layer; None for an op in the layer's scope.
 
-
-def _needed(nodes: Sequence[Node], names: Mapping[str, str], outputs: Sequence[str]) -> list[Node]:
-    """Returns the nodes that some outputs need: layers, or ops in the scope of a layer (`conv1/Conv2D`).
+    Args:
+        net: the network.
+        names: Caffe's names -> TensorFlow's.
+        outputs: names of layers, as in Caffe or in the graph, with an index (`slice:1`) or without; names of blobs; or
+            of ops in the scope of a layer (`conv1/Conv2D`).
 
     Raises:
         TypeError: the outputs are not a list of names.
@@ -140,17 +140,49 @@ def _needed(nodes: Sequence[Node], names: Mapping[str, str], outputs: Sequence[s
     """
     if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
         raise TypeError(f"The outputs are a list of names, not {outputs!r}.")
-    by_name = {node.layer.name: node for node in nodes}
-    wanted = []
-    for output in _caffe_names(outputs, names):
-        scope = output.rpartition(":")[0] or output
-        found = next((name for name in by_name if output == name or f"{scope}/".startswith(f"{names[name]}/")), None)
-        if found is None:
-            raise GraphError(f"The network has no layer called {output!r}.{nearest_names(output, by_name)}")
-        wanted.append(found)
-    if not wanted:
+    if not outputs:
         raise GraphError("The outputs are an empty list: name at least one layer, or leave them out.")
-    needed = with_dependencies(wanted, lambda name: [s.node for s in by_name[name].inputs] if name in by_name else [])
+    layers = {node.layer.name for node in net.nodes}
+    caffe = {names[layer]: layer for layer in layers}
+    found: list[tuple[str, Output | None]] = []
+    for name in outputs:
+        made = next((Output(each) for each in (name, caffe.get(name)) if each in layers), None)
+        made = made or net.outputs.get(name) or Output.parse(name)
+        node = made.node if made.node in layers else caffe.get(made.node)
+        scope = next((layer for layer in layers if made.node.startswith(f"{names[layer]}/")), None)
+        if node is not None:
+            found.append((node, replace(made, node=node)))
+        elif scope is not None:
+            found.append((scope, None))
+        elif made == net.entry.output:
+            raise GraphError(f"The output {name!r} is the network's input: name a layer.")
+        else:
+            known = [*layers, *net.outputs]
+            raise GraphError(f"The network has no layer or blob called {name!r}.{nearest_names(name, known)}")
+    return found
+
+
+def _written_name(name: str, output: Output | None, values: Mapping[Output, Value]) -> str:
+    """Returns TensorFlow's name of an output that was asked for by this name.
+
+    Raises:
+        GraphError: its layer does not have this output.
+    """
+    if output is None:
+        return name
+    if output not in values:
+        count = sum(made.node == output.node for made in values)
+        raise GraphError(
+            f"The output {name!r} does not exist: layer {output.node!r} has {count} output{'s' * (count != 1)}."
+        )
+    return values[output].name
+
+
+def _needed(nodes: Sequence[Node], wanted: Sequence[tuple[str, Output | None]]) -> list[Node]:
+    """Returns the nodes that the outputs of some layers need."""
+    by_name = {node.layer.name: node for node in nodes}
+    names = [name for name, _ in wanted]
+    needed = with_dependencies(names, lambda name: [s.node for s in by_name[name].inputs] if name in by_name else [])
     return [node for node in nodes if node.layer.name in needed]
 
 

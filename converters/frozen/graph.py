@@ -103,11 +103,11 @@ class Graph:
     __iter__ = None  # indexed by name only; `order` gives the names
 
     def __getitem__(self, name: str) -> Node:
-        try:
-            return self.nodes[name]
-        except KeyError:
-            hint = nearest_names(name, self.nodes)
-            raise GraphError(f"The graph has no node called {name!r}.{hint}") from None
+        """Returns a node by its name, or by the name of its first output, `name:0`."""
+        found = self.nodes.get(name) or self.nodes.get(name.removesuffix(":0"))
+        if found is None:
+            raise GraphError(f"The graph has no node called {name!r}.{nearest_names(name, self.nodes)}")
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 of the structure and the constants.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +69,7 @@ def set_placeholders(graph: Graph, constants: Mapping[str, ArrayLike], image: st
 
     Args:
         graph: a frozen graph.
-        constants: name of a placeholder -> its value.
+        constants: name of a placeholder -> its value; a number fills the placeholder's shape.
         image: name of the input, if it is known; it cannot be set.
 
     Raises:
@@ -150,12 +150,25 @@ def _array(node: Node, value: ArrayLike) -> np.ndarray:
         fits = False
     if not fits:
         raise GraphError(f"{title} takes {wanted}, not {value!r}.")
-    shape = stated_shape(node)
-    if shape is not None and not _fits(array.shape, shape):
-        sizes = ", ".join("?" if size is None else str(size) for size in shape)
-        raise GraphError(f"{title} has shape [{sizes}], and the value given has {list(array.shape)}.")
-    return array.astype(dtype)
+    return shaped(array.astype(dtype), stated_shape(node), title)
 
 
-def _fits(shape: tuple[int, ...], stated: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(stated) and all(n in (None, m) for n, m in zip(stated, shape, strict=True))
+def shaped(value: np.ndarray, sizes: Sequence[int | None] | None, title: str) -> np.ndarray:
+    """Returns the value of an input in the input's shape: a number fills the shape, with 1 for each unknown size.
+
+    Args:
+        value: the value.
+        sizes: the input's shape; None if it is unknown.
+        title: the input, as the start of an error.
+
+    Raises:
+        GraphError: the value has another shape.
+    """
+    if sizes is None:
+        return value
+    if not value.ndim:
+        return np.full([1 if size is None else size for size in sizes], value)
+    if len(sizes) != value.ndim or any(size not in (None, n) for size, n in zip(sizes, value.shape, strict=True)):
+        shown = ", ".join("?" if size is None else str(size) for size in sizes)
+        raise GraphError(f"{title} has shape [{shown}], and the value given has {list(value.shape)}.")
+    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from converters.dependencies import with_dependencies
 from converters.errors import GraphError, UndecidedError, UnsupportedNodeError
 from converters.frozen.graph import Graph, Node, Output
 from converters.frozen.placeholders import PLACEHOLDER, how_to_set, is_fed_by_image, is_text, placeholders_behind
@@ -59,6 +60,10 @@ class Constants:
             for behind in map(self._graph.__getitem__, placeholders_behind(self._graph, node.name)):
                 if behind.op == PLACEHOLDER:
                     raise _unset(behind)
+            if self._reads_constants_only(node):
+                raise UnsupportedNodeError(
+                    f"Node {node.name!r} ({node.op}) reads constants only, and the op is converted only for images."
+                )
             raise UnsupportedNodeError(
                 f"Node {node.name!r} ({node.op}) is neither reached by the input nor a constant: "
                 "the graph has another input, or was not frozen."
@@ -72,6 +77,11 @@ class Constants:
         if self._computed_bytes > MAX_COMPUTED_BYTES:
             raise GraphError(f"The graph computes constants of more than {MAX_COMPUTED_BYTES // 2**20} MiB.")
         return tuple(_without_nan(node, array) for array in outputs)
+
+    def _reads_constants_only(self, node: Node) -> bool:
+        nodes = self._graph.nodes
+        behind = with_dependencies([node.name], lambda name: [read.node for read in nodes[name].inputs])
+        return bool(node.inputs) and all(nodes[name].inputs or nodes[name].constant is not None for name in behind)
 
 
 def _unset(node: Node) -> GraphError:

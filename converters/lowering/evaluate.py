@@ -11,9 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from converters import functional
 from converters.errors import GraphError
 from converters.frozen.graph import Node
+from converters.layers.elementwise import UNARY_FUNCTIONS
 from converters.lowering.intervals import Interval
 from converters.lowering.slices import strided_items
 from converters.program.sizes import Number, Size, combine, elementwise
@@ -33,8 +38,11 @@ class NotKnownError(Exception):
     """The op's output depends on the image's values, not only on its size."""
 
 
-# Errors that numpy raises if arrays, axes and numbers do not fit together.
-MISFITS = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, AttributeError, MemoryError)
+# Errors that numpy and torch raise if arrays, axes and numbers do not fit together.
+MISFITS = (
+    ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, AttributeError, MemoryError,
+    RuntimeError,
+)  # fmt: skip
 
 
 def evaluate(node: Node, arrays: Arrays) -> tuple[np.ndarray, ...]:
@@ -176,6 +184,37 @@ def _arithmetic(node: Node, arrays: Arrays) -> Result:
     found = np.asarray(of_objects(*(array.astype(object) for array in arrays)), object)
     has_sizes = any(isinstance(item, Size) for item in found.ravel())
     return elementwise("float32")(found) if node.attrs.get("T") == "float32" and has_sizes else found
+
+
+# Op -> function of the node and of tensors of numbers, as the op's layer computes it.
+_ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
+    "Cos": lambda node, x: UNARY_FUNCTIONS["cos"](x),
+    "DivNoNan": lambda node, x, y: functional.div_no_nan(x, y),
+    "Elu": lambda node, x: F.elu(x),
+    "Erf": lambda node, x: UNARY_FUNCTIONS["erf"](x),
+    "Expm1": lambda node, x: UNARY_FUNCTIONS["expm1"](x),
+    "LeakyRelu": lambda node, x: F.leaky_relu(x, node.attrs.get("alpha", 0.2)),
+    "Log1p": lambda node, x: UNARY_FUNCTIONS["log1p"](x),
+    "LogSoftmax": lambda node, x: torch.log_softmax(x, -1),
+    "Relu": lambda node, x: F.relu(x),
+    "Relu6": lambda node, x: F.relu6(x),
+    "Selu": lambda node, x: functional.selu(x),
+    "Sigmoid": lambda node, x: torch.sigmoid(x),
+    "Sin": lambda node, x: UNARY_FUNCTIONS["sin"](x),
+    "Softmax": lambda node, x: torch.softmax(x, -1),
+    "Softplus": lambda node, x: F.softplus(x),
+    "Softsign": lambda node, x: UNARY_FUNCTIONS["softsign"](x),
+    "Tanh": lambda node, x: torch.tanh(x),
+}
+
+
+@EVALUATORS.register(*_ACTIVATIONS)
+def _activation(node: Node, arrays: Arrays) -> Result:
+    _limit_broadcast(arrays)
+    if any(array.dtype == object for array in arrays):
+        raise NotKnownError
+    tensors = [torch.from_numpy(np.array(array)) for array in arrays]
+    return _ACTIVATIONS[node.op](node, *tensors).numpy()
 
 
 @EVALUATORS.register(

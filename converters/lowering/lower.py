@@ -234,6 +234,7 @@ def lower(graph: Graph, metadata: Metadata, outputs: Sequence[str] | None = None
     """
     wanted = None if outputs is None else _wanted_outputs(graph, outputs)
     fingerprint, entry_name = graph.fingerprint(), graph[metadata.input_name].name
+    metadata = replace(metadata, input_name=entry_name)
     part = cut(graph, entry_name, wanted)
     graph = with_batch(simplify(part.graph, entry_name), entry_name)
     entry = graph[entry_name]
@@ -474,18 +475,19 @@ def infer_metadata(graph: Graph, input_name: str | None = None) -> Metadata:
 
     Args:
         graph: a frozen graph.
-        input_name: name of the input; required if the graph has several, or if its input is not a placeholder.
+        input_name: name of the input, with or without `:0`; required if the graph has several, or if its input is not a
+            placeholder.
 
     Raises:
         GraphError: there is no node of this name, no input, or more than one.
     """
+    if input_name is not None and not isinstance(input_name, str):
+        raise GraphError(f"The input's name is text, not {input_name!r}.")
     stated = _lucid_metadata(graph)
-    if stated is not None and input_name in (None, stated.input_name):
+    if stated is not None and (input_name is None or graph[input_name].name == stated.input_name):
         if stated.input_name not in graph.nodes:
             raise GraphError(f"The graph's own metadata name the input {stated.input_name!r}, which it does not have.")
         return stated
-    if input_name is not None and not isinstance(input_name, str):
-        raise GraphError(f"The input's name is text, not {input_name!r}.")
     if input_name is not None:
         return Metadata(graph[input_name].name)
     placeholders = image_placeholders(graph)

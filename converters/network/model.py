@@ -29,6 +29,7 @@ from converters.program.layer_info import layers_of, module_of
 from converters.program.program import Metadata, Program, State, Step
 from converters.program.storage import write_program
 from converters.progress import Progress, silent
+from converters.signatures import checked
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class ConvertedModel(LayeredNetwork):
         tensor(0.)
     """
 
+    @checked
     def __init__(self, program: Program, state: State) -> None:
         super().__init__()
         self.program = program
@@ -226,6 +228,7 @@ class ConvertedModel(LayeredNetwork):
         self._passes[request] = Pass(self._build_graph(names, fused), replaced, selected, joining)
         return self._passes[request]
 
+    @checked
     def layer_module(self, name: str) -> nn.Module:
         """Returns the module that computes a layer.
 
@@ -235,6 +238,7 @@ class ConvertedModel(LayeredNetwork):
         """
         return module_of(self, self.layers[name])
 
+    @checked
     def subgraph(self, names: Sequence[str]) -> fx.GraphModule:
         """Returns the subgraph that computes some layers, as a module that returns a tuple of their values.
 
@@ -280,6 +284,7 @@ class ConvertedModel(LayeredNetwork):
         graph.output(tuple(value_of(values, name) for name in names))
         return fx.GraphModule(modules, graph, "ConvertedGraph")
 
+    @checked
     def save(
         self,
         folder: str | os.PathLike[str],
@@ -295,6 +300,7 @@ class ConvertedModel(LayeredNetwork):
             self.program, self.state_dict(), folder, overwrite=overwrite, standalone=standalone, progress=progress
         )
 
+    @checked
     def to_onnx(
         self,
         path: str | os.PathLike[str],

@@ -20,6 +20,7 @@ from converters.errors import GraphError
 from converters.frozen.graph import LAYOUTS, NHWC, Output
 from converters.layers import LAYERS
 from converters.program.validation import check_arguments, check_outputs, is_count, is_outputs
+from converters.signatures import checked
 
 State = Mapping[str, Tensor]
 """A model's tensors, by the keys of `nn.Module.state_dict()`."""
@@ -45,6 +46,7 @@ _METADATA_CHECKS: Mapping[str, Callable[[object], bool]] = {
 }
 
 
+@checked
 @dataclass(frozen=True)
 class Metadata:
     """A model's input.

@@ -223,7 +223,7 @@ def make_references(
         The references, in memory.
 
     Raises:
-        OracleError: TensorFlow's process failed.
+        converters.tensorflow.process.OracleError: TensorFlow's process failed.
         GraphError: the source is not a frozen graph, or has no such placeholders.
     """
     graph_def = _with_constants(parse_graphdef(source), constants or {}, input_name)

@@ -145,7 +145,8 @@ def _freeze(
     with scratch_folder() as folder:
         files = {key: folder / key for key in ("graph", "reply", "job")}
         job |= {"path": str(path.absolute()), "graph": str(files["graph"]), "reply": str(files["reply"])}
-        job |= {"input": input_name, "signature": signature, "outputs": list(outputs or []), "tags": list(tags or [])}
+        entry = None if input_name is None else input_name.removesuffix(":0")
+        job |= {"input": entry, "signature": signature, "outputs": list(outputs or []), "tags": list(tags or [])}
         job |= {"constants": [name.removesuffix(":0") for name in constants]}
         files["job"].write_text(json.dumps(job), encoding="utf-8")
         run = run_script(python, SCRIPT, files["job"])

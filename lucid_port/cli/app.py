@@ -20,9 +20,9 @@ from typing import Any
 import typer
 
 from lucid_port import __version__
-from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run
+from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet
 from lucid_port.cli.console import PathCommand
-from lucid_port.cli.sources import ModelCommand
+from lucid_port.cli.sources import FileCommand, ModelCommand
 
 UNREAD = 141
 """Exit code if the reader of a pipe has gone, as shells report it: 128 plus the number of SIGPIPE."""
@@ -45,13 +45,13 @@ def _help(command: Callable[..., None]) -> str:
     return "\n\n".join(f"\b\n{one}" if "lucid-port " in one else one for one in paragraphs)
 
 
-for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run):
-    _takes_library = "timm" in inspect.signature(_module.command).parameters
-    app.command(
-        _module.__name__.rpartition(".")[2],
-        help=_help(_module.command),
-        cls=ModelCommand if _takes_library else PathCommand,
-    )(_module.command)
+_CLASSES = {
+    **dict.fromkeys((figure, layers, render, rerender, run), ModelCommand),
+    **dict.fromkeys((convert, export, parity), FileCommand),
+}
+for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet):
+    _name = _module.__name__.rpartition(".")[2]
+    app.command(_name, help=_help(_module.command), cls=_CLASSES.get(_module, PathCommand))(_module.command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -55,7 +55,6 @@ InputName = Annotated[
 Outputs = Annotated[
     str | None, typer.Option(metavar="NODE,...", help="Outputs of the network; only what they need is read.")
 ]
-Layout = Annotated[str | None, typer.Option(help="Layout of an ONNX file's image, NCHW or NHWC, if it is ambiguous.")]
 Constants = Annotated[
     list[str] | None,
     typer.Option(
@@ -208,7 +207,7 @@ def print_result(sentence: str, facts: Mapping[str, object], as_json: bool = Fal
 
     Args:
         sentence: the sentence.
-        facts: the results. `files` or `output` are the written paths.
+        facts: the results. `files` or `output`, and `sheet`, are the written paths.
         as_json: whether to print JSON.
     """
     if as_json:
@@ -216,7 +215,9 @@ def print_result(sentence: str, facts: Mapping[str, object], as_json: bool = Fal
     elif _results.get() is None:
         _print(sentence)
     else:
-        for path in facts.get("files") or [facts.get("output")]:
+        files = facts.get("files")
+        written = files if isinstance(files, (list, tuple)) else (facts.get("output"),)
+        for path in (*written, facts.get("sheet")):
             if path is not None:
                 _print(path)
 
@@ -230,18 +231,31 @@ def remarks(as_json: bool) -> AbstractContextManager[object]:
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
+def pairs_of(settings: Sequence[str] | None, option: str, form: str) -> dict[str, str] | None:
+    """Parses the texts NAME=VALUE of an option.
+
+    Raises:
+        typer.BadParameter: a text has another form, or a name is repeated.
+    """
+    found: dict[str, str] = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not (name and equals) or name in found:
+            reason = "is given twice" if name in found else "is not of this form"
+            raise typer.BadParameter(f"{option} takes {form}; {setting!r} {reason}.")
+        found[name] = value
+    return found or None
+
+
 def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
     """Parses NAME=VALUE texts. A value is true, false, a number, or a list of these.
 
     Raises:
         typer.BadParameter: a text has another form, or a name is repeated.
     """
+    texts = pairs_of(settings, "--set", "NAME=VALUE, as in is_training=false")
     found: dict[str, Any] = {}
-    for setting in settings or ():
-        name, equals, value = setting.partition("=")
-        if not (name and equals) or name in found:
-            reason = "is given twice" if name in found else "is not of this form"
-            raise typer.BadParameter(f"--set takes NAME=VALUE, as in is_training=false; {setting!r} {reason}.")
+    for name, value in (texts or {}).items():
         try:
             found[name] = json.loads(value.lower())
         except ValueError:
@@ -249,22 +263,6 @@ def constants_of(settings: Sequence[str] | None) -> dict[str, Any] | None:
                 f"--set takes true, false, a number or a list such as [224,224] for {name!r}, not {value!r}."
             ) from None
     return found or None
-
-
-def files_options(
-    input_name: str | None, constants: Sequence[str] | None, layout: str | None, outputs: str | None
-) -> dict[str, Any]:
-    """Returns the options of `converters.open_source` that a command got as texts.
-
-    Raises:
-        typer.BadParameter: a text of --set has another form.
-    """
-    return {
-        "input_name": input_name,
-        "constants": constants_of(constants),
-        "layout": layout,
-        "outputs": None if outputs is None else names_in(outputs),
-    }
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import typer
 
 from lucid_port.cli import console
 from lucid_port.cli.console import Constants, InputName, Json, Quiet, Source
+from lucid_port.cli.sources import require_file
 
 if TYPE_CHECKING:
     from converters import ConvertedModel
@@ -62,11 +63,11 @@ def command(
     """
     from converters.errors import left_out_sentence
     from converters.program.storage import check_target
-    from lucid_port.cli.console import check_file_path
 
+    require_file(source, "lucid-port convert")
     check_target(output, overwrite)
     if keep_pb is not None:
-        check_file_path(keep_pb)
+        console.check_file_path(keep_pb)
     stated = {
         "constants": console.constants_of(constants),
         "fold": fold or None,

@@ -14,7 +14,6 @@ from lucid_port.cli.console import (
     Json,
     Outputs,
     Quiet,
-    files_options,
     model_names,
     names_in,
     print_result,
@@ -50,8 +49,9 @@ def command(
     from converters import ConvertedModel
     from converters.onnx.writing.export import check_file
 
+    sources.require_file(source, "lucid-port export")
     check_file(output, overwrite)
-    network = sources.open_network(source, **files_options(input_name, constants, None, outputs))
+    network = sources.NetworkOptions(input_name=input_name, constants=constants, outputs=outputs).network(source)
     if not isinstance(network, ConvertedModel):
         raise typer.BadParameter(
             f"{source} is no graph of TensorFlow or Caffe: only these are exported. For a PyTorch module, use "

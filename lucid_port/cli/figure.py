@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lucid_port.cli import sources
 from lucid_port.cli.console import Device, Json, Quiet, Seed, model_names, names_in, print_result, print_table
 
 if TYPE_CHECKING:
     from lucid_port.figures.options import FigureOptions
     from lucid_port.figures.run import Request
+    from lucid_port.modelzoo.vision_base import Model
 
 
 def figure_names(incomplete: str) -> list[str]:
@@ -21,14 +23,18 @@ def figure_names(incomplete: str) -> list[str]:
     return [name for name in ("list", *catalogue()) if name.startswith(incomplete)]
 
 
+@sources.takes_options
 def command(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", help="Name of the figure, or 'list'.", autocompletion=figure_names),
     ],
+    opening: sources.ModelOptions,
     model: Annotated[
         str,
-        typer.Option(help="A model's name, a frozen graph, or a converted folder.", autocompletion=model_names),
+        typer.Option(
+            metavar="SOURCE", help="The model: a name, a file, or module:function.", autocompletion=model_names
+        ),
     ] = "InceptionV1",
     like: Annotated[
         str | None,
@@ -57,6 +63,8 @@ def command(
     Examples: lucid-port figure list
 
     lucid-port figure fv-channel --model InceptionV1_caffe --fast -o figures
+
+    lucid-port figure fv-channel --timm resnet18 --units layer3.1.add:5 --fast -o figures
     """
     from lucid_port.figures.base import ARTICLES, catalogue, find_figure
     from lucid_port.figures.run import Request
@@ -74,16 +82,60 @@ def command(
     if options == {"units": []}:
         raise typer.BadParameter("it names no unit", param_hint="'--units'")
     request = Request(name, model, like, options, steps, seed, None if image is None else str(image.absolute()), fast)
-    paths = make_figure(request, output, device)
+    paths = make_figure(request, output, device, opening)
     print_result("\n".join(map(str, paths)), {"figure": name, "files": paths}, json)
 
 
-def make_figure(request: Request, output: Path, device: str | None) -> list[Path]:
-    """Makes a figure on a device, or on the CPU by default, and returns the files written to the folder."""
+def make_figure(request: Request, output: Path, device: str | None, opening: sources.ModelOptions) -> list[Path]:
+    """Makes a figure on a device, or on the CPU by default, and returns the files written to the folder.
+
+    Raises:
+        typer.BadParameter: `like` is given beside options of the model, which it replaces.
+    """
     from converters.atomic import check_writable
-    from lucid_port.figures.run import open_request, write
+    from lucid_port.figures.run import check_picture, open_request, write
     from lucid_port.optvis.engine.devices import find_device
 
     place = find_device(device or "cpu")  # a wrong name or folder fails before the model is opened
     check_writable(output / f"{request.figure}.png")
-    return list(write(request, open_request(request).to(place), output, verbose=True))
+    if request.like is None:
+        check_picture(request)
+        model = _open(request, opening)
+    elif opening.given():
+        raise typer.BadParameter("--like takes the inputs of another model: give it without options of the model.")
+    else:
+        model = open_request(request)
+    return list(write(request, model.to(place), output, verbose=True, opening=opening.words()))
+
+
+def _open(request: Request, opening: sources.ModelOptions) -> Model:
+    """Opens the model of a figure.
+
+    Raises:
+        FileNotFoundError: its weights are missing; the error names models at hand that can make the figure.
+    """
+    from lucid_port.modelzoo.catalogue import catalogue
+
+    try:
+        return opening.model(request.model)
+    except FileNotFoundError as error:
+        there = _at_hand(request.figure) if request.model in catalogue() else []
+        if not there:
+            raise
+        others = f" ({', '.join(there[1:])} can make it, too)" if len(there) > 1 else ""
+        raise FileNotFoundError(
+            f"The weights of {request.model} are not on this machine and cannot be downloaded. A model at hand makes "
+            f"this figure with units of its own{others}: lucid-port figure {request.figure} --model {there[0]}. "
+            f"lucid-port models {request.model} says how to get the weights."
+        ) from error
+
+
+def _at_hand(name: str) -> list[str]:
+    """Models whose weights are on this machine and that have units for a figure; trained ones first."""
+    from lucid_port.figures.base import find_figure
+    from lucid_port.modelzoo.catalogue import catalogue
+    from lucid_port.modelzoo.files import local_graph
+
+    known = [catalogue()[model] for model in find_figure(name).options if model in catalogue()]
+    trained = [entry.name for entry in known if local_graph(entry) is not None]
+    return [*trained, *(entry.name for entry in known if entry.generator and entry.name not in trained)]

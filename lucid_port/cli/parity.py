@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lucid_port.cli.console import Json, Quiet, Source, check_page_path, print_result
+from lucid_port.cli.sources import require_file
 
 if TYPE_CHECKING:
     from lucid_port.cli.report import Comparison
@@ -43,6 +44,7 @@ def command(
     from lucid_port.cli.report import Comparison, page, pictures_of, refuse_failures
     from lucid_port.modelzoo.nets_factory import graph_file, open_network
 
+    require_file(source, "lucid-port parity")
     check_page_path(output)
     network = open_network(source)
     references = references_of(network, graph_file(source), python)

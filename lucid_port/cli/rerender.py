@@ -10,42 +10,20 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import (
-    Constants,
-    Device,
-    InputName,
-    Json,
-    Layout,
-    Outputs,
-    Quiet,
-    files_options,
-    print_result,
-    torch_threads,
-)
+from lucid_port.cli.console import Device, Json, Quiet, print_result, torch_threads
 
 
+@sources.takes_options
 def command(
     picture: Annotated[
         Path, typer.Argument(metavar="PICTURE", help="Picture written by lucid-port, or its .json file.")
     ],
+    opening: sources.ModelOptions,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="PATH", help="Picture to write; by default it is only compared."),
     ] = None,
     model: sources.Model_ = None,
-    torchvision: sources.Torchvision = None,
-    timm: sources.Timm = None,
-    huggingface: sources.Huggingface = None,
-    weights: sources.Weights = None,
-    value_range: sources.ValueRange = None,
-    mean: sources.Mean = None,
-    std: sources.Std = None,
-    image_shape: sources.ImageShape = None,
-    bgr: sources.BGR = None,
-    input_name: InputName = None,
-    constants: Constants = None,
-    layout: Layout = None,
-    outputs: Outputs = None,
     device: Device = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -70,11 +48,7 @@ def command(
         check_output(output)
     recipe = read_recipe(picture)
     place = find_device(device or "cpu")
-    given = {
-        **sources.stated_by(value_range, mean, std, image_shape, bgr),
-        **files_options(input_name, constants, layout, outputs),
-    }
-    used = sources.open_for_recipe(model, recipe, given)
+    used = sources.open_for_recipe(model, recipe, opening.given())
     if output is not None:
         check_output(output, used.image_shape[-1])
     threads = recipe.made_with.get("threads")

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import (
-    Constants,
-    Device,
-    InputName,
-    Json,
-    Layout,
-    Outputs,
-    Quiet,
-    files_options,
-    print_result,
-)
+from lucid_port.cli.console import Device, Json, Quiet, print_result
 from lucid_port.cli.figure import make_figure
+from lucid_port.modelzoo.library_sources import names_function
 
 
+@sources.takes_options
 def command(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file, .toml or .json.")],
+    opening: sources.ModelOptions,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PATH", help="Picture to write, or folder for several.")
     ] = None,
     model: sources.Model_ = None,
-    torchvision: sources.Torchvision = None,
-    timm: sources.Timm = None,
-    huggingface: sources.Huggingface = None,
-    weights: sources.Weights = None,
-    value_range: sources.ValueRange = None,
-    mean: sources.Mean = None,
-    std: sources.Std = None,
-    image_shape: sources.ImageShape = None,
-    bgr: sources.BGR = None,
-    input_name: InputName = None,
-    constants: Constants = None,
-    layout: Layout = None,
-    outputs: Outputs = None,
     device: Device = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -61,19 +42,15 @@ def command(
 
     place = None if device is None else str(find_device(device))
     document = read_document(recipe)
-    given = {
-        **sources.stated_by(value_range, mean, std, image_shape, bgr),
-        **files_options(input_name, constants, layout, outputs),
-    }
     if is_request(document):
-        if model is not None or any(value is not None for value in given.values()):
-            raise typer.BadParameter(
-                "--model and its options are for recipes of pictures: a figure's recipe names its model itself."
-            )
         request = Request.from_data(document)
+        if model is not None:
+            request = replace(request, model=model)
+        elif names_function(request.model):
+            raise ValueError(f"The recipe names the function {request.model}: give it with --model to run its code.")
         with offline(missing_model(request.model)):
-            paths = make_figure(request, output or Path("out"), place)
+            paths = make_figure(request, output or Path("out"), place, opening)
     else:
-        used = sources.open_for_document(model, document, given)
+        used = sources.open_for_document(model, document, opening.given())
         paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used)
     print_result("\n".join(map(str, paths)), {"recipe": recipe, "files": paths}, json)

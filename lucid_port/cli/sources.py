@@ -6,64 +6,231 @@ Every command with a model takes the same options. `ModelCommand` turns `--timm 
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from lucid_port.cli.console import PathCommand
+from lucid_port.cli.console import Constants, InputName, Outputs, PathCommand, constants_of, names_in, pairs_of
+from lucid_port.cli.units import protected
 from lucid_port.modelzoo.library_sources import LIBRARIES, library_source, names_function, names_library
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
+    from lucid_port.optvis.grammar import Picture
     from lucid_port.optvis.recipe import Recipe
 
 
-def _library(option: str, metavar: str, text: str) -> Any:
-    return typer.Option(option, metavar=metavar, help=text)
+def _library(option: str, text: str) -> Any:
+    return typer.Option(option, metavar="NAME", help=text)
 
 
-# `ModelCommand` consumes these options, so that commands receive None. They are declared for help and completion.
-Torchvision = Annotated[
-    str | None, _library("--torchvision", "NAME", "Instead of SOURCE: a network of torchvision, such as resnet50.")
-]
-Timm = Annotated[str | None, _library("--timm", "NAME", "Instead of SOURCE: a network of timm, such as convnext_tiny.")]
-Huggingface = Annotated[
-    str | None,
-    _library(
-        "--huggingface",
-        "NAME",
-        "Instead of SOURCE: a vision network of transformers: a name on the hub, or a folder of save_pretrained.",
-    ),
-]
-Weights = Annotated[
-    str | None,
-    _library("--weights", "NAME", "Weights of the library's network; 'none' for random ones. Default: its best."),
-]
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The options that open a network, as texts. `takes_options` adds them to a command.
+
+    `ModelCommand` consumes the names of libraries, so that commands receive None for them.
+    """
+
+    torchvision: Annotated[
+        str | None, _library("--torchvision", "Instead of SOURCE: a network of torchvision, such as resnet50.")
+    ] = None
+    timm: Annotated[str | None, _library("--timm", "Instead of SOURCE: a network of timm, such as convnext_tiny.")] = (
+        None
+    )
+    huggingface: Annotated[
+        str | None,
+        _library(
+            "--huggingface",
+            "Instead of SOURCE: a vision network of transformers: a name on the hub, or a folder of save_pretrained.",
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        _library("--weights", "Weights of the library's network; 'none' for random ones. Default: its best."),
+    ] = None
+    image_shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="H,W,C",
+            help="Height, width and channels of the network's images, if the model does not state them.",
+        ),
+    ] = None
+    input_name: InputName = None
+    constants: Constants = None
+    layout: Annotated[
+        str | None, typer.Option(help="Layout of an ONNX file's image, NCHW or NHWC, if it is ambiguous.")
+    ] = None
+    layouts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layouts",
+            metavar="LAYER=AXES",
+            help="Axes of a layer's value, as in tokens=NLC, if they are not known. Can be repeated.",
+        ),
+    ] = None
+    outputs: Outputs = None
+
+    def of_files(self) -> dict[str, Any]:
+        """Returns the options of `converters.open_source`; None for those that are not given.
+
+        Raises:
+            typer.BadParameter: an option has another form.
+        """
+        return {
+            "input_name": self.input_name,
+            "constants": constants_of(self.constants),
+            "layout": self.layout,
+            "layouts": pairs_of(self.layouts, "--layouts", "LAYER=AXES, as in tokens=NLC"),
+            "outputs": None if self.outputs is None else names_in(self.outputs),
+        }
+
+    def network(self, source: str) -> Any:
+        """Opens the network of a command, without its value range; errors as for `ModelOptions.model`."""
+        check_source(source)  # before the import, which takes seconds
+        from lucid_port.modelzoo.nets_factory import open_network
+
+        if not names_function(source):
+            return open_network(source, **self.of_files())
+        return self.sized(source).network  # the names and channels of the layers do not depend on the value range
+
+    def sized(self, source: str) -> Model:
+        """Opens the model of a command that reads sizes only, with any value range."""
+        check_source(source)  # before the import, which takes seconds
+        from lucid_port.modelzoo.vision_base import Model
+
+        shape = shape_of(self.image_shape)
+        if names_library(source):
+            return _open(source, {"image_shape": shape}, self.of_files())
+        if names_function(source):
+            return _of_function(source, {"image_value_range": (0, 1), "image_shape": shape}, self.of_files())
+        return Model(network=self.network(source), image_value_range=(0, 1), image_shape=shape)
+
+
+@dataclass(frozen=True)
+class ModelOptions(NetworkOptions):
+    """The options that open a model, as texts."""
+
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LO,HI", help="The network's values of black and white, if the model does not state them."
+        ),
+    ] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(metavar="M,M,M", help="With --std, in place of --value-range: means of images in [0, 1]."),
+    ] = None
+    std: Annotated[
+        str | None, typer.Option(metavar="S,S,S", help="Standard deviations of images in [0, 1]; see --mean.")
+    ] = None
+    bgr: Annotated[
+        bool | None, typer.Option("--bgr/--rgb", help="The network's channel order, if the file has none.")
+    ] = None
+
+    def stated(self) -> dict[str, Any]:
+        """Returns the arguments of `Model`; None for those that are not given.
+
+        Raises:
+            typer.BadParameter: an option has another form.
+        """
+        from lucid_port.modelzoo.from_torch import range_of_normalized
+
+        stated: dict[str, Any] = {
+            "image_value_range": _numbers(self.value_range, "--value-range", "-117,138", 2),
+            "image_shape": shape_of(self.image_shape),
+            "is_BGR": self.bgr,
+        }
+        if self.mean is not None or self.std is not None:
+            if self.mean is None or self.std is None or self.value_range is not None:
+                raise typer.BadParameter("--mean and --std are given together, and without --value-range.")
+            stated["image_value_range"] = range_of_normalized(
+                _numbers(self.mean, "--mean", "0.485,0.456,0.406"), _numbers(self.std, "--std", "0.229,0.224,0.225")
+            )
+        return stated
+
+    def given(self) -> dict[str, Any]:
+        """Returns the arguments of `Model` and the options of `converters.open_source` that are given.
+
+        Raises:
+            typer.BadParameter: an option has another form.
+        """
+        return {key: value for key, value in {**self.stated(), **self.of_files()}.items() if value is not None}
+
+    def words(self) -> list[str]:
+        """Returns the options that are given as words of a command line."""
+        names = {"constants": "--set", "bgr": "--bgr" if self.bgr else "--rgb"}
+        words: list[str] = []
+        for field in fields(self):
+            value, name = getattr(self, field.name), names.get(field.name, f"--{field.name.replace('_', '-')}")
+            if isinstance(value, bool):
+                words.append(name)
+            elif value is not None:
+                words += [f"{name}={one}" for one in ([value] if isinstance(value, str) else value)]
+        return words
+
+    def model(self, source: str) -> Model:
+        """Opens the model of a command: a name, a path, a library's network, or module:function.
+
+        Raises:
+            typer.BadParameter: an option has another form.
+            ValueError, FileNotFoundError: the model cannot be opened.
+        """
+        return _open(source, self.stated(), self.of_files())
+
+    def model_to_render(self, source: str, pictures: Sequence[Picture]) -> Model:
+        """Opens the model of a command that renders units; as `model`.
+
+        Raises:
+            converters.LayerNotFoundError: the value range is not known, and the network does not have the layer either.
+        """
+        from lucid_port.modelzoo.missing import UnknownValueRangeError
+        from lucid_port.optvis.grammar import Classes
+
+        try:
+            return self.model(source)
+        except UnknownValueRangeError as error:
+            targets = [term.target for picture in pictures for term in picture.terms]
+            for layer in (target.layer for target in targets if not isinstance(target, Classes)):
+                error.layers[layer]  # a value range would not give the network this layer
+            raise
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replaces the parameter of a command that is a `NetworkOptions` by the options, which typer reads."""
+    hints = get_type_hints(command, include_extras=True)
+    name, kind = next(
+        (n, hint) for n, hint in hints.items() if isinstance(hint, type) and issubclass(hint, NetworkOptions)
+    )
+    options = get_type_hints(kind, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = inspect.signature(command).parameters.values()
+    parameters = [
+        parameter.replace(kind=keyword, annotation=hints[parameter.name]) for parameter in own if parameter.name != name
+    ]
+    added = [inspect.Parameter(key, keyword, default=None, annotation=hint) for key, hint in options.items()]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(**{name: kind(**{key: given.pop(key) for key in options})}, **given)
+
+    run.__signature__ = inspect.Signature([*parameters, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*parameters, *added)}
+    return run
+
+
 Model_ = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="SOURCE",
         help="Model to use instead of the recipe's: a name, a file, or module:function.",
-    ),
-]
-ValueRange = Annotated[
-    str | None,
-    typer.Option(metavar="LO,HI", help="The network's values of black and white, if the model does not state them."),
-]
-BGR = Annotated[bool | None, typer.Option("--bgr/--rgb", help="The network's channel order, if the file has none.")]
-Mean = Annotated[
-    str | None, typer.Option(metavar="M,M,M", help="With --std, in place of --value-range: means of images in [0, 1].")
-]
-Std = Annotated[str | None, typer.Option(metavar="S,S,S", help="Standard deviations of images in [0, 1]; see --mean.")]
-ImageShape = Annotated[
-    str | None,
-    typer.Option(
-        metavar="H,W,C", help="Height, width and channels of the network's images, if the model does not state them."
     ),
 ]
 
@@ -77,7 +244,7 @@ class ModelCommand(PathCommand):
         Raises:
             typer.BadParameter: two libraries are named, or --weights stands without a library.
         """
-        left, found = _taken(args, (*LIBRARIES, "weights"))
+        left, found = _taken(protected(args), (*LIBRARIES, "weights"))
         named = [library for library in LIBRARIES if library in found]
         if len(named) > 1:
             raise typer.BadParameter(f"--{named[0]} and --{named[1]} each name a model: give one of them.")
@@ -88,6 +255,38 @@ class ModelCommand(PathCommand):
             has_argument = any(parameter.name == "source" for parameter in self.params)
             left = [source, *left] if has_argument else [*left, "--model", source]
         return super().parse_args(ctx, left)
+
+
+class FileCommand(PathCommand):
+    """A command that reads files only, and says so if it gets one of the options of libraries."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuses the options of libraries.
+
+        Raises:
+            typer.BadParameter: one of them is given.
+        """
+        _, found = _taken(args, LIBRARIES)
+        for library in found:
+            raise typer.BadParameter(_no_file(f"--{library}", f"lucid-port {ctx.info_name}"))
+        return super().parse_args(ctx, args)
+
+
+def require_file(source: str, command: str) -> None:
+    """Checks that a source is not a network of PyTorch, before it is opened.
+
+    Raises:
+        typer.BadParameter: it is a library's network, or module:function.
+    """
+    if names_library(source) or names_function(source):
+        raise typer.BadParameter(_no_file(source, command))
+
+
+def _no_file(source: str, command: str) -> str:
+    return (
+        f"{source} names a network of PyTorch, and {command} reads graphs of TensorFlow and Caffe: lucid-port render "
+        "takes such a network as it is, and torch.onnx.export writes it as an ONNX file."
+    )
 
 
 def _taken(args: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -119,75 +318,6 @@ def _source(library: str, name: str, weights: str | None) -> str:
     return library_source(library, name, chosen)
 
 
-def open_model(
-    source: str,
-    *,
-    value_range: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    image_shape: str | None = None,
-    is_BGR: bool | None = None,
-    **options: Any,
-) -> Model:
-    """Opens the model of a command.
-
-    Args:
-        source: a name, a path, a library's network, or module:function.
-        value_range, mean, std, image_shape: texts of the options.
-        is_BGR: the channel order.
-        **options: options of `converters.open_source`.
-
-    Raises:
-        typer.BadParameter: an option has another form.
-        ValueError, FileNotFoundError: the model cannot be opened.
-    """
-    return _open(source, stated_by(value_range, mean, std, image_shape, is_BGR), options)
-
-
-def open_to_render(source: str, units: str, **options: Any) -> Model:
-    """Opens the model of a command that renders units; arguments as for `open_model`.
-
-    Raises:
-        converters.LayerNotFoundError: the value range is not known, and the network does not have the layer either.
-        ValueError, FileNotFoundError: the model cannot be opened.
-    """
-    from lucid_port.modelzoo.missing import UnknownValueRangeError
-
-    try:
-        return open_model(source, **options)
-    except UnknownValueRangeError as error:
-        error.layers[units.rpartition(":")[0].strip()]  # a value range would not give the network this layer
-        raise
-
-
-def stated_by(
-    value_range: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    image_shape: str | None = None,
-    is_BGR: bool | None = None,
-) -> dict[str, Any]:
-    """Returns the arguments of `Model` that options state; None for the others. Arguments as for `open_model`.
-
-    Raises:
-        typer.BadParameter: an option has another form.
-    """
-    from lucid_port.modelzoo.from_torch import range_of_normalized
-
-    stated: dict[str, Any] = {
-        "image_value_range": _numbers(value_range, "--value-range", "-117,138", 2),
-        "image_shape": shape_of(image_shape),
-        "is_BGR": is_BGR,
-    }
-    if mean is not None or std is not None:
-        if mean is None or std is None or value_range is not None:
-            raise typer.BadParameter("--mean and --std are given together, and without --value-range.")
-        stated["image_value_range"] = range_of_normalized(
-            _numbers(mean, "--mean", "0.485,0.456,0.406"), _numbers(std, "--std", "0.229,0.224,0.225")
-        )
-    return stated
-
-
 def check_source(source: str) -> None:
     """Refuses a source that does not exist, before torch is imported. Downloads the file of a model of the catalogue.
 
@@ -214,30 +344,6 @@ def _open(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model
     from lucid_port.modelzoo.nets_factory import open_model as open_named
 
     return _of_function(source, stated, options) if names_function(source) else open_named(source, **stated, **options)
-
-
-def open_network(source: str, image_shape: str | None = None, **options: Any) -> Any:
-    """Opens the network of a command, without its value range; arguments as for `open_model`."""
-    check_source(source)  # before the import, which takes seconds
-    from lucid_port.modelzoo.nets_factory import open_network as open_named
-
-    if not names_function(source):
-        return open_named(source, **options)
-    # The names and channels of the layers do not depend on the value range.
-    return _of_function(source, {"image_value_range": (0, 1), "image_shape": shape_of(image_shape)}, options).network
-
-
-def open_for_sizes(source: str, image_shape: str | None = None, **options: Any) -> Model:
-    """Opens the model of a command that reads sizes only, with any value range; arguments as for `open_model`."""
-    check_source(source)  # before the import, which takes seconds
-    from lucid_port.modelzoo.vision_base import Model
-
-    if names_library(source):
-        return open_model(source, image_shape=image_shape, **options)
-    if names_function(source):
-        return _of_function(source, {"image_value_range": (0, 1), "image_shape": shape_of(image_shape)}, options)
-    network = open_network(source, **options)
-    return Model(network=network, image_value_range=(0, 1), image_shape=shape_of(image_shape))
 
 
 def open_for_recipe(source: str | None, recipe: Recipe, given: Mapping[str, Any] | None = None) -> Model:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import nearest_names
+from converters.signatures import checked
 from lucid_port.optvis.engine.coerce import Model
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 
+@checked
 @dataclass(frozen=True)
 class Article:
     """A Distill article.
@@ -111,6 +113,7 @@ OMITTED: Mapping[str, str] = {
 """Figures of the articles that are not in the catalogue, and the reasons."""
 
 
+@checked
 @dataclass(frozen=True)
 class Panel:
     """A group of pictures.
@@ -130,6 +133,7 @@ class Panel:
     scale: int = 1
 
 
+@checked
 @dataclass(frozen=True)
 class Result:
     """The result of making a figure.
@@ -162,6 +166,7 @@ class Options(dict[str, Any]):
         )
 
 
+@checked
 @dataclass(frozen=True)
 class Settings:
     """The settings with which a figure is made.
@@ -199,6 +204,7 @@ Kind = Callable[[Model, str], Any]
 """A function that resolves the name of a unit, a layer or a class, and raises an error if it does not exist."""
 
 
+@checked
 @dataclass(frozen=True)
 class Takes:
     """Number and kinds of the units of a figure.
@@ -225,6 +231,7 @@ class Takes:
     even: bool = False
     pairs: bool = False
 
+    @checked
     def check(self, model: Model, units: Sequence[str]) -> None:
         """Checks units before anything is rendered.
 
@@ -255,6 +262,7 @@ def _each_once(names: Sequence[str], meant: Sequence[Any]) -> None:
             raise ValueError(f"The figure takes each unit once: {name} {how}.")
 
 
+@checked
 @dataclass(frozen=True)
 class Figure:
     """A figure of the catalogue.
@@ -289,6 +297,7 @@ class Figure:
     without: Mapping[str, str] = field(default_factory=dict)
     of_picture: bool = False
 
+    @checked
     def options_for(self, model: str | None, fast: bool = False) -> dict[str, Any]:
         """The options for a model.
 
@@ -306,6 +315,7 @@ class Figure:
 _FIGURES: dict[str, Figure] = {}
 
 
+@checked
 def figure(
     name: str,
     title: str,
@@ -384,6 +394,7 @@ def catalogue() -> Mapping[str, Figure]:
     return dict(sorted(_FIGURES.items(), key=lambda item: order.index(item[1].article)))
 
 
+@checked
 def find_figure(name: str) -> Figure:
     """A figure by its name.
 

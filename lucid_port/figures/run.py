@@ -79,9 +79,13 @@ class Request:
     def __post_init__(self) -> None:
         schema.check_fields(self, "A figure")
 
-    def command(self) -> str:
-        """The command line of this request."""
-        words = ["lucid-port", "figure", self.figure, "--model", self.model]
+    def command(self, opening: Sequence[str] = ()) -> str:
+        """The command line of this request.
+
+        Args:
+            opening: the words of the options that open the model.
+        """
+        words = ["lucid-port", "figure", self.figure, "--model", self.model, *opening]
         flags: dict[str, Any] = {"--like": self.like, "--steps": self.steps, "--image": self.image}
         for flag, value in flags.items():
             words += [] if value is None else [flag, str(value)]
@@ -133,12 +137,17 @@ def open_request(request: Request) -> VisionModel:
     from lucid_port.modelzoo.nets_factory import open_model
     from lucid_port.modelzoo.vision_models import MODELS
 
-    _check_picture(request)
+    check_picture(request)
     like = None if request.like is None else MODELS[entry(request.like).name]
     return open_model(request.model) if like is None or request.model in MODELS else like(request.model)
 
 
-def _check_picture(request: Request) -> None:
+def check_picture(request: Request) -> None:
+    """Checks that a figure takes a picture if the request names one.
+
+    Raises:
+        ValueError: the figure starts from no picture.
+    """
     if request.image is not None and not find_figure(request.figure).of_picture:
         raise ValueError(f"The figure {request.figure} starts from no picture: leave out --image.")
 
@@ -154,7 +163,7 @@ def make(request: Request, model: Model, verbose: bool = False) -> Result:
     Raises:
         ValueError: the figure does not exist, or has no options for this model.
     """
-    _check_picture(request)
+    check_picture(request)
     figure = find_figure(request.figure)
     return figure.make(_settings(figure, request, model, verbose))
 
@@ -171,10 +180,23 @@ def _settings(figure: Figure, request: Request, model: Model, verbose: bool) -> 
     return Settings(model, Options({**known, **own}), steps, request.seed, request.image, request.fast, verbose)
 
 
-def write(request: Request, model: Model, folder: str | os.PathLike[str], verbose: bool = False) -> Sequence[Path]:
+def write(
+    request: Request,
+    model: Model,
+    folder: str | os.PathLike[str],
+    verbose: bool = False,
+    opening: Sequence[str] = (),
+) -> Sequence[Path]:
     """Makes a figure and writes NAME.png, NAME.html and NAME.json into a folder.
 
     While the figure is made, the folder holds `.NAME.unfinished`. If the request is interrupted, it resumes from there.
+
+    Args:
+        request: the request.
+        model: the opened model, on its device.
+        folder: the folder.
+        verbose: show progress.
+        opening: as for `Request.command`, which the page shows.
 
     Returns:
         The paths of the three files.
@@ -197,7 +219,7 @@ def write(request: Request, model: Model, folder: str | os.PathLike[str], verbos
                 steps = _settings(figure, request, model, verbose).steps
                 facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": seconds}
                 picture = compose(result.panels)
-                html = page(figure, result, facts, request.command(), own_picture=request.image is not None)
+                html = page(figure, result, facts, request.command(opening), own_picture=request.image is not None)
                 text = json.dumps({MARK: FORMAT, **about, "data": _plain(result.data)}, indent=1)
                 save(picture, paths[0], domain=None, metadata=text)
                 write_bytes(paths[1], html.encode())

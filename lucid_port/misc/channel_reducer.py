@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import to_array
 from lucid_port.misc.tensors import ArrayLike
@@ -39,6 +40,7 @@ class ChannelReducer:
         (2, 6)
     """
 
+    @checked
     def __init__(self, n_components: int = 3, reduction_alg: str | type[Any] = "NMF", **kwargs: Any) -> None:
         if not isinstance(n_components, (int, np.integer)) or n_components < 1:
             raise ValueError(f"n_components must be an int from 1 on, not {n_components!r}.")
@@ -47,18 +49,21 @@ class ChannelReducer:
         self._reducer = estimator(n_components=self.n_components, **kwargs)
         self._is_fit = False
 
+    @checked
     def fit(self, acts: ArrayLike) -> Any:
         """Fits the estimator to activations [..., channels] and returns it."""
         fitted = self._apply_flat(self._reducer.fit, acts)
         self._is_fit = True
         return fitted
 
+    @checked
     def fit_transform(self, acts: ArrayLike) -> np.ndarray:
         """Fits the estimator to activations [..., channels] and reduces them to [..., n_components]."""
         reduced = self._apply_flat(self._reducer.fit_transform, acts)
         self._is_fit = True
         return reduced
 
+    @checked
     def transform(self, acts: ArrayLike) -> np.ndarray:
         """Reduces activations [..., channels] to [..., n_components]."""
         return self._apply_flat(self._reducer.transform, acts)

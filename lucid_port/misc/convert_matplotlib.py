@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lucid_port.misc import checks
-from lucid_port.misc.io.pictures import read_picture
+from lucid_port.misc.io.pictures import decode_picture
 
 __all__ = ["matplotlib_to_numpy"]
 
@@ -32,4 +32,4 @@ def matplotlib_to_numpy(plt: Figure) -> np.ndarray:
         raise TypeError(f"matplotlib_to_numpy takes a figure or pyplot, not {checks.shown(plt)}.")
     buffer = io.BytesIO()
     plt.savefig(buffer, format="png")
-    return np.asarray(read_picture(buffer)) / 255.0
+    return np.asarray(decode_picture(buffer)) / 255.0

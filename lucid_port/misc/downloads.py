@@ -15,6 +15,7 @@ import urllib3
 
 from converters.atomic import partial_folder
 from lucid_port.misc.cache import cache_folder
+from lucid_port.misc.offline import check_online
 from lucid_port.misc.progress import is_watched, progress_bar
 
 with warnings.catch_warnings():
@@ -62,12 +63,13 @@ def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = 
 
     Raises:
         DownloadError: the server cannot be reached, is silent, or does not have the file.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or the network is not used (`lucid_port.misc.offline`).
         ValueError: the file has another hash.
     """
     target = folder / (name or pooch.utils.unique_file_name(url))
     if target.is_file() and pooch.hashes.hash_matches(str(target), known_hash):
         return target
+    check_online(url)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with partial_folder(target) as partial, _one_sentence(url), _bar(progress) as bar:

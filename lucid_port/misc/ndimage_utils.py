@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 
 __all__ = ["composite", "resize", "soft_alpha_blend"]
 
 
+@checked
 def resize(
     image: np.ndarray,
     target_size: int | Sequence[int] | None = None,
@@ -67,6 +69,7 @@ def _pair(value: Any, what: str) -> tuple[Any, Any]:
     return entries
 
 
+@checked
 def composite(
     background_image: np.ndarray,
     foreground_image: np.ndarray,
@@ -117,6 +120,7 @@ def composite(
     return result
 
 
+@checked
 def soft_alpha_blend(image_with_alpha: np.ndarray, amount_background: float = 0.333, gamma: float = 2.2) -> np.ndarray:
     """Blends an RGBA image over a faint version of itself on white, in linear light.
 

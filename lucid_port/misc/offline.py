@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["NetworkRefusedError", "is_offline", "offline"]
+__all__ = ["NetworkRefusedError", "check_online", "is_offline", "offline"]
 
 _EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname")
 
@@ -57,6 +57,18 @@ def is_offline() -> bool:
     return _attempts.get() is not None
 
 
+def check_online(address: str) -> None:
+    """Checks that an address may be asked. Call it before a folder is created for the answer.
+
+    Raises:
+        NetworkRefusedError: This code runs in a block of `offline`.
+    """
+    attempts = _attempts.get()
+    if attempts is not None:
+        attempts.append(address)
+        raise NetworkRefusedError("the network is not used here")
+
+
 @functools.cache
 def _watch() -> None:
     """Adds the hook, which Python cannot remove. Outside of a block it only reads a variable."""
@@ -70,5 +82,4 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     address = arguments[-1] if event == "socket.connect" else arguments[0]
     if attempts is None or (event == "socket.connect" and isinstance(address, (str, bytes))):
         return  # a socket of this machine has a path for an address
-    attempts.append(str(address))
-    raise NetworkRefusedError("the network is not used here")
+    check_online(str(address))

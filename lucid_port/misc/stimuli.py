@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.sampling import RandomSource
 
@@ -15,6 +16,7 @@ __all__ = ["rmin", "rounded_corner", "sample_binary_image"]
 Energy = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+@checked
 def sample_binary_image(
     size: int,
     alias_factor: int = 10,
@@ -96,6 +98,7 @@ def sample_binary_image(
     return sampler
 
 
+@checked
 def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
     """Elementwise minimum with a crease rounded by radius `r`, for smooth intersections of shapes.
 
@@ -103,12 +106,15 @@ def rmin(X: np.ndarray, Y: np.ndarray, r: float) -> np.ndarray:
         >>> rmin(np.array([0.0, 3.0]), np.array([2.0, 0.0]), 1.0).tolist()
         [0.0, 0.0]
     """
+    if not (checks.broadcasts(X.shape, Y.shape) or checks.broadcasts(Y.shape, X.shape)):
+        raise ValueError(f"rmin's X and Y have one shape, not {X.shape} and {Y.shape}.")
     difference = np.asarray(X) - np.asarray(Y)
     arc = np.arcsin(np.clip(difference / np.maximum(r, 1e-6) / np.sqrt(2), -1, 1))
     rounded = Y + r * np.sin(np.pi / 4 + arc) - r
     return np.where(np.abs(difference) <= r, rounded, np.minimum(X, Y))
 
 
+@checked
 def rounded_corner(orientation: float, r: float, angular_width: float = 90, size: int = 224, **kwds: Any) -> np.ndarray:
     """Draws a corner rounded with radius `r`: a curve stimulus.
 

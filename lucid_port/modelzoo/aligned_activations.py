@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc.io.sanitizing import sanitize
 from lucid_port.modelzoo import files
 
@@ -51,6 +52,7 @@ class Layer(Protocol):
     def __hash__(self) -> int: ...
 
 
+@checked
 @functools.lru_cache(maxsize=128)
 def get_aligned_activations(layer: Layer) -> np.ndarray:
     """Reads the recorded activations of a layer.
@@ -99,6 +101,7 @@ def _read_page(layer: Layer, path: Path) -> np.ndarray:
     return page
 
 
+@checked
 @functools.lru_cache(maxsize=128)
 def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
     """Computes the uncentered covariance of two layers: the mean over samples of the product of their channels.
@@ -120,6 +123,7 @@ def layer_covariance(layer1: Layer, layer2: Layer | None = None) -> np.ndarray:
     return np.matmul(first.T, second) / float(len(first))
 
 
+@checked
 @functools.lru_cache(maxsize=128)
 def layer_inverse_covariance(layer: Layer) -> np.ndarray:
     """Computes the inverse of a layer's uncentered covariance with itself, (depth, depth).
@@ -130,6 +134,7 @@ def layer_inverse_covariance(layer: Layer) -> np.ndarray:
     return np.linalg.inv(layer_covariance(layer))
 
 
+@checked
 def push_activations(activations: np.ndarray, from_layer: Layer, to_layer: Layer) -> np.ndarray:
     """Maps activations of one layer to another layer by the linear regression over the recorded samples.
 

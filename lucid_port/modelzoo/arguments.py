@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import ValueRange
 
@@ -40,7 +41,28 @@ def check_image_shape(shape: object) -> tuple[int | None, ...]:
     given = checks.items(shape, "image_shape", wanted)
     if len(given) != 3:
         raise ValueError(f"image_shape is {wanted}, not {checks.shown(shape)}.")
-    return tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
+    sizes = tuple(None if size is None else checks.whole(size, "Every size of image_shape", 1) for size in given)
+    first, *rest = sizes
+    if first in _CHANNELS and all(size is not None and size > max(_CHANNELS) for size in rest):
+        raise ValueError(
+            f"image_shape is {wanted}, not {checks.shown(shape)}: give {(*rest, first)}, with the channels last."
+        )
+    return sizes
+
+
+_CHANNELS = (1, 3, 4)
+"""Usual numbers of image channels."""
+
+
+@checked
+def check_labels(labels: object) -> list[str]:
+    """Returns labels as a list.
+
+    Raises:
+        TypeError: it is no list of texts.
+    """
+    wanted = "a list of the classes' names"
+    return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
 
 
 def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRange:
@@ -76,7 +98,18 @@ def check_value_range(value_range: ValueRange, channels: int | None) -> ValueRan
     return ends[0], ends[1]
 
 
-OPENING = ("input_name", "image_shape", "constants", "outputs", "layout", "signature", "tags", "fold", "geometry")
+OPENING = (
+    "input_name",
+    "image_shape",
+    "constants",
+    "outputs",
+    "layout",
+    "layouts",
+    "signature",
+    "tags",
+    "fold",
+    "geometry",
+)
 """Options of a model that recipes store. The others name files and programs, which a recipe must not choose."""
 
 

@@ -13,10 +13,7 @@ from converters.program.layer_info import LayerInfo
 from converters.tracing.axes import Findings, FoundAxes, Report, axes_of_class
 from converters.tracing.elements import splits_of, tensor_elements
 from converters.tracing.recording import Call
-from lucid_port.misc import checks
 from lucid_port.modelzoo.tracing import Trace
-
-_LETTERS = "NCHWLTG"
 
 NAMES_OF_T = {"input": "the image", "labels": "the list of class names"}
 """Names that mean something else in objectives. A module of this name is listed as `name:0`."""
@@ -237,30 +234,3 @@ def _axes(info: LayerInfo, found: Findings, module: nn.Module, layouts: Mapping[
         return one
     by_class = axes_of_class(module.get_submodule(info.module)) if info.module else None
     return by_class or FoundAxes(unknown=found.failure or "the network's forward pass does not use it")
-
-
-def check_layouts(layouts: object) -> dict[str, str]:
-    """Checks the axes that a user states.
-
-    Args:
-        layouts: layer -> one letter an axis; None for no layers.
-
-    Raises:
-        TypeError: it is not a dictionary of strings.
-        ValueError: axes have other letters, or not exactly one C, or several N.
-    """
-    if layouts is None:
-        return {}
-    if not isinstance(layouts, Mapping):
-        raise TypeError(f"layouts is a dictionary such as {{'blocks.0': 'NLC'}}, not {checks.shown(layouts)}.")
-    for name, axes in layouts.items():
-        if not isinstance(name, str) or not isinstance(axes, str):
-            raise TypeError(
-                f"layouts maps names of layers to letters, as in {{'blocks.0': 'NLC'}}, not {name!r}: {axes!r}."
-            )
-        if set(axes) - set(_LETTERS) or axes.count("C") != 1 or axes.count("N") > 1:
-            raise ValueError(
-                f"layouts has the axes {axes!r} for layer {name!r}: give one letter for each axis, C for channels "
-                "once, N for images at most once, and H, W, L (tokens), T (times) or G (others)."
-            )
-    return dict(layouts)

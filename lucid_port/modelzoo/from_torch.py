@@ -17,9 +17,10 @@ from torch.export import ExportedProgram
 from torch.nn.parameter import is_lazy
 
 from converters import ConvertedModel
+from converters.signatures import checked
+from converters.stack_level import stack_level
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
-from lucid_port.misc.stack_level import stack_level
 from lucid_port.modelzoo.arguments import check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.descriptions import NAMES_OF_T
@@ -30,6 +31,7 @@ from lucid_port.modelzoo.unwrapping import unwrap
 from lucid_port.modelzoo.vision_base import Model
 
 
+@checked
 def from_torch(
     module: nn.Module | ExportedProgram | str | os.PathLike[str],
     image_value_range: ValueRange | None = None,
@@ -98,7 +100,9 @@ def from_torch(
         make = partial(TorchNetwork, image_shape=shape, adapter=adapter, input_shape=input_shape, layouts=layouts)
         network = make(network, trace, origins=found.origins)
     elif layouts:
-        raise ValueError("layouts states the axes of a torch network's layers, and this network describes its own.")
+        if isinstance(network, TorchNetwork):
+            raise ValueError("The network is wrapped already: give layouts where it is wrapped first.")
+        network.layers = network.layers.stated(layouts)
     if isinstance(network, TorchNetwork):
         network.check_channels(shape[-1])
     return Model(

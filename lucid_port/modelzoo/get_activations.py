@@ -12,6 +12,7 @@ import torch
 from numpy.typing import DTypeLike
 from PIL import Image
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import check_range, gray, pixels_of, unit_floats, without_alpha
 from lucid_port.misc.iter_nd_utils import batch_iter, dict_to_ndarray, recursive_enumerate_nd
@@ -57,6 +58,7 @@ REDUCERS: Mapping[str, Reducer] = {
 }
 
 
+@checked
 def get_activations(
     model: Model,
     layer: str | Layer,
@@ -107,6 +109,7 @@ def get_activations(
     )
 
 
+@checked
 def get_activations_iter(
     model: Model,
     layer: str | Layer,

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import import_library, opened_from, seeded
@@ -48,6 +49,7 @@ class VisionTower(nn.Module):
         return self.get_submodule(self.name)(pixel_values)
 
 
+@checked
 def huggingface(
     name_or_folder: str | os.PathLike[str],
     weights: str | None = "DEFAULT",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from converters.stack_level import stack_level
 from lucid_port.misc.io.pictures import LOWEST, MOST, range_problem
-from lucid_port.misc.stack_level import stack_level
 from lucid_port.misc.tensors import is_traced
 
 __all__ = ["LARGEST", "check_normalization", "warn_about_values"]

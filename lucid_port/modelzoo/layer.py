@@ -10,11 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from converters.program.layer_info import LayerInfo
+from converters.signatures import checked
+from lucid_port.misc.io.displaying import table_html
 from lucid_port.modelzoo.aligned_activations import get_aligned_activations
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "ListedLayers"]
 
 
+@checked
 @dataclass(frozen=True)
 class Layer:
     """A layer that Lucid lists for a model.
@@ -74,7 +77,28 @@ class Layer:
         return f"Layer of {self.model_name} <{self.name}: {self.depth}> ({', '.join(sorted(self.tags))})"
 
 
-def layers_of(infos: Mapping[str, LayerInfo], model_name: str) -> tuple[Layer, ...]:
+class ListedLayers(tuple[Layer, ...]):
+    """The layers that a model lists; a notebook shows them as a table.
+
+    Example:
+        >>> ListedLayers([Layer("mixed4a", 508, frozenset({"conv"}), "InceptionV1")])
+        ListedLayers(mixed4a: 508)
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = [f"{layer.name}: {layer.depth}" for layer in self[:20]]
+        more = [f"... {len(self) - 20} more"] if len(self) > 20 else []
+        return f"{type(self).__name__}({', '.join([*shown, *more])})"
+
+    def _repr_html_(self) -> str:
+        name = self[0].model_name if self else ""
+        rows = [(layer.name, layer.depth, ", ".join(sorted(layer.tags))) for layer in self]
+        return table_html(f"Layers of {name}", ("layer", "channels", "tags"), rows)
+
+
+def layers_of(infos: Mapping[str, LayerInfo], model_name: str) -> ListedLayers:
     """Returns the layers of a network whose number of channels is known, without its input.
 
     Args:
@@ -84,9 +108,9 @@ def layers_of(infos: Mapping[str, LayerInfo], model_name: str) -> tuple[Layer, .
     Example:
         >>> infos = {"fc": LayerInfo("fc", "Linear", 10, "fc"), "sum": LayerInfo("sum", "add", None, "")}
         >>> layers_of(infos, "Small")
-        (Layer(name='fc', depth=10, tags=frozenset({'dense'}), model_name='Small'),)
+        ListedLayers(fc: 10)
     """
-    return tuple(
+    return ListedLayers(
         Layer(info.name, info.channels, _tags(info), model_name)
         for info in infos.values()
         if info.channels is not None and info.op != "Placeholder"

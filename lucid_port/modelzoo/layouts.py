@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -58,6 +58,9 @@ class Layout:
 
     def restore(self, value: Tensor) -> Tensor:
         """Moves the axes (N, C, ...) to those of the network's own tensor, a view."""
+        if "C" not in self.axes:
+            value = value[:, 0]
+            return value[0] if self.image_axis is None else value.movedim(0, self.image_axis)
         if self.image_axis is None:
             return value[0].movedim(0, self.axes.index("C"))
         return value.movedim((0, 1), (self.image_axis, self.axes.index("C")))
@@ -90,7 +93,10 @@ class Layout:
     def no_places(self) -> str:
         """Returns the sentence that says why the layer has no rows and columns."""
         if not self.positions:
-            return f"Layer {self.layer!r} is fully connected: it has no positions. Name a convolutional layer."
+            return (
+                f"Layer {self.layer!r} is fully connected: it has no positions. Read it with objectives.channel, or "
+                "name a convolutional layer."
+            )
         if self.positions == "L":
             return (
                 f"The tokens of layer {self.layer!r} have no rows and columns, because {self.obstacle}: read them by "
@@ -100,6 +106,73 @@ class Layout:
             f"Layer {self.layer!r} has no rows and columns: its axes are {self.axes} (N images, C channels, T times, L "
             "tokens, G other groups). Read all its positions with objectives.channel."
         )
+
+    def at_time(self, value: Tensor, time: int | None) -> tuple[Tensor, Layout]:
+        """Selects one time of an activation (N, C, ...).
+
+        Args:
+            value: the activation.
+            time: its number; None for the middle one, if the layer has times.
+
+        Returns:
+            The activation without the time axis, and its layout.
+
+        Raises:
+            IndexError: the layer does not have this time.
+            ValueError: the layer has no times.
+        """
+        if self.positions.count("T") != 1:
+            if time is None:
+                return value, self
+            raise ValueError(f"Layer {self.layer!r} has no axis of times: its axes are {self.axes}. Leave out t.")
+        count = value.shape[2 + self.positions.index("T")]
+        return self._at(value, "T", count // 2 if time is None else time, "time")
+
+    def at_head(self, value: Tensor, head: int | None) -> tuple[Tensor, Layout]:
+        """Selects one attention head, or another group of axis G, of an activation (N, C, ...).
+
+        Args:
+            value: the activation.
+            head: its number; None in layers without axis G.
+
+        Returns:
+            The activation without axis G, and its layout.
+
+        Raises:
+            IndexError: the layer does not have this head.
+            ValueError: the layer has no heads, or has some and `head` names none of them.
+        """
+        groups = self.positions.count("G")
+        if groups == 1 and head is not None:
+            return self._at(value, "G", head, "head")
+        if head is None and (groups == 0 or self.positions == "G"):  # objectives.token reads a single axis
+            return value, self
+        if groups == 1:
+            count = value.shape[2 + self.positions.index("G")]
+            rest = replace(self, axes=self.axes.replace("G", ""))
+            kind = "neuron" if rest.has_places or rest.positions == "THW" else "token"
+            reader = kind if len(rest.positions) == 1 or kind == "neuron" else "channel"
+            raise ValueError(
+                f"Layer {self.layer!r} has {count} attention heads or other groups (axis G of {self.axes}): name one, "
+                f"as in objectives.{reader}(..., head={count - 1}), or read all of them with objectives.channel."
+            )
+        if groups:
+            advice = "read" if head is None else "leave out head, and read"
+            raise ValueError(
+                f"Layer {self.layer!r} has {groups} axes of groups (G of {self.axes}), so that a head is not certain: "
+                f"{advice} all of them with objectives.channel."
+            )
+        maps = " The heads of an attention map are its channels." if self.positions == "LL" else ""
+        raise ValueError(
+            f"Layer {self.layer!r} has no axis of attention heads: its axes are {self.axes}. Leave out head.{maps}"
+        )
+
+    def _at(self, value: Tensor, letter: str, number: int, kind: str) -> tuple[Tensor, Layout]:
+        axis = 2 + self.positions.index(letter)
+        count = value.shape[axis]
+        if not -count <= number < count:
+            raise IndexError(f"Layer {self.layer!r} has no {kind} {number}: its {kind}s are 0 to {count - 1}.")
+        return value.select(axis, number), replace(self, axes=self.axes.replace(letter, ""))
 
     def token(self, which: int | str, count: int) -> int:
         """Returns the index of a token.
@@ -128,7 +201,7 @@ class Layout:
         return number % count
 
 
-_POSITIONS = {3: "L", 4: "HW"}
+_POSITIONS = {3: "L", 4: "HW", 5: "THW"}
 
 
 def plain_layout(layer: str, rank: int) -> Layout:

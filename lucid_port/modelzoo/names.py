@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from converters.errors import LayerNotFoundError
+from converters.signatures import checked
 
 PEERS = ("lucent", "captum", "torchvision")
 
@@ -94,6 +95,7 @@ class NoCounterpartError(ValueError):
     """A peer has no module that computes a layer's value."""
 
 
+@checked
 @dataclass(frozen=True)
 class Counterparts:
     """Names of one layer in Lucid and in the peers; None if a peer has no counterpart.
@@ -109,6 +111,7 @@ class Counterparts:
     torchvision: str | None
 
 
+@checked
 def to_peer(name: str, peer: str) -> str:
     """Translates a layer name of Lucid's InceptionV1 to a peer.
 
@@ -135,6 +138,7 @@ def to_peer(name: str, peer: str) -> str:
     return found
 
 
+@checked
 def to_lucid(name: str, peer: str) -> str:
     """Translates a layer name of a peer to Lucid's InceptionV1.
 

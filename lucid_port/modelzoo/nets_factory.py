@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.paths import user_path
+from converters.signatures import checked
 from converters.sources import looks_like_source
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import find_graph
@@ -20,6 +21,7 @@ models_map = MODELS
 NOT_GRAPHS = (".caffemodel", ".prototxt", ".onnx", ".meta")
 
 
+@checked
 def get_model(name: str) -> Model:
     """Opens a model of the catalogue.
 
@@ -35,6 +37,7 @@ def get_model(name: str) -> Model:
     return MODELS[entry(name).name]()
 
 
+@checked
 def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
     """Opens a model by its name in the catalogue, from a file or folder, or from another library.
 
@@ -61,6 +64,7 @@ def open_model(source: str | os.PathLike[str], **overrides: Any) -> Model:
     return MODELS[entry(str(source)).name](**overrides)
 
 
+@checked
 def open_network(source: str | os.PathLike[str], input_name: str | None = None, **options: Any) -> Any:
     """Opens a network without the wrapper `Model`, which would require its value range.
 
@@ -89,6 +93,7 @@ def open_network(source: str | os.PathLike[str], input_name: str | None = None, 
     return read_network(source if found is None else None, found, input_name, **options)
 
 
+@checked
 def graph_file(source: str | os.PathLike[str]) -> Path | None:
     """Returns the path of the frozen graph of a source; None if the network has no file or one of another format.
 

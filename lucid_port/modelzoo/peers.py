@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from converters import ConvertedModel
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.names import MODULES
 
@@ -33,6 +34,7 @@ _HEADS = tuple(
 )
 
 
+@checked
 def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, ...]:
     """Loads the weights of Lucent's InceptionV1 into Lucid's.
 
@@ -64,6 +66,7 @@ def load_lucent_weights(model: nn.Module, weights: str | os.PathLike[str] | Mapp
     return _HEADS
 
 
+@checked
 def to_lucent_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """Returns the weights of Lucid's InceptionV1 as a state_dict of Lucent's.
 

@@ -13,7 +13,7 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lucid_port.misc.stack_level import stack_level
+from converters.stack_level import stack_level
 
 Result = TypeVar("Result")
 _Slot = tuple[dict[str, Any], str]  # a dictionary of a module, and the key of a tensor in it

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from converters.program.layer_info import LayerInfo
+from lucid_port.misc.io.displaying import table_html
 from lucid_port.modelzoo.fields.marks import Four, Marks, image_marks, thin
 from lucid_port.modelzoo.fields.mode import following
 
@@ -44,9 +45,7 @@ LARGEST_SIDE = 4096
 UNKNOWN_SIZE = 224
 """Height and width of the image if the model states none."""
 
-UNKNOWN_FIELD = (
-    "?: the axes are not known (state them with from_torch(..., layouts=)), and the fields of elements differ"
-)
+UNKNOWN_FIELD = "?: the axes are not known (state them with layouts=), and the fields of elements differ"
 """Remark below a table in which the field of a layer is not known."""
 
 _AXES = {1: "C", 2: "NC", 3: "NLC", 4: "NCHW"}
@@ -497,3 +496,18 @@ def _read(network: Any, x: Tensor, names: Sequence[str], note: Callable[[str, Te
         with contextlib.suppress(ValueError):
             for name, value in (network.activations(x, group) if group else {}).items():
                 note(name, value)
+
+
+def model_html(model: Model) -> str:
+    """Returns a table of a model's properties and one of its layers, for notebooks."""
+    height, width, channels = model.image_shape
+    facts = {
+        "network": type(model.network).__name__,
+        "image": f"{height or '?'} x {width or '?'} x {channels or '?'}",
+        "value range": f"{model.image_value_range}{', BGR' * model.is_BGR}",
+        "source": model.source,
+        "dataset": model.dataset,
+        "layers": f"{len(model.layers)} listed, {len(model.network.layers)} in all",
+    }
+    rows = [(name, fact) for name, fact in facts.items() if fact]
+    return table_html(model.name, ("", ""), rows) + model.layers._repr_html_()

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import check_name, import_library, opened_from, seeded, time_limit
@@ -21,6 +22,7 @@ from lucid_port.modelzoo.vision_base import Model
 _HUB = ("hf-hub:", "hf_hub:", "local-dir:")  # prefixes of names that timm does not list
 
 
+@checked
 def timm(name: str, weights: str | None = "DEFAULT", *, seed: int = 0, trace: bool = True, **options: Any) -> Model:
     """Opens one of timm's networks.
 

@@ -16,7 +16,7 @@ from converters.errors import UnsupportedRequestError
 from converters.network.fusion import are_watched
 from converters.network.interventions import Given
 from converters.network.request import LayeredNetwork, LayerRequest, ReluRule, unsupported
-from converters.program.layer_info import module_of
+from converters.program.layer_info import check_layouts, module_of
 from converters.tracing.axes import Run, find_axes
 from converters.tracing.elements import splits_of, tensor_elements, tensor_of
 from converters.tracing.fake import uncompiled
@@ -27,7 +27,6 @@ from lucid_port.misc import checks
 from lucid_port.misc.tensors import is_traced
 from lucid_port.modelzoo.descriptions import (
     CalledLayers,
-    check_layouts,
     described,
     run_hooked,
     run_traced,

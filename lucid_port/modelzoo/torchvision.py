@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import (
@@ -35,6 +36,7 @@ _RANDOM: Mapping[str, Mapping[str, Any]] = {"googlenet": _DRAWN, "inception_v3":
 _RANDOM_SEGMENTATION: Mapping[str, Any] = {"weights_backbone": None}
 
 
+@checked
 def torchvision(
     name: str, weights: str | Enum | None = "DEFAULT", *, seed: int = 0, trace: bool = True, **options: Any
 ) -> Model:

@@ -20,20 +20,21 @@ from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.paths import MODEL_FILE, user_path
+from converters.signatures import checked
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor, is_traced
 from lucid_port.modelzoo import files, saving, seeded
-from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_value_range, plain_options
+from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_labels, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.image_values import warn_about_values
-from lucid_port.modelzoo.layer import Layer, layers_of
+from lucid_port.modelzoo.layer import Layer, ListedLayers, layers_of
 from lucid_port.modelzoo.missing import MissingListError, UnknownValueRangeError, missing_list
 from lucid_port.modelzoo.preprocessing import Preprocessing
-from lucid_port.modelzoo.summary import Summary, summary
+from lucid_port.modelzoo.summary import Summary, model_html, summary
 
 __all__ = [
     "FrozenGraphModel",
@@ -130,10 +131,11 @@ class Model(nn.Module):
 
     catalogue_entry: ClassVar[Entry | None] = None
     preprocessing: Preprocessing | None = None
-    _listed: tuple[Layer, ...] | None = None
+    _listed: ListedLayers | None = None
     _low: Tensor
     _span: Tensor
 
+    @checked
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -166,7 +168,7 @@ class Model(nn.Module):
         lo, hi = (as_tensor(value, dtype).reshape(1, -1, 1, 1) for value in self.image_value_range)
         self.register_buffer("_low", lo, persistent=False)
         self.register_buffer("_span", hi - lo, persistent=False)
-        self._labels = None if labels is None else _checked_labels(labels)
+        self._labels = None if labels is None else check_labels(labels)
         self.eval()
 
     @property
@@ -180,7 +182,7 @@ class Model(nn.Module):
         return self._low.device
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> ListedLayers:
         """The layers that the model lists, with their depths and tags."""
         return layers_of(self.network.layers, self.name) if self._listed is None else self._listed
 
@@ -299,6 +301,7 @@ class Model(nn.Module):
             raise unsupported(request)
         return self.network.activations(x, request.names)
 
+    @checked
     def activations(
         self,
         image: Tensor,
@@ -346,6 +349,7 @@ class Model(nn.Module):
             explain_misfit(self.network, self.network, x, self.image_shape, error)
             raise
 
+    @checked
     def get_layer(self, name: str) -> Layer:
         """Returns one of `layers` by name.
 
@@ -362,6 +366,7 @@ class Model(nn.Module):
             raise KeyError(f"{self.name} lists no layer {name!r}; it lists {[layer.name for layer in self.layers]}.")
         return exact or close[0]
 
+    @checked
     def summary(self, image_shape: Sequence[int] | None = None) -> Summary:
         """Lists sizes, strides and receptive fields of the layers; see `lucid_port.modelzoo.summary.summary`."""
         return summary(self, image_shape)
@@ -369,6 +374,7 @@ class Model(nn.Module):
     def load_graphdef(self) -> None:
         """Does nothing, because the constructor loads the graph. Lucid's notebooks call it."""
 
+    @checked
     def get_activations(self, layer: str | Layer, examples: np.ndarray | Iterable[Any], **options: Any) -> np.ndarray:
         """Computes activations for many images; see `lucid_port.modelzoo.get_activations.get_activations`."""
         return get_activations(self, layer, examples, **options)
@@ -423,6 +429,9 @@ class Model(nn.Module):
         """
         return Model(model_url, **saving.required(metadata, "The metadata"))
 
+    def _repr_html_(self) -> str:
+        return model_html(self)
+
     def extra_repr(self) -> str:
         return f"image_value_range={self.image_value_range}, is_BGR={self.is_BGR}, image_shape={self.image_shape}"
 
@@ -446,6 +455,7 @@ class FrozenGraphModel(Model):
         FileNotFoundError: the graph does not exist.
     """
 
+    @checked
     def __init__(self, model_directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> None:
         if manifest.get("type", "frozen") != "frozen":
             raise NotImplementedError(f"Manifests of type {manifest['type']!r} are not known, only 'frozen' ones.")
@@ -486,16 +496,7 @@ class FrozenGraphModel(Model):
 SerializedModel = FrozenGraphModel
 
 
-def _checked_labels(labels: object) -> list[str]:
-    """Returns labels as a list.
-
-    Raises:
-        TypeError: it is no list of texts.
-    """
-    wanted = "a list of the classes' names"
-    return [checks.text(label, "Each label", "a text") for label in checks.items(labels, "labels", wanted)]
-
-
+@checked
 def read_network(
     path: str | os.PathLike[str] | None, entry: Entry | None, input_name: str | None, **options: Any
 ) -> Any:
@@ -539,7 +540,7 @@ def _with_known_metadata(network: Any, input_name: str | None) -> Any:
     for entry in catalogue().values():
         hashes = {hash for file in entry.downloads for hash in (file.hash, file.member_hash)}
         known = program.fingerprint == entry.fingerprint or f"sha256:{program.source_sha256}" in hashes
-        if known and input_name in (None, entry.input_name):
+        if known and (input_name is None or program.metadata.input_name == entry.input_name):
             stated = replace(_metadata(entry), input_name=program.metadata.input_name)
             network.program = replace(program, metadata=stated)
     return network
@@ -566,12 +567,12 @@ def _first(*candidates: Any) -> Any:
     return next((candidate for candidate in candidates if candidate is not None), None)
 
 
-def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Layer, ...], list[str]]:
+def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[ListedLayers, list[str]]:
     """Returns a manifest's layers and their names. Names alone give no `Layer` objects, which need depths."""
-    if all(isinstance(layer, str) for layer in stated):
-        return (), list(stated)
     try:
-        layers = tuple(
+        if all(isinstance(layer, str) for layer in stated) and not isinstance(stated, str):
+            return ListedLayers(), list(stated)
+        layers = ListedLayers(
             Layer(layer["name"], layer["depth"], frozenset(layer.get("tags", ())), model_name) for layer in stated
         )
     except (TypeError, KeyError, AttributeError) as error:
@@ -580,11 +581,12 @@ def _manifest_layers(stated: Sequence[Any], model_name: str) -> tuple[tuple[Laye
 
 
 @functools.cache
-def _layers(name: str) -> tuple[Layer, ...]:
+def _layers(name: str) -> ListedLayers:
     """Returns the layers of a catalogue model. Cached, so that models share the objects."""
-    return tuple(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
+    return ListedLayers(Layer(layer, depth, tags, name) for layer, depth, tags in catalogue()[name].layers)
 
 
+@checked
 def model_class(entry: Entry) -> type[Model]:
     """Creates the class of a model of the catalogue, under Lucid's name."""
     attributes: Mapping[str, Any] = {

@@ -18,5 +18,5 @@ def __getattr__(name: str) -> NoReturn:
     """Raises an error that suggests models. Type checkers and editors read vision_models.pyi."""
     if name.startswith("__"):
         raise AttributeError(name)
-    hint = nearest_names(name, MODELS) or f" The models are {', '.join(MODELS)}."
-    raise AttributeError(f"No model is called {name!r}.{hint}")
+    near = nearest_names(name, MODELS, 3)
+    raise AttributeError(f"No model is called {name!r}.{near or ' The models are ' + ', '.join(MODELS) + '.'}")

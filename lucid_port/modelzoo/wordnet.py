@@ -12,6 +12,7 @@ import re
 import warnings
 from typing import Any, Protocol
 
+from converters.signatures import checked
 from lucid_port.modelzoo.catalogue import label_lists
 
 __all__ = [
@@ -56,11 +57,13 @@ def _wordnet() -> Any:
     return wordnet
 
 
+@checked
 def id_from_synset(synset: Synset) -> str:
     """Returns the id of a synset, for example "n01484850" for great_white_shark.n.01."""
     return f"{synset.pos()}{synset.offset():08}"
 
 
+@checked
 def synset_from_id(id_str: str) -> Any:
     """Returns nltk's synset of an id.
 
@@ -112,6 +115,7 @@ def imagenet_synsets() -> list[Any]:
     return list(_imagenet_synsets())
 
 
+@checked
 def imagenet_synset_from_description(search_term: str) -> Any:
     """Finds the synset of an ImageNet class by a part of its name.
 

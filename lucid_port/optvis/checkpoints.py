@@ -31,6 +31,7 @@ import torch
 from converters.atomic import write_bytes
 from converters.documents import read_json
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc.locking import FolderLock
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Folder:
 
 
 @contextlib.contextmanager
+@checked
 def kept(path: str | os.PathLike[str], key: Mapping[str, Any]) -> Iterator[Folder]:
     """Context manager that saves the states of the renders in its block until all are finished.
 

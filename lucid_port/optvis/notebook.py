@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import cells_html, image_html
@@ -93,6 +94,7 @@ class LiveView:
         ...         view(T)
     """
 
+    @checked
     def __init__(
         self,
         every: float = 1.0,
@@ -188,6 +190,7 @@ class LiveSheet:
         most: Maximum number of pictures shown, which limits the size of the notebook's file.
     """
 
+    @checked
     def __init__(self, units: int, steps: int, every: float = 1.0, width: float | None = None, most: int = 100) -> None:
         self.units, self.steps, self.width, self.most = units, steps, width, most
         self.finished = self._updates = 0

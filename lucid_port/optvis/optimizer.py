@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 
 __all__ = ["TFAdam"]
@@ -47,6 +48,7 @@ class TFAdam(torch.optim.Optimizer):
         tensor([0.7500])
     """
 
+    @checked
     def __init__(
         self,
         params: Iterable[Any],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.optvis.notebook import LiveSheet, LiveView
 
@@ -34,6 +35,7 @@ class ProgressBar:
         stream: Output stream; the default is standard error, or the cell's output in a notebook.
     """
 
+    @checked
     def __init__(self, total: int, every: int = 50, stream: TextIO | None = None) -> None:
         self.total = total
         self.every = every
@@ -70,6 +72,7 @@ class ManyProgress:
         stream: Output stream; the default is standard error, or the cell's output in a notebook.
     """
 
+    @checked
     def __init__(self, units: int, steps: int, enabled: bool = True, stream: TextIO | None = None) -> None:
         self.units, self.steps, self.finished = units, steps, 0
         self.enabled = enabled and is_watched(stream)
@@ -122,6 +125,7 @@ class TensorBoardLog:
         ImportError: The package tensorboard is missing.
     """
 
+    @checked
     def __init__(self, log_dir: str, every: int = 50) -> None:
         from torch.utils.tensorboard import SummaryWriter
 

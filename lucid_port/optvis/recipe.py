@@ -24,6 +24,7 @@ import torch
 from converters import schema
 from converters.paths import user_path
 from converters.program.program import as_tuples
+from converters.signatures import checked
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
@@ -72,6 +73,7 @@ class NotReproducible(ValueError):
 # Versions and machine ----------------------------------------------------------------------------
 
 
+@checked
 def made_here(device: torch.device | str = "cpu") -> MadeWith:
     """Returns the versions and the properties of this machine that affect a picture's rounding."""
     device = torch.device(device)
@@ -113,11 +115,15 @@ def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {"optimizer": name, "args": {key: serialization.to_data(group[key]) for key in wanted}}
 
 
+@checked
 def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
     """Returns a function from the list of parameters to the optimizer of a recipe.
 
     Args:
         data: Plain data of the optimizer.
+
+    Returns:
+        The function. It raises a ValueError or a TypeError of one sentence for values that the optimizer refuses.
 
     Raises:
         ValueError: The optimizer is unknown, or does not have these settings.
@@ -128,15 +134,21 @@ def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.opti
         0.5
     """
     known = _optimizers()
-    if not isinstance(data, Mapping) or data.get("optimizer") not in known:
+    name = data.get("optimizer") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(name, str) or name not in known:
         raise ValueError(f"The recipe's optimizer {checks.shown(data)} is none of {', '.join(sorted(known))}.")
-    kind, arguments = known[data["optimizer"]], data.get("args", {})
+    kind, arguments = known[name], data.get("args", {})
     try:
         inspect.signature(kind).bind([], **arguments)
     except TypeError as error:
-        raise ValueError(f"The recipe's optimizer {data['optimizer']} does not take its settings: {error}.") from None
+        raise ValueError(f"The recipe's optimizer {name} does not take its settings: {error}.") from None
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
-    return lambda parameters: kind(parameters, **arguments)
+
+    def make(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+        with serialization.one_sentence(f"The args of the recipe's optimizer {name} do not fit it"):
+            return kind(parameters, **arguments)
+
+    return make
 
 
 # The recipe --------------------------------------------------------------------------------------
@@ -287,6 +299,7 @@ class Recipe:
         schema.check_table(stated, schema.hints_of(cls), "The recipe", needed)
         return cls(**{**stated, "own_code": tuple(stated.get("own_code", ()))})
 
+    @checked
     def differences(self, device: torch.device | str = "cpu") -> list[str]:
         """Returns a sentence for each changed version or property; without changes, rounding is the same."""
         here: Mapping[str, Any] = made_here(device)
@@ -297,6 +310,7 @@ class Recipe:
             if name in there and there[name] != here[name]
         ]
 
+    @checked
     def vis(self, model: Model | None = None, device: torch.device | str | None = None) -> VisT:
         """Returns the render, before its first step.
 
@@ -319,18 +333,20 @@ class Recipe:
             source = RandomSource(seeds=seeds["seeds"], shared=seeds.get("seed"), per_image=per_image)
         else:
             source = RandomSource(seeds.get("seed", 0), per_image=per_image)
-        return VisT(
-            model,
-            serialization.from_data(self.objective),
-            serialization.from_data(self.image),
-            make_optimizer(self.optimizer),
-            serialization.from_data(self.transforms),
-            self.relu_gradient_override,
-            seed=source,
-            precision=self.precision,
-            compile=self.compile,
-        )
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            return VisT(
+                model,
+                serialization.from_data(self.objective),
+                serialization.from_data(self.image),
+                make_optimizer(self.optimizer),
+                serialization.from_data(self.transforms),
+                self.relu_gradient_override,
+                seed=source,
+                precision=self.precision,
+                compile=self.compile,
+            )
 
+    @checked
     def render(
         self,
         model: Model | None = None,
@@ -349,7 +365,7 @@ class Recipe:
         Raises:
             NotReproducible, ValueError: As for `vis`.
         """
-        return self.render_batch(model, device, callbacks)[self.picture]
+        return self._own(self.render_batch(model, device, callbacks))
 
     def render_with_losses(
         self,
@@ -363,10 +379,20 @@ class Recipe:
             The picture, float32 [H, W, C] in [0, 1], and the objective's value before each update, float32 [steps].
         """
         pictures, values = self._rendered(model, device, callbacks)
+        picture = self._own(pictures)
         losses = torch.stack(values).float().cpu().numpy().reshape(len(values), -1)
         own = losses[:, self.picture] if losses.shape[1] == len(pictures) else losses.sum(1)
-        return pictures[self.picture], own
+        return picture, own
 
+    def _own(self, pictures: np.ndarray) -> np.ndarray:
+        """Returns the recipe's picture of a batch."""
+        if self.picture >= len(pictures):
+            raise ValueError(
+                f"The recipe is of picture {self.picture}, but its batch has only {len(pictures)} pictures."
+            )
+        return pictures[self.picture]
+
+    @checked
     def render_batch(
         self,
         model: Model | None = None,
@@ -380,8 +406,10 @@ class Recipe:
         self, model: Model | None, device: torch.device | str | None, callbacks: Sequence[Callback]
     ) -> tuple[np.ndarray, list[torch.Tensor]]:
         vis = self.vis(model, device)
-        values = loop.run(vis, [checks.whole(self.steps, "The recipe's number of steps", 1)], callbacks=callbacks)
-        pictures = vis.image()
+        steps = checks.whole(self.steps, "The recipe's number of steps", 1)
+        with serialization.one_sentence("The recipe cannot be rendered"):
+            values = loop.run(vis, [steps], callbacks=callbacks)
+            pictures = vis.image()
         vis.watch.check()
         vis.watch.check_picture(pictures)
         return pictures, values
@@ -462,6 +490,7 @@ def opening_options(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@checked
 def describe_model(model: Model) -> ModelData:
     """Returns the description of a model in a recipe: name, source, fingerprint, input range, and options.
 
@@ -475,7 +504,8 @@ def describe_model(model: Model) -> ModelData:
         "in_catalogue": getattr(model, "catalogue_entry", None) is not None,
         "source": source if source is None or _is_address(source) else os.path.abspath(user_path(source)),
         "fingerprint": fingerprint(model.network),
-        "image_value_range": None if value_range is None else serialization.to_data(np.asarray(value_range).tolist()),
+        # One end may be a number, and the other one a number for each channel.
+        "image_value_range": None if value_range is None else np.stack(np.broadcast_arrays(*value_range)).tolist(),
         "is_BGR": bool(getattr(model, "is_BGR", False)),
     }
     if options and source is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from converters.atomic import check_writable, write_bytes
 from converters.documents import parse_json, read_json, read_toml
 from converters.paths import user_path
+from converters.signatures import checked
+from lucid_port.misc.io.films import check_film_path, save_film
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import check_picture_path, is_picture_name, save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array, to_array
@@ -31,6 +33,7 @@ __all__ = [
     "compare_pictures",
     "read_document",
     "read_recipe",
+    "save_film_with_recipe",
     "save_picture",
     "sidecar",
 ]
@@ -44,6 +47,7 @@ PICTURE_CHANNELS = (1, 3, 4)
 """Numbers of channels of a picture: gray, RGB, and RGB with alpha."""
 
 
+@checked
 def check_output(path: str | os.PathLike[str], channels: int | None = None) -> None:
     """Checks that a rendered image can be saved under a path. Call it before the render.
 
@@ -67,6 +71,7 @@ def check_output(path: str | os.PathLike[str], channels: int | None = None) -> N
         check_channels(channels, f"name an array, as in {path.with_suffix(ARRAY)}")
 
 
+@checked
 def check_channels(channels: int | None, advice: str) -> None:
     """Checks that an image can be a picture.
 
@@ -81,12 +86,14 @@ def check_channels(channels: int | None, advice: str) -> None:
         raise ValueError(f"The image has {channels} channels, and a picture has 1, 3 or 4: {advice}.")
 
 
+@checked
 def sidecar(path: str | os.PathLike[str]) -> Path:
     """Returns the path of the recipe beside a picture: `eyes.png.json` for `eyes.png`."""
     path = user_path(path)
     return path.with_name(f"{path.name}.json")
 
 
+@checked
 def check_save_path(path: str | os.PathLike[str], arrays: bool = False) -> None:
     """Checks that a picture and its recipe can be saved under a path. Call it before a long computation.
 
@@ -105,6 +112,7 @@ def check_save_path(path: str | os.PathLike[str], arrays: bool = False) -> None:
     check_writable(beside)
 
 
+@checked
 def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recipe) -> Path:
     """Saves a picture with its recipe, beside it and, unless it is saved as an array, in the file.
 
@@ -131,6 +139,27 @@ def save_picture(picture: ArrayLike, path: str | os.PathLike[str], recipe: Recip
     return path
 
 
+def save_film_with_recipe(frames: Sequence[np.ndarray], path: str | os.PathLike[str], recipe: Recipe) -> Path:
+    """Saves a film, with the recipe of its last picture beside it.
+
+    Args:
+        frames: As for `save_film`.
+        path: File name with the extension of a film.
+        recipe: Recipe of the last picture.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError, converters.MissingPackageError, OSError: As for `save_film`.
+    """
+    check_film_path(path)
+    made = save_film(frames, path)
+    write_bytes(sidecar(made), json.dumps(recipe.to_data(), indent=1).encode())
+    return made
+
+
+@checked
 def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Reads a document from a picture, from the file beside it, or from a .json or .toml file.
 
@@ -155,6 +184,7 @@ def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     return data
 
 
+@checked
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Reads the recipe of a picture from the picture, from the file beside it, or from a .json file.
 
@@ -168,6 +198,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     return Recipe.from_data(data)
 
 
+@checked
 def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
     """Describes the difference between a picture file and a rendered picture.
 
@@ -210,7 +241,7 @@ def _from_picture(path: Path) -> Any:
     try:
         info = read_picture(path).info
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
+        raise ValueError(str(error)) from error
     text = info.get(METADATA_KEY) or info.get("comment") or info.get("xmp")
     if text:
         try:
@@ -236,6 +267,6 @@ def _beside_array(path: Path) -> Any:
 _READERS: Mapping[str, Callable[[Path], Any]] = {
     ".json": read_json,
     ".toml": read_toml,
-    ARRAY: _beside_array,
+    **dict.fromkeys((ARRAY, ".gif", ".mp4"), _beside_array),
     **dict.fromkeys(PICTURES, _from_picture),
 }

@@ -19,6 +19,7 @@ import numpy as np
 
 from converters import schema
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc.offline import offline
 from lucid_port.optvis import objectives, serialization
 from lucid_port.optvis.engine.callbacks import Callback
@@ -132,6 +133,8 @@ class Plan:
         """
         if not self.output:
             raise ValueError("The recipe does not say where to write: give output in it, or -o.")
+        if not self.output.isprintable():
+            raise ValueError(f"The recipe's output {self.output!r:.200} has characters that are not printed.")
         output = user_path(self.output)
         if not output.resolve().is_relative_to(Path.cwd().resolve()):
             raise ValueError(
@@ -140,6 +143,7 @@ class Plan:
             )
         return output
 
+    @checked
     def run(self, output: Path, model: Model, callbacks: list[Callback], verbose: bool = True) -> list[Path]:
         """Renders and saves the pictures.
 
@@ -166,7 +170,7 @@ class Plan:
         objective = self.units if self.objective is None else self.objective
         pictures = render_vis(
             model,
-            objectives.as_objective(serialization.from_data(objective)),
+            objectives.as_objective(serialization.from_data(objective), model),
             self._image(model),
             self._optimizer(),
             self._transforms(),

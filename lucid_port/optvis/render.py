@@ -16,8 +16,11 @@ import numpy as np
 import torch
 
 from converters.memory import is_out_of_memory
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.io.displaying import curve_html, pictures_html
+from lucid_port.misc.io.films import FILMS, even_frames
 from lucid_port.misc.io.showing import show
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback, check_callbacks, notify
@@ -33,21 +36,24 @@ from lucid_port.optvis.engine.coerce import (
 )
 from lucid_port.optvis.engine.diagnostics import failed_at
 from lucid_port.optvis.engine.vis import VisT
+from lucid_port.optvis.films import FRAMES
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveLike
 from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
 from lucid_port.optvis.recipe import Recipe
-from lucid_port.optvis.recipe_files import save_picture
-from lucid_port.optvis.render_many import make_many_T, render_many  # noqa: F401  (Lucid has all renders in one module)
+from lucid_port.optvis.recipe_files import save_film_with_recipe, save_picture
+from lucid_port.optvis.render_many import make_many_T, render_many  # Lucid has all renders in one module
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
 __all__ = [
     "Renders",
     "VisT",
+    "make_many_T",
     "make_optimizer",
     "make_param",
     "make_transform_f",
     "make_vis_T",
+    "render_many",
     "render_vis",
 ]
 
@@ -110,6 +116,7 @@ class Renders(list[np.ndarray]):
         """First update, from 1 on, at which the objective or the last picture was NaN or infinite; None if finite."""
         return failed_at(self.losses, self[-1] if self else np.zeros(0))
 
+    @checked
     def recipe(self, index: int = -1, picture: int = 0) -> Recipe:
         """Returns the recipe of one picture.
 
@@ -120,6 +127,7 @@ class Renders(list[np.ndarray]):
         Raises:
             IndexError: There is no such picture.
         """
+        self._check_index(index, picture)
         if self._kept is not None:
             return replace(self._kept[1][index], picture=picture)
         after = self.taken_after[index]
@@ -127,12 +135,15 @@ class Renders(list[np.ndarray]):
         own_code = _callback_notes(self.callbacks)
         return Recipe.of(self.vis, steps=after, picture=picture, value=float(value), own_code=own_code)
 
-    def save(self, path: str | os.PathLike[str], index: int = -1, picture: int = 0) -> Path:
-        """Saves one picture, with its recipe beside it and, unless it is saved as an array, in the file.
+    @checked
+    def save(self, path: str | os.PathLike[str], index: int | None = None, picture: int = 0) -> Path:
+        """Saves one picture, or a film of all, with its recipe beside it and, in a picture, in the file.
 
         Args:
-            path: File name that ends in .png, .jpg or .webp, or in .npy, .npz or .json for an array [H, W, C].
-            index: Index into the list.
+            path: File name that ends in .png, .jpg or .webp, or in .npy, .npz or .json for an array [H, W, C]. A name
+                that ends in .gif or .mp4, or in .webp if there are several pictures and no index, makes a film: up to
+                24 of the pictures, of which successive ones differ equally.
+            index: Index into the list; the last picture by default.
             picture: Index into the batch.
 
         Returns:
@@ -140,9 +151,43 @@ class Renders(list[np.ndarray]):
 
         Raises:
             IndexError: There is no such picture.
-            ValueError: The extension is not that of a picture or array.
+            ValueError: The extension is not that of a picture, a film or an array.
+            converters.MissingPackageError: The package for MP4 files is missing.
         """
-        return save_picture(self[index][picture], path, self.recipe(index, picture))
+        at = -1 if index is None else index
+        recipe = self.recipe(at, picture)
+        suffix = Path(path).suffix.lower()
+        if suffix in FILMS and index is None and (suffix != ".webp" or len(self) > 1):
+            frames = [pictures[picture] for pictures in self]
+            return save_film_with_recipe([frames[one] for one in even_frames(frames, FRAMES)], path, recipe)
+        return save_picture(self[at][picture], path, recipe)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Renders([])"
+        count, height, width, channels = self[-1].shape
+        batch = f" of {count}" if count > 1 else ""
+        pictures = f"{len(self)} picture{'s' * (len(self) > 1)}{batch}, {height} x {width} x {channels}"
+        return f"<Renders: {pictures}, after {', '.join(map(str, self.taken_after)) or self.steps} updates>"
+
+    def _repr_html_(self) -> str:
+        """Returns the pictures at twice their size with the number of updates, and the objective's curve in a fold."""
+        pictures = [picture for batch in self for picture in batch]
+        after = self.taken_after or [self.steps] * len(self)
+        captions = [
+            f"{steps} update{'s' * (steps > 1)}" + (f", picture {number}" if len(batch) > 1 else "")
+            for steps, batch in zip(after, self, strict=True)
+            for number in range(len(batch))
+        ]
+        losses = self.losses
+        last = f": {losses[-1]:.4g}" if len(losses) else ""
+        return pictures_html(pictures, captions) + curve_html(losses, f"Objective{last}")
+
+    def _check_index(self, index: int, picture: int) -> None:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There is no picture {index}: {len(self)} were taken.")
+        if not -len(self[index]) <= picture < len(self[index]):
+            raise IndexError(f"There is no picture {picture} in a batch of {len(self[index])}.")
 
     @property
     def losses(self) -> np.ndarray:
@@ -150,6 +195,7 @@ class Renders(list[np.ndarray]):
         return self.vis.losses[: self.steps] if self._kept is None else self._kept[0]
 
 
+@checked
 def render_vis(
     model: Model,
     objective_f: ObjectiveLike,
@@ -174,7 +220,8 @@ def render_vis(
 
     Args:
         model: The model.
-        objective_f: An objective, `"layer:channel"`, or a function of `T`.
+        objective_f: An objective, a function of `T`, or a text: `"layer:channel"`, `"class:goldfish"`,
+            `"mixed4a:3 - 0.5*mixed4b:8"`, ...; see `lucid_port.optvis.grammar`.
         param_f: Parameterization, or a function that makes it; an image of 128 pixels or the network's size by default.
         optimizer: Optimizer, or a function of the list of parameters; TensorFlow's Adam with rate 0.05 by default.
         transforms: A transform or a list, `[]` for none. By default `standard_transforms`, and `crop_or_pad_to` if the
@@ -212,34 +259,39 @@ def render_vis(
         >>> [picture.shape for picture in pictures], pictures.steps
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
-    counts, printed, own = _update_counts(thresholds), _objectives(print_objectives), check_callbacks(callbacks)
-    checks.flags(verbose=verbose, live=live)
-    vis = VisT(
-        model,
-        objective_f,
-        param_f,
-        optimizer,
-        transforms,
-        relu_gradient_override,
-        seed=seed,
-        device=device,
-        precision=precision,
-        compile=compile,
-    )
+    counts, printed, own = _update_counts(thresholds), _objectives(print_objectives, model), check_callbacks(callbacks)
+    try:
+        vis = VisT(
+            model,
+            objective_f,
+            param_f,
+            optimizer,
+            transforms,
+            relu_gradient_override,
+            seed=seed,
+            device=device,
+            precision=precision,
+            compile=compile,
+        )
+    except Exception as error:
+        short = _memory_error(error, "cpu")  # the image is made on the host
+        if short is not None:
+            raise short from error
+        raise
     shown: list[Callback] = [ProgressBar(counts[-1])] if verbose else []
     shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
     shown += [] if log_dir is None else [TensorBoardLog(log_dir)]
     return _run(vis, counts, [*own, *shown], printed, verbose)
 
 
-def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None) -> list[Objective]:
+def _objectives(given: ObjectiveLike | Iterable[ObjectiveLike] | None, model: Model) -> list[Objective]:
     """Returns a list of objectives for None, one objective or several."""
     if given is None:
         return []
     if isinstance(given, str) or callable(given):
-        return [as_objective(given)]
+        return [as_objective(given, model)]
     listed = checks.items(given, "print_objectives", "an objective or a list of objectives")
-    return [as_objective(objective) for objective in listed]
+    return [as_objective(objective, model) for objective in listed]
 
 
 def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
@@ -254,7 +306,7 @@ def _update_counts(thresholds: Iterable[int] | int) -> list[int]:
 def _callback_notes(callbacks: Sequence[Callback]) -> list[str]:
     """Returns a sentence for a recipe about each user's own callback, which may have changed the render."""
     names = [getattr(callback, "__name__", type(callback).__name__) for callback in callbacks]
-    ours = ("LiveView", "ProgressBar", "TensorBoardLog")
+    ours = ("FilmFrames", "LiveView", "ProgressBar", "TensorBoardLog")
     return [f"The callback {name} was called after each update." for name in names if name not in ours]
 
 
@@ -282,7 +334,7 @@ def _run(
         if verbose:
             print(f"Interrupted at step {vis.steps}.")
     except Exception as error:
-        short = _memory_error(vis, error)
+        short = _memory_error(error, vis.device)
         raised: Any = short or error
         raised.renders = pictures
         if short is not None:
@@ -294,13 +346,14 @@ def _run(
     return pictures
 
 
-def _memory_error(vis: VisT, error: Exception) -> MemoryError | None:
+def _memory_error(error: Exception, device: torch.device | str) -> MemoryError | None:
     """Returns a clearer error if the host's memory ran out; None for other errors, and for torch's own of GPUs."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or not is_out_of_memory(error):
+    if isinstance(error, torch.OutOfMemoryError) or not is_out_of_memory(error):
         return None
-    reason = str(error).splitlines()[0]
+    place = "cpu" if isinstance(error, MemoryError) else device  # Python and NumPy use the host's memory
+    reason = (str(error) or type(error).__name__).splitlines()[0]
     return MemoryError(
-        f"The render does not fit into the memory of {vis.device}: make the image smaller, or free memory ({reason})."
+        f"The render does not fit into the memory of {place}: make the image smaller, or free memory ({reason})."
     )
 
 

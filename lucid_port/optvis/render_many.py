@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
-from lucid_port.misc.stack_level import stack_level
+from lucid_port.misc.io.displaying import MOST, pictures_html
+from lucid_port.misc.io.loading import load
 from lucid_port.optvis import checkpoints, serialization
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback
@@ -53,6 +57,7 @@ _STILL = (
 )
 
 
+@checked
 @dataclass
 class UnitRender:
     """The picture of one unit.
@@ -111,6 +116,19 @@ class ManyRenders(list[UnitRender]):
         """Name -> `failed_at` of each unit whose objective or picture became NaN or infinite."""
         return {one.name: one.failed_at for one in self if one.failed_at is not None}
 
+    def __repr__(self) -> str:
+        place = "" if self.folder is None else f" in {self.folder}"
+        return f"<ManyRenders: {len(self)} of {self.asked} units, {self.size[0]} x {self.size[1]}{place}>"
+
+    def _repr_html_(self) -> str:
+        """Returns the pictures at twice their size with the names of the units; those of a folder are read from it."""
+        files = {one.name: one.path for one in self if one.path is not None and one.tile is None}
+        shown = [one for one in self if one.image is not None or one.name in files]
+        pictures = [one.image if one.image is not None else load(files[one.name]) for one in shown[:MOST]]
+        left = len(shown) - len(pictures)
+        captions = [one.name for one in shown]
+        return pictures_html(pictures, captions) + (f"<small>and {left} more</small>" if left else "")
+
     @property
     def names(self) -> list[str]:
         """Names of the units of `pictures`."""
@@ -126,6 +144,7 @@ class ManyRenders(list[UnitRender]):
 
 
 @outside_inference
+@checked
 def render_many(
     model: Model,
     units: UnitsLike,
@@ -195,7 +214,6 @@ def render_many(
     """
     steps = checks.whole(steps, "steps", 1)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
-    checks.flags(sheet=sheet, overwrite=overwrite, keep=keep or False, verbose=verbose, live=live)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
@@ -247,7 +265,8 @@ class _Run:
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
         self._sizes = {} if folder is None else folder.batch_sizes
-        self._decisions: dict[str, checkpoints.Decision[int]] = {}
+        self._groups: dict[object, list[str]] = {}
+        self._decisions: dict[object, checkpoints.Decision[list[list[int]]]] = {}
         self._most: int | None = None  # the batch size that was asked for
         self._model: Mapping[str, Any] | None = None
         self._checkpoints = checkpoints.active()  # read in this thread, because the threads of workers are in no block
@@ -298,31 +317,36 @@ class _Run:
         The units of a batch read the same layers. If all units do, the batches are split further, so that the copies of
         the model share the work, unless `most` is given.
         """
-        groups: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+        self._groups = {}
         for key in self.units:  # finished ones, too, so that a run that resumes has the batches of the interrupted one
-            groups.setdefault(self.units[key].batches_with, []).append(key)
+            self._groups.setdefault(self.units[key].batches_with, []).append(key)
         left = set(pending)
         batches: list[list[str]] = []
-        for group in groups.values():
+        for group in self._groups.values():
             if left.isdisjoint(group):
                 continue
-            limit = self._limit(group, model, device, copies, most)
-            split = [[key for key in batch if key in left] for batch in workers.split_evenly(group, limit)]
-            batches += [batch for batch in split if batch]
+            decide = functools.partial(self._limit, group, model, device, copies, most)
+            batches += _those_in(left, self._batches(group, decide))
         limit = max(len(batch) for batch in batches)
-        return workers.Shared(batches, limit, lambda key: self.units[key].batches_with, self._halved)
+        return workers.Shared(batches, limit, lambda key: self.units[key].batches_with, self._split, self._halved)
 
     def _limit(self, group: Sequence[str], model: Model, device: torch.device, copies: int, most: int | None) -> int:
-        """Returns the maximum size of a group's batches, by a run that resumes that of the interrupted run."""
+        """Returns the maximum size of a group's batches; in a folder that of the interrupted run."""
         name = self._size_name(group[0])
-
-        def decide() -> int:
-            return self._sizes.get(name) or most or self._fitting(group, model, device, copies)
-
-        self._decisions[name] = checkpoints.Decision(f"{self._number} {name}", decide)
+        limit = self._sizes.get(name) or most or self._fitting(group, model, device, copies)
         if most is None and len(group) > 1:
-            self._sizes[name] = self._decisions[name].result
-        return self._decisions[name].result
+            self._sizes[name] = limit
+        return limit
+
+    def _batches(self, group: Sequence[str], limit: Callable[[], int]) -> list[list[str]]:
+        """Returns the batches of a group; in a block of checkpoints those of the interrupted run, whose states it has.
+
+        After a lack of memory, the batches that were finished before may be larger than the others.
+        """
+        name = f"{self._number} batches of {self._size_name(group[0])}"
+        decision = checkpoints.Decision(name, lambda: workers.split_evenly(range(len(group)), limit()))
+        self._decisions[self.units[group[0]].batches_with] = decision
+        return [[group[index] for index in batch] for batch in decision.result]
 
     def _fitting(self, group: Sequence[str], model: Model, device: torch.device, copies: int) -> int:
         """Returns the number of images that fit into memory; fewer if only so all copies of the model have work."""
@@ -341,11 +365,22 @@ class _Run:
         kind = "units" if unit.channel is not None else "objectives"
         return f"{count} {kind} of {unit.layer}" + ("" if self._most is None else f", at most {self._most}")
 
-    def _halved(self, batch: Sequence[str], limit: int) -> None:
-        name = self._size_name(batch[0])
+    def _split(self, keys: Sequence[str], limit: int) -> list[list[str]]:
+        """Splits the remaining units of a group as a run with this limit splits the group."""
+        group = self._groups[self.units[keys[0]].batches_with]
+        return _those_in(set(keys), workers.split_evenly(group, limit))
+
+    def _halved(self, batches: Sequence[Sequence[str]], limit: int) -> None:
+        kind = self.units[batches[0][0]].batches_with
+        number = {key: index for index, key in enumerate(self._groups[kind])}
+        again = [[number[key] for key in batch] for batch in batches]
+        split = {index for batch in again for index in batch}
         with self._lock:
-            self._sizes[name] = limit
-            self._decisions[name].change(limit)
+            self._sizes[self._size_name(batches[0][0])] = limit
+            begun = [[index for index in batch if index not in split] for batch in self._decisions[kind].result]
+            self._decisions[kind].change(sorted([*filter(None, begun), *again]))
+            if self.folder is not None:
+                self.folder.keep_batch_sizes()
 
     def _worker(
         self, work: workers.Shared[str], model: Model, device: torch.device, progress: Progress
@@ -410,6 +445,12 @@ class _Run:
 
 def _render_of(unit: Unit, value: float, *parts: Any) -> UnitRender:
     return UnitRender(unit.layer, unit.channel, unit.name, unit.seed, value, *parts)
+
+
+def _those_in(keys: Collection[str], batches: Iterable[Sequence[str]]) -> list[list[str]]:
+    """Returns the batches without other keys and without empty batches."""
+    found = [[key for key in batch if key in keys] for batch in batches]
+    return [batch for batch in found if batch]
 
 
 # Settings -------------------------------------------------------------------------------------

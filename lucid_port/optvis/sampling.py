@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 
 __all__ = ["DEFAULT_SEED", "Draws", "RandomSource"]
@@ -84,6 +85,7 @@ class RandomSource:
         (3, 2, 4)
     """
 
+    @checked
     def __init__(
         self,
         seed: int = DEFAULT_SEED,
@@ -100,7 +102,6 @@ class RandomSource:
         self.seed = self.seeds[0] if self.seeds else _checked_seed(seed)
         if self.seeds and shared is not None:
             self.seed = _checked_seed(shared)
-        checks.flags(per_image=per_image, record=record)
         self.per_image = per_image
         self._state = _State(replay, record)
         self._prefix = ""

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import importlib
 import inspect
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from converters.memory import is_out_of_memory
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
-from lucid_port.misc.stack_level import stack_level
 
-__all__ = ["NotSerialisable", "bind", "factory", "from_data", "register", "to_data"]
+__all__ = ["NotSerialisable", "bind", "factory", "from_data", "one_sentence", "register", "to_data"]
 
 _KINDS = ("objective", "param", "transform")
 _MODULES = (
@@ -35,6 +37,15 @@ _MODULES = (
 """Modules that register factories."""
 
 _REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}
+
+
+_RAW = (
+    ArithmeticError, AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError,
+    UnicodeError, UnicodeEncodeError, ValueError, ZeroDivisionError,
+)  # fmt: skip
+"""Errors of operations on values that do not fit them."""
+_STARTS = ("The args of ", "The recipe ")
+_LONGEST = 500
 
 
 class NotSerialisable(TypeError):
@@ -205,4 +216,29 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
         inspect.signature(make).bind(**arguments)
     except TypeError as error:
         raise ValueError(f"The args of {kind} {name!r} in the recipe do not fit it: {error}.") from None
-    return make(**{key: from_data(item) for key, item in arguments.items()})
+    made = {key: from_data(item) for key, item in arguments.items()}
+    with one_sentence(f"The args of {kind} {name!r} in the recipe do not fit it"):
+        return make(**made)
+
+
+@contextlib.contextmanager
+def one_sentence(what: str) -> Iterator[None]:
+    """Context for a recipe's parts: an operation that fails on their values raises one sentence.
+
+    Errors that this package raises for a reason of its own (subclasses of ValueError) are kept, and lack of memory.
+
+    Args:
+        what: start of the sentence, without a colon.
+
+    Raises:
+        TypeError: an operation raised a TypeError.
+        ValueError: an operation raised another error.
+    """
+    try:
+        yield
+    except _RAW as error:
+        if type(error) not in _RAW or is_out_of_memory(error) or str(error).startswith(_STARTS):
+            raise
+        reason = " ".join(str(error).split())[:_LONGEST].rstrip(".") or type(error).__name__
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what}: {reason}.") from error

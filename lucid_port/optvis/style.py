@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import described
 from lucid_port.optvis.objectives import Objective
@@ -109,6 +110,7 @@ class StyleLoss:
         tensor(1.)
     """
 
+    @checked
     def __init__(
         self,
         style_layers: Sequence[str],
@@ -138,6 +140,7 @@ class StyleLoss:
         self.style_losses: list[torch.Tensor] = []
         self.style_loss: torch.Tensor | None = None
 
+    @checked
     def set_style(self, activations: LayerActivations, model: Model | None = None) -> None:
         """Sets the style.
 

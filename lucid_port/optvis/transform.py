@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 
+from converters.schema import Least, Natural, Positive
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor, constant
 from lucid_port.optvis import serialization
@@ -339,6 +341,7 @@ class Custom(Transform):
         return result
 
 
+@checked
 @dataclass(frozen=True)
 class Compose(Transform):
     """Several transforms, applied in order; see `compose`.
@@ -389,7 +392,8 @@ TransformLike: TypeAlias = Transform | Callable[[torch.Tensor], torch.Tensor]
 # Lucid's names --------------------------------------------------------------------------------
 
 
-def jitter(d: int, seed: int | None = None) -> Jitter:
+@checked
+def jitter(d: Natural, seed: Natural | None = None) -> Jitter:
     """Crops at a random offset, uniform in 0..d, so that the image becomes `d` pixels smaller.
 
     Args:
@@ -403,10 +407,11 @@ def jitter(d: int, seed: int | None = None) -> Jitter:
         >>> jitter(8)(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 3, 24, 24])
     """
-    return Jitter(checks.whole(d, "jitter's d", 0), _seed(seed, "jitter"))
+    return Jitter(d, seed)
 
 
-def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad:
+@checked
+def pad(w: Natural, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad:
     """Pads by `w` pixels on each side.
 
     Args:
@@ -415,17 +420,17 @@ def pad(w: int, mode: str = "REFLECT", constant_value: float | str = 0.5) -> Pad
         constant_value: Value for "CONSTANT"; "uniform" draws a new number in [0, 1) each time.
 
     Raises:
-        TypeError, ValueError: An argument is out of range, or (on call) the image is too small to be
-            mirrored.
+        TypeError, ValueError: An argument is out of range, or (on call) the image is too small to be mirrored.
 
     Example:
         >>> pad(4, "constant", 0.5)(torch.zeros(1, 3, 8, 8))[0, 0, 0, :3]
         tensor([0.5000, 0.5000, 0.5000])
     """
-    return Pad(checks.whole(w, "pad's w", 0), mode, constant_value)
+    return Pad(w, mode, constant_value)
 
 
-def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScale:
+@checked
+def random_scale(scales: Iterable[float], seed: Natural | None = None) -> RandomScale:
     """Resizes by one of `scales`, by TensorFlow's legacy bilinear rule.
 
     Args:
@@ -439,13 +444,14 @@ def random_scale(scales: Iterable[float], seed: int | None = None) -> RandomScal
         >>> random_scale([0.75])(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 3, 24, 24])
     """
-    return RandomScale(_numbers(scales, "random_scale's scales", above=0), _seed(seed, "random_scale"))
+    return RandomScale(_numbers(scales, "random_scale's scales", above=0), seed)
 
 
+@checked
 def random_rotate(
     angles: Iterable[float],
     units: str = "degrees",
-    seed: int | None = None,
+    seed: Natural | None = None,
     *,
     exact_pi: bool = False,
 ) -> RandomRotate:
@@ -465,9 +471,10 @@ def random_rotate(
         tensor([[0., 1.],
                 [1., 0.]])
     """
-    return RandomRotate(_numbers(angles, "random_rotate's angles"), units, _seed(seed, "random_rotate"), bool(exact_pi))
+    return RandomRotate(_numbers(angles, "random_rotate's angles"), units, seed, exact_pi)
 
 
+@checked
 def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe: bool = True) -> NormalizeGradient:
     """Leaves the image unchanged and scales the gradient of each image to a fixed norm.
 
@@ -491,26 +498,25 @@ def normalize_gradient(grad_scales: Sequence[float] | None = None, *, zero_safe:
     return NormalizeGradient(tuple(float(scale) for scale in scales), zero_safe)
 
 
-def collapse_alpha_random(sd: float | None = 0.5) -> CollapseAlphaRandom:
+@checked
+def collapse_alpha_random(sd: Annotated[float, Least(0)] | None = 0.5) -> CollapseAlphaRandom:
     """Blends an RGBA image with colored 1/f noise, drawn anew for each image and step.
 
     Args:
         sd: Standard deviation of the spectrum of the noise; None means 0.01.
 
     Raises:
-        TypeError, ValueError: `sd` is not a number from 0 on, or (on call) the image does not have 4
-            channels.
+        TypeError, ValueError: `sd` is not a number from 0 on, or (on call) the image does not have 4 channels.
 
     Example:
         >>> collapse_alpha_random()(torch.ones(2, 4, 16, 16)).shape
         torch.Size([2, 3, 16, 16])
     """
-    if sd is not None:
-        sd = checks.number(sd, "collapse_alpha_random's sd", 0)
     return CollapseAlphaRandom(sd)
 
 
-def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
+@checked
+def crop_or_pad_to(height: Positive, width: Positive) -> CropOrPadTo:
     """Crops or pads with zeros, symmetrically, to a fixed size; an odd pixel is added at the end.
 
     Args:
@@ -527,10 +533,10 @@ def crop_or_pad_to(height: int, width: int) -> CropOrPadTo:
                 [0., 0., 0., 0.],
                 [0., 0., 0., 0.]])
     """
-    sizes = checks.whole(height, "crop_or_pad_to's height", 1), checks.whole(width, "crop_or_pad_to's width", 1)
-    return CropOrPadTo(*sizes)
+    return CropOrPadTo(height, width)
 
 
+@checked
 def compose(transforms: Iterable[TransformLike]) -> Compose:
     """Combines transforms, which are applied in order; an empty list is the identity.
 
@@ -549,6 +555,7 @@ def compose(transforms: Iterable[TransformLike]) -> Compose:
     return Compose(tuple(as_transform(t) for t in checks.items(transforms, "transforms", wanted)))
 
 
+@checked
 def as_transform(transform: TransformLike) -> Transform:
     """Converts a function of an NCHW batch to a transform; returns a transform unchanged.
 
@@ -567,10 +574,6 @@ def as_transform(transform: TransformLike) -> Transform:
     if callable(transform):
         return Custom(transform)
     raise TypeError(f"A transform is a Transform or a function of an image, not {checks.shown(transform)}.")
-
-
-def _seed(seed: Any, transform: str) -> int | None:
-    return None if seed is None else checks.whole(seed, f"{transform}'s seed", 0)
 
 
 def _numbers(values: Any, what: str, above: float | None = None) -> tuple[float, ...]:

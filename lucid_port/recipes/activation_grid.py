@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
@@ -62,6 +63,7 @@ class ActivationGrid:
         """All icons side by side, [h * size, w * size, 3]."""
         return tiled(self.icons)
 
+    @checked
     def scaled_mosaic(self, background: float = 1.0) -> np.ndarray:
         """The mosaic with the area of each icon proportional to its magnitude, as in the article."""
         result = np.full_like(self.mosaic, background)
@@ -76,6 +78,7 @@ class ActivationGrid:
         return result
 
 
+@checked
 def activation_grid(
     model: Model,
     image: ImageLike,
@@ -113,6 +116,7 @@ def activation_grid(
     return ActivationGrid(layer, pixels, activations, _icons(made.pictures, activations.shape), made.losses)
 
 
+@checked
 def factored_activation_grid(
     model: Model,
     image: ImageLike,

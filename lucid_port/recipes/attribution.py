@@ -19,7 +19,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
+from lucid_port.modelzoo.classes import class_number, logits_layer
 from lucid_port.modelzoo.layouts import Layout, plain_layout
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
@@ -59,55 +61,6 @@ PATH_BATCH = 10  # points of a path in one batch
 NOISE = 1.5  # a stochastic path multiplies each channel by the sum of two uniform draws, divided by this
 
 Score = Callable[[torch.Tensor], torch.Tensor]
-
-
-# Classes -----------------------------------------------------------------------------------------
-
-
-def logits_layer(model: Model) -> str:
-    """The name of the layer before a model's last softmax.
-
-    Raises:
-        ValueError: the network was not converted from a graph, or the graph has no softmax.
-
-    Example:
-        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
-        >>> logits_layer(TinyInceptionV1())
-        'softmax2_pre_activation'
-    """
-    program = getattr(model.network, "program", None)
-    softmaxes = [step for step in program.steps if step.op == "Softmax"] if program is not None else []
-    if not softmaxes:
-        raise ValueError("The layer of the classes' logits cannot be found in the model: name it in logits.")
-    return str(softmaxes[-1].inputs[0])
-
-
-def class_number(model: Model, label: ClassLike) -> int:
-    """The number of a class.
-
-    Args:
-        model: the model.
-        label: a number, a label, or one of the synonyms of a label (`"tabby"` for `"tabby, tabby cat"`).
-
-    Raises:
-        ValueError: no class or several classes have this label.
-
-    Example:
-        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
-        >>> model = TinyInceptionV1()
-        >>> model.labels[class_number(model, "spiral")]
-        'spiral'
-    """
-    if not isinstance(label, str):
-        return checks.whole(label, "A class", 0)
-    names = [name.lower() for name in model.labels]
-    exact = [number for number, name in enumerate(names) if name == label.lower()]
-    found = exact or [number for number, name in enumerate(names) if label.lower() in name.split(", ")]
-    if len(found) != 1:
-        near = [name for name in names if label.lower() in name][:5]
-        hint = f"; near: {', '.join(near)}" if near else ""
-        raise ValueError(f"{label!r} names {len(found)} classes of the model, not one{hint}.")
-    return found[0]
 
 
 def _score(model: Model, toward: ClassLike, against: ClassLike | None, logits: str | None) -> tuple[Score, str]:
@@ -173,6 +126,7 @@ class ChannelAttribution:
 
 
 @strictly
+@checked
 def channel_attribution(
     model: Model,
     image: ImageLike,
@@ -249,6 +203,7 @@ def _attribute(
 
 
 @strictly
+@checked
 def class_attribution(
     model: Model, image: ImageLike, layer: str, toward: ClassLike, against: ClassLike | None = None, **options: Any
 ) -> np.ndarray:
@@ -270,6 +225,7 @@ def class_attribution(
 
 
 @strictly
+@checked
 def input_attribution(
     model: Model,
     image: ImageLike,
@@ -299,6 +255,7 @@ def input_attribution(
 
 
 @strictly
+@checked
 def gradient_magnitudes(
     model: Model,
     image: ImageLike,
@@ -436,6 +393,7 @@ class PositionAttribution:
 
 
 @strictly
+@checked
 def spatial_attribution(
     model: Model,
     image: ImageLike,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import param, transform
 from lucid_port.optvis.engine.coerce import Model
@@ -45,6 +46,7 @@ class Caricature:
 
 
 @wrap_objective
+@checked
 def dot_compare(layer: str, batch: int = 1, cossim_pow: float = 0.0) -> ObjectiveFunction:
     """Compares the activation of image `batch` with that of image 0, the reference.
 
@@ -78,6 +80,7 @@ def dot_compare(layer: str, batch: int = 1, cossim_pow: float = 0.0) -> Objectiv
     return inner
 
 
+@checked
 def caricature(
     img: ImageLike,
     model: Model,

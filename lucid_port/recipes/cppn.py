@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.optvis.engine.coerce import Model
@@ -52,6 +53,7 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 """The notebook's activation functions by name."""
 
 
+@checked
 @dataclass(frozen=True)
 class Networks:
     """N networks from (x, y) to a color, one for each picture, which can be shown at any size.
@@ -80,6 +82,7 @@ class Networks:
     def __len__(self) -> int:
         return len(self.biases[0])
 
+    @checked
     def paint(self, size: int | Sequence[int] = 224) -> np.ndarray:
         """Renders the pictures in stripes, [N, H, W, 3] in [0, 1].
 
@@ -180,6 +183,7 @@ class Paintings:
     losses: np.ndarray
 
 
+@checked
 def paint(
     model: Model,
     wanted: Iterable[ObjectiveLike],
@@ -217,7 +221,7 @@ def paint(
         >>> made.thresholds, made.pictures.shape, made.networks[-1].paint(64).shape
         ((1, 2), (2, 1, 32, 32, 3), (1, 64, 64, 3))
     """
-    names, asked = zip(*named_objectives(wanted), strict=True)
+    names, asked = zip(*named_objectives(wanted, model), strict=True)
     checks.choice(activation, "activation", ACTIVATIONS)
     size, steps = checks.whole(size, "size", 1), checks.whole(steps, "steps", 1)
     counts = update_counts([steps, *(() if thresholds is None else thresholds)])
@@ -263,6 +267,7 @@ def _combined(function: Callable[..., np.ndarray], *groups: Networks) -> Network
 # Between paintings -------------------------------------------------------------------------------
 
 
+@checked
 def between(first: Networks, second: Networks, t: float) -> Networks:
     """Interpolates the weights of networks: ((1 - t) first + t second) (1 + t (1 - t)).
 
@@ -291,6 +296,7 @@ def between(first: Networks, second: Networks, t: float) -> Networks:
     return _combined(mixed, first, second)
 
 
+@checked
 def loop(first: Networks, second: Networks, frames: int = 60, size: int | Sequence[int] = 224) -> np.ndarray:
     """Animates one picture into another and back, slower at both ends: the article's figure 9.
 

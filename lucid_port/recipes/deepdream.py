@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis import objectives
@@ -64,6 +65,7 @@ class DeepDream:
 
 
 @strictly
+@checked
 def deepdream(
     model: Model,
     image: ImageLike,
@@ -110,7 +112,7 @@ def deepdream(
         ((1, 48, 64, 3), ((48, 64),))
     """
     given: list[ObjectiveLike] = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]  # type: ignore[list-item]
-    named = named_objectives([_dream(one) for one in given])
+    named = named_objectives([_dream(one) for one in given], model)
     names = tuple(one if isinstance(one, str) else name for one, (name, _) in zip(given, named, strict=True))
     asked = [objective for _, objective in named]
     picture = load_scaled(image, size)
@@ -221,6 +223,7 @@ def _direction(gradient: torch.Tensor, levels: int) -> torch.Tensor:
     return colored / colored.std((1, 2, 3), keepdim=True).clamp(min=EPSILON)
 
 
+@checked
 def laplacian_normalize(image: torch.Tensor, levels: int = 4) -> torch.Tensor:
     """Scales each band of a Laplacian pyramid to a root mean square of 1, so that all frequencies are equally strong.
 

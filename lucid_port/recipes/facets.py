@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
@@ -53,6 +54,7 @@ class UnitSheet:
     losses: np.ndarray
 
 
+@checked
 def unit_sheet(
     model: Model,
     layer: str,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layer import Layer
 from lucid_port.optvis import objectives, param, transform
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 ALPHA_BLUR = 0.1
+DIVERSITY = 100.0
+"""Weight of the difference between pictures of one unit, relative to the unit."""
 
 Channels = int | Sequence[int]
 
@@ -57,6 +60,7 @@ class FeatureVisualization:
     losses: np.ndarray
 
 
+@checked
 def visualize(
     model: Model,
     wanted: Iterable[ObjectiveLike],
@@ -90,7 +94,7 @@ def visualize(
         >>> made.pictures.shape, made.losses.shape
         ((2, 32, 32, 3), (2, 2))
     """
-    asked = [objectives.as_objective(one) for one in checks.items(wanted, "wanted", "a list of objectives")]
+    asked = [objectives.as_objective(one, model) for one in checks.items(wanted, "wanted", "a list of objectives")]
     found = render_many(
         model, asked, size=size, steps=steps, seed=seed, transforms=transforms, batch_size=batch_size, verbose=verbose
     )
@@ -103,6 +107,7 @@ def visualize(
 # Lucid's recipe ----------------------------------------------------------------------------------
 
 
+@checked
 def neuron(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
     """Renders the neuron in the middle of each channel: Lucid's `feature_visualization.neuron`.
 
@@ -116,6 +121,7 @@ def neuron(model: Model, layer: str | Layer, channel_indices: Channels, **option
     return _lucid(objectives.neuron, model, layer, channel_indices, **options)
 
 
+@checked
 def channel(model: Model, layer: str | Layer, channel_indices: Channels, **options: Any) -> FeatureVisualization:
     """Renders each channel: Lucid's `feature_visualization.channel`.
 
@@ -195,9 +201,25 @@ def _each(wanted: Sequence[Objective], alpha: bool) -> Callable[[Activations], t
     return values
 
 
+def transparent_objective(objective: Objective) -> Objective:
+    """The objective of Lucid's recipe for images with transparency: opacity and fine grain in alpha lower it.
+
+    Render it with `param.image(..., alpha=True)` and `transform.collapse_alpha_random()` as the last transform.
+
+    Example:
+        >>> from lucid_port.optvis import objectives
+        >>> transparent_objective(objectives.as_objective("mixed4a:3")).text
+        'mixed4a:3'
+    """
+    found = objective * objectives.mean_transparency() - ALPHA_BLUR * objectives.blur_alpha_each_step()
+    found.text = objective.text
+    return found
+
+
 # The article's objectives ------------------------------------------------------------------------
 
 
+@checked
 def layer(model: Model, layer: str, **options: Any) -> FeatureVisualization:
     """Renders the mean square of a layer: DeepDream's objective, "Layer/DeepDream" in the article.
 
@@ -211,6 +233,7 @@ def layer(model: Model, layer: str, **options: Any) -> FeatureVisualization:
     return visualize(model, [objectives.deepdream(layer)], **options)
 
 
+@checked
 def logit(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any) -> FeatureVisualization:
     """Renders classes before the softmax.
 
@@ -232,6 +255,7 @@ def logit(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any
     return visualize(model, [objectives.class_logit(layer, one) for one in given], **options)
 
 
+@checked
 def probability(model: Model, layer: str, classes: Iterable[ClassLike], **options: Any) -> FeatureVisualization:
     """Renders classes after the softmax: arguments as for `logit`, with the layer of probabilities (`softmax2`).
 
@@ -261,6 +285,7 @@ class Facets:
     losses: np.ndarray
 
 
+@checked
 def negative_and_positive(
     model: Model, layer: str, unit: int, *, size: int = 128, steps: int = 512, seed: int = 0, verbose: bool = False
 ) -> Facets:
@@ -292,13 +317,14 @@ def negative_and_positive(
     return _facets(model, f"{layer}:{number}", objective, 2, size, steps, seed, verbose)
 
 
+@checked
 def diversity(
     model: Model,
     layer: str,
     unit: int,
     count: int = 4,
     *,
-    strength: float = 100.0,
+    strength: float = DIVERSITY,
     diversity_layer: str | None = None,
     size: int = 128,
     steps: int = 512,

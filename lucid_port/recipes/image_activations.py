@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.inputs import ImageLike, activations_of, load_image, model_size
@@ -13,6 +14,7 @@ from lucid_port.recipes.inputs import ImageLike, activations_of, load_image, mod
 __all__ = ["image_activations"]
 
 
+@checked
 def image_activations(
     model: Model, image: ImageLike, layer_names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:

@@ -15,18 +15,20 @@ from PIL import Image
 from converters.errors import LayerNotFoundError
 from converters.network.request import LayerRequest
 from converters.paths import user_path
+from converters.signatures import checked
 from lucid_port.misc import checks
-from lucid_port.misc.io.loading import load
-from lucid_port.misc.io.pictures import gray, pixels_of, unit_floats, without_alpha
+from lucid_port.misc.io.loading import open_picture
+from lucid_port.misc.io.pictures import Use, gray, pixels_of, strips_of, unit_floats, upright, without_alpha
 from lucid_port.misc.io.serialize_array import PICTURES, to_array
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Model, as_computing, image_shape, layer_info
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.precision import strictly
-from lucid_port.optvis.many.unit_spec import check_channels, name_of
+from lucid_port.optvis.many.unit_spec import name_of
 from lucid_port.optvis.objectives import Objective, as_objective
 from lucid_port.optvis.objectives.base import ObjectiveFunction, parse_unit
+from lucid_port.optvis.objectives.from_text import check_channels
 
 __all__ = [
     "PICTURES",
@@ -46,6 +48,8 @@ __all__ = [
     "spatial_activations",
 ]
 
+LARGE = 2**24
+"""Number of pixels of a picture above which it is resized in strips."""
 PAIRS = "a list of (row, column) pairs"
 
 ClassLike = int | str
@@ -67,6 +71,7 @@ UnitLike = str | tuple[str, int]
 # Pictures ----------------------------------------------------------------------------------------
 
 
+@checked
 def load_image(image: ImageLike, size: SizeLike | None = None, background: float = 1.0) -> np.ndarray:
     """Loads a picture, or converts an array to one.
 
@@ -90,13 +95,17 @@ def load_image(image: ImageLike, size: SizeLike | None = None, background: float
         >>> load_image(np.zeros((4, 6), np.uint8), size=(8, 12)).shape
         (8, 12, 3)
     """
-    pixels = _from_file(image) if isinstance(image, (str, os.PathLike)) else _from_array(image)
-    pixels = _without_alpha(pixels, checks.number(background, "background", 0, most=1))
-    if size is None:
-        return pixels
+    wanted, gray_value = None if size is None else _whole_size(size), checks.number(background, "background", 0, most=1)
+    if isinstance(image, (str, os.PathLike)):
+        picture = _from_file(image, "floats" if wanted is None else "resized")
+        return _converted(picture, wanted, gray_value)
+    pixels = _without_alpha(_from_array(image), gray_value)
+    return pixels if wanted is None else _resized(pixels, wanted)
+
+
+def _whole_size(size: SizeLike) -> Size:
     height, width = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
-    wanted = (checks.whole(height, "A picture's height", 1), checks.whole(width, "A picture's width", 1))
-    return _resized(pixels, wanted)
+    return checks.whole(height, "A picture's height", 1), checks.whole(width, "A picture's width", 1)
 
 
 def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
@@ -105,18 +114,35 @@ def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
     Raises:
         TypeError, ValueError: as `load_image`, or `longest` is not a whole number from 1 on.
     """
-    picture = load_image(image)
     if longest is None:
-        return picture
-    factor = checks.whole(longest, "size", 1) / max(picture.shape[:2])
-    return load_image(picture, scaled_size(picture.shape, factor))
+        return load_image(image)
+    longest = checks.whole(longest, "size", 1)
+    if isinstance(image, (str, os.PathLike)):
+        picture = _from_file(image, "resized")
+        size = scaled_size((picture.height, picture.width), longest / max(picture.size))
+        return _converted(picture, size, 1.0)
+    pixels = load_image(image)
+    return load_image(pixels, scaled_size(pixels.shape, longest / max(pixels.shape[:2])))
 
 
-def _from_file(path: str | os.PathLike[str]) -> np.ndarray:
+def _from_file(path: str | os.PathLike[str], use: Use) -> Image.Image:
     path = user_path(path)
     if path.suffix.lower() not in PICTURES:
         raise ValueError(f"{path} is no picture: the names of pictures end in {', '.join(PICTURES)}.")
-    return load(os.fspath(path))
+    return upright(open_picture(path, use))
+
+
+def _converted(picture: Image.Image, size: Size | None, background: float) -> np.ndarray:
+    """The pixels of an upright picture, float32 [H, W, 3].
+
+    A large picture is not converted as a whole if a size is asked for: rows are resized in strips, and then columns.
+    """
+    if size is None or picture.width * picture.height <= LARGE:
+        pixels = _without_alpha(pixels_of(picture), background)
+        return pixels if size is None else _resized(pixels, size)
+    strips = (_without_alpha(strip, background) for _, strip in strips_of(picture))
+    narrow = np.concatenate([_stretched(strip, (len(strip), size[1])) for strip in strips])
+    return _stretched(narrow, size).clip(0, 1)
 
 
 def _from_array(image: Image.Image | np.ndarray | torch.Tensor | Sequence[Any]) -> np.ndarray:
@@ -142,6 +168,7 @@ def _without_alpha(pixels: np.ndarray, background: float) -> np.ndarray:
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
 
 
+@checked
 def scaled_size(shape: Sequence[int], factor: float) -> Size:
     """(height, width) of a shape [H, W, ...] times a factor, rounded, at least 1 pixel each.
 
@@ -156,13 +183,18 @@ def scaled_size(shape: Sequence[int], factor: float) -> Size:
 def _resized(pixels: np.ndarray, size: Size) -> np.ndarray:
     if pixels.shape[:2] == size:
         return pixels
+    return _stretched(pixels, size).clip(0, 1)  # Lanczos overshoots
+
+
+def _stretched(pixels: np.ndarray, size: Size) -> np.ndarray:
     planes = [
         Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], Image.Resampling.LANCZOS)
         for plane in np.moveaxis(pixels, -1, 0)
     ]
-    return np.stack([np.asarray(plane) for plane in planes], -1).clip(0, 1)  # Lanczos overshoots
+    return np.stack([np.asarray(plane) for plane in planes], -1)
 
 
+@checked
 def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) -> tuple[np.ndarray, list[str]]:
     """Loads all pictures of a folder, ordered by name.
 
@@ -190,7 +222,7 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         kind = "is a file, which is no folder" if folder.exists() else "is no folder"
         raise FileNotFoundError(f"{folder} {kind}: name a folder of pictures.")
     found, skipped = [], []
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()):
         try:
             found.append(load_image(path, size))
         except (OSError, ValueError) as error:
@@ -199,9 +231,11 @@ def load_folder(folder: str | os.PathLike[str], size: SizeLike | None = None) ->
         raise ValueError(f"{folder} has no picture that can be read{': ' + skipped[0] if skipped else '.'}")
     if len({picture.shape for picture in found}) > 1:
         raise ValueError(f"The pictures of {folder} differ in size: pass a size for all.")
-    return np.stack(found), skipped
+    # A large picture alone is not copied.
+    return found[0][None] if len(found) == 1 else np.stack(found), skipped
 
 
+@checked
 def model_size(model: Model, otherwise: int = 224) -> Size:
     """(height, width) of the images that a model was trained on; `otherwise` if the model does not state it.
 
@@ -217,6 +251,7 @@ def model_size(model: Model, otherwise: int = 224) -> Size:
 # Activations -------------------------------------------------------------------------------------
 
 
+@checked
 def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
     """Converts pictures [H, W, C] or [N, H, W, C] to a batch (N, C, H, W) on the model's device.
 
@@ -240,6 +275,7 @@ def as_batch(model: Model, image: np.ndarray) -> torch.Tensor:
 
 
 @strictly
+@checked
 def activations_of(model: Model, image: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
     """The activations of layers for one picture.
 
@@ -341,6 +377,7 @@ def read_layers(model: Model, images: torch.Tensor, layers: Sequence[str]) -> di
 
 
 @strictly
+@checked
 def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarray:
     """The activation of a layer with positions for one picture [H, W, 3], float32 [h, w, C].
 
@@ -361,6 +398,7 @@ def spatial_activations(model: Model, image: np.ndarray, layer: str) -> np.ndarr
     return _last(places)
 
 
+@checked
 def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
     """Checks that the activation of a layer, with its batch axis, has positions.
 
@@ -378,6 +416,7 @@ def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
         raise ValueError(layout.no_places())
 
 
+@checked
 def channels_of(model: Model, layer: str) -> int:
     """The number of channels of a layer.
 
@@ -400,6 +439,7 @@ def channels_of(model: Model, layer: str) -> int:
 # Units -------------------------------------------------------------------------------------------
 
 
+@checked
 def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     """Converts channel numbers of a layer to a list, and checks that the channels exist.
 
@@ -423,6 +463,7 @@ def check_units(model: Model, layer: str, units: Iterable[int]) -> list[int]:
     return numbers
 
 
+@checked
 def named_unit(model: Model, unit: UnitLike) -> tuple[str, int]:
     """The layer and channel of a unit, checked to exist.
 
@@ -452,11 +493,13 @@ def unit_names(units: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(f"{layer}:{channel}" for layer, channel in units)
 
 
-def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objective]]:
+@checked
+def named_objectives(wanted: Iterable[ObjectiveLike], model: Model | None = None) -> list[tuple[str, Objective]]:
     """Converts the arguments of a recipe to objectives, with the name of each.
 
     Args:
-        wanted: a list of objectives, of `"layer:channel"`, or of functions of `T`.
+        wanted: a list of objectives, of texts such as `"layer:channel"`, or of functions of `T`.
+        model: the model, which texts such as `"class:goldfish"` need.
 
     Raises:
         TypeError: `wanted` is not a list, or an item has another type.
@@ -469,10 +512,11 @@ def named_objectives(wanted: Iterable[ObjectiveLike]) -> list[tuple[str, Objecti
     given = checks.items(wanted, "wanted", "a list of objectives, as in ['mixed4a:476']")
     if not given:
         raise ValueError("wanted has no objectives: name at least one, as in ['mixed4a:476'].")
-    made = [as_objective(one) for one in given]
+    made = [as_objective(one, model) for one in given]
     return [(one if isinstance(one, str) else name_of(own), own) for one, own in zip(given, made, strict=True)]
 
 
+@checked
 def before_relu(model: Model, layer: str) -> str:
     """The name of a layer before its ReLU (Lucid's `..._pre_relu`), or the layer itself if there is none.
 
@@ -487,6 +531,7 @@ def before_relu(model: Model, layer: str) -> str:
     return layer
 
 
+@checked
 def check_positions(asked: PositionsLike | None, rows: int, columns: int) -> list[Size]:
     """Converts positions of a layer to (row, column) pairs, and checks that they exist.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
@@ -72,6 +73,7 @@ def tiled(pictures: np.ndarray) -> np.ndarray:
     return pictures.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
 
 
+@checked
 def sums(
     model: Model,
     columns: Iterable[UnitLike],
@@ -129,6 +131,7 @@ def _units(model: Model, units: Iterable[UnitLike], what: str) -> list[tuple[str
 # Random directions -------------------------------------------------------------------------------
 
 
+@checked
 def random_directions(
     model: Model, layer: str, count: int = 4, *, seed: int = 0, **options: Any
 ) -> FeatureVisualization:
@@ -188,6 +191,7 @@ class InteractionGrid:
         return tiled(self.cropped)
 
 
+@checked
 def interaction_grid(
     model: Model,
     units: Iterable[UnitLike],

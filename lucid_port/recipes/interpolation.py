@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param
 from lucid_port.optvis.engine.coerce import Model
@@ -71,6 +72,7 @@ class Interpolation:
     losses: np.ndarray
 
 
+@checked
 def interpolate(model: Model, first: UnitLike, second: UnitLike, frames: int = 6, **options: Any) -> Interpolation:
     """Renders one row of pictures, with the options of `interpolations`.
 
@@ -83,6 +85,7 @@ def interpolate(model: Model, first: UnitLike, second: UnitLike, frames: int = 6
     return interpolations(model, [(first, second)], frames, **options)[0]
 
 
+@checked
 def interpolations(
     model: Model,
     pairs: Iterable[tuple[UnitLike, UnitLike]],

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives
@@ -54,6 +55,7 @@ class NeuronGroups:
     error: float = 0.0
 
 
+@checked
 def neuron_groups(
     model: Model,
     image: ImageLike,

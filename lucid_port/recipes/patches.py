@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
@@ -40,6 +41,7 @@ class PatchTable:
     patch_probabilities: np.ndarray
 
 
+@checked
 def with_patch(picture: ImageLike, patch: ImageLike, ratio: float, place: Sequence[float] = (0, 0)) -> np.ndarray:
     """Pastes a patch onto a picture.
 
@@ -77,6 +79,7 @@ def with_patch(picture: ImageLike, patch: ImageLike, ratio: float, place: Sequen
 
 
 @strictly
+@checked
 def class_probabilities(model: Model, picture: ImageLike, logits: str | None = None) -> np.ndarray:
     """The probabilities of all classes for a picture, resized to the model's own size.
 
@@ -109,6 +112,7 @@ def class_probabilities(model: Model, picture: ImageLike, logits: str | None = N
     return shifted / shifted.sum()
 
 
+@checked
 def patch_table(
     model: Model,
     picture: ImageLike,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.engine.coerce import Model
@@ -103,6 +104,7 @@ class _Setting:
     transforms: tuple[Transform, ...] = ()
 
 
+@checked
 def preconditioning(
     model: Model,
     units: Iterable[UnitLike],
@@ -150,6 +152,7 @@ def preconditioning(
     return _study(model, units, axes, setting, thresholds, size, seed, batch_size, verbose)
 
 
+@checked
 def frequency_penalties(
     model: Model,
     units: Iterable[UnitLike],
@@ -186,6 +189,7 @@ def frequency_penalties(
     return _study(model, units, axes, setting, thresholds, size, seed, batch_size, verbose)
 
 
+@checked
 def transformation_robustness(
     model: Model,
     units: Iterable[UnitLike],

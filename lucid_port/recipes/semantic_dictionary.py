@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import objectives
 from lucid_port.optvis.engine.coerce import Model
@@ -54,6 +55,7 @@ class SemanticDictionary:
         return int(row), int(column)
 
 
+@checked
 def semantic_dictionary(
     model: Model,
     image: ImageLike,
@@ -111,6 +113,7 @@ def _channels_at(channels: np.ndarray, positions: PositionsLike) -> list[int]:
     return list(dict.fromkeys(int(channel) for place in places for channel in channels[place]))
 
 
+@checked
 def channel_icons(model: Model, layer: str, channels: list[int], **options: Any) -> dict[int, np.ndarray]:
     """Renders channels of a layer, with options as for `feature_visualization.visualize`.
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine import loop
@@ -24,6 +25,7 @@ Item = TypeVar("Item")
 Seen = TypeVar("Seen")
 
 
+@checked
 def run(vis: VisT, steps: int, verbose: bool = False) -> np.ndarray:
     """Makes a number of updates.
 
@@ -50,6 +52,7 @@ def run(vis: VisT, steps: int, verbose: bool = False) -> np.ndarray:
     return run_through(vis, [steps], lambda: None, verbose)[1]
 
 
+@checked
 def run_through(
     vis: VisT, counts: Sequence[int], look: Callable[[], Seen], verbose: bool = False
 ) -> tuple[list[Seen], np.ndarray]:
@@ -89,6 +92,7 @@ def run_through(
     return seen, torch.stack(values).float().cpu().numpy()
 
 
+@checked
 def update_counts(thresholds: int | Iterable[int]) -> list[int]:
     """Returns the numbers of updates after which pictures are taken, distinct and ascending.
 
@@ -112,6 +116,7 @@ def update_counts(thresholds: int | Iterable[int]) -> list[int]:
 # Batches -----------------------------------------------------------------------------------------
 
 
+@checked
 def alike(seed: int, count: int) -> RandomSource:
     """Returns a random source with which each image of a batch starts as it would alone.
 
@@ -126,6 +131,7 @@ def alike(seed: int, count: int) -> RandomSource:
     return RandomSource(seeds=[seed] * count, shared=seed)
 
 
+@checked
 def in_batches(
     model: Model,
     items: Sequence[Item],

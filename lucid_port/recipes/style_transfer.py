@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.optvis import param
@@ -53,6 +54,7 @@ class StyleTransfer:
     losses: np.ndarray
 
 
+@checked
 def style_transfer(
     model: Model,
     content: ImageLike,
@@ -141,6 +143,7 @@ def _covering(style: np.ndarray, height: int, width: int) -> np.ndarray:
     return load_image(style, (max(tall, height), max(wide, width)))
 
 
+@checked
 def gram_matrices(activation: torch.Tensor) -> torch.Tensor:
     """The Gram matrix of the channels of each image, averaged over positions.
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import to_device
 from lucid_port.optvis import objectives, param, transform
@@ -62,6 +63,7 @@ Item = TypeVar("Item")
 # Showing -----------------------------------------------------------------------------------------
 
 
+@checked
 def checkerboard(
     height: int, width: int | None = None, tiles: int = 8, light: float = 0.95, dark: float = 0.6
 ) -> np.ndarray:
@@ -89,6 +91,7 @@ def checkerboard(
     return np.repeat(np.where(even, light, dark).astype(np.float32)[..., None], 3, -1)
 
 
+@checked
 def over(pictures: np.ndarray, background: float | np.ndarray = 1.0, gamma: float = GAMMA) -> np.ndarray:
     """Composites pictures over a background in linear light.
 
@@ -110,6 +113,11 @@ def over(pictures: np.ndarray, background: float | np.ndarray = 1.0, gamma: floa
     """
     if pictures.shape[-1] != 4:
         raise ValueError(f"A picture with transparency has 4 channels, not {pictures.shape[-1]}.")
+    if not checks.broadcasts(np.shape(background), (*pictures.shape[:-1], 3)):
+        raise ValueError(
+            f"background is a gray value, a color [3] or a picture {[*pictures.shape[-3:-1], 3]}, not "
+            f"{checks.shown(background)}."
+        )
     colour, alpha = pictures[..., :3] ** gamma, pictures[..., 3:]
     mixed = alpha * colour + (1 - alpha) * np.asarray(background, np.float32) ** gamma
     return (mixed ** (1 / gamma)).astype(np.float32)
@@ -128,11 +136,13 @@ class Transparent(FeatureVisualization):
         losses: maximized values before each update, [N, steps].
     """
 
+    @checked
     def over(self, background: float | np.ndarray = 1.0) -> np.ndarray:
         """The pictures over a background, see the function `over`."""
         return over(self.pictures, background)
 
 
+@checked
 def transparent(
     model: Model,
     wanted: Iterable[ObjectiveLike],
@@ -174,7 +184,7 @@ def transparent(
         >>> made.pictures.shape, made.over(checkerboard(64)).shape
         ((1, 64, 64, 4), (1, 64, 64, 3))
     """
-    names, asked = zip(*named_objectives(wanted), strict=True)
+    names, asked = zip(*named_objectives(wanted, model), strict=True)
     size = checks.whole(size, "size", 2)
     side = size // 2 if crop is None else checks.whole(crop, "crop", 1)
     if side > int(min(SCALES) * size):
@@ -297,12 +307,14 @@ class AlphaIcons:
     pictures: np.ndarray
     losses: np.ndarray
 
+    @checked
     def washed(self, amount: float = WASHED, background: float = 1.0) -> np.ndarray:
         """The icons as the notebook shows them, [N, H, W, 3]: transparent parts fade by `amount` to the background."""
         colour, alpha = self.pictures[..., :3], self.pictures[..., 3:]
         return colour * ((1 - amount) + amount * alpha) + background * amount * (1 - alpha)
 
 
+@checked
 def alpha_icons(
     model: Model,
     layer: str,

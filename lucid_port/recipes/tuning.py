@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
@@ -58,6 +59,7 @@ def _gray(values: np.ndarray) -> np.ndarray:
     return np.repeat(values[..., None], 3, -1).astype(np.float32)
 
 
+@checked
 def curve(
     size: int,
     orientation: float,
@@ -89,6 +91,7 @@ def curve(
     return _inked(np.where(u > radius, np.maximum(np.abs(distance), far), distance), width, ink, background)
 
 
+@checked
 def line(
     size: int, orientation: float, *, width: float = 3.0, ink: float = INK, background: float = BACKGROUND
 ) -> np.ndarray:
@@ -104,6 +107,7 @@ def line(
     return _inked(u, width, ink, background)
 
 
+@checked
 def high_low_frequency(
     size: int, orientation: float, *, period: float = 4.0, ratio: float = 8.0, sharpness: float = 1.0
 ) -> np.ndarray:
@@ -129,6 +133,7 @@ def high_low_frequency(
     return _gray(0.5 + 0.5 * (share * fine + (1 - share) * coarse))
 
 
+@checked
 def grating(size: int, orientation: float, *, period: float = 4.0) -> np.ndarray:
     """Draws sinusoidal stripes of a period in pixels, vertical at 0 degrees, medium gray at the center.
 
@@ -173,6 +178,7 @@ class Tuning:
         return self.orientations[self.values.argmax(1)]
 
 
+@checked
 def tuning(
     model: Model,
     layer: str,
@@ -237,6 +243,7 @@ def _check_parameters(draw: Callable[..., np.ndarray], names: Iterable[str]) -> 
 
 
 @strictly
+@checked
 def middle_activations(model: Model, layer: str, pictures: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Computes the activations in the middle of a layer, float32 [N, C], for pictures [N, H, W, 3] in [0, 1].
 
@@ -291,6 +298,7 @@ class TuningMap:
         return self.settings[rows], self.orientations[columns]
 
 
+@checked
 def tuning_map(
     model: Model,
     layer: str,
@@ -340,6 +348,7 @@ _HEAT = np.array(
 )
 
 
+@checked
 def heat_picture(values: np.ndarray, largest: float | None = None) -> np.ndarray:
     """Maps activations to colors, from dark violet for 0 over green to yellow for the largest.
 
@@ -362,6 +371,7 @@ def heat_picture(values: np.ndarray, largest: float | None = None) -> np.ndarray
     return np.stack([np.interp(share, steps, channel) for channel in _HEAT.T], -1).astype(np.float32)
 
 
+@checked
 def polar_picture(orientations: np.ndarray, values: np.ndarray, size: int = 160) -> np.ndarray:
     """Draws the polar plot of a tuning curve: the radius is the activation, and 0 degrees points to the right.
 
@@ -382,6 +392,7 @@ def polar_picture(orientations: np.ndarray, values: np.ndarray, size: int = 160)
     return (ground * (1 - inside) + inside * np.array([0.90, 0.48, 0.20])).astype(np.float32)
 
 
+@checked
 def polar_family_picture(orientations: np.ndarray, values: np.ndarray, size: int = 320) -> np.ndarray:
     """Draws the tuning curves of several units in one polar plot, each in its own hue.
 

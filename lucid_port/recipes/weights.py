@@ -21,6 +21,7 @@ from torch import Tensor
 
 from converters.errors import InputSizeError
 from converters.layers import LocalResponseNorm
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis.engine.coerce import Model, image_shape
@@ -55,6 +56,7 @@ LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; those of a linear function 
 # Kernels -----------------------------------------------------------------------------------------
 
 
+@checked
 def kernels_of(model: Model, layer: str) -> np.ndarray:
     """The kernels of a convolution.
 
@@ -99,6 +101,7 @@ def _weight(model: Model, layer: str) -> Tensor:
     return weight
 
 
+@checked
 def edited_copy(model: ModelT, edits: Mapping[str, Callable[[np.ndarray], np.ndarray]]) -> ModelT:
     """A deep copy of a model with edited kernels in some convolutions.
 
@@ -132,6 +135,7 @@ def edited_copy(model: ModelT, edits: Mapping[str, Callable[[np.ndarray], np.nda
     return copied
 
 
+@checked
 def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
     """The kernels of the first convolution as pictures.
 
@@ -164,6 +168,7 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
     return (kernels - low) / np.maximum(high - low, 1e-12)
 
 
+@checked
 def signed_picture(weights: np.ndarray, largest: float | None = None) -> np.ndarray:
     """Maps weights to colors, as in the articles: red for positive, blue for negative, white for 0.
 
@@ -208,6 +213,7 @@ class ExpandedWeights:
 
 
 @strictly
+@checked
 def expanded_weights(
     model: Model,
     layer: str,
@@ -412,6 +418,7 @@ class FactoredWeights:
         return (padded / max(float(padded.max()), 1e-12)).astype(np.float32)
 
 
+@checked
 def factored_weights(model: Model, layer: str, factors: int = 3, *, seed: int = 0) -> FactoredWeights:
     """Factors the input channels of a convolution by one-sided NMF, as the articles do to color weights.
 
@@ -439,6 +446,7 @@ def factored_weights(model: Model, layer: str, factors: int = 3, *, seed: int = 
     return _factored(layer, kernels, np.abs(kernels), factors, seed)
 
 
+@checked
 def factored_connections(weights: ExpandedWeights, factors: int = 2, *, seed: int = 0) -> FactoredWeights:
     """Factors the earlier channels of expanded weights by one-sided NMF.
 

@@ -289,11 +289,46 @@ def test_a_network_of_transformers(tmp_path, capsys):
     assert ["classifier", "Linear", "2"] in rows(capsys)
 
 
-def test_export_takes_no_network_of_a_library(module, capsys):
-    assert run("export", "--torchvision", "squeezenet1_1", "--weights", "none", "-o", "a.onnx") == 2
-    assert "No such option: --torchvision" in error(capsys)
-    assert run("export", "user_networks:small", "-o", "a.onnx") == 2
-    assert "use torch.onnx.export" in error(capsys)
+@pytest.mark.parametrize("command", ["export", "convert", "parity"])
+@pytest.mark.parametrize("source", [("--timm", "resnet18"), ("torchvision:resnet18",), ("user_networks:small",)])
+def test_commands_for_files_take_no_network_of_torch(module, command, source, capsys):
+    """They say so before the network is opened, which might download weights or run the function."""
+    assert run(command, *source, "-o", "out.onnx") == 2
+    message = error(capsys)
+    for word in (source[0], "names a network of PyTorch", f"lucid-port {command}", "lucid-port render"):
+        assert word in message
+    assert "user_networks" not in sys.modules
+
+
+def test_a_figure_of_a_function_and_its_recipe(module, capsys):
+    options = ("--value-range=-1,1", "--image-shape", "24,20,3")
+    figure = ("fv-channel", "--model", "user_networks:small", "--units", "0:2", "--steps", "1", "--fast")
+    assert run("figure", *figure, *options, "-o", "made") == 0
+    recipe = module / "made" / "fv-channel.json"
+    page = (module / "made" / "fv-channel.html").read_text()
+    assert "--image-shape=24,20,3 --value-range=-1,1" in page
+    capsys.readouterr()
+    assert run("run", recipe, "-o", "again") == 1
+    assert "give it with --model to run its code" in error(capsys)
+    assert run("run", recipe, "--model", "user_networks:small", *options, "-o", "again") == 0
+    again = json.loads((module / "again" / "fv-channel.json").read_text())
+    assert again["made_with"] == json.loads(recipe.read_text())["made_with"]
+
+
+def test_like_takes_no_options_of_the_model(module, capsys):
+    line = ("figure", "fv-channel", "--model", "a.pb", "--like", "InceptionV1", "--value-range", "0,1", "-o", "made")
+    assert run(*line) == 2
+    assert "without options of the model" in error(capsys)
+
+
+def test_axes_that_are_stated_for_a_layer_of_a_file(capsys):
+    line = ("layers", graph_file("loss_behind_logits"), "--input-name", "x", "--grep", "relu")
+    assert run(*line, "--layouts", "relu=NCHW") == 0
+    assert ["relu", "Relu", ""] in rows(capsys)
+    assert run(*line, "--layouts", "relu") == 2
+    assert "--layouts takes LAYER=AXES, as in tokens=NLC" in error(capsys)
+    assert run(*line, "--layouts", "relu=NXYZ") == 1
+    assert "one letter for each axis" in error(capsys)
 
 
 def test_export_takes_outputs(tmp_path, capsys):

@@ -13,6 +13,7 @@ from lucid_port.cli import main
 from lucid_port.optvis import recipe_plan
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.vis import VisT
+from parity_tests.test_untrusted_files import RECIPE
 
 MODEL = "TinyInceptionV1"
 SIZED = ["--size", "16", "--steps", "2"]
@@ -39,8 +40,17 @@ def _plan(folder, units="mixed4a:1"):
     return path
 
 
+def _recipe(folder):
+    """A recipe whose model is not opened, because the output is checked first."""
+    path = folder / "recipe.json"
+    path.write_text(json.dumps(RECIPE))
+    return path
+
+
 def _commands(folder, output):
     yield ["run", _plan(folder), "-o", output]
+    yield ["run", _recipe(folder), "-o", output]
+    yield ["rerender", _recipe(folder), "-o", output]
     yield ["render", MODEL, "mixed4a:1", "-o", output, *SIZED]
 
 

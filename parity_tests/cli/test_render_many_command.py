@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,14 +42,17 @@ def test_a_folders_picture_is_that_of_the_unit_alone(tmp_path):
     assert names(tmp_path / "no-ending") == ["conv2d0_0003.png", "manifest.json"]
 
 
-def test_a_sheet(tmp_path, capsys):
-    assert render("conv2d0:*", tmp_path / "out", "--sheet") == 0
-    assert names(tmp_path / "out") == ["manifest.json", "sheet.png"]
-    with Image.open(tmp_path / "out/sheet.png") as sheet:
-        assert sheet.size == (8 * 24, 8 * 24)
-    assert "sheet.png: 64 units" in capsys.readouterr().out
-    last = json.loads((tmp_path / "out/manifest.json").read_text())["units"][63]
-    assert (last["unit"], last["tile"]) == (63, [7, 7])
+def test_a_sheet_lies_beside_the_pictures(tmp_path, capsys):
+    assert render("conv2d0:3-6", tmp_path / "out", "--sheet") == 0
+    pictures = [f"conv2d0_{number:04d}.png" for number in (3, 4, 5, 6)]
+    assert names(tmp_path / "out") == [*pictures, "manifest.json", "sheet.png"]
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-2:] == [
+        f"{tmp_path / 'out'}: 4 units of conv2d0:3-6, 24x24, 2 steps",
+        str(tmp_path / "out" / "sheet.png"),
+    ]
+    assert render("conv2d0:3-6", tmp_path / "out", "--sheet") == 0
+    assert "4 of them were there" in capsys.readouterr().out
 
 
 def test_other_settings_need_overwrite(tmp_path, capsys):
@@ -74,7 +75,7 @@ def test_other_settings_need_overwrite(tmp_path, capsys):
         (["mixed4a:508", "-o", "out.png"], 1, ["layer 'mixed4a' has channels 0..507"]),
         (["mixed4a:1-3", "-o", "out.png"], 1, ["several units", "give a folder"]),
         (["mixed4a:3-1", "-o", "out"], 1, ["ends before it begins"]),
-        (["mixed4a:*:", "-o", "out"], 1, ["'mixed4a:*:'"]),
+        (["mixed4a:*:", "-o", "out"], 1, ["'mixed4a:*:'", "at character 9"]),
         (["mixed4a:3", "-o", "out.png", "--sheet"], 2, ["--sheet", "folder"]),
         (["mixed4a:3", "-o", "out.png", "--batch-size", "2"], 2, ["--batch-size", "folder"]),
         (["mixed4a:*", "-o", "/dev/null/out"], 1, ["/dev/null"]),

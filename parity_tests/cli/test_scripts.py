@@ -20,6 +20,7 @@ from lucid_port.cli import main
 from lucid_port.cli.app import app
 from lucid_port.figures.distill import atlas as distill_atlas
 from lucid_port.modelzoo import nets_factory
+from lucid_port.optvis.render import render_many
 
 GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
@@ -240,8 +241,8 @@ def test_a_folder_is_no_page(tmp_path, capsys, monkeypatch, command):
 
 
 def test_what_holds_no_recipe_of_one_picture(tmp_path, capsys):
-    options = ["--steps", "2", "--size", "24"]
-    assert main(["render", MODEL, "mixed3a:0-1", "-o", str(tmp_path / "many"), "--sheet", *options]) == 0
+    model = nets_factory.get_model(MODEL)
+    render_many(model, "mixed3a:0-1", output=tmp_path / "many", sheet=True, size=24, steps=2, verbose=False)
     assert main(["figure", "fv-channel", "--model", MODEL, "--fast", "--steps", "1", "-o", str(tmp_path)]) == 0
     capsys.readouterr()
     for path, words in {

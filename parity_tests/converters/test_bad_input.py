@@ -360,6 +360,15 @@ def test_biases_need_an_axis_of_channels():
     refuses(graph.graph_def(), "'bad'", "adds 4 biases to None channels")
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sum_of_an_open_size_and_a_known_one_is_known(first):
+    graph = small_graph()
+    known = graph.const("known", np.ones((5, 1, 1), np.float32))
+    total = graph.op("total", "AddV2", ["relu", known] if first else [known, "relu"])
+    graph.op("bad", "AddV2", [total, graph.const("other", np.ones((6, 1, 1), np.float32))])
+    refuses(graph.graph_def(), "'bad'", "do not fit", outputs=["bad"])
+
+
 def test_sizes_that_do_not_fit_name_the_layer():
     graph = small_graph()
     small = graph.pool("small", "MaxPool", "relu", 2, 2, "VALID")
@@ -398,8 +407,9 @@ INTS = np.int32
         (lambda: small_op("Reshape", np.array([-1, -1], INTS)), "not a valid shape"),
         (lambda: small_op("Reshape", np.full(9, 1, INTS)), "not a valid shape"),
         (lambda: small_op("Reshape", np.array([2**30, 2**30], INTS)), "larger than"),
+        (lambda: small_op("Reshape", np.array([0, 2**30, 2**30], INTS)), "larger than"),
         (lambda: small_op("ResizeBilinear", np.array([0, 5], INTS)), "resizes"),
-        (lambda: small_op("ResizeBilinear", np.array([2**20, 5], INTS)), "resizes"),
+        (lambda: small_op("ResizeBilinear", np.array([2**15 + 1, 5], INTS)), "from 1 to 32768"),
         (
             lambda: small_op(
                 "ResizeBilinear", np.array([4, 5], INTS), align_corners=True, half_pixel_centers=True

@@ -258,3 +258,72 @@ def test_a_reduction_turns_its_input_only_if_axes_left_would_change_order(axes, 
     program = converters.convert(graph.graph_def()).program
     assert program.steps[-1].arguments["dims"] == dims
     assert len(program.steps) == steps
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 1, 1, 3)])
+def test_a_constant_operand_is_a_buffer_of_its_layer(shape):
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    graph.op("y", "AddV2", [x, graph.const("c", np.array([1, 2, 4], np.float32).reshape(shape))])
+    model = converters.convert(graph.graph_def())
+    assert [step.name for step in model.program.steps] == ["y"]
+    assert model.y.constant.flatten().tolist() == [1, 2, 4]
+
+
+def test_fixed_sizes_are_known_after_rows_and_columns_moved_to_the_batch():
+    """A constant of the moved image's size fits: (5 + 0 + 1) / 2 = 3 rows, (7 + 1 + 1) / 3 = 3 columns."""
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 2])
+    x = graph.op("resized", "ResizeNearestNeighbor", [x, graph.const("size", np.array([5, 7], np.int32))])
+    amounts = [
+        graph.const("block", np.array([2, 3], np.int32)),
+        graph.const("pads", np.array([[0, 1], [1, 1]], np.int32)),
+    ]
+    moved = graph.op("moved", "SpaceToBatchND", [x, *amounts], Tblock_shape=np.int32, Tpaddings=np.int32)
+    graph.op("y", "AddV2", [moved, graph.const("c", np.ones((3, 3, 2), np.float32))])
+    found = converters.convert(graph.graph_def()).activations(torch.zeros(1, 2, 5, 7), ["y"])["y"]
+    assert torch.equal(found, torch.ones(6, 2, 3, 3))
+
+
+def test_a_transposed_convolution_of_an_open_batch_takes_any():
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    size = graph.const("size", np.array([-1, 10, 14, 2], np.int32))
+    weights = graph.const("w", np.ones((2, 2, 2, 3), np.float32))
+    graph.op("y", "Conv2DBackpropInput", [size, weights, x], padding="VALID", strides=[1, 2, 2, 1])
+    found = converters.convert(graph.graph_def()).activations(torch.ones(3, 3, 5, 7), ["y"])["y"]
+    assert torch.equal(found, torch.full((3, 2, 10, 14), 3.0))
+
+
+def test_a_constant_condition_chooses_each_value():
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    chosen = graph.const("chosen", np.array([True, False, True]))
+    graph.op("y", "SelectV2", [chosen, x, graph.op("negative", "Neg", [x])])
+    image = torch.randn(2, 3, 5, 7)
+    found = converters.convert(graph.graph_def()).activations(image, ["y"])["y"]
+    assert torch.equal(found, image * torch.tensor([1, -1, 1])[:, None, None])
+
+
+def test_65536_positions_are_taken_and_one_more_is_refused():
+    def taking(count: int) -> converters.ConvertedModel:
+        graph = GraphWriter()
+        x = graph.placeholder("x", [None, None, None, 3])
+        positions, axis = graph.const("positions", np.zeros(count, np.int32)), graph.const("axis", np.int32(3))
+        graph.op("y", "GatherV2", [x, positions, axis])
+        return converters.convert(graph.graph_def())
+
+    assert taking(2**16).layers["y"].channels == 2**16
+    with pytest.raises(converters.ConverterError, match="not one constant list"):
+        taking(2**16 + 1)
+
+
+def test_rows_that_were_taken_can_be_joined_with_all_rows():
+    graph = GraphWriter()
+    x = graph.placeholder("x", [None, None, None, 3])
+    axis = graph.const("axis", np.int32(1))
+    taken = graph.op("taken", "GatherV2", [x, graph.const("rows", np.array([2, 0], np.int32)), axis])
+    graph.concat_v2("y", [taken, x], axis)
+    image = torch.randn(2, 3, 5, 7)
+    found = converters.convert(graph.graph_def()).activations(image, ["y"])["y"]
+    assert torch.equal(found, torch.cat([image[:, :, [2, 0]], image], 2))

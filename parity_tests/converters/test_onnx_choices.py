@@ -82,6 +82,13 @@ def test_values_that_fit(kind, shape, value, tmp_path):
     assert torch.equal(network(x), 2 * x)
 
 
+@pytest.mark.parametrize(("stated", "given"), [("n:0", "n"), ("n", "n:0")])
+def test_an_input_is_set_with_or_without_tensorflows_index(stated, given, tmp_path):
+    model = small_model([node("Mul", ["x", stated], ["y"])], inputs=[entry("x"), entry(stated, [1])])
+    x = image(2, 4, 5, 7)
+    assert torch.equal(read(tmp_path, model, constants={given: 3.0})(x), 3 * x)
+
+
 def test_several_inputs_are_named_and_set(tmp_path):
     refuses(tmp_path, scaled(), "2 inputs (x, sc)", "input_name", "constants={NAME: ...} (--set NAME=VALUE)")
 

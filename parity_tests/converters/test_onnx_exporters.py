@@ -97,6 +97,94 @@ def test_cntk(tmp_path):
     assert torch.equal(both[1:2], network.activations(x[1:2], ["probabilities"])["probabilities"])
 
 
+def test_cntk_with_weights_as_inputs(tmp_path):
+    """Weights among the inputs, Pad and Slice with attributes, weights that a Reshape turns into a matrix."""
+    constants = {
+        "Constant31": np.full((4, 1, 1), 0.4, np.float32), "Constant34": np.float32(0.0078125),
+        "Parameter5": values(6, 4, 3, 3), "Parameter6": values(6, 1, 1), "Parameter193": values(3, 3, 2, 5),
+        "shape": np.int64([1, 18]), "shape1": np.int64([18, 5]), "Parameter194": values(1, 5),
+    }  # fmt: skip
+    nodes = [
+        node("Sub", ["x", "Constant31"], "Minus33_Output_0"),
+        node("Mul", ["Minus33_Output_0", "Constant34"], "Times36"),
+        node("Conv", ["Times36", "Parameter5"], "Conv28", auto_pad="SAME_UPPER", kernel_shape=[3, 3], strides=[2, 2]),
+        node("Add", ["Conv28", "Parameter6"], "Plus30"), node("Relu", ["Plus30"], "ReLU32"),
+        node("Pad", ["ReLU32"], "Pad40", pads=[0, 0, 0, 1, 0, 0, 1, 0], mode="constant", value=0.0),
+        node("MaxPool", ["Pad40"], "Pooling66", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 0, 0]),
+        node("Slice", ["Pooling66"], "Slice70", axes=[1, 3], starts=[1, 0], ends=[4, 2]),
+        node("Reshape", ["Slice70", "shape"], "row"), node("Reshape", ["Parameter193", "shape1"], "matrix"),
+        node("MatMul", ["row", "matrix"], "Times212"), node("Add", ["Times212", "Parameter194"], "Plus214"),
+        node("Softmax", ["Plus214"], "probabilities", axis=1),
+    ]  # fmt: skip
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 4, 10, 9))]
+    for name, array in constants.items():
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        inputs.append(helper.make_tensor_value_info(name, kind, array.shape))
+    model = small_model(nodes, constants, inputs=inputs, opset=8, rank=2, producer_name="CNTK")
+    assert_all_layers(model, read(tmp_path, model), values(1, 4, 10, 9), 12)
+
+
+def test_mxnet(tmp_path):
+    """Opset 7: a batch norm of the image whose gamma is fixed, PRelu, reflecting Pad, LRN, depthwise Conv, Flatten."""
+    constants = {
+        "gamma": np.ones(4, np.float32), **{name: values(4, seed=seed) + 2 for seed, name in enumerate("bmv")},
+        "conv0_weight": values(6, 4, 3, 3), "relu0_gamma": values(6, 1, 1), "conv1_weight": values(6, 1, 3, 3),
+        "fc1_weight": values(5, 6), "fc1_bias": values(5),
+    }  # fmt: skip
+    nodes = [
+        node("BatchNormalization", ["x", "gamma", "b", "m", "v"], "bn_data", epsilon=2e-5, momentum=0.9),
+        node("Conv", ["bn_data", "conv0_weight"], "conv0", kernel_shape=[3, 3], pads=[1, 1, 1, 1], dilations=[1, 1]),
+        node("PRelu", ["conv0", "relu0_gamma"], "relu0"),
+        node("Pad", ["relu0"], "pad0", pads=[0, 0, 1, 1, 0, 0, 1, 1], mode="reflect"),
+        node("AveragePool", ["pad0"], "pool0", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("LRN", ["pool0"], "lrn0", size=5, alpha=1e-3, beta=0.75, bias=2.0),
+        node("Conv", ["lrn0", "conv1_weight"], "conv1", group=6, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("LeakyRelu", ["conv1"], "leaky1", alpha=0.25), node("Dropout", ["leaky1"], "dropout0", ratio=0.5),
+        node("Clip", ["dropout0"], "relu6", min=0.0, max=6.0), node("Add", ["relu6", "dropout0"], "_plus0"),
+        node("GlobalAveragePool", ["_plus0"], "pool1"), node("Flatten", ["pool1"], "flatten0"),
+        node("Gemm", ["flatten0", "fc1_weight", "fc1_bias"], "fc1", transB=1), node("Softmax", ["fc1"], "softmax"),
+    ]  # fmt: skip
+    model = small_model(nodes, constants, shape=("n", 4, 12, 10), opset=7, rank=2, producer_name="mxnet")
+    assert_all_layers(model, read(tmp_path, model), values(2, 4, 12, 10), 15)
+
+
+def test_paddle(tmp_path):
+    """Opset 11: names with dots, slashes and @, scales as Mul and Add, a shape from Shape, and hard activations."""
+    constants = {
+        "conv2d_0.w_0": values(8, 4, 3, 3), "se/w@0": values(8, 8, 1, 1), "se/b@0": values(8),
+        **{name: values(8, seed=seed) + 2 for seed, name in enumerate(("s", "b", "m", "v"))},
+        "scale": np.float32(2), "bias": np.float32(0.5), "low": np.float32(0), "high": np.float32(3),
+        "start": np.int64([0]), "end": np.int64([1]), "tail": np.int64([8, -1]),
+        "linear_0.w_0": values(8, 5), "linear_0.b_0": values(5),
+    }  # fmt: skip
+    nodes = [
+        node("Identity", ["x"], "feed/x@in"),
+        node("Conv", ["feed/x@in", "conv2d_0.w_0"], "conv2d_0.tmp_0", strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("BatchNormalization", ["conv2d_0.tmp_0", "s", "b", "m", "v"], "batch_norm_0.tmp_2", epsilon=1e-5),
+        node("HardSigmoid", ["batch_norm_0.tmp_2"], "hard_sigmoid_0.tmp_0", alpha=1 / 6, beta=0.5),
+        node("Mul", ["batch_norm_0.tmp_2", "hard_sigmoid_0.tmp_0"], "hard_swish_0.tmp_0"),
+        node("GlobalAveragePool", ["hard_swish_0.tmp_0"], "pool2d_0.tmp_0"),
+        node("Conv", ["pool2d_0.tmp_0", "se/w@0", "se/b@0"], "se/conv@out"),
+        node("HardSigmoid", ["se/conv@out"], "hard_sigmoid_1.tmp_0", alpha=0.2, beta=0.5),
+        node("Mul", ["hard_swish_0.tmp_0", "hard_sigmoid_1.tmp_0"], "elementwise_mul_0"),
+        node("Mul", ["elementwise_mul_0", "scale"], "scale_0.tmp_0/mul"),
+        node("Add", ["scale_0.tmp_0/mul", "bias"], "scale_0.tmp_0"),
+        node("Clip", ["scale_0.tmp_0", "low", "high"], "clip_0.tmp_0"), node("Identity", ["clip_0.tmp_0"], "assign_0"),
+        node("Shape", ["assign_0"], "shape_0.tmp_0"), node("Slice", ["shape_0.tmp_0", "start", "end"], "shape_0/slice"),
+        node("Concat", ["shape_0/slice", "tail"], "shape_1", axis=0),
+        node("Reshape", ["assign_0", "shape_1"], "reshape2_0.tmp_0"),
+        node("Transpose", ["reshape2_0.tmp_0"], "transpose_0.tmp_0", perm=[0, 2, 1]),
+        node("MatMul", ["transpose_0.tmp_0", "linear_0.w_0"], "linear_0.tmp_0"),
+        node("Add", ["linear_0.tmp_0", "linear_0.b_0"], "linear_0.tmp_1"),
+        node("Softmax", ["linear_0.tmp_1"], "softmax_0.tmp_0", axis=2),
+    ]  # fmt: skip
+    model = small_model(nodes, constants, shape=(-1, 4, 12, 8), opset=11, rank=3, producer_name="PaddlePaddle")
+    network = read(tmp_path, model)
+    assert_all_layers(model, network, values(2, 4, 12, 8), 18)
+    axes = [network.layers[name].axes_of(3) for name in ("reshape2_0.tmp_0", "linear_0.tmp_1")]
+    assert axes == ["NCL", "NLC"]
+
+
 def test_darknet(tmp_path):
     """Leaky ReLUs, a shortcut, a route (Concat) behind an Upsample whose scales are a Constant, nodes out of order."""
     constants = {

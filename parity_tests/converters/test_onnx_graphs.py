@@ -280,3 +280,25 @@ def test_sizes_that_meet_a_large_constant(tmp_path):
     }  # fmt: skip
     assert_as_onnxruntime(tmp_path, small_model(nodes, constants), 2, 4, 5, 7)
     assert_as_onnxruntime(tmp_path, small_model(nodes, constants), 1, 4, 8, 3)
+
+
+# -- files of old exporters -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stated", ["initializer", "node"])
+def test_weights_of_files_in_which_initializers_are_inputs(tmp_path, stated):
+    """Version 3 of the format, which PyTorch wrote until 2019: every initializer is an input as well."""
+    weights = numpy_helper.from_array(values(5, 4, 3, 3), "w")
+    model = small_model([node("Conv", ["x", "w"], ["y"])], opset=8)
+    model.ir_version = 3
+    if stated == "initializer":
+        model.graph.initializer.append(weights)
+        model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, weights.dims))
+    else:
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=weights))
+    assert_as_onnxruntime(tmp_path, model, 2, 4, 5, 7)
+
+
+def test_a_vector_is_flattened_to_a_column(tmp_path):
+    nodes = [node("ReduceMean", ["x"], ["v"], axes=[1, 2, 3], keepdims=0), node("Flatten", ["v"], ["y"], axis=1)]
+    assert_as_onnxruntime(tmp_path, small_model(nodes, rank=2), 3, 4, 5, 7)

@@ -110,8 +110,8 @@ def test_inputs_that_may_both_be_the_image():
         ({"keep_prob": [[1], [1, 2]]}, ["takes numbers"]),
         ({"steps": 0.5}, ["'steps' (int32) takes whole numbers, not 0.5"]),
         ({"steps": 2**40}, ["'steps' (int32) takes whole numbers"]),
-        ({"size": 3}, ["'size' (int32) has shape [2]", "[]"]),
-        ({"size": [3, 4, 5]}, ["has shape [2]", "[3]"]),
+        ({"size": [3, 4, 5]}, ["'size' (int32) has shape [2]", "[3]"]),
+        ({"size": [[3]]}, ["has shape [2]", "[1, 1]"]),
         ({"image": 0.5}, ["'image' is the image"]),
     ],
 )
@@ -120,6 +120,26 @@ def test_constants_that_do_not_fit(constants, words):
     graph.placeholder("steps", [], np.int32)
     graph.placeholder("size", [2], np.int32)
     refuses(graph, *words, constants=constants, input_name="image")
+
+
+@pytest.mark.parametrize("shape", [[None, None, None, 3], [3], []])
+def test_a_number_fills_the_shape_of_its_placeholder(shape):
+    graph = GraphWriter()
+    graph.op("y", "Mul", [graph.placeholder("image", IMAGE), graph.placeholder("scale", shape)])
+    model = converters.convert(graph.graph_def(), constants={"scale": 3}, input_name="image")
+    torch.testing.assert_close(model(picture()), 3 * picture())
+
+
+def test_an_input_by_the_name_of_its_tensor():
+    named = {"constants": {"is_training": False, "keep_prob": 1}, "input_name": "image:0"}
+    model = converters.convert(network().graph_def(), **named)
+    assert model.metadata.input_name == "image"
+    torch.testing.assert_close(model(picture()), expected(picture(), False, 1))
+    metadata = converters.Metadata("image:0", (5, 7, 3), (-1, 1))
+    stated = converters.convert(network().graph_def(), constants=named["constants"], metadata=metadata)
+    assert (stated.metadata.input_name, stated.metadata.image_shape) == ("image", (5, 7, 3))
+    assert stated.program.fingerprint == model.program.fingerprint
+    refuses(network(), "no node called 'imag:0'", "Did you mean image?", input_name="imag:0")
 
 
 @pytest.mark.parametrize("constants", [["is_training"], {1: 2}])

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import converters
 from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
+from lucid_port.figures.run import Request, write
+from lucid_port.misc.io import load
 from lucid_port.modelzoo import nets_factory, vision_models
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
@@ -186,6 +189,45 @@ def fails_beyond(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
         return step(vis)
 
     monkeypatch.setattr(render.VisT, "step", limited)
+
+
+@mistake
+def render_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(vis: render.VisT) -> torch.Tensor:
+        raise MemoryError("not enough")
+
+    monkeypatch.setattr(render.VisT, "step", full)
+    show(never_fires(), "relu:0")
+
+
+@mistake
+def figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = render.VisT.value_and_gradients
+
+    def failing(vis: render.VisT) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        value, gradients = evaluate(vis)
+        return value * float("nan"), list(gradients)
+
+    monkeypatch.setattr(render.VisT, "value_and_gradients", failing)
+    request = Request("fv-channel", model="TinyInceptionV1", options={"units": ["mixed4a:1"]}, steps=2, fast=True)
+    write(request, nets_factory.get_model("TinyInceptionV1"), "out")
+
+
+@mistake
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("eyes.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    load("eyes.png")
+
+
+@mistake
+def large_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8000, 6000)).save("large.png")
+    load("large.png")
+
+
+@mistake
+def empty_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    load("")
 
 
 @mistake

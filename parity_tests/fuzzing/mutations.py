@@ -5,17 +5,13 @@ Every mutation draws from a `random.Random` with the case's seed, so a case is t
 
 from __future__ import annotations
 
-import copy
-import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 NUMBERS = (0, 1, -1, 2, 3, 7, 64, 255, 1000, 65536, 2**20, 2**31 - 1, 2**31, 2**40, 2**63 - 1, -(2**31), -(2**63))
 REALS = (0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, float("inf"), float("-inf"), float("nan"))
@@ -199,7 +195,7 @@ def _assign_item(items: Any, index: int, value: Any) -> None:
         del items[index]
 
 
-def _mutate_message(kind: type[Message], data: bytes, random: Random) -> bytes:
+def change_message_file(kind: type[Message], data: bytes, random: Random) -> bytes:
     """Changes one to three fields, or bytes of the file."""
     if random.random() < 0.3:
         return change_bytes(data, random)
@@ -213,41 +209,7 @@ def _mutate_message(kind: type[Message], data: bytes, random: Random) -> bytes:
     return message.SerializePartialToString(deterministic=True)
 
 
-# -- JSON -------------------------------------------------------------------------------------------------------------
-
-
-def change_json(data: bytes, random: Random) -> bytes:
-    """Changes one to three values of a JSON file, or bytes of it."""
-    if random.random() < 0.2:
-        return change_bytes(data, random)
-    tree = json.loads(data)
-    for _ in range(random.choice((1, 1, 2, 3))):
-        places = list(_json_places(tree))
-        if not places:
-            break
-        holder, key = random.choice(places)
-        change = random.randrange(4)
-        if change == 0:
-            del holder[key]
-        elif change == 1 and isinstance(holder, list):
-            holder.append(holder[key])
-        elif change == 2:
-            other, other_key = random.choice(places)
-            holder[key] = copy.deepcopy(other[other_key])  # a tree stays a tree
-        else:
-            holder[key] = random.choice((*NUMBERS, *REALS, "", "x", "relu:1", None, True, [], {}, [[]], "SAME"))
-    return json.dumps(tree).encode()
-
-
-def _json_places(tree: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (dictionary or list, key)."""
-    keys = list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
-    for key in keys:
-        yield tree, key
-        yield from _json_places(tree[key])
-
-
-# -- text and weights ------------------------------------------------------------------------------------------------
+# -- text --------------------------------------------------------------------------------------------------------------
 
 
 def change_text(data: bytes, random: Random) -> bytes:
@@ -271,42 +233,3 @@ def change_text(data: bytes, random: Random) -> bytes:
                 start, end = random.choice(found).span()
                 lines[here] = lines[here][:start] + other + lines[here][end:]
     return "\n".join(lines).encode()
-
-
-def change_weights(data: bytes, random: Random) -> bytes:
-    """Changes a value of a safetensors file's header, or bytes of the file."""
-    if random.random() < 0.3:
-        return change_bytes(data, random)
-    size = int.from_bytes(data[:8], "little")
-    header = change_json(data[8 : 8 + size], random)
-    return len(header).to_bytes(8, "little") + header + data[8 + size :]
-
-
-# -- sources ----------------------------------------------------------------------------------------------------------
-
-
-def mutate(kind: str, name: str, data: bytes, random: Random) -> bytes:
-    """A changed file.
-
-    Args:
-        kind: of the source (`bases.KINDS`).
-        name: of the file.
-        data: its content.
-        random: decides.
-    """
-    changes = {".json": change_json, ".prototxt": change_text, ".safetensors": change_weights}
-    change = changes.get(Path(name).suffix)
-    return _mutate_message(_message_type(kind), data, random) if change is None else change(data, random)
-
-
-def _message_type(kind: str) -> type[Message]:
-    """The class of the message that a kind's file holds."""
-    if kind == "caffe":
-        from converters.caffe.messages import net_parameter
-
-        return net_parameter()
-    if kind == "onnx":
-        import onnx
-
-        return onnx.ModelProto
-    return GraphDef

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,10 +19,12 @@ from pathlib import Path
 
 from parity_tests.fuzzing.worker import make_files
 
-SECONDS = 10.0  # for one file
-MEMORY = 2**30  # bytes of address space that a worker may use in addition to its initial size
+SECONDS = 10.0  # of processor time for one file; a busy machine makes it wait
+SECONDS_OF = {"units": 1.0}  # less for some kinds
+WAITING_SECONDS = 120.0  # in all, for one that waits for something else than the processor
 START_SECONDS = 300.0  # for a worker's imports, on a busy machine
-CASES_A_WORKER = 1000
+CASES_A_WORKER = 5000  # a worker's imports take as long as several hundred cases
+PAUSE = 0.5  # seconds between two looks at the clock
 WORKER = ["-m", "parity_tests.fuzzing.worker"]
 
 
@@ -58,9 +62,9 @@ class Result:
         return self.outcome == "FAILED"
 
 
-def cases(kinds: Sequence[str], count: int, seed: int) -> list[Case]:
-    """So many cases, the kinds in turn."""
-    return [Case(kinds[number % len(kinds)], f"{seed}/{number}") for number in range(count)]
+def cases(kinds: Sequence[str], count: int, seed: int, first: int = 0) -> list[Case]:
+    """So many cases from a number on, the kinds in turn."""
+    return [Case(kinds[number % len(kinds)], f"{seed}/{number}") for number in range(first, first + count)]
 
 
 def run(wanted: Sequence[Case], workers: int = 1, tell: Callable[[Result], None] = lambda result: None) -> list[Result]:
@@ -91,9 +95,9 @@ def run(wanted: Sequence[Case], workers: int = 1, tell: Callable[[Result], None]
 
 def _run_in_worker(share: Sequence[Case]) -> Iterator[Result]:
     """Runs cases one after another; a worker that dies or hangs is replaced."""
-    waiting = list(share)
+    waiting, kinds = list(share), sorted({case.kind for case in share})
     while waiting:
-        with tempfile.TemporaryFile() as log, _Worker(log.fileno()) as worker:
+        with tempfile.TemporaryFile() as log, _Worker(log.fileno(), kinds) as worker:
             while waiting:
                 case = waiting.pop(0)
                 answer = worker.ask(case)
@@ -112,9 +116,9 @@ class _Worker:
         ending: how it ended, where it did not answer.
     """
 
-    def __init__(self, log: int) -> None:
-        command = [sys.executable, *WORKER, str(MEMORY)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    def __init__(self, log: int, kinds: Sequence[str]) -> None:
+        command = [sys.executable, *WORKER, *kinds]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self.process = subprocess.Popen(
             command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
         )
@@ -137,23 +141,40 @@ class _Worker:
             self.process.stdin.write((json.dumps(asdict(case)) + "\n").encode())
             self.process.stdin.flush()
         # Only opening the file is under the tight limit, not making it.
-        line = None if self._line(START_SECONDS) is None else self._line(SECONDS)
+        line = (
+            None
+            if self._line(START_SECONDS) is None
+            else self._line(WAITING_SECONDS, min(SECONDS, SECONDS_OF.get(case.kind, SECONDS)))
+        )
         return None if line is None else json.loads(line)
 
-    def _line(self, seconds: float) -> bytes | None:
-        """Returns the worker's next line; None if it ended or sent nothing in time."""
+    def _line(self, seconds: float, of_processor: float = math.inf) -> bytes | None:
+        """Returns the worker's next line; None if it ended, or sent nothing in time."""
         assert self.process.stdout is not None
+        end, spent = time.monotonic() + seconds, self._processor_seconds()
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            if not selector.select(seconds):
-                self.ending = f"hung: it took more than {seconds:.0f} seconds"
-                return None
+            while not selector.select(PAUSE):
+                if self._processor_seconds() - spent > of_processor:
+                    self.ending = f"hung: it computed for more than {of_processor:.0f} seconds"
+                    return None
+                if time.monotonic() > end:
+                    self.ending = f"hung: it took more than {seconds:.0f} seconds"
+                    return None
         line: bytes = self.process.stdout.readline()
         if not line:
             code = self.process.wait()
             self.ending = f"crashed: {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
             return None
         return line
+
+    def _processor_seconds(self) -> float:
+        """Returns the processor time that the worker has used; the time of the clock where it is not known."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return time.monotonic()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def keep(results: Sequence[Result], folder: Path) -> None:

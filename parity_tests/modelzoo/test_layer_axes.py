@@ -207,7 +207,8 @@ def test_layouts_open_a_layer_that_is_refused() -> None:
 @pytest.mark.parametrize(
     ("layouts", "error", "message"),
     [
-        ({"conv": "NHW"}, ValueError, "C for channels once"),
+        ({"conv": "NCCW"}, ValueError, "C for channels once"),
+        ({"conv": "GHWL"}, ValueError, "C for channels once"),
         ({"conv": "NCXY"}, ValueError, "one letter for each axis"),
         ({"conv": "NCL"}, ValueError, "its value has 4 axes"),
         ({"conf": "NCHW"}, ValueError, "no layer of this name"),

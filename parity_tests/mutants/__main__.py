@@ -17,7 +17,7 @@ from parity_tests.mutants.choosing import Chooser, within
 from parity_tests.mutants.contexts import Contexts, default_cache, files_to_measure
 from parity_tests.mutants.making import Mutant, read_sources, sample
 from parity_tests.mutants.results import KILLED, Result, add_result, equivalents, read_results, summary
-from parity_tests.mutants.running import run_tests
+from parity_tests.mutants.running import run_mutant
 from parity_tests.mutants.sources import ROOT, module_name, source_files
 
 
@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, help="file of results, resumed if it exists")
     parser.add_argument("--retry", action="store_true", help="run survivors of the results again")
     parser.add_argument("--budget", type=float, default=8.0, help="measured CPU time of a mutant's tests, in seconds")
+    parser.add_argument("--tests", nargs="+", metavar="TEST", help="run these tests, not those that run a mutated line")
     parser.add_argument("--list", action="store_true", help="only print the mutants")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="folder of the measured contexts")
     parser.add_argument(
@@ -56,9 +57,9 @@ def run(mutants: list[Mutant], sources: dict[str, str], arguments: argparse.Name
         finished = earlier and earlier.status != "unfinished" and (earlier.status in KILLED or not arguments.retry)
         if finished or mutant.key in reasons:
             continue
-        tests = chooser.tests(mutant)
-        chosen = within(tests, contexts.seconds, arguments.budget)
-        outcome = run_tests(ROOT, module_name(mutant.path), mutant.source(sources[mutant.path]), chosen)
+        tests = arguments.tests or chooser.tests(mutant)
+        chosen = arguments.tests or within(tests, contexts.seconds, arguments.budget)
+        outcome = run_mutant(ROOT, module_name(mutant.path), mutant.source(sources[mutant.path]), chosen)
         result = Result(mutant.key, outcome.status, outcome.by, len(chosen), len(tests))
         print(
             f"{result.status:10} {result.ran}/{result.cover} {mutant.key} (line {mutant.line}) {result.by}", flush=True

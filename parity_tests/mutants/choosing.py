@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 from collections import defaultdict
@@ -62,26 +63,42 @@ class Chooser:
 
     def _uses(self, mutant: Mutant) -> dict[str, set[int]]:
         """Lines that use a name defined by a line that runs at import: a constant, a default, a class, a decorator."""
-        names = re.findall(r"^(?:def |class )?(\w+)", mutant.text) + mutant.function.split(".")[-1:]
-        pattern = re.compile(rf"\b(?:{'|'.join(re.escape(name) for name in names if name)})\b")
-        uses: dict[str, set[int]] = {}
+        line = self.sources[mutant.path].splitlines()[mutant.statement - 1]
+        defined = re.match(r"\s*(?:async )?(?:def|class) (\w+)|(\w+)\s*(?::[^=]*)?=(?!=)", line)
+        name = (defined[1] or defined[2]) if defined else mutant.function.split(".")[0]
+        uses = self._measured(mutant.path, self._definition(mutant))
+        if not name:
+            return uses
+        pattern = re.compile(rf"\b{name}\b")
         for path, source in self.sources.items():
             lines = [number for number, line in enumerate(source.splitlines(), 1) if pattern.search(line)]
-            uses |= self._measured(path, lines)
+            for file, measured in self._measured(path, lines).items():
+                uses[file] = uses.get(file, set()) | measured
         return uses
+
+    def _definition(self, mutant: Mutant) -> range:
+        """The lines of the function or class whose head is mutated, such as a default."""
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        for node in ast.walk(ast.parse(self.sources[mutant.path])):
+            if isinstance(node, kinds) and node.lineno == mutant.statement:
+                return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        return range(0)
 
 
 def within(tests: list[str], seconds: dict[str, float], budget: float) -> list[str]:
-    """Takes tests up to a CPU time: one case of each test function, the quickest first, then the second cases ..."""
+    """Takes tests up to a CPU time: one case of each test function, the quickest first, then the second cases ...
+
+    The test of signatures, if it is among them, comes before all others.
+    """
     groups: dict[str, list[str]] = defaultdict(list)
     for test in tests:
         groups[test.split("[")[0]].append(test)
     ranked = []
     for group in groups.values():
-        ranked += [(rank, seconds[test], test) for rank, test in enumerate(group)]
+        ranked += [(not test.startswith(SIGNATURES), rank, seconds[test], test) for rank, test in enumerate(group)]
     chosen: list[str] = []
     files: set[str] = set()
-    for _, cost, test in sorted(ranked):
+    for *_, cost, test in sorted(ranked):
         file = test.split("::")[0]
         cost += FILE_SECONDS * (file not in files)
         if cost <= budget:

@@ -17,6 +17,7 @@ from parity_tests.mutants.sources import ROOT, source_files
 # Fast tests of the mutated parts, files that take minutes last.
 TESTS = (
     *("converters/test_op_parity.py", "converters/test_network_parity.py", "converters/test_forms.py"),
+    "converters/test_layers.py",
     *("converters/test_bad_input.py", "converters/test_model.py", "converters/test_storage.py"),
     *("optvis/test_parts.py", "optvis/test_params_oracle.py", "optvis/test_transforms_oracle.py"),
     *("optvis/test_objectives_oracle.py", "optvis/test_overrides_oracle.py", "optvis/test_misc_oracle.py"),

@@ -127,7 +127,8 @@ import json, sys
 from pathlib import Path
 from parity_tests.mutants import running
 running.CPU_SECONDS = 2
-outcomes = [running.run_tests(Path(sys.argv[1]), "toy", source, tests) for source, tests in json.load(sys.stdin)]
+runs = [(running.run_mutant if source else running.run_tests, source, tests) for source, tests in json.load(sys.stdin)]
+outcomes = [run(Path(sys.argv[1]), "toy", source, tests) for run, source, tests in runs]
 print(json.dumps([(outcome.status, outcome.by) for outcome in outcomes]))
 """
 
@@ -153,6 +154,7 @@ def mutated(change: str) -> str:
 def test_mutants_of_a_toy(tmp_path):
     (tmp_path / "toy.py").write_text(TOY)
     test = "from toy import clipped\ndef test_above():\n    assert clipped(20) == 9\ndef test_other(): pass\n"
+    test += "def test_endless():\n    while True: pass\n"
     (tmp_path / "test_toy.py").write_text(test)
     above, other = "test_toy.py::test_above", "test_toy.py::test_other"
     found = outcomes(
@@ -165,6 +167,7 @@ def test_mutants_of_a_toy(tmp_path):
             (mutated("return 10"), []),
             (mutated("return 10"), ["test_toy.py::test_missing"]),
             ("while True: pass", [above]),
+            (mutated("return 10"), ["test_toy.py::test_endless"]),
             ("x = bytearray(1 << 40)", [above]),
             ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", [above]),
         ],
@@ -177,6 +180,7 @@ def test_mutants_of_a_toy(tmp_path):
         ["uncovered", "no test runs the line"],
         ["uncovered", "the tests do not exist"],
         ["timeout", "more than 2 s of CPU time"],
+        ["unfinished", "the tests alone take more than 2 s of CPU time"],
         ["killed", "the import of test_toy.py"],
         ["killed", "SIGSEGV"],
     ]

@@ -85,6 +85,14 @@ CASES = {
             lambda v, k: _grid(v[:, 1 : 1 + PATCHES, k]),
             tokens=WITH_CLASS,
         ),
+        _case(
+            "led",
+            "NLC",
+            lambda x: _with_others(x)[:, : 1 + PATCHES],
+            lambda v, k: v[..., k],
+            lambda v, k: _grid(v[:, 1:, k]),
+            tokens=TokenGrid((PATCH, PATCH), ("cls_token",)),
+        ),
         _case("no_grid", "NLC", lambda x: _tokens(x)[:, :11], lambda v, k: v[..., k]),
         _case("misfit", "NLC", lambda x: _tokens(x)[:, :11], lambda v, k: v[..., k], tokens=WITH_CLASS),
         _case(

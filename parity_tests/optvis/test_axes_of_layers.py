@@ -212,6 +212,7 @@ def test_total_variation_compares_neighboring_places(described, layer):
 def test_a_layer_without_places_says_why(described, layer):
     wanted = {
         "no_grid": "does not state the size of their patches",
+        "NGLC": r"has 2 attention heads or other groups \(axis G of NGLC\): name one",
         "windows": "does not state the size of their patches",
         "misfit": "images of 12 x 20 pixels have other numbers of patches of 4 x 4 pixels and 3 other tokens: read",
         "rows": "Position x=1, y=0 is outside",
@@ -282,6 +283,7 @@ def test_NHWC_gives_a_grid_only_if_all_tokens_are_patches(described):
         "NHWC": (2, ROWS, COLUMNS, FEATURES),
         "NLC": (2, ROWS, COLUMNS, FEATURES),
         "class": (2, 1, PATCHES + 3, FEATURES),
+        "led": (2, 1, 1 + PATCHES, FEATURES),
         "no_grid": (2, 1, 11, FEATURES),
         "misfit": (2, 1, 11, FEATURES),
         "LNC": (2, ROWS, COLUMNS, FEATURES),

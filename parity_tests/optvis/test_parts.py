@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from lucid_port.optvis import objectives, overrides, param, serialization, transform
+from lucid_port.optvis.objectives.readers import each_image
 from lucid_port.optvis.optimizer import TFAdam
+from lucid_port.optvis.param.base import draw_normal
 from lucid_port.optvis.sampling import RandomSource
 
 # Sampling -------------------------------------------------------------------------------------
@@ -48,6 +51,17 @@ def test_images_draw_by_their_own_seeds():
         RandomSource(seeds=[3]).normal("n", 2, images=2)
     with pytest.raises(ValueError, match="non-negative"):
         RandomSource(-1)
+
+
+@pytest.mark.parametrize("rest", [(3, 4, 2), (2, 3, 4, 2)])
+def test_from_rank_4_on_normal_draws_are_those_of_each_images_seed(rest):
+    two, second = draw_normal(RandomSource(5), "a", (2, *rest), 2.0), draw_normal(RandomSource(6), "a", (1, *rest), 2.0)
+    assert torch.equal(two[1:], second)
+
+
+def test_normal_draws_of_lower_rank_have_no_image_axis():
+    drawn = draw_normal(RandomSource(5), "a", (2, 3, 4), 2.0)
+    assert np.array_equal(drawn, 2 * RandomSource(5).normal("a", (2, 3, 4)).astype(np.float32))
 
 
 def test_jitter_reaches_every_offset():
@@ -155,6 +169,10 @@ def test_what_does_not_exist_is_refused():
     T = ACTIVATION.__getitem__
     with pytest.raises(IndexError, match="x=9"):
         objectives.neuron("a", 0, x=9)(T)
+    with pytest.raises(IndexError, match="x=-1"):
+        objectives.neuron("a", 0, x=-1)(T)
+    with pytest.raises(IndexError, match="y=-1"):
+        objectives.neuron("a", 0, y=-1)(T)
     with pytest.raises(IndexError, match="batch=5"):
         objectives.channel("a", 0, batch=5)(T)
     with pytest.raises(ValueError, match="layer:channel"):
@@ -163,6 +181,22 @@ def test_what_does_not_exist_is_refused():
         objectives.as_objective("mixed3b:²")
     with pytest.raises(TypeError, match="objective"):
         objectives.as_objective(3)
+
+
+@pytest.mark.parametrize("shape", [(), (5, 2)])
+def test_values_that_are_not_of_each_image_are_named(shape):
+    with pytest.raises(ValueError, match=re.escape(f"'a' of shape {list(shape)} has no rows for each of 2 images")):
+        each_image(lambda name: torch.ones(shape), 2)[0]("a")
+
+
+@pytest.mark.parametrize(("labels", "classes"), [(5, 5), (1001, 1008)])
+def test_a_label_names_a_class_of_a_layer_with_its_size_or_inceptions(labels, classes):
+    """InceptionV1 of Lucid has 1008 classes and labels for 1001 of them."""
+    names = [f"class {number}" for number in range(labels)]
+    T = {"softmax2": torch.arange(float(classes))[None], "labels": names}.get
+    assert objectives.class_logit("softmax2", "class 3")(T) == 3
+    with pytest.raises(ValueError, match=f"{classes - 1} classes, and the model has {labels} labels"):
+        objectives.class_logit("softmax2", "class 3")({"softmax2": torch.zeros(1, classes - 1), "labels": names}.get)
 
 
 def test_cosine_objective_has_a_finite_gradient_at_zero():
@@ -263,6 +297,24 @@ def test_use_gradient():
 
 
 # Parameterizations ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fft", [True, False])
+def test_a_grayscale_image_repeats_an_image_of_one_channel(fft):
+    gray = param.grayscale_image_rgb(6, 5, batch=2, fft=fft, decorrelate=not fft).reset(RandomSource(3))
+    one = param.image(6, 5, batch=2, fft=fft, channels=1).reset(RandomSource(3))
+    assert torch.equal(gray(), one().expand(2, 3, 5, 6))
+
+
+@pytest.mark.parametrize("make", [lambda: param.cppn(6), lambda: param.image(6), lambda: param.image(6, fft=False)])
+def test_a_reset_image_has_forgotten_its_updates(make):
+    image = make().reset(RandomSource(3))
+    fresh = image().detach().clone()
+    with torch.no_grad():
+        for parameter in image.parameters():
+            parameter.fill_(0.7)
+    assert not torch.equal(image(), fresh)
+    assert torch.equal(image.reset(RandomSource(3))(), fresh)
 
 
 def test_factories_draw_their_own_values_once():

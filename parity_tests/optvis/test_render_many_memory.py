@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -17,7 +15,7 @@ from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.recipe_files import read_recipe
 from lucid_port.optvis.render_many import make_many_T
-from parity_tests.optvis.many import LIVE, assert_alike, fail_above, manifest, many
+from parity_tests.optvis.many import LIVE, Killed, alone, assert_alike, fail_above, killed_after, manifest, many
 from parity_tests.optvis.tiny import TinyModel
 
 OUT_OF_MEMORY = [
@@ -44,6 +42,17 @@ def test_finished_units_are_kept_when_memory_runs_out_later(monkeypatch, tmp_pat
         found = many(["conva:*", "mixed:0-5", "head:*"], batch_size=6, output=tmp_path)
     assert len(found) == 14
     assert sizes == [4] * 3 + [6] + [3] * 6 + [2] * 6
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY[1:], ids=["numpy", "cpu", "c++"])
+@pytest.mark.parametrize("place", ["__init__", "step"])
+def test_a_single_render_that_does_not_fit(monkeypatch, place, error):
+    def failing(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(VisT, place, failing)
+    with pytest.raises(MemoryError, match="The render does not fit into the memory of cpu: make the image smaller"):
+        alone("mixed:1")
 
 
 def test_one_image_that_does_not_fit(monkeypatch):
@@ -181,56 +190,40 @@ def test_a_run_that_resumes_keeps_the_batch_size_after_a_lack_of_memory(monkeypa
             np.testing.assert_array_equal(one.image, expected[one.name])
 
 
-LIMITED_CHILD = """
-import json, resource, sys, warnings
-import numpy as np, torch
-from torch import nn
-from lucid_port.modelzoo.from_torch import from_torch
-from lucid_port.optvis import param
-from lucid_port.optvis.render import render_vis
-from lucid_port.optvis.render_many import render_many
+def _fail_second(monkeypatch, most):
+    """All batches of more images than this, except the first one, do not fit."""
+    step, first = VisT.step, []
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
-layers = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3))
-model = from_torch(layers, image_value_range=(0, 1), image_shape=(64, 64, 3))
-def render(batch_size):
-    return render_many(model, "2:0-7", size=256, steps=1, transforms=[], batch_size=batch_size, verbose=False)
-asked = {count: np.stack(render(count).pictures) for count in (4, 2, 1)}
-used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[1]) * 2**20,) * 2)
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    found = np.stack(render(8).pictures)
-sentences = [str(one.message) for one in caught if "do not fit" in str(one.message)]
-assert sentences, "memory was not short"
-last = int(sentences[-1].split("at most ")[1].rstrip("."))
-try:
-    render_vis(model, "2:0", lambda: param.image(1500), thresholds=(0,), transforms=[], verbose=False)
-except MemoryError as error:
-    sentence = str(error)
-print(json.dumps([len(sentences), last, np.array_equal(found, asked[last]), sentence]))
-"""
+    def limited(vis):
+        first.append(vis)
+        if vis.param.shape[0] > most and vis is not first[0]:
+            raise MemoryError
+        return step(vis)
+
+    monkeypatch.setattr(VisT, "step", limited)
 
 
-@pytest.fixture(scope="module")
-def limited():
-    if not sys.platform.startswith("linux"):
-        pytest.skip("only Linux limits a process's memory")
-    done = subprocess.run([sys.executable, "-c", LIMITED_CHILD, "300"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+def test_a_run_that_resumes_has_the_batches_of_one_that_was_not_interrupted(monkeypatch, tmp_path):
+    units = {"asked": ["mixed:0-6", "mixed:0-6"], "seeds": range(14), "batch_size": 7}
+    for name, steps in (("whole", 1000), ("killed", 3 + 1)):
+        with monkeypatch.context() as patched:
+            killed_after(patched, steps)
+            _fail_second(patched, 3)
+            with pytest.warns(RuntimeWarning), contextlib.suppress(Killed):
+                many(**units, output=tmp_path / name)
+    assert len(manifest(tmp_path / "killed")["units"]) == 7
+    many(**units, output=tmp_path / "killed")
+    whole, resumed = manifest(tmp_path / "whole"), manifest(tmp_path / "killed")
+    assert len({unit["recipe"] for unit in whole["units"]}) == 4
+    assert resumed == whole
 
 
-def test_the_batch_halves_when_the_system_refuses_memory(limited):
-    halvings, last, is_same, _ = limited
-    assert halvings >= 1
-    assert last < 8
-    assert is_same, f"the pictures are not those of batch_size={last}"
-
-
-def test_a_render_that_does_not_fit_says_so(limited):
-    assert limited[-1].startswith("The render does not fit into the memory of cpu: make the image smaller")
+def test_a_lack_of_memory_bounds_the_batches_of_other_layers(monkeypatch, tmp_path):
+    fail_above(monkeypatch, 3, MemoryError())
+    with pytest.warns(RuntimeWarning):
+        many(["conva:0-2", "mixed:0-5", "head:*"], batch_size=6, output=tmp_path)
+    sizes = manifest(tmp_path)["batch_sizes"]
+    assert sizes == {"6 units of mixed, at most 6": 3, "4 units of head, at most 6": 3}
 
 
 def test_batches_are_even():

@@ -84,6 +84,8 @@ def test_nothing_is_rendered_before_all_is_checked(tmp_path):
 
 def test_units_know_what_they_are():
     asked = unit_spec.parse_units(["a:1", objectives.L2("b")])
-    found = unit_spec.find_units(asked, lambda name: (name, 5), lambda objective: ["b", "c"], lambda count: [0] * count)
+    found = unit_spec.find_units(
+        asked, None, lambda name: (name, 5), lambda objective: ["b", "c"], lambda count: [0] * count
+    )
     assert [(unit.layer, unit.channel) for unit in found] == [("a", 1), ("b, c", None)]
     assert unit_spec.identity(found[1], 0) == unit_spec.identity(found[1], 7)

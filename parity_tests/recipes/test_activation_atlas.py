@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from converters import LayerNotFoundError
 from lucid_port.misc.io.saving import save
 from lucid_port.optvis import objectives, param
 from lucid_port.recipes import activation_atlas as atlas
+from lucid_port.recipes.activation_atlas import render
 from lucid_port.recipes.inputs import spatial_activations
 from parity_tests.recipes.by_hand import by_hand
 
@@ -133,6 +135,28 @@ def test_like_vectors_lie_near_each_other(layout, options):
     np.testing.assert_array_equal(atlas.lay_out(vectors, layout, seed=1, options=options), places)
     if layout == "umap":  # t-SNE begins from principal components
         assert not np.array_equal(atlas.lay_out(vectors, layout, seed=2, options=options), places)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "layout", "documented"),
+    [
+        ("umap", "UMAP", "umap", {"n_neighbors": 50, "min_dist": 0.05, "metric": "cosine"}),
+        ("sklearn.manifold", "TSNE", "tsne", {"perplexity": 30, "metric": "cosine"}),
+    ],
+)
+def test_layouts_have_the_documented_options(monkeypatch, module, name, layout, documented):
+    given = {}
+
+    class Recorded:
+        def __init__(self, **options):
+            given.update(options)
+
+        def fit_transform(self, vectors):
+            return vectors[:, :2]
+
+    monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: Recorded}))
+    atlas.lay_out(clouds()[0], layout, seed=7)
+    assert given.items() >= {**documented, "n_components": 2, "random_state": 7}.items()
 
 
 def test_without_umap(monkeypatch):
@@ -256,6 +280,14 @@ def test_an_icon_is_the_render_of_lucids_objective(model, power, border):
         # Rounding of a matrix product in another order, which three updates of a small image hardly amplify.
         np.testing.assert_allclose(icon, expected[0], rtol=0, atol=1e-4)
         np.testing.assert_allclose(value, losses[-1], rtol=1e-4)
+
+
+def test_tiny_activations_count_as_longer():
+    """The length 5e-5 counts as 1.5e-4: the dot product 3.5e-5 has the cosine 3.5e-5 / 1.5e-4, and the least is 0.1."""
+    middle = torch.tensor([[3e-5, 4e-5], [-3e-5, -4e-5]]).reshape(2, 2, 1, 1)
+    found = render._values("layer", np.ones((2, 2), np.float32), 1.0, 16, 0)({"layer": middle}.get)
+    expected = torch.tensor([3.5e-5 * 3.5e-5 / 1.5e-4, -3.5e-5 * 0.1])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
 
 
 def test_of_several_attempts_the_best_is_kept(model):

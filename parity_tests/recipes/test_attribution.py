@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -182,6 +184,12 @@ def test_where_the_logits_are(full):
 @pytest.mark.parametrize(("label", "number"), [(4, 4), ("tiger cat", 3), ("Tabby", 2), ("vulpes macrotis", 1)])
 def test_classes_by_their_labels(full, label, number):
     assert class_number(full, label) == number
+
+
+def test_at_most_five_near_labels_are_named():
+    model = types.SimpleNamespace(labels=[f"cat {number}" for number in range(7)])
+    with pytest.raises(ValueError, match=r"near: cat 0, cat 1, cat 2, cat 3, cat 4\.$"):
+        class_number(model, "cat")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.recipes.activation_grid import ActivationGrid, activation_grid, factored_activation_grid
+from lucid_port.optvis import param
+from lucid_port.optvis.sampling import RandomSource
+from lucid_port.recipes.activation_grid import ActivationGrid, _Cells, _icons, activation_grid, factored_activation_grid
 from lucid_port.recipes.attribution import channel_attribution
 from lucid_port.recipes.inputs import spatial_activations
 from lucid_port.recipes.neuron_groups import neuron_groups
@@ -134,6 +136,22 @@ def test_icons_go_in_the_direction_of_their_position(model, picture, make):
 def test_icons_share_as_many_groups_as_there_can_be(model, picture, groups, words):
     with pytest.raises(ValueError, match=words):
         factored_activation_grid(model, picture, "mixed3b", groups, **QUICK)
+
+
+def test_icons_are_pictures_without_two_pixels_on_each_side():
+    pictures = np.arange(6 * 9 * 11 * 3).reshape(6, 9, 11, 3)
+    icons = _icons(pictures, (2, 3, 5))
+    np.testing.assert_array_equal(icons[1, 2], pictures[5, 2:7, 2:9])
+
+
+def test_an_icon_without_groups_is_gray_but_for_its_own_image():
+    cells = _Cells(np.array([[0, 0], [1, 0]], np.float32), 8).reset(RandomSource(0))
+    with torch.no_grad():
+        for parameter in cells.own.parameters():
+            parameter.zero_()
+    icons = cells()
+    assert torch.equal(icons[0], torch.full((3, 8, 8), 0.5))
+    torch.testing.assert_close(icons[1:], param.color.to_valid_rgb_tensor(cells.shared()[:1] / 2, decorrelate=True))
 
 
 def test_magnitudes_are_areas():

@@ -27,6 +27,11 @@ def test_a_pyramid_normalises_each_image_whatever_its_strength(shape):
     torch.testing.assert_close(laplacian_normalize(image[1:], 3), found[1:])
 
 
+def test_doubling_keeps_a_constant_away_from_the_borders():
+    doubled = recipe._doubled(torch.ones(1, 2, 7, 9), torch.zeros(1, 2, 14, 17))
+    torch.testing.assert_close(doubled[..., 2:-2, 2:-2], torch.ones(1, 2, 10, 13))
+
+
 def test_without_levels_the_deviation_is_one():
     found = laplacian_normalize(7 * noise(1, 3, 20, 20), 0)
     assert found.square().mean() == pytest.approx(1, rel=1e-5)
@@ -45,6 +50,13 @@ def test_weak_bands_become_as_strong_as_others():
 
 def test_a_zero_gradient_stays_zero():
     assert laplacian_normalize(torch.zeros(1, 3, 16, 16)).abs().max() == 0
+
+
+@pytest.mark.parametrize(("size", "bands"), [((2, 2), 2), ((2, 5), 2), ((1, 5), 1)])
+def test_images_are_halved_down_to_two_pixels(size, bands):
+    image = noise(1, 3, *size)
+    differs = not torch.allclose(laplacian_normalize(image, 1), laplacian_normalize(image, 0))
+    assert differs == (bands == 2)
 
 
 # Gradients ---------------------------------------------------------------------------------------
@@ -103,6 +115,11 @@ def test_a_dream_keeps_the_picture(model, picture):
     np.testing.assert_array_equal(faint.pictures[0], picture)
     assert 0.005 < np.abs(made.pictures[0] - picture).mean() < 0.1
     np.testing.assert_array_equal(made.image, picture)
+
+
+def test_a_rate_below_zero_is_refused(model, picture):
+    with pytest.raises(ValueError, match="rate is a finite number from 0 on"):
+        deepdream(model, picture, LAYER, octaves=1, steps=1, rate=-0.5)
 
 
 def test_octaves_grow_to_the_pictures_size(model):

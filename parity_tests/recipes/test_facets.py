@@ -56,6 +56,11 @@ def test_the_diverse_part_is_the_recipe_for_diversity(model, sheet):
     np.testing.assert_allclose(sheet.diverse, made.pictures, atol=1e-5)  # measured 0; 7e-7 without vector instructions
 
 
+def test_two_diverse_pictures_are_enough(model):
+    made = unit_sheet(model, LAYER, 1, diverse=2, seeds=0, size=16, steps=1)
+    assert (made.diverse.shape, made.seeds.shape) == ((2, 16, 16, 3), (0, 16, 16, 3))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

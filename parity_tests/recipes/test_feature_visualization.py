@@ -119,10 +119,12 @@ def test_arguments_that_make_no_sense(model, call, words):
 # Caricatures -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("power", [0.0, 0.5, 2.0])
-def test_dot_compare_is_lucids_formula(power):
+def test_dot_compare_is_lucids_formula(power, sign):
     random = np.random.RandomState(1)
     acts = random.randn(3, 4, 5, 6).astype(np.float32)
+    acts[0] *= sign
     dot = (acts[0] * acts[2]).sum()
     cossim = max(0.1, dot / (1e-6 + np.sqrt((acts[2] ** 2).sum())))
     found = dot_compare("x", batch=2, cossim_pow=power)(lambda name: torch.from_numpy(acts))

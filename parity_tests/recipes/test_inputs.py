@@ -9,6 +9,7 @@ from PIL import Image
 
 from converters import LayerNotFoundError
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
+from lucid_port.recipes import inputs
 from lucid_port.recipes.attribution import (
     channel_attribution,
     class_attribution,
@@ -20,10 +21,12 @@ from lucid_port.recipes.deepdream import deepdream
 from lucid_port.recipes.image_activations import image_activations
 from lucid_port.recipes.inputs import (
     activations_of,
+    channels_of,
     check_positions,
     check_units,
     load_folder,
     load_image,
+    load_scaled,
     spatial_activations,
 )
 from lucid_port.recipes.patches import patch_table
@@ -67,6 +70,12 @@ def test_what_is_transparent_shows_the_background(tmp_path, background, expected
     np.testing.assert_allclose(found[4:], RGB[4:] / 255, atol=1e-6)
 
 
+def test_gray_with_alpha_shows_the_background():
+    """0.5 x 0.25 + 0.8 x 0.75 = 0.725 in each channel."""
+    pixels = np.broadcast_to([0.5, 0.25], (5, 4, 2))
+    np.testing.assert_allclose(load_image(pixels, background=0.8), np.full((5, 4, 3), 0.725), atol=1e-6)
+
+
 def test_a_photograph_taken_sideways(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
@@ -78,6 +87,35 @@ def test_sizes_are_height_and_width():
     assert load_image(RGB, (20, 31)).shape == (20, 31, 3)
     assert load_image(RGB, 7).shape == (7, 7, 3)
     np.testing.assert_allclose(load_image(np.full((5, 4, 3), 0.25), 11), 0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(20, 31), (64, 5), (3, 90), (41, 5), (20, 67), (41, 67)])
+@pytest.mark.parametrize(
+    "name", ["RGB.png", "L.png", "RGBA.png", "LA.png", "P.png", "CMYK.jpg", "turned.jpg", "I;16.png"]
+)
+def test_strips_are_resized_as_the_whole_picture_is(tmp_path, monkeypatch, name, size):
+    noise = np.random.RandomState(0).randint(0, 256, (41, 67, 4)).astype(np.uint8)
+    mode = {"turned": "RGB"}.get(name[:-4], name[:-4])
+    picture = Image.fromarray(noise)
+    picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if "turned" in name else 1
+    picture.save(tmp_path / name, exif=exif)
+    whole = load_image(load_image(tmp_path / name, background=0.3), size)
+    assert np.array_equal(load_image(tmp_path / name, size, 0.3), whole)
+    monkeypatch.setattr("lucid_port.misc.io.pictures._STRIP", 500)
+    monkeypatch.setattr("lucid_port.recipes.inputs.LARGE", 1000)
+    # Pillow may resize columns before rows.
+    np.testing.assert_allclose(load_image(tmp_path / name, size, 0.3), whole, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("longest", [5, 67, 90])
+def test_the_longer_side_of_a_file_is_that_of_its_array(tmp_path, longest):
+    noise = np.random.RandomState(0).randint(0, 256, (41, 67, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    found = load_scaled(tmp_path / "a.png", longest)
+    assert max(found.shape[:2]) == longest
+    np.testing.assert_array_equal(found, load_scaled(noise, longest))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +173,12 @@ def test_layers_that_do_not_exist_or_have_no_positions(model):
         spatial_activations(model, square, "mixed3A")
     with pytest.raises(ValueError, match=r"'softmax2' is fully connected.*no positions"):
         spatial_activations(model, square, "softmax2")
+
+
+def test_channels_of_a_layer_without_a_description_are_counted(model, monkeypatch):
+    described = channels_of(model, "mixed3a")
+    monkeypatch.setattr(inputs, "layer_info", lambda model, layer: None)
+    assert channels_of(model, "mixed3a") == described
 
 
 @pytest.mark.parametrize(("units", "words"), [([0, 99], "There is no unit 99"), ([], "No units"), ([-1], "least|0")])

@@ -105,6 +105,13 @@ def test_pairs_are_like_the_neurons_that_they_are_made_of(model):
     assert made.mosaic.shape == (3 * (32 - 4 - 6), 3 * (32 - 4 - 6), 3)
 
 
+def test_a_grid_is_shown_without_its_borders():
+    """15/128 at the start and 25/128 at the end: 5 and 8 of 40 rows, 8 and 12 of 64 columns, rounded."""
+    pictures = np.arange(2 * 2 * 40 * 64 * 3, dtype=np.float32).reshape(2, 2, 40, 64, 3)
+    cropped = interaction.InteractionGrid(("a", "b"), pictures, np.zeros(1)).cropped
+    np.testing.assert_array_equal(cropped, pictures[:, :, 5:32, 8:52])
+
+
 def test_one_neuron_is_a_grid(model):
     assert interaction_grid(model, [A], size=16, steps=1).pictures.shape == (1, 1, 16, 16, 3)
 

@@ -93,13 +93,30 @@ def test_a_run_that_resumes_uses_the_halved_size(model, monkeypatch, tmp_path, r
         with pytest.raises(Killed), checkpoints.kept(tmp_path / "work", {}):
             recipe(model)
     decided = json.loads((tmp_path / "work" / checkpoints.DECISIONS).read_text())
-    assert list(decided.values()) == [2]
+    batches = [[0], [1, 2], [3, 4]]
+    assert list(decided.values()) == [batches if recipe is _visualized else 2]
     with monkeypatch.context() as patched:
         sizes = fail_above(patched, 2, AssertionError("larger than the size that was found"))
         with checkpoints.kept(tmp_path / "work", {}):
             _same(recipe(model), expected)
         assert len(sizes) < 2 * 3 * (2 if recipe is _icons else 1), "no state was used"
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*do not fit")
+def test_batches_that_were_finished_before_a_lack_of_memory_stay(model, monkeypatch, tmp_path):
+    with monkeypatch.context() as patched:
+        fail_above(patched, 2, MemoryError("full"))
+        expected = _visualized(model, batch_size=3)  # batches of 2, 1, 1 and 1: that of 3 units does not fit
+    with monkeypatch.context() as patched:
+        killed_after(patched, 4)
+        fail_above(patched, 2, MemoryError("full"))
+        with pytest.raises(Killed), checkpoints.kept(tmp_path / "work", {}):
+            _visualized(model, batch_size=3)
+    sizes = fail_above(monkeypatch, 2, AssertionError("larger than the size that was found"))
+    with checkpoints.kept(tmp_path / "work", {}):
+        _same(_visualized(model, batch_size=3), expected)
+    assert sizes == [1] * 4, "the finished batches were rendered again"
 
 
 def test_states_of_larger_batches_are_forgotten(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.optimizer import TFAdam
+from lucid_port.optvis.render import VisT
+from lucid_port.recipes import regularization
 from lucid_port.recipes.regularization import (
     ARTICLE_PENALTIES,
     ARTICLE_TRANSFORMS,
@@ -121,8 +123,22 @@ def test_settings_that_are_the_same_are_rendered_once(model):
     assert not np.array_equal(made.pictures[0], made.pictures[2])
 
 
+def test_units_of_one_layer_share_a_batch(model, monkeypatch):
+    batches = []
+
+    def recorded(model, objective, image, *arguments, **options):
+        batches.append(image.shape[0])
+        return VisT(model, objective, image, *arguments, **options)
+
+    monkeypatch.setattr(regularization, "VisT", recorded)
+    units = [f"{LAYER}:3", "mixed4a_pre_relu:2", f"{LAYER}:5"]
+    frequency_penalties(model, units, {"L1": (0,)}, thresholds=(1,), size=16, batch_size=8)
+    assert sorted(batches) == [1, 2]
+
+
 def test_the_articles_settings_are_known():
     assert set(ARTICLE_PENALTIES) == set(PENALTIES)
+    assert all(weights[0] == 0 and list(weights) == sorted(weights) for weights in ARTICLE_PENALTIES.values())
     assert set(ARTICLE_TRANSFORMS) == set(TRANSFORMS)
     for name, (none, *some) in ARTICLE_TRANSFORMS.items():
         assert TRANSFORMS[name](none) == []

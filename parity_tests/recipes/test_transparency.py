@@ -148,7 +148,8 @@ def test_icons_are_opaque_where_the_unit_is(model):
 
 
 def test_the_transforms_have_the_notebooks_sizes():
-    scale, rotate = transparency.ICON_TRANSFORMS[-2:]
+    *jitters, scale, rotate = transparency.ICON_TRANSFORMS[2:]
+    assert [jitter.d for jitter in jitters] == [4, 4, 8, 8, 8]
     assert (len(scale.scales), len(rotate.angles)) == (125, 75)
 
 

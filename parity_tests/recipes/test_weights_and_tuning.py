@@ -17,6 +17,7 @@ from lucid_port.recipes.tuning import (
     STIMULI,
     curve,
     heat_picture,
+    high_low_frequency,
     line,
     polar_family_picture,
     polar_picture,
@@ -26,6 +27,7 @@ from lucid_port.recipes.tuning import (
 from lucid_port.recipes.weights import (
     ExpandedWeights,
     _gradients,
+    _middle,
     edited_copy,
     expanded_weights,
     factored_connections,
@@ -227,11 +229,15 @@ def test_factors_make_up_weights_that_have_them():
     assert 0 <= found.pictures.min() <= found.pictures.max() == 1
 
 
+def test_weights_of_zero_lie_in_the_middle_of_the_image():
+    assert _middle(np.zeros((1, 2, 6, 9))) == (3, 4)
+
+
 def test_signs_are_colours():
     picture = signed_picture(np.array([1.0, -1.0, 0.0]))
-    assert picture[0, 0] > picture[0, 2]
-    assert picture[1, 2] > picture[1, 0]
+    np.testing.assert_allclose(picture[:2], [[0.8, 0.1, 0.13], [0.13, 0.34, 0.72]], atol=1e-6)
     np.testing.assert_array_equal(picture[2], [1, 1, 1])
+    np.testing.assert_allclose(signed_picture(np.array([2.0, -2.0]), largest=4), (1 + picture[:2]) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +257,13 @@ def test_weights_that_there_are_not(model, call, words):
 
 
 # Tuning ------------------------------------------------------------------------------------------
+
+
+def test_high_and_low_frequencies_have_their_periods():
+    """From the center in column 32: a period of 4 on the left, and of 8 x 4 on the right."""
+    row = high_low_frequency(65, 0, period=4, ratio=8)[20, :, 0]
+    np.testing.assert_allclose(row[[1, 2, 3, 4]], [1, 0.5, 0, 0.5], atol=1e-3)
+    np.testing.assert_allclose(row[[40, 48, 56, 64]], [1, 0.5, 0, 0.5], atol=1e-3)
 
 
 @pytest.mark.parametrize("draw", STIMULI.values(), ids=STIMULI)
@@ -375,6 +388,7 @@ def test_channels_that_excite_in_the_same_places_are_one_factor():
     values = np.stack([np.stack([share * turned for share in shares]) for turned in (side, side.T, -side)])
     weights = ExpandedWeights(("a", "b"), (0, 1, 2), (0, 1, 2, 3), values.astype(np.float32))
     found = factored_connections(weights)
+    assert found.layer == "a"
     groups = found.channels > 0.05 * found.channels.max()
     assert sorted(map(tuple, groups.tolist())) == [(False, False, True, True), (True, True, False, False)]
     first = int(groups[0, 2])  # which factor has channels 0 and 1

@@ -158,7 +158,7 @@ def together(op: Operation, indices: range) -> tuple[tuple[Read, ...], str | Non
     values = [op.value(index) for index in indices]
     computed = [value for value in values if value.rank == 4 and value.constant is None and value.numbers is None]
     layout = computed[0].layout if computed else None
-    if layout is None and any(value.rank == 4 for value in values):
+    if any(value.rank > 4 for value in values):  # images are broadcast in TensorFlow's order of axes
         layout = NCHW
     rank = 4 if layout == NHWC else None  # torch broadcasts leading axes, but an NHWC image is (N, C, H, W)
     reads = tuple(Read(index, layout, rank if op.value(index).rank else None) for index in indices)

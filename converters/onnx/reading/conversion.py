@@ -14,6 +14,7 @@ from torch import fx
 from converters.documents import parse_json
 from converters.errors import GraphError, reason
 from converters.onnx.packages import import_onnx
+from converters.onnx.reading.axes import is_clear
 from converters.onnx.reading.batches import keeps_images_apart
 from converters.onnx.reading.building import Network, build
 from converters.onnx.reading.casting import to_float32
@@ -54,6 +55,7 @@ from converters.onnx.reading.validation import (
 )
 from converters.onnx.writing.export import PROPERTY
 from converters.program.program import Metadata, module_names
+from converters.signatures import checked
 
 if TYPE_CHECKING:
     import onnx
@@ -62,10 +64,14 @@ Constant: TypeAlias = "bool | int | float | np.ndarray"
 
 LAYOUTS = (None, "NCHW", "NHWC")
 
+INITIALIZERS_ARE_NO_INPUTS = 4
+"""First version of the format in which initializers need not be inputs. Files of version 3 come from old exporters."""
+
 # Attributes of an fx.GraphModule other than its layers; no layer may have these names.
 RESERVED_NAMES = ("code", "graph", "initializers", *(name for name in dir(fx.GraphModule) if name[0] != "_"))
 
 
+@checked
 def from_onnx(
     path: str | os.PathLike[str],
     input_name: str | None = None,
@@ -139,6 +145,7 @@ def from_onnx(
         outputs=outputs,
         takes_one_image=prepared.takes_one_image,
         left_out=prepared.left_out,
+        follows_ranks=prepared.follows_ranks,
     )
 
 
@@ -154,6 +161,7 @@ class Prepared:
         metadata: metadata of the input.
         takes_one_image: whether the graph computes one image at a time, because the file states a batch of one.
         left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
+        follows_ranks: whether the axes of all layers follow from their ranks.
     """
 
     graph: onnx.GraphProto
@@ -163,6 +171,7 @@ class Prepared:
     metadata: Metadata
     takes_one_image: bool
     left_out: Mapping[str, str]
+    follows_ranks: bool
 
     def input_channels(self) -> int | None:
         """Returns the number of channels of the image, or None if the file does not state it."""
@@ -214,7 +223,8 @@ def prepare(
     layers = {layer: name for layer, name in layers.items() if name in network.names}
     left_out = {name: why for name, why in layers_left_out(part.nodes, part.left_out).items() if name not in layers}
     takes_one_image = batch == 1 and not keeps_images_apart(graph, part.constants, sizes, opset)
-    return Prepared(graph, network, layers, ops, metadata, takes_one_image, left_out)
+    clear = is_clear({name: ops[name] for name in layers.values()}, sizes)
+    return Prepared(graph, network, layers, ops, metadata, takes_one_image, left_out, clear)
 
 
 @dataclass
@@ -287,6 +297,7 @@ def _one_image(
         check_chosen(model.graph, entry.name)
     gone |= of_other_inputs(model.graph, entry.name)
     reached = restrict(model.graph, entry)
+    model.ir_version = max(model.ir_version, INITIALIZERS_ARE_NO_INPUTS)
     part = _Part(model, reached, known, nodes, gone, wanted is not None)
     needed = {name for node in model.graph.node for name in node.output}
     part.leave_out({name: error for name, error in refused.items() if name in needed})

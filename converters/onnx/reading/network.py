@@ -15,6 +15,7 @@ from converters.memory import is_out_of_memory
 from converters.network.model import check_images, raise_located
 from converters.network.request import LayerRequest
 from converters.network.tracers import fixed_size
+from converters.onnx.reading.axes import SIDE, with_axes
 from converters.program.layer_info import Layers, module_of
 from converters.program.program import Metadata
 from converters.tracing.traced import TracedNetwork
@@ -41,6 +42,8 @@ class OnnxNetwork(TracedNetwork):
         takes_one_image: compute the images of a batch one by one, because the file states a batch of one, and its
             images may influence each other in a batch.
         left_out: name of a layer of the file that the network does not have -> the reason, as a clause.
+        follows_ranks: whether the axes of all layers follow from their ranks; if not, a pass without values finds
+            them.
 
     Attributes:
         outputs, takes_one_image: the arguments.
@@ -58,10 +61,15 @@ class OnnxNetwork(TracedNetwork):
         outputs: Sequence[str],
         takes_one_image: bool = False,
         left_out: Mapping[str, str] = MappingProxyType({}),
+        follows_ranks: bool = True,
     ) -> None:
         super().__init__(graph_module, names, metadata, ops)
         paths = (f"module.{info.module}" if info.module else "" for info in self.layers.values())
         infos = [replace(info, module=path) for info, path in zip(self.layers.values(), paths, strict=True)]
+        if not follows_ranks:
+            height, width, _ = self.metadata.image_shape or (None, None, None)
+            shape = (1, channels or 3, height or SIDE, width or SIDE)
+            infos = with_axes(infos, self.module, names, shape, takes_one_image)
         entry, *others = infos
         self.layers = Layers([replace(entry, channels=channels), *others], left_out=left_out)
         self.outputs = tuple(outputs)

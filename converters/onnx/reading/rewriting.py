@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters.errors import GraphError, UnsupportedOpsError, nearest_names
+from converters.frozen.placeholders import shaped
 from converters.onnx.packages import import_onnx
 from converters.onnx.reading.ops import find_operation
 from converters.onnx.reading.ordering import reads
@@ -195,7 +196,8 @@ def set_inputs(graph: onnx.GraphProto, constants: Mapping[str, Any]) -> None:
 
     Args:
         graph: modified in place.
-        constants: name of an input -> its value, a number or an array; a number fills the input's shape.
+        constants: name of an input, with or without TensorFlow's `:0` -> its value, a number or an array; a number
+            fills the input's shape.
 
     Raises:
         GraphError: the graph has no such input, or the value does not fit into it.
@@ -203,28 +205,13 @@ def set_inputs(graph: onnx.GraphProto, constants: Mapping[str, Any]) -> None:
     onnx = import_onnx()
     inputs = {value.name: value for value in graph.input}
     for name, number in constants.items():
-        if name not in inputs:
+        value = inputs.get(name) or inputs.get(f"{name}:0") or inputs.get(name.removesuffix(":0"))
+        if value is None:
             raise GraphError(f"The graph has no input called {name!r} to set.{nearest_names(name, inputs)}")
-        array = _as_typed(inputs[name], number)
-        sizes = sizes_of(inputs[name])
-        is_shaped = inputs[name].type.tensor_type.HasField("shape")
-        if not array.ndim:  # a number fills the shape
-            array = np.ascontiguousarray(np.broadcast_to(array, [size or 1 for size in sizes])).reshape(
-                [size or 1 for size in sizes]
-            )
-        elif is_shaped and not (
-            array.ndim == len(sizes)
-            and all(size in (None, length) for size, length in zip(sizes, array.shape, strict=True))
-        ):
-            raise GraphError(
-                f"The input {name!r} has shape {_shown(sizes)}; it is set to a value of {_shown(array.shape)}."
-            )
-        graph.initializer.append(onnx.numpy_helper.from_array(array, name))
-        graph.input.remove(inputs[name])
-
-
-def _shown(sizes: Sequence[int | None]) -> str:
-    return f"[{', '.join('?' if size is None else str(size) for size in sizes)}]"
+        sizes = sizes_of(value) if value.type.tensor_type.HasField("shape") else None
+        array = shaped(_as_typed(value, number), sizes, f"The input {value.name!r}")
+        graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+        graph.input.remove(value)
 
 
 def _as_typed(value: onnx.ValueInfoProto, number: Any) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,7 +37,9 @@ Run = Callable[[Tensor, Report], object]
 _IMAGES = 2  # an axis of one image would be lost among other axes of size 1
 
 
-def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "NCHW") -> Findings:
+def find_axes(
+    module: nn.Module, run: Run, shape: Sequence[int], layout: str = "NCHW", batches: Sequence[int] = (_IMAGES, 1)
+) -> Findings:
     """Finds which axis of each named value counts channels, images, places and tokens.
 
     The network runs once with torch's fake tensors, which have shapes but no values. If that fails, it runs with real
@@ -49,6 +52,7 @@ def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "
             Values that are reported under the same name again are ignored.
         shape: shape of the network's input. The number of images is ignored.
         layout: one letter for each axis of the input.
+        batches: numbers of images to try, in this order.
 
     Returns:
         The axes of the values that were reported.
@@ -64,7 +68,7 @@ def find_axes(module: nn.Module, run: Run, shape: Sequence[int], layout: str = "
     """
     found: dict[str, FoundAxes] = {}
     reason = ""
-    for is_fake, images in ((True, _IMAGES), (True, 1), (False, _IMAGES), (False, 1)):
+    for is_fake, images in itertools.product((True, False), batches):
         attempt: dict[str, FoundAxes] = {}
         try:
             _attempt(module, run, _with_images(shape, layout, images), layout, is_fake, attempt)

@@ -39,9 +39,11 @@ def _convolution(call: Call) -> Axes:
     kernels = () if weight is None else weight[0]  # of each image
     channels = kernels if roles(kernels) else new_channels(shape[1], [images, *places])
     sized = []
-    for axis, size, role in zip(places, shape[2:], _CONVOLVED[len(shape)], strict=True):
+    kernel = call["weight"].shape[2:]
+    for axis, size, role, width in zip(places, shape[2:], _CONVOLVED[len(shape)], kernel, strict=True):
         is_place = bool(axis) and {factor.role for factor in axis} <= {"H", "W", "T", "L"}
-        sized.append(resized(axis, size) if is_place else (Factor(role, size),))
+        is_apart = width == 1 and roles(axis) == "C" and length(axis) == size  # indices do not mix, as in lambda layers
+        sized.append(resized(axis, size) if is_place or is_apart else (Factor(role, size),))
     return images, channels, *sized
 
 
@@ -186,8 +188,19 @@ def _norm(call: Call) -> Axes:
     return call.first_axes()
 
 
-@RULES.register("lstm", "gru", "rnn_tanh", "mkldnn_rnn_layer")
-def _recurrent(call: Call) -> Axes:
+@RULES.register("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer")
+def _recurrent(call: Call) -> list[Axes | None]:
+    """The output of each time, and the states (layers and directions, images, features) after the last."""
     axes = call.first_axes()
-    out = call.output[0]
-    return (*axes[:-1], new_channels(out.shape[-1], axes[:-1]))
+    out, *states = call.output
+    rows = next((axis for axis in axes[:-1] if "N" in roles(axis)), axes[0 if call["batch_first"] else 1])
+    found: list[Axes | None] = [(*axes[:-1], new_channels(out.shape[-1], axes[:-1]))]
+    return found + [_state(state, rows) for state in states]
+
+
+def _state(state: Tensor, rows: Axis) -> Axes | None:
+    """Returns the axes of a state of one or of several recurrent layers; None for a workspace."""
+    if state.ndim not in (2, 3):
+        return None
+    layers = ((Factor("G", state.shape[0]),),) if state.ndim == 3 else ()
+    return (*layers, rows, new_channels(state.shape[-1], [rows]))

@@ -14,7 +14,7 @@ class FoundAxes:
 
     Attributes:
         axes: one letter an axis, as in `LayerInfo.axes`; empty if the channel axis is not known.
-        channels: size of the channel axis.
+        channels: size of the channel axis; 1 without this axis.
         tokens: the grid of the tokens of axis L, if they form one.
         unknown: the reason why the channel axis is not known, as a clause; empty if it is known.
         depends: whether the value depends on the image. Other values are no layers to render.
@@ -44,16 +44,32 @@ def read_axes(found: Description | None, image: tuple[int, int] | None, images: 
     if isinstance(found, Unknown):
         return FoundAxes(unknown=found.reason)
     unknown, index = _channel_axis(found)
-    if unknown:
+    is_one_channel = unknown == _NO_CHANNELS
+    if unknown and not is_one_channel:
         return FoundAxes(unknown=unknown)
-    letters = ["C" if number == index else _letter(axis) for number, axis in enumerate(found)]
+    letters = ["C" if number == index and not is_one_channel else _letter(axis) for number, axis in enumerate(found)]
     for number in range(len(found)):
         same = [other for other, letter in enumerate(letters) if letter == letters[number] and letter in "HWT"]
         if len(same) > 1 and number != max(same, key=lambda other: (_is_outer(found[other]), -other)):
             letters[number] = "G"
     if images == 1 and "N" not in letters and letters[0] == "G" and length(found[0]) == 1:
         letters[0] = "N"
+    if is_one_channel:
+        others = [number for number, letter in enumerate(letters) if letter == "G"]
+        if len(others) == 1 and length(found[others[0]]) == 1:
+            letters[others[0]] = "C"  # the one channel has an axis of its own
+        if not _are_places(letters):
+            return FoundAxes(unknown=unknown)
+        return FoundAxes("".join(letters), 1, _grid(found, letters, image))
     return FoundAxes("".join(letters), length(found[index]), _grid(found, letters, image))
+
+
+_NO_CHANNELS = "no axis counts channels"
+
+
+def _are_places(letters: list[str]) -> bool:
+    """Returns whether axes are those of images and of places or tokens alone. The value is one channel."""
+    return letters.count("N") == 1 and set(letters) <= set("NCHWLT")
 
 
 def _channel_axis(axes: Axes) -> tuple[str, int]:
@@ -70,7 +86,7 @@ def _channel_axis(axes: Axes) -> tuple[str, int]:
         if factor.role == "C" and (factor.size > 1 or len(axis) == 1)
     ]
     if not places:
-        return "no axis counts channels", 0
+        return _NO_CHANNELS, 0
     index = max(places)[2]
     if index in images:
         return "one axis joins images and channels", 0

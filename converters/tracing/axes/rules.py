@@ -203,8 +203,10 @@ def _stack(call: Call) -> Axes:
     joined = found[0]
     for axes in found[1:]:
         joined = combined(joined, axes)
-    index = call.arguments.get("dim", 0) % call.output.ndim
-    return (*joined[:index], (Factor("G", call.output.shape[index]),), *joined[index:])
+    index, size = call.arguments.get("dim", 0) % call.output.ndim, call.output.shape[call.arguments.get("dim", 0)]
+    is_one_channel = {factor.role for axis in joined for factor in axis} <= {"N", "H", "W", "T", "L"}
+    axis = new_channels(size, ()) if is_one_channel else (Factor("G", size),)
+    return (*joined[:index], axis, *joined[index:])
 
 
 @RULES.register("repeat", "tile")

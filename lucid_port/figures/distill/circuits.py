@@ -23,7 +23,7 @@ from lucid_port.figures.common import (
 )
 from lucid_port.figures.drawing import repeated
 from lucid_port.optvis import objectives
-from lucid_port.optvis.many.unit_spec import check_channels
+from lucid_port.optvis.objectives.from_text import check_channels
 from lucid_port.recipes.feature_visualization import diversity, visualize
 from lucid_port.recipes.tuning import heat_picture, tuning, tuning_map
 from lucid_port.recipes.weights import (

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import lzma
 import os
 import pickle
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image
 
 from converters.documents import parse_json
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
-from lucid_port.misc.io.pictures import pixels_of, read_picture
+from lucid_port.misc.io.pictures import Use, decode_picture, pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES
 
-__all__ = ["load"]
+__all__ = ["load", "open_picture"]
 
 
+@checked
 def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats: bool = False, **kwargs: Any) -> Any:
     """Loads a file by its extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and each of these with `.xz`.
 
@@ -65,6 +68,21 @@ def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats:
     return _decode(io.BytesIO(_read(url)), url, allow_unsafe_formats, kwargs)
 
 
+def open_picture(path: str | os.PathLike[str], use: Use) -> Image.Image:
+    """Reads a picture from a path or URL as Pillow's image.
+
+    Args:
+        path: the path or URL.
+        use: the next operation; see `decode_picture`.
+
+    Raises:
+        FileNotFoundError, OSError, ValueError: as for `load`.
+    """
+    name = path_name(path)
+    with _naming(name, os.path.splitext(name)[1].lower()):
+        return decode_picture(io.BytesIO(_read(name)), use)
+
+
 def _read(url: str) -> bytes:
     if url.startswith(("http://", "https://")):
         from lucid_port.misc import downloads  # imported on use, because importing requests is slow
@@ -74,6 +92,8 @@ def _read(url: str) -> bytes:
         raise ValueError(f"{url} is a URL that cannot be read: only http and https are supported.")
     if os.path.isdir(url):
         raise IsADirectoryError(f"{url} is a folder: name a file.")
+    if os.path.exists(url) and not (os.path.isfile(url) or os.path.isdir(url)):
+        raise ValueError(f"{url} is a pipe or a device, and reading it may never end: name a file.")
     with open(url, "rb") as file:
         return file.read()
 
@@ -91,12 +111,17 @@ def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -
     check_options(loader, kwargs, extension)
     if kwargs.get("allow_pickle") and not unsafe:
         raise ValueError(f"allow_pickle lets {name} run any code: pass allow_unsafe_formats=True, too.")
-    try:
+    with _naming(name, extension):
         return loader(handle, **kwargs)
-    except UnidentifiedImageError:  # its message names a buffer instead of the file
-        raise ValueError(f"{name} cannot be read as {extension}: its content is no picture.") from None
+
+
+@contextlib.contextmanager
+def _naming(name: str, extension: str) -> Iterator[None]:
+    """Context in which a decoder's errors become a sentence that names the file."""
+    try:
+        yield
     except _BROKEN as error:
-        raise ValueError(f"{name} cannot be read as {extension}: {error}") from error
+        raise ValueError(f"{name} cannot be read as {extension}: {str(error).rstrip('.')}.") from error
 
 
 def _decompress(data: bytes, name: str) -> bytes:
@@ -113,7 +138,7 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, pickl
 def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.ndarray:
     if size is not None:
         size = checks.sizes(size, "size", 2)  # type: ignore[assignment]
-    return pixels_of(read_picture(handle), size)
+    return pixels_of(decode_picture(handle, "floats" if size is None else "resized"), size)
 
 
 def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> str | list[str]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 import os
 import struct
-from typing import BinaryIO
+import warnings
+from collections.abc import Iterator
+from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 __all__ = [
     "LOWEST",
     "MOST",
     "check_range",
+    "decode_picture",
     "gray",
     "pixels_of",
     "range_problem",
     "read_picture",
+    "strips_of",
     "unit_floats",
+    "upright",
     "without_alpha",
 ]
 
@@ -29,14 +34,33 @@ standard deviation have normalized, exceed the limits."""
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Pillow's formats of pictures. Its other formats are not tried: that of EPS starts Ghostscript."""
 
+MEMORY = 450_000_000
+MEMORY_TIMES = 100
+"""Bytes of memory that a picture may use, and how many bytes more for each byte of its file.
+
+A photograph has 0.2 to 1 bytes of JPEG for each of its pixels, which need 16 bytes: 16 to 80 times its file. Pixels of
+one color can need 10,000 times their file."""
+
+Use: TypeAlias = Literal["pixels", "resized", "floats"]
+"""What follows the decoding: Pillow's pixels are kept; or resized in parts, by `strips_of`; or converted by `pixels_of`
+to float32 in their own size."""
+
+# Bytes for each pixel at the peak: of RGB and gray without alpha, and of modes that are converted first.
+_PLAIN_MODES = ("RGB", "L", "YCbCr")
+_PER_PIXEL: dict[Use, tuple[int, int]] = {"pixels": (8, 8), "resized": (8, 20), "floats": (16, 36)}
+_TURNED = 4  # Pillow's second image if EXIF may turn it
+# Errors of Pillow's decoders for damaged files.
+_ODD_ERRORS = (Image.DecompressionBombError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError)
+
+_STRIP = 2**18  # pixels
 _WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
-def read_picture(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+def read_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Reads a picture of one of `FORMATS`, whatever its name is.
 
     Args:
-        file: path, or a file that is open in binary mode.
+        path: path of the file.
 
     Returns:
         Pillow's image with all its pixels; the file is closed.
@@ -45,11 +69,68 @@ def read_picture(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
         OSError: the file is missing, damaged, too large, or of another format.
     """
     try:
-        with Image.open(file, formats=FORMATS) as picture:
-            picture.load()
-            return picture
-    except (ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise OSError(f"its content is damaged or too large ({error})") from error
+        return decode_picture(path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(f"{path} cannot be read as a picture: {error}.") from error
+
+
+def decode_picture(file: str | os.PathLike[str] | BinaryIO, use: Use = "pixels") -> Image.Image:
+    """Reads a picture, as `read_picture` does.
+
+    Args:
+        file: path, or a file that is open in binary mode.
+        use: the next operation, which needs memory, too.
+
+    Raises:
+        OSError: as for `read_picture`. Unless the system states the file's name, the message is a clause.
+    """
+    try:
+        with _opened(file) as picture:
+            problem = _lack_of_memory(picture, file, use)
+            if problem is None:
+                picture.load()
+                return picture
+    except UnidentifiedImageError:
+        raise OSError("its content is no picture") from None
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, *_ODD_ERRORS) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        raise OSError(f"its content is damaged or too large ({' '.join(str(error).split())})") from error
+    raise OSError(problem)
+
+
+def _opened(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+    with warnings.catch_warnings():  # of Pillow for more than 89 million pixels; `_lack_of_memory` decides about them
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file, formats=FORMATS)
+
+
+def _lack_of_memory(picture: Image.Image, file: str | os.PathLike[str] | BinaryIO, use: Use) -> str | None:
+    """Returns a clause for a picture whose pixels need much more memory than its file has bytes, otherwise None.
+
+    A file of a few kilobytes can hold 10,000 x 10,000 pixels of one color.
+    """
+    per_pixel = _PER_PIXEL[use][picture.mode not in _PLAIN_MODES]
+    per_pixel += _TURNED if use != "pixels" and "exif" in picture.info else 0
+    needed, size = picture.width * picture.height * per_pixel, _size_of(file)
+    allowed = MEMORY + MEMORY_TIMES * size
+    if needed <= allowed:
+        return None
+    return (
+        f"its {picture.width} x {picture.height} pixels need {needed / 1e6:.0f} MB of memory, and a file of "
+        f"{size / 1e6:.1f} MB may use {allowed / 1e6:.0f} MB; make the picture smaller"
+    )
+
+
+def _size_of(file: str | os.PathLike[str] | BinaryIO) -> int:
+    if isinstance(file, (str, os.PathLike)):
+        return os.path.getsize(file)
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size
 
 
 def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -66,7 +147,26 @@ def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.n
         >>> pixels_of(Image.new("CMYK", (6, 4))).shape
         (4, 6, 3)
     """
-    picture = ImageOps.exif_transpose(picture)
+    picture = upright(picture)
+    if size is not None:
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    pixels = None
+    for top, strip in strips_of(picture):
+        if pixels is None:
+            pixels = np.empty((picture.height, *strip.shape[1:]), np.float32)
+        pixels[top : top + len(strip)] = strip
+    return np.empty((picture.height, picture.width, 3), np.float32) if pixels is None else pixels
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """Turns Pillow's image according to EXIF, and converts it to gray or RGB, with alpha if it has any.
+
+    Example:
+        >>> upright(Image.new("CMYK", (6, 4))).mode
+        'RGB'
+    """
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
         picture = picture.convert("RGB")
     if picture.mode in ("P", "1", "PA"):
@@ -76,10 +176,24 @@ def pixels_of(picture: Image.Image, size: tuple[int, int] | None = None) -> np.n
         picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
     if picture.mode.startswith("I"):
         picture = Image.fromarray(np.asarray(picture).astype(np.float32) / np.float32(65535))
-    if size is not None:
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-    pixels = unit_floats(np.asarray(picture))
-    return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
+    return picture
+
+
+def strips_of(picture: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
+    """Converts an image from `upright` in parts, because Pillow's bytes of all pixels would be a further copy.
+
+    Yields:
+        The index of the first row, and the rows as `pixels_of` returns them.
+
+    Example:
+        >>> [(top, strip.shape) for top, strip in strips_of(Image.new("L", (6, 4)))]
+        [(0, (4, 6, 3))]
+    """
+    rows = max(1, _STRIP // max(1, picture.width))
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        values = unit_floats(np.asarray(strip))
+        yield top, np.repeat(values[..., None], 3, -1) if values.ndim == 2 else values
 
 
 def unit_floats(values: np.ndarray) -> np.ndarray:
@@ -116,7 +230,9 @@ def without_alpha(pixels: np.ndarray, background: float = 1.0) -> np.ndarray:
     if pixels.shape[-1] not in (2, 4):
         return pixels
     alpha = pixels[..., -1:]
-    return pixels[..., :-1] * alpha + np.float32(background) * (1 - alpha)
+    mixed: np.ndarray = pixels[..., :-1] * alpha
+    mixed += np.float32(background) * (1 - alpha)
+    return mixed
 
 
 def gray(pixels: np.ndarray) -> np.ndarray:

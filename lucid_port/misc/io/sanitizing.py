@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 
 __all__ = ["sanitize"]
 
 
+@checked
 def sanitize(string: str) -> str:
     """Replaces slashes by underscores, so that a layer's name can be a file name.
 

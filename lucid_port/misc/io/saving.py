@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from converters.atomic import check_writable, write_bytes
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
 from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
@@ -54,6 +55,7 @@ class CaptureSaveContext:
         _captures.reset(self._token)
 
 
+@checked
 def save(
     thing: Any,
     url_or_handle: PathOrFile,
@@ -235,6 +237,7 @@ _SAVERS: dict[str, Saver] = {
 _ARRAY_SAVERS = (_save_npy, _save_npz, _save_json)
 
 
+@checked
 def batch_save(save_ops: Iterable[tuple[Any, ...]], num_workers: int = 16) -> list[dict[str, Any]]:
     """Saves many files in parallel.
 

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from converters.signatures import checked
+
 __all__ = ["io_scope", "scope_url"]
 
 _scopes: ContextVar[tuple[str, ...]] = ContextVar("lucid_port_io_scopes", default=())
 
 
 @contextmanager
+@checked
 def io_scope(path: str | os.PathLike[str], replace_current_scopes: bool = False) -> Iterator[None]:
     """A context in which `load` and `save` join relative paths to `path`.
 
@@ -38,6 +41,7 @@ def io_scope(path: str | os.PathLike[str], replace_current_scopes: bool = False)
         _scopes.reset(token)
 
 
+@checked
 def scope_url(url: str) -> str:
     """Joins a relative path to the current scopes. Absolute paths and URLs are returned unchanged.
 

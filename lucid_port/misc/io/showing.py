@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.collapse_channels import collapse_channels
@@ -194,6 +195,7 @@ def images(
     _display(images_html(arrays, names, w, domain, format), _description(arrays))
 
 
+@checked
 def show(
     thing: Any,
     domain: Domain | None = (0, 1),
@@ -214,7 +216,8 @@ def show(
             `render_many` and of recipes show their `pictures` with their `names`.
         domain: range of the values; None means the range of each image, which stretches the contrast. For uint8
             images, (0, 1) means (0, 255).
-        w: width of each image on the screen in pixels; None means the width of the image.
+        w: width of each image on the screen in pixels; None means the width of the image, for a single small image a
+            multiple of it.
         labels: a label for each image; the default is names, dict keys or indices.
         layout: "NHWC" or "NCHW" for arrays and tensors whose layout is not as above.
         format: encoding of the images: png, jpg or webp.
@@ -233,10 +236,19 @@ def show(
     if found is None:
         print(thing if isinstance(thing, str) else repr(thing))
     elif labels is None and isinstance(thing, (np.ndarray, torch.Tensor, Image.Image)) and found[0][0] is None:
-        image(found[0][1], domain, w, format)
+        picture = found[0][1]
+        image(picture, domain, _visible_width(picture.shape[1]) if w is None else w, format)
     else:
         names = [label for label, _ in found] if labels is None else labels
         images([picture for _, picture in found], names, domain, w, format)
+
+
+VISIBLE = 200
+"""Least width of a single picture on the screen in pixels; smaller ones are enlarged by a whole factor."""
+
+
+def _visible_width(width: int) -> int | None:
+    return None if width >= VISIBLE else width * -(-VISIBLE // width)
 
 
 def _pictures(thing: Any, layout: Layout | None) -> list[tuple[Any, np.ndarray]] | None:

@@ -11,6 +11,7 @@ import torch
 
 from converters.network.request import LayerRequest, unsupported
 from converters.program.layer_info import LayerInfo
+from converters.signatures import checked, register
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import described
 from lucid_port.optvis import param
@@ -121,6 +122,17 @@ def check_model(model: object) -> None:
         )
 
 
+def _model(value: object, what: str) -> object:
+    try:
+        check_model(value)
+    except TypeError as error:
+        raise TypeError(f"{what} is a model. {error}") from None
+    return value
+
+
+register(Model, "a model", _model)
+
+
 # The image --------------------------------------------------------------------------------------
 
 ImageLike: TypeAlias = Parameterization | torch.nn.Module | torch.Tensor
@@ -130,6 +142,7 @@ ParamLike: TypeAlias = ImageLike | Callable[[], ImageLike] | None
 """An image, or a function without arguments that returns one; None for `param.image(128)`."""
 
 
+@checked
 def make_param(param_f: ParamLike = None) -> Parameterization:
     """Returns the parameterization of a render.
 
@@ -175,6 +188,7 @@ TransformsLike: TypeAlias = TransformLike | Iterable[TransformLike] | None
 """A transform or several, each a `Transform` or a function from NCHW to NCHW; None for `standard_transforms`."""
 
 
+@checked
 def make_transform_f(transforms: TransformsLike = None) -> Transform:
     """Composes transforms into one.
 
@@ -208,6 +222,7 @@ OptimizerLike: TypeAlias = torch.optim.Optimizer | Callable[[list[torch.Tensor]]
 """An optimizer, or a function that makes one for a list of parameters; None for TensorFlow's Adam, rate 0.05."""
 
 
+@checked
 def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor]) -> torch.optim.Optimizer:
     """Returns the optimizer of a render.
 
@@ -226,6 +241,8 @@ def make_optimizer(optimizer: OptimizerLike, parameters: Sequence[torch.Tensor])
         >>> make_optimizer(lambda parameters: torch.optim.SGD(parameters, lr=1.0), values).defaults["lr"]
         1.0
     """
+    if not parameters:
+        raise ValueError("make_optimizer's parameters is a list of tensors, and this one is empty.")
     if optimizer is None:
         return TFAdam(parameters, lr=0.05)
     if isinstance(optimizer, torch.optim.Optimizer):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from converters.network.request import LayerRequest
-from lucid_port.misc.stack_level import stack_level
+from converters.stack_level import stack_level
 
 __all__ = ["MOST_SIZES", "Compilation", "obstacle"]
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from converters.network.request import LayeredNetwork
-from lucid_port.misc.stack_level import stack_level
+from converters.stack_level import stack_level
 from lucid_port.optvis.engine.coerce import layer_info
 
 __all__ = [

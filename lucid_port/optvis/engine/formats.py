@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from converters.network.model import ConvertedModel
 from converters.onnx.reading.network import OnnxNetwork
 from converters.tracing.fake import run_without_numbers
 from lucid_port.modelzoo.image_sizes import is_unknown
-from lucid_port.optvis import param
+from lucid_port.optvis import param, serialization
 from lucid_port.optvis.engine.coerce import Model, TransformsLike, image_shape
 from lucid_port.optvis.engine.devices import own_device
+from lucid_port.optvis.objectives.base import Objective
 from lucid_port.optvis.param.base import Parameterization
 from lucid_port.optvis.transform import crop_or_pad_to, standard_transforms
 
@@ -84,8 +85,7 @@ def find_format(
     """Returns the format of a render's images.
 
     The network runs without numbers, up to the layers that are read, at the size and at two sizes that the default
-    transforms give. Lucid's own models always have Lucid's defaults, and so do networks that are not known to refuse
-    them.
+    transforms give. Networks that are not known to refuse Lucid's defaults have these.
 
     Args:
         model: The model.
@@ -96,10 +96,11 @@ def find_format(
     height, width, channels = image_shape(model)
     asked = (DEFAULT_SIZE, DEFAULT_SIZE) if size is None else size
     plain = ImageFormat(*asked, channels)
-    if not _may_have_fixed_size(model, height, width):
+    readers = list(readers)
+    if not _may_have_fixed_size(model, height, width, readers):
         return plain
     own = (int(height or 0), int(width or 0))
-    takes = _Sizes(model, list(readers), channels or 3)
+    takes = _Sizes(model, readers, channels or 3)
     if takes(asked) is True:
         found = plain
     elif size is None and own != asked and takes(asked) is False and takes(own) is True:
@@ -174,15 +175,42 @@ def format_of(
     keep the default size in the format.
     """
     height, width, channels = image_shape(model)
-    if not (has_default_transforms and _may_have_fixed_size(model, height, width)):
+    readers = list(readers)
+    if not (has_default_transforms and _may_have_fixed_size(model, height, width, readers)):
         return ImageFormat(channels=channels)
     shape = copy.deepcopy(image).shape  # of a copy, because an image may draw when it is computed
     return find_format(model, readers, (shape[1], shape[2])) if len(shape) == 4 else ImageFormat(channels=channels)
 
 
-def _may_have_fixed_size(model: Model, height: int | None, width: int | None) -> bool:
+def _may_have_fixed_size(model: Model, height: int | None, width: int | None, readers: Sequence[LayerReader]) -> bool:
+    """Returns whether sizes have to be tried; Lucid's own models refuse sizes at fully connected layers only."""
+    if not (height and width and isinstance(model.network, torch.nn.Module)):
+        return False
     is_lucids = getattr(model, "catalogue_entry", None) is not None
-    return not is_lucids and bool(height and width) and isinstance(model.network, torch.nn.Module)
+    return not is_lucids or any(_reads_dense_layer(model, reader) for reader in readers)
+
+
+def _reads_dense_layer(model: Model, reader: LayerReader) -> bool:
+    """Returns whether an objective with plain data names a layer behind a fully connected one."""
+    program = getattr(model.network, "program", None)
+    try:
+        data = reader.to_data() if program is not None and isinstance(reader, Objective) else None
+    except serialization.NotSerialisable:
+        return False
+    named = [model.network.layers[name].name for name in _layer_names(data) if name in model.network.layers]
+    return program is not None and any(step.layer == "Linear" for step in program.needed(named))
+
+
+def _layer_names(data: Any) -> Iterator[str]:
+    """Yields the values of the arguments for layers in the plain data of an objective."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if key in ("layer", "layer_name") and isinstance(value, str):
+                yield value
+            yield from _layer_names(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _layer_names(value)
 
 
 class _Sizes:

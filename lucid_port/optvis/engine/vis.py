@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import (
     Model,
@@ -93,6 +94,7 @@ class VisT:
     """
 
     @outside_inference
+    @checked
     def __init__(
         self,
         model: Model,
@@ -110,7 +112,7 @@ class VisT:
         check_model(model)
         warn_if_training(model.network)
         self.model = model
-        self.objective: Objective = as_objective(objective_f)
+        self.objective: Objective = as_objective(objective_f, model)
         self.source = seed if isinstance(seed, RandomSource) else RandomSource(seed)
         self.device = own_device(model) if device is None else find_device(device)
         self.forward = Forward(model, self.device, precision, compile, relu_gradient_override)
@@ -202,9 +204,10 @@ class VisT:
             return self._read([self.objective], self.reads)[0]
         return self._read([lambda T: T(name)], Reads())[0]
 
+    @checked
     def evaluate(self, objectives: Iterable[ObjectiveLike]) -> list[Any]:
         """Returns the current values of other objectives, all under the same new transforms."""
-        return self._read([as_objective(objective) for objective in objectives], self.reads)
+        return self._read([as_objective(objective, self.model) for objective in objectives], self.reads)
 
     def _read(self, functions: Sequence[Callable[[Any], Any]], reads: Reads) -> list[Any]:
         """Returns the values of functions of `T` under draws of the "read" stream; `reads` are the expected reads."""

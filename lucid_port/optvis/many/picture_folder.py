@@ -16,84 +16,31 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from converters import schema
 from converters.atomic import check_writable, write_bytes
-from converters.documents import read_json
 from converters.paths import user_path
-from converters.schema import Natural
 from lucid_port import __version__
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import serialize_array
 from lucid_port.misc.locking import FolderLock
+from lucid_port.optvis import grammar
+from lucid_port.optvis.many.manifest import MANIFEST, SHEET, TILES, read_manifest, tile_of
 from lucid_port.optvis.many.unit_spec import Unit, is_comparable
 from lucid_port.optvis.recipe import Recipe
 
-__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder", "check_folder"]
+__all__ = ["MANIFEST", "SHEET", "Finished", "PictureFolder", "check_folder", "file_stem"]
 
-MANIFEST = "manifest.json"
-SHEET = "sheet.png"
-TILES = ".tiles"
 FORMAT = 1
 LONGEST_SETTING = 4000
 
 Entry = dict[str, Any]
-
-
-class _Listed(TypedDict):
-    layer: str
-    unit: Natural | None
-    objective: str
-    seed: int
-    value: float | None
-    file: str
-    bytes: Natural
-    comparable: bool
-    stem: str
-    id: str
-
-
-class _Entry(_Listed, total=False):
-    """A finished picture in a manifest."""
-
-    recipe: str
-    picture: Natural
-    tile: tuple[Natural, Natural]
-
-
-class _Needed(TypedDict):
-    format: Literal[1]
-    units: Sequence[_Entry]
-    grid: tuple[Natural, Natural]
-    settings: Mapping[str, Any]
-
-
-class _Manifest(_Needed, total=False):
-    versions: Mapping[str, str]
-    recipes: Mapping[str, Mapping[str, Any]]
-    batch_sizes: Mapping[str, Natural]
-
-
-def _check(manifest: object) -> None:
-    """Checks a manifest, which may come from another author: its files are in the folder.
-
-    Raises:
-        ValueError: it is damaged, or names a file elsewhere.
-    """
-    schema.check(manifest, _Manifest, "It")
-    for entry in cast(_Manifest, manifest)["units"]:
-        stem, file = entry["stem"], entry["file"]
-        if re.fullmatch(r"[A-Za-z0-9._-]+", stem) is None or stem.startswith("."):
-            raise ValueError(f"It has the stem {stem!r}, which is no file name")
-        if file not in (SHEET, f"{stem}.png", f"{TILES}/{stem}.png"):
-            raise ValueError(f"It has the file {file!r}, which is not the unit's")
 
 
 def short(setting: Any) -> Any:
@@ -180,8 +127,7 @@ class PictureFolder:
         if not path.exists():
             return None
         try:
-            manifest = read_json(path)
-            _check(manifest)
+            manifest = read_manifest(path)
         except ValueError as error:
             if overwrite:
                 return None
@@ -246,15 +192,21 @@ class PictureFolder:
         sheet = read_picture(self.path / SHEET)
         for key, entry in cut.items():
             name = f"{TILES}/{entry['stem']}.png"
-            save(self._tile(entry, sheet), self.path / name, domain=None)
+            save(np.asarray(tile_of(sheet, self.grid, entry["tile"])), self.path / name, domain=None)
             size = (self.path / name).stat().st_size
             self.entries[key] = {k: v for k, v in entry.items() if k != "tile"} | {"file": name, "bytes": size}
         self._write_manifest()
 
-    def _tile(self, entry: Entry, sheet: Image.Image) -> np.ndarray:
-        (rows, columns), (row, column) = self.grid, entry["tile"]
-        height, width = sheet.height // rows, sheet.width // columns
-        return np.asarray(sheet.crop((column * width, row * height, (column + 1) * width, (row + 1) * height)))
+    def keep_batch_sizes(self) -> None:
+        """Writes changed `batch_sizes`; without finished pictures, a run that resumes does not need them.
+
+        Raises:
+            FileNotFoundError: The folder was deleted during the run.
+        """
+        with self._lock:
+            if self.entries:
+                self._check_place()
+                self._write_manifest()
 
     def add(self, finished: Sequence[Finished], recipe: Recipe) -> list[Path]:
         """Writes the pictures of a batch, then the manifest.
@@ -303,9 +255,7 @@ class PictureFolder:
 
     def _stem(self, identity: str, unit: Unit) -> str:
         """Returns a file name without extension that no other unit in the folder has."""
-        name = unit.layer if unit.channel is not None else unit.name
-        plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[:80] or "objective"
-        plain += "" if unit.channel is None else f"_{unit.channel:04d}"
+        plain = _file_name(unit, self.path.resolve().name)
         hashed = hashlib.sha256(identity.encode()).hexdigest()[:8]
         # Folders of macOS and Windows do not tell "A.png" from "a.png".
         taken = {entry["stem"].casefold() for key, entry in self.entries.items() if key != identity}
@@ -372,3 +322,30 @@ class PictureFolder:
             "recipes": {key: self.recipes[key] for key in used if key in self.recipes},
         }
         write_bytes(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def _file_name(unit: Unit, folder: str) -> str:
+    """Returns a name for a unit's file, such as `mixed4a_0003` or `minus_mixed4a_0003`.
+
+    In a folder that has the layer's name, it is `0003` or `minus_0003`.
+    """
+    if unit.channel is None:
+        return file_stem(unit.name)
+    plain, layer, number = file_stem(f"{grammar.factor(unit.weight)}{unit.layer}"), file_stem(unit.layer), unit.channel
+    return f"{plain.removesuffix(layer)}{number:04d}" if layer == folder else f"{plain}_{number:04d}"
+
+
+def file_stem(text: str) -> str:
+    """Returns a file name of ASCII letters, without extension, for a text of the grammar or a description.
+
+    Example:
+        >>> file_stem("-mixed4a:3"), file_stem("mixed4a:3 + 0.5*mixed4b:8")
+        ('minus_mixed4a_3', 'mixed4a_3_plus_0.5_times_mixed4b_8')
+    """
+    for sign, word in _SIGNS.items():
+        text = text.replace(sign, word)
+    text = f"minus_{text[1:]}" if text.startswith("-") else text
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._-")[:80] or "objective"
+
+
+_SIGNS = {" - ": "_minus_", " + ": "_plus_", "*": "_times_"}

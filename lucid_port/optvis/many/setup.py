@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.optvis import serialization
@@ -28,7 +29,6 @@ from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.formats import (
     DEFAULT_SIZE,
     ImageFormat,
-    LayerReader,
     find_format,
     format_of,
     takes_one_image,
@@ -36,9 +36,11 @@ from lucid_port.optvis.engine.formats import (
 from lucid_port.optvis.engine.precision import outside_inference
 from lucid_port.optvis.engine.step import UNUSED
 from lucid_port.optvis.engine.vis import VisT
-from lucid_port.optvis.many.unit_spec import Channels, Unit, UnitsLike, find_units, name_of, parse_units
-from lucid_port.optvis.objectives import Objective
+from lucid_port.optvis.grammar import Picture
+from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, find_units, name_of, parse_units
+from lucid_port.optvis.objectives import Objective, deepdream
 from lucid_port.optvis.objectives.base import Activations, ObjectiveLike
+from lucid_port.optvis.objectives.from_text import layers_of
 from lucid_port.optvis.objectives.readers import Reader, as_reader, check_index, each_image, rows_of_image
 from lucid_port.optvis.param.base import Parameterization, parameterization
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
@@ -123,8 +125,10 @@ def _checked(objective: Objective, value: torch.Tensor) -> torch.Tensor:
 
 def _objective(batch: Sequence[Unit]) -> Objective:
     channels = [unit.channel for unit in batch if unit.channel is not None]
-    if len(channels) == len(batch) and len({unit.layers for unit in batch}) == 1:
-        return each_channel(batch[0].layer, channels)
+    first = batch[0]
+    if len(channels) == len(batch) and len({unit.batches_with for unit in batch}) == 1:
+        wanted = each_channel(first.layer, channels)
+        return wanted if first.weight == 1 else first.weight * wanted
     return each_for_itself([unit.objective for unit in batch])
 
 
@@ -261,9 +265,9 @@ class Setup:
         given = self.format.transforms(self.transforms)
         return standard_transforms if given is None else given
 
-    def _fit(self, model: Model, asked: Sequence[Channels | Objective]) -> None:
+    def _fit(self, model: Model, asked: Sequence[Picture | Objective]) -> None:
         """Sets `format` to one that the model takes at the layers of all units."""
-        readers = [one if isinstance(one, Objective) else _reader(one.layer) for one in asked]
+        readers = [one if isinstance(one, Objective) else _reading(layers_of(one, model)) for one in asked]
         if self.param_f is None:
             size = None if self.size is None else (self.format.height, self.format.width)
             self.format = find_format(model, readers, size, self.transforms is None)
@@ -287,7 +291,7 @@ class Setup:
                 return name, probe(name).shape[1]
             return info.name, probe(name).shape[1] if info.channels is None or info.unknown else info.channels
 
-        return find_units(asked, layer_of, functools.partial(_layers_read, probe), self._unit_seeds), probe
+        return find_units(asked, model, layer_of, functools.partial(_layers_read, probe), self._unit_seeds), probe
 
     def _unit_seeds(self, count: int) -> Sequence[int]:
         if self.seeds is None:
@@ -298,8 +302,9 @@ class Setup:
         return [checks.whole(one, "A seed", 0) for one in given]
 
 
-def _reader(layer: str) -> LayerReader:
-    return lambda T: T(layer)
+def _reading(layers: Sequence[str]) -> Objective:
+    """Returns an objective that reads layers whole, also if their channel axis is not known."""
+    return Objective.sum([deepdream(layer) for layer in layers])
 
 
 def _layers_read(probe: VisT, objective: Objective) -> list[str]:
@@ -329,6 +334,7 @@ class _Recorder(Reader):
 
 
 @outside_inference
+@checked
 def make_many_T(
     model: Model,
     units: UnitsLike,

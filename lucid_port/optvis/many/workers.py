@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from lucid_port.misc.stack_level import stack_level
+from converters.stack_level import stack_level
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.many.memory import out_of_memory, release
 
@@ -67,7 +67,8 @@ class Shared(Generic[T]):
         batches: The batches, in order.
         limit: Maximum size of a batch.
         kind: Returns a key that is equal for items that may share a batch.
-        halved: Called with a batch that did not fit and the new limit.
+        split: Splits items of one kind into batches of at most a number of items, in order.
+        halved: Called with the new batches of each kind that was split again, and the new limit.
 
     Attributes:
         stopped: Event that ends the work.
@@ -78,11 +79,12 @@ class Shared(Generic[T]):
         batches: Iterable[list[T]],
         limit: int,
         kind: Callable[[T], object] = lambda item: None,
-        halved: Callable[[list[T], int], object] = lambda batch, limit: None,
+        split: Callable[[list[T], int], list[list[T]]] = split_evenly,
+        halved: Callable[[list[list[T]], int], object] = lambda batches, limit: None,
     ) -> None:
         self._batches = deque(batches)
         self.limit = limit
-        self._kind, self._halved = kind, halved
+        self._kind, self._split, self._halved = kind, split, halved
         self._lock = threading.Lock()
         self.stopped = threading.Event()
 
@@ -91,17 +93,12 @@ class Shared(Generic[T]):
         with self._lock:
             if self.stopped.is_set() or not self._batches:
                 return None
-            batch = self._batches.popleft()
-            if len(batch) > self.limit:
-                batch, *rest = split_evenly(batch, self.limit)
-                self._batches.extendleft(reversed(rest))
-            return batch
+            return self._batches.popleft()
 
     def too_large(self, batch: list[T], device: torch.device, message: str) -> None:
         """Puts back a batch that did not fit, and halves the limit.
 
-        The remaining items of its kind are split again, so that they have the batches of a run that was asked for the
-        lower limit.
+        The remaining items of each kind are split again, so that a run that resumes can split them in the same way.
 
         Raises:
             MemoryError: The batch was a single image.
@@ -109,11 +106,17 @@ class Shared(Generic[T]):
         half = half_of(len(batch), device, message)
         with self._lock:
             self.limit = min(self.limit, half)
-            again = list(batch)
-            while self._batches and self._kind(self._batches[0][0]) == self._kind(batch[0]):
-                again += self._batches.popleft()
-            self._batches.extendleft(reversed(split_evenly(again, self.limit)))
-        self._halved(batch, self.limit)
+            kinds: dict[object, list[list[T]]] = {}
+            for left in (batch, *self._batches):
+                kinds.setdefault(self._kind(left[0]), []).append(left)
+            self._batches = deque(one for batches in kinds.values() for one in self._within_limit(batches))
+
+    def _within_limit(self, batches: list[list[T]]) -> list[list[T]]:
+        if max(map(len, batches)) <= self.limit:
+            return batches
+        found = self._split([item for batch in batches for item in batch], self.limit)
+        self._halved(found, self.limit)
+        return found
 
     def work(self, device: torch.device, render: Callable[[list[T]], object]) -> None:
         """Processes batches until there are none.

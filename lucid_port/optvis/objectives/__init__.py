@@ -11,18 +11,21 @@ A render sums the values of an objective that is not a scalar, as TensorFlow doe
 
 from lucid_port.optvis.objectives.base import Objective, as_objective
 from lucid_port.optvis.objectives.batches import alignment, channel_interpolate, diversity
+from lucid_port.optvis.objectives.from_text import text_objective  # noqa: F401  # `as_objective` calls it
 from lucid_port.optvis.objectives.images import (
     L1,
     L2,
     blur_alpha_each_step,
     blur_input_each_step,
     input_diff,
+    mean_transparency,
     penalize_boundary_complexity,
     total_variation,
 )
 from lucid_port.optvis.objectives.neurons import (
     channel,
     class_logit,
+    class_probability,
     deepdream,
     direction,
     direction_cossim,
@@ -44,6 +47,7 @@ __all__ = [
     "channel",
     "channel_interpolate",
     "class_logit",
+    "class_probability",
     "deepdream",
     "direction",
     "direction_cossim",
@@ -51,6 +55,7 @@ __all__ = [
     "diversity",
     "handle_batch",
     "input_diff",
+    "mean_transparency",
     "neuron",
     "penalize_boundary_complexity",
     "tensor_direction",

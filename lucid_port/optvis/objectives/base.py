@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.readers import Activations, Nhwc, Reader, as_reader
@@ -47,6 +48,9 @@ class Objective:
         recipe: Function that returns the plain-data form. It is called by `to_data` only, so that
             an objective that cannot be serialized can still be rendered.
 
+    Attributes:
+        text: What names the objective in the grammar (`lucid_port.optvis.grammar`); empty for other objectives.
+
     Raises:
         TypeError: `objective_func` is not a function.
 
@@ -59,6 +63,7 @@ class Objective:
 
     __array_priority__ = 100  # numpy_number * objective calls Objective.__rmul__
 
+    @checked
     def __init__(
         self,
         objective_func: ObjectiveFunction,
@@ -74,6 +79,7 @@ class Objective:
         self.objective_func = objective_func
         self.name = name
         self.description = description
+        self.text = ""
         self._recipe = recipe
 
     def __call__(self, T: Activations) -> Value:
@@ -144,14 +150,29 @@ class Objective:
 
 
 ObjectiveLike: TypeAlias = Objective | str | ObjectiveFunction
-"""An objective, `"layer:channel"`, or a function of `T`."""
+"""An objective, a text such as `"layer:channel"`, or a function of `T`."""
 
 
-def as_objective(obj: ObjectiveLike) -> Objective:
-    """Converts `"layer:channel"` or a function of `T` to an objective; returns an objective unchanged.
+_text_readers: list[Callable[[str, Any], Objective]] = []
+
+
+def reads_texts(function: Callable[[str, Any], Objective]) -> Callable[[str, Any], Objective]:
+    """Decorator of the function that makes objectives of texts; its module imports this one."""
+    _text_readers[:] = [function]
+    return function
+
+
+@checked
+def as_objective(obj: ObjectiveLike, model: Any = None) -> Objective:
+    """Converts a text or a function of `T` to an objective; returns an objective unchanged.
+
+    Args:
+        obj: An objective, a function of `T`, or a text such as `"mixed4a:3"` or `"mixed4a:3 - 0.5*mixed4b:8"`; see
+            `lucid_port.optvis.grammar`.
+        model: The model, which a text such as `"class:goldfish"` needs.
 
     Raises:
-        ValueError: A string does not have that form.
+        ValueError: A string does not have a form of the grammar, or names several pictures.
         TypeError: `obj` has another type.
 
     Example:
@@ -161,7 +182,7 @@ def as_objective(obj: ObjectiveLike) -> Objective:
     if isinstance(obj, Objective):
         return obj
     if isinstance(obj, str):
-        return serialization.factory("objective", "channel")(*parse_unit(obj))
+        return _text_readers[0](obj, model)
     if getattr(obj, "makes_objectives", False):
         raise TypeError(f"{obj.__name__} makes objectives: call it with its arguments.")
     if callable(obj):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import channels_last
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
@@ -20,6 +21,7 @@ def _by_image(T: Activations, layer: str) -> torch.Tensor:
 
 
 @wrap_objective()
+@checked
 def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: int) -> ObjectiveFunction:
     """Interpolates between two channels along the batch axis.
 
@@ -60,6 +62,7 @@ def channel_interpolate(layer1: str, n_channel1: int, layer2: str, n_channel2: i
 
 
 @wrap_objective()
+@checked
 def alignment(layer: str, decay_ratio: float = 2) -> ObjectiveFunction:
     """Penalizes differences between the activations of neighboring images of a batch.
 
@@ -90,6 +93,7 @@ def alignment(layer: str, decay_ratio: float = 2) -> ObjectiveFunction:
 
 
 @wrap_objective()
+@checked
 def diversity(layer: str) -> ObjectiveFunction:
     """Measures how similar the images of a batch are.
 

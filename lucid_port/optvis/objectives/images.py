@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import check_range
 from lucid_port.misc.tensors import ArrayLike, as_tensor
@@ -23,12 +24,14 @@ __all__ = [
     "blur_alpha_each_step",
     "blur_input_each_step",
     "input_diff",
+    "mean_transparency",
     "penalize_boundary_complexity",
     "total_variation",
 ]
 
 
 @wrap_objective()
+@checked
 def total_variation(layer: str = "input") -> ObjectiveFunction:
     """Sum of the absolute differences of neighboring pixels.
 
@@ -60,6 +63,7 @@ def _whole(T: Activations, layer: str, constant: object) -> torch.Tensor:
 
 
 @wrap_objective()
+@checked
 def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
     """Sum of the absolute deviations from a constant.
 
@@ -77,6 +81,7 @@ def L1(layer: str = "input", constant: float = 0) -> ObjectiveFunction:
 
 
 @wrap_objective()
+@checked
 def L2(layer: str = "input", constant: float = 0, epsilon: float = 1e-6) -> ObjectiveFunction:
     """Euclidean norm of the deviation from a constant: `sqrt(epsilon + sum of squares)`.
 
@@ -157,6 +162,30 @@ def blur_alpha_each_step() -> ObjectiveFunction:
 
 
 @wrap_objective()
+def mean_transparency() -> ObjectiveFunction:
+    """Mean of 1 - alpha over the image. As a factor of another objective, it keeps opaque what the other needs.
+
+    Raises:
+        ValueError: (on evaluation) The image does not have an alpha channel.
+
+    Example:
+        >>> mean_transparency()({"input": torch.full((1, 4, 4, 4), 0.25)}.get)
+        tensor(0.7500)
+    """
+
+    def inner(T: Activations) -> Value:
+        alpha = T("input")[:, 3:4]
+        if alpha.shape[1] == 0:
+            raise ValueError(
+                "mean_transparency needs an image with an alpha channel: make it with param.image(..., alpha=True)."
+            )
+        return 1 - alpha.mean()
+
+    return inner
+
+
+@wrap_objective()
+@checked
 def penalize_boundary_complexity(
     shp: Sequence[int], w: int = 20, mask: ArrayLike | None = None, C: float = 0.5
 ) -> ObjectiveFunction:
@@ -203,6 +232,7 @@ def penalize_boundary_complexity(
 
 
 @wrap_objective()
+@checked
 def input_diff(orig_img: ArrayLike) -> ObjectiveFunction:
     """Root mean square difference of the image to a picture.
 

@@ -9,16 +9,21 @@ from typing import cast
 import numpy as np
 import torch
 
+from converters.signatures import checked
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
-from lucid_port.misc.stack_level import stack_level
 from lucid_port.misc.tensors import ArrayLike
+from lucid_port.modelzoo.layouts import Layout
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
 from lucid_port.optvis.objectives.readers import Activations, Reader, as_reader, channel_in, check_index
 from lucid_port.optvis.objectives.reading import (
+    as_index,
     as_place,
     channel_of,
     channels_at_places,
     channels_at_the_end,
+    channels_of_head,
+    channels_of_part,
     check_direction,
     check_layer,
     direction_in,
@@ -30,6 +35,7 @@ from lucid_port.optvis.objectives.wrapping import handle_batch, wrap_objective
 __all__ = [
     "channel",
     "class_logit",
+    "class_probability",
     "deepdream",
     "direction",
     "direction_cossim",
@@ -50,13 +56,21 @@ def _mean(
     return handle_batch(batch)(lambda T: read(activation(T, layer)).mean())
 
 
+def _of_head(head: int) -> Callable[[Activations, str], torch.Tensor]:
+    return lambda T, layer: channels_of_head(T, layer, head)
+
+
 @wrap_objective()
+@checked
 def neuron(
     layer_name: str,
     channel_n: int,
     x: int | None = None,
     y: int | None = None,
     batch: int | None = None,
+    *,
+    head: int | None = None,
+    t: int | None = None,
 ) -> ObjectiveFunction:
     """Activation of one neuron, averaged over the batch.
 
@@ -66,10 +80,14 @@ def neuron(
         x: **Row** of the neuron, `height // 2` by default. In a layer of tokens, the row in the grid of patches.
         y: **Column** of the neuron, `width // 2` by default.
         batch: Index of one image of the batch; None for all.
+        head: Attention head, or another group of a layer with an axis G, such as NGLC; negative numbers count from the
+            end.
+        t: Time of the neuron in a layer of a video (axis T), `times // 2` by default.
 
     Raises:
-        IndexError: (on evaluation) The position, channel or image does not exist.
-        ValueError: (on evaluation) The layer has no rows and columns.
+        IndexError: (on evaluation) The position, time, channel, head or image does not exist.
+        ValueError: (on evaluation) The layer has no rows and columns, or no axis for `head` or `t`; or it has heads,
+            and `head` names none of them.
 
     Example:
         >>> T = {"mixed4a": torch.arange(9.0).reshape(1, 1, 3, 3)}.get
@@ -79,15 +97,19 @@ def neuron(
     check_layer(layer_name, "neuron")
     number = checks.whole(channel_n, "neuron's channel_n")
     row, column = as_place(x, "neuron's x"), as_place(y, "neuron's y")
+    at_head, at_time = as_index(head, "neuron's head"), as_index(t, "neuron's t")
 
     def read(activation: torch.Tensor) -> torch.Tensor:
         return channel_in(position_in(activation, row, column), number, layer_name)
 
-    return _mean(layer_name, batch, read, channels_at_places)
+    return _mean(layer_name, batch, read, lambda T, layer: channels_of_part(T, layer, at_head, at_time))
 
 
 @wrap_objective()
-def token(layer: str, n_channel: int, token: int | str, batch: int | None = None) -> ObjectiveFunction:
+@checked
+def token(
+    layer: str, n_channel: int, token: int | str, batch: int | None = None, *, head: int | None = None
+) -> ObjectiveFunction:
     """Activation of one channel of one token, averaged over the batch.
 
     Args:
@@ -96,10 +118,12 @@ def token(layer: str, n_channel: int, token: int | str, batch: int | None = None
         token: Number of the token among all tokens of the layer (negative numbers count from the end), its name, as in
             "dist_token", or "class" for the class token under any of its usual names.
         batch: Index of one image of the batch; None for all.
+        head: Attention head, as in `neuron`.
 
     Raises:
-        IndexError: (on evaluation) The token's number, the channel or the image does not exist.
-        ValueError: (on evaluation) The layer has no token of this name, or no tokens.
+        IndexError: (on evaluation) The token's number, the channel, the head or the image does not exist.
+        ValueError: (on evaluation) The layer has no token of this name, or no tokens, or has heads of which none is
+            named.
 
     Example:
         >>> T = {"blocks.0": torch.arange(6.0).reshape(1, 2, 3)}.get  # 2 channels of 3 tokens
@@ -109,32 +133,42 @@ def token(layer: str, n_channel: int, token: int | str, batch: int | None = None
     check_layer(layer, "token")
     number = checks.whole(n_channel, "token's n_channel")
     which = token if isinstance(token, str) else checks.whole(token, "token's token, if it is not a name,")
+    at_head = as_index(head, "token's head")
 
     @handle_batch(batch)
     def inner(T: Activations) -> Value:
         reader = as_reader(T)
-        value, layout = reader(layer), reader.layout(layer)
+        value, layout = reader.layout(layer).at_head(reader(layer), at_head)
         if len(layout.positions) != 1:
-            raise ValueError(
-                f"Layer {layer!r} has no tokens: its activation has the shape {list(value.shape)} (images, channels, "
-                "...). Read it with objectives.neuron or objectives.channel."
-            )
+            axes = f"its activation has the shape {list(value.shape)} (images, channels, ...)"
+            raise ValueError(f"Layer {layer!r} has no tokens: {axes}. Read it with {_readers(layout)}.")
         return channel_of(value[:, :, layout.token(which, value.shape[2])], number, layer).mean()
 
     return inner
 
 
+def _readers(layout: Layout) -> str:
+    """Returns the names of the objectives that read a layer without tokens."""
+    if layout.has_places or layout.positions == "THW":
+        return "objectives.neuron or objectives.channel"
+    return "objectives.channel"
+
+
 @wrap_objective()
-def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFunction:
+@checked
+def channel(layer: str, n_channel: int, batch: int | None = None, *, head: int | None = None) -> ObjectiveFunction:
     """Activation of one channel, averaged over batch and positions; in a layer of tokens, over all tokens.
 
     Args:
         layer: Name of the layer.
         n_channel: Channel; negative numbers count from the end.
         batch: Index of one image of the batch; None for all.
+        head: Attention head, or another group of a layer with an axis G, such as NGLC; negative numbers count from the
+            end. By default, the mean over all heads.
 
     Raises:
-        IndexError: (on evaluation) The channel or the image does not exist.
+        IndexError: (on evaluation) The channel, the head or the image does not exist.
+        ValueError: (on evaluation) `head` is given, and the layer has no heads.
 
     Example:
         >>> T = {"mixed4a": torch.arange(4.0).reshape(1, 4, 1, 1).expand(1, 4, 5, 5)}.get
@@ -143,13 +177,19 @@ def channel(layer: str, n_channel: int, batch: int | None = None) -> ObjectiveFu
     """
     check_layer(layer, "channel")
     number = checks.whole(n_channel, "channel's n_channel")
+    at_head = as_index(head, "channel's head")
+    if at_head is not None:
+        return _mean(layer, batch, lambda part: channel_in(part, number, layer), _of_head(at_head))
     if batch is None:
         return lambda T: cast(Reader, T).channel(layer, number).mean()  # objectives get a Reader
     return _mean(layer, batch, lambda activation: channel_in(activation, number, layer))
 
 
 @wrap_objective()
-def direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
+@checked
+def direction(
+    layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None, *, head: int | None = None
+) -> ObjectiveFunction:
     """Activation along a direction: the mean of `dot * max(0.1, cosine) ** cossim_pow`.
 
     Args:
@@ -158,6 +198,7 @@ def direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | No
         cossim_pow: Power of the cosine. With 0 the value is the dot product; larger powers favor
             activations that point in the direction.
         batch: Index of one image of the batch; None for all.
+        head: Attention head, as in `channel`.
 
     Raises:
         ValueError: `vec` contains NaN, or (on evaluation) its length is not the number of channels.
@@ -168,7 +209,9 @@ def direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | No
         tensor(3.)
     """
     check_direction(layer, vec, cossim_pow, "direction")
-    return _mean(layer, batch, lambda a: dot_product(a, direction_in(vec, a, layer), cossim_pow))
+    at_head = as_index(head, "direction's head")
+    part = channels_at_the_end if at_head is None else _of_head(at_head)
+    return _mean(layer, batch, lambda a: dot_product(a, direction_in(vec, a, layer), cossim_pow), part)
 
 
 direction_cossim = direction
@@ -176,6 +219,7 @@ direction_cossim = direction
 
 
 @wrap_objective()
+@checked
 def direction_neuron(
     layer_name: str,
     vec: ArrayLike,
@@ -183,6 +227,9 @@ def direction_neuron(
     y: int | None = None,
     cossim_pow: float = 0,
     batch: int | None = None,
+    *,
+    head: int | None = None,
+    t: int | None = None,
 ) -> ObjectiveFunction:
     """Activation along a direction at one position; see `direction`.
 
@@ -193,6 +240,7 @@ def direction_neuron(
         y: **Column**, `width // 2` by default.
         cossim_pow: Power of the cosine.
         batch: Index of one image of the batch; None for all.
+        head, t: Attention head, and time, as in `neuron`.
 
     Raises:
         ValueError: `vec` contains NaN, or (on evaluation) its length is not the number of channels.
@@ -205,15 +253,17 @@ def direction_neuron(
     """
     check_direction(layer_name, vec, cossim_pow, "direction_neuron")
     row, column = as_place(x, "direction_neuron's x"), as_place(y, "direction_neuron's y")
+    at_head, at_time = as_index(head, "direction_neuron's head"), as_index(t, "direction_neuron's t")
 
     def read(layer: torch.Tensor) -> torch.Tensor:
         activation = position_in(layer, row, column)
         return dot_product(activation, direction_in(vec, activation, layer_name), cossim_pow)
 
-    return _mean(layer_name, batch, read, channels_at_places)
+    return _mean(layer_name, batch, read, lambda T, layer: channels_of_part(T, layer, at_head, at_time))
 
 
 @wrap_objective()
+@checked
 def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: int | None = None) -> ObjectiveFunction:
     """Activation along a patch of directions in the center of the layer; see `direction`.
 
@@ -251,6 +301,7 @@ def tensor_direction(layer: str, vec: ArrayLike, cossim_pow: float = 0, batch: i
 
 
 @wrap_objective()
+@checked
 def deepdream(layer: str) -> ObjectiveFunction:
     """Mean of the squared activation of a whole layer, whose channel axis need not be known.
 
@@ -292,6 +343,7 @@ def _warn_of_twins(label: int | str, found: Sequence[int]) -> None:
 
 
 @wrap_objective()
+@checked
 def class_logit(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
     """Activation of one class of a dense layer, summed over the batch.
 
@@ -334,3 +386,28 @@ def class_logit(layer: str, label: int | str, batch: int | None = None) -> Objec
         return classes[:, index].sum()
 
     return inner
+
+
+@wrap_objective()
+def class_probability(layer: str, label: int | str, batch: int | None = None) -> ObjectiveFunction:
+    """Probability of one class, summed over the batch: the softmax of a layer that has the classes' logits.
+
+    Args:
+        layer: Name of a layer of shape [N, classes] before the softmax. `class_logit` reads the layer of a softmax.
+        label: Index of the class, or one of the model's labels.
+        batch: Index of one image of the batch; None for all.
+
+    Raises:
+        ValueError, IndexError: As for `class_logit`.
+
+    Example:
+        >>> T = {"fc": torch.tensor([[0.0, 0.0]]), "labels": ["cat", "dog"]}.get
+        >>> class_probability("fc", "dog")(T)
+        tensor(0.5000)
+    """
+    read = class_logit(layer, label, batch)
+
+    def softmax(T: Activations) -> Value:
+        return read(lambda name: T(name).softmax(1) if name == layer else T(name))
+
+    return softmax

@@ -14,11 +14,14 @@ from lucid_port.modelzoo.layouts import channels_last
 from lucid_port.optvis.objectives.readers import Activations, Nhwc, as_reader, check_index
 
 __all__ = [
+    "as_index",
     "as_place",
     "as_vector",
     "channel_of",
     "channels_at_places",
     "channels_at_the_end",
+    "channels_of_head",
+    "channels_of_part",
     "check_direction",
     "check_fits_image",
     "check_layer",
@@ -37,6 +40,11 @@ def as_place(at: Any, what: str) -> int | None:
     return None if at is None else checks.whole(at, what)
 
 
+def as_index(number: int | None, what: str) -> int | None:
+    """Checks the number of a head or a time; None names none of them."""
+    return None if number is None else checks.whole(number, what)
+
+
 def channel_of(value: torch.Tensor, number: int, layer: str) -> torch.Tensor:
     """Returns one channel of an activation (N, C, ...), without the channel axis.
 
@@ -53,6 +61,17 @@ def channels_at_the_end(T: Activations, layer: str) -> torch.Tensor:
     return value
 
 
+def channels_of_head(T: Activations, layer: str, head: int) -> torch.Tensor:
+    """Returns an activation of one attention head, with the channels last.
+
+    Raises:
+        IndexError: The layer does not have this head.
+        ValueError: The layer has no heads.
+    """
+    reader = as_reader(T)
+    return channels_last(reader.layout(layer).at_head(reader(layer), head)[0])
+
+
 def channels_at_places(T: Activations, layer: str) -> torch.Tensor:
     """Returns an activation by its places in the image, [N, rows, columns, C].
 
@@ -64,6 +83,28 @@ def channels_at_places(T: Activations, layer: str) -> torch.Tensor:
     reader = as_reader(T)
     value = reader(layer)
     return channels_last(value if value.ndim == 2 else reader.layout(layer).in_places(value))
+
+
+def channels_of_part(T: Activations, layer: str, head: int | None, time: int | None) -> torch.Tensor:
+    """Returns an activation of one attention head and one time by its places, [N, rows, columns, C].
+
+    Args:
+        T: Activations.
+        layer: Name of the layer.
+        head: Attention head; None in layers without heads.
+        time: Time in a layer of a video, the middle one by default.
+
+    Raises:
+        IndexError: The layer does not have this head or time.
+        ValueError: The layer has no rows and columns.
+    """
+    reader = as_reader(T)
+    value = reader(layer)
+    if value.ndim == 2 and head is None and time is None:
+        return channels_last(value)
+    value, layout = reader.layout(layer).at_head(value, head)
+    value, layout = layout.at_time(value, time)
+    return channels_last(value if value.ndim == 2 else layout.in_places(value))
 
 
 def position_in(tensor: torch.Tensor, x: int | None, y: int | None) -> torch.Tensor:

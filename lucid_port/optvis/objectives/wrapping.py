@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, overload
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, in_nhwc
@@ -24,10 +25,14 @@ def _describe(name: str, arguments: Iterable[Any]) -> str:
 
 def _objective_factory(function: Callable[P, ObjectiveFunction], nhwc: bool) -> Callable[P, Objective]:
     name = function.__name__
+    parameters = inspect.signature(function).parameters.values()
+    # Keyword-only arguments came later: without a value, descriptions and recipes stay as they were before.
+    later = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is None}
 
     @functools.wraps(function)
     def make(*args: P.args, **kwargs: P.kwargs) -> Objective:
         arguments = serialization.bind(function, args, kwargs)
+        arguments = {key: value for key, value in arguments.items() if value is not None or key not in later}
         inner = function(*args, **kwargs)
         return Objective(
             in_nhwc(inner) if nhwc else inner,
@@ -54,6 +59,7 @@ def wrap_objective(
 ) -> Callable[[Callable[P, ObjectiveFunction]], Callable[P, Objective]]: ...
 
 
+@checked
 def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> Any:
     """Decorator that turns a function returning a function of `T` into a factory of objectives.
 
@@ -79,11 +85,12 @@ def wrap_objective(require_format: Any = None, handle_batch: bool = False) -> An
     """
     if callable(require_format):
         return _objective_factory(require_format, False)
-    if require_format not in (None, "NHWC", "NCHW"):
-        raise ValueError(f"require_format is None, 'NHWC' or 'NCHW', not {require_format!r}.")
+    if require_format is not None:
+        checks.choice(require_format, "require_format, if there is one,", ("NHWC", "NCHW"))
     return lambda function: _objective_factory(function, require_format == "NHWC")
 
 
+@checked
 def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], ObjectiveFunction]:
     """Decorator that restricts a function of `T` to one image of the batch.
 

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from converters.signatures import checked
+
 __all__ = ["GradientFunction", "GradientSubstitute", "Op", "gradient_override_map", "use_gradient"]
 
 
@@ -108,6 +110,7 @@ class gradient_override_map(TorchFunctionMode):
         tensor([1., 1.])
     """
 
+    @checked
     def __init__(self, overrides: Mapping[str, Override]) -> None:
         super().__init__()
         for op_type in overrides:
@@ -198,6 +201,7 @@ _HANDLERS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
+@checked
 def use_gradient(
     grad_f: GradientFunction,
 ) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.optvis.overrides.gradient_override import GradientSubstitute, Op, gradient_override_map
 
 __all__ = [
@@ -110,6 +111,7 @@ PASSING_AT_LIMITS = {"Relu": relu_passing_at_zero, "Relu6": _relu6_passing_at_li
 """Lucid's gradients after the first updates, as forward functions with native gradients."""
 
 
+@checked
 def redirection(step: int = 0) -> gradient_override_map:
     """Context manager for the ReLU gradients of one update of a render, as in Lucid.
 

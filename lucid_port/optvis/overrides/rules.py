@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from converters.signatures import checked
 from lucid_port.optvis.overrides.gradient_override import Op, gradient_override_map
 from lucid_port.optvis.overrides.redirected_relu_grad import redirection
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import avg_smoothed_maxpool_grad
@@ -30,6 +31,7 @@ def identity_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
     return grad
 
 
+@checked
 def relu_overrides(step: int = 0) -> gradient_override_map:
     """Redirects the gradients of ReLUs and ReLU6s; the same as `redirection`.
 
@@ -56,6 +58,7 @@ def pooling_overrides() -> gradient_override_map:
     return gradient_override_map({"MaxPool": avg_smoothed_maxpool_grad})
 
 
+@checked
 def default_overrides(step: int = 0) -> gradient_override_map:
     """Combines `relu_overrides` and `pooling_overrides`.
 

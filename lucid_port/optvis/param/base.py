@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis import serialization
@@ -217,6 +218,7 @@ class Parameterization(torch.nn.Module):
         sizes = shape[0] if isinstance(shape[0], (list, tuple)) else shape
         return reshape(self, sizes)  # type: ignore[arg-type]
 
+    @checked
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Parameterization:
         """Applies a function to the channels-first tensor. The result cannot be serialized."""
         return Derived(function, [self])
@@ -286,6 +288,7 @@ class Constant(Parameterization):
         return self.value
 
 
+@checked
 def as_parameterization(value: Parameterization | torch.nn.Module | torch.Tensor) -> Parameterization:
     """Converts a module or tensor to a parameterization; returns a parameterization unchanged.
 
@@ -313,6 +316,7 @@ def as_parameterization(value: Parameterization | torch.nn.Module | torch.Tensor
 P = ParamSpec("P")
 
 
+@checked
 def parameterization(factory: Callable[P, Parameterization]) -> Callable[P, Parameterization]:
     """Decorator that makes the parameterizations of a function serializable.
 
@@ -376,6 +380,7 @@ def arithmetic(operation: str, left: Parameterization, right: Parameterization) 
 
 
 @parameterization
+@checked
 def constant(value: float | ArrayLike) -> Parameterization:
     """A fixed number or array as a part of a parameterization.
 
@@ -476,6 +481,7 @@ def reshape(part: Parameterization, shape: Sequence[int]) -> Parameterization:
 
 
 @parameterization
+@checked
 def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
     """Joins parameterizations along an axis, as `tf.concat` does.
 
@@ -495,6 +501,7 @@ def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization
 
 
 @parameterization
+@checked
 def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
     """Joins parameterizations along a new axis, as `tf.stack` does.
 

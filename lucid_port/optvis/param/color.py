@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis.param.base import Derived, Parameterization, as_parameterization, parameterization
 from lucid_port.optvis.param.unit_balls import constrain_L_inf
@@ -84,6 +85,7 @@ def to_valid_rgb_and_alpha(image: torch.Tensor, decorrelate: bool) -> torch.Tens
 
 
 @parameterization
+@checked
 def to_valid_rgb(t: Parameterization, decorrelate: bool = False, sigmoid: bool = True) -> Parameterization:
     """Converts unbounded values to RGB in [0, 1].
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
 from lucid_port.optvis.sampling import RandomSource
@@ -138,6 +139,7 @@ class _CPPN(Parameterization):
 
 
 @parameterization
+@checked
 def cppn(
     width: int,
     batch: int = 1,
@@ -178,7 +180,6 @@ def cppn(
         checks.whole(num_hidden_channels, "cppn's num_hidden_channels", 1),
         checks.whole(num_layers, "cppn's num_layers", 0),
     )
-    checks.flags(normalize=normalize)
     if isinstance(activation_func, str) and activation_func not in ACTIVATIONS:
         raise ValueError(f"Unknown activation {activation_func!r}: use {', '.join(ACTIVATIONS)}.")
     activation = ACTIVATIONS[activation_func] if isinstance(activation_func, str) else activation_func

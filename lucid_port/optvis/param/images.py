@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.param.base import Derived, Parameterization, parameterization
@@ -45,6 +46,7 @@ def raw_from_rgb(picture: ArrayLike, decorrelate: bool, margin: float = 1e-3) ->
 
 
 @parameterization
+@checked
 def image(
     w: int,
     h: int | None = None,
@@ -84,7 +86,6 @@ def image(
         >>> gray()[0, :, 0, 0].round(decimals=3).tolist()
         [0.5, 0.5, 0.5]
     """
-    checks.flags(decorrelate=decorrelate, fft=fft, alpha=alpha)
     decorrelated = decorrelate and channels is None
     width = checks.whole(w, "image's w", 1)
     shape = [
@@ -104,6 +105,7 @@ def image(
 
 
 @parameterization
+@checked
 def grayscale_image_rgb(
     w: int,
     h: int | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Parameterization, parameterization, stack, total
 from lucid_port.optvis.param.lowres import lowres_tensor
@@ -24,6 +25,7 @@ def _along_frames(weights: np.ndarray) -> np.ndarray:
 
 
 @parameterization
+@checked
 def multi_interpolation_basis(
     n_objectives: int = 6,
     n_interp_steps: int = 5,
@@ -55,7 +57,6 @@ def multi_interpolation_basis(
         ((2, 2, 3, 16, 16, 3), True)
     """
     function = "multi_interpolation_basis"
-    checks.flags(symmetric=symmetric)
     build = _symmetric_basis if symmetric else _lucid_basis
     return build(
         checks.whole(n_objectives, f"{function}'s n_objectives", 2),

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.param.base import (
     Memo,
@@ -80,6 +81,7 @@ def _offsets(shape: Sequence[int], underlying: Sequence[int], offset: Offset) ->
 
 
 @parameterization
+@checked
 def lowres_tensor(
     shape: Sequence[int],
     underlying_shape: Sequence[int],
@@ -111,6 +113,7 @@ def lowres_tensor(
 
 
 @parameterization
+@checked
 def laplacian_pyramid_image(shape: Sequence[int], n_levels: int = 4, sd: float | None = None) -> Parameterization:
     """An image parameterized as the sum of images at several resolutions.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc.tensors import to_device
 from lucid_port.optvis.param.base import Memo, Parameterization, deviation, parameterization
 from lucid_port.optvis.param.color import to_valid_rgb
@@ -52,6 +53,7 @@ def rand_fft_image(shape: Sequence[int], sd: float | None = None, decay_power: f
 
 
 @parameterization
+@checked
 def image_sample(
     shape: Sequence[int],
     decorrelate: bool = True,

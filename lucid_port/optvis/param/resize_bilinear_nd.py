@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.resampling import resize_axis_legacy
 
 __all__ = ["resize_bilinear_nd"]
 
 
+@checked
 def resize_bilinear_nd(t: torch.Tensor, target_shape: Sequence[int]) -> torch.Tensor:
     """Resizes a tensor along all axes by TensorFlow's legacy bilinear rule.
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from converters.signatures import checked
+from converters.stack_level import stack_level
 from lucid_port.misc import checks
-from lucid_port.misc.stack_level import stack_level
 from lucid_port.misc.tensors import ArrayLike, as_tensor, constant
 from lucid_port.optvis.param.base import (
     Memo,
@@ -137,6 +138,7 @@ def broadcast_initial(init: float | ArrayLike, shape: Sequence[int]) -> np.ndarr
 
 
 @parameterization
+@checked
 def fft_image(
     shape: Sequence[int],
     sd: float | None = None,
@@ -194,6 +196,7 @@ class _PixelImage(Parameterization):
 
 
 @parameterization
+@checked
 def pixel_image(
     shape: Sequence[int], sd: float | None = None, init_val: float | ArrayLike | None = None
 ) -> Parameterization:
@@ -218,6 +221,7 @@ def pixel_image(
     return _PixelImage(sizes, deviation(sd, "pixel_image") or 0.01, init_val)
 
 
+@checked
 def bilinearly_sampled_image(texture: ArrayLike | Parameterization, uv: ArrayLike) -> torch.Tensor:
     """Samples a texture bilinearly at texture coordinates, as OpenGL does (wrapping, v upwards).
 

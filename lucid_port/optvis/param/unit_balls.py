@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Memo, Parameterization, channels_first, parameterization
 from lucid_port.optvis.sampling import RandomSource
@@ -102,6 +103,7 @@ class _Ball(Parameterization):
 
 
 @parameterization
+@checked
 def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameterization:
     """Parameters in the L2 unit ball, initially zero.
 
@@ -122,6 +124,7 @@ def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameteriz
 
 
 @parameterization
+@checked
 def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: str = "ascent") -> Parameterization:
     """Parameters in the L-infinity unit ball, [-1, 1], initially zero.
 
@@ -139,6 +142,5 @@ def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: 
         ((1, 8, 8, 3), 0.0)
     """
     _sign(direction)
-    checks.flags(precondition=precondition)
     rule = constrain_L_inf_precondition if precondition else constrain_L_inf
     return _Ball(checks.sizes(shape, "unit_ball_L_inf's shape"), partial(rule, direction=direction))

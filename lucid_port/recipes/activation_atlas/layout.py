@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.recipes.activation_atlas.samples import check_activations
 
@@ -62,6 +63,7 @@ def _check_enough(activations: np.ndarray, neighbours: Any, option: str) -> None
         )
 
 
+@checked
 def lay_out(
     activations: ArrayLike, layout: str = "umap", *, seed: int = 0, options: Mapping[str, Any] | None = None
 ) -> np.ndarray:
@@ -92,6 +94,7 @@ def lay_out(
     return normalize_layout(LAYOUTS[layout](vectors, checks.whole(seed, "seed", 0), **(options or {})))
 
 
+@checked
 def normalize_layout(
     layout: ArrayLike, min_percentile: float = 1, max_percentile: float = 99, relative_margin: float = 0.1
 ) -> np.ndarray:
@@ -126,6 +129,7 @@ def normalize_layout(
     return (points.clip(least, most) - least) / (most - least)
 
 
+@checked
 def bin_laid_out_activations(
     layout: ArrayLike, activations: ArrayLike, grid_size: int, threshold: int = 5
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

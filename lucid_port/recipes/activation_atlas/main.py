@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.recipes.activation_atlas.layout import bin_laid_out_activations, check_layout, lay_out
@@ -51,6 +52,7 @@ class ActivationAtlas:
         """The icons in their cells, empty cells in white, [grid_size * size, grid_size * size, 3]."""
         return make_canvas(self.icons, self.cells, self.grid_size)
 
+    @checked
     def origins_of(self, cell: int) -> np.ndarray:
         """Indices of the activations in a cell, by decreasing cosine similarity to its mean."""
         side = self.grid_size
@@ -61,6 +63,7 @@ class ActivationAtlas:
         return inside[np.argsort(-cosines, kind="stable")]
 
 
+@checked
 def activation_atlas(
     model: Model,
     layer: str,
@@ -143,6 +146,7 @@ def activation_atlas(
     return ActivationAtlas(layer, side, vectors, places, directions, cells, counts, icons, values, skipped)
 
 
+@checked
 def make_canvas(icons: ArrayLike, cells: ArrayLike, grid_size: int) -> np.ndarray:
     """Pastes icons into the cells of a grid.
 

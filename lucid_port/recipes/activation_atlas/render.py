@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.optvis import objectives, param, transform
@@ -26,6 +27,7 @@ BORDER = 5  # width of the border whose complexity is penalized, in pixels
 EPSILON, LEAST_COSSIM = 1e-4, 0.1
 
 
+@checked
 def inverse_covariance(activations: ArrayLike, damping: float = 0.0) -> np.ndarray:
     """The inverse of the uncentered covariance of channels, which whitens directions.
 
@@ -74,6 +76,7 @@ def article_transforms() -> list[transform.Transform]:
     return [transform.pad(2, "constant", 1.0), *icon_moves(ICON_SCALES), transform.jitter(2)]
 
 
+@checked
 def render_icons(
     model: Model,
     directions: ArrayLike,

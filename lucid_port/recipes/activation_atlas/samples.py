@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters.signatures import checked
 from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.sampling import RandomSource
@@ -37,6 +38,7 @@ class Samples:
     skipped: tuple[str, ...] = ()
 
 
+@checked
 def sample_activations(
     model: Model,
     images: PicturesLike,

@@ -29,7 +29,7 @@ def reshape(x: Tensor, shape: Any, *, allowzero: int = 0) -> Tensor:
 
 @register("Flatten", builds=True)
 def flatten_module(node: Node, *, axis: int = 1) -> Built | None:
-    return Built(nn.Flatten()) if axis == 1 else None
+    return Built(nn.Flatten()) if axis == 1 and node.rank() != 1 else None  # which takes no vector
 
 
 @register("Flatten")

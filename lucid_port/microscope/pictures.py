@@ -1,0 +1,281 @@
+"""Pictures as input of a network: folders, and map-style datasets of torch, torchvision and Hugging Face."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from converters.paths import user_path
+from converters.signatures import checked
+from lucid_port.misc.io.pictures import decode_picture, pixels_of, unit_floats, without_alpha
+from lucid_port.modelzoo.preprocessing import Preprocessing
+from lucid_port.modelzoo.vision_base import Model
+from lucid_port.recipes.inputs import model_size
+
+__all__ = ["Batch", "Entry", "Pictures", "preparation"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+Prepare: TypeAlias = Callable[[Image.Image], Tensor]
+"""Resizes and crops a picture: (3, height, width) in [0, 1]."""
+
+
+class Dataset(Protocol):
+    """A map-style dataset: of pictures, of (picture, label), or of dictionaries with "image" or "img" and "label"."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture of a collection.
+
+    Attributes:
+        number: Index of the picture.
+        key: Path of the file, relative to the folder, or the index in the dataset.
+        label: Name or number of the class; None if there is none.
+    """
+
+    number: int
+    key: str
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive pictures.
+
+    Attributes:
+        numbers: Their indices.
+        images: (N, 3, height, width) in [0, 1]; zeros for unreadable pictures.
+        problems: Index -> a clause, for each picture that cannot be read.
+    """
+
+    numbers: range
+    images: Tensor
+    problems: Mapping[int, str]
+
+
+@checked
+def preparation(model: Model) -> Preprocessing:
+    """Returns how pictures are resized and cropped for a model.
+
+    A model's own configuration is used if it has one. Otherwise, the shorter side of a picture is resized to the longer
+    side of the model's images, and the center is cropped.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> preparation(TinyInceptionV1())
+        Preprocessing(size=(96, 96), resize=96, interpolation='bilinear')
+    """
+    stated = getattr(model, "preprocessing", None)
+    if isinstance(stated, Preprocessing):
+        return stated
+    height, width = model_size(model)
+    return Preprocessing((height, width), resize=max(height, width))
+
+
+class Pictures(torch.utils.data.Dataset[Any]):
+    """A collection of pictures, prepared for a network.
+
+    Args:
+        data: A folder, with a subfolder for each class or without, or a map-style dataset. Files are ordered by class
+            and name; those of other kinds than pictures are left out.
+        prepare: Resizes and crops a picture, as from `preparation`.
+        label_names: Names of the classes of a dataset, by number; by default those that the dataset states.
+
+    Attributes:
+        entries: The pictures.
+        source: The folder; None for a dataset.
+
+    Raises:
+        FileNotFoundError: The folder does not exist, or has no pictures.
+        TypeError: `data` is neither a path nor a dataset with a length.
+
+    Example:
+        >>> pictures = Pictures([np.zeros((30, 40, 3)), np.ones((20, 20))], Preprocessing((8, 8)))
+        >>> [tuple(batch.images.shape) for batch in pictures.batches(4)]
+        [(2, 3, 8, 8)]
+    """
+
+    def __init__(
+        self,
+        data: str | os.PathLike[str] | Dataset | Sequence[Any],
+        prepare: Prepare,
+        label_names: Sequence[str] | None = None,
+    ) -> None:
+        self.prepare = prepare
+        self.source: Path | None = None
+        self._data: Any = None
+        self._names = label_names
+        if isinstance(data, (str, os.PathLike)):
+            self.source = user_path(data)
+            self.entries = _files(self.source)
+        elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+            self._data = data
+            self._names = _label_names(data) if label_names is None else label_names
+            if not len(data):
+                raise FileNotFoundError("The dataset has no pictures.")
+            self.entries = [Entry(number, str(number)) for number in range(len(data))]
+        else:
+            raise TypeError(
+                f"The pictures are a folder or a map-style dataset, which has a length, not a {type(data).__name__}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def original(self, number: int) -> Image.Image:
+        """Returns a picture as RGB at its own size, upright, with transparent parts on white.
+
+        Raises:
+            ValueError: The picture cannot be read.
+        """
+        return self._read(number)[0]
+
+    def label(self, number: int) -> str | None:
+        """Returns the label of a picture; None if it has none."""
+        if self._data is None:
+            return self.entries[number].label
+        return self._label(self._data[number])
+
+    def __getitem__(self, number: int) -> tuple[Tensor | None, str]:
+        """Returns a picture, prepared, and an empty text; or None and a clause that says why it cannot be read."""
+        try:
+            return self.prepare(self._read(number)[0]), ""
+        except (TypeError, ValueError) as error:
+            return None, str(error)
+
+    def batches(self, size: int, first: int = 0, last: int | None = None, workers: int = 0) -> Iterator[Batch]:
+        """Yields the pictures from `first` up to `last` (excluded) in order, decoded by worker processes.
+
+        Args:
+            size: Number of pictures in a batch.
+            first: Number of the first picture.
+            last: Number after the last one; all by default.
+            workers: Number of processes; 0 decodes in this one.
+        """
+        wanted = range(first, len(self) if last is None else min(last, len(self)))
+        parts = [list(wanted[start : start + size]) for start in range(0, len(wanted), size)]
+        loader = torch.utils.data.DataLoader(
+            self,
+            batch_sampler=parts,
+            num_workers=workers,
+            collate_fn=_collated,
+            multiprocessing_context=_context(workers),
+        )
+        for part, (images, problems) in zip(parts, loader, strict=True):
+            yield Batch(range(part[0], part[-1] + 1), images, {part[at]: problem for at, problem in problems.items()})
+
+    def _read(self, number: int) -> tuple[Image.Image, str | None]:
+        if self.source is None:
+            item = self._data[number]
+            return _as_rgb(_picture_in(item)), self._label(item)
+        entry = self.entries[number]
+        try:
+            return _as_rgb(decode_picture(self.source / entry.key, use="floats")), entry.label
+        except OSError as error:
+            reason = error.strerror if error.filename and error.strerror else str(error)
+            raise ValueError(reason) from error
+
+    def _label(self, item: Any) -> str | None:
+        given = item.get("label") if isinstance(item, Mapping) else item[1] if _is_pair(item) else None
+        if given is None:
+            return None
+        is_number = isinstance(given, (int, np.integer))
+        return str(self._names[int(given)]) if is_number and self._names is not None else str(given)
+
+
+def _files(folder: Path) -> list[Entry]:
+    """Returns the pictures of a folder: those in it, then those of each subfolder, a class."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    classes = sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+    found = [(path.name, None) for path in _pictures_in(folder)]
+    for place in classes:
+        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        found += [(path.relative_to(folder).as_posix(), place.name) for path in inside]  # type: ignore[misc]
+    if not found:
+        raise FileNotFoundError(f"{folder} has no pictures: their names end in {', '.join(SUFFIXES)}.")
+    return [Entry(number, key, label) for number, (key, label) in enumerate(found)]
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _label_names(data: Any) -> Sequence[str] | None:
+    """Returns the names of the classes of a dataset: torchvision's `classes`, or the `names` of a feature "label"."""
+    names = getattr(data, "classes", None)
+    if names is None:
+        features = getattr(data, "features", None)
+        label = features.get("label") if isinstance(features, Mapping) else None
+        names = getattr(label, "names", None)
+    return list(names) if isinstance(names, (list, tuple)) else None
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, (tuple, list)) and len(item) == 2 and np.ndim(item[1]) == 0
+
+
+def _picture_in(item: Any) -> Any:
+    """Returns the picture of an item of a dataset.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if isinstance(item, Mapping):
+        for name in ("image", "img", "pixel_values"):
+            if name in item:
+                return item[name]
+        raise ValueError(f"it has none of the keys image, img and pixel_values, but {', '.join(map(str, item))}")
+    return item[0] if _is_pair(item) else item
+
+
+def _as_rgb(picture: Any) -> Image.Image:
+    """Returns a picture of any mode, an array or a tensor as RGB, upright, with transparent parts on white.
+
+    Raises:
+        ValueError: It is no picture.
+    """
+    if isinstance(picture, Image.Image):
+        if picture.mode == "RGB":
+            return ImageOps.exif_transpose(picture)
+        pixels = pixels_of(picture)
+    else:
+        array = np.asarray(picture.detach().cpu() if isinstance(picture, Tensor) else picture)
+        if isinstance(picture, Tensor) and array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            array = np.moveaxis(array, 0, -1)
+        if array.ndim not in (2, 3) or array.dtype.kind not in "uifb" or not array.size:
+            raise ValueError(f"it is no picture, but an array of {array.dtype} {list(array.shape)}")
+        pixels = unit_floats(array if array.ndim == 3 else array[..., None])
+    if not np.isfinite(pixels).all():
+        raise ValueError("it has values that are NaN or infinite")
+    if pixels.shape[-1] in (2, 4):
+        pixels = without_alpha(pixels, 1.0)
+    if pixels.shape[-1] not in (1, 3):
+        raise ValueError(f"it has {pixels.shape[-1]} channels")
+    levels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(np.repeat(levels, 3, -1) if levels.shape[-1] == 1 else levels)
+
+
+def _collated(items: Sequence[tuple[Tensor | None, str]]) -> tuple[Tensor, dict[int, str]]:
+    read = [image for image, _ in items if image is not None]
+    like = torch.zeros_like(read[0]) if read else torch.zeros(0)
+    problems = {at: problem for at, (image, problem) in enumerate(items) if image is None}
+    return torch.stack([like if image is None else image for image, _ in items]), problems
+
+
+def _context(workers: int) -> str | None:
+    """Returns how workers start. A fork would copy torch's threads, which may hang."""
+    return "spawn" if workers else None

@@ -1,0 +1,101 @@
+"""Valid calls of public callables whose docstrings have none, for `parity_tests.malformed_calls`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+_TINY = ">>> from lucid_port.modelzoo.vision_models import TinyInceptionV1 as Tiny\n>>> model = Tiny()\n"
+_GRAPH = """
+>>> import converters, lucid_port
+>>> from pathlib import Path
+>>> made = converters.convert(Path(lucid_port.__file__).parent / "modelzoo" / "data" / "TinyInceptionV1.pb")
+"""
+_FIGURE = """
+>>> from lucid_port.figures.base import catalogue
+>>> one = next(iter(catalogue().values()))
+"""
+_REDUCER = ">>> reducer = ChannelReducer(2, 'PCA')\n>>> data = np.random.RandomState(0).rand(4, 5, 6)\n"
+_SAVED = """
+>>> import numpy as np
+>>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+>>> from lucid_port.optvis import param, render
+>>> made = render.render_vis(TinyInceptionV1(), "mixed4a:3", lambda: param.image(16), thresholds=[1], verbose=False)
+>>> picture, recipe = made[-1][0], made.recipe()
+"""
+CALLS: Mapping[str, Sequence[str]] = {
+    "converters.ConvertedModel.layer_module": [_GRAPH + ">>> made.layer_module('mixed4a')"],
+    "converters.ConvertedModel.save": [_GRAPH + ">>> made.save('saved')"],
+    "converters.ConvertedModel.subgraph": [_GRAPH + ">>> made.subgraph(['mixed4a'])"],
+    "converters.ConvertedModel.to_onnx": [_GRAPH + ">>> made.to_onnx('written.onnx', ['mixed4a'])"],
+    "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],
+    "lucid_port.figures.base.Figure": [_FIGURE + ">>> import dataclasses\n>>> dataclasses.replace(one)"],
+    "lucid_port.figures.base.figure": [
+        ">>> figure('own', 'Own', of='units', steps=2, options={'A': {}}, takes=Takes('a', ['unit']), see='the text')"
+    ],
+    "lucid_port.figures.base.Figure.options_for": [_FIGURE + ">>> one.options_for(None, False)"],
+    "lucid_port.figures.base.Settings": [_TINY + ">>> Settings(model, {}, 4)"],
+    **{
+        f"lucid_port.modelzoo.aligned_activations.{call.partition('(')[0]}": [_TINY + f">>> {call}"]
+        for call in (
+            "get_aligned_activations(model.layers[0])",
+            "layer_covariance(model.layers[0], model.layers[1])",
+            "layer_inverse_covariance(model.layers[0])",
+            "push_activations(np.ones((2, 3), np.float32), model.layers[0], model.layers[1])",
+        )
+    },
+    "lucid_port.misc.channel_reducer.ChannelReducer.fit": [_REDUCER + ">>> reducer.fit(data)"],
+    "lucid_port.misc.channel_reducer.ChannelReducer.transform": [
+        _REDUCER + ">>> x = reducer.fit(data)\n>>> reducer.transform(data)"
+    ],
+    "lucid_port.modelzoo.huggingface": [">>> huggingface('google/vit-base-patch16-224', None)"],
+    "lucid_port.modelzoo.timm": [">>> timm('test_resnet', None)"],
+    "lucid_port.modelzoo.torchvision": [">>> torchvision('squeezenet1_1', None)"],
+    "lucid_port.modelzoo.peers.load_lucent_weights": [
+        ">>> from lucid_port.modelzoo.vision_models import TinyInceptionV1\n"
+        ">>> load_lucent_weights(TinyInceptionV1().network, {'a': torch.ones(2)})"
+    ],
+    "lucid_port.modelzoo.peers.to_lucent_state_dict": [
+        ">>> from lucid_port.modelzoo.vision_models import TinyInceptionV1\n"
+        ">>> to_lucent_state_dict(TinyInceptionV1().network)"
+    ],
+    "lucid_port.modelzoo.vision_base.FrozenGraphModel": [
+        ">>> FrozenGraphModel('.', {'type': 'frozen', 'model_path': 'a.pb', 'image_shape': [8, 8, 3]})"
+    ],
+    "lucid_port.modelzoo.vision_base.Model.get_activations": [
+        _TINY + ">>> model.get_activations('mixed4a', np.zeros((2, 32, 32, 3), np.float32))"
+    ],
+    "lucid_port.modelzoo.vision_base.Model.get_layer": [_TINY + ">>> model.get_layer('mixed4a')"],
+    "lucid_port.modelzoo.vision_base.Model.summary": [_TINY + ">>> model.summary((32, 32, 3))"],
+    "lucid_port.modelzoo.vision_base.model_class": [">>> model_class(catalogue()['InceptionV1'])"],
+    "lucid_port.modelzoo.vision_base.read_network": [">>> read_network('a.pb', None, None)"],
+    "lucid_port.modelzoo.wordnet.id_from_synset": [
+        ">>> class Shark:\n...     name, pos, offset = lambda s: 'shark', lambda s: 'n', lambda s: 3\n"
+        ">>> id_from_synset(Shark())"
+    ],
+    "lucid_port.modelzoo.wordnet.imagenet_synset_from_description": [">>> imagenet_synset_from_description('shark')"],
+    "lucid_port.modelzoo.wordnet.synset_from_id": [">>> synset_from_id('n01484850')"],
+    "lucid_port.optvis.param.Parameterization.map": [
+        ">>> from lucid_port.optvis import param\n>>> param.image(8).map(torch.abs)"
+    ],
+    "lucid_port.optvis.param.Parameterization.reshape": [
+        ">>> from lucid_port.optvis import param\n>>> param.image(8).reshape(1, 16, 4, 3)"
+    ],
+    "lucid_port.optvis.progress.LiveSheet": [">>> LiveSheet(3, 2)"],
+    "lucid_port.optvis.progress.ManyProgress": [">>> ManyProgress(3, 2)"],
+    "lucid_port.optvis.progress.ProgressBar": [">>> ProgressBar(3)"],
+    "lucid_port.optvis.progress.TensorBoardLog": [">>> TensorBoardLog('log')"],
+    "lucid_port.optvis.recipe_files.check_channels": [">>> check_channels(3, 'do this')"],
+    "lucid_port.optvis.recipe_files.check_output": [">>> check_output('a.png', 3)"],
+    "lucid_port.optvis.recipe_files.check_save_path": [">>> check_save_path('a.png')"],
+    "lucid_port.optvis.recipe_files.compare_pictures": [_SAVED + ">>> compare_pictures('a.npy', picture)"],
+    "lucid_port.optvis.recipe_files.read_document": [">>> read_document('a.json')"],
+    "lucid_port.optvis.recipe_files.read_recipe": [">>> read_recipe('a.json')"],
+    "lucid_port.optvis.recipe_files.save_picture": [_SAVED + ">>> save_picture(picture, 'a.png', recipe)"],
+    "lucid_port.optvis.recipe_files.sidecar": [">>> sidecar('a.npy')"],
+    "lucid_port.optvis.recipe.Recipe.differences": [_SAVED + ">>> recipe.differences()"],
+    "lucid_port.optvis.render.VisT.evaluate": [
+        _TINY + ">>> from lucid_port.optvis import param\n>>> vis = VisT(model, 'mixed4a:3', lambda: param.image(16))\n"
+        ">>> vis.evaluate(['mixed4a:4'])"
+    ],
+}
+"""Examples of valid calls for callables whose docstrings have none."""

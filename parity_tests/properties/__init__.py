@@ -1,0 +1,1 @@
+"""Properties that hold for all inputs, tested with examples that Hypothesis or a seed draws."""
