@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 PACKAGES = ("converters", "lucid_port.modelzoo", "lucid_port.misc.io")
 COMMAND = """
@@ -52,6 +53,13 @@ def test_commands_that_read_no_network_do_not_import_torch(command, says, tmp_pa
     printed = run(COMMAND, *command.split(), LUCID_PORT_CACHE=str(tmp_path))
     assert says in printed
     assert printed.endswith("False")
+
+
+def test_sheets_are_drawn_without_torch(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (20, 12), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    assert run(COMMAND, "sheet", str(tmp_path)).splitlines() == [str(tmp_path / "sheet.png"), "", "False"]
+    assert (tmp_path / "sheet.png").is_file()
 
 
 @pytest.mark.parametrize(

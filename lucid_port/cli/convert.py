@@ -83,15 +83,10 @@ def command(
     with console.remarks(json), console.progress_bar() as progress:
         network = _open(source, input_name, {**options, "progress": progress}, check)
         network.save(output, overwrite=overwrite, standalone=standalone, progress=progress)
+    facts = {"output": output, "layers": len(network.layers), "outputs": network.outputs, "checked": check}
     console.print_result(
         f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}",
-        {
-            "output": output,
-            "layers": len(network.layers),
-            "outputs": network.outputs,
-            "checked": check,
-            "left_out": dict(network.left_out),
-        },
+        {**facts, "left_out": dict(network.left_out)},
         json,
     )
     if network.left_out and not json:

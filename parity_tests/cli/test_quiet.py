@@ -90,6 +90,15 @@ def test_conversion_prints_its_folder(tmp_path, capsys):
     assert capsys.readouterr() == (f"{tmp_path / 'tiny'}\n", "")
 
 
+def test_sheets_are_printed_beside_the_pictures(tmp_path, capsys):
+    folder = tmp_path / "many"
+    words = ["render", "TinyInceptionV1", "mixed3a:1,2", "--steps", "2", "--size", "16", "-o", str(folder)]
+    assert main([*words, "--sheet", "-q"]) == 0
+    assert capsys.readouterr() == (f"{folder}\n{folder / 'sheet.png'}\n", "")
+    assert main(["sheet", str(folder), "-q"]) == 0
+    assert capsys.readouterr() == (f"{folder / 'sheet.png'}\n", "")
+
+
 def test_every_command_that_shows_progress_has_the_option():
     without = {name for name, command in COMMANDS.items() if "quiet" not in inspect.signature(command).parameters}
     assert without == LISTING
