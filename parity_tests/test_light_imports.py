@@ -43,6 +43,7 @@ def _environment():
         ("models TinyInceptionV1", "mixed4a"),
         ("models TinyInceptionV1 --labels", "spiral"),
         ("layers --help", "--grep"),
+        ("render TinyInceptionV1", "mixed4a:"),
         ("layers Incepton", "Did you mean InceptionV1"),
         ("layers nothing.pb", "There is no file"),
         ("layers nothing.pb --sizes", "There is no file"),

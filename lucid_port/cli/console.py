@@ -148,7 +148,7 @@ def print_table(
         brief: columns and rows for terminals, if the whole table is too wide for them.
     """
     if as_json:
-        _print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
+        print_text(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
         return
     from rich.console import Console  # on use, because importing rich draws from Python's random numbers
     from rich.table import Table as RichTable
@@ -156,7 +156,7 @@ def print_table(
     console = Console(file=_results.get())
     if not console.is_terminal:
         for row in [columns, *rows]:
-            _print("\t".join(_cell(value) for value in row))
+            print_text("\t".join(_cell(value) for value in row))
         return
     columns, rows = brief or (columns, rows)
     cells = [[_cell(value) for value in row] for row in rows]
@@ -211,18 +211,19 @@ def print_result(sentence: str, facts: Mapping[str, object], as_json: bool = Fal
         as_json: whether to print JSON.
     """
     if as_json:
-        _print(json.dumps(facts, indent=1, default=str))
+        print_text(json.dumps(facts, indent=1, default=str))
     elif _results.get() is None:
-        _print(sentence)
+        print_text(sentence)
     else:
         files = facts.get("files")
         written = files if isinstance(files, (list, tuple)) else (facts.get("output"),)
         for path in (*written, facts.get("sheet")):
             if path is not None:
-                _print(path)
+                print_text(path)
 
 
-def _print(text: object) -> None:
+def print_text(text: object) -> None:
+    """Prints a result of a command to standard output, also under --quiet."""
     typer.echo(text, file=_results.get())
 
 

@@ -157,13 +157,14 @@ def command(
     lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
     from lucid_port.cli.offer import offer
-    from lucid_port.cli.sheet import SHEET, check_sheet, write_sheet
-    from lucid_port.optvis.engine.devices import find_device
-    from lucid_port.optvis.engine.diagnostics import refuse_failed
 
     if not wanted:
         offer(source, opening)
         return
+    from lucid_port.cli.sheet import SHEET, check_sheet, write_sheet
+    from lucid_port.optvis.engine.devices import find_device
+    from lucid_port.optvis.engine.diagnostics import refuse_failed
+
     if output is None:
         raise typer.BadParameter("name a picture to write, as in -o unit.png, or a folder", param_hint="'-o'")
     changes = units.Changes(negative, neuron, deepdream, alpha)

@@ -140,8 +140,6 @@ class ModelOptions(NetworkOptions):
         Raises:
             typer.BadParameter: an option has another form.
         """
-        from lucid_port.modelzoo.from_torch import range_of_normalized
-
         stated: dict[str, Any] = {
             "image_value_range": _numbers(self.value_range, "--value-range", "-117,138", 2),
             "image_shape": shape_of(self.image_shape),
@@ -150,6 +148,8 @@ class ModelOptions(NetworkOptions):
         if self.mean is not None or self.std is not None:
             if self.mean is None or self.std is None or self.value_range is not None:
                 raise typer.BadParameter("--mean and --std are given together, and without --value-range.")
+            from lucid_port.modelzoo.from_torch import range_of_normalized
+
             stated["image_value_range"] = range_of_normalized(
                 _numbers(self.mean, "--mean", "0.485,0.456,0.406"), _numbers(self.std, "--std", "0.229,0.224,0.225")
             )

@@ -77,6 +77,11 @@ def test_tables_are_printed(capsys):
     assert capsys.readouterr().out.startswith("name\top\tchannels\nconv2d0_pre_relu")
 
 
+def test_units_to_choose_from_are_printed(capsys):
+    assert main(["render", "TinyInceptionV1", "-q"]) == 0
+    assert "mixed4a:" in capsys.readouterr().out
+
+
 def test_a_rerender_without_output_prints_nothing(tmp_path, capsys):
     path = tmp_path / "a.png"
     assert main([*RENDER, "-o", str(path), "-q"]) == 0
