@@ -7,32 +7,58 @@ Example:
     model = converters.load("inceptionv1")
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from converters.conversion import convert, load, save
-from converters.errors import (
-    ChannelAxisError,
-    ConverterError,
-    GraphError,
-    InputSizeError,
-    LayerLeftOutError,
-    LayerNotFoundError,
-    MissingPackageError,
-    SaveError,
-    TensorFlowMissingError,
-    UnsupportedOpsError,
-)
-from converters.lowering.lower import supported_ops
-from converters.network.model import ConvertedModel
-from converters.program.layer_info import LayerInfo
-from converters.program.program import Metadata
+from converters.on_use import import_on_use
 from converters.renamed import keep_old_names
-from converters.sources import open_source
 
 if TYPE_CHECKING:
     from converters.caffe import from_caffe
+    from converters.conversion import convert, load, save
+    from converters.errors import (
+        ChannelAxisError,
+        ConverterError,
+        GraphError,
+        InputSizeError,
+        LayerLeftOutError,
+        LayerNotFoundError,
+        MissingPackageError,
+        SaveError,
+        TensorFlowMissingError,
+        UnsupportedOpsError,
+    )
+    from converters.lowering.lower import supported_ops
+    from converters.network.model import ConvertedModel
     from converters.onnx.reading.conversion import from_onnx
+    from converters.program.layer_info import LayerInfo
+    from converters.program.program import Metadata
+    from converters.sources import open_source
+else:
+    __getattr__, __dir__ = import_on_use(
+        __name__,
+        {
+            "caffe": ("from_caffe",),
+            "conversion": ("convert", "load", "save"),
+            "errors": (
+                "ChannelAxisError",
+                "ConverterError",
+                "GraphError",
+                "InputSizeError",
+                "LayerLeftOutError",
+                "LayerNotFoundError",
+                "MissingPackageError",
+                "SaveError",
+                "TensorFlowMissingError",
+                "UnsupportedOpsError",
+            ),
+            "lowering.lower": ("supported_ops",),
+            "network.model": ("ConvertedModel",),
+            "onnx.reading.conversion": ("from_onnx",),
+            "program.layer_info": ("LayerInfo",),
+            "program.program": ("Metadata",),
+            "sources": ("open_source",),
+        },
+    )
 
 __all__ = [
     "ChannelAxisError",
@@ -56,16 +82,6 @@ __all__ = [
     "save",
     "supported_ops",
 ]
-
-_ON_DEMAND = {"from_caffe": "converters.caffe", "from_onnx": "converters.onnx.reading.conversion"}
-"""Functions whose modules are imported on first use, because few programs need them."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_ON_DEMAND[name]), name)
-
 
 keep_old_names(
     __name__,

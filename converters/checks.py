@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import reprlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "broadcasts",
@@ -22,6 +25,7 @@ __all__ = [
     "fits",
     "flag",
     "flags",
+    "is_tensor",
     "items",
     "number",
     "shown",
@@ -33,8 +37,8 @@ __all__ = [
 
 def shown(value: object) -> str:
     """Formats a value for an error message: arrays and tensors by shape, other values as one line of 80 characters."""
-    if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim > 0:
-        kind = "a tensor" if isinstance(value, torch.Tensor) else "an array"
+    if (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim > 0:
+        kind = "an array" if isinstance(value, np.ndarray) else "a tensor"
         return f"{kind} of shape {tuple(value.shape)}"
     try:
         text_of = repr(value)
@@ -42,6 +46,11 @@ def shown(value: object) -> str:
         text_of = reprlib.repr(value) if isinstance(value, (list, tuple, dict, set)) else f"a {type(value).__name__}"
     line = " ".join(text_of.split())
     return line if len(line) <= 80 else f"{line[:77]}..."
+
+
+def is_tensor(value: object) -> TypeGuard[Tensor]:
+    """Returns whether a value is a tensor of torch, without importing torch: there are no tensors before its import."""
+    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
 def whole(value: object, what: str, least: int | None = None) -> int:
@@ -87,8 +96,8 @@ def number(
 
 
 def _scalar(value: object, what: str, wanted: str) -> Any:
-    plain = value
-    if isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and value.ndim == 0:
+    plain: Any = value
+    if (isinstance(value, (np.generic, np.ndarray)) or is_tensor(value)) and value.ndim == 0:
         plain = value if getattr(value, "is_meta", False) else value.item()
     if isinstance(plain, bool) or not isinstance(plain, Real):
         raise TypeError(f"{what} is {wanted}, not {shown(value)}.")
@@ -145,7 +154,7 @@ def items(values: object, what: str, wanted: str) -> list[Any]:
     Raises:
         TypeError: the value has another type; the message says that `wanted` is expected.
     """
-    without_axes = isinstance(values, (np.ndarray, torch.Tensor)) and values.ndim == 0
+    without_axes = (isinstance(values, np.ndarray) or is_tensor(values)) and values.ndim == 0
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or without_axes:
         raise TypeError(f"{what} is {wanted}, not {shown(values)}.")
     return list(values)
@@ -195,7 +204,9 @@ def finite_values(values: object, what: str) -> None:
         TypeError: a value is not a real number.
         ValueError: the value is ragged or empty, or contains NaN or infinity.
     """
-    if isinstance(values, torch.Tensor):
+    if is_tensor(values):
+        import torch
+
         if values.is_meta or values.layout is not torch.strided:
             raise TypeError(f"{what} is a dense tensor with values, not {shown(values)} ({values.layout}).")
         numeric, finite, count = not values.is_complex(), bool(torch.isfinite(values).all()), values.numel()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["user_path"]
+__all__ = ["MODEL_FILE", "user_path"]
+
+MODEL_FILE = "model.json"
+"""File in the folder of a saved network that describes it."""
 
 
 def user_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path:

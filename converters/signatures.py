@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     BinaryIO,
@@ -34,12 +35,14 @@ from typing import (
 )
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, DTypeLike
 
 from converters import checks
 from converters.errors import nearest_names
 from converters.schema import Least
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Rule", "checked", "register", "rules_of", "unknown_argument"]
 
@@ -160,7 +163,7 @@ def unknown_argument(function: Callable[..., Any], keywords: Iterable[str]) -> s
 
 def register(hint: Any, words: str, take: Callable[[Any, str], Any]) -> None:
     """Sets the rule of a type, such as a protocol, whose instances cannot be told by their class."""
-    _RULES[hint] = Rule(words, take)
+    _RULES[_key(hint)] = Rule(words, take)
 
 
 def _is_sentence(error: Exception) -> bool:
@@ -229,7 +232,7 @@ def _of_parameter(parameter: inspect.Parameter, function: Callable[..., Any]) ->
 
 def rule_of(hint: Any) -> Rule | None:
     """Returns the rule of a type; None if it takes all values."""
-    with_rule = _RULES.get(hint) if _is_hashable(hint) else None
+    with_rule = _RULES.get(_key(hint)) if _is_hashable(hint) else None
     if with_rule is not None:
         return with_rule
     origin, arguments = get_origin(hint), get_args(hint)
@@ -248,6 +251,11 @@ def rule_of(hint: Any) -> Rule | None:
     return _interface(hint) if getattr(hint, "_is_protocol", False) else _instance(hint)
 
 
+def _key(hint: Any) -> Any:
+    """Returns the key of a type in the table: torch's types have their names, so that torch is not imported here."""
+    return f"torch.{hint.__name__}" if isinstance(hint, type) and hint.__module__ == "torch" else hint
+
+
 def _is_hashable(hint: Any) -> bool:
     try:
         hash(hint)
@@ -260,9 +268,9 @@ def _union(arguments: Sequence[Any]) -> Rule | None:
     for known in (ArrayLike, DTypeLike):  # unions of unions are flat
         others = [one for one in arguments if one not in get_args(known)]
         if set(get_args(known)) <= set(arguments) and set(others) <= {type(None)}:
-            return _either((_RULES[known], *(_RULES[one] for one in others)))
+            return _either((_RULES[known], *(_NONE for _ in others)))
     names_files = any(one is os.PathLike or get_origin(one) is os.PathLike for one in arguments)
-    special = names_files or torch.device in arguments  # their rules check texts
+    special = names_files or DEVICE in map(_key, arguments)  # their rules check texts
     found = [rule_of(one) for one in arguments if not (special and one is str)]
     rules = tuple(one for one in found if one is not None)
     return _either(rules) if len(rules) == len(found) else None
@@ -401,7 +409,7 @@ def _file(value: Any, what: str) -> Any:
 
 
 def _numbers(value: Any, what: str) -> Any:
-    if isinstance(value, torch.Tensor):
+    if checks.is_tensor(value):
         return _tensor(value, what)
     checks.finite_values(value, what)
     return value
@@ -430,6 +438,8 @@ def _array(value: Any, what: str) -> Any:
 
 
 def _tensor(value: Any, what: str) -> Any:
+    import torch
+
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{what} is a tensor, not {checks.shown(value)}.")
     if value.is_complex() or value.is_meta or value.layout is not torch.strided:
@@ -471,6 +481,8 @@ def _mapping(rules: Sequence[Rule | None], value: Any, what: str) -> Any:
 
 
 def _device(value: Any, what: str) -> torch.device:
+    import torch
+
     if not isinstance(value, (str, torch.device)):
         raise TypeError(f"{what} is a device, as in 'cuda:0', not {checks.shown(value)}.")
     try:
@@ -479,9 +491,12 @@ def _device(value: Any, what: str) -> torch.device:
         raise ValueError(f"{what} is a device, as in 'cuda:0', not {checks.shown(value)}.") from None
 
 
+DEVICE, TENSOR = "torch.device", "torch.Tensor"
+"""Keys of torch's types; see `_key`."""
+
 _NONE = Rule("None", _none)
 _RULES: dict[Any, Rule] = {
-    torch.device: Rule("a device", _device),
+    DEVICE: Rule("a device", _device),
     bool: Rule("True or False", _flag),
     np.bool_: Rule("True or False", _flag),
     int: Rule("a whole number", _whole),
@@ -490,7 +505,7 @@ _RULES: dict[Any, Rule] = {
     None: _NONE,
     type(None): _NONE,
     np.ndarray: Rule("an array", _array),
-    torch.Tensor: Rule("a tensor", _tensor),
+    TENSOR: Rule("a tensor", _tensor),
     os.PathLike: Rule("a path", _path, False),
     BinaryIO: Rule("a file that is open in binary mode", _file),
     TextIO: Rule("a file that is open for text", _file),

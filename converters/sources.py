@@ -7,20 +7,20 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from numpy.typing import ArrayLike
-from torch import Tensor, nn
-
-from converters.conversion import convert, load
 from converters.errors import GraphError, nearest_names
-from converters.paths import user_path
-from converters.program import storage
-from converters.program.layer_info import Layers
-from converters.program.program import Metadata
+from converters.paths import MODEL_FILE, user_path
 from converters.progress import Progress, silent
 from converters.signatures import checked
 from converters.tensorflow import freeze
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor, nn
+
+    from converters.program.layer_info import Layers
+    from converters.program.program import Metadata
 
 
 class Network(Protocol):
@@ -212,10 +212,14 @@ def _exists(path: Path) -> bool:
 
 
 def _read_frozen(path: Path, options: Options) -> Network:
+    from converters.conversion import convert
+
     return convert(path, **options.given(*FROZEN, "metadata", "progress"))
 
 
 def _read_saved(path: Path, options: Options) -> Network:
+    from converters.conversion import load
+
     return load(path)
 
 
@@ -230,6 +234,8 @@ def _read_checkpoint(path: Path, options: Options) -> Network:
 def _freeze_and_convert(
     function: Callable[..., freeze.Frozen], path: Path, options: Options, *own_options: str
 ) -> Network:
+    from converters.conversion import convert
+
     (options.progress or silent)("freezing in TensorFlow", None)
     shared = ("input_name", "outputs", "constants", "tensorflow_python")
     frozen = function(path, **options.given(*shared, *own_options))
@@ -273,7 +279,7 @@ SAVED_MODEL_START = b"\x08\x01\x12"  # a saved_model.pb: version 1, then a graph
 
 
 def _is_saved(path: Path) -> bool:
-    return path.is_dir() and (path / storage.MODEL_FILE).is_file()
+    return path.is_dir() and (path / MODEL_FILE).is_file()
 
 
 def _meta_file(path: Path) -> Path | None:

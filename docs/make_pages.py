@@ -95,8 +95,10 @@ To see the traceback of an error, add `--debug` anywhere on the line.
 
 - With `--json`, every command prints only JSON to standard output: rows if it lists something, otherwise the results
   and the written files.
-- Without `--json`, tables in a pipe have one line per row, with tabs between cells, for `cut` and `grep`.
+- Without `--json`, tables in a pipe have one line per row, with tabs between cells, for `cut` and `grep`. On a terminal
+  names are never broken, and `models` and `figure list` show fewer columns.
 - Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
+- With `--quiet` (`-q`), commands print only errors, and the paths of the written files to standard output, one a line.
 - Commands never prompt for input.
 - `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
   seed.
@@ -115,8 +117,8 @@ lucid-port render TinyInceptionV1 mixed3a:1 -o a.png --json | jq .objective
 lucid-port --install-completion
 ```
 
-This installs completion of commands, options and the names of models, layers and figures for the current shell (bash,
-zsh, fish, PowerShell). Restart the shell afterwards. `lucid-port --show-completion` prints the code instead.
+This installs completion of commands, options and the names of models, layers, classes and figures for the current shell
+(bash, zsh, fish, PowerShell). Restart the shell afterwards. `lucid-port --show-completion` prints the code instead.
 """
 
 

@@ -16,12 +16,11 @@ from safetensors.torch import load_file
 from converters.atomic import PARTIAL, check_writable, is_abandoned, partial_folder, partial_prefix
 from converters.documents import read_json
 from converters.errors import GraphError, SaveError, reason
-from converters.paths import user_path
+from converters.paths import MODEL_FILE, user_path
 from converters.program.program import Program, State
 from converters.program.tensor_file import write_tensors
 from converters.progress import Progress, silent
 
-MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 STANDALONE_FILE = "model.py"
 REPLACED = ".replaced"

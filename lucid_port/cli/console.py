@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeAlias
 
 import typer
 from typer.core import TyperCommand
@@ -41,6 +43,10 @@ PROGRESS_AFTER = 1.0
 REFRESH = 0.25
 """Seconds between two refreshes of a progress bar."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Print only errors, and the paths of the written files, one a line.")
+]
+"""Option that `PathCommand` carries out; commands only declare it."""
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 InputName = Annotated[
     str | None,
@@ -64,8 +70,47 @@ _PATHS = ("-o", "--output", "--image", "--keep-pb", "--prototxt")
 """Options that take a path. The parameters' types are no public part of typer."""
 
 
+GAP = 2
+"""Blanks between two columns of a table."""
+
+Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[object]]]
+"""Headers and rows."""
+
+_results: ContextVar[TextIO | None] = ContextVar("results", default=None)
+"""Stream of results under --quiet; None for standard output."""
+
+
+class _Nowhere(io.TextIOBase):
+    """A stream that discards its text."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Context in which only `print_result` and `print_table` print. Errors are printed after it."""
+    token = _results.set(sys.stdout)
+    try:
+        with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()):
+            yield
+    finally:
+        _results.reset(token)
+
+
 class PathCommand(TyperCommand):
-    """A command whose paths may start with `~`, which shells leave in `--output=~/eyes.png` and between quotes."""
+    """A command whose paths may start with `~`, which shells leave in `--output=~/eyes.png` and between quotes.
+
+    It carries out --quiet for commands that declare it.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        with quietly() if ctx.params.get("quiet") else nullcontext():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Expands the paths.
@@ -88,31 +133,98 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], as_json: bool = False) -> None:
-    """Prints a table: JSON, aligned columns on a terminal, or tab-separated lines for `cut` and `grep` in a pipe."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], as_json: bool = False, brief: Table | None = None
+) -> None:
+    """Prints a table: JSON, aligned columns on a terminal, or tab-separated lines for `cut` and `grep` in a pipe.
+
+    Words are never broken, so that names can be copied: a row that is wider than the terminal continues on its next
+    line.
+
+    Args:
+        columns: the headers.
+        rows: the cells; None for an empty one.
+        as_json: whether to print JSON.
+        brief: columns and rows for terminals, if the whole table is too wide for them.
+    """
     if as_json:
-        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
+        print_text(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
         return
     from rich.console import Console  # on use, because importing rich draws from Python's random numbers
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    console = Console()
+    console = Console(file=_results.get())
     if not console.is_terminal:
-        for row in [list(columns), *texts]:
-            typer.echo("\t".join(row))
+        for row in [columns, *rows]:
+            print_text("\t".join(_cell(value) for value in row))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in texts:
+    columns, rows = brief or (columns, rows)
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = _column_widths([[*column] for column in zip(columns, *cells, strict=True)], console.width)
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, width=width)
+    for row in cells:
         table.add_row(*row)
+    console.width = max(console.width, sum(widths) + GAP * len(widths))  # the terminal itself wraps wider rows
     console.print(table, markup=False)
 
 
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _column_widths(columns: Sequence[Sequence[str]], total: int) -> list[int]:
+    """Returns the widths of a table's columns.
+
+    The longest cells fit into them. If the terminal is too narrow for these, first headers and then cells are wrapped
+    between words; if the words are too long as well, nothing is wrapped.
+
+    Args:
+        columns: header and cells of each column.
+        total: the width of the terminal.
+    """
+    from rich.cells import cell_len
+
+    def longest(texts: Iterable[str]) -> int:
+        return max(map(cell_len, texts), default=0)
+
+    words = [[word for text in column for word in text.split()] for column in columns]
+    whole = [longest(column) for column in columns]
+    header_wrapped = [max(longest(column[1:]), longest(column[0].split())) for column in columns]
+    room = total - GAP * (len(columns) - 1)
+    widths = whole
+    for least in (header_wrapped, [longest(column) for column in words]):
+        while sum(widths) > room and widths != least:
+            spare = [width - low for width, low in zip(widths, least, strict=True)]
+            widest = max((at for at, free in enumerate(spare) if free > 0), key=lambda at: widths[at])
+            widths = [width - (at == widest) for at, width in enumerate(widths)]
+    return widths if sum(widths) <= room else whole
+
+
 def print_result(sentence: str, facts: Mapping[str, object], as_json: bool = False) -> None:
-    """Prints the result of a command: a sentence for people, or JSON for scripts."""
-    typer.echo(json.dumps(facts, indent=1, default=str) if as_json else sentence)
+    """Prints the result of a command: a sentence for people, JSON for scripts, or the written paths under --quiet.
+
+    Args:
+        sentence: the sentence.
+        facts: the results. `files` or `output`, and `sheet`, are the written paths.
+        as_json: whether to print JSON.
+    """
+    if as_json:
+        print_text(json.dumps(facts, indent=1, default=str))
+    elif _results.get() is None:
+        print_text(sentence)
+    else:
+        files = facts.get("files")
+        written = files if isinstance(files, (list, tuple)) else (facts.get("output"),)
+        for path in (*written, facts.get("sheet")):
+            if path is not None:
+                print_text(path)
+
+
+def print_text(text: object) -> None:
+    """Prints a result of a command to standard output, also under --quiet."""
+    typer.echo(text, file=_results.get())
 
 
 def remarks(as_json: bool) -> AbstractContextManager[object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli import console
-from lucid_port.cli.console import Constants, InputName, Json, Source
+from lucid_port.cli.console import Constants, InputName, Json, Quiet, Source
 from lucid_port.cli.sources import require_file
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def command(
     geometry: Annotated[
         str | None, typer.Option(help="Padding of a Caffe network: tensorflow (the default) or caffe.")
     ] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Convert a TensorFlow or Caffe network to PyTorch.
@@ -82,15 +83,10 @@ def command(
     with console.remarks(json), console.progress_bar() as progress:
         network = _open(source, input_name, {**options, "progress": progress}, check)
         network.save(output, overwrite=overwrite, standalone=standalone, progress=progress)
+    facts = {"output": output, "layers": len(network.layers), "outputs": network.outputs, "checked": check}
     console.print_result(
         f"{output}: {len(network.layers)} layers, outputs {', '.join(network.outputs)}",
-        {
-            "output": output,
-            "layers": len(network.layers),
-            "outputs": network.outputs,
-            "checked": check,
-            "left_out": dict(network.left_out),
-        },
+        {**facts, "left_out": dict(network.left_out)},
         json,
     )
     if network.left_out and not json:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Device, Json, Seed, check_page_path, print_result, torch_threads
+from lucid_port.cli.console import Device, Json, Quiet, Seed, check_page_path, print_result, torch_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,7 @@ def command(
     ] = None,
     seed: Seed = 0,
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Convert, check and render the bundled model offline.

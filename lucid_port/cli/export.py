@@ -13,6 +13,7 @@ from lucid_port.cli.console import (
     InputName,
     Json,
     Outputs,
+    Quiet,
     model_names,
     names_in,
     print_result,
@@ -38,6 +39,7 @@ def command(
     input_name: InputName = None,
     constants: Constants = None,
     outputs: Outputs = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write layers of a model as an ONNX file.

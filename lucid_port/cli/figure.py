@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, Seed, model_names, names_in, print_result, print_table
+from lucid_port.cli.console import Device, Json, Quiet, Seed, model_names, names_in, print_result, print_table
 
 if TYPE_CHECKING:
     from lucid_port.figures.options import FigureOptions
@@ -53,6 +53,7 @@ def command(
         "figures"
     ),
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Make a figure of a Distill article.
@@ -73,7 +74,8 @@ def command(
             (one.name, ARTICLES[one.article].title, one.title, one.takes.words, ", ".join(one.options))
             for one in catalogue().values()
         ]
-        print_table(("name", "article", "shows", "--units takes", "units named for"), rows, json)
+        columns = ("name", "article", "shows", "--units takes", "units named for")
+        print_table(columns, rows, json, brief=(columns[:3], [row[:3] for row in rows]))
         return
     find_figure(name)  # a wrong name fails before the model is opened
     options: FigureOptions | None = None if units is None else {"units": names_in(units)}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Json, Source, print_table
+from lucid_port.cli.console import Json, Quiet, Source, print_table
 
 SIZES = ("name", "op", "channels, size", "stride", "receptive field")
 """Columns of `lucid_port.modelzoo.summary.Summary`."""
@@ -21,6 +21,7 @@ def command(
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Also list sizes, strides and receptive fields, from a pass on one image.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """List the layers of a model: name, op, channels.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lucid_port.modelzoo.catalogue import Entry
 
 COLUMNS = ("family", "name", "layers", "dataset", "here", "what to do")
+BRIEF = ("name", "family", "layers", "dataset", "file")
+"""Columns on a terminal."""
 
 
 def command(
@@ -26,6 +28,9 @@ def command(
     json: Json = False,
 ) -> None:
     """List the models of the catalogue and where their files are.
+
+    A terminal shows whether a file is here, is downloaded on demand, or has to be got by hand. With NAME, with --json
+    and in a pipe, paths are printed.
 
     Examples: LUCID_PORT_MODELZOO=~/models lucid-port models; lucid-port models ResnetV1_50_slim
 
@@ -42,7 +47,8 @@ def command(
     elif json:
         typer.echo(json_format.dumps([_details(one) for one in catalogue().values()], indent=1))
     else:
-        print_table(COLUMNS, [_row(one) for one in catalogue().values()])
+        models = catalogue().values()
+        print_table(COLUMNS, [_row(one) for one in models], brief=(BRIEF, [_brief_row(one) for one in models]))
 
 
 def _labels(entry: Entry) -> list[str]:
@@ -59,6 +65,23 @@ def _row(entry: Entry) -> tuple[object, ...]:
     found = local_graph(entry) or ("generated on demand" if entry.generator else None)
     advice = None if found else _short_advice(entry)
     return entry.family, entry.name, len(entry.layers), entry.dataset, found, advice
+
+
+def _brief_row(entry: Entry) -> tuple[object, ...]:
+    return entry.name, entry.family, len(entry.layers), entry.dataset, _whereabouts(entry)
+
+
+def _whereabouts(entry: Entry) -> str:
+    """Where the model's file is, or comes from."""
+    from lucid_port.modelzoo.files import checked_downloads, local_graph
+
+    if entry.package_graph is not None:
+        return "in the package"
+    if entry.generator is not None:
+        return "generated"
+    if local_graph(entry) is not None:
+        return "here"
+    return "download" if checked_downloads(entry) else "by hand"
 
 
 def _short_advice(entry: Entry) -> str:

@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-import typer
-
 from lucid_port.cli import sources
+from lucid_port.cli.console import print_text
 
 MOST = 24
 """Layers that are listed."""
@@ -27,18 +26,18 @@ def offer(source: str, opening: sources.ModelOptions) -> None:
         network = opening.network(source)
         infos = [info for info in network.layers.values() if info.op != "Placeholder" and info.channels]
         layers = [(info.name, info.channels) for info in infos]
-    typer.echo(f"{source} has {len(layers)} layers with channels{f' and {len(labels)} classes' if labels else ''}:")
+    print_text(f"{source} has {len(layers)} layers with channels{f' and {len(labels)} classes' if labels else ''}:")
     shown = layers if len(layers) <= MOST else [*layers[: MOST // 2], *layers[-MOST // 2 :]]
     for number, (name, count) in enumerate(shown):
         if len(layers) > MOST and number == MOST // 2:
-            typer.echo(f"  ... ({len(layers) - MOST} more: lucid-port layers {_word(source)})")
-        typer.echo(f"  {name}:0-{count - 1}")
+            print_text(f"  ... ({len(layers) - MOST} more: lucid-port layers {_word(source)})")
+        print_text(f"  {name}:0-{count - 1}")
     if labels:
-        typer.echo(f"  class:{', class:'.join(dict.fromkeys(labels[:3]))}, ... (lucid-port models {source} --labels)")
-    typer.echo("\nFor example:")
+        print_text(f"  class:{', class:'.join(dict.fromkeys(labels[:3]))}, ... (lucid-port models {source} --labels)")
+    print_text("\nFor example:")
     for command in _commands(source, opening, layers, labels):
-        typer.echo(f"  {command}")
-    typer.echo("\nSums, minima, neurons and directions: docs/units.md")
+        print_text(f"  {command}")
+    print_text("\nSums, minima, neurons and directions: docs/units.md")
 
 
 def _commands(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lucid_port.cli.console import Json, Source, check_page_path, print_result
+from lucid_port.cli.console import Json, Quiet, Source, check_page_path, print_result
 from lucid_port.cli.sources import require_file
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def command(
         str | None, typer.Option(help="A Python with TensorFlow, for a model without recorded values.")
     ] = None,
     functions: Annotated[bool, typer.Option(help="Also compare every function with Lucid.")] = True,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Compare a model with TensorFlow, and write a page.

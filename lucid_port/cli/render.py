@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli import sources, units
-from lucid_port.cli.console import Json, Seed, Source, print_result, remarks
+from lucid_port.cli.completion import unit_names
+from lucid_port.cli.console import Json, Quiet, Seed, Source, print_result, remarks
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -25,12 +26,8 @@ Result = tuple[str, dict[str, Any]]
 
 
 def layer_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Layers of a model of the catalogue, for shell completion."""
-    from lucid_port.modelzoo.catalogue import catalogue
-
-    known = catalogue().get(str(context.params.get("source")))
-    names = [] if known is None else [layer for layer, _, _ in known.layers]
-    return [f"{name}:" for name in names if name.startswith(incomplete)]
+    """Layers and classes of a model of the catalogue, for shell completion."""
+    return unit_names(str(context.params.get("source")), incomplete)
 
 
 Units = Annotated[
@@ -141,6 +138,7 @@ def command(
     sheet: Sheet = False,
     batch_size: BatchSize = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Render pictures that maximize units of a network.
@@ -159,13 +157,14 @@ def command(
     lucid-port render networks:small 'conv2:0-7' -o conv2 --value-range=0,1
     """
     from lucid_port.cli.offer import offer
-    from lucid_port.cli.sheet import SHEET, check_sheet, write_sheet
-    from lucid_port.optvis.engine.devices import find_device
-    from lucid_port.optvis.engine.diagnostics import refuse_failed
 
     if not wanted:
         offer(source, opening)
         return
+    from lucid_port.cli.sheet import SHEET, check_sheet, write_sheet
+    from lucid_port.optvis.engine.devices import find_device
+    from lucid_port.optvis.engine.diagnostics import refuse_failed
+
     if output is None:
         raise typer.BadParameter("name a picture to write, as in -o unit.png, or a folder", param_hint="'-o'")
     changes = units.Changes(negative, neuron, deepdream, alpha)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, print_result, torch_threads
+from lucid_port.cli.console import Device, Json, Quiet, print_result, torch_threads
 
 
 @sources.takes_options
@@ -26,6 +26,7 @@ def command(
     model: sources.Model_ = None,
     device: Device = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of other settings.")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Render a picture again from its recipe and compare the two.

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, print_result
+from lucid_port.cli.console import Device, Json, Quiet, print_result
 from lucid_port.cli.figure import make_figure
+from lucid_port.modelzoo.library_sources import names_function
 
 
 @sources.takes_options
@@ -23,6 +24,7 @@ def command(
     model: sources.Model_ = None,
     device: Device = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture of other settings.")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Render a recipe file, of a render or of a figure.
@@ -45,7 +47,7 @@ def command(
         request = Request.from_data(document)
         if model is not None:
             request = replace(request, model=model)
-        elif sources.names_a_function(request.model):
+        elif names_function(request.model):
             raise ValueError(f"The recipe names the function {request.model}: give it with --model to run its code.")
         with offline(missing_model(request.model)):
             paths = make_figure(request, output or Path("out"), place, opening)

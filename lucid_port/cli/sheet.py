@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lucid_port.cli.console import Json, print_result
+from lucid_port.cli.console import Json, Quiet, print_result
 
 SHEET = "sheet.png"
 
@@ -28,6 +28,7 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file even if it is not an earlier sheet.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Draw all pictures of a folder as one, with the numbers of their units. Nothing is rendered.

@@ -19,6 +19,7 @@ import typer
 
 from lucid_port.cli.console import Constants, InputName, Outputs, PathCommand, constants_of, names_in, pairs_of
 from lucid_port.cli.units import protected
+from lucid_port.modelzoo.library_sources import LIBRARIES, library_source, names_function, names_library
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -92,7 +93,7 @@ class NetworkOptions:
 
     def network(self, source: str) -> Any:
         """Opens the network of a command, without its value range; errors as for `ModelOptions.model`."""
-        from lucid_port.modelzoo.libraries import names_function
+        check_source(source)  # before the import, which takes seconds
         from lucid_port.modelzoo.nets_factory import open_network
 
         if not names_function(source):
@@ -101,7 +102,7 @@ class NetworkOptions:
 
     def sized(self, source: str) -> Model:
         """Opens the model of a command that reads sizes only, with any value range."""
-        from lucid_port.modelzoo.libraries import names_function, names_library
+        check_source(source)  # before the import, which takes seconds
         from lucid_port.modelzoo.vision_base import Model
 
         shape = shape_of(self.image_shape)
@@ -139,8 +140,6 @@ class ModelOptions(NetworkOptions):
         Raises:
             typer.BadParameter: an option has another form.
         """
-        from lucid_port.modelzoo.from_torch import range_of_normalized
-
         stated: dict[str, Any] = {
             "image_value_range": _numbers(self.value_range, "--value-range", "-117,138", 2),
             "image_shape": shape_of(self.image_shape),
@@ -149,6 +148,8 @@ class ModelOptions(NetworkOptions):
         if self.mean is not None or self.std is not None:
             if self.mean is None or self.std is None or self.value_range is not None:
                 raise typer.BadParameter("--mean and --std are given together, and without --value-range.")
+            from lucid_port.modelzoo.from_torch import range_of_normalized
+
             stated["image_value_range"] = range_of_normalized(
                 _numbers(self.mean, "--mean", "0.485,0.456,0.406"), _numbers(self.std, "--std", "0.229,0.224,0.225")
             )
@@ -233,8 +234,6 @@ Model_ = Annotated[
     ),
 ]
 
-_LIBRARIES = ("torchvision", "timm", "huggingface")  # `libraries.LIBRARIES`, which would import torch here
-
 
 class ModelCommand(PathCommand):
     """A command that takes its model as SOURCE, or from one of the options of libraries."""
@@ -245,12 +244,12 @@ class ModelCommand(PathCommand):
         Raises:
             typer.BadParameter: two libraries are named, or --weights stands without a library.
         """
-        left, found = _taken(protected(args), (*_LIBRARIES, "weights"))
-        named = [library for library in _LIBRARIES if library in found]
+        left, found = _taken(protected(args), (*LIBRARIES, "weights"))
+        named = [library for library in LIBRARIES if library in found]
         if len(named) > 1:
             raise typer.BadParameter(f"--{named[0]} and --{named[1]} each name a model: give one of them.")
         if "weights" in found and not named:
-            raise typer.BadParameter(f"--weights chooses weights of --{', --'.join(_LIBRARIES)}: give one of these.")
+            raise typer.BadParameter(f"--weights chooses weights of --{', --'.join(LIBRARIES)}: give one of these.")
         if named:
             source = _source(named[0], found[named[0]], found.get("weights"))
             has_argument = any(parameter.name == "source" for parameter in self.params)
@@ -267,7 +266,7 @@ class FileCommand(PathCommand):
         Raises:
             typer.BadParameter: one of them is given.
         """
-        _, found = _taken(args, _LIBRARIES)
+        _, found = _taken(args, LIBRARIES)
         for library in found:
             raise typer.BadParameter(_no_file(f"--{library}", f"lucid-port {ctx.info_name}"))
         return super().parse_args(ctx, args)
@@ -279,8 +278,6 @@ def require_file(source: str, command: str) -> None:
     Raises:
         typer.BadParameter: it is a library's network, or module:function.
     """
-    from lucid_port.modelzoo.libraries import names_function, names_library
-
     if names_library(source) or names_function(source):
         raise typer.BadParameter(_no_file(source, command))
 
@@ -317,14 +314,33 @@ def _taken(args: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[s
 
 
 def _source(library: str, name: str, weights: str | None) -> str:
-    from lucid_port.modelzoo.libraries import library_source
-
     chosen = {} if weights is None else {"weights": None if weights.lower() == "none" else weights}
     return library_source(library, name, chosen)
 
 
+def check_source(source: str) -> None:
+    """Refuses a source that does not exist, before torch is imported. Downloads the file of a model of the catalogue.
+
+    Raises:
+        ValueError, FileNotFoundError: there is no such model or file.
+    """
+    from converters.paths import user_path
+    from converters.sources import kind_of, looks_like_source
+    from lucid_port.modelzoo.catalogue import entry
+    from lucid_port.modelzoo.files import find_graph
+
+    if names_library(source) or names_function(source):
+        return
+    if looks_like_source(source):
+        kind_of(user_path(source))
+        return
+    known = entry(source)
+    if known.generator is None:
+        find_graph(known)
+
+
 def _open(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model:
-    from lucid_port.modelzoo.libraries import names_function
+    check_source(source)  # before the import, which takes seconds
     from lucid_port.modelzoo.nets_factory import open_model as open_named
 
     return _of_function(source, stated, options) if names_function(source) else open_named(source, **stated, **options)
@@ -391,18 +407,11 @@ def open_for_document(
     named = source or document.get("model")
     if named is None:
         return None  # the plan's own error says that it names no model
-    if source is None and names_a_function(str(named)):
+    if source is None and names_function(str(named)):
         from lucid_port.modelzoo.nets_factory import open_model as open_named
 
         return open_named(str(named))  # raises: only the command runs functions
     return _open(str(named), *_split({**known, **overrides}))
-
-
-def names_a_function(source: str) -> bool:
-    """Whether a source is module:function."""
-    from lucid_port.modelzoo.libraries import names_function
-
-    return names_function(source)
 
 
 def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

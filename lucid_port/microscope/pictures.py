@@ -183,7 +183,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
             return _as_rgb(_picture_in(item)), self._label(item)
         entry = self.entries[number]
         try:
-            return _as_rgb(decode_picture(self.source / entry.key)), entry.label
+            return _as_rgb(decode_picture(self.source / entry.key, use="floats")), entry.label
         except OSError as error:
             reason = error.strerror if error.filename and error.strerror else str(error)
             raise ValueError(reason) from error

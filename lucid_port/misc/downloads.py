@@ -14,7 +14,7 @@ import requests
 import urllib3
 
 from converters.atomic import partial_folder
-from converters.paths import user_path
+from lucid_port.misc.cache import cache_folder
 from lucid_port.misc.offline import check_online
 from lucid_port.misc.progress import is_watched, progress_bar
 
@@ -44,11 +44,6 @@ class DownloadError(OSError):
     def __init__(self, url: str, reason: str, reached: bool) -> None:
         super().__init__(f"{url} cannot be read: {reason}.")
         self.url, self.reason, self.reached = url, reason, reached
-
-
-def cache_folder() -> Path:
-    """Returns the folder of downloads: LUCID_PORT_CACHE, or the user's cache folder."""
-    return user_path(os.environ.get("LUCID_PORT_CACHE") or pooch.os_cache("lucid_port"))
 
 
 def retrieve(url: str, known_hash: str | None, folder: Path, name: str | None = None, progress: bool = False) -> Path:

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from converters.atomic import write_bytes
-from converters.program.storage import MODEL_FILE
-from lucid_port.misc import downloads
-from lucid_port.misc.downloads import cache_folder
+from converters.paths import MODEL_FILE
+from lucid_port.misc.cache import cache_folder
 from lucid_port.modelzoo.catalogue import Download, Entry
 
 SEARCH_PATH = "LUCID_PORT_MODELZOO"
@@ -78,7 +77,9 @@ def checked_downloads(entry: Entry) -> list[Download]:
 
 def _reason(error: Exception) -> str:
     """Returns the reason why a download failed, without repeating the address."""
-    return error.reason if isinstance(error, downloads.DownloadError) else " ".join(str(error).split())
+    from lucid_port.misc.downloads import DownloadError
+
+    return error.reason if isinstance(error, DownloadError) else " ".join(str(error).split())
 
 
 def _not_found(entry: Entry, failures: Sequence[str]) -> Iterator[str]:
@@ -158,6 +159,8 @@ def fetch(download: Download, folder: Path) -> Path:
         ValueError: the download has no hash, its hash differs from the file's, or the archive lacks `download.member`.
         zipfile.BadZipFile, tarfile.TarError: the file is not a valid archive.
     """
+    from lucid_port.misc import downloads  # on use, because its libraries are large
+
     if not download.hash:
         raise ValueError(f"The download {download.url} has no hash, so its content cannot be checked.")
     name = download.url.rsplit("/", 1)[-1]

@@ -6,12 +6,9 @@ import contextlib
 import importlib
 import importlib.util
 import json
-import os
-import re
 import socket
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -20,17 +17,13 @@ import torch
 from converters.errors import nearest_names
 from lucid_port.misc import checks
 from lucid_port.misc.offline import is_offline
+from lucid_port.modelzoo.library_sources import library_source
 from lucid_port.modelzoo.vision_base import Model
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation that normalize the input of most networks for ImageNet."""
 
-LIBRARIES = ("torchvision", "timm", "huggingface")
-"""Libraries whose networks `lucid_port.modelzoo` opens by name, each with a function of the same name."""
-
 Option: TypeAlias = "bool | int | float | str | list[int] | list[float] | None"
-
-_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 # Options whose value may be a text. Other texts could name files or addresses, which a recipe must not choose.
 _TEXTS = ("weights", "revision")
@@ -104,52 +97,13 @@ def opened_from(model: Model, library: str, name: str, options: Mapping[str, obj
 
     Args:
         model: the model.
-        library: one of `LIBRARIES`.
+        library: one of `library_sources.LIBRARIES`.
         name: the network's name, or a folder.
         options: options that differ from the defaults. If plain data cannot state one, the model has no source.
     """
     if all(_is_plain(key, value) for key, value in options.items()):
         model.source = library_source(library, name, options)
     return model
-
-
-def library_source(library: str, name: str, options: Mapping[str, object]) -> str:
-    """Returns the text that opens a network of a library with `nets_factory.open_model`.
-
-    Example:
-        >>> library_source("timm", "resnet18", {"weights": None, "num_classes": 7})
-        'timm:resnet18?weights=null&num_classes=7'
-    """
-    folder = library == "huggingface" and Path(name).is_dir()
-    place = urllib.parse.quote(os.path.abspath(name) if folder else name, safe="/:.\\ ")
-    written = {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
-    query = urllib.parse.urlencode(written, quote_via=urllib.parse.quote)
-    return f"{library}:{place}{'?' if query else ''}{query}"
-
-
-def names_library(source: object) -> bool:
-    """Whether a source names a network of a library, as in "timm:resnet18".
-
-    Example:
-        >>> names_library("timm:resnet18"), names_library("TinyInceptionV1")
-        (True, False)
-    """
-    return isinstance(source, str) and source.partition(":")[0] in LIBRARIES and ":" in source
-
-
-def names_function(source: object) -> bool:
-    """Whether a source names a function of a Python module, as in "networks:small".
-
-    Example:
-        >>> names_function("networks:small"), names_function("timm:resnet18"), names_function("graph.pb")
-        (True, False, False)
-    """
-    return (
-        isinstance(source, str)
-        and _FUNCTION.fullmatch(source) is not None
-        and not names_library(source)
-        and not os.path.exists(source)
-    )
 
 
 def open_library_model(source: str) -> Model:

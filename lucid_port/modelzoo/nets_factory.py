@@ -12,7 +12,8 @@ from converters.sources import looks_like_source
 from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import find_graph
-from lucid_port.modelzoo.libraries import names_function, names_library, open_library_model, overridden
+from lucid_port.modelzoo.libraries import open_library_model, overridden
+from lucid_port.modelzoo.library_sources import names_function, names_library
 from lucid_port.modelzoo.vision_base import Model, read_network
 from lucid_port.modelzoo.vision_models import MODELS
 

@@ -19,8 +19,7 @@ import converters
 from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
-from converters.paths import user_path
-from converters.program.storage import MODEL_FILE
+from converters.paths import MODEL_FILE, user_path
 from converters.signatures import checked
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from converters.errors import nearest_names
 from lucid_port.modelzoo.catalogue import catalogue
 from lucid_port.modelzoo.vision_base import Layer, Model, model_class
@@ -12,8 +14,8 @@ globals().update(MODELS)
 __all__ = ["Layer", "Model", *MODELS]
 
 
-def __getattr__(name: str) -> type[Model]:
-    """Raises an error that lists the models. Its annotation tells type checkers that the names are model classes."""
+def __getattr__(name: str) -> NoReturn:
+    """Raises an error that suggests models. Type checkers and editors read vision_models.pyi."""
     if name.startswith("__"):
         raise AttributeError(name)
     near = nearest_names(name, MODELS, 3)

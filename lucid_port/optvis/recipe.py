@@ -30,7 +30,7 @@ from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
 from lucid_port.misc.offline import offline
 from lucid_port.modelzoo.arguments import plain_options
-from lucid_port.modelzoo.libraries import names_function, names_library
+from lucid_port.modelzoo.library_sources import names_function, names_library
 from lucid_port.optvis import serialization
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.callbacks import Callback

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 import converters
-from converters.program.storage import MODEL_FILE, WEIGHTS_FILE
+from converters.paths import MODEL_FILE
+from converters.program.storage import WEIGHTS_FILE
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.optvis.recipe import is_recipe
 from lucid_port.optvis.recipe_files import read_document
