@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -55,6 +55,7 @@ _PARTS = ("max", "mean", "place")
 # The pass ---------------------------------------------------------------------------------------
 
 
+@checked
 @dataclass(frozen=True)
 class PooledLayer:
     """The pooled activations of a layer, as files; nothing is read before it is used.
@@ -76,7 +77,8 @@ class PooledLayer:
     grid: tuple[int, int]
     problems: Mapping[int, str]
 
-    def array(self, part: str) -> np.ndarray:
+    @checked
+    def array(self, part: Literal["max", "mean", "place"]) -> np.ndarray:
         """Returns "max", "mean" or "place" as an array that is read from its file on use."""
         return np.load(self.folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
 
@@ -340,6 +342,7 @@ def _join(pooled: PooledLayer, count: int) -> None:
 # Examples ---------------------------------------------------------------------------------------
 
 
+@checked
 @dataclass(frozen=True)
 class Chosen:
     """Pictures that were chosen for each unit.
@@ -355,6 +358,7 @@ class Chosen:
     places: np.ndarray
 
 
+@checked
 @dataclass(frozen=True)
 class Examples:
     """Examples of a layer's units.
@@ -371,6 +375,7 @@ class Examples:
     quantiles: Mapping[float, Chosen]
     dropped: np.ndarray
 
+    @checked
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the examples as a safetensors file: "top/numbers", "top/values", ..., "quantile 99.9/places"."""
         groups = {"top": self.top, "bottom": self.bottom}

@@ -36,6 +36,7 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+@checked
 @dataclass(frozen=True)
 class Entry:
     """One picture of a collection.
@@ -51,6 +52,7 @@ class Entry:
     label: str | None = None
 
 
+@checked
 @dataclass(frozen=True)
 class Batch:
     """Consecutive pictures.
@@ -85,6 +87,7 @@ def preparation(model: Model) -> Preprocessing:
     return Preprocessing((height, width), resize=max(height, width))
 
 
+@checked
 class Pictures(torch.utils.data.Dataset[Any]):
     """A collection of pictures, prepared for a network.
 
@@ -135,6 +138,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
     def __len__(self) -> int:
         return len(self.entries)
 
+    @checked
     def original(self, number: int) -> Image.Image:
         """Returns a picture as RGB at its own size, upright, with transparent parts on white.
 
@@ -143,6 +147,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
         """
         return self._read(number)[0]
 
+    @checked
     def label(self, number: int) -> str | None:
         """Returns the label of a picture; None if it has none."""
         if self._data is None:
@@ -156,6 +161,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
         except (TypeError, ValueError) as error:
             return None, str(error)
 
+    @checked
     def batches(self, size: int, first: int = 0, last: int | None = None, workers: int = 0) -> Iterator[Batch]:
         """Yields the pictures from `first` up to `last` (excluded) in order, decoded by worker processes.
 

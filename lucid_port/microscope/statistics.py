@@ -17,6 +17,7 @@ from lucid_port.misc import checks
 __all__ = ["ClassMeans", "Histograms", "class_means", "correlations", "histograms", "most_similar", "sparseness"]
 
 
+@checked
 @dataclass(frozen=True)
 class Histograms:
     """Histograms of the strongest activations of a layer's units.
@@ -77,6 +78,7 @@ def sparseness(pooled: PooledLayer) -> np.ndarray:
     return found
 
 
+@checked
 @dataclass(frozen=True)
 class ClassMeans:
     """Activations of a layer's units by class.
@@ -175,6 +177,7 @@ def correlations(one: PooledLayer, other: PooledLayer) -> np.ndarray:
     return found.clip(-1, 1)
 
 
+@checked
 def most_similar(found: np.ndarray, count: int = 8, same_layer: bool = False) -> np.ndarray:
     """Returns the other layer's units that correlate most with each unit, int64 [units, count], the greatest first.
 

@@ -432,11 +432,6 @@ class _Parser:
         if found[1].lower() in SCORES:
             self.at = found.start(2)
             raise self.error(f"the word is {found[1].lower()!r}, in lower case")
-        if re.search(r":[0-9-]+$", found[1]) and not found[1].endswith(":0"):
-            self.at = found.start(2) - 1
-            raise self.error(
-                "a range has a hyphen, and numbers have commas between them; a layer of this name needs quotes"
-            )
         self.at = found.start(2)
         if found[2] == "*":
             self.at = found.end()

@@ -187,6 +187,7 @@ def _settings(recipe: Recipe) -> str:
     return json.dumps({**recipe.to_data(), "value": None, "made_with": {}, "picture": 0}, sort_keys=True)
 
 
+@checked
 def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Reads a document from a picture, from the file beside it, or from a .json or .toml file.
 

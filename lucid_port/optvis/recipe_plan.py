@@ -190,6 +190,7 @@ class Plan:
         refuse_failed({name: pictures.failed_at})
         return paths
 
+    @checked
     def recipe(self, model: Model) -> Recipe:
         """Returns the recipe of the picture of a plan of one picture, before its render."""
         objective = self.units if self.objective is None else self.objective

@@ -139,7 +139,6 @@ def test_axes_follow_functions_and_layers(case: str) -> None:
 REFUSED = {
     "images and channels in one axis": (lambda m, x: x.flatten(0, 1), "one axis joins images and channels"),
     "channels around places": (lambda m, x: x.flatten(1, 2), "one axis joins channels and places"),
-    "mean of channels": (lambda m, x: x.mean(1), "no axis counts channels"),
     "channels added to tokens": (
         lambda m, x: x[..., :3, :3].mean(2) + x[..., :3, :3].mean(2).mT,
         "an elementwise function joins an axis of channels with one of columns",

@@ -195,7 +195,7 @@ def _recurrent(call: Call) -> list[Axes | None]:
     out, *states = call.output
     rows = next((axis for axis in axes[:-1] if "N" in roles(axis)), axes[0 if call["batch_first"] else 1])
     found: list[Axes | None] = [(*axes[:-1], new_channels(out.shape[-1], axes[:-1]))]
-    return found + [_state(state, rows) for state in states]
+    return found + [_state(state, rows) for state in states if state is not None]
 
 
 def _state(state: Tensor, rows: Axis) -> Axes | None:

@@ -52,7 +52,7 @@ def read_axes(found: Description | None, image: tuple[int, int] | None, images: 
         same = [other for other, letter in enumerate(letters) if letter == letters[number] and letter in "HWT"]
         if len(same) > 1 and number != max(same, key=lambda other: (_is_outer(found[other]), -other)):
             letters[number] = "G"
-    if images == 1 and "N" not in letters and letters[0] == "G" and length(found[0]) == 1:
+    if images == 1 and letters and "N" not in letters and letters[0] == "G" and length(found[0]) == 1:
         letters[0] = "N"
     if is_one_channel:
         others = [number for number, letter in enumerate(letters) if letter == "G"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from converters.signatures import checked
 from lucid_port.misc.io.pictures import as_rgb, read_picture
 from lucid_port.misc.sheets import draw_grid, page
 from lucid_port.optvis.many.manifest import MANIFEST, SHEET, read_manifest, tile_of
@@ -41,6 +42,7 @@ class ContactSheet:
     left_out: Mapping[str, str]
 
 
+@checked
 def contact_sheet(folder: str | os.PathLike[str], columns: int | None = None, title: str | None = None) -> ContactSheet:
     """Draws the pictures of a folder in rows, with the number of each unit below it and a title above.
 
