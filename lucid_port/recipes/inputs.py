@@ -428,7 +428,7 @@ def check_middle(value: torch.Tensor | np.ndarray, layer: str) -> None:
         >>> import numpy as np
         >>> check_middle(np.zeros((1, 28)), "softmax2")
         Traceback (most recent call last):
-        ValueError: Layer 'softmax2' is fully connected: it has no positions. Read it with objectives.channel, or name ...
+        ValueError: Layer 'softmax2' is fully connected: it has no positions. Read it with objectives.channel, ...
     """
     layout = plain_layout(layer, value.ndim)
     if not layout.has_places:
