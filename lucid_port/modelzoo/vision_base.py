@@ -251,7 +251,7 @@ class Model(nn.Module):
         Raises:
             ValueError: the image is not a floating point tensor, or has another number of channels.
         """
-        if is_traced(image):
+        if (not isinstance(image, Tensor) and is_traced(image)) or torch.jit.is_tracing():
             return self._mapped(image[None] if isinstance(image, Tensor) and image.dim() == 3 else image)
         if not isinstance(image, Tensor):
             raise ValueError(

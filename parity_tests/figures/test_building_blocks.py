@@ -169,7 +169,7 @@ CLASSES = ["176", "55"]
         ("bb-channel-attribution", ["mixed9", *CLASSES], LayerNotFoundError, "mixed9"),
         ("bb-channel-attribution", ["softmax2_pre_activation", *CLASSES], ValueError, "fully connected"),
         ("bb-channel-attribution", ["mixed4d", "176"], ValueError, "takes a layer, a class and another class; 2 given"),
-        ("bb-channel-attribution", ["mixed4d", "a dog of mine", "55"], ValueError, "names 0 classes"),
+        ("bb-channel-attribution", ["mixed4d", "a dog of mine", "55"], ValueError, "No class of the model is called"),
         ("bb-channel-attribution", ["mixed4d", "1008", "55"], ValueError, "no class 1008"),
         (
             "bb-channel-attribution",

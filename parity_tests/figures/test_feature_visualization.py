@@ -217,7 +217,7 @@ def test_gradients(make, network, drawing):
         *((name, ["mixed3a"], ValueError, "layer:channel") for name in ("fv-channel", "fv-negative", *STUDIES)),
         ("fv-channel", [], ValueError, "takes units, layer:channel; 0 given"),
         ("fv-objectives", ["mixed3a:1"], ValueError, "takes a unit, layer:channel, and a class; 1 given"),
-        ("fv-objectives", ["mixed3a:1", "a dog of mine"], ValueError, "names 0 classes"),
+        ("fv-objectives", ["mixed3a:1", "a dog of mine"], ValueError, "No class of the model is called"),
         ("fv-neuron-addition", [A, B, C], ValueError, "then half for the rows; 3 given"),
         ("fv-neuron-addition", ["mixed9:1", B], LayerNotFoundError, "mixed9"),
         ("fv-interpolation", [A], ValueError, "takes pairs of units, layer:channel; 1 given"),

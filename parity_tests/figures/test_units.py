@@ -68,7 +68,7 @@ def test_a_unit_that_is_named_twice(name, tiny, nothing_is_computed):
     if alone:
         assert said.endswith(f"; 2 given: {', '.join(again)}.")
     elif name == "fv-objectives":
-        assert "names 0 classes" in said  # the unit stands where the class belongs
+        assert "No class of the model is called" in said  # the unit stands where the class belongs
     else:
         assert said == f"The figure takes each unit once: {again[-1]} is given twice."
 

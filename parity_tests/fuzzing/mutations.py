@@ -93,7 +93,7 @@ def _places(message: Message) -> Iterator[tuple[Message, FieldDescriptor]]:
 def _parts(field: FieldDescriptor, value: Any) -> Iterator[Message]:
     """The messages in a field."""
     if _is_map(field):
-        yield from (item for item in value.values() if isinstance(item, Message))
+        yield from (value[key] for key in sorted(value) if isinstance(value[key], Message))  # maps have no order
     elif field.is_repeated:
         yield from value
     else:

@@ -159,8 +159,8 @@ def _manifest(folder: Path) -> str:
     pictures = PictureFolder(folder, settings, sheet, overwrite=zlib.crc32(data) % 5 == 0)
     try:
         kept = list(pictures.entries)
-        pictures.begin([*kept, "another"])
         unit = Unit(("mixed3a",), 7, objectives.channel("mixed3a", 7))
+        pictures.begin(dict.fromkeys([*kept, "another"], unit))
         pictures.add([Finished("another", unit, np.zeros((28, 28, 3), np.float32), 1.0)], _any_recipe())
         pictures.finish([*kept, "another"])
     finally:

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import torch
+import torch._dynamo  # torch's optimizers import it on use, and it makes a folder
 
 from parity_tests.fuzzing.bases import MAIN, NETWORKS, base, draw, names
 from parity_tests.fuzzing.files import mutate
