@@ -183,7 +183,7 @@ def test_a_recipe_stores_the_options_of_a_file(name, options, unit, tmp_path, ca
     recipe = json.loads((tmp_path / "a.png.json").read_text())
     del recipe["model"]["options"]  # a recipe of an older version
     (tmp_path / "old.json").write_text(json.dumps(recipe))
-    assert run("rerender", tmp_path / "old.json", *options, "-o", again) == 0
+    assert run("rerender", tmp_path / "old.json", *options, "-o", again, "--overwrite") == 0
     assert run("run", tmp_path / "old.json", *options, "-o", again) == 0
 
 
