@@ -235,7 +235,7 @@ def test_anything_else_is_text(thing, capsys, screen):
     ("call", "error", "said"),
     [
         (lambda: show(RAMP, w=0), ValueError, "w, the width, is a finite number above 0"),
-        (lambda: show(RAMP, w="wide"), TypeError, "w, the width,"),
+        (lambda: show(RAMP, w="wide"), TypeError, "w is a finite number"),
         (lambda: show([RAMP, RAMP], labels=["one"]), ValueError, "2 pictures have 1 labels"),
         (lambda: show([RAMP, RAMP], labels="ab"), TypeError, "labels is a list of texts, not 'ab'"),
         (lambda: show(RAMP, format="gif87"), ValueError, "Unknown picture format"),

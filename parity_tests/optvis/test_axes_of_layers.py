@@ -12,6 +12,7 @@ from converters.errors import ChannelAxisError
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.optvis import objectives, param, render, serialization, style
+from lucid_port.optvis.grammar import quoted
 from lucid_port.optvis.many.setup import each_channel
 from lucid_port.optvis.objectives import Objective, wrap_objective
 from lucid_port.optvis.render_many import make_many_T, render_many
@@ -102,7 +103,7 @@ def test_T_has_the_channels_on_the_second_axis_and_is_the_same_tensor_each_time(
 def test_many_units_are_each_images_own(described, layer):
     units = [2, 0, 1]
     start = images(3)
-    for asked in (f"{layer}:2,0,1", [objectives.channel(layer, unit) * 1 for unit in units]):
+    for asked in (f"{quoted(layer)}:2,0,1", [objectives.channel(layer, unit) * 1 for unit in units]):
         vis = make_many_T(described, asked, lambda batch: start[:batch].clone().requires_grad_(), transforms=[])
         values, (gradient,) = vis.value_and_gradients()
         for image, unit in enumerate(units):
@@ -115,12 +116,12 @@ def test_many_units_are_each_images_own(described, layer):
 @pytest.mark.parametrize("layer", CASES)
 def test_a_channel_that_does_not_exist_is_refused_before_the_first_update(described, layer):
     count = CASES[layer].info.channels
-    vis = render.make_vis_T(described, f"{layer}:{count}", lambda: images(1).requires_grad_(), transforms=[])
+    vis = render.make_vis_T(described, f"{quoted(layer)}:{count}", lambda: images(1).requires_grad_(), transforms=[])
     with pytest.raises(IndexError, match=f"has no channel {count}: its channels are 0 to {count - 1}"):
         vis.step()
     assert vis.steps == 0
     with pytest.raises(ValueError, match=f"There is no unit {count}"):
-        render_many(described, f"{layer}:{count}", lambda: images(1).requires_grad_(), steps=1)
+        render_many(described, f"{quoted(layer)}:{count}", lambda: images(1).requires_grad_(), steps=1)
     with pytest.raises(ValueError, match=f"There is no unit {count}"):
         check_units(described, layer, [count])
 

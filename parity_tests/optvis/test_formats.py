@@ -115,7 +115,7 @@ def test_layers_before_the_fixed_part_keep_lucids_defaults():
 
 def test_lucids_models_are_not_asked(monkeypatch):
     monkeypatch.setattr(formats, "run_without_numbers", lambda *_: pytest.fail("asked"))
-    vis = render.make_vis_T(vision_models.TinyInceptionV1(), "softmax2_pre_activation:3")
+    vis = render.make_vis_T(vision_models.TinyInceptionV1(), "mixed5b:3")
     assert (vis.image().shape, kinds(vis)) == ((1, 128, 128, 3), STANDARD)
 
 

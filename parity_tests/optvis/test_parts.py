@@ -175,9 +175,9 @@ def test_what_does_not_exist_is_refused():
         objectives.neuron("a", 0, y=-1)(T)
     with pytest.raises(IndexError, match="batch=5"):
         objectives.channel("a", 0, batch=5)(T)
-    with pytest.raises(ValueError, match="layer:channel"):
+    with pytest.raises(ValueError, match="as in 'mixed4a:3'"):
         objectives.as_objective("mixed4a")
-    with pytest.raises(ValueError, match="'mixed3b:²' names no unit: write 'layer:channel'"):
+    with pytest.raises(ValueError, match=r"'mixed3b:²' cannot be read at character 9"):
         objectives.as_objective("mixed3b:²")
     with pytest.raises(TypeError, match="objective"):
         objectives.as_objective(3)
@@ -384,7 +384,7 @@ def test_shared_parts_have_no_plain_data_form():
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0])
 def test_learning_rates_that_make_no_sense(rate):
-    with pytest.raises(ValueError, match="out of range"):
+    with pytest.raises(ValueError, match=r"out of range|is a finite number"):
         TFAdam([torch.zeros(1, requires_grad=True)], lr=rate)
 
 

@@ -104,7 +104,15 @@ def _scores(target: Classes, model: Any) -> tuple[str, bool]:
             "use objectives.class_logit with the name of a layer."
         )
     after = probabilities_layer(model) if target.score == "prob" else None
-    return (logits_layer(model), False) if after is None else (after, True)
+    layer = logits_layer(model) if after is None else after
+    layers = getattr(model.network, "layers", {})
+    for word in (word for word, score in grammar.SCORES.items() if score == target.score):
+        if word in layers and layers[word].name != layers[layer].name:
+            raise ValueError(
+                f"{str(target)!r} may mean a class or the model's layer {word!r}: write '\"{word}\":3' for a channel "
+                f"of the layer, and name {layer!r} for a class."
+            )
+    return layer, after is not None
 
 
 def _only(parts: Sequence[str | Range] | None) -> Any:
