@@ -33,6 +33,7 @@ SMALLEST = {
 """Arguments of each script. No peer takes part: they need environments of their own."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SMALLEST)
 def test_a_script_runs_and_writes_its_results(script: str, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
