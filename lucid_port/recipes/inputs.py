@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -145,6 +146,8 @@ def _from_file(path: str | os.PathLike[str], use: Use) -> Image.Image:
     path = user_path(path)
     if path.suffix.lower() not in PICTURES:
         raise ValueError(f"{path} is no picture: the names of pictures end in {', '.join(PICTURES)}.")
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return upright(open_picture(path, use))
 
 

@@ -92,7 +92,9 @@ def checkerboard(
 
 
 @checked
-def over(pictures: np.ndarray, background: float | np.ndarray = 1.0, gamma: float = GAMMA) -> np.ndarray:
+def over(
+    pictures: np.ndarray, background: float | Sequence[float] | np.ndarray = 1.0, gamma: float = GAMMA
+) -> np.ndarray:
     """Composites pictures over a background in linear light.
 
     Args:
@@ -137,7 +139,7 @@ class Transparent(FeatureVisualization):
     """
 
     @checked
-    def over(self, background: float | np.ndarray = 1.0) -> np.ndarray:
+    def over(self, background: float | Sequence[float] | np.ndarray = 1.0) -> np.ndarray:
         """The pictures over a background, see the function `over`."""
         return over(self.pictures, background)
 

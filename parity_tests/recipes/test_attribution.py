@@ -187,8 +187,8 @@ def test_classes_by_their_labels(full, label, number):
 
 
 def test_at_most_five_near_labels_are_named():
-    model = types.SimpleNamespace(labels=[f"cat {number}" for number in range(7)])
-    with pytest.raises(ValueError, match=r"near: cat 0, cat 1, cat 2, cat 3, cat 4\.$"):
+    model = types.SimpleNamespace(network=None, labels=[f"cat {number}" for number in range(7)])
+    with pytest.raises(ValueError, match=r"Did you mean cat 0, cat 1, cat 2, cat 3, cat 4\?$"):
         class_number(model, "cat")
 
 
