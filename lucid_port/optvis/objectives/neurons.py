@@ -126,8 +126,8 @@ def token(
 
     Raises:
         IndexError: (on evaluation) The token's number, the channel, the head or the image does not exist.
-        ValueError: (on evaluation) The layer has no token of this name, or no tokens, or has heads of which none is
-            named.
+        ValueError: (on evaluation) The layer has no token of this name, or no tokens; or it has heads, and `head` is
+            missing.
 
     Example:
         >>> T = {"blocks.0": torch.arange(6.0).reshape(1, 2, 3)}.get  # 2 channels of 3 tokens
