@@ -20,6 +20,9 @@ _TEXTS = (
     "CUFFT_ALLOC_FAILED",
 )
 
+_ONEDNN = ("could not create a primitive", "could not execute a primitive")
+"""Whole texts of oneDNN: that of an unsupported operation goes on with "descriptor"."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Returns whether an error is an out-of-memory error of any device.
@@ -32,4 +35,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)
+    if not isinstance(error, RuntimeError):
+        return False
+    return str(error) in _ONEDNN or any(text in str(error) for text in _TEXTS)

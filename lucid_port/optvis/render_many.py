@@ -124,9 +124,7 @@ class ManyRenders(list[UnitRender]):
         files = {one.name: one.path for one in self if one.path is not None and one.tile is None}
         shown = [one for one in self if one.image is not None or one.name in files]
         pictures = [one.image if one.image is not None else load(files[one.name]) for one in shown[:MOST]]
-        left = len(shown) - len(pictures)
-        captions = [one.name for one in shown]
-        return pictures_html(pictures, captions) + (f"<small>and {left} more</small>" if left else "")
+        return pictures_html(pictures, [one.name for one in shown])
 
     @property
     def names(self) -> list[str]:

@@ -87,10 +87,14 @@ def test_nothing_there(tmp_path):
             converters.open_source(tmp_path / name)
 
 
-@pytest.mark.parametrize("path", ["a\0b.pb", "a" * 5000])
-def test_paths_that_cannot_be(path):
+def test_a_path_that_no_file_can_have():
+    with pytest.raises(ValueError, match="characters that no file's name can have"):
+        converters.open_source("a\0b.pb")
+
+
+def test_a_path_that_is_too_long():
     with pytest.raises(converters.GraphError, match="cannot be read"):
-        converters.open_source(path)
+        converters.open_source("a" * 5000)
 
 
 @pytest.mark.parametrize(

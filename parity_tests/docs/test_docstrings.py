@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lucid_port.optvis import serialization
 from parity_tests.docs import ROOT
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -49,6 +50,9 @@ def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     module = importlib.import_module(name)
     assert module.__file__ is not None
     monkeypatch.chdir(tmp_path)
+    for registering in serialization._MODULES:
+        importlib.import_module(registering)
+    monkeypatch.setattr(serialization, "_REGISTRY", dict(serialization._REGISTRY))  # examples register factories
     parser, runner, output = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=FLAGS), []
     for owner, line, text in docstrings(Path(module.__file__).read_text(encoding="utf-8")):
         case = parser.get_doctest(text, dict(vars(module)), f"{name}.{owner}", module.__file__, line)

@@ -21,14 +21,15 @@ MOST = 100
 def pictures_html(pictures: Sequence[np.ndarray], captions: Sequence[str]) -> str:
     """Returns pictures [H, W, C] in [0, 1] at twice their size, each with its caption; at most 100.
 
+    Captions without a picture are counted below as further pictures.
+
     Example:
         >>> pictures_html([np.zeros((4, 6, 3))], ["mixed4a:3"]).count("width: 12px")
         1
     """
     shown = pictures[:MOST]
     cells = [image_html(picture, ENLARGED * picture.shape[1], (0, 1)) for picture in shown]
-    more = len(pictures) - len(shown)
-    return cells_html(cells, captions[:MOST]) + (f"<small>and {more} more</small>" if more else "")
+    return cells_html(cells, captions[: len(shown)], len(captions) - len(shown))
 
 
 def curve_html(values: Sequence[float] | np.ndarray, title: str) -> str:
@@ -54,7 +55,7 @@ def table_html(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     """Returns a table, with at most 100 rows.
 
     Example:
-        >>> table_html("Layers", ["name"], [["mixed4a"], ["mixed4b"]]).count("<tr>")
+        >>> table_html("Layers", ["name"], [["mixed4a"], ["mixed4b"]]).count("<tr")
         3
     """
     listed = [["" if cell is None else str(cell) for cell in row] for row in rows]

@@ -168,9 +168,9 @@ def images_html(
     return cells_html([image_html(array, w, domain, fmt) for array in arrays], labels)
 
 
-def cells_html(cells: Sequence[str], labels: Sequence[object]) -> str:
-    """Arranges cells of HTML in rows, each under its label."""
-    return render("cells.html", cells=list(zip(cells, map(str, labels), strict=True)))
+def cells_html(cells: Sequence[str], labels: Sequence[object], more: int = 0) -> str:
+    """Arranges cells of HTML in rows, each under its label, and says how many more there are."""
+    return render("cells.html", cells=list(zip(cells, map(str, labels), strict=True)), more=more)
 
 
 # Showing ---------------------------------------------------------------------------------------
