@@ -36,16 +36,34 @@ __all__ = [
 
 
 def shown(value: object) -> str:
-    """Formats a value for an error message: arrays and tensors by shape, other values as one line of 80 characters."""
-    if (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim > 0:
-        kind = "an array" if isinstance(value, np.ndarray) else "a tensor"
-        return f"{kind} of shape {tuple(value.shape)}"
-    try:
-        text_of = repr(value)
-    except (RecursionError, ValueError):  # a list nests too deeply, or an int has too many digits
-        text_of = reprlib.repr(value) if isinstance(value, (list, tuple, dict, set)) else f"a {type(value).__name__}"
-    line = " ".join(text_of.split())
+    """Formats a value for an error message: arrays and tensors by shape, other values as one line of 80 characters.
+
+    It takes no longer for large values: messages are also made where another check accepts the value.
+    """
+    line = " ".join(_SHORT.repr(value).split())
     return line if len(line) <= 80 else f"{line[:77]}..."
+
+
+class _Short(reprlib.Repr):
+    """The start of what `repr` returns, at most the 80 characters that are shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = 40
+        self.maxstring = self.maxother = self.maxlong = 200
+
+    def repr1(self, x: object, level: int) -> str:
+        if (isinstance(x, np.ndarray) or is_tensor(x)) and x.ndim > 0:
+            return f"{'an array' if isinstance(x, np.ndarray) else 'a tensor'} of shape {tuple(x.shape)}"
+        if hasattr(type(x), "DESCRIPTOR") or isinstance(x, getattr(sys.modules.get("torch.nn"), "Module", ())):
+            return f"a {type(x).__name__}"  # messages of protobuf, and modules: their texts are long
+        try:
+            return super().repr1(x, level)
+        except (RecursionError, ValueError):  # a list nests too deeply, or an int has too many digits
+            return f"a {type(x).__name__}"
+
+
+_SHORT = _Short()
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:

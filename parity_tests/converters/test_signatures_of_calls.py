@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 import torch
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 
+from converters import checks
 from converters.schema import Least
 from converters.signatures import checked, rule_of
 
@@ -212,3 +214,19 @@ def test_methods_and_classes_are_named():
         Own("a")
     with pytest.raises(ValueError, match=r"^grow's by is a finite number"):
         Own(2).grow(float("inf"))
+
+
+class Long(torch.nn.Module):
+    """A network whose text is long."""
+
+    def __repr__(self):
+        raise AssertionError("The whole text was made.")
+
+
+@pytest.mark.parametrize("value", [Long(), [Long()] * 100, {"network": Long()}], ids=["module", "list", "dict"])
+def test_messages_do_not_make_long_texts(value):
+    assert "a Long" in checks.shown(value)
+
+
+def test_messages_do_not_make_the_text_of_a_graph():
+    assert checks.shown(GraphDef()) == "a GraphDef"
