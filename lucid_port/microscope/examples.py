@@ -22,11 +22,11 @@ from safetensors import safe_open
 from safetensors.numpy import save as as_safetensors
 from torch import Tensor
 
+from converters import checks
 from converters.atomic import check_writable, write_bytes
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.microscope.pictures import Pictures
-from lucid_port.misc import checks
 from lucid_port.misc.locking import FolderLock
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.vision_base import Model

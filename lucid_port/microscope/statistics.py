@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters import checks
 from converters.signatures import checked
 from lucid_port.microscope.examples import PooledLayer
-from lucid_port.misc import checks
 
 __all__ = ["ClassMeans", "Histograms", "class_means", "correlations", "histograms", "most_similar", "sparseness"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from converters import checks
 from converters.errors import reason
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import to_array
 from lucid_port.misc.tensors import ArrayLike
 

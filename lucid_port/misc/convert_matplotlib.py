@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.misc.io.pictures import decode_picture
 
 __all__ = ["matplotlib_to_numpy"]

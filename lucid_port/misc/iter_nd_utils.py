@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lucid_port.misc import checks
+from converters import checks
 
 __all__ = ["batch_iter", "dict_to_ndarray", "recursive_enumerate_nd"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 
 __all__ = ["composite", "resize", "soft_alpha_blend"]
 

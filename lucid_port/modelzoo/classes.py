@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Any, Protocol
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 
 __all__ = ["HasLabels", "class_number", "logits_layer", "probabilities_layer"]
 

@@ -16,11 +16,10 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.nn.parameter import is_lazy
 
-from converters import ConvertedModel
+from converters import ConvertedModel, checks
 from converters.signatures import checked
 from converters.stack_level import stack_level
 from converters.tracing.traced import TracedNetwork
-from lucid_port.misc import checks
 from lucid_port.modelzoo.arguments import check_image_shape, check_value_range
 from lucid_port.modelzoo.catalogue import ValueRange
 from lucid_port.modelzoo.descriptions import NAMES_OF_T

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import DTypeLike
 from PIL import Image
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import check_range, gray, pixels_of, unit_floats, without_alpha
 from lucid_port.misc.iter_nd_utils import batch_iter, dict_to_ndarray, recursive_enumerate_nd
 from lucid_port.misc.tensors import as_tensor

@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from converters import checks
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import import_library, opened_from, seeded
 from lucid_port.modelzoo.preprocessing import Preprocessing, known_interpolation

@@ -8,9 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from converters import LayerInfo
+from converters import LayerInfo, checks
 from converters.program.layer_info import Layers
-from lucid_port.misc import checks
 
 __all__ = ["Layout", "channels_last", "described", "layout_of", "plain_layout"]
 

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from converters import checks
 from converters.errors import nearest_names
-from lucid_port.misc import checks
 from lucid_port.misc.offline import is_offline
 from lucid_port.modelzoo.library_sources import library_source
 from lucid_port.modelzoo.vision_base import Model

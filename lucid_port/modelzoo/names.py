@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from converters import checks
 from converters.errors import LayerNotFoundError
 from converters.signatures import checked
-from lucid_port.misc import checks
 
 PEERS = ("lucent", "captum", "torchvision")
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from converters import checks
 from converters.paths import user_path
 from converters.signatures import checked
 from converters.sources import looks_like_source
-from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import find_graph
 from lucid_port.modelzoo.libraries import open_library_model, overridden

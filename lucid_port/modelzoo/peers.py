@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters import ConvertedModel
+from converters import ConvertedModel, checks
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.names import MODULES
 
 _BRANCHES = ("1x1", "3x3_bottleneck", "5x5_bottleneck", "pool_reduce", "3x3", "5x5")  # Lucent's order

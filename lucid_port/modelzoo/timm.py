@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import check_name, import_library, opened_from, seeded, time_limit
 from lucid_port.modelzoo.preprocessing import Preprocessing, known_interpolation

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters import LayerInfo, LayerNotFoundError
+from converters import LayerInfo, LayerNotFoundError, checks
 from converters.errors import UnsupportedRequestError
 from converters.network.fusion import are_watched
 from converters.network.interventions import Given
@@ -23,7 +23,6 @@ from converters.tracing.fake import uncompiled
 from converters.tracing.naming import output_name
 from converters.tracing.recording import Call, Recorder, class_name, is_leaf
 from converters.tracing.traced import same_objects
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import is_traced
 from lucid_port.modelzoo.descriptions import (
     CalledLayers,

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import (
     IMAGENET_MEAN,

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram, unflatten
 
+from converters import checks
 from converters.paths import user_path
-from lucid_port.misc import checks
 
 
 @dataclass(frozen=True)

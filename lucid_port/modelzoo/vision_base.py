@@ -16,6 +16,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor, nn
 
 import converters
+from converters import checks
 from converters.errors import UnsupportedRequestError
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
@@ -23,7 +24,6 @@ from converters.paths import MODEL_FILE, user_path
 from converters.signatures import checked
 from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor, is_traced
 from lucid_port.modelzoo import files, saving, seeded
 from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_labels, check_value_range, plain_options

@@ -12,8 +12,8 @@ import re
 import warnings
 from typing import Any, Protocol
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.catalogue import label_lists
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.misc.io.films import even_frames
 
 if TYPE_CHECKING:

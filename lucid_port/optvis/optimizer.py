@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 
 __all__ = ["TFAdam"]
 

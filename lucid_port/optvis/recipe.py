@@ -21,12 +21,11 @@ from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard, cast
 import numpy as np
 import torch
 
-from converters import schema
+from converters import checks, schema
 from converters.paths import user_path
 from converters.program.program import as_tuples
 from converters.signatures import checked
 from lucid_port import __version__
-from lucid_port.misc import checks
 from lucid_port.misc.environment import processor
 from lucid_port.misc.offline import offline
 from lucid_port.modelzoo.arguments import plain_options

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters import checks
 from converters.memory import is_out_of_memory
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.displaying import curve_html, pictures_html
 from lucid_port.misc.io.films import FILMS, even_frames

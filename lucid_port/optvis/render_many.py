@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
 from converters.stack_level import stack_level
-from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.displaying import MOST, pictures_html
 from lucid_port.misc.io.loading import load

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from converters import checks
 from converters.memory import is_out_of_memory
 from converters.signatures import unknown_argument
 from converters.stack_level import stack_level
-from lucid_port.misc import checks
 
 __all__ = ["NotSerialisable", "bind", "factory", "from_data", "one_sentence", "register", "to_data"]
 

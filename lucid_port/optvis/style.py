@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import described
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.objectives.readers import Reader, as_reader

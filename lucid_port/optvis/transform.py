@@ -18,9 +18,9 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import numpy as np
 import torch
 
+from converters import checks
 from converters.schema import Least, Natural, Positive
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor, constant
 from lucid_port.optvis import serialization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.classes import class_number, logits_layer
 from lucid_port.modelzoo.layouts import Layout, plain_layout
 from lucid_port.optvis.engine.coerce import Model

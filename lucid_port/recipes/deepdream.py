@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import constant
 from lucid_port.optvis import objectives
 from lucid_port.optvis.engine.coerce import Model

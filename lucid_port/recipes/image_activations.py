@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.inputs import ImageLike, activations_of, load_image, model_size
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from converters import checks
 from converters.errors import LayerNotFoundError
 from converters.network.request import LayerRequest
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.io.loading import open_picture
 from lucid_port.misc.io.pictures import Use, gray, pixels_of, strips_of, unit_floats, upright, without_alpha
 from lucid_port.misc.io.serialize_array import PICTURES, to_array

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis import objectives
 from lucid_port.optvis.engine.coerce import Model

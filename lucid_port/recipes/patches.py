@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.recipes.attribution import logits_layer

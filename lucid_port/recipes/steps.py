@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.engine import loop
 from lucid_port.optvis.engine.coerce import Model

@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from converters import checks
 from converters.errors import InputSizeError
 from converters.layers import LocalResponseNorm
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.channel_reducer import ChannelReducer
 from lucid_port.optvis.engine.coerce import Model, image_shape
 from lucid_port.optvis.engine.devices import own_device

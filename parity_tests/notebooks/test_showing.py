@@ -246,3 +246,11 @@ def test_anything_else_is_text(thing, capsys, screen):
 def test_arguments_that_make_no_sense(call, error, said, screen):
     with pytest.raises(error, match=said):
         call()
+
+
+def test_a_list_that_nests_too_deeply_is_refused():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="nests too deeply"):
+        show(deep)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters import checks
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.collections import PATCHED, photographs
 from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, class_label, render_options, short
 from lucid_port.figures.drawing import bars, part
-from lucid_port.misc import checks
 from lucid_port.modelzoo.tiny.drawings import draw_block
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.recipes.activation_atlas import (

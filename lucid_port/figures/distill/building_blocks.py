@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from converters import checks
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.common import (
     ONE_LAYER,
@@ -23,7 +24,6 @@ from lucid_port.figures.common import (
 )
 from lucid_port.figures.drawing import AGAINST, COLOURS, FOR, Colour, heat, outlined, part, two_sided
 from lucid_port.figures.photographs import photograph
-from lucid_port.misc import checks
 from lucid_port.recipes.activation_grid import activation_grid, factored_activation_grid
 from lucid_port.recipes.attribution import (
     POOLS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from converters import checks
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.common import (
     CAFFE,
@@ -18,7 +19,6 @@ from lucid_port.figures.common import (
     short,
 )
 from lucid_port.figures.photographs import photograph
-from lucid_port.misc import checks
 from lucid_port.recipes import cppn
 from lucid_port.recipes.inputs import ImageLike, load_image, named_unit
 from lucid_port.recipes.interpolation import interpolations

@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
+from converters import checks
 from converters.paths import user_path
-from lucid_port.misc import checks
 from lucid_port.misc.io.scoping import scope_url
 
 __all__ = ["PathOrFile", "check_options", "file_name", "path_name"]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["collapse_channels", "hue_to_rgb", "sparse_channels_to_rgb"]

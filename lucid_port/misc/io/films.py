@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from converters import checks
 from converters.atomic import check_writable, write_bytes
 from converters.errors import MissingPackageError
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.io.serialize_array import as_picture, normalize_array
 
 __all__ = ["FILMS", "check_film_path", "even_frames", "save_film"]

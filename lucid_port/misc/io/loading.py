@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from PIL import Image
 
+from converters import checks
 from converters.documents import parse_json
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
 from lucid_port.misc.io.pictures import Use, decode_picture, pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES

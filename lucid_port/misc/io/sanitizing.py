@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 
 __all__ = ["sanitize"]
 

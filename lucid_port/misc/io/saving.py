@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import torch
 
+from converters import checks
 from converters.atomic import check_writable, write_bytes
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
 from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
 from lucid_port.misc.tensors import ArrayLike

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["PICTURES", "Domain", "as_picture", "normalize_array", "serialize_array", "to_array"]

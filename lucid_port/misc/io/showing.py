@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.collapse_channels import collapse_channels
 from lucid_port.misc.io.serialize_array import Domain, normalize_array, serialize_array, to_array
@@ -234,13 +234,20 @@ def show(
         thing, labels = pictures, getattr(thing, "names", None) if labels is None else labels
     found = _pictures(thing, layout)
     if found is None:
-        print(thing if isinstance(thing, str) else repr(thing))
+        print(thing if isinstance(thing, str) else _text_of(thing))
     elif labels is None and isinstance(thing, (np.ndarray, torch.Tensor, Image.Image)) and found[0][0] is None:
         picture = found[0][1]
         image(picture, domain, _visible_width(picture.shape[1]) if w is None else w, format)
     else:
         names = [label for label, _ in found] if labels is None else labels
         images([picture for _, picture in found], names, domain, w, format)
+
+
+def _text_of(thing: object) -> str:
+    try:
+        return repr(thing)
+    except RecursionError as error:
+        raise ValueError("The list nests too deeply to be printed.") from error
 
 
 VISIBLE = 200

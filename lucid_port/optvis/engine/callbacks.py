@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from lucid_port.misc import checks
+from converters import checks
 
 if TYPE_CHECKING:
     from lucid_port.optvis.engine.vis import VisT

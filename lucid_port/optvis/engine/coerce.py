@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
+from converters import checks
 from converters.network.request import LayerRequest, unsupported
 from converters.program.layer_info import LayerInfo
 from converters.signatures import checked, register
-from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import described
 from lucid_port.optvis import param
 from lucid_port.optvis.optimizer import TFAdam

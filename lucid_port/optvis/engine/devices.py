@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import torch
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.optvis.engine.coerce import Model
 
 __all__ = ["DevicesLike", "choose_devices", "find_device", "own_device"]

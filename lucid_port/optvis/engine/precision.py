@@ -15,8 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from converters import checks
 from converters.stack_level import stack_level
-from lucid_port.misc import checks
 
 __all__ = ["PRECISIONS", "as_stated", "check_precision", "outside_inference", "strictly", "tf32"]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from converters import checks
 from converters.errors import UnsupportedRequestError
 from converters.network.request import LayerRequest
 from converters.stack_level import stack_level
-from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Computing, Model, ReluOverride, as_computing, layer_info
 from lucid_port.optvis.engine.compilation import Compilation, obstacle

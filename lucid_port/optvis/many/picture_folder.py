@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from converters import checks
 from converters.atomic import check_writable, write_bytes
 from converters.paths import user_path
 from lucid_port import __version__
-from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, serialize_array

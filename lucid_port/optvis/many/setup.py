@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.optvis import serialization
 from lucid_port.optvis.engine.coerce import (

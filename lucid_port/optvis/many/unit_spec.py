@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeGuard
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.optvis import grammar, objectives, serialization
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.grammar import Channels, Picture, Term

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.readers import Activations, Nhwc, Reader, as_reader
 

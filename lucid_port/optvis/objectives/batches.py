@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.layouts import channels_last
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value
 from lucid_port.optvis.objectives.readers import Activations, as_reader, by_image, channel_in

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import check_range
 from lucid_port.misc.tensors import ArrayLike, as_tensor
 from lucid_port.modelzoo.layouts import channels_last

@@ -9,9 +9,9 @@ from typing import cast
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
 from converters.stack_level import stack_level
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.optvis.objectives.base import ObjectiveFunction, Value

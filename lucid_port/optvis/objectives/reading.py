@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.misc.tensors import ArrayLike, as_tensor
 from lucid_port.modelzoo.layouts import channels_last
 from lucid_port.optvis.objectives.readers import Activations, Nhwc, as_reader, check_index

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, overload
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis import serialization
 from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, in_nhwc
 from lucid_port.optvis.objectives.readers import Images

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 
 __all__ = ["GradientFunction", "GradientSubstitute", "Op", "gradient_override_map", "use_gradient"]
 

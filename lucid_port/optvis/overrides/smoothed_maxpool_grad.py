@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.optvis.overrides.gradient_override import Op
 
 __all__ = [

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Memo, Parameterization, parameterization
 from lucid_port.optvis.sampling import RandomSource
 

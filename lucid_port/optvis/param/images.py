@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis.param.base import Derived, Parameterization, parameterization
 from lucid_port.optvis.param.color import color_correlation_normalized, to_valid_rgb_and_alpha

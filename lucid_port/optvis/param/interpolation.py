@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Parameterization, parameterization, stack, total
 from lucid_port.optvis.param.lowres import lowres_tensor
 

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.param.base import (
     Memo,
     Parameterization,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.resampling import resize_axis_legacy
 
 __all__ = ["resize_bilinear_nd"]

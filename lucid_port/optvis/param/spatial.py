@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
 from converters.stack_level import stack_level
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import ArrayLike, as_tensor, constant
 from lucid_port.optvis.param.base import (
     Memo,

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.param.base import Memo, Parameterization, channels_first, parameterization
 from lucid_port.optvis.sampling import RandomSource
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.recipes.activation_atlas.samples import check_activations
 
 __all__ = ["LAYOUTS", "bin_laid_out_activations", "lay_out", "normalize_layout"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model, TransformsLike
 from lucid_port.recipes.activation_atlas.layout import bin_laid_out_activations, check_layout, lay_out
 from lucid_port.recipes.activation_atlas.render import inverse_covariance, render_icons

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.optvis import objectives, param, transform
 from lucid_port.optvis.engine.coerce import Model, TransformsLike

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.inputs import ImageLike, SizeLike, load_folder, load_image, model_size, spatial_activations
