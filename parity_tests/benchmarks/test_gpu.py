@@ -49,6 +49,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_every_section_is_reported(result):
     figures = result["figures"]
     assert list(figures) == ["tests", "units", "precision", "batch", "graphs", "synchronisations", "channels"]
@@ -58,6 +59,7 @@ def test_every_section_is_reported(result):
     assert "Lucent was not measured" in figures["units"]["note"]
 
 
+@pytest.mark.slow
 def test_findings_have_the_expected_names(result):
     found = {name: list(result["figures"][name]["figures"]) for name in RENDERS}
     assert found == {
@@ -70,6 +72,7 @@ def test_findings_have_the_expected_names(result):
     assert all(one["peak_bytes"] == "needs CUDA" for one in result["figures"]["batch"]["figures"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", RENDERS)
 def test_numbers_are_positive_and_finite(result, section):
     found = list(numbers(result["figures"][section]["figures"]))
@@ -77,6 +80,7 @@ def test_numbers_are_positive_and_finite(result, section):
     assert all(math.isfinite(value) and value > 0 for value in found)
 
 
+@pytest.mark.slow
 def test_projections_follow_from_the_measured_steps(result):
     one = result["figures"]["units"]["figures"]["lucid_port"]
     seconds = 496 * one["seconds_per_step"]["median"] + 17 * one["seconds_per_step_under_override"]
@@ -89,6 +93,7 @@ def test_projections_follow_from_the_measured_steps(result):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", RENDERS)
 def test_tables_have_a_cell_for_each_column(result, section, monkeypatch):
     _, columns, rows = load("gpu_tables", monkeypatch).table(section, result["figures"][section])

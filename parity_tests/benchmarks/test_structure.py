@@ -68,6 +68,7 @@ def test_functions_over_80_lines_and_files_over_600_are_found(structure, tmp_pat
     assert found == {("docs/long.py:2 method", 81), ("docs/long.md", 601)}
 
 
+@pytest.mark.slow
 def test_check_fails_exactly_if_something_is_over_its_limit(structure):
     command = [sys.executable, str(BENCHMARKS / "structure.py"), "--no-step", "--check"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -67,6 +67,7 @@ def test_files_that_pose_as_pictures_are_refused(name):
     assert worker.open_files("picture", base("picture", name).files)["outcome"] == "refused: ValueError"
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_file_in_every_process():
     script = (
         "import hashlib, sys\nfrom parity_tests.fuzzing.worker import make_files\n"
@@ -123,6 +124,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_defects_are_noticed(defect, tmp_path, monkeypatch):
     if defect == "a blow-up" and not sys.platform.startswith("linux"):

@@ -269,6 +269,7 @@ def judge():
     return lambda x: network(x)[-1]
 
 
+@pytest.mark.slow
 def test_the_judge_is_a_judge(judge):
     counts = evaluate.confusion(judge, pictures=1120)
     assert evaluate.accuracy(counts) >= LEAST_ACCURACY, evaluate.report(counts)
@@ -280,6 +281,7 @@ def smooth_pictures(batch):
     return param.to_valid_rgb(coefficients, decorrelate=True, sigmoid=True)
 
 
+@pytest.mark.slow
 def test_the_judge_recognises_the_classes_renders(model, judge):
     """Of 28, 26 to 28 are with each of the seeds 0 to 5; 26 have to be."""
     units = f"{LOGITS}:0-{len(CLASSES) - 1}"

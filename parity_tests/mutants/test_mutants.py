@@ -151,6 +151,7 @@ def mutated(change: str) -> str:
     return found.source(TOY)
 
 
+@pytest.mark.slow
 def test_mutants_of_a_toy(tmp_path):
     (tmp_path / "toy.py").write_text(TOY)
     test = "from toy import clipped\ndef test_above():\n    assert clipped(20) == 9\ndef test_other(): pass\n"

@@ -13,11 +13,13 @@ from parity_tests.mutations.runner import Outcome, find, run_mutation, run_unmut
 FAST = ["true_pi", "colour_matrix_transposed", "fft_without_quarter", "x_and_y_swapped"]
 
 
+@pytest.mark.slow
 def test_the_selections_pass_without_a_mutation():
     outcome = run_unmutated(find(FAST))
     assert outcome.clean, outcome.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_a_mutation_is_noticed(name):
     outcome = run_mutation(MUTATIONS[name])
