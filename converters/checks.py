@@ -38,7 +38,8 @@ __all__ = [
 def shown(value: object) -> str:
     """Formats a value for an error message: arrays and tensors by shape, other values as one line of 80 characters.
 
-    It takes no longer for large values: messages are also made where another check accepts the value.
+    Messages are also made where another check accepts the value, so that no text of a whole graph, network or long list
+    is made.
     """
     line = " ".join(_SHORT.repr(value).split())
     return line if len(line) <= 80 else f"{line[:77]}..."

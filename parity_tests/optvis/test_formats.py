@@ -14,7 +14,7 @@ from lucid_port.cli import main
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.optvis import param, render, transform
+from lucid_port.optvis import objectives, param, render, transform
 from lucid_port.optvis.engine import formats
 from lucid_port.optvis.render_many import render_many
 
@@ -201,3 +201,12 @@ def test_images_that_influence_each_other_are_rendered_one_by_one(kind, tmp_path
 def test_images_that_do_not_influence_each_other_are_rendered_together(kind, tmp_path, capsys):
     render_many(joining_images(tmp_path, kind, 1), "centred:0,2", steps=2)
     assert "takes one image" not in capsys.readouterr().out
+
+
+def test_a_layer_is_read_once_for_all_terms_of_an_objective(monkeypatch):
+    model, read = channels_net(3), []
+    compute = type(model).activations
+    monkeypatch.setattr(type(model), "activations", lambda self, *given: read.append(given) or compute(self, *given))
+    wanted = sum(objectives.channel("1", channel) for channel in range(4))
+    formats.find_format(model, [wanted], (40, 36), has_default_transforms=False)
+    assert len(read) == 1

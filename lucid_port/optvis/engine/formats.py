@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -146,6 +147,7 @@ def _joins_images(model: Model, readers: Iterable[LayerReader], form: ImageForma
     images = draws.to(own_device(model)).requires_grad_()
     own: list[torch.Tensor] = []
 
+    @functools.cache  # an objective of many terms reads a layer for each
     def values(name: str) -> Any:
         if name in ("input", "labels"):
             return images if name == "input" else model.labels
@@ -236,6 +238,7 @@ class _Sizes:
         return None if any(is_unknown(failure) for failure in failures) else not failures
 
     def _read(self, image: torch.Tensor, failures: list[Exception]) -> None:
+        @functools.cache  # an objective of many terms reads a layer for each
         def values(name: str) -> Any:
             if name in ("input", "labels"):
                 return image if name == "input" else self._model.labels
