@@ -152,7 +152,6 @@ def test_layers_that_are_refused_open_with_layouts(name: str, monkeypatch) -> No
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import coverage_networks
 
-    pytest.importorskip(name.partition("/")[0])
     entry = coverage_networks.entry(name)
     torch.manual_seed(0)
     network = entry.build().eval().requires_grad_(False)
