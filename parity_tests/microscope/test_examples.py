@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from lucid_port.microscope import examples as module
-from lucid_port.microscope.examples import find_examples, layer_folder, pool_activations
+from lucid_port.microscope.examples import find_examples, pool_activations
+from lucid_port.microscope.names import layer_folder
 from lucid_port.microscope.pictures import Pictures, preparation
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.preprocessing import Preprocessing
