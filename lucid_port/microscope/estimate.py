@@ -28,7 +28,7 @@ STEPS = 2
 """Updates that are timed, after one that is not."""
 
 POOLED_BYTES = 18
-"""Bytes of a unit's pooled activation in a picture: float16, float16, uint16 in the site, and twice that for resuming."""
+"""Bytes of a unit in a picture: float16, float16 and uint16 in the site, and twice that for resuming."""
 
 
 @checked

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -247,10 +247,8 @@ class _Crew:
                 task = self.left.popleft()
                 self.begun[task] = self.begun.get(task, 0) + 1
                 worker.task = task
-                try:
+                with suppress(OSError):  # it has died, which `_listen` sees
                     worker.pipe.send(task)
-                except (BrokenPipeError, OSError):
-                    pass  # it has died, which `_listen` sees
 
     def _listen(self) -> None:
         ready = wait([worker.pipe for worker in self.workers], timeout=1.0)
@@ -368,7 +366,14 @@ class Ray:
                 ray.shutdown()
 
     def _run(
-        self, ray: Any, work: Work, model: Model, file: ModelFile, left: deque[Task], report: Report, until: float | None
+        self,
+        ray: Any,
+        work: Work,
+        model: Model,
+        file: ModelFile,
+        left: deque[Task],
+        report: Report,
+        until: float | None,
     ) -> bool:
         on_gpu = model.device.type == "cuda"
         count = min(self.workers, max(1, len(left)))

@@ -211,7 +211,7 @@ class Plan:
         return sum(len(layer.units) for layer in self.layers)
 
     def tasks(self) -> list[Task]:
-        """Returns all tasks in order: for each layer its renders, cut by the number of the unit, then its other parts."""
+        """Returns all tasks in order: for each layer its renders, cut by the unit, then its other parts."""
         return [task for layer in self.layers for task in (*self._renders(layer), *self._whole(layer))]
 
     def _renders(self, layer: LayerPlan) -> list[Task]:

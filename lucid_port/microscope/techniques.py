@@ -168,9 +168,7 @@ DIVERSE = 4
 """Pictures of a unit that differ in style."""
 
 
-def _diverse(
-    model: Model, layer: str, units: Sequence[int], settings: Settings, folder: Path
-) -> Iterator[list[Made]]:
+def _diverse(model: Model, layer: str, units: Sequence[int], settings: Settings, folder: Path) -> Iterator[list[Made]]:
     """Renders several pictures of each unit, several units in a batch: those of a unit differ from each other."""
     at_once = max(1, settings.batch_size // DIVERSE)
     size = render_size(model, layer, settings)
@@ -194,7 +192,14 @@ def _diverse_vis(model: Model, layer: str, units: Sequence[int], size: int | Non
     format = find_format(model, [objectives.deepdream(layer)], None if size is None else (size, size))
     make = functools.partial(format.image, len(seeds))
     source = RandomSource(seeds=seeds, shared=seed)
-    return VisT(model, each_for_itself(wanted), make, transforms=format.transforms(None), relu_gradient_override=True, seed=source)
+    return VisT(
+        model,
+        each_for_itself(wanted),
+        make,
+        transforms=format.transforms(None),
+        relu_gradient_override=True,
+        seed=source,
+    )
 
 
 register(Technique("diversity", "Four diverse pictures", _diverse, DIVERSE))
