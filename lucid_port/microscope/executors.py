@@ -55,22 +55,38 @@ class Work:
     settings: Settings
     parts: dict[str, Do]
 
-    def run(self, model: Model, task: Task, report: Report) -> None:
-        """Does a task."""
+    def run(self, model: Model, task: Task, report: Report) -> float:
+        """Does a task, and returns its seconds."""
+        started = time.perf_counter()
         self.parts[task.part.partition("/")[0]](Places(self.root), model, self.settings, task, report)
+        return time.perf_counter() - started
+
+
+class Progress(Protocol):
+    """Is told, in the first process, how the work goes."""
+
+    def made(self, count: int) -> None:
+        """Is told the number of further results that are in place."""
+        ...
+
+    def done(self, task: Task, seconds: float) -> None:
+        """Is told that a task is done, and the time that a worker took for it."""
+        ...
 
 
 class Executor(Protocol):
     """Does tasks."""
 
-    def run(self, work: Work, model: Model, tasks: Sequence[Task], report: Report, until: float | None = None) -> bool:
+    def run(
+        self, work: Work, model: Model, tasks: Sequence[Task], progress: Progress, until: float | None = None
+    ) -> bool:
         """Does tasks.
 
         Args:
             work: What workers need.
             model: The model.
             tasks: The tasks, in order.
-            report: Called in this process with the number of results that are in place.
+            progress: Is told how the work goes.
             until: `time.monotonic()` after which no task is begun.
 
         Returns:
@@ -116,11 +132,13 @@ class Here:
     def __init__(self, workers: int = 1) -> None:
         pass
 
-    def run(self, work: Work, model: Model, tasks: Sequence[Task], report: Report, until: float | None = None) -> bool:
+    def run(
+        self, work: Work, model: Model, tasks: Sequence[Task], progress: Progress, until: float | None = None
+    ) -> bool:
         for task in tasks:
             if until is not None and time.monotonic() > until:
                 return False
-            work.run(model, task, report)
+            progress.done(task, work.run(model, task, progress.made))
         return True
 
 
@@ -197,21 +215,23 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, work: Work, model: Model, tasks: Sequence[Task], report: Report, until: float | None = None) -> bool:
+    def run(
+        self, work: Work, model: Model, tasks: Sequence[Task], progress: Progress, until: float | None = None
+    ) -> bool:
         if min(self.workers, len(tasks)) < 2:
-            return Here().run(work, model, tasks, report, until)
+            return Here().run(work, model, tasks, progress, until)
         count = min(self.workers, len(tasks))
         with _model_file(work.root, model) as file:
             threads = max(1, cores() // count)
-            crew = _Crew(work, file, _devices(model, count), threads, report)
+            crew = _Crew(work, file, _devices(model, count), threads, progress)
             return crew.run(tasks, until)
 
 
 class _Crew:
     """Worker processes of a run; one that dies is replaced, and its task is begun again."""
 
-    def __init__(self, work: Work, model: ModelFile, devices: Sequence[str], threads: int, report: Report) -> None:
-        self.work, self.model, self.devices, self.threads, self.report = work, model, devices, threads, report
+    def __init__(self, work: Work, model: ModelFile, devices: Sequence[str], threads: int, progress: Progress) -> None:
+        self.work, self.model, self.devices, self.threads, self.progress = work, model, devices, threads, progress
         self.context = multiprocessing.get_context("spawn")
         self.left: deque[Task] = deque()
         self.begun: dict[Task, int] = {}
@@ -237,7 +257,8 @@ class _Crew:
         ours, theirs = self.context.Pipe()
         arguments = (theirs, self.work, self.model, device, self.threads)
         process = self.context.Process(target=_serve, args=arguments, daemon=True)
-        process.start()
+        with _interrupts_blocked():  # workers inherit it: Ctrl-C reaches all processes, and this one ends the others
+            process.start()
         theirs.close()
         return _Worker(process, ours, device)
 
@@ -261,8 +282,9 @@ class _Crew:
                 self._replace(index, worker)
                 continue
             if kind == "made":
-                self.report(what)
-            elif kind == "done":
+                self.progress.made(what)
+            elif kind == "done" and worker.task is not None:
+                self.progress.done(worker.task, what)
                 worker.task = None
             else:
                 raise what
@@ -278,6 +300,19 @@ class _Crew:
                 )
             self.left.appendleft(task)
         self.workers[index] = self._start(worker.device)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Context in which Ctrl-C waits, on systems that can block it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -298,7 +333,7 @@ class _Worker:
 
 def _serve(pipe: Connection, work: Work, file: ModelFile, device: str, threads: int) -> None:
     """Does tasks until the pipe is closed; the main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and the first one ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
     torch.set_num_threads(threads)
     try:
@@ -308,8 +343,8 @@ def _serve(pipe: Connection, work: Work, file: ModelFile, device: str, threads: 
                 task = pipe.recv()
             except EOFError:
                 return
-            work.run(model, task, lambda count: pipe.send(("made", count)))
-            pipe.send(("done", None))
+            seconds = work.run(model, task, lambda count: pipe.send(("made", count)))
+            pipe.send(("done", seconds))
     except BrokenPipeError:
         return
     except BaseException as error:
@@ -350,7 +385,9 @@ class Ray:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, work: Work, model: Model, tasks: Sequence[Task], report: Report, until: float | None = None) -> bool:
+    def run(
+        self, work: Work, model: Model, tasks: Sequence[Task], progress: Progress, until: float | None = None
+    ) -> bool:
         try:
             import ray
         except ImportError as error:
@@ -360,7 +397,7 @@ class Ray:
             ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
         try:
             with _model_file(work.root, model) as file:
-                return self._run(ray, work, model, file, deque(tasks), report, until)
+                return self._run(ray, work, model, file, deque(tasks), progress, until)
         finally:
             if is_ours:
                 ray.shutdown()
@@ -372,7 +409,7 @@ class Ray:
         model: Model,
         file: ModelFile,
         left: deque[Task],
-        report: Report,
+        progress: Progress,
         until: float | None,
     ) -> bool:
         on_gpu = model.device.type == "cuda"
@@ -382,20 +419,23 @@ class Ray:
         threads = max(1, cores() // count)
         device = "cuda" if on_gpu else str(model.device)
         idle = [actor.remote(work, file, device, threads) for _ in range(count)]
-        busy: dict[Any, Any] = {}
+        busy: dict[Any, tuple[Any, Task]] = {}
         while left or busy:
             is_late = until is not None and time.monotonic() > until
             while idle and left and not is_late:
-                one = idle.pop()
-                busy[one.run.remote(left.popleft())] = one
+                one, task = idle.pop(), left.popleft()
+                busy[one.run.remote(task)] = one, task
             if not busy:
                 return not left
             (ready, *_), _ = ray.wait(list(busy), num_returns=1)
-            idle.append(busy.pop(ready))
+            one, task = busy.pop(ready)
+            idle.append(one)
             try:
-                report(ray.get(ready))
+                seconds = ray.get(ready)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
+            progress.made(task.amount)
+            progress.done(task, seconds)
         return True
 
 
@@ -406,10 +446,9 @@ class RayActor:
         torch.set_num_threads(threads)
         self.work, self.model = work, file.load(device)
 
-    def run(self, task: Task) -> int:
-        """Does a task, and returns the number of its results."""
-        self.work.run(self.model, task, lambda count: None)
-        return task.amount
+    def run(self, task: Task) -> float:
+        """Does a task, and returns its seconds."""
+        return self.work.run(self.model, task, lambda count: None)
 
 
 EXECUTORS: dict[str, Callable[[int], Executor]] = {"here": Here, "processes": Processes, "ray": Ray}

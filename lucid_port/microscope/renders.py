@@ -37,8 +37,11 @@ QUALITY = 85
 DREAMS = 2
 """Side of a DeepDream as a multiple of that of a render, whose smallest octave then holds several patterns."""
 
-GRAY, NOISE = 0.5, 0.05
+GRAY, NOISE = 0.5, 0.1
 """Mean and standard deviation of the noise that a DeepDream starts from."""
+
+RATE = 0.06
+"""Length of an update of a DeepDream: noise has nothing to keep, so that it may be longer than for a photograph."""
 
 Report = Callable[[int], None]
 """Is called with the number of results that are in place."""
@@ -57,8 +60,11 @@ def render_units(places: Places, model: Model, settings: Settings, task: Task, r
     """
     technique = TECHNIQUES[str(task.technique)]
     records, prepare = Records(places), preparation(model)
+    left = records.missing(task)
+    if left is None:  # another worker was ended behind the last result
+        return
     folder = places.task(task.part, task.layer, task.name)
-    for batch in technique.render(model, task.layer, task.units, settings, folder):
+    for batch in technique.render(model, task.layer, left.units, settings, folder):
         values = _values(model, prepare, task.layer, batch)
         for made in batch:
             strip = np.concatenate(list(made.pictures), 1)
@@ -143,9 +149,8 @@ def make_deepdream(places: Places, model: Model, settings: Settings, task: Task,
     layer = read_layers(model, _noise_batch(model), [task.layer])[task.layer]
     if layer.layout.has_places and model.image_shape[-1] != 1:
         try:
-            made = deepdream(
-                model, noise.clip(0, 1).astype(np.float32), task.layer, steps=settings.dream_steps, seed=settings.seed
-            )
+            start = noise.clip(0, 1).astype(np.float32)
+            made = deepdream(model, start, task.layer, steps=settings.dream_steps, rate=RATE, seed=settings.seed)
         except ValueError:  # the network takes images of one size, and the octaves have others
             pass
         else:

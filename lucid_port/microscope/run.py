@@ -97,12 +97,13 @@ def make_site(
     place = Places(output)
     if part is not None and budget is not None:
         raise ValueError("A part has its own share of the units: give either part or budget.")
+    state.refuse_others(place)
+    pictures = _pictures(model, data, state.read(place))  # errors come before anything is written
     with state.locked(place, part):
         old = state.read(place)
         asked = _Asked(layers, units, techniques, quality, originals, seed, batch_size, tuple(map(str, images)))
         plan = asked.plan(model, place, old)
         state.check(place, old, plan)
-        pictures = _pictures(model, data, old)
         now = state.of(model, plan, pictures, asked.images, old)
         run = _Run(model, place, plan, pictures, now, _Say(verbose))
         return run.all(executor, workers, part, budget, confirm)
@@ -196,6 +197,12 @@ def _pictures(model: Model, data: Data | None, old: SiteState | None) -> Picture
         if model.name != "TinyInceptionV1" or (old is not None and old.data != state.DRAWINGS):
             return None
         data = Drawings()
+    channels = model.image_shape[-1]
+    if channels not in (1, 3, None):
+        raise ValueError(
+            f"The model takes images of {channels} channels, and pictures have 3: a site of it has no examples; leave "
+            "out the data."
+        )
     return Pictures(data, preparation(model))
 
 
@@ -229,6 +236,33 @@ class _Say:
             self.line(f"{name}: {seconds:.1f} s")
 
 
+class _Progress:
+    """A bar with the time left, and the seconds of each part.
+
+    Args:
+        total: Number of results.
+        verbose: Whether to draw the bar on a terminal or in a notebook.
+
+    Attributes:
+        seconds: Part -> seconds of all workers.
+    """
+
+    def __init__(self, total: int, verbose: bool) -> None:
+        self._bar = progress_bar(total, "renders", unit=" results") if verbose and is_watched() else None
+        self.seconds: dict[str, float] = {}
+
+    def made(self, count: int) -> None:
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def done(self, task: Task, seconds: float) -> None:
+        self.seconds[task.part] = self.seconds.get(task.part, 0.0) + seconds
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
 @dataclass
 class _Run:
     """The work of one call."""
@@ -258,7 +292,7 @@ class _Run:
         if rates is not None:
             found = rates.estimate(self.plan, missing, len(self.pictures or ()) if passes else 0)
             self.say.line(str(found))
-            if confirm is not None and (budget is None or found.hours <= budget) and not confirm(found):
+            if confirm is not None and budget is None and not confirm(found):
                 return None
         started = time.monotonic()
         state.write(self.place, self.now)
@@ -345,14 +379,14 @@ class _Run:
         if not missing:
             return
         work = executors.Work(str(self.place.root), self.plan.settings, dict(steps.PARTS))
-        total = sum(task.amount for task in missing)
-        bar = progress_bar(total, "renders", unit=" results") if self.say.verbose and is_watched() else None
+        progress = _Progress(sum(task.amount for task in missing), self.say.verbose)
         try:
             with self.say.part("renders"):
-                done = crew.run(work, self.model, missing, (lambda count: None) if bar is None else bar.update, until)
+                done = crew.run(work, self.model, missing, progress, until)
         finally:
-            if bar is not None:
-                bar.close()
+            progress.close()
+        for name, seconds in progress.seconds.items():
+            self.say.line(f"  {name}: {seconds:.1f} s of workers")
         if not done:
             self.say.line("The budget is used up; the same command goes on.")
 

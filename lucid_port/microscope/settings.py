@@ -103,7 +103,7 @@ class Settings:
 
 
 QUALITIES: Mapping[str, Mapping[str, int]] = {
-    "preview": {"size": 64, "steps": 64, "dream_steps": 10},
+    "preview": {"size": 64, "steps": 64, "dream_steps": 20},
     "standard": {"size": 128, "steps": 513, "dream_steps": 50},
     "microscope": {"size": 128, "steps": 4096, "dream_steps": 50},
 }
