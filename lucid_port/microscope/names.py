@@ -13,10 +13,14 @@ from converters.signatures import checked
 
 __all__ = ["RESERVED", "Places", "layer_folder"]
 
-RESERVED = frozenset(
+DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
+)
+"""Names that Windows takes for devices, also with a suffix."""
+
+RESERVED = DEVICES | frozenset(
     {"data", "assets", ".state", "index.html", "404.html", "style.css", "script.js", "search-index.js"}
     | {"notes.toml", "credits.toml", "credits.csv"}
-    | {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 )
 """Names at the root of a site that no layer may have: the site's own files, and those that Windows does not take."""
 
@@ -35,7 +39,9 @@ def layer_folder(name: str) -> str:
         'data-3a6eb079'
     """
     plain = re.sub(r"[^a-z0-9_.-]+", "_", name)[:LONGEST].strip(".")
-    is_safe = plain == name and plain not in RESERVED and plain.partition(".")[0] not in RESERVED
+    is_device = plain.partition(".")[0] in DEVICES  # Windows takes neither "con" nor "con.txt"
+    is_safe = plain == name != "" and plain not in RESERVED and not is_device
+    plain = plain.replace(".", "_") if is_device else plain
     return plain if is_safe else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 

@@ -194,7 +194,7 @@ def _diverse_vis(model: Model, layer: str, units: Sequence[int], size: int | Non
     source = RandomSource(seeds=seeds, shared=seed)
     return VisT(
         model,
-        each_for_itself(wanted),
+        each_for_itself(wanted, DIVERSE),
         make,
         transforms=format.transforms(None),
         relu_gradient_override=True,

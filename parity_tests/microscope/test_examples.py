@@ -125,7 +125,7 @@ def test_finished_shards_and_layers_are_not_computed_again(model, pictures, tmp_
 
 
 def test_of_added_pictures_only_new_shards_are_computed(model, pictures, pooled, tmp_path, monkeypatch):
-    few = Pictures(pictures._data[:64], pictures.prepare)
+    few = Pictures(pictures.data[:64], pictures.prepare)
     pool_activations(model, few, ["mixed4a"], tmp_path, batch_size=BATCH, verbose=False)
     made = counted(monkeypatch)
     more = pool_activations(model, pictures, ["mixed4a"], tmp_path, batch_size=BATCH, verbose=False)["mixed4a"]

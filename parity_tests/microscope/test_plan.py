@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.plan import LayerPlan, Plan, Records, default_layers, layer_plans, part_of, parse_part
+from lucid_port.microscope.plan import LayerPlan, Plan, Records, default_layers, layer_plans, parse_part, part_of
 from lucid_port.microscope.settings import Settings
 from lucid_port.modelzoo.from_torch import from_torch
 
