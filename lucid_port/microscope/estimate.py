@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.grammar import Channels, Picture, Term
 from lucid_port.optvis.render_many import make_many_T
 from lucid_port.recipes.inputs import read_layers
+from lucid_port.recipes.steps import run_through
 
 __all__ = ["Estimate", "Rates", "measure_rates"]
 
@@ -138,13 +140,15 @@ def _update(model: Model, plan: Plan, layer: str, units: Sequence[int]) -> tuple
     """Returns the seconds of an update of one render, and the bytes of a picture."""
     texts = [str(Picture((Term(Channels(layer, ((unit, unit),))),))) for unit in units]
     vis = make_many_T(model, texts, relu_gradient_override=True, size=render_size(model, layer, plan.settings))
-    vis.step()
-    _wait(model)
-    started = time.perf_counter()
-    for _ in range(STEPS):
-        vis.step()
-    _wait(model)
-    seconds = (time.perf_counter() - started) / STEPS / len(units)
+
+    def now() -> float:
+        _wait(model)
+        return time.perf_counter()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of units that never fire
+        (started, ended), _ = run_through(vis, [1, 1 + STEPS], now)
+    seconds = (ended - started) / STEPS / len(units)
     return seconds, float(len(webp((vis.image()[0].clip(0, 1) * 255).astype("uint8"))))
 
 
