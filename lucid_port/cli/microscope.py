@@ -35,8 +35,48 @@ class _Group(TyperGroup):
 
 app = typer.Typer(cls=_Group, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
+
+def _names(text: str) -> Any:
+    return typer.Option(metavar="NAME,...", help=text)
+
+
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the site.")]
-Names = "NAME,..."
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Pictures, with a subfolder for each class or without. TinyInceptionV1 has its own drawings.",
+    ),
+]
+Layers = Annotated[str | None, _names("Layers; by default Lucid's list, or the outputs of blocks.")]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LAYER:N,...", help="Units, as in mixed4a:3,7,20-25; all by default. Can be repeated."),
+]
+Techniques = Annotated[str | None, _names("channel, channel-negative (both by default), neuron, diversity, or all.")]
+Quality = Annotated[
+    str | None,
+    typer.Option(help="preview (64 pixels, 64 steps; the default), standard (Lucid's defaults) or microscope."),
+]
+WholePictures = Annotated[
+    str | None, typer.Option(help="Whole pictures in the site: none, small (512 pixels; the default) or full.")
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PICTURE", help="A picture whose caricature is made in each layer. Can be repeated."),
+]
+ExecutorName = Annotated[
+    str | None, typer.Option(help="here, processes or ray; by default processes, if there are several cores.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of workers; one for each GPU or core.")]
+Part = Annotated[str | None, typer.Option(metavar="3/16", help="Do one part of the tasks; merge completes the site.")]
+Budget = Annotated[
+    str | None, typer.Option(metavar="2h", help="Time: the units with the most selective examples come first.")
+]
+SeedOfAll = Annotated[int | None, typer.Option(min=0, help="Seed of all random draws.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Renders in a batch.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before work that takes more than two hours.")]
+ShowStatus = Annotated[bool, typer.Option("--status", help="Only say what exists.")]
 
 
 @sources.takes_options
@@ -44,50 +84,22 @@ def make(
     source: Source,
     opening: sources.ModelOptions,
     output: Output,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Pictures, with a subfolder for each class or without. TinyInceptionV1 has its own drawings.",
-        ),
-    ] = None,
-    layers: Annotated[
-        str | None, typer.Option(metavar=Names, help="Layers; by default Lucid's list, or the outputs of blocks.")
-    ] = None,
-    units: Annotated[
-        list[str] | None,
-        typer.Option(metavar="LAYER:N,...", help="Units, as in mixed4a:3,7,20-25; all by default. Can be repeated."),
-    ] = None,
-    techniques: Annotated[
-        str | None,
-        typer.Option(metavar=Names, help="channel, channel-negative (both by default), neuron, diversity, or all."),
-    ] = None,
-    quality: Annotated[
-        str | None,
-        typer.Option(help="preview (64 pixels, 64 steps; the default), standard (Lucid's defaults) or microscope."),
-    ] = None,
-    originals: Annotated[
-        str | None, typer.Option(help="Whole pictures in the site: none, small (512 pixels; the default) or full.")
-    ] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PICTURE", help="A picture whose caricature is made in each layer. Can be repeated."),
-    ] = None,
-    executor: Annotated[
-        str | None, typer.Option(help="here, processes or ray; by default processes, if there are several cores.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of workers; one for each GPU or core.")] = None,
-    part: Annotated[
-        str | None, typer.Option(metavar="3/16", help="Do one part of the tasks; merge completes the site.")
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(metavar="2h", help="Time: the units with the most selective examples come first.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random draws.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Renders in a batch.")] = None,
+    data: Data = None,
+    layers: Layers = None,
+    units: Units = None,
+    techniques: Techniques = None,
+    quality: Quality = None,
+    originals: WholePictures = None,
+    image: Images = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    part: Part = None,
+    budget: Budget = None,
+    seed: SeedOfAll = None,
+    batch_size: BatchSize = None,
     device: Device = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before work that takes more than two hours.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Only say what exists.")] = False,
+    yes: Yes = False,
+    status: ShowStatus = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

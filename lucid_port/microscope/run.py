@@ -174,7 +174,7 @@ class _Asked:
         return Plan(layers, techniques, self._settings(model, old), state.model_key(model), parts)
 
     def _settings(self, model: Model, old: SiteState | None) -> Settings:
-        changes = {"originals": self.originals, "seed": self.seed, "batch_size": self.batch_size}
+        changes: dict[str, Any] = {"originals": self.originals, "seed": self.seed, "batch_size": self.batch_size}
         if old is not None and self.quality in (None, old.settings.quality):
             return replace(old.settings, **{name: value for name, value in changes.items() if value is not None})
         if self.batch_size is None and model.device.type != "cpu":

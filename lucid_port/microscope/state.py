@@ -92,7 +92,7 @@ def of(model: Model, plan: Plan, pictures: Pictures | None, images: Sequence[str
         data = DRAWINGS if steps.are_drawings(pictures) else None
         data = str(pictures.source.absolute()) if pictures.source is not None else data
     hashes = {part.partition("/")[2]: key for part, key in plan.parts.items() if part.startswith("caricatures/")}
-    about: Mapping[str, Any] = describe_model(model)  # type: ignore[arg-type, assignment]
+    about: Mapping[str, Any] = describe_model(model)
     return SiteState(plan.model, about, plan.layers, plan.techniques, plan.settings, data, hashes)
 
 
