@@ -341,8 +341,9 @@ def _instance(kind: type) -> Rule:
 def _interface(protocol: type) -> Rule:
     """Returns the rule of a protocol. It looks names up without computing properties, which may read files."""
     names = [name for name in vars(protocol) if not name.startswith("_")]
-    if not names:
+    if not names and "__call__" in vars(protocol):
         return _RULES[Callable]
+    names = names or [name for name in ("__len__", "__getitem__", "__iter__") if name in vars(protocol)]
     words = f"an object with {' and '.join(names)}"
 
     def take(value: Any, what: str) -> Any:

@@ -99,7 +99,8 @@ To see the traceback of an error, add `--debug` anywhere on the line.
   names are never broken, and `models` and `figure list` show fewer columns.
 - Results go to standard output, progress and errors to standard error. Progress is shown on terminals only.
 - With `--quiet` (`-q`), commands print only errors, and the paths of the written files to standard output, one a line.
-- Commands never prompt for input.
+- Commands never prompt for input, except `microscope` on a terminal, before work of more than two hours without
+  `--yes`.
 - `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
   seed.
 - `--device` is the device of commands that render. `convert` and `parity` compare on the CPU, for which the bounds were
@@ -128,7 +129,9 @@ def command_line() -> str:
     context = group.make_context("lucid-port", [], resilient_parsing=True)
     sections = [INTRODUCTION, f"## lucid-port\n\n{_rows(group, context)}\n"]
     for name in group.list_commands(context):
-        sections.append(_command(name, group.get_command(context, name), context))
+        command = group.get_command(context, name)
+        own = {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()} or {name: command}
+        sections += [_command(words, one, context) for words, one in own.items()]
     return "\n".join(sections)
 
 

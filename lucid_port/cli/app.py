@@ -20,7 +20,21 @@ from typing import Any
 import typer
 
 from lucid_port import __version__
-from lucid_port.cli import convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet
+from lucid_port.cli import (
+    convert,
+    demo,
+    doctor,
+    export,
+    figure,
+    layers,
+    microscope,
+    models,
+    parity,
+    render,
+    rerender,
+    run,
+    sheet,
+)
 from lucid_port.cli.console import PathCommand
 from lucid_port.cli.sources import FileCommand, ModelCommand
 
@@ -52,6 +66,9 @@ _CLASSES = {
 for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name, help=_help(_module.command), cls=_CLASSES.get(_module, PathCommand))(_module.command)
+for _name, (_command, _class) in microscope.COMMANDS.items():
+    microscope.app.command(_name, help=_help(_command), cls=_class)(_command)
+app.add_typer(microscope.app, name="microscope", help="Make a site with a page for each unit of a network.")
 
 
 def _print_version(wanted: bool) -> None:

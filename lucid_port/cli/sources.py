@@ -346,6 +346,13 @@ def _open(source: str, stated: dict[str, Any], options: dict[str, Any]) -> Model
     return _of_function(source, stated, options) if names_function(source) else open_named(source, **stated, **options)
 
 
+def open_described(source: str, about: Mapping[str, Any]) -> Model:
+    """Opens a model as a recipe's description of a model says; errors as for `open_for_recipe`."""
+    from lucid_port.optvis.recipe import opening_options
+
+    return _open(source, *_split(opening_options(about)))
+
+
 def open_for_recipe(source: str | None, recipe: Recipe, given: Mapping[str, Any] | None = None) -> Model:
     """Opens the model of a recipe.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from converters import checks
 from converters.atomic import check_writable, write_bytes
 from converters.paths import user_path
 from converters.signatures import checked
+from lucid_port.microscope.names import layer_folder
 from lucid_port.microscope.pictures import Pictures
 from lucid_port.misc.locking import FolderLock
 from lucid_port.misc.progress import is_watched, progress_bar
@@ -155,17 +155,6 @@ def pool_activations(
 def _canonical(model: Model, name: str) -> str:
     info = layer_info(model, name)
     return name if info is None else info.name
-
-
-def layer_folder(name: str) -> str:
-    """Returns a name for a layer's folder that all file systems take and no other layer has.
-
-    Example:
-        >>> layer_folder("mixed4a"), layer_folder("inception_3a/1x1")
-        ('mixed4a', 'inception_3a_1x1-a3afa392')
-    """
-    plain = re.sub(r"[^a-z0-9_.-]+", "_", name)[:80].strip(".")
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 class _Pass:

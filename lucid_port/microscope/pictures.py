@@ -100,6 +100,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
     Attributes:
         entries: The pictures.
         source: The folder; None for a dataset.
+        data: The dataset; None for a folder.
 
     Raises:
         FileNotFoundError: The folder does not exist, or has no pictures.
@@ -119,13 +120,13 @@ class Pictures(torch.utils.data.Dataset[Any]):
     ) -> None:
         self.prepare = prepare
         self.source: Path | None = None
-        self._data: Any = None
+        self.data: Any = None
         self._names = label_names
         if isinstance(data, (str, os.PathLike)):
             self.source = user_path(data)
             self.entries = _files(self.source)
         elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-            self._data = data
+            self.data = data
             self._names = _label_names(data) if label_names is None else label_names
             if not len(data):
                 raise FileNotFoundError("The dataset has no pictures.")
@@ -150,9 +151,12 @@ class Pictures(torch.utils.data.Dataset[Any]):
     @checked
     def label(self, number: int) -> str | None:
         """Returns the label of a picture; None if it has none."""
-        if self._data is None:
+        if self.data is None:
             return self.entries[number].label
-        return self._label(self._data[number])
+        targets = getattr(self.data, "targets", None)  # torchvision's numbers of classes, which need no picture
+        if isinstance(targets, Sequence) and len(targets) == len(self):
+            return self._named(targets[number])
+        return self._label(self.data[number])
 
     def __getitem__(self, number: int) -> tuple[Tensor | None, str]:
         """Returns a picture, prepared, and an empty text; or None and a clause that says why it cannot be read."""
@@ -185,7 +189,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
 
     def _read(self, number: int) -> tuple[Image.Image, str | None]:
         if self.source is None:
-            item = self._data[number]
+            item = self.data[number]
             return _as_rgb(_picture_in(item)), self._label(item)
         entry = self.entries[number]
         try:
@@ -196,8 +200,9 @@ class Pictures(torch.utils.data.Dataset[Any]):
 
     def _label(self, item: Any) -> str | None:
         given = item.get("label") if isinstance(item, Mapping) else item[1] if _is_pair(item) else None
-        if given is None:
-            return None
+        return None if given is None else self._named(given)
+
+    def _named(self, given: Any) -> str:
         is_number = isinstance(given, (int, np.integer))
         return str(self._names[int(given)]) if is_number and self._names is not None else str(given)
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from lucid_port.microscope import examples as module
-from lucid_port.microscope.examples import find_examples, layer_folder, pool_activations
+from lucid_port.microscope.examples import find_examples, pool_activations
+from lucid_port.microscope.names import layer_folder
 from lucid_port.microscope.pictures import Pictures, preparation
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.preprocessing import Preprocessing
@@ -124,7 +125,7 @@ def test_finished_shards_and_layers_are_not_computed_again(model, pictures, tmp_
 
 
 def test_of_added_pictures_only_new_shards_are_computed(model, pictures, pooled, tmp_path, monkeypatch):
-    few = Pictures(pictures._data[:64], pictures.prepare)
+    few = Pictures(pictures.data[:64], pictures.prepare)
     pool_activations(model, few, ["mixed4a"], tmp_path, batch_size=BATCH, verbose=False)
     made = counted(monkeypatch)
     more = pool_activations(model, pictures, ["mixed4a"], tmp_path, batch_size=BATCH, verbose=False)["mixed4a"]

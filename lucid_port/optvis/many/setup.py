@@ -55,20 +55,22 @@ ManyParamLike: TypeAlias = Callable[[int], ImageLike] | Callable[[], ImageLike] 
 # Objectives of a batch ------------------------------------------------------------------------
 
 
-def each_for_itself(objectives: Sequence[Objective]) -> Objective:
+def each_for_itself(objectives: Sequence[Objective], images: int = 1) -> Objective:
     """An objective of shape [N]: each image's own objective, which sees the activations of this image alone.
 
     Args:
         objectives: One for each image of the batch.
+        images: Number of consecutive images that each objective has, such as those that are to differ.
     """
 
     def values(T: Activations) -> torch.Tensor:
         if len(objectives) == 1:  # is not split, so that its objective may differentiate between layers
             return _checked(objectives[0], objectives[0](T))[None]
-        seen = each_image(T, len(objectives))
+        seen = each_image(T, len(objectives), images)
         return torch.stack([_value_of(one, own) for one, own in zip(objectives, seen, strict=True)])
 
-    return _many("each_for_itself", values, f"{len(objectives)} objectives", objectives=list(objectives))
+    several = {} if images == 1 else {"images": images}
+    return _many("each_for_itself", values, f"{len(objectives)} objectives", objectives=list(objectives), **several)
 
 
 def each_channel(layer: str, channels: Sequence[int]) -> Objective:

@@ -207,8 +207,14 @@ class Images(Reader):
         return value.narrow(axis, self._first * rows, self._count * rows)
 
 
-def each_image(T: Activations, count: int) -> list[Reader]:
-    """Returns `T` for each image of a batch. A layer is split once for all images."""
+def each_image(T: Activations, count: int, images: int = 1) -> list[Reader]:
+    """Returns `T` for each image of a batch, or for each group of consecutive images. A layer is split once for all.
+
+    Args:
+        T: `T` of the batch.
+        count: Number of groups.
+        images: Number of images in each.
+    """
     batch = as_reader(T)
 
     @functools.cache
@@ -226,16 +232,15 @@ def each_image(T: Activations, count: int) -> list[Reader]:
         axis = _image_axis(batch, name)
         return value.split(rows_of_image(value, axis, count, name), axis)
 
-    return [_One(batch, parts, raw_parts, index) for index in range(count)]
+    return [_One(batch, parts, raw_parts, index, images) for index in range(count)]
 
 
 class _One(Reader):
-    """`T` of one image of a batch that is split once for all its images."""
+    """`T` of one image, or one group of images, of a batch that is split once for all."""
 
-    images = 1
-
-    def __init__(self, T: Reader, parts: Any, raw_parts: Any, index: int) -> None:
+    def __init__(self, T: Reader, parts: Any, raw_parts: Any, index: int, images: int) -> None:
         self._T, self._parts, self._raw_parts, self._index = T, parts, raw_parts, index
+        self.images = images
 
     def __call__(self, name: str, /) -> Any:
         return self._parts(name)[self._index]

@@ -1,0 +1,172 @@
+"""How long a site takes and how large it is, measured by a short trial on this machine."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from converters.signatures import checked
+from lucid_port.microscope.pictures import Pictures
+from lucid_port.microscope.plan import Plan, Task
+from lucid_port.microscope.renders import webp
+from lucid_port.microscope.techniques import TECHNIQUES, render_size
+from lucid_port.modelzoo.vision_base import Model
+from lucid_port.optvis.grammar import Channels, Picture, Term
+from lucid_port.optvis.render_many import make_many_T
+from lucid_port.recipes.inputs import read_layers
+from lucid_port.recipes.steps import run_through
+
+__all__ = ["Estimate", "Rates", "measure_rates"]
+
+TRIED = 4
+"""Layers that the trial renders; the others are estimated by the nearest of them."""
+
+STEPS = 2
+"""Updates that are timed, after one that is not."""
+
+POOLED_BYTES = 18
+"""Bytes of a unit in a picture: float16, float16 and uint16 in the site, and twice that for resuming."""
+
+
+@checked
+@dataclass(frozen=True)
+class Estimate:
+    """What a site needs.
+
+    Attributes:
+        units: Number of units of the site.
+        layers: Number of layers.
+        renders: Number of pictures to render.
+        pictures: Number of pictures of the data.
+        seconds: Time.
+        bytes: Size on disk.
+    """
+
+    units: int
+    layers: int
+    renders: int
+    pictures: int
+    seconds: float
+    bytes: float
+
+    @property
+    def hours(self) -> float:
+        return self.seconds / 3600
+
+    def __str__(self) -> str:
+        time_ = f"{self.hours:.1f} hours" if self.hours >= 1 else f"{max(1, round(self.seconds / 60))} min"
+        return (
+            f"{self.units:,} units of {self.layers} layers, {self.renders:,} renders, {self.pictures:,} pictures: "
+            f"about {time_} and {self.bytes / 1e9:.2f} GB, by a trial on this machine"
+        )
+
+
+@checked
+@dataclass(frozen=True)
+class Rates:
+    """Measured times and sizes.
+
+    Attributes:
+        update: Layer -> seconds of one update of one render, with all workers at work.
+        picture: Seconds to read a picture of the data and to compute all layers.
+        render_bytes: Bytes of a published render.
+    """
+
+    update: Mapping[str, float]
+    picture: float
+    render_bytes: float
+
+    def of_unit(self, plan: Plan, layer: str, techniques: Sequence[str] | None = None) -> float:
+        """Returns the seconds of a unit's renders by some techniques; by all of the plan by default."""
+        names = plan.techniques if techniques is None else techniques
+        return self.update[layer] * plan.settings.steps * sum(TECHNIQUES[name].count for name in names)
+
+    def estimate(self, plan: Plan, missing: Sequence[Task], pictures: int) -> Estimate:
+        """Returns what the missing tasks and a pass over a number of pictures need."""
+        renders = seconds = 0.0
+        for task in missing:
+            if task.technique is not None:
+                renders += TECHNIQUES[task.technique].count * len(task.units)
+                seconds += len(task.units) * self.of_unit(plan, task.layer, [task.technique])
+        size = 2 * renders * self.render_bytes  # once published, once for resuming
+        size += pictures * sum(layer.total for layer in plan.layers) * POOLED_BYTES
+        seconds += pictures * self.picture
+        return Estimate(plan.units, len(plan.layers), round(renders), pictures, seconds, size)
+
+
+@checked
+def measure_rates(
+    model: Model, plan: Plan, missing: Sequence[Task], pictures: Pictures | None, workers: int, threads: int
+) -> Rates:
+    """Renders a few updates in a few layers, and reads one batch of pictures.
+
+    Args:
+        model: The model.
+        plan: The plan.
+        missing: The tasks that are not done.
+        pictures: The data, if the pass over it is not done.
+        workers: Number of workers that share the tasks.
+        threads: Threads of each of them.
+    """
+    layers = list(dict.fromkeys(task.layer for task in missing if task.technique is not None))
+    count = min(TRIED, len(layers))
+    tried = [layers[round(at * (len(layers) - 1) / max(1, count - 1))] for at in range(count)]
+    update, size = {}, 0.0
+    with _threads(threads):
+        for layer in tried:
+            units = next(task.units for task in missing if task.layer == layer and task.technique is not None)
+            update[layer], size = _update(model, plan, layer, units[: plan.settings.batch_size])
+    nearest = {layer: min(tried, key=lambda one: abs(layers.index(one) - layers.index(layer))) for layer in layers}
+    picture = 0.0 if pictures is None else _picture(model, plan, pictures)
+    return Rates({layer: update[one] / workers for layer, one in nearest.items()}, picture, size)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _update(model: Model, plan: Plan, layer: str, units: Sequence[int]) -> tuple[float, float]:
+    """Returns the seconds of an update of one render, and the bytes of a picture."""
+    texts = [str(Picture((Term(Channels(layer, ((unit, unit),))),))) for unit in units]
+    vis = make_many_T(model, texts, relu_gradient_override=True, size=render_size(model, layer, plan.settings))
+
+    def now() -> float:
+        _wait(model)
+        return time.perf_counter()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of units that never fire
+        (started, ended), _ = run_through(vis, [1, 1 + STEPS], now)
+    seconds = (ended - started) / STEPS / len(units)
+    return seconds, float(len(webp((vis.image()[0].clip(0, 1) * 255).astype("uint8"))))
+
+
+def _picture(model: Model, plan: Plan, pictures: Pictures) -> float:
+    """Returns the seconds of a picture of the data."""
+    started = time.perf_counter()
+    (batch,) = pictures.batches(plan.settings.pictures_in_batch, 0, plan.settings.pictures_in_batch)
+    images = batch.images.to(model.device)
+    if images.ndim != 4:  # no picture of the batch can be read
+        return 0.0
+    if model.image_shape[-1] == 1:
+        images = images.mean(1, keepdim=True)
+    with torch.inference_mode():
+        read_layers(model, images, [layer.name for layer in plan.layers])
+    _wait(model)
+    return (time.perf_counter() - started) / len(images)
+
+
+def _wait(model: Model) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
