@@ -10,9 +10,9 @@ units of all layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ SHARE = 0.95
 AMOUNT = 0.02
 """Change of a pixel, of the range from 0 to 1."""
 
-STRIPS = 112
+STRIPS = 56
 """Most strips that a side of an image is cut into."""
 
 CONTEXT = 3
@@ -184,9 +184,7 @@ def _unmeasured(model: Model, layer: str, value: LayerValue, image: tuple[int, i
     assert value.layout.grid is not None
     info = layer_info(model, layer)
     stated = info.tokens.stride if info is not None and info.tokens is not None else (0.0, 0.0)
-    tall, wide = (
-        float(own) or side / count for own, side, count in zip(stated, image, value.layout.grid, strict=True)
-    )
+    tall, wide = (float(own) or side / count for own, side, count in zip(stated, image, value.layout.grid, strict=True))
     sizes = np.full(units, CONTEXT * max(tall, wide), np.float32)
     return Fields(layer, "patches", image, value.layout.grid, (tall, wide), (tall / 2, wide / 2), sizes)
 
@@ -203,22 +201,25 @@ def _measured(
     found = {}
     size = (images.shape[2], images.shape[3])
     for layer in layers:
-        grid, stride, offset = geometry[layer]
-        middle = [first + count // 2 * step for first, count, step in zip(offset, grid, stride, strict=True)]
-        halves = np.stack([_half(profiles[axis][layer], middle[axis], size[axis]) for axis in (0, 1)])
-        sizes = (2 * halves).max(0)
+        axes = geometry[layer]
+        rows, columns = axes
+        stride, offset = (rows.stride, columns.stride), (rows.offset, columns.offset)
+        middles = [one.offset + one.count // 2 * one.stride for one in axes]
+        halves = np.stack([_half(profiles[axis][layer], middles[axis], size[axis]) for axis in (0, 1)])
+        sizes = np.minimum(2 * halves, [[one.reach] for one in axes]).max(0)
         known = sizes[np.isfinite(sizes)]
         sizes = np.where(np.isfinite(sizes), sizes, np.median(known) if len(known) else max(size))
         sizes = sizes.clip(max(stride), max(size)).astype(np.float32)
-        found[layer] = Fields(layer, "places", size, grid, stride, offset, sizes)
+        found[layer] = Fields(layer, "places", size, (rows.count, columns.count), stride, offset, sizes)
     return found
 
 
-def _strips(images: Tensor, axis: int, step: int, change: Callable[[Tensor, slice], None]) -> Iterator[Tensor]:
+def _strips(image: Tensor, signs: Tensor, axis: int, step: int) -> Iterator[Tensor]:
     """Yields copies of an image (1, C, H, W) of which a strip of rows (axis 0) or columns (axis 1) is changed."""
-    for first in range(0, images.shape[2 + axis], step):
-        changed = images.clone()
-        change(changed if axis == 0 else changed.transpose(2, 3), slice(first, first + step))
+    for first in range(0, image.shape[2 + axis], step):
+        changed = image.clone()
+        strip = (slice(None),) * (2 + axis) + (slice(first, first + step),)
+        changed[strip] += signs[strip]
         yield changed
 
 
@@ -233,56 +234,68 @@ def _batches(items: Iterator[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(waiting)
 
 
+class _Geometry(NamedTuple):
+    """Where the cells of a layer lie, along an axis.
+
+    Attributes:
+        count: Number of cells.
+        stride: Distance of neighboring cells in pixels.
+        offset: Center of the first cell.
+        reach: Length of the theoretical field; infinite if no two cells see less than the image.
+    """
+
+    count: int
+    stride: float
+    offset: float
+    reach: float
+
+
 def _geometry(
     model: Model, layers: Sequence[str], image: Tensor, batch_size: int
-) -> dict[str, tuple[tuple[int, int], tuple[float, float], tuple[float, float]]]:
-    """Returns the grid, the stride and the center of the first place of each layer.
+) -> dict[str, tuple[_Geometry, _Geometry]]:
+    """Returns where the cells of each layer lie, along rows and columns.
 
-    A pixel that is not a number makes all cells that see it not a number: the theoretical field of a cell is exact. The
-    distance of the middles of the fields that lie inside the image is the stride.
+    A pixel that is not a number makes all cells that see it not a number, so that the theoretical field of a cell is
+    exact. An image has one row and one column of these pixels: a row of cells sees the row if all of its cells see
+    either.
     """
+    height, width = image.shape[2:]
 
-    def erase(changed: Tensor, strip: slice) -> None:
-        changed[:, :, strip] = torch.nan
+    def erased() -> Iterator[Tensor]:
+        for number in range(max(height, width)):
+            changed = image.clone()
+            changed[:, :, number : number + 1] = torch.nan
+            changed[:, :, :, number : number + 1] = torch.nan
+            yield changed
 
-    plain = torch.backends.cudnn.flags(enabled=False)  # its fast convolutions mix pixels that a cell does not see
-    seen: list[dict[str, np.ndarray]] = []
-    grids: dict[str, tuple[int, int]] = {}
-    with plain:
-        for axis in (0, 1):
-            parts: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
-            for batch in _batches(_strips(image, axis, 1, erase), batch_size):
-                for layer, value in _read(model, batch, layers).items():
-                    lost = value.places().isnan().any(1)
-                    grids[layer] = (lost.shape[1], lost.shape[2])
-                    parts[layer].append(lost.any(2 - axis).cpu().numpy())
-            seen.append({layer: np.concatenate(rows) for layer, rows in parts.items()})
-    return {
-        layer: (
-            grid,
-            *zip(*(_steps(seen[axis][layer], grid[axis]) for axis in (0, 1)), strict=True),  # type: ignore[misc]
-        )
-        for layer, grid in grids.items()
-    }
+    parts: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    with torch.backends.cudnn.flags(enabled=False):  # its fast convolutions mix pixels that a cell does not see
+        for batch in _batches(erased(), batch_size):
+            for layer, value in _read(model, batch, layers).items():
+                parts[layer].append(value.places().isnan().any(1).cpu().numpy())
+    found = {}
+    for layer, some in parts.items():
+        lost = np.concatenate(some)
+        found[layer] = (_steps(lost.all(2)[:height]), _steps(lost.all(1)[:width]))
+    return found
 
 
-def _steps(seen: np.ndarray, count: int) -> tuple[float, float]:
-    """Returns the distance of a layer's cells, and the center of the first one.
+def _steps(seen: np.ndarray) -> _Geometry:
+    """Returns where cells lie.
 
     Args:
-        seen: bool [pixels, cells]: whether a cell sees a row of pixels.
-        count: Number of cells.
+        seen: bool [pixels, cells]: whether a cell sees a pixel.
     """
-    pixels = len(seen)
-    known = seen.any(0)
+    pixels, count = seen.shape
     low, high = seen.argmax(0), pixels - seen[::-1].argmax(0)
-    whole = np.flatnonzero(known & (low > 0) & (high < pixels))
+    whole = np.flatnonzero(seen.any(0) & (low > 0) & (high < pixels))
     if len(whole) >= 2:
         middles = (low + high)[whole] / 2
         stride = float((middles[-1] - middles[0]) / (whole[-1] - whole[0]))
         if stride > 0:
-            return stride, float(np.mean(middles - whole * stride))
-    return pixels / count, pixels / count / 2
+            offset = float(np.mean(middles - whole * stride))
+            return _Geometry(count, stride, offset, float((high - low)[whole].max()))
+    return _Geometry(count, pixels / count, pixels / count / 2, math.inf)
 
 
 def _profiles(
@@ -293,12 +306,8 @@ def _profiles(
     step = math.ceil(pixels / STRIPS)
     found: dict[str, np.ndarray] = {}
     for image, sign in zip(images[:, None], signs[:, None], strict=True):
-
-        def add(changed: Tensor, strip: slice, sign: Tensor = sign) -> None:
-            changed[:, :, strip] += (sign if axis == 0 else sign.transpose(2, 3))[:, :, strip]
-
         changes: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
-        for batch in _batches(_strips(image, axis, step, add), max(1, batch_size - 1)):
+        for batch in _batches(_strips(image, sign, axis, step), max(1, batch_size - 1)):
             # The unchanged image is in the same batch, because rounding depends on its size.
             for layer, value in _read(model, torch.cat([image, batch]), layers).items():
                 places = value.places()
