@@ -1,10 +1,10 @@
 """Effective receptive fields: the part of a picture that a unit responds to at a place of its layer.
 
 The theoretical field of a unit in a deep layer is mostly larger than the picture, and little of it matters (Luo et al.:
-Understanding the Effective Receptive Field, 2016). Here, the pixels of one row or column of a picture at a time change by
-a small random amount, and the change of all units in the middle of all layers is read: the derivative in a random
-direction, whose mean magnitude is proportional to the norm of the gradient in the row. One set of pictures serves all
-units of all layers.
+Understanding the Effective Receptive Field, 2016). Here, the pixels of a few rows or columns of a picture at a time
+change by a small random amount, and the change of all units in the middle of all layers is read. It is the derivative in
+a random direction, whose mean magnitude is proportional to the norm of the gradient in these rows. One set of pictures
+serves all units of all layers.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Fields:
 
     Attributes:
         layer: Name of the layer.
-        kind: "places" of a convolutional layer, "patches" of a layer of tokens on a grid, or "whole" if the units have no
-            place in the image, as in a fully connected layer.
+        kind: "places" of a convolutional layer, "patches" of a layer of tokens on a grid, or "whole" if the units
+            have no place in the image, as in a fully connected layer.
         image: (height, width) of the images.
         grid: (rows, columns) of the layer's places.
         stride: (height, width): distance of neighboring places in pixels.
@@ -321,7 +321,7 @@ def _profiles(
 
 
 def _half(profile: np.ndarray, middle: float, pixels: int) -> np.ndarray:
-    """Returns half of the side of the least interval around the middle that holds a share of each profile; NaN if it is 0.
+    """Returns half of the least interval around the middle that holds a share of each profile; NaN for a profile of 0.
 
     Args:
         profile: [units, pixels].
@@ -351,8 +351,8 @@ def original_box(prepare: object, box: Box, size: tuple[int, int]) -> Box | None
         size: (width, height) of the picture.
 
     Returns:
-        The box in pixels of the picture; None unless `prepare` is a `Preprocessing`, because other functions do not state
-        which part they keep.
+        The box in pixels of the picture; None unless `prepare` is a `Preprocessing`, because other functions do not
+        state which part they keep.
     """
     return prepare.original_box(box, size) if isinstance(prepare, Preprocessing) else None
 
