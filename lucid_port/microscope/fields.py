@@ -2,9 +2,9 @@
 
 The theoretical field of a unit in a deep layer is mostly larger than the picture, and little of it matters (Luo et al.:
 Understanding the Effective Receptive Field, 2016). Here, the pixels of a few rows or columns of a picture at a time
-change by a small random amount, and the change of all units in the middle of all layers is read. It is the derivative in
-a random direction, whose mean magnitude is proportional to the norm of the gradient in these rows. One set of pictures
-serves all units of all layers.
+change by a small random amount, and the change of all units in the middle of all layers is read. It is the derivative
+in a random direction, whose mean magnitude is proportional to the norm of the gradient in these rows. One set of
+pictures serves all units of all layers.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ __all__ = [
     "check_range",
     "decode_picture",
     "gray",
+    "picture_size",
     "pixels_of",
     "range_problem",
     "read_picture",
