@@ -53,8 +53,8 @@ class Preprocessing:
             left, top, right and bottom in pixels of the picture; outside of it where the image has black borders.
 
         Example:
-            >>> Preprocessing((224, 224), resize=256).original_box((0, 0, 224, 224), (640, 480))
-            (110.0, 30.0, 530.0, 450.0)
+            >>> Preprocessing((224, 224), resize=256).original_box((0, 0, 224, 224), (1024, 512))
+            (288.0, 32.0, 736.0, 480.0)
         """
         resized = self._resized_size(size)
         offset = [self._offset(whole, part) for whole, part in zip(resized, self.size[::-1], strict=True)]
