@@ -8,6 +8,7 @@ paths. Where these cancel, the sum says little about the units: such links are m
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,7 +83,7 @@ class Links:
         incoming: Links of the later layer's units to units of the earlier.
         outgoing: Links of the earlier layer's units to units of the later.
         weights: float32 [later units, earlier units]: signed norms of all kernels, as in `LinkSet`.
-        shares: float32 [later units, earlier units]: |sum of products along paths| / sum of |products along paths|, both
+        shares: float32 [later units, earlier units]: |sum of products along paths| / sum of their magnitudes, both
             summed over positions; 1 if no paths cancel, NaN if there are none.
     """
 
@@ -149,7 +150,7 @@ def links_of(
     """
     found: dict[tuple[str, str], Links] = {}
     problems: dict[tuple[str, str], str] = {}
-    for pair in zip(layers, layers[1:], strict=False):
+    for pair in itertools.pairwise(layers):
         try:
             found[pair] = links_between(model, *pair, each_sign)
         except (ValueError, ChannelAxisError, InputSizeError) as error:
@@ -158,7 +159,7 @@ def links_of(
 
 
 def _absolute(model: Model) -> Model:
-    """Returns a copy of a model whose weights are magnitudes: its expanded weights are sums of magnitudes along paths."""
+    """Returns a copy of a model whose weights are magnitudes, so that none of its paths cancel."""
     copied = copy.deepcopy(model)
     with torch.no_grad():
         for tensor in (*copied.network.parameters(), *copied.network.buffers()):

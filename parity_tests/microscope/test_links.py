@@ -65,7 +65,7 @@ def test_links_over_a_bottleneck_are_products_of_matrices(net):
     with torch.no_grad():
         net.squeeze.weight[:, 0] = torch.tensor([1.0, 1.0, 0, 0])[:, None, None]
         net.second.weight[0] = torch.tensor([1.0, -0.9, 0, 0])[:, None, None]
-    one, two = net.squeeze.weight[..., 0, 0].double().numpy(), net.second.weight[..., 0, 0].double().numpy()
+    one, two = (part.weight[..., 0, 0].detach().double().numpy() for part in (net.squeeze, net.second))
     found = links_between(modelled(net), "first", "second", 3)
     np.testing.assert_allclose(found.weights, two @ one, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.shares, np.abs(two @ one) / (np.abs(two) @ np.abs(one)), rtol=1e-3, atol=1e-5)
