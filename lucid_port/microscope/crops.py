@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -84,6 +85,11 @@ class CropLayer:
         """The units that get sprites."""
         return tuple(range(len(self.examples.dropped)) if self.units is None else self.units)
 
+    @cached_property
+    def slots(self) -> tuple[np.ndarray, np.ndarray]:
+        """The result of `slots_of`."""
+        return slots_of(self.examples)
+
 
 @checked
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ def crop_boxes(
     Returns:
         A box or None for each of the 27 crops, and for each cell.
     """
-    numbers, places = slots_of(layer.examples)
+    numbers, places = layer.slots
     boxes: list[Box | None] = []
     cells: list[Box | None] = []
     for number, place in zip(numbers[unit].tolist(), places[unit].tolist(), strict=True):
@@ -300,7 +306,7 @@ class _Pass:
         chosen: set[int] = set()
         missing: list[_Sprite] = []
         for layer in layers:
-            numbers, places = slots_of(layer.examples)
+            numbers, places = layer.slots
             chosen.update(np.unique(numbers[list(layer.shown)]).tolist())
             missing += self._missing(layer, numbers, places)
         chosen.discard(-1)
@@ -346,13 +352,10 @@ class _Pass:
     def _make(self, sprites: Sequence[_Sprite]) -> None:
         """Makes the sprites of a group of units."""
         wanted: dict[int, list[tuple[int, Box, Box | None]]] = {}
-        slots: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         numbers = np.full((len(sprites), COUNT), -1, np.int64)
         for at, sprite in enumerate(sprites):
             fields = sprite.layer.fields
-            if sprite.layer.folder not in slots:
-                slots = {sprite.layer.folder: slots_of(sprite.layer.examples)}
-            shown, places = (array[sprite.unit].tolist() for array in slots[sprite.layer.folder])
+            shown, places = (array[sprite.unit].tolist() for array in sprite.layer.slots)
             numbers[at] = shown
             for slot, (number, place) in enumerate(zip(shown, places, strict=True)):
                 if number >= 0:

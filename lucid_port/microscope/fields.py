@@ -10,9 +10,9 @@ pictures serves all units of all layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -92,6 +92,23 @@ class Fields:
         left, top, right, bottom = self._around(place, self.stride)
         height, width = self.image
         return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+
+    def to_data(self) -> dict[str, Any]:
+        """Returns the fields as JSON has them, to keep what was measured."""
+        return {**vars(self), "sizes": self.sizes.tolist()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Fields:
+        """Returns the fields of `to_data`, also after JSON made lists of its tuples.
+
+        Raises:
+            ValueError: It is of another version, or damaged.
+        """
+        try:
+            pairs = {name: tuple(data[name]) for name in ("image", "grid", "stride", "offset")}
+            return cls(data["layer"], data["kind"], **pairs, sizes=np.array(data["sizes"], np.float32))  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"These are no receptive fields ({' '.join(str(error).split())}).") from error
 
     def _around(self, place: int, size: tuple[float, float]) -> Box:
         row, column = divmod(int(place), self.grid[1])

@@ -1,5 +1,7 @@
 """Effective receptive fields: equal to known geometry and to gradients, and boxes equal to the inverse preparation."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -136,6 +138,15 @@ def test_the_cell_of_a_token_is_its_patch():
     assert (found.kind, found.grid, len(found.sizes)) == ("patches", (3, 5), 8)
     assert found.cell(7) == (8, 4, 12, 8)
     assert found.box(0, 7) == (4, 0, 16, 12)
+
+
+def test_fields_are_kept_as_json(found):
+    for one in found.values():
+        again = Fields.from_data(json.loads(json.dumps(one.to_data())))
+        assert again.to_data() == one.to_data()
+        np.testing.assert_array_equal(again.sizes, one.sizes)
+    with pytest.raises(ValueError, match="no receptive fields"):
+        Fields.from_data({"layer": "a"})
 
 
 # The preparation --------------------------------------------------------------------------------
