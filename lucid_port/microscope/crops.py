@@ -445,7 +445,7 @@ class _Cutter(torch.utils.data.Dataset[Any]):
             assert self.tiles is not None
             target = np.memmap(self.tiles, np.uint8, "r+").reshape(-1, SIDE, SIDE, 3)
             for index, box, cell in rows:
-                target[index] = crop_of(picture, *_placed(box, cell, self.pictures.prepare, picture.size))
+                target[index] = np.asarray(crop_of(picture, *_placed(box, cell, self.pictures.prepare, picture.size)))
         return number, picture.size, ""
 
 

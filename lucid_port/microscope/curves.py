@@ -69,7 +69,7 @@ def _gratings(size: int, period: float) -> list[np.ndarray]:
 
 def _hues(size: int, hue: float) -> list[np.ndarray]:
     """Draws an image of one hue, and a patch of it on gray with half of the image's side."""
-    color = np.float32(colorsys.hsv_to_rgb(hue / 360, 1, 1))
+    color = np.array(colorsys.hsv_to_rgb(hue / 360, 1, 1), np.float32)
     whole = np.broadcast_to(color, (size, size, 3)).copy()
     patch = np.full_like(whole, MIDDLE)
     edge = size // 4

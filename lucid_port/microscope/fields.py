@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ class Fields:
         """
         try:
             pairs = {name: tuple(data[name]) for name in ("image", "grid", "stride", "offset")}
-            return cls(data["layer"], data["kind"], **pairs, sizes=np.array(data["sizes"], np.float32))  # type: ignore[arg-type]
+            return cls(data["layer"], data["kind"], **pairs, sizes=np.array(data["sizes"], np.float32))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"These are no receptive fields ({' '.join(str(error).split())}).") from error
 
@@ -213,7 +213,7 @@ def _measured(
     model: Model, layers: Sequence[str], images: Tensor, batch_size: int, draws: np.random.Generator
 ) -> dict[str, Fields]:
     geometry = _geometry(model, layers, images[:1], batch_size)
-    signs = torch.from_numpy(draws.choice(np.float32([-AMOUNT, AMOUNT]), tuple(images.shape)))
+    signs = torch.from_numpy(draws.choice(np.array([-AMOUNT, AMOUNT], np.float32), tuple(images.shape)))
     profiles = [_profiles(model, layers, images, signs, axis, batch_size) for axis in (0, 1)]
     found = {}
     size = (images.shape[2], images.shape[3])
@@ -251,7 +251,8 @@ def _batches(items: Iterator[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(waiting)
 
 
-class _Geometry(NamedTuple):
+@dataclass(frozen=True)
+class _Geometry:
     """Where the cells of a layer lie, along an axis.
 
     Attributes:
@@ -293,7 +294,7 @@ def _geometry(
     found = {}
     for layer, some in parts.items():
         lost = np.concatenate(some)
-        found[layer] = (_steps(lost.all(2)[:height]), _steps(lost.all(1)[:width]))
+        found[layer] = (_steps(np.all(lost, 2)[:height]), _steps(np.all(lost, 1)[:width]))
     return found
 
 

@@ -11,6 +11,7 @@ import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -161,8 +162,9 @@ def links_of(
 def _absolute(model: Model) -> Model:
     """Returns a copy of a model whose weights are magnitudes, so that none of its paths cancel."""
     copied = copy.deepcopy(model)
+    network = cast(torch.nn.Module, copied.network)
     with torch.no_grad():
-        for tensor in (*copied.network.parameters(), *copied.network.buffers()):
+        for tensor in (*network.parameters(), *network.buffers()):
             if tensor.is_floating_point():
                 tensor.abs_()
     return copied

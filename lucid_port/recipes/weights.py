@@ -326,6 +326,9 @@ class Expansion:
 
     def __init__(self, model: Model, layer: str, later: str, reach: Expansion | None = None) -> None:
         self.layer, self.later = layer, later
+        self.size: tuple[int, int]
+        self.middle: tuple[int, int]
+        self.radius: int
         if reach is not None:
             self.size = reach.size
             self._run(model)
