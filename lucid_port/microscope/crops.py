@@ -126,7 +126,6 @@ def slots_of(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(numbers, 1), np.concatenate(places, 1)
 
 
-@checked
 def crop_boxes(
     layer: CropLayer, unit: int, prepare: object, sizes: Mapping[int, tuple[int, int]]
 ) -> tuple[list[Box | None], list[Box | None]]:
@@ -168,7 +167,6 @@ def _clipped(box: Box, size: tuple[int, int]) -> Box | None:
     return (left, top, right, bottom) if right > left and bottom > top else None
 
 
-@checked
 def crop_of(picture: Image.Image, box: Box, cell: Box | None = None) -> Image.Image:
     """Cuts a crop of 96 px, and outlines a cell in it.
 

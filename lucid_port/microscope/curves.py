@@ -99,7 +99,6 @@ class Curves:
     positions: Mapping[str, Sequence[float]]
     values: Mapping[str, np.ndarray]
 
-    @checked
     def rows(self, unit: int) -> dict[str, list[float]]:
         """Returns the curves of a unit as `details.json` has them."""
         return {family: values[unit].tolist() for family, values in self.values.items()}

@@ -72,7 +72,6 @@ class Fields:
     offset: tuple[float, float]
     sizes: np.ndarray
 
-    @checked
     def box(self, unit: int, place: int) -> Box:
         """Returns the field of a unit in the prepared image; it may reach beyond the image.
 
@@ -84,7 +83,6 @@ class Fields:
             return 0.0, 0.0, float(self.image[1]), float(self.image[0])
         return self._around(place, (float(self.sizes[unit]),) * 2)
 
-    @checked
     def cell(self, place: int) -> Box | None:
         """Returns the part of the prepared image that belongs to a place; None if the units have no place."""
         if self.kind == "whole":
@@ -359,7 +357,6 @@ def _half(profile: np.ndarray, middle: float, pixels: int) -> np.ndarray:
 # Places in pictures -----------------------------------------------------------------------------
 
 
-@checked
 def original_box(prepare: object, box: Box, size: tuple[int, int]) -> Box | None:
     """Maps a box of a prepared image to the picture that it was prepared from.
 
@@ -375,7 +372,6 @@ def original_box(prepare: object, box: Box, size: tuple[int, int]) -> Box | None
     return prepare.original_box(box, size) if isinstance(prepare, Preprocessing) else None
 
 
-@checked
 def inside(box: Box, size: tuple[int, int]) -> Box:
     """Moves a box into a picture; sides that are longer than the picture's are cut.
 
