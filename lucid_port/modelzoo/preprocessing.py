@@ -39,25 +39,52 @@ class Preprocessing:
         resized = self._resized(picture.convert("RGB"))
         return torch.from_numpy(np.array(self._cropped(resized), np.uint8)).permute(2, 0, 1).float() / 255
 
-    def _resized(self, picture: Image.Image) -> Image.Image:
-        filter = _FILTERS[self.interpolation]
+    def original_box(
+        self, box: tuple[float, float, float, float], size: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """Returns the part of a picture that a box of the prepared image shows.
+
+        Args:
+            box: left, top, right and bottom in pixels of the prepared image; a pixel reaches from its number to the
+                next.
+            size: (width, height) of the picture.
+
+        Returns:
+            left, top, right and bottom in pixels of the picture; outside of it where the image has black borders.
+
+        Example:
+            >>> Preprocessing((224, 224), resize=256).original_box((0, 0, 224, 224), (1024, 512))
+            (288.0, 32.0, 736.0, 480.0)
+        """
+        resized = self._resized_size(size)
+        offset = [self._offset(whole, part) for whole, part in zip(resized, self.size[::-1], strict=True)]
+        left, top, right, bottom = (
+            (edge + offset[at % 2]) * size[at % 2] / resized[at % 2] for at, edge in enumerate(box)
+        )
+        return left, top, right, bottom
+
+    def _resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Returns the (width, height) that a picture of (width, height) is resized to."""
         if not isinstance(self.resize, int):
             height, width = self.resize or self.size
-            return picture.resize((width, height), filter)
-        longer = int(self.resize * max(picture.size) / min(picture.size))
-        is_upright = picture.width <= picture.height
-        return picture.resize((self.resize, longer) if is_upright else (longer, self.resize), filter)
+            return width, height
+        longer = int(self.resize * max(size) / min(size))
+        return (self.resize, longer) if size[0] <= size[1] else (longer, self.resize)
+
+    @staticmethod
+    def _offset(whole: int, part: int) -> int:
+        """Returns the place of the first pixel of the result in the resized picture, below 0 if it is padded."""
+        short = max(part - whole, 0)
+        return round((whole + short - part) / 2) - short // 2
+
+    def _resized(self, picture: Image.Image) -> Image.Image:
+        return picture.resize(self._resized_size(picture.size), _FILTERS[self.interpolation])
 
     def _cropped(self, picture: Image.Image) -> Image.Image:
         """Returns the center of a picture, with black borders where the picture is smaller."""
         height, width = self.size
-        short_x, short_y = max(width - picture.width, 0), max(height - picture.height, 0)
-        if short_x or short_y:
-            padded = Image.new("RGB", (picture.width + short_x, picture.height + short_y))
-            padded.paste(picture, (short_x // 2, short_y // 2))
-            picture = padded
-        left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
-        return picture.crop((left, top, left + width, top + height))
+        left, top = self._offset(picture.width, width), self._offset(picture.height, height)
+        return picture.crop((left, top, left + width, top + height))  # black outside of the picture
 
 
 def known_interpolation(name: object) -> str:

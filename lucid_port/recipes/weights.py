@@ -33,6 +33,7 @@ from lucid_port.recipes.inputs import LayerValue, check_units, model_size, read_
 
 __all__ = [
     "ExpandedWeights",
+    "Expansion",
     "FactoredWeights",
     "edited_copy",
     "expanded_weights",
@@ -50,6 +51,7 @@ PASSED = {"Relu", "Relu6", "BiasAdd", "BiasAddV1", "Identity", "Elu", "Selu", "F
 """Ops after a convolution that belong to its layer."""
 
 LARGER = (2, 4)  # factors by which the image is enlarged if units see its borders
+GROWN = (1, 1.5, 2, 2.5, 3, 4)
 LINEAR_TOLERANCE = 1e-3  # of the greatest gradient; those of a linear function are bit-identical for all images
 
 
@@ -290,11 +292,116 @@ def _gradients(model: Model, layer: str, later: str, units: Sequence[int], size:
             for t, v in ((target, values), (same, elsewhere))
         )
     if not (total - other).abs().max() <= LINEAR_TOLERANCE * total.abs().max():
-        raise ValueError(
-            f"Layer {later!r} is not linear in layer {layer!r}, also without the ReLUs, max pools and response norms "
-            "between them, so that it has no expanded weights: name layers without other non-linearities between them."
-        )
+        raise ValueError(_not_linear(layer, later))
     return np.stack([values.holding(one).places()[0].float().cpu().numpy() for one in gradients])
+
+
+class Expansion:
+    """Weights from an earlier layer to a later one, for some units at a time; the network runs once.
+
+    The later layer may be fully connected. Its weights then are those of the places at the model's image size.
+
+    Args:
+        model: a model with any kind of network.
+        layer: the earlier layer.
+        later: the later layer.
+        reach: an expansion of the same layers whose image size and part of the earlier layer to use.
+
+    Attributes:
+        units: number of units of the later layer.
+        size: (height, width) of the image.
+        middle: place in the earlier layer that corresponds to the later unit.
+        radius: greatest distance from it to a weight.
+
+    Raises:
+        ValueError: the later layer does not depend linearly on the earlier, or has tokens without places.
+        converters.LayerNotFoundError: a layer does not exist.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> expansion = Expansion(TinyInceptionV1(), "conv2d1", "conv2d2")
+        >>> expansion.units, expansion.weights([0, 1]).shape
+        (48, (2, 16, 3, 3))
+    """
+
+    def __init__(self, model: Model, layer: str, later: str, reach: Expansion | None = None) -> None:
+        self.layer, self.later = layer, later
+        self.size: tuple[int, int]
+        self.middle: tuple[int, int]
+        self.radius: int
+        if reach is not None:
+            self.size = reach.size
+            self._run(model)
+            self.middle, self.radius = reach.middle, reach.radius
+            return
+        height, width = model_size(model)
+        self.size = (height, width)
+        for factor in GROWN:  # small images, because each unit's gradient costs as much as the earlier layer is large
+            asked = math.ceil(factor * height), math.ceil(factor * width)
+            try:
+                self._read(model, torch.zeros(1, _channels(model), *asked))
+            except InputSizeError:  # the network accepts one size only
+                if factor == 1:
+                    raise
+                break
+            self.size = asked
+            if not self._has_places or not _is_cut(self._total()):
+                break
+        self._run(model)
+        total = self._total()
+        self.middle = _middle(total)
+        rows, columns = np.nonzero(np.abs(total).sum((0, 1)))
+        self.radius = max([0, *np.abs(rows - self.middle[0]), *np.abs(columns - self.middle[1])])
+
+    def _run(self, model: Model) -> None:
+        """Runs the network, and checks that the later layer is linear in the earlier."""
+        shape = (1, _channels(model), *self.size)
+        # Values far outside of the range of pictures, which drive non-linear functions out of their linear range.
+        noise = torch.from_numpy(np.random.RandomState(0).uniform(-10, 10, shape).astype(np.float32))
+        sums = []
+        for image in (noise, torch.zeros(shape)):
+            self._read(model, image)
+            sums.append(self._total())
+        first, second = sums
+        if not np.abs(first - second).max() <= LINEAR_TOLERANCE * np.abs(first).max():
+            raise ValueError(_not_linear(self.layer, self.later))
+
+    def _read(self, model: Model, image: Tensor) -> None:
+        with torch.enable_grad(), _linear(model.network):
+            values = read_layers(model, image.to(own_device(model)).requires_grad_(), [self.layer, self.later])
+        self._value, later = values[self.layer], values[self.later]
+        self._has_places = later.layout.has_places
+        maps = _maps(later)
+        self._target = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
+        self.units = len(self._target)
+
+    def _total(self) -> np.ndarray:
+        """Returns the weights of a random mixture of all units, so that no two of them cancel, [1, C, h, w]."""
+        mixture = torch.from_numpy(np.random.RandomState(1).uniform(1, 2, self.units).astype(np.float32))
+        return self._gradient((self._target * mixture.to(self._target)).sum())[None]
+
+    def _gradient(self, target: Tensor) -> np.ndarray:
+        (gradient,) = gradients_by(target, {self.layer: self._value.value}, self.later, keep=True)
+        found: np.ndarray = _maps(self._value.holding(gradient))[0].float().cpu().numpy()
+        return found
+
+    @strictly
+    def weights(self, units: Sequence[int], radius: int | None = None) -> np.ndarray:
+        """Returns the weights of units of the later layer, float32 [units, sources, 2 radius + 1, 2 radius + 1]."""
+        size = 2 * (self.radius if radius is None else radius) + 1
+        return np.concatenate([_cropped(self._gradient(self._target[one])[None], self.middle, size) for one in units])
+
+
+def _maps(value: LayerValue) -> Tensor:
+    """Returns a layer by places, (N, C, rows, columns); a fully connected one has a single place."""
+    return value.first[..., None, None] if not value.layout.positions else value.places()
+
+
+def _not_linear(layer: str, later: str) -> str:
+    return (
+        f"Layer {later!r} is not linear in layer {layer!r}, also without the ReLUs, max pools and response norms "
+        "between them, so that it has no expanded weights: name layers without other non-linearities between them."
+    )
 
 
 def _is_cut(stacked: np.ndarray) -> bool:

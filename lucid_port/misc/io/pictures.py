@@ -18,6 +18,7 @@ __all__ = [
     "check_range",
     "decode_picture",
     "gray",
+    "picture_size",
     "pixels_of",
     "range_problem",
     "read_picture",
@@ -99,6 +100,20 @@ def decode_picture(file: str | os.PathLike[str] | BinaryIO, use: Use = "pixels")
             raise
         raise OSError(f"its content is damaged or too large ({' '.join(str(error).split())})") from error
     raise OSError(problem)
+
+
+def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Returns the (width, height) of a picture, upright according to EXIF, from its header.
+
+    Raises:
+        OSError: the file cannot be read, or is no picture.
+    """
+    try:
+        with _opened(path) as picture:
+            is_turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return picture.size[::-1] if is_turned else picture.size
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, *_ODD_ERRORS) as error:
+        raise OSError(f"{path} cannot be read as a picture: {error}.") from error
 
 
 def _opened(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
