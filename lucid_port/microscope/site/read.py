@@ -41,6 +41,7 @@ class Reader:
         self.site, self.manifest = site, site.manifest
         self.entries = {entry["name"]: entry for entry in site.manifest["layers"]}
         self.places = Places(site.folder, {name: entry["folder"] for name, entry in self.entries.items()})
+        self._kept: tuple[str, dict[int, Details]] | None = None
         self._units = {name: set(entry["units"]) for name, entry in self.entries.items()}
 
     # What all pages need -------------------------------------------------------------------------
@@ -153,8 +154,7 @@ class Reader:
 
     def layer_page(self, name: str) -> content.LayerPage:
         """Returns the content of a layer's page."""
-        entry, layer = self.entries[name], self.site[name]
-        details = {unit: layer.details(unit) for unit in entry["units"]}
+        entry, details = self.entries[name], self._details(name)
         order = similarity_order(name, details, {unit: self._row(name, unit)["maximum"] for unit in details})
         icons = sprites.cells(self.places, name, entry["units"])
         units = []
@@ -179,6 +179,12 @@ class Reader:
         has_classes = any(unit.selectivity is not None for unit in units)
         return content.LayerPage(self.layers[name], units, histogram, before, after, has_classes)
 
+    def _details(self, layer: str) -> dict[int, Details]:
+        """Returns the lists of a layer's units; those of the last layer are kept."""
+        if self._kept is None or self._kept[0] != layer:
+            self._kept = (layer, {unit: self.site[layer].details(unit) for unit in self.entries[layer]["units"]})
+        return self._kept[1]
+
     def _row(self, layer: str, unit: int) -> dict[str, Any]:
         if (layer, unit) not in self.rows:
             raise ValueError(f"{self.places.units} has no row of unit {unit} of {layer!r}: make the tables again.")
@@ -202,7 +208,7 @@ class Reader:
         layers: tuple[content.LayerSummary | None, content.LayerSummary | None],
     ) -> content.UnitPage:
         name = layer.entry["name"]
-        row, details = self._row(name, unit), layer.details(unit)
+        row, details = self._row(name, unit), self._details(name)[unit]
         renders = list(self._renders(layer.entry, unit, row))
         groups, cells = self._groups(layer, unit, details)
         crops = self.places.crops(name, unit)
