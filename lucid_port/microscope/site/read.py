@@ -25,7 +25,8 @@ SHOWN = 8
 BINS = 48
 """Bins of a layer's histogram."""
 ROUND = {"orientation", "hue"}
-"""Families of stimuli that go round a circle."""
+"""Families of stimuli that go round a circle, with positions in degrees."""
+HALF_TURN = 180
 CREDIT = ("title", "author", "license", "licence", "source")
 """Parts of a credit, in the order in which they are shown."""
 
@@ -41,6 +42,7 @@ class Reader:
         self.site, self.manifest = site, site.manifest
         self.entries = {entry["name"]: entry for entry in site.manifest["layers"]}
         self.places = Places(site.folder, {name: entry["folder"] for name, entry in self.entries.items()})
+        self._refs: dict[tuple[str, int], content.UnitRef] = {}
         self._kept: tuple[str, dict[int, Details]] | None = None
         self._units = {name: set(entry["units"]) for name, entry in self.entries.items()}
 
@@ -58,7 +60,7 @@ class Reader:
 
     @cached_property
     def notes(self) -> dict[str, dict[str, str]]:
-        """"layer" or "layer:unit" -> the title and the note that the user gave.
+        """ "layer" or "layer:unit" -> the title and the note that the user gave.
 
         Raises:
             ValueError: `notes.toml` is not valid.
@@ -96,6 +98,11 @@ class Reader:
 
     def ref(self, layer: str, unit: int) -> content.UnitRef:
         """Returns a reference to a unit."""
+        if (layer, unit) not in self._refs:
+            self._refs[layer, unit] = self._new_ref(layer, unit)
+        return self._refs[layer, unit]
+
+    def _new_ref(self, layer: str, unit: int) -> content.UnitRef:
         there = unit in self._units.get(layer, ())
         page = self.path(self.places.page(layer, unit)) if there else None
         icon = self.path(sprites.icon_place(self.places, layer, unit)) if there else None
@@ -303,6 +310,8 @@ class Reader:
         for family, values in details.get("tuning", {}).items():
             known = [0.0 if value is None else value for value in values]
             axis = positions.get(family) if isinstance(positions, Mapping) else None
+            if family in ROUND and isinstance(axis, Sequence) and axis and float(axis[-1]) < HALF_TURN:
+                known = known * 2  # lines look the same after half a turn
             ends = [str(axis[0]), str(axis[-1])] if isinstance(axis, Sequence) and axis else ["", ""]
             yield content.Curve(family, known, family in ROUND, *(_short(end) for end in ends))
 
@@ -311,9 +320,7 @@ class Reader:
         return content.Link(self.ref(layer, unit), weight or 0.0, cancels, picture, shape)
 
 
-def similarity_order(
-    name: str, details: Mapping[int, Details], strength: Mapping[int, float | None]
-) -> dict[int, int]:
+def similarity_order(name: str, details: Mapping[int, Details], strength: Mapping[int, float | None]) -> dict[int, int]:
     """Returns each unit's rank in an order in which similar units are neighbors.
 
     The order starts with the strongest unit and goes on with the most similar unit that it has not visited.
@@ -368,7 +375,8 @@ def _believed(renders: Sequence[content.Render], maximum: float | None) -> list[
     found = [content.Believed("strongest example", maximum, None, is_data=True)]
     for render in measured:
         value = render.value or 0.0
-        found.append(content.Believed(render.title, value, value / maximum if maximum > 0 else None))
+        exceeds = maximum > 0 and "negative" not in render.technique  # those are to be below all data
+        found.append(content.Believed(render.title, value, value / maximum if exceeds else None))
     return found
 
 

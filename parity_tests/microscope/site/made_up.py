@@ -19,7 +19,7 @@ HOSTILE = "<b>deep</b>/layer: 'x' & \"y\""
 LABELS = ("bird", "curve", "dog & cat", "<i>fur</i>", "grid", "text", "wheel", "zebra")
 TECHNIQUES = {
     "channel": "Positive channel",
-    "channel_negative": "Negative channel",
+    "channel-negative": "Negative channel",
     "neuron": "Neuron",
     "diversity": "Diverse",
 }
@@ -88,10 +88,15 @@ def make_data(
     return _Maker(root, layers, pictures, size, np.random.default_rng(seed)).make()
 
 
+def side_by_side(pictures: list[Image.Image]) -> Image.Image:
+    return Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], 1))
+
+
 class _Maker:
     def __init__(self, root, layers, pictures, size, draws):
         self.places, self.layers, self.pictures, self.size, self.draws = Places(root), layers, pictures, size, draws
         self.renders = [webp(texture(draws, size)) for _ in range(12)]
+        self.wide = [webp(side_by_side([texture(draws, size) for _ in range(4)])) for _ in range(3)]
         photos = [texture(draws, 96, 1.6) for _ in range(30)]
         self.sprites = [self.sprite(photos) for _ in range(6)]
         self.whole = webp(texture(draws, 256, 1.6))
@@ -126,10 +131,12 @@ class _Maker:
         return {
             "model": {
                 "name": "MadeUp <net>", "source": "made_up:net", "hash": "0123456789abcdef",
-                "image_shape": [3, 224, 224], "value_range": [0, 1],
+                "image_shape": [224, 224, 3], "value_range": [0, 1],
             },
             "preprocessing": {"size": [224, 224], "interpolation": "bilinear", "crop": 0.875},
-            "settings": {"quality": "preview", "size": self.size, "steps": 64, "seed": 0, "originals": "small"},
+            "settings": {"quality": "preview", "size": self.size, "steps": 64, "seed": 0, "originals": "small",
+                         "tuning": {"orientation": [7.5 * step for step in range(24)], "radius": [3.0, 64.0],
+                                    "hue": [15.0 * step for step in range(24)], "frequency": [2.0, 48.0]}},
             "layers": [self.entry(layer) for layer in self.layers],
             "graph": graph(names, {name: self.places.folder(name) for name in names}),
             "techniques": {key: {"title": title, "size": self.size, "steps": 64} for key, title in TECHNIQUES.items()},
@@ -155,8 +162,9 @@ class _Maker:
         places, draws, folder = self.places, self.draws, self.places.layer(layer.name)
         for technique in TECHNIQUES:
             self.write(places.recipe(layer.name, technique), json.dumps({"steps": 64}).encode())
+            made = self.wide if technique == "diversity" else self.renders
             for unit in range(layer.units):
-                self.write(places.render(layer.name, technique, unit), self.renders[draws.integers(len(self.renders))])
+                self.write(places.render(layer.name, technique, unit), made[draws.integers(len(made))])
         for unit in range(layer.units):
             self.write(places.crops(layer.name, unit), self.sprites[unit % len(self.sprites)])
         self.write(places.deepdream(layer.name), self.whole)
@@ -206,7 +214,7 @@ class _Maker:
             "histogram": {"counts": counts.tolist(), "low": float(values.min()), "high": float(values.max())},
             "classes": [[label, 5.0 / (rank + 1)] for rank, label in enumerate(draws.permutation(LABELS).tolist())],
             "tuning": {
-                "orientation": (1 + np.cos(2 * angles + unit) + draws.random(24) * 0.2).tolist(),
+                "orientation": (1 + np.cos(angles + unit) + draws.random(24) * 0.2).tolist(),
                 "radius": draws.random(10).tolist(),
                 "hue": (1 + np.cos(angles + unit)).tolist(),
                 "frequency": draws.random(10).tolist(),
@@ -214,8 +222,8 @@ class _Maker:
             "in": links(), "out": links(),
             "similar": [[one.name, int(draws.integers(one.units)), round(0.9 - 0.05 * n, 3)]
                         for n, one in enumerate([layer, layer, layer, layer, *self.layers])],
-            "box": [[0.2, 0.1, 0.7, 0.6]] * CROPS,
-            "cell": [[0.4, 0.4, 0.6, 0.6]] * CROPS,
+            "box": [[128, 48, 448, 368]] * CROPS,
+            "cell": [None if layer.tokens and unit % 2 else [240, 160, 320, 240]] * CROPS,
         }  # fmt: skip
 
     def row(self, layer, unit, values):
