@@ -6,6 +6,7 @@ neighbors (after Sugiyama et al., 1981).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,7 +109,8 @@ def draw_graph(graph: Mapping[str, Any]) -> Drawing | None:
 
     Example:
         >>> nodes = [{"name": name, "layer": None, "op": "conv"} for name in "abc"]
-        >>> drawing = draw_graph({"nodes": [*nodes, {"name": "d", "layer": "d", "op": "add"}], "edges": [[0, 3], [2, 3]]})
+        >>> nodes.append({"name": "d", "layer": "d", "op": "add"})
+        >>> drawing = draw_graph({"nodes": nodes, "edges": [[0, 3], [2, 3]]})
         >>> [(node.title, node.y) for node in drawing.nodes]
         [('a', 13.5), ('c', 13.5), ('d', 46.0)]
     """
@@ -211,7 +213,7 @@ def _laid_out(graph: _Graph) -> Drawing:
                 rank.append(between)
             route.append(target)
             routes.append(route)
-            for start, end in zip(route, route[1:], strict=False):
+            for start, end in itertools.pairwise(route):
                 graph.after[start].append(end)
     rows: list[list[int]] = [[] for _ in range(max(rank) + 1)]
     for node, row in enumerate(rank):
@@ -282,7 +284,7 @@ def _mean(values: Sequence[float], otherwise: float) -> float:
 def _place(row: Sequence[int], wanted: Sequence[float], widths: Sequence[float], x: list[float]) -> None:
     """Places a row as near to the wanted places as order and gaps allow, by least squares (pooled violators)."""
     offsets = [0.0]
-    for one, other in zip(row, row[1:], strict=False):
+    for one, other in itertools.pairwise(row):
         offsets.append(offsets[-1] + (widths[one] + widths[other]) / 2 + GAP)
     blocks: list[tuple[float, int]] = []
     for place, offset in zip(wanted, offsets, strict=True):
@@ -321,7 +323,7 @@ def _node(graph: _Graph, node: int, x: float, y: float, width: float) -> Node:
 def _curve(spots: Sequence[tuple[float, float]]) -> str:
     """Returns a smooth path through places that lie below each other."""
     parts = [f"M{spots[0][0]:.1f},{spots[0][1]:.1f}"]
-    for (x0, y0), (x1, y1) in zip(spots, spots[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(spots):
         middle = (y0 + y1) / 2
         parts.append(f"C{x0:.1f},{middle:.1f} {x1:.1f},{middle:.1f} {x1:.1f},{y1:.1f}")
     return "".join(parts)

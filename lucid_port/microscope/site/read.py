@@ -60,7 +60,7 @@ class Reader:
 
     @cached_property
     def notes(self) -> dict[str, dict[str, str]]:
-        """ "layer" or "layer:unit" -> the title and the note that the user gave.
+        """Name of a layer, or "layer:unit" -> the title and the note that the user gave.
 
         Raises:
             ValueError: `notes.toml` is not valid.

@@ -12,7 +12,7 @@ __all__ = ["as_script", "search_script", "units_script"]
 
 
 def as_script(name: str, data: Any) -> str:
-    """Returns a script that assigns data to a global.
+    r"""Returns a script that assigns data to a global.
 
     Example:
         >>> as_script("lucidSearch", ["</script>"])

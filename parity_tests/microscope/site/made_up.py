@@ -154,7 +154,8 @@ class _Maker:
             "grid": list(layer.grid), "axes": "NCHW", "tokens": None if layer.tokens is None else list(layer.tokens),
             "field": None if layer.field is None else dict(zip(("size", "stride"), layer.field, strict=True)),
             "dtypes": {"max": "float16", "mean": "float16", "place": "uint16"}, "techniques": list(TECHNIQUES),
-            "weights": {"counts": [int(2000 * np.exp(-((n - 16) ** 2) / 30)) for n in range(32)], "low": -0.4, "high": 0.4},
+            "weights": {"counts": [int(2000 * np.exp(-((n - 16) ** 2) / 30)) for n in range(32)],
+                        "low": -0.4, "high": 0.4},
             "deepdream": True, "caricatures": ["photo"],
         }  # fmt: skip
 

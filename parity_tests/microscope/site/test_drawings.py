@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_edges_lead_down_and_nodes_of_a_row_do_not_overlap():
         assert 0 < node.y < drawing.height
     for row in rows.values():
         row.sort(key=lambda node: node.x)
-        assert all(one.left + one.width < other.left for one, other in zip(row, row[1:], strict=False))
+        assert all(one.left + one.width < other.left for one, other in itertools.pairwise(row))
     for edge in drawing.edges:
         first, last = edge.path.split("C")[0], edge.path.split()[-1]
         assert float(first.split(",")[1]) < float(last.split(",")[1])

@@ -197,7 +197,7 @@ def test_a_folder_without_data_is_refused(tmp_path):
 
 
 def test_a_layer_of_many_units_has_a_light_page(tmp_path):
-    """Weight before scrolling at 1440 x 900: page, styles, scripts, DeepDream and the sprites of 20 rows of 12 units."""
+    """Weight before scrolling at 1440 x 900: page, style, scripts, DeepDream, sprites of 20 rows of 12 units."""
     layer = MadeUpLayer("mixed4d", 832, (7, 7), (180, 16))
     make_data(tmp_path, (layer,), pictures=30, size=128)
     write_site(tmp_path)
