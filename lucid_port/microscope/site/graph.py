@@ -112,7 +112,7 @@ def draw_graph(graph: Mapping[str, Any]) -> Drawing | None:
         >>> nodes.append({"name": "d", "layer": "d", "op": "add"})
         >>> drawing = draw_graph({"nodes": nodes, "edges": [[0, 3], [2, 3]]})
         >>> [(node.title, node.y) for node in drawing.nodes]
-        [('a', 13.5), ('c', 13.5), ('d', 46.0)]
+        [('a', 13.5), ('c', 13.5), ('d', 45.0)]
     """
     whole = _Graph()
     for node in graph["nodes"]:

@@ -16,7 +16,7 @@ def as_script(name: str, data: Any) -> str:
 
     Example:
         >>> as_script("lucidSearch", ["</script>"])
-        'window.lucidSearch=["<\\/script>"];\\n'
+        'window.lucidSearch=["<\\/script>"];\n'
     """
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("</", "<\\/")
     return f"window.{name}={text};\n"
