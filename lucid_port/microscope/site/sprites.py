@@ -20,8 +20,8 @@ __all__ = ["cells", "icon_place", "size_of", "write_sprites"]
 
 COLUMNS = 8
 """Cells in a row and in a column of a sprite."""
-CELL, ICON = 96, 56
-"""Pixels of a cell and of an icon at most."""
+LEAST, CELL, ICON = 72, 96, 56
+"""Pixels of a cell at least and at most, and of an icon."""
 QUALITY = 78
 GRAY = (128, 128, 128)
 
@@ -66,7 +66,7 @@ def write_sprites(places: Places, entry: LayerEntry) -> int:
         Number of files that were written.
     """
     sources = [_source(places, entry, unit) for unit in entry["units"]]
-    stamp = json.dumps([(CELL, ICON, QUALITY), list(entry["units"]), [_stamp(source) for source in sources]]).encode()
+    stamp = json.dumps([(LEAST, CELL, ICON, QUALITY), list(entry["units"]), [_stamp(source) for source in sources]]).encode()
     record = places.state / "sprites" / f"{entry['folder']}.json"
     outputs = [places.root / icon.sprite for icon in cells(places, entry["name"], entry["units"]).values()]
     outputs += [icon_place(places, entry["name"], unit) for unit in entry["units"]]
@@ -86,13 +86,13 @@ def _draw(places: Places, entry: LayerEntry, sources: Sequence[Path | None]) -> 
     each = COLUMNS**2
     for first in range(0, len(units), each):
         pictures = [_square(source) for source in sources[first : first + each]]
-        side = min(CELL, max(picture.width for picture in pictures))
+        side = max(LEAST, min(CELL, max(picture.width for picture in pictures)))
         rows = -(-len(pictures) // COLUMNS)
         sprite = Image.new("RGB", (COLUMNS * side, rows * side), GRAY)
         for at, picture in enumerate(pictures):
             row, column = divmod(at, COLUMNS)
             sprite.paste(_resized(picture, side), (column * side, row * side))
-            write_bytes(icon_place(places, name, units[first + at]), _webp(_resized(picture, min(ICON, side))))
+            write_bytes(icon_place(places, name, units[first + at]), _webp(_resized(picture, ICON)))
         write_bytes(_sprite_place(places, name, first // each), _webp(sprite))
 
 
