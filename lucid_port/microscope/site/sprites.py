@@ -66,7 +66,9 @@ def write_sprites(places: Places, entry: LayerEntry) -> int:
         Number of files that were written.
     """
     sources = [_source(places, entry, unit) for unit in entry["units"]]
-    stamp = json.dumps([(LEAST, CELL, ICON, QUALITY), list(entry["units"]), [_stamp(source) for source in sources]]).encode()
+    stamp = json.dumps(
+        [(LEAST, CELL, ICON, QUALITY), list(entry["units"]), [_stamp(source) for source in sources]]
+    ).encode()
     record = places.state / "sprites" / f"{entry['folder']}.json"
     outputs = [places.root / icon.sprite for icon in cells(places, entry["name"], entry["units"]).values()]
     outputs += [icon_place(places, entry["name"], unit) for unit in entry["units"]]

@@ -141,7 +141,7 @@ class _Maker:
             "graph": graph(names, {name: self.places.folder(name) for name in names}),
             "techniques": {key: {"title": title, "size": self.size, "steps": 64} for key, title in TECHNIQUES.items()},
             "pictures": self.pictures,
-            "problems": {"broken/<x>.png": "it is empty"},
+            "problems": {"5": "it is <b>empty</b>"},
             "labels": list(LABELS),
             "credits": {"bir/photo 0.jpg": {"author": "A. <b>Nother</b>", "license": "CC BY 4.0"}},
             "versions": {"lucid_port": "0.1.0", "torch": "2.14"},
