@@ -166,7 +166,8 @@ def remove(root: str | os.PathLike[str], picture: str | int) -> int:
     site = open_site(root)
     rows = sorted(site.pictures.to_pylist(), key=lambda row: row["number"])
     number = _number(rows, picture)
-    key, manifest = rows[number]["key"], dict(site.manifest)
+    key = rows[number]["key"]
+    manifest: dict[str, Any] = {**site.manifest}
     removed = list(dict.fromkeys([*manifest["settings"].get(REMOVED, ()), _hash(key)]))
     manifest["settings"] = {**manifest["settings"], REMOVED: removed}
     manifest["problems"] = {**manifest["problems"], str(number): "it was removed"}

@@ -6,7 +6,7 @@ Paths are relative to the root of the site. Numbers that are not known are None.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = [
     "Believed",
@@ -335,6 +335,7 @@ class UnitPage:
         similar: The most similar units.
         previous, next: Neighbors in the layer.
         previous_layer, next_layer: Neighbors of the layer.
+        credits: Credits and licenses of the photographs.
     """
 
     layer: LayerSummary
@@ -365,7 +366,7 @@ class UnitPage:
     next: UnitRef | None
     previous_layer: LayerSummary | None
     next_layer: LayerSummary | None
-    credits: Sequence[str] = field(default_factory=tuple)
+    credits: Sequence[str]
 
     @property
     def name(self) -> str:

@@ -111,7 +111,7 @@ def test_a_removed_picture_is_known_by_a_hash_alone(site):
 
 
 def test_pictures_that_are_not_there_are_refused(site):
-    with pytest.raises(ValueError, match="no picture 'none.jpg'"):
+    with pytest.raises(ValueError, match=r"no picture 'none\.jpg'"):
         remove(site, "none.jpg")
     with pytest.raises(ValueError, match="no picture 40: it has 40 pictures"):
         remove(site, 40)
