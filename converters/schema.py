@@ -120,13 +120,19 @@ def hints_of(kind: type) -> dict[str, Any]:
 
 def _problem(value: object, hint: Any) -> str | None:
     """Returns why a value does not fit a hint, as the rest of a sentence; None if it does."""
+    if hint in _PLAIN:  # first, as large files are mostly numbers
+        return None if _PLAIN[hint][1](value) else f"is {_PLAIN[hint][0]}, not {_shown(value)}"
     origin, arguments = get_origin(hint), get_args(hint)
     if is_typeddict(hint):
         return _problem_of_table(value, hint)
     if origin in (Union, types.UnionType):
-        problems = [_problem(value, one) for one in arguments]
-        nested = [problem for problem in problems if problem is not None and not problem.startswith("is ")]
-        return None if None in problems else nested[0] if nested else f"is {_words(hint)}, not {_shown(value)}"
+        nested = None
+        for one in arguments:
+            problem = _problem(value, one)
+            if problem is None:
+                return None
+            nested = nested or (None if problem.startswith("is ") else problem)
+        return nested or f"is {_words(hint)}, not {_shown(value)}"
     if origin is Annotated:
         bounds = [one.bound for one in arguments[1:] if isinstance(one, Least)]
         fits = _problem(value, arguments[0]) is None and all(value >= bound for bound in bounds)  # type: ignore[operator]
@@ -136,10 +142,8 @@ def _problem(value: object, hint: Any) -> str | None:
         return _problem_of_list(value, hint, arguments)
     elif origin is tuple:
         return _problem(value, Sequence[arguments[0]])  # type: ignore[valid-type]
-    elif origin is Mapping:
-        return _problem_of_mapping(value, hint, arguments)
     else:
-        fits = _PLAIN[hint][1](value)
+        return _problem_of_mapping(value, hint, arguments)
     return None if fits else f"is {_words(hint)}, not {_shown(value)}"
 
 
