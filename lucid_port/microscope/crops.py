@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from converters import checks
 from converters.atomic import write_bytes
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.microscope.examples import BOTTOM, EACH, QUANTILES, TOP, Examples
 from lucid_port.microscope.fields import Box, Fields, inside, original_box
 from lucid_port.microscope.pictures import Pictures
-from lucid_port.misc import checks
 from lucid_port.misc.io.pictures import picture_size
 from lucid_port.misc.locking import FolderLock
 from lucid_port.misc.progress import is_watched, progress_bar

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.recipes import tuning

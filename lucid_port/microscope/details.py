@@ -15,7 +15,7 @@ from lucid_port.microscope.curves import Curves
 from lucid_port.microscope.examples import PooledLayer
 from lucid_port.microscope.links import Links, Similar
 
-__all__ = ["LayerDetails", "details_of"]
+__all__ = ["LayerDetails", "details_of", "details_without_pictures"]
 
 BINS = 32
 """Bins of a unit's histogram."""
@@ -102,6 +102,35 @@ def details_of(
         {"layer": pooled.layer, "unit": unit, **{name: _at(numbers[name], unit) for name in numbers}}
         for unit in crops.shown
     ]
+    return LayerDetails(details, rows)
+
+
+@checked
+def details_without_pictures(
+    layer: str,
+    units: Sequence[int],
+    *,
+    links: Mapping[tuple[str, str], Links] | None = None,
+    curves: Curves | None = None,
+) -> LayerDetails:
+    """Gathers the links and curves of a layer's units, in a site that has no pictures.
+
+    Args:
+        layer: Name of the layer.
+        units: The units.
+        links, curves: As for `details_of`.
+
+    Example:
+        >>> found = details_without_pictures("conv2d0", [3])
+        >>> found.details, found.rows[0]["maximum"]
+        ({3: {}}, None)
+    """
+    details: dict[int, dict[str, Any]] = {}
+    for unit in units:
+        details[unit] = {} if curves is None else {"tuning": curves.rows(unit)}
+        details[unit] |= _linked(links or {}, layer, unit)
+    unknown = dict.fromkeys(("maximum", "mean", "minimum", "selectivity", "best_class", "sparseness", "field"))
+    rows = [{"layer": layer, "unit": unit, **unknown, "dead": False, "dropped": 0} for unit in units]
     return LayerDetails(details, rows)
 
 

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from lucid_port.misc import checks
+from converters import checks
 from lucid_port.modelzoo.tiny.drawings import CLASSES, draw_block
 from lucid_port.modelzoo.tiny.evaluate import HELD_OUT
 from lucid_port.modelzoo.tiny.network import SIZE

@@ -24,12 +24,12 @@ from typing import Any, Protocol
 
 import torch
 
+from converters import checks
 from converters.atomic import write_bytes
 from converters.signatures import checked
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.plan import Task
 from lucid_port.microscope.settings import Settings
-from lucid_port.misc import checks
 from lucid_port.modelzoo.vision_base import Model
 
 __all__ = ["EXECUTORS", "Executor", "Here", "Processes", "Ray", "Work", "make_executor"]

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from converters import checks
 from converters.signatures import checked
 from lucid_port.microscope.pictures import Pictures
-from lucid_port.misc import checks
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.engine.coerce import layer_info

@@ -16,11 +16,11 @@ from typing import cast
 import numpy as np
 import torch
 
+from converters import checks
 from converters.errors import ChannelAxisError, InputSizeError
 from converters.signatures import checked
 from lucid_port.microscope import statistics
 from lucid_port.microscope.examples import PooledLayer
-from lucid_port.misc import checks
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.recipes.weights import Expansion
@@ -92,6 +92,22 @@ class Links:
     outgoing: LinkSet
     weights: np.ndarray
     shares: np.ndarray
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Returns name -> array, to keep what was found."""
+        found = {"weights": self.weights, "shares": self.shares}
+        for side, one in (("incoming", self.incoming), ("outgoing", self.outgoing)):
+            found |= {f"{side}.{name}": np.ascontiguousarray(array) for name, array in vars(one).items()}
+        return found
+
+    @classmethod
+    def from_arrays(cls, layers: tuple[str, str], arrays: Mapping[str, np.ndarray]) -> Links:
+        """Returns the links of `to_arrays`."""
+        sides = [
+            LinkSet(**{name: arrays[f"{side}.{name}"] for name in ("units", "weights", "cancels", "kernels")})
+            for side in ("incoming", "outgoing")
+        ]
+        return cls(layers, *sides, arrays["weights"], arrays["shares"])
 
 
 @strictly

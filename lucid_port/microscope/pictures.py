@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -20,7 +21,7 @@ from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.inputs import model_size
 
-__all__ = ["Batch", "Entry", "Pictures", "preparation"]
+__all__ = ["Batch", "Entry", "Pictures", "picture_hash", "preparation"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -34,6 +35,15 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Any: ...
+
+
+REMOVED = "it was removed"
+"""The clause for a picture that was taken out of a site."""
+
+
+def picture_hash(key: str) -> str:
+    """Returns a hash of a picture's key, by which a removed picture is known without its name."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 @checked
@@ -96,9 +106,10 @@ class Pictures(torch.utils.data.Dataset[Any]):
             and name; those of other kinds than pictures are left out.
         prepare: Resizes and crops a picture, as from `preparation`.
         label_names: Names of the classes of a dataset, by number; by default those that the dataset states.
+        removed: Hashes of keys, as from `picture_hash`: these pictures keep their numbers, and cannot be read.
 
     Attributes:
-        entries: The pictures.
+        entries: The pictures; those that are removed have no key.
         source: The folder; None for a dataset.
         data: The dataset; None for a folder.
 
@@ -117,8 +128,10 @@ class Pictures(torch.utils.data.Dataset[Any]):
         data: str | os.PathLike[str] | Dataset | Sequence[Any],
         prepare: Prepare,
         label_names: Sequence[str] | None = None,
+        removed: Iterable[str] = (),
     ) -> None:
         self.prepare = prepare
+        self.removed = frozenset(removed)
         self.source: Path | None = None
         self.data: Any = None
         self._names = label_names
@@ -136,6 +149,11 @@ class Pictures(torch.utils.data.Dataset[Any]):
                 f"The pictures are a folder or a map-style dataset, which has a length, not a {type(data).__name__}."
             )
 
+        if self.removed:
+            self.entries = [
+                Entry(one.number, "") if picture_hash(one.key) in self.removed else one for one in self.entries
+            ]
+
     def __len__(self) -> int:
         return len(self.entries)
 
@@ -151,7 +169,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
     @checked
     def label(self, number: int) -> str | None:
         """Returns the label of a picture; None if it has none."""
-        if self.data is None:
+        if self.data is None or not self.entries[number].key:
             return self.entries[number].label
         targets = getattr(self.data, "targets", None)  # torchvision's numbers of classes, which need no picture
         if isinstance(targets, Sequence) and len(targets) == len(self):
@@ -188,6 +206,8 @@ class Pictures(torch.utils.data.Dataset[Any]):
             yield Batch(range(part[0], part[-1] + 1), images, {part[at]: problem for at, problem in problems.items()})
 
     def _read(self, number: int) -> tuple[Image.Image, str | None]:
+        if not self.entries[number].key:
+            raise ValueError(REMOVED)
         if self.source is None:
             item = self.data[number]
             return _as_rgb(_picture_in(item)), self._label(item)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from converters import checks
 from converters.atomic import write_bytes
 from converters.signatures import checked
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.settings import Settings, hash_of
-from lucid_port.misc import checks
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import grammar
 from lucid_port.optvis.engine.coerce import layer_info

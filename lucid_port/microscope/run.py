@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,15 +15,18 @@ import numpy as np
 
 from converters.signatures import checked
 from lucid_port.microscope import estimate, executors, state, steps
+from lucid_port.microscope.curves import FAMILIES, Family
 from lucid_port.microscope.drawings import Drawings
 from lucid_port.microscope.estimate import Estimate, Rates
 from lucid_port.microscope.examples import PooledLayer, pool_activations
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.pictures import Dataset, Pictures, preparation
 from lucid_port.microscope.plan import Plan, Records, Task, layer_plans, parse_part, part_of
+from lucid_port.microscope.publish import Publisher
 from lucid_port.microscope.settings import Originals, Settings
 from lucid_port.microscope.state import SiteState, Status
 from lucid_port.microscope.statistics import class_means, sparseness
+from lucid_port.microscope.tables import Site, read_manifest
 from lucid_port.microscope.techniques import DEFAULT, named_techniques
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.vision_base import Model
@@ -49,6 +52,7 @@ def make_site(
     quality: str | None = None,
     originals: Originals | None = None,
     images: Sequence[str | os.PathLike[str]] = (),
+    families: Mapping[str, Family] | None = None,
     executor: str | None = None,
     workers: int | None = None,
     part: str | tuple[int, int] | None = None,
@@ -57,7 +61,7 @@ def make_site(
     batch_size: int | None = None,
     confirm: Confirm | None = None,
     verbose: bool = True,
-) -> steps.Site | None:
+) -> Site | None:
     """Makes a site with a page for each unit of a network, or adds to it what is missing.
 
     What exists is not made again: an interrupted call goes on when it is repeated, and layers, units, techniques,
@@ -75,6 +79,7 @@ def make_site(
         quality: "preview", "standard" or "microscope"; by default that of an earlier call, else "preview".
         originals: Whether whole pictures are copied: "none", "small" (at most 512 pixels) or "full".
         images: Paths of pictures whose caricatures are made in each layer.
+        families: Name -> family of stimuli for tuning curves; by default `curves.FAMILIES`.
         executor: "here", "processes" or "ray"; by default processes, if there are several GPUs or cores.
         workers: Number of workers; one for each GPU or core by default.
         part: "3/16" does the third of 16 parts of the tasks and writes no pages; `merge_site` completes the site.
@@ -98,14 +103,14 @@ def make_site(
     if part is not None and budget is not None:
         raise ValueError("A part has its own share of the units: give either part or budget.")
     state.refuse_others(place)
-    pictures = _pictures(model, data, state.read(place))  # errors come before anything is written
+    pictures = _pictures(model, place, data, state.read(place))  # errors come before anything is written
     with state.locked(place, part):
         old = state.read(place)
         asked = _Asked(layers, units, techniques, quality, originals, seed, batch_size, tuple(map(str, images)))
         plan = asked.plan(model, place, old)
         state.check(place, old, plan)
         now = state.of(model, plan, pictures, asked.images, old)
-        run = _Run(model, place, plan, pictures, now, _Say(verbose))
+        run = _Run(model, place, plan, pictures, now, _Say(verbose), FAMILIES if families is None else families)
         return run.all(executor, workers, part, budget, confirm)
 
 
@@ -117,7 +122,7 @@ def merge_site(
     *,
     data: Data | None = None,
     verbose: bool = True,
-) -> steps.Site | None:
+) -> Site | None:
     """Completes a site whose tasks were done in parts.
 
     Args:
@@ -187,14 +192,22 @@ def _order(model: Model) -> list[str]:
     return list(dict.fromkeys([*(layer.name for layer in model.layers), *model.network.layers]))
 
 
-def _pictures(model: Model, data: Data | None, old: SiteState | None) -> Pictures | None:
-    """Returns the data: what is given, what an earlier call had, or the bundled network's own drawings."""
-    if data is None and old is not None and old.data is not None:
-        data = old.data if old.data != state.DRAWINGS else None
-        if data is not None and not Path(data).is_dir():
-            return None
+def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | None) -> Pictures | None:
+    """Returns the data: what is given, what an earlier call had, or the bundled network's own drawings.
+
+    Raises:
+        FileNotFoundError: The folder of an earlier call is not there.
+        ValueError: An earlier call had a dataset, or the model takes no pictures.
+    """
+    before = None if old is None else old.data
+    if data is None and before == state.DATASET:
+        raise ValueError(f"The pictures of {place.root} are a dataset: give it as data again.")
+    if data is None and before not in (None, state.DRAWINGS):
+        if not Path(str(before)).is_dir():
+            raise FileNotFoundError(f"The pictures of {place.root} are no longer in {before}: name their folder.")
+        data = before
     if data is None:
-        if model.name != "TinyInceptionV1" or (old is not None and old.data != state.DRAWINGS):
+        if before != state.DRAWINGS and (old is not None or model.name != "TinyInceptionV1"):
             return None
         data = Drawings()
     channels = model.image_shape[-1]
@@ -203,7 +216,12 @@ def _pictures(model: Model, data: Data | None, old: SiteState | None) -> Picture
             f"The model takes images of {channels} channels, and pictures have 3: a site of it has no examples; leave "
             "out the data."
         )
-    return Pictures(data, preparation(model))
+    return Pictures(data, preparation(model), removed=_removed(place))
+
+
+def _removed(place: Places) -> Sequence[str]:
+    """Returns the hashes of the pictures that were taken out of a site."""
+    return list(read_manifest(place.root)["settings"].get("removed", ())) if place.manifest.is_file() else []
 
 
 # The run ----------------------------------------------------------------------------------------
@@ -273,6 +291,7 @@ class _Run:
     pictures: Pictures | None
     now: SiteState
     say: _Say
+    families: Mapping[str, Family] = field(default_factory=lambda: FAMILIES)
     pooled: dict[str, PooledLayer] = field(default_factory=dict)
 
     def all(
@@ -282,7 +301,7 @@ class _Run:
         part: str | tuple[int, int] | None,
         budget: float | None,
         confirm: Confirm | None,
-    ) -> steps.Site | None:
+    ) -> Site | None:
         crew = executors.make_executor(executor, self.model, workers)
         tasks = part_of(self.plan.tasks(), part)
         records = Records(self.place)
@@ -390,16 +409,15 @@ class _Run:
         if not done:
             self.say.line("The budget is used up; the same command goes on.")
 
-    def _finish(self) -> steps.Site | None:
+    def _finish(self) -> Site:
         """Writes tables and pages, unless nothing has changed."""
-        context = steps.Context(self.model, self.place, self.plan, self.pictures, self.now, self.pooled)
-        key = context.key()
-        if state.finished(self.place) != key:
-            for step in steps.STEPS:
-                with self.say.part(step.name):
-                    step.run(context)
-            state.finish(self.place, key)
-        return steps.opened(self.place)
+        data = "" if self.pictures is None else state.data_key(self.plan, self.pictures)
+        workers = 0 if self.pictures is None or self.pictures.source is None else executors.cores()
+        about, families = self.now.about, self.families
+        say, part = self.say.line, self.say.part
+        return Publisher(
+            self.model, self.place, self.plan, self.pictures, about, self.pooled, data, families, workers, part, say
+        ).publish()
 
 
 def _decoders(pictures: Pictures) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from converters import checks
 from converters.signatures import checked
-from lucid_port.misc import checks
 
 __all__ = ["ORIGINALS", "QUALITIES", "Originals", "Settings"]
 

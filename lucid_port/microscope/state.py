@@ -29,6 +29,9 @@ __all__ = ["DRAWINGS", "SiteState", "Status"]
 DRAWINGS = "drawings"
 """Stands for the bundled network's own drawings in the place of a folder."""
 
+DATASET = "dataset"
+"""Stands for a dataset, which every call has to name."""
+
 FORMAT = 1
 
 
@@ -42,7 +45,7 @@ class SiteState:
         layers: The layers and units.
         techniques: Names of techniques.
         settings: The settings.
-        data: Folder of the pictures, or `DRAWINGS`; None if there are none, or if they were a dataset.
+        data: Folder of the pictures, `DRAWINGS` or `DATASET`; None if there are none.
         images: Name -> hash of the pictures whose caricatures are made.
     """
 
@@ -89,7 +92,7 @@ def of(model: Model, plan: Plan, pictures: Pictures | None, images: Sequence[str
     """Returns the state of a site with a plan."""
     data = None if old is None else old.data
     if pictures is not None:
-        data = DRAWINGS if steps.are_drawings(pictures) else None
+        data = DRAWINGS if steps.are_drawings(pictures) else DATASET
         data = str(pictures.source.absolute()) if pictures.source is not None else data
     hashes = {part.partition("/")[2]: key for part, key in plan.parts.items() if part.startswith("caricatures/")}
     about: Mapping[str, Any] = describe_model(model)
@@ -278,17 +281,4 @@ def status(places: Places) -> Status:
         total[task.part] = total.get(task.part, 0) + task.amount
         done[task.part] = done.get(task.part, 0) + task.amount - (0 if left is None else left.amount)
     examples = sum(places.examples(layer.name).is_file() for layer in state.layers)
-    return Status(state, done, total, examples, finished(places) is not None and done == total)
-
-
-def finished(places: Places) -> str | None:
-    """Returns the key of the content that the pages show; None if they were never finished."""
-    try:
-        return (places.state / "finished.txt").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-
-
-def finish(places: Places, key: str) -> None:
-    """Notes that the pages show the content of a key."""
-    write_bytes(places.state / "finished.txt", key.encode())
+    return Status(state, done, total, examples, places.index.is_file() and done == total)

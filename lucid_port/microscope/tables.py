@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from converters import schema
+from converters import checks, schema
 from converters.atomic import write_bytes
 from converters.documents import read_json
 from converters.errors import nearest_names
@@ -28,7 +28,6 @@ from converters.paths import user_path
 from converters.schema import Natural
 from converters.signatures import checked
 from lucid_port.microscope.examples import Chosen, Examples
-from lucid_port.misc import checks
 
 if TYPE_CHECKING:
     import pyarrow

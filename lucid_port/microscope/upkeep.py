@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html.parser
 import io
 import os
@@ -14,12 +13,15 @@ from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
+from converters import checks
 from converters.atomic import write_bytes
 from converters.errors import nearest_names
 from converters.paths import user_path
 from converters.signatures import checked
+from lucid_port.microscope import pictures
 from lucid_port.microscope.examples import Chosen, Examples
 from lucid_port.microscope.names import Places
+from lucid_port.microscope.pictures import picture_hash
 from lucid_port.microscope.site import charts, sprites
 from lucid_port.microscope.site.pages import ASSETS, FOLDER, write_site
 from lucid_port.microscope.tables import (
@@ -31,7 +33,7 @@ from lucid_port.microscope.tables import (
     write_manifest,
     write_pictures,
 )
-from lucid_port.misc import checks, templates
+from lucid_port.misc import templates
 
 __all__ = ["Comparison", "Finding", "check", "compare", "is_removed", "remove"]
 
@@ -137,11 +139,7 @@ def is_removed(manifest: Mapping[str, Any], key: str) -> bool:
         manifest: The site's manifest.
         key: Key of the picture, as in `pictures.parquet`.
     """
-    return _hash(key) in manifest["settings"].get(REMOVED, ())
-
-
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return picture_hash(key) in manifest["settings"].get(REMOVED, ())
 
 
 @checked
@@ -168,9 +166,9 @@ def remove(root: str | os.PathLike[str], picture: str | int) -> int:
     number = _number(rows, picture)
     key = rows[number]["key"]
     manifest: dict[str, Any] = {**site.manifest}
-    removed = list(dict.fromkeys([*manifest["settings"].get(REMOVED, ()), _hash(key)]))
+    removed = list(dict.fromkeys([*manifest["settings"].get(REMOVED, ()), picture_hash(key)]))
     manifest["settings"] = {**manifest["settings"], REMOVED: removed}
-    manifest["problems"] = {**manifest["problems"], str(number): "it was removed"}
+    manifest["problems"] = {**manifest["problems"], str(number): pictures.REMOVED}
     manifest["credits"] = {name: credit for name, credit in manifest["credits"].items() if name != key}
     write_manifest(site.folder, {name: value for name, value in manifest.items() if name not in ("format", "version")})
     places = Places(site.folder, {entry["name"]: entry["folder"] for entry in manifest["layers"]})

@@ -237,6 +237,11 @@ class TorchNetwork(LayeredNetwork):
         return self._layers
 
     @property
+    def traced(self) -> Trace | None:
+        """The graph of the network; None if it is not traced, for the reason `untraced`."""
+        return self._current_trace()
+
+    @property
     def unrecorded(self) -> str | None:
         """The reason why only modules are layers, as a clause; None if functions are layers."""
         return self._failure if self._traces else self.untraced

@@ -271,6 +271,8 @@ class Reader:
 
     def _groups(self, layer: SiteLayer, unit: int, details: Details) -> tuple[list[content.ExampleGroup], int]:
         """Returns a unit's examples, and the number of cells in its sprite of crops."""
+        if not self.places.examples(layer.entry["name"]).is_file():
+            return [], 0
         examples = layer.examples
         chosen = {"Strongest": examples.top, "Weakest": examples.bottom}
         chosen |= {f"{q:g} %": one for q, one in examples.quantiles.items()}
