@@ -40,6 +40,7 @@ def _names(text: str) -> Any:
     return typer.Option(metavar="NAME,...", help=text)
 
 
+SitePath = Annotated[Path, typer.Argument(metavar="SITE", help="Folder of the site.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the site.")]
 Data = Annotated[
     str | None,
@@ -147,7 +148,7 @@ def make(
 
 
 def merge(
-    site: Annotated[Path, typer.Argument(metavar="SITE", help="Folder of the site.")],
+    site: SitePath,
     folders: Annotated[
         list[Path] | None, typer.Argument(metavar="FOLDER...", help="Further folders that parts were written to.")
     ] = None,
@@ -164,6 +165,65 @@ def merge(
     with remarks(json):
         merge_site(_model_of(site, folders or (), model), site, folders or ())
     _print_site(site, None, True, json)
+
+
+def check(site: SitePath, quiet: Quiet = False, json: Json = False) -> None:
+    """List what a static host refuses, and links that lead nowhere.
+
+    Hosts take files of at most 100 MB and sites of at most 1 GB. The exit code is 1 if there is a fault.
+
+    Example: lucid-port microscope check site
+    """
+    from lucid_port.microscope import upkeep
+
+    found = upkeep.check(site)
+    lines = [f"{one.path or site}: {one.reason}" for one in found]
+    text = "\n".join(lines) or f"{site}: no faults"
+    print_result(text, {"faults": [{"path": one.path, "reason": one.reason} for one in found]}, json)
+    if found:
+        raise typer.Exit(1)
+
+
+def remove(
+    site: SitePath,
+    picture: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="Path of the picture in the data, or its number with #, as #12.")
+    ],
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Take a picture out of every page, crop, copy and table of a site, for good.
+
+    A later run leaves it out as well.
+
+    Example: lucid-port microscope remove site cats/photo.jpg
+    """
+    from lucid_port.microscope import upkeep
+
+    number = picture[1:]
+    key = int(number) if picture.startswith("#") and number.isascii() and number.isdigit() else picture
+    shown = upkeep.remove(site, key)
+    print_result(f"{picture} was taken out: {shown} examples showed it.", {"examples": shown}, json)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="SITE", help="A site.")],
+    second: Annotated[Path, typer.Argument(metavar="OTHER", help="Another site of the same pictures.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the pages.")],
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Set two sites of the same pictures side by side: two checkpoints of a network, or two networks.
+
+    Each unit stands beside the unit of the same number, and beside the unit that responds most like it.
+
+    Example: lucid-port microscope compare epoch10 epoch90 -o comparison
+    """
+    from lucid_port.microscope import upkeep
+
+    found = upkeep.compare(first, second, output)
+    index = output / "index.html"
+    print_result(str(index), {"output": index, "layers": [one.layer for one in found]}, json)
 
 
 def _model_of(site: Path, folders: Sequence[Path], source: str | None) -> Model:
@@ -235,5 +295,8 @@ def hours_of(text: str) -> float:
 COMMANDS: dict[str, tuple[Callable[..., None], type]] = {
     MAKE: (make, sources.ModelCommand),
     "merge": (merge, PathCommand),
+    "check": (check, PathCommand),
+    "remove": (remove, PathCommand),
+    "compare": (compare, PathCommand),
 }
 """Name -> command and its class."""
