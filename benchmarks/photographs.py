@@ -1,5 +1,6 @@
-"""Fetches photographs that Debian ships, with credits, as data for a Microscope: `python benchmarks/photographs.py FOLDER`.
+"""Fetches photographs that Debian ships, with credits, as data for a Microscope.
 
+Run `python benchmarks/photographs.py FOLDER`.
 The packages are downloaded by `apt-get download` and unpacked into a temporary folder; nothing is installed. Pictures
 become JPEG files of at most 640 pixels in a folder for each kind, beside a `credits.csv`.
 """

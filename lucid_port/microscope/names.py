@@ -148,6 +148,9 @@ class Places:
     def crops(self, layer: str, unit: int) -> Path:
         return self.layer(layer) / "crops" / f"{unit:04d}.webp"
 
+    def maps(self, layer: str, unit: int) -> Path:
+        return self.layer(layer) / "maps" / f"{unit:04d}.webp"
+
     def deepdream(self, layer: str) -> Path:
         return self.layer(layer) / "deepdream.webp"
 

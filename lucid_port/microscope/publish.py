@@ -23,7 +23,7 @@ from safetensors.numpy import save as as_safetensors
 
 from converters.atomic import write_bytes
 from lucid_port import __version__
-from lucid_port.microscope import crops, curves, details, fields, links, tables, wiring
+from lucid_port.microscope import crops, curves, details, fields, links, maps, tables, wiring
 from lucid_port.microscope.credits import read_credits
 from lucid_port.microscope.examples import PooledLayer
 from lucid_port.microscope.names import Places
@@ -133,6 +133,9 @@ class Publisher:
                     workers=self.workers,
                 )
             self._sizes, self._problems = made.sizes, dict(made.problems)
+            with self.part("maps"):
+                size = self.plan.settings.pictures_in_batch
+                maps.write_maps(self.model, self.pictures, self.places, shown, self.plan.model, size)
         with self.part("links"):
             linked = self._links()
         with self.part("tuning curves"):

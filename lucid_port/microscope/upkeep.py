@@ -18,7 +18,7 @@ from converters.atomic import write_bytes
 from converters.errors import nearest_names
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.microscope import pictures
+from lucid_port.microscope import maps, pictures
 from lucid_port.microscope.examples import Chosen, Examples
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.pictures import picture_hash
@@ -208,6 +208,7 @@ def _remove_from_layer(places: Places, layer: SiteLayer, number: int) -> int:
     for unit in np.flatnonzero(columns.any(1)).tolist():
         lost = np.flatnonzero(columns[unit]).tolist()
         _blank(places.crops(name, unit), lost, columns.shape[1])
+        _blank(places.maps(name, unit), [column for column in lost if column < maps.COUNT], maps.COUNT)
         for part in ("box", "cell"):
             values: list[Any] = list(details.get(unit, {}).get(part, ()))  # type: ignore[call-overload]
             if values:
@@ -235,7 +236,7 @@ def _blank(path: Path, columns: Sequence[int], count: int) -> None:
     """Makes cells of a sprite gray."""
     from PIL import Image
 
-    if not path.is_file():
+    if not columns or not path.is_file():
         return
     with Image.open(path) as picture:
         sprite = picture.convert("RGB")

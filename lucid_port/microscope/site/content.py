@@ -327,6 +327,7 @@ class UnitPage:
         groups: Dataset examples.
         crops: Path of the sprite of crops, or None.
         crop_count: Number of cells in the sprite.
+        maps: Address of the maps of the strongest examples, for units of tokens; None if there are none.
         histogram: Of its activations, or None.
         believed: The data's maximum and the renders' activations.
         classes: Class -> mean activation, the greatest first.
@@ -355,6 +356,7 @@ class UnitPage:
     groups: Sequence[ExampleGroup]
     crops: str | None
     crop_count: int
+    maps: str | None
     histogram: Histogram | None
     believed: Sequence[Believed]
     classes: Mapping[str, float]

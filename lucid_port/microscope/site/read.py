@@ -238,6 +238,7 @@ class Reader:
             groups=groups,
             crops=self.path(crops) if crops.is_file() else None,
             crop_count=cells,
+            maps=self._maps(name, unit),
             histogram=_histogram(details),
             believed=_believed(renders, row["maximum"]),
             classes={label: mean for label, mean in details.get("classes", ()) if mean is not None},
@@ -251,6 +252,10 @@ class Reader:
             next_layer=layers[1],
             credits=list(credits),
         )
+
+    def _maps(self, name: str, unit: int) -> str | None:
+        path = self.places.maps(name, unit)
+        return self.path(path) if path.is_file() else None
 
     def _renders(self, entry: LayerEntry, unit: int, row: Mapping[str, Any]) -> Iterator[content.Render]:
         for technique in entry["techniques"]:
