@@ -68,7 +68,7 @@ def check_depth(data: object) -> None:
         >>> check_depth({"a": [[1]]})
     """
     level = [data] if isinstance(data, (dict, list)) else []
-    for _ in range(MOST_LEVELS + 1):
+    for _ in range(MOST_LEVELS):
         level = [item for one in level for item in _items(one) if isinstance(item, (dict, list))]
         if not level:
             return

@@ -26,6 +26,7 @@ from converters.errors import reason
 from converters.memory import is_out_of_memory
 from converters.signatures import unknown_argument
 from converters.stack_level import stack_level
+from lucid_port.misc.io.arrays import load_array
 
 __all__ = ["NotSerialisable", "bind", "factory", "from_data", "one_sentence", "register", "to_data"]
 
@@ -209,7 +210,7 @@ def _from_data(data: Any) -> Any:
 
 def _array_from_data(encoded: Any) -> np.ndarray:
     try:
-        return np.load(io.BytesIO(base64.b64decode(encoded, validate=True)), allow_pickle=False)
+        return load_array(io.BytesIO(base64.b64decode(encoded, validate=True)), allow_pickle=False)
     except (binascii.Error, TypeError, ValueError, EOFError) as error:
         raise ValueError(f"An array in the recipe cannot be read: {error}.") from error
 

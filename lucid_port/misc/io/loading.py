@@ -22,6 +22,7 @@ from converters.documents import parse_json
 from converters.paths import naming_file
 from converters.signatures import checked
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
+from lucid_port.misc.io.arrays import load_array
 from lucid_port.misc.io.pictures import Use, decode_picture, pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES
 
@@ -153,8 +154,8 @@ def _load_json(handle: BinaryIO, encoding: str = "utf-8") -> Any:
 
 _LOADERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(PICTURES, _load_image),
-    ".npy": np.load,
-    ".npz": np.load,
+    ".npy": load_array,
+    ".npz": load_array,
     ".json": _load_json,
     ".txt": _load_text,
     ".md": _load_text,
