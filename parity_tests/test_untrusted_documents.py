@@ -22,6 +22,7 @@ from lucid_port.misc.offline import NetworkRefusedError, offline
 from lucid_port.modelzoo import libraries
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.classes import class_number
+from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.nets_factory import open_model
 from lucid_port.modelzoo.saving import read_manifest
 from lucid_port.optvis import objectives, param
@@ -188,6 +189,13 @@ HALF = np.full((2, 3, 1), 0.5, np.float32)
 def test_arrays_are_compared(tmp_path, there, words):
     np.save(tmp_path / "a.npy", there)
     assert compare_pictures(tmp_path / "a.npy", HALF) == words
+
+
+def test_arrays_of_texts_are_no_tensors():
+    with pytest.raises(TypeError, match=r"^An array of numbers is needed, not one of <U1\.$"):
+        param.bilinearly_sampled_image(np.zeros((4, 4, 3)), np.array([["a", "b"]]))
+    with pytest.raises(TypeError, match=r"dtype is a dtype of NumPy.*, not "):
+        get_activations(open_model("TinyInceptionV1"), "mixed3a", np.zeros((1, 8, 8, 3)), dtype=_nested(900))
 
 
 def test_a_damaged_array_is_one_sentence_of_rerender(tmp_path, capsys):
