@@ -198,6 +198,12 @@ def test_arrays_of_texts_are_no_tensors():
         get_activations(open_model("TinyInceptionV1"), "mixed3a", np.zeros((1, 8, 8, 3)), dtype=_nested(900))
 
 
+@pytest.mark.parametrize("shape", [(4, 0, 3), (0, 4, 3)])
+def test_a_texture_has_pixels(shape):
+    with pytest.raises(ValueError, match="takes a texture"):
+        param.bilinearly_sampled_image(np.zeros(shape), [[0.5, 0.5]])
+
+
 def test_a_damaged_array_is_one_sentence_of_rerender(tmp_path, capsys):
     path = tmp_path / "a.npy"
     assert main(["render", "TinyInceptionV1", "mixed3a:1", "--steps", "1", "--size", "24", "-o", str(path)]) == 0
