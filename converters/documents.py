@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["parse_json", "parse_toml", "read_json", "read_toml"]
+from converters.paths import naming_file
+
+__all__ = ["check_depth", "parse_json", "parse_toml", "read_json", "read_toml"]
+
+MOST_LEVELS = 350
+"""Lists and tables inside each other. A difference of 100 objectives has 301; functions that walk through the values
+call themselves twice for each level, and Python ends them at 1000 calls."""
+
+
+TOO_DEEP = "it nests too deeply"
 
 
 def parse_json(data: str | bytes) -> Any:
@@ -49,16 +58,41 @@ def read_toml(path: str | os.PathLike[str]) -> Any:
     return _read(path, parse_toml, "TOML")
 
 
+def check_depth(data: object) -> None:
+    """Checks that lists and tables are not inside more than `MOST_LEVELS` others.
+
+    Raises:
+        ValueError: they are. The message is a clause without a full stop.
+
+    Example:
+        >>> check_depth({"a": [[1]]})
+    """
+    level = [data] if isinstance(data, (dict, list)) else []
+    for _ in range(MOST_LEVELS):
+        level = [item for one in level for item in _items(one) if isinstance(item, (dict, list))]
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
+
+
+def _items(one: dict[Any, Any] | list[Any]) -> Iterable[Any]:
+    return one.values() if isinstance(one, dict) else one
+
+
 def _parsed(parse: Callable[[str], Any], data: str | bytes) -> Any:
+    text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
     try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
-        return parse(text)
+        found = parse(text)
     except RecursionError:
-        raise ValueError("it nests too deeply") from None
+        raise ValueError(TOO_DEEP) from None
+    check_depth(found)
+    return found
 
 
 def _read(path: str | os.PathLike[str], parse: Callable[[bytes], Any], language: str) -> Any:
     try:
-        return parse(Path(path).read_bytes())
+        with naming_file(path):
+            data = Path(path).read_bytes()
+        return parse(data)
     except ValueError as error:
         raise ValueError(f"{path} is not valid {language}: {' '.join(str(error).split())}.") from error

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["MODEL_FILE", "user_path"]
+__all__ = ["MODEL_FILE", "naming_file", "user_path"]
 
 MODEL_FILE = "model.json"
 """File in the folder of a saved network that describes it."""
+
+LONGEST = 4096
+"""Bytes of the longest path that Linux opens; the limits of other systems are similar."""
 
 
 def user_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path:
@@ -18,6 +24,7 @@ def user_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path
 
     Raises:
         ValueError: the path is empty, or has characters that no file's name can have.
+        OSError: the path is too long for a file; the message shows its start.
 
     Example:
         >>> user_path("pictures/eyes~1.png").as_posix()
@@ -30,7 +37,27 @@ def user_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path
         raise ValueError("The path is empty: name a file or a folder.")
     if not _can_be_a_name(text):
         raise ValueError(f"The path {text!r:.200} has characters that no file's name can have: name another one.")
+    if len(os.fsencode(text)) > LONGEST:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), f"{text[:80]}...")
     return Path(os.path.expanduser(text))
+
+
+@contextlib.contextmanager
+def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Context in which the system's errors name a file: those of reads do not, unlike those of opening.
+
+    Example:
+        >>> with naming_file("a.json"):
+        ...     raise OSError(5, "Input/output error")
+        Traceback (most recent call last):
+        OSError: [Errno 5] Input/output error: 'a.json'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def _can_be_a_name(text: str) -> bool:

@@ -419,7 +419,7 @@ def _numbers(value: Any, what: str) -> Any:
 def _dtype(value: Any, what: str) -> Any:
     try:
         np.dtype(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise TypeError(f"{what} is a dtype of NumPy, as in 'float32', not {checks.shown(value)}.") from None
     return value
 

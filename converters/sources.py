@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from converters.errors import GraphError, nearest_names
-from converters.paths import MODEL_FILE, user_path
+from converters.paths import MODEL_FILE, naming_file, user_path
 from converters.progress import Progress, silent
 from converters.signatures import checked
 from converters.tensorflow import freeze
@@ -134,9 +134,10 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"A source is a path, not {type(path).__name__}.")
     place = user_path(path)
-    kind = kind_of(place)
-    checked = take_options(f"{path} is {kind.name}, which", kind.options, options)
-    network = kind.read(place, checked)
+    with naming_file(place):
+        kind = kind_of(place)
+        checked = take_options(f"{path} is {kind.name}, which", kind.options, options)
+        network = kind.read(place, checked)
     if checked.layouts is not None:
         network.layers = network.layers.stated(checked.layouts)
     return network

@@ -27,6 +27,21 @@ _ATLAS = """
 """
 _GRID = ">>> grid = ActivationGrid('a', np.ones((8, 8, 3)), np.ones((2, 3, 4)), np.ones((2, 3, 8, 8, 3)), np.ones(1))\n"
 _PLAN = ">>> from pathlib import Path\n>>> plan = Plan('TinyInceptionV1', 'mixed4a:3', size=16, steps=1)\n"
+_PICTURES = """
+>>> from lucid_port.microscope.pictures import Pictures, preparation
+>>> from lucid_port.modelzoo.preprocessing import Preprocessing
+>>> pictures = Pictures([np.zeros((30, 40, 3)), np.ones((20, 20))], Preprocessing((8, 8)))
+"""
+_POOLED = (
+    _TINY
+    + """
+>>> from lucid_port.microscope.examples import find_examples, pool_activations
+>>> from lucid_port.microscope.pictures import Pictures, preparation
+>>> noise = np.random.RandomState(0).uniform(size=(3, 96, 96, 3))
+>>> given = Pictures(noise, preparation(model))
+>>> pooled = pool_activations(model, given, ['mixed4a'], 'pooled', verbose=False)['mixed4a']
+"""
+)
 CALLS: Mapping[str, Sequence[str]] = {
     "converters.ConvertedModel.layer_module": [_GRAPH + ">>> made.layer_module('mixed4a')"],
     "converters.ConvertedModel.save": [_GRAPH + ">>> made.save('saved')"],
@@ -47,6 +62,30 @@ CALLS: Mapping[str, Sequence[str]] = {
             "layer_covariance(model.layers[0], model.layers[1])",
             "layer_inverse_covariance(model.layers[0])",
             "push_activations(np.ones((2, 3), np.float32), model.layers[0], model.layers[1])",
+        )
+    },
+    "lucid_port.microscope.examples.Examples": [
+        _POOLED + ">>> import dataclasses\n>>> dataclasses.replace(find_examples(pooled, top=2))"
+    ],
+    "lucid_port.microscope.examples.Examples.save": [_POOLED + ">>> find_examples(pooled, top=2).save('examples')"],
+    "lucid_port.microscope.examples.PooledLayer": [
+        ">>> from pathlib import Path\n>>> PooledLayer('mixed4a', Path('.'), (), (1, 1), {})"
+    ],
+    "lucid_port.microscope.pictures.Batch": [">>> Batch(range(1), torch.zeros(1, 3, 8, 8), {})"],
+    "lucid_port.microscope.pictures.Entry": [">>> Entry(0, 'a.png', 'a')"],
+    "lucid_port.microscope.pictures.Pictures.label": [_PICTURES + ">>> pictures.label(0)"],
+    "lucid_port.microscope.pictures.Pictures.original": [_PICTURES + ">>> pictures.original(0)"],
+    "lucid_port.microscope.statistics.ClassMeans": [">>> ClassMeans(('a',), np.ones((2, 1)), np.ones(1, int))"],
+    "lucid_port.microscope.statistics.Histograms": [
+        ">>> Histograms(np.ones((2, 3), int), np.zeros(2, np.float32), np.ones(2, np.float32))"
+    ],
+    **{
+        f"lucid_port.microscope.statistics.{call.partition('(')[0]}": [_POOLED + f">>> {call}"]
+        for call in (
+            "class_means(pooled, ['a', 'b', None])",
+            "correlations(pooled, pooled)",
+            "histograms(pooled, 8)",
+            "sparseness(pooled)",
         )
     },
     "lucid_port.misc.channel_reducer.ChannelReducer.fit": [_REDUCER + ">>> reducer.fit(data)"],
@@ -103,6 +142,7 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.optvis.recipe_files.compare_pictures": [_SAVED + ">>> compare_pictures('a.npy', picture)"],
     "lucid_port.optvis.recipe_files.read_document": [">>> read_document('a.json')"],
     "lucid_port.optvis.recipe_files.read_recipe": [">>> read_recipe('a.json')"],
+    "lucid_port.optvis.recipe_files.refuse_another": [_SAVED + ">>> refuse_another('a.png', recipe)"],
     "lucid_port.optvis.recipe_files.save_picture": [_SAVED + ">>> save_picture(picture, 'a.png', recipe)"],
     "lucid_port.optvis.recipe_files.sidecar": [">>> sidecar('a.npy')"],
     "lucid_port.optvis.recipe.Recipe.differences": [_SAVED + ">>> recipe.differences()"],
@@ -110,6 +150,7 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.optvis.recipe_files.save_film_with_recipe": [
         _SAVED + ">>> save_film_with_recipe([picture, picture], 'a.gif', recipe)"
     ],
+    "lucid_port.optvis.recipe_plan.Plan.recipe": [_PLAN + _TINY + ">>> plan.recipe(model)"],
     "lucid_port.optvis.recipe_plan.Plan.run": [_PLAN + _TINY + ">>> plan.run(Path('planned.png'), model, [])"],
     "lucid_port.recipes.activation_atlas.ActivationAtlas.origins_of": [_ATLAS + ">>> one.origins_of(0)"],
     "lucid_port.recipes.activation_grid.ActivationGrid.scaled_mosaic": [_GRID + ">>> grid.scaled_mosaic()"],

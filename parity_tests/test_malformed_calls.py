@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,3 +111,13 @@ def test_every_public_function_checks_its_arguments(public):
 
     without = sorted(name for name, target in public.items() if not checks(target))
     assert without == sorted(OWN_CHECKS), "decorate it with converters.signatures.checked"
+
+
+def test_the_table_in_the_docs_has_the_recorded_numbers():
+    root = Path(__file__).parents[1]
+    recorded = json.loads((root / "benchmarks" / "results" / "malformed_calls.json").read_text(encoding="utf-8"))
+    rows = (root / "docs" / "parity.md").read_text(encoding="utf-8").splitlines()
+    for seed, numbers in recorded.items():
+        failed = numbers["calls"] - numbers["answer"] - numbers["sentence"]
+        counts = (seed, numbers["calls"], numbers["callables"], numbers["answer"], numbers["sentence"], failed)
+        assert f"| {' | '.join(map(str, counts))} |" in rows

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from converters import checks
 from converters.errors import nearest_names
 from converters.signatures import checked
 from lucid_port.optvis.engine.coerce import Model
@@ -410,5 +411,5 @@ def find_figure(name: str) -> Figure:
     found = catalogue().get(name)
     if found is None:
         hint = nearest_names(name, catalogue()) or " 'lucid-port figure list' prints their names."
-        raise ValueError(f"No figure is called {name!r}.{hint}")
+        raise ValueError(f"No figure is called {checks.shown(name)}.{hint}")
     return found

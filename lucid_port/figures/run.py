@@ -19,7 +19,7 @@ import numpy as np
 
 from converters import schema
 from converters.atomic import write_bytes
-from converters.paths import user_path
+from converters.paths import naming_file, user_path
 from lucid_port.figures.base import Figure, Options, Result, Settings, find_figure
 from lucid_port.figures.options import FigureOptions
 from lucid_port.figures.page import page
@@ -300,7 +300,8 @@ def named_files(request: Request) -> dict[str, Any]:
 def _stamp(path: Path) -> Any:
     """The hash of a picture, or the names, sizes and times of the pictures in a folder, not in folders inside it."""
     if not path.is_dir():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with naming_file(path):
+            return hashlib.sha256(path.read_bytes()).hexdigest()
     states = [(str(one), one.stat()) for one in sorted(path.iterdir()) if is_picture(one)]
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
 

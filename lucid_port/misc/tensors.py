@@ -24,12 +24,17 @@ def as_tensor(array: ArrayLike | float, dtype: torch.dtype | None = None) -> tor
     Unlike `torch.from_numpy`, this function also takes arrays with negative strides or another byte order, and
     copies read-only arrays.
 
+    Raises:
+        TypeError: an array holds texts, objects or dates.
+
     Example:
         >>> as_tensor(np.arange(3, dtype=">f4")[::-1])
         tensor([2., 1., 0.])
     """
     if not isinstance(array, np.ndarray):
         return torch.as_tensor(array, dtype=dtype)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"An array of numbers is needed, not one of {array.dtype}.")
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     needs_copy = not native.flags.writeable or any(stride < 0 for stride in native.strides)
     tensor = torch.from_numpy(native.copy() if needs_copy else native)

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from converters.signatures import checked
+from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.sanitizing import sanitize
 from lucid_port.modelzoo import files
 
@@ -93,7 +94,7 @@ def _pages(layer: Layer) -> Iterator[Path]:
 
 
 def _read_page(layer: Layer, path: Path) -> np.ndarray:
-    page = np.load(path, allow_pickle=False)
+    page = load(path)
     if page.ndim != 2 or page.shape[1] != layer.depth:
         raise ValueError(f"{path} holds {list(page.shape)} values; {layer.name} has {layer.depth} channels.")
     if not np.isfinite(page).all():

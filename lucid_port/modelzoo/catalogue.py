@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeAlias
 
+from converters import checks
 from converters.errors import nearest_names
 
 ValueRange: TypeAlias = tuple[float | Sequence[float], float | Sequence[float]]
@@ -173,9 +174,9 @@ def entry(name: str) -> Entry:
         TypeError: the name is not a string.
     """
     if not isinstance(name, str):
-        raise TypeError(f"A model's name is text, such as {next(iter(catalogue()))!r}, not {name!r}.")
+        raise TypeError(f"A model's name is text, such as {next(iter(catalogue()))!r}, not {checks.shown(name)}.")
     try:
         return catalogue()[name]
     except KeyError:
         hint = nearest_names(name, catalogue()) or f" The models are {', '.join(catalogue())}."
-        raise ValueError(f"No model is called {name!r}.{hint}") from None
+        raise ValueError(f"No model is called {checks.shown(name)}.{hint}") from None

@@ -122,7 +122,9 @@ def class_number(model: HasLabels, label: int | str) -> int:
         return found[0]
     if found:
         numbers = ", ".join(map(str, found))
-        raise ValueError(f"{label!r} names {len(found)} classes of the model, not one: give a number, of {numbers}.")
+        raise ValueError(
+            f"{checks.shown(label)} names {len(found)} classes of the model, not one: give a number, of {numbers}."
+        )
     near = [name for name in names if wanted in name] or difflib.get_close_matches(wanted, names, 5)
     hint = f"Did you mean {', '.join(dict.fromkeys(near[:5]))}?" if near else f"It has {len(names)} classes."
-    raise ValueError(f"No class of the model is called {label!r}. {hint}")
+    raise ValueError(f"No class of the model is called {checks.shown(label)}. {hint}")

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import os
 import socket
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import torch
 
 from converters import checks
 from converters.errors import nearest_names
-from lucid_port.misc.offline import is_offline
+from lucid_port.misc.offline import check_online, is_offline
 from lucid_port.modelzoo.library_sources import library_source
 from lucid_port.modelzoo.vision_base import Model
 
@@ -123,6 +124,24 @@ def open_library_model(source: str) -> Model:
     function: Callable[..., Model] = getattr(importlib.import_module("lucid_port.modelzoo"), library)
     with _hub_as_stated():
         return function(urllib.parse.unquote(name), **options)
+
+
+def downloads_folder() -> str:
+    """Returns the folder of the weights that torch has downloaded."""
+    return os.path.join(torch.hub.get_dir(), "checkpoints")
+
+
+def check_download(url: str | None) -> None:
+    """Checks that torch needs no download if none is allowed, before it makes a folder for the file.
+
+    Args:
+        url: address of the weights; None if there are none.
+
+    Raises:
+        NetworkRefusedError: the network is not used, and the file is not on this machine.
+    """
+    if url and is_offline() and not os.path.exists(os.path.join(downloads_folder(), url.rsplit("/", 1)[-1])):
+        check_online(url)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from converters.documents import parse_json
 from converters.frozen.graph import Graph, Node
 from converters.frozen.graphdef import Source, parse_graphdef, read_graph
 from converters.lowering.lower import LUCID_METADATA_NODE
-from converters.paths import user_path
+from converters.paths import naming_file, user_path
 from lucid_port.modelzoo.catalogue import ValueRange
 
 REQUIRED = ("input_name", "image_shape", "image_value_range")
@@ -184,8 +184,10 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     if not user_path(path).is_file():
         raise FileNotFoundError(f"There is no manifest {path}.")
+    with naming_file(path):
+        data = user_path(path).read_bytes()
     try:
-        manifest = parse_json(user_path(path).read_bytes())
+        manifest = parse_json(data)
     except ValueError as error:
         raise ValueError(f"{path} is no manifest: it is not JSON ({error}).") from error
     if not isinstance(manifest, dict):

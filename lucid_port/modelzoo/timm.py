@@ -15,7 +15,14 @@ from torch import nn
 from converters import checks
 from converters.signatures import checked
 from lucid_port.modelzoo.from_torch import from_torch
-from lucid_port.modelzoo.libraries import check_name, import_library, opened_from, seeded, time_limit
+from lucid_port.modelzoo.libraries import (
+    check_download,
+    check_name,
+    import_library,
+    opened_from,
+    seeded,
+    time_limit,
+)
 from lucid_port.modelzoo.preprocessing import Preprocessing, known_interpolation
 from lucid_port.modelzoo.vision_base import Model
 
@@ -102,6 +109,9 @@ def _built(library: ModuleType, name: str, pretrained: bool, seed: int, options:
     """
     with seeded(seed), time_limit():
         try:
+            if pretrained and library.is_model(name.partition(".")[0]):
+                known = library.get_pretrained_cfg(name)
+                check_download(None if known.hf_hub_id else known.url)
             network: nn.Module = library.create_model(name, pretrained=pretrained, **options)
         except (OSError, RuntimeError) as error:
             if not pretrained or not _is_download(error):

@@ -5,13 +5,11 @@ torchvision is an optional dependency: `pip install lucid_port[torchvision]`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from enum import Enum
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import nn
 
 from converters import checks
@@ -20,7 +18,9 @@ from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.libraries import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    check_download,
     check_name,
+    downloads_folder,
     import_library,
     opened_from,
     seeded,
@@ -121,12 +121,12 @@ def _built(name: str, weights: Any, seed: int, options: Mapping[str, Any], model
     """
     with seeded(seed), time_limit():
         try:
+            check_download(getattr(weights, "url", None))
             network: nn.Module = models.get_model(name, weights=weights, **options)
         except OSError as error:  # the base of urllib's errors and of ConnectionError
-            folder = os.path.join(torch.hub.get_dir(), "checkpoints")
             file = weights.url.rsplit("/", 1)[-1] if weights is not None else ""
             raise ConnectionError(
                 f"The weights {weights} cannot be downloaded from {getattr(weights, 'url', '')} ({error}): put the "
-                f"file {file} into {folder}, or use random weights with weights=None."
+                f"file {file} into {downloads_folder()}, or use random weights with weights=None."
             ) from error
     return network

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from converters import checks, schema
+from converters.errors import one_line, reason
 from converters.paths import user_path
 from converters.program.program import as_tuples
 from converters.signatures import checked
@@ -114,6 +115,10 @@ def _optimizer_data(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {"optimizer": name, "args": {key: serialization.to_data(group[key]) for key in wanted}}
 
 
+LARGEST_SETTING = 2**63 - 1
+"""Largest integer that torch takes for a setting."""
+
+
 @checked
 def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
     """Returns a function from the list of parameters to the optimizer of a recipe.
@@ -140,8 +145,14 @@ def make_optimizer(data: PlainData) -> Callable[[list[torch.Tensor]], torch.opti
     try:
         inspect.signature(kind).bind([], **arguments)
     except TypeError as error:
-        raise ValueError(f"The recipe's optimizer {name} does not take its settings: {error}.") from None
+        raise ValueError(f"The recipe's optimizer {name} does not take its settings: {reason(error)}.") from None
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    for key, value in arguments.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, int) and abs(one) > LARGEST_SETTING:
+                raise ValueError(
+                    f"The recipe's optimizer {name} has the {key} {checks.shown(one)}: torch takes numbers of 64 bits."
+                )
 
     def make(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
         with serialization.one_sentence(f"The args of the recipe's optimizer {name} do not fit it"):
@@ -293,7 +304,7 @@ class Recipe:
         if not is_recipe(data):
             raise ValueError(f"{checks.shown(data)} is no recipe: it lacks {_MARK!r}.")
         if data[_MARK] != FORMAT:
-            raise ValueError(f"The recipe is of format {data[_MARK]!r}; this version reads {FORMAT}.")
+            raise ValueError(f"The recipe is of format {checks.shown(data[_MARK])}; this version reads {FORMAT}.")
         stated = {key: value for key, value in data.items() if key != _MARK}
         needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
         schema.check_table(stated, schema.hints_of(cls), "The recipe", needed)
@@ -455,9 +466,10 @@ class Recipe:
 
 def missing_model(source: object) -> str:
     """Returns the sentence for a recipe's model that is not on this machine, without a full stop."""
+    named = one_line(str(source), 300)
     return (
-        f"The model {source} is not on this machine, and recipes download nothing: if you trust it, download it with "
-        f"'lucid-port layers {source}', and run the recipe again"
+        f"The model {named} is not on this machine, and recipes download nothing: if you trust it, download it with "
+        f"'lucid-port layers {named}', and run the recipe again"
     )
 
 

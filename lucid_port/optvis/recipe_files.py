@@ -18,6 +18,7 @@ from converters.documents import parse_json, read_json, read_toml
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.misc.io.films import check_film_path, save_film
+from lucid_port.misc.io.loading import load
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.saving import check_picture_path, is_picture_name, save
 from lucid_port.misc.io.serialize_array import METADATA_KEY, PICTURES, normalize_array, to_array
@@ -236,10 +237,13 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
 
     Returns:
         One sentence, without a full stop.
+
+    Raises:
+        OSError, ValueError: The file cannot be read.
     """
     path = user_path(path)
     if path.suffix.lower() == ARRAY:
-        return _compare_arrays(np.load(path), to_array(picture))
+        return _compare_arrays(load(path), to_array(picture))
     there = np.asarray(read_picture(path))
     here = normalize_array(picture)
     if there.shape != here.shape:
@@ -259,7 +263,9 @@ def compare_pictures(path: str | os.PathLike[str], picture: ArrayLike) -> str:
 def _compare_arrays(there: np.ndarray, here: np.ndarray) -> str:
     if there.shape != here.shape:
         return f"another size, {list(here.shape)} instead of {list(there.shape)}"
-    difference = np.abs(there - here)
+    if there.dtype.kind not in "biuf":
+        return f"another type, {here.dtype} instead of {there.dtype}"
+    difference = np.abs(there.astype(np.float64) - here)
     if not difference.any():
         return "the same, bit for bit"
     return f"{(difference > 0).mean():.1%} of the values differ, by up to {difference.max():.2g}"

@@ -21,9 +21,12 @@ import numpy as np
 import torch
 
 from converters import checks
+from converters.documents import check_depth
+from converters.errors import reason
 from converters.memory import is_out_of_memory
 from converters.signatures import unknown_argument
 from converters.stack_level import stack_level
+from lucid_port.misc.io.arrays import load_array
 
 __all__ = ["NotSerialisable", "bind", "factory", "from_data", "one_sentence", "register", "to_data"]
 
@@ -93,7 +96,7 @@ def factory(kind: str, name: str) -> Callable[..., Any]:
         importlib.import_module(module)
     if (kind, name) not in _REGISTRY:
         known = ", ".join(sorted(n for k, n in _REGISTRY if k == kind))
-        raise ValueError(f"Unknown {kind} {name!r} in the recipe. Known: {known}.")
+        raise ValueError(f"Unknown {kind} {checks.shown(name)} in the recipe. Known: {known}.")
     return _REGISTRY[kind, name]
 
 
@@ -185,8 +188,16 @@ def from_data(data: Any) -> Any:
         ValueError: A name is unknown to this version, or the data does not have the form of `to_data`.
         TypeError: A factory does not accept an argument in the data.
     """
+    try:
+        check_depth(data)
+    except ValueError as error:
+        raise ValueError(f"The recipe cannot be read: {error}.") from None
+    return _from_data(data)
+
+
+def _from_data(data: Any) -> Any:
     if isinstance(data, list):
-        return [from_data(item) for item in data]
+        return [_from_data(item) for item in data]
     if not isinstance(data, Mapping):
         return data
     if set(data) == {"array"}:
@@ -194,12 +205,12 @@ def from_data(data: Any) -> Any:
     for kind in _KINDS:
         if kind in data:
             return _make(kind, data[kind], data.get("args", {}))
-    return {key: from_data(item) for key, item in data.items()}
+    return {key: _from_data(item) for key, item in data.items()}
 
 
 def _array_from_data(encoded: Any) -> np.ndarray:
     try:
-        return np.load(io.BytesIO(base64.b64decode(encoded, validate=True)), allow_pickle=False)
+        return load_array(io.BytesIO(base64.b64decode(encoded, validate=True)), allow_pickle=False)
     except (binascii.Error, TypeError, ValueError, EOFError) as error:
         raise ValueError(f"An array in the recipe cannot be read: {error}.") from error
 
@@ -209,15 +220,15 @@ def _make(kind: str, name: Any, arguments: Any) -> Any:
         raise ValueError(f"A recipe names its {kind} by a string, not by {checks.shown(name)}.")
     if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
         raise ValueError(
-            f"The args of {kind} {name!r} in the recipe are a mapping from names to values, not "
+            f"The args of {kind} {checks.shown(name)} in the recipe are a mapping from names to values, not "
             f"{checks.shown(arguments)}."
         )
     make = factory(kind, name)
     try:
         inspect.signature(make).bind(**arguments)
     except TypeError as error:
-        raise ValueError(f"The args of {kind} {name!r} in the recipe do not fit it: {error}.") from None
-    made = {key: from_data(item) for key, item in arguments.items()}
+        raise ValueError(f"The args of {kind} {name!r} in the recipe do not fit it: {reason(error)}.") from None
+    made = {key: _from_data(item) for key, item in arguments.items()}
     with one_sentence(f"The args of {kind} {name!r} in the recipe do not fit it"):
         return make(**made)
 
@@ -240,6 +251,6 @@ def one_sentence(what: str) -> Iterator[None]:
     except _RAW as error:
         if type(error) not in _RAW or is_out_of_memory(error) or str(error).startswith(_STARTS):
             raise
-        reason = " ".join(str(error).split())[:_LONGEST].rstrip(".") or type(error).__name__
+        why = " ".join(str(error).split())[:_LONGEST].rstrip(".") or type(error).__name__
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{what}: {reason}.") from error
+        raise kind(f"{what}: {why}.") from error

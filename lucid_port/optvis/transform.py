@@ -571,7 +571,7 @@ def as_transform(transform: TransformLike) -> Transform:
     if isinstance(transform, type) or any(transform is factory for factory in _FACTORIES):
         name = transform.__name__
         raise TypeError(f"{name} makes transforms: call it with its arguments, as in {name}(...).")
-    if callable(transform):
+    if callable(transform) and not hasattr(transform, "to_data"):  # objectives and parameterizations have it
         return Custom(transform)
     raise TypeError(f"A transform is a Transform or a function of an image, not {checks.shown(transform)}.")
 

@@ -90,7 +90,9 @@ _CHANGES: tuple[Callable[[Any, Any, list[Place], Random], None], ...] = (
 
 def _another(old: Any, random: Random) -> Any:
     """Another value: one near the old, one of another type, or an extreme one."""
-    choices: list[Any] = [random.choice(TEXTS), random.choice(MORE_NUMBERS), random.choice(PLAIN), str(old), [old]]
+    choices: list[Any] = [random.choice(TEXTS), random.choice(MORE_NUMBERS)]
+    # A copy: later changes of the tree would change the constant, and so the files of later seeds.
+    choices += [copy.deepcopy(random.choice(PLAIN)), str(old), [old]]
     if isinstance(old, str):
         choices += [f"{old}x", old[:-1], old.upper(), f"/{old}", f"../{old}", f"http://localhost:9/{old}", old * 100]
     elif isinstance(old, bool):

@@ -22,7 +22,8 @@ from parity_tests.fuzzing.worker import make_files
 SECONDS = 10.0  # of processor time for one file; a busy machine makes it wait
 SECONDS_OF = {"units": 1.0}  # less for some kinds
 WAITING_SECONDS = 120.0  # in all, for one that waits for something else than the processor
-START_SECONDS = 300.0  # for a worker's imports, on a busy machine
+START_SECONDS = 300.0  # of processor time for a worker's imports
+START_WAITING_SECONDS = 3600.0  # in all: on a busy machine, a process of low priority waits for minutes
 CASES_A_WORKER = 5000  # a worker's imports take as long as several hundred cases
 PAUSE = 0.5  # seconds between two looks at the clock
 WORKER = ["-m", "parity_tests.fuzzing.worker"]
@@ -123,7 +124,7 @@ class _Worker:
             command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
         )
         self.ending = ""
-        self._ready = self._line(START_SECONDS) is not None
+        self._ready = self._line(START_WAITING_SECONDS, START_SECONDS) is not None
 
     def __enter__(self) -> _Worker:
         return self
@@ -143,7 +144,7 @@ class _Worker:
         # Only opening the file is under the tight limit, not making it.
         line = (
             None
-            if self._line(START_SECONDS) is None
+            if self._line(START_WAITING_SECONDS, START_SECONDS) is None
             else self._line(WAITING_SECONDS, min(SECONDS, SECONDS_OF.get(case.kind, SECONDS)))
         )
         return None if line is None else json.loads(line)

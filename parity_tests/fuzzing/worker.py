@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch._dynamo  # torch's optimizers import it on use, and it makes a folder
 
+import lucid_port.misc.downloads  # noqa: F401  # urllib3 binds a socket of this machine when it is imported
 from parity_tests.fuzzing.bases import MAIN, NETWORKS, base, draw, names
 from parity_tests.fuzzing.files import mutate
 from parity_tests.fuzzing.opening import OPENERS, Call, asks_for_much

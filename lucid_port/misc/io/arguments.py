@@ -23,14 +23,16 @@ def path_name(path: object) -> str:
 
     Raises:
         TypeError: the value is not a path.
-        ValueError: the path is empty.
+        ValueError: the path is empty, or has characters that no file's name can have.
+        OSError: the path is too long for a file.
     """
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"A path, an address or an open file is needed, not {checks.shown(path)}.")
     text = os.fsdecode(path)
     if not text:
         raise ValueError("The path is empty: name a file or a folder.")
-    return os.path.expanduser(scope_url(str(user_path(text)) if text.startswith("~") else text))
+    local = None if "://" in text else user_path(text)
+    return os.path.expanduser(scope_url(str(local) if text.startswith("~") else text))
 
 
 def file_name(handle: object) -> str:

@@ -19,8 +19,10 @@ from PIL import Image
 
 from converters import checks
 from converters.documents import parse_json
+from converters.paths import naming_file
 from converters.signatures import checked
 from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
+from lucid_port.misc.io.arrays import load_array
 from lucid_port.misc.io.pictures import Use, decode_picture, pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES
 
@@ -94,7 +96,7 @@ def _read(url: str) -> bytes:
         raise IsADirectoryError(f"{url} is a folder: name a file.")
     if os.path.exists(url) and not (os.path.isfile(url) or os.path.isdir(url)):
         raise ValueError(f"{url} is a pipe or a device, and reading it may never end: name a file.")
-    with open(url, "rb") as file:
+    with naming_file(url), open(url, "rb") as file:
         return file.read()
 
 
@@ -107,7 +109,7 @@ def _decode(handle: BinaryIO, name: str, unsafe: bool, kwargs: dict[str, Any]) -
         raise ValueError(f"{name} is a pickle, which can run any code: pass allow_unsafe_formats=True.")
     loader = _LOADERS.get(extension)
     if loader is None:
-        raise ValueError(f"Cannot load {name!r}: known extensions are {', '.join(sorted(_LOADERS))}.")
+        raise ValueError(f"Cannot load {checks.shown(name)}: known extensions are {', '.join(sorted(_LOADERS))}.")
     check_options(loader, kwargs, extension)
     if kwargs.get("allow_pickle") and not unsafe:
         raise ValueError(f"allow_pickle lets {name} run any code: pass allow_unsafe_formats=True, too.")
@@ -152,8 +154,8 @@ def _load_json(handle: BinaryIO, encoding: str = "utf-8") -> Any:
 
 _LOADERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(PICTURES, _load_image),
-    ".npy": np.load,
-    ".npz": np.load,
+    ".npy": load_array,
+    ".npz": load_array,
     ".json": _load_json,
     ".txt": _load_text,
     ".md": _load_text,

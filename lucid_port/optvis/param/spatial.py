@@ -245,7 +245,7 @@ def bilinearly_sampled_image(texture: ArrayLike | Parameterization, uv: ArrayLik
         texture = channels_last(texture())
     texture = as_tensor(texture)
     coordinates = as_tensor(uv).to(texture.device, texture.dtype)
-    if texture.ndim != 3 or coordinates.ndim < 1 or coordinates.shape[-1] != 2:
+    if texture.ndim != 3 or 0 in texture.shape[:2] or coordinates.ndim < 1 or coordinates.shape[-1] != 2:
         raise ValueError(
             "bilinearly_sampled_image takes a texture [height, width, channels] and coordinates [..., 2], not "
             f"{list(texture.shape)} and {list(coordinates.shape)}."

@@ -110,7 +110,8 @@ def normalize_layout(
         float64 [N, 2] in [0, 1].
 
     Raises:
-        ValueError: the layout has another shape or holds NaN, or all points have the same coordinate on an axis.
+        ValueError: the layout has another shape or holds NaN, a percentile is not in 0..100, or all points have the
+            same coordinate on an axis.
 
     Example:
         >>> normalize_layout([[0, 0], [1, 2]], 0, 100, relative_margin=0)
@@ -120,8 +121,8 @@ def normalize_layout(
     points = np.asarray(layout, np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
         raise ValueError(f"A layout is [N, 2] of finite numbers, not {checks.shown(layout)}.")
-    least = np.percentile(points, min_percentile, axis=0)
-    most = np.percentile(points, max_percentile, axis=0)
+    least = np.percentile(points, checks.number(min_percentile, "min_percentile", 0, most=100), axis=0)
+    most = np.percentile(points, checks.number(max_percentile, "max_percentile", 0, most=100), axis=0)
     least = least - relative_margin * (most - least)
     most = most + relative_margin * (most - least)
     if not (most > least).all():
