@@ -209,7 +209,9 @@ def check_outputs(name: str, layer: str, arguments: Arguments, outputs: int) -> 
         raise GraphError(f"Layer {name!r} ({layer}) has {outputs} outputs where its arguments make {parts}.")
 
 
-_signature = functools.cache(inspect.signature)  # a network has many layers of few classes
+@functools.cache  # a network has many layers of few classes
+def _signature(layer: str) -> inspect.Signature:
+    return inspect.signature(LAYERS[layer])
 
 
 def check_arguments(name: str, layer: str, arguments: Arguments, inputs: int) -> None:
@@ -227,7 +229,7 @@ def check_arguments(name: str, layer: str, arguments: Arguments, inputs: int) ->
     if layer not in LAYERS:
         raise GraphError(f"Layer {name!r} is of the unknown kind {layer!r}.")
     try:
-        _signature(LAYERS[layer]).bind(**arguments)
+        _signature(layer).bind(**arguments)
     except TypeError as error:
         raise GraphError(f"Layer {name!r} ({layer}) cannot be made: {error}.") from error
     for key, value in arguments.items():
