@@ -16,6 +16,7 @@ def lucid():
         return dict(arrays)
 
 
+@pytest.mark.slow
 def test_a_render_comes_as_high_as_lucids(lucid):
     if NETWORKS["inceptionv1-caffe"].graph_def() is None:
         pytest.skip(WITHOUT_CAFFE)

@@ -5,6 +5,7 @@ Both are untrusted files. After validation, arguments have the right types, and 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -208,6 +209,11 @@ def check_outputs(name: str, layer: str, arguments: Arguments, outputs: int) -> 
         raise GraphError(f"Layer {name!r} ({layer}) has {outputs} outputs where its arguments make {parts}.")
 
 
+@functools.cache  # a network has many layers of few classes
+def _signature(layer: str) -> inspect.Signature:
+    return inspect.signature(LAYERS[layer])
+
+
 def check_arguments(name: str, layer: str, arguments: Arguments, inputs: int) -> None:
     """Checks the class, the arguments and the number of inputs of a layer.
 
@@ -223,7 +229,7 @@ def check_arguments(name: str, layer: str, arguments: Arguments, inputs: int) ->
     if layer not in LAYERS:
         raise GraphError(f"Layer {name!r} is of the unknown kind {layer!r}.")
     try:
-        inspect.signature(LAYERS[layer]).bind(**arguments)
+        _signature(layer).bind(**arguments)
     except TypeError as error:
         raise GraphError(f"Layer {name!r} ({layer}) cannot be made: {error}.") from error
     for key, value in arguments.items():

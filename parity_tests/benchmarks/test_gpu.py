@@ -134,6 +134,7 @@ def test_a_section_is_cut_at_its_time_limit(monkeypatch, tmp_path):
     assert "was not measured" in found["note"]
 
 
+@pytest.mark.slow
 def test_a_section_that_fails_keeps_its_findings(monkeypatch, tmp_path):
     found = measure(monkeypatch, tmp_path, 600, layers=["conv2d0", "missing"])
     assert (found["status"], list(found["figures"])) == ("failed", ["conv2d0"])
@@ -165,6 +166,7 @@ def test_time_limits_stay_below_ten_minutes(monkeypatch):
 # Parts of sections ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_outcomes_of_tests_are_counted(tmp_path):
     tests = tmp_path / "test_outcomes.py"
     tests.write_text(

@@ -76,6 +76,7 @@ def test_check_fails_exactly_if_something_is_over_its_limit(structure):
     assert "converters and lucid_port" in run.stdout
 
 
+@pytest.mark.slow
 def test_a_step_is_traced_from_the_image_to_the_network_and_back():
     run = subprocess.run(
         [sys.executable, str(BENCHMARKS / "step_trace.py"), str(ROOT)],

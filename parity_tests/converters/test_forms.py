@@ -18,6 +18,7 @@ from converters.frozen.writer import GraphWriter
 from converters.layers import LAYERS
 from converters.reference.check import model_input
 from parity_tests.cases import CASES
+from parity_tests.cases.converted import converted
 
 
 @functools.cache
@@ -25,8 +26,8 @@ def forms() -> Mapping[str, str]:
     """Case -> what is new in it: a first case for each layer with each set of arguments, hidden ones included."""
     found: dict[str, str] = {}
     seen = set()
-    for name, case in CASES.items():
-        model = converters.convert(case.graph_def())
+    for name in CASES:
+        model = converted(name)
         kinds = {(step.layer, *sorted(step.arguments), step.outputs > 1, step.hidden) for step in model.program.steps}
         if kinds - seen:
             found[name] = ", ".join(sorted(kind[0] for kind in kinds - seen))
@@ -42,13 +43,13 @@ def names_in_order(model: converters.ConvertedModel) -> Iterator[str]:
 
 
 def test_every_kind_of_layer_is_among_the_cases():
-    kinds = {step.layer for name in forms() for step in converters.convert(CASES[name].graph_def()).program.steps}
+    kinds = {step.layer for name in forms() for step in converted(name).program.steps}
     assert kinds == set(LAYERS)
 
 
 @pytest.mark.parametrize("name", forms())
 def test_all_forms_give_the_same_values(name, tmp_path):
-    model = converters.convert(CASES[name].graph_def())
+    model = converted(name)
     spec = next(iter(CASES[name].specs().values()))
     x, names = model_input(model, spec.make()), list(names_in_order(model))
     expected = dict(zip(names, model.subgraph(names)(x), strict=True))

@@ -19,6 +19,7 @@ from converters.frozen.writer import GraphWriter
 from converters.tensorflow import freeze, process
 from converters.tensorflow.process import find_tensorflow, last_lines, run_script, tensorflow_version
 
+STARTS_TENSORFLOW_AGAIN = pytest.mark.slow  # each start takes two seconds of one core
 SAVED_NETWORKS = Path(__file__).parents[1] / "oracle" / "saved_networks.py"
 BOUND = 1e-5  # of a layer's greatest value, as everywhere
 
@@ -243,6 +244,7 @@ def test_what_only_the_training_needs_is_left_out(frozen):
         assert not [name for name in names if word in name], word
 
 
+@STARTS_TENSORFLOW_AGAIN
 def test_outputs_can_be_named(saved, tensorflow):
     meta = saved / "ckpt" / "model.ckpt-1.meta"
     frozen = freeze.freeze_checkpoint(meta, outputs=["conv/Relu"], tensorflow_python=tensorflow)
@@ -259,15 +261,18 @@ def refuses(path: Path, tensorflow: Path, *words: str, **options: str | Sequence
         assert word in text, text
 
 
+@STARTS_TENSORFLOW_AGAIN
 def test_an_output_that_is_not_there(saved, tensorflow):
     refuses(saved / "ckpt" / "model.ckpt-1.meta", tensorflow, "'nowhere'", outputs=["nowhere"])
     refuses(saved / "saved", tensorflow, "'nowhere'", outputs=["nowhere"])
 
 
+@STARTS_TENSORFLOW_AGAIN
 def test_a_checkpoint_of_another_graph(saved, tensorflow):
     refuses(saved / "other" / "model.ckpt.meta", tensorflow, "lacks 1 of the 3 variables", "fc/w")
 
 
+@STARTS_TENSORFLOW_AGAIN
 def test_several_signatures(saved, tensorflow):
     refuses(saved / "signatures", tensorflow, "first, second", "--signature")
     refuses(saved / "signatures", tensorflow, "first, second and none called 'third'", signature="third")
@@ -275,6 +280,7 @@ def test_several_signatures(saved, tensorflow):
     assert network.outputs == ("conv/Relu",)
 
 
+@STARTS_TENSORFLOW_AGAIN
 def test_several_graphs(saved, tensorflow):
     refuses(saved / "tags", tensorflow, "train", "gpu,serve", "--tags")
     network = converters.open_source(
@@ -283,6 +289,7 @@ def test_several_graphs(saved, tensorflow):
     assert network.outputs == ("prob",)
 
 
+@STARTS_TENSORFLOW_AGAIN
 def test_what_tensorflow_cannot_load(saved, tensorflow, tmp_path):
     shutil.copytree(saved / "saved", tmp_path / "saved")
     shutil.rmtree(tmp_path / "saved" / "variables")

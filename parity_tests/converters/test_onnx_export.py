@@ -20,6 +20,7 @@ from converters.onnx.writing.exporters import EXPORTERS, NOT_EXPORTED
 from lucid_port.cli import main
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from parity_tests.cases import CASES, INPUT
+from parity_tests.cases.converted import converted
 from parity_tests.converters.onnx_runtimes import RUNTIMES, run
 
 # Of a layer's maximum. Both runtimes and torch measure 8e-7 apart at worst where nothing cancels.
@@ -33,11 +34,6 @@ ROUNDINGS = {"sizes-shapes": 2e-7}
 
 def onnx_of(model, names):
     return onnx_model(model.program, model.state_dict(), names)
-
-
-@functools.cache
-def converted(name: str) -> converters.ConvertedModel:
-    return converters.convert(CASES[name].graph_def())
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from converters.lowering.lower import supported_ops
 from converters.reference.check import check_activations, check_gradients, check_refusals, model_input
 from converters.reference.store import References, read_references
 from parity_tests.cases import CASES, Case
+from parity_tests.cases.converted import converted
 from parity_tests.reference import OUTPUTS
 
 # One op adds few numbers: TensorFlow and torch measure 3.2e-7 of the maximum apart at worst.
@@ -27,14 +28,9 @@ def all_references() -> dict[str, References]:
     return read_references(OUTPUTS)
 
 
-@functools.cache
-def converted(case: Case) -> converters.ConvertedModel:
-    return converters.convert(case.graph_def())
-
-
 def references_of(case: Case) -> References:
     references = all_references().get(f"op:{case.name}")
-    fresh = references is not None and references.fingerprint == converted(case).program.fingerprint
+    fresh = references is not None and references.fingerprint == converted(case.name).program.fingerprint
     assert fresh, f"There are no references of {case.name} as it is now; run tox -e reference"
     return references
 
@@ -54,7 +50,7 @@ def numbers_of(model: converters.ConvertedModel, image: np.ndarray, refused: Col
 @pytest.mark.parametrize("name", CASES)
 def test_values(name):
     for reference in references_of(CASES[name]).inputs.values():
-        image, model = reference.make_input(), converted(CASES[name])
+        image, model = reference.make_input(), converted(name)
         if CASES[name].layout == "NCHW":
             assert model.program.input_layout == "NCHW"
         compared = {"x", *reference.shapes, *reference.refused}
@@ -69,7 +65,7 @@ def test_values(name):
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gradient])
 def test_gradients(name):
     for reference in references_of(CASES[name]).inputs.values():
-        rows = check_gradients(converted(CASES[name]), reference, reference.make_input(), GRADIENT_BOUND)
+        rows = check_gradients(converted(name), reference, reference.make_input(), GRADIENT_BOUND)
         assert not failures(rows)
 
 

@@ -25,6 +25,7 @@ from converters.reference.check import model_input
 from converters.reference.store import References, read_references
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from parity_tests.cases import CASES
+from parity_tests.cases.converted import converted
 from parity_tests.reference import OUTPUTS
 from parity_tests.standalone import check_training_step, complaints, sharing_weights
 
@@ -41,8 +42,8 @@ def all_references() -> dict[str, References]:
 def steps() -> Mapping[str, Step]:
     """One step of each layer class."""
     found = {}
-    for case in CASES.values():
-        for step in converters.convert(case.graph_def()).program.steps:
+    for name in CASES:
+        for step in converted(name).program.steps:
             found.setdefault(step.layer, step)
     return found
 

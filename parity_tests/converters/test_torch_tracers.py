@@ -14,6 +14,7 @@ import converters
 from converters.layers import LAYERS
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
 from parity_tests.cases import CASES
+from parity_tests.cases.converted import converted
 from parity_tests.converters.torch_tools import Layer, images, small_graph
 
 X, MORE, OTHER = images(2, 96, 96) * 120, images(5, 96, 96, seed=1) * 120, images(3, 101, 99, seed=2) * 120
@@ -43,8 +44,8 @@ def check(found, wanted, tolerance: float = 1e-6) -> None:
 def cases() -> dict[str, converters.ConvertedModel]:
     """The first case of each kind of layers."""
     found, kinds = {}, set()
-    for name, case in CASES.items():
-        model = converters.convert(case.graph_def())
+    for name in CASES:
+        model = converted(name)
         new = {step.layer for step in model.program.steps} - kinds
         if new:
             found[name], kinds = model, kinds | new

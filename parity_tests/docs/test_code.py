@@ -52,11 +52,14 @@ def run(code: str, namespace: dict[str, Any]) -> None:
             assert repr(eval(expression, namespace)) == value or eval(expression, namespace) == eval(value), line
 
 
+QUICK = {"render": ("--steps", "1", "--size", "64"), "demo": ("--steps", "1")}
+
+
 def as_command(line: str) -> list[str]:
     import shlex
 
     words = shlex.split(line.split(" #")[0])[1:]
-    return [*words, "--steps", "1", "--size", "64"] if words[0] == "render" else words
+    return [*words, *QUICK.get(words[0], ())]
 
 
 def test_the_start_page_runs(quick: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,23 +19,24 @@ from lucid_port.modelzoo.summary import Summary, _measured, summary
 from lucid_port.modelzoo.vision_models import TinyInceptionV1
 
 
-def middle_field(model, name, axes, shape):
-    """(first, last) row and column that the middle place of a layer reads, by NaNs; None if it reads none."""
-    ends = []
-    for axis, size in ((2, shape[0]), (3, shape[1])):
-        found = []
-        for start in range(0, size, 16):
-            places = range(start, min(start + 16, size))
-            images = torch.zeros(len(places), shape[2], *shape[:2])
-            for row, place in enumerate(places):
-                images[row].select(axis - 1, place)[:] = math.nan
+def middle_fields(model, axes, shape):
+    """(first, last) row and column that the middle place of each layer reads, by NaNs; None if it reads none.
+
+    `axes` has the letters of each layer's axes.
+    """
+    read = {name: ([], []) for name in axes}
+    for direction, size in enumerate(shape[:2]):
+        for place in range(size):
+            image = torch.zeros(1, shape[2], *shape[:2])
+            image[0].select(direction + 1, place)[:] = math.nan
             with torch.no_grad():
-                values = torch.cat([model.network.activations(image[None], [name])[name] for image in images])
-            spatial = tuple(values.shape[k] // 2 for k, letter in enumerate(axes) if letter in "HW")
-            at = values[(slice(None), slice(None), *spatial)].reshape(len(places), -1)
-            found += [place for place, one in zip(places, at, strict=True) if one.isnan().any()]
-        ends.append((min(found), max(found)) if found else None)
-    return tuple(ends) if None not in ends else None
+                values = model.network.activations(image, list(axes))
+            for name, value in values.items():
+                spatial = tuple(value.shape[k] // 2 for k, letter in enumerate(axes[name]) if letter in "HW")
+                if value[(0, slice(None), *spatial)].isnan().any():
+                    read[name][direction].append(place)
+    ends = {name: tuple((min(found), max(found)) for found in both if found) for name, both in read.items()}
+    return {name: both if len(both) == 2 else None for name, both in ends.items()}
 
 
 class Residual(nn.Module):
@@ -85,7 +86,7 @@ def test_fields_are_the_pixels_that_a_value_reads(kind, size):
     model = from_torch(NETWORKS[kind](), (0, 1), image_shape=(*size, 3))
     found = _measured(model, (*size, 3))
     assert set(found) == set(model.network.layers)
-    expected = {name: middle_field(model, name, found[name].axes, (*size, 3)) for name in found}
+    expected = middle_fields(model, {name: one.axes for name, one in found.items()}, (*size, 3))
     assert {name: one.field() for name, one in found.items()} == expected
     assert all(one.marks.is_exact for one in found.values())
 
@@ -95,9 +96,8 @@ def test_fields_of_a_converted_network(size):
     model = TinyInceptionV1()
     found = _measured(model, (*size, 3))
     names = ["conv2d0", "maxpool0", "localresponsenorm1", "mixed3a_5x5", "mixed3a", "mixed4a_pool", "softmax2"]
-    assert {name: found[name].field() for name in names} == {
-        name: middle_field(model, name, found[name].axes, (*size, 3)) for name in names
-    }
+    expected = middle_fields(model, {name: found[name].axes for name in names}, (*size, 3))
+    assert {name: found[name].field() for name in names} == expected
     assert set(found) == set(model.network.layers)
     assert all(one.marks.is_exact for one in found.values())
 

@@ -203,7 +203,8 @@ def test_images_that_do_not_influence_each_other_are_rendered_together(kind, tmp
     assert "takes one image" not in capsys.readouterr().out
 
 
-def test_a_layer_is_read_once_for_all_terms_of_an_objective(monkeypatch):
+@pytest.mark.parametrize(("has_default_transforms", "sizes"), [(True, 3), (False, 1)])
+def test_a_layer_is_read_once_for_all_terms_of_an_objective(has_default_transforms, sizes, monkeypatch):
     model, read = channels_net(3), []
     compute = type(model).activations
 
@@ -213,5 +214,5 @@ def test_a_layer_is_read_once_for_all_terms_of_an_objective(monkeypatch):
 
     monkeypatch.setattr(type(model), "activations", counted)
     wanted = sum(objectives.channel("1", channel) for channel in range(4))
-    formats.find_format(model, [wanted], (40, 36), has_default_transforms=False)
-    assert len(read) == len(set(read)) == 3, "one read for each size that is tried"
+    formats.find_format(model, [wanted], (40, 36), has_default_transforms)
+    assert len(read) == len(set(read)) == sizes, "one read for each size that is tried"

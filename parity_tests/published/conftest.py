@@ -9,17 +9,16 @@ from lucid_port.modelzoo.catalogue import label_lists
 from lucid_port.modelzoo.nets_factory import get_model
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.modelzoo.vision_base import Model
+from lucid_port.modelzoo.vision_models import MODELS
 from parity_tests.published import CHECKS
 from parity_tests.published.activations import record_inputs
 from parity_tests.published.files import Recorder
 
 
 def narrow(seed: int, is_BGR: bool = False) -> Model:
-    """InceptionV1's layers at a twentieth of their width, random weights."""
-    return Model(
+    """The official network's class, with its layers at a twentieth of their width and random weights."""
+    return MODELS["InceptionV1"](
         network=convert(seeded_inceptionv1(seed, width=0.05)),
-        image_value_range=(-117, 138),
-        image_shape=(224, 224, 3),
         is_BGR=is_BGR,
         labels=label_lists()["ImageNet_alternate"].read(),
     )

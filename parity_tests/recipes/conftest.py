@@ -7,14 +7,14 @@ import pytest
 
 from converters import convert
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
-from lucid_port.modelzoo.vision_base import Model
+from lucid_port.modelzoo.vision_models import MODELS
 
 
 @pytest.fixture(scope="session")
 def model():
     """InceptionV1's layers at a twentieth of their width, random weights."""
     network = convert(seeded_inceptionv1(width=0.05))
-    return Model(network=network, image_value_range=(-117, 138), image_shape=(48, 40, 3))
+    return MODELS["InceptionV1"](network=network, image_shape=(48, 40, 3))
 
 
 @pytest.fixture(scope="session")

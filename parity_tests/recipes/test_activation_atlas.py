@@ -122,7 +122,13 @@ def test_what_is_no_layout(points):
         atlas.normalize_layout(points)
 
 
-@pytest.mark.parametrize(("layout", "options"), [("umap", {"n_neighbors": 8}), ("tsne", {"perplexity": 8})])
+@pytest.mark.parametrize(
+    ("layout", "options"),
+    [
+        pytest.param("umap", {"n_neighbors": 8}, marks=pytest.mark.slow),  # it is compiled first
+        ("tsne", {"perplexity": 8}),
+    ],
+)
 def test_like_vectors_lie_near_each_other(layout, options):
     vectors, kinds = clouds()
     places = atlas.lay_out(vectors, layout, seed=1, options=options)

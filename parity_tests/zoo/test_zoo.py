@@ -21,7 +21,13 @@ FLIPS = 3
 DRAWS = 4
 
 
-@pytest.fixture(scope="module", params=names())
+# At least one of each family. The others, with the largest networks, take 25 seconds of one core in `pytest -m slow`.
+QUICK = GRADIENTS
+
+
+@pytest.fixture(
+    scope="module", params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names()]
+)
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """One network at a time: the largest are 0.6 GB."""
     return compare(request.param)

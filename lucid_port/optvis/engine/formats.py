@@ -86,7 +86,7 @@ def find_format(
     """Returns the format of a render's images.
 
     The network runs without numbers, up to the layers that are read, at the size and at two sizes that the default
-    transforms give. Networks that are not known to refuse Lucid's defaults have these.
+    transforms give, if it has them. Networks that are not known to refuse Lucid's defaults have these.
 
     Args:
         model: The model.
@@ -108,8 +108,9 @@ def find_format(
         found = replace(plain, height=own[0], width=own[1], replaces_default=True)
     else:
         return plain
-    refuses = found.replaces_default or any(takes(other) is False for other in _transformed(found.height, found.width))
-    return replace(found, is_fixed=has_default_transforms and refuses)
+    if not has_default_transforms or found.replaces_default:
+        return replace(found, is_fixed=has_default_transforms)
+    return replace(found, is_fixed=any(takes(other) is False for other in _transformed(found.height, found.width)))
 
 
 def _transformed(height: int, width: int) -> list[tuple[int, int]]:
