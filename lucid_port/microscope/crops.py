@@ -10,14 +10,15 @@ import hashlib
 import io
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 
 from converters import checks
@@ -56,6 +57,11 @@ QUALITY, METHOD = 75, 2
 
 SAVED = 256
 """Finished sprites after which the notes are written."""
+
+AHEAD = 4
+"""Items of each thread that are begun before the first of them is read."""
+
+T = TypeVar("T", covariant=True)
 
 Originals: TypeAlias = Literal["none", "small", "full"]
 
@@ -224,7 +230,7 @@ def write_crops(
         pictures: The pictures that the examples are numbers of.
         layers: The layers.
         originals: Whole pictures: "none", "small" (at most 512 px) or "full".
-        workers: Processes that read pictures and encode sprites; 0 does so in this one.
+        workers: Threads that read pictures and encode sprites. Datasets that are not safe to share have one.
         verbose: Whether to show progress.
 
     Returns:
@@ -289,7 +295,7 @@ class _Pass:
         root: The site.
         pictures: The pictures.
         mode: Which whole pictures to write.
-        workers: Number of processes.
+        workers: Number of threads.
         verbose: Whether to show progress.
     """
 
@@ -405,7 +411,15 @@ class _Pass:
             self.notes.save()
 
 
-class _Cutter(torch.utils.data.Dataset[Any]):
+class _Items(Protocol[T]):
+    """Work that threads share, by its number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: int) -> T: ...
+
+
+class _Cutter:
     """Opens one picture an item: (number, size, problem).
 
     Args:
@@ -447,7 +461,7 @@ class _Cutter(torch.utils.data.Dataset[Any]):
         return number, picture.size, ""
 
 
-class _Encoder(torch.utils.data.Dataset[Any]):
+class _Encoder:
     """Encodes one sprite an item, and returns its index.
 
     Args:
@@ -470,31 +484,29 @@ class _Encoder(torch.utils.data.Dataset[Any]):
         return at
 
 
-def _mapped(items: torch.utils.data.Dataset[Any], workers: int, verbose: bool, unit: str) -> Iterator[Any]:
-    """Yields the items of a dataset, made by worker processes."""
-    count = len(items)  # type: ignore[arg-type]
+def _mapped(items: _Items[T], workers: int, verbose: bool, unit: str) -> Iterator[T]:
+    """Yields items in order, made by threads: decoding, resizing and encoding of pictures run beside each other."""
+    count = len(items)
     if not count:
         return
-    loader = torch.utils.data.DataLoader(
-        items,
-        batch_size=None,
-        num_workers=min(workers, count),
-        collate_fn=_same,
-        multiprocessing_context="spawn" if workers else None,  # a fork would copy torch's threads
-    )
     bar = progress_bar(count, unit=unit) if verbose and is_watched() else None
+    pool = ThreadPoolExecutor(max(1, workers))
+    waiting: deque[Future[T]] = deque()
     try:
-        for item in loader:
-            yield item
+        for at in range(count):
+            waiting.append(pool.submit(items.__getitem__, at))
+            if len(waiting) > AHEAD * max(1, workers):
+                yield waiting.popleft().result()
+                if bar is not None:
+                    bar.update(1)
+        while waiting:
+            yield waiting.popleft().result()
             if bar is not None:
                 bar.update(1)
     finally:
+        pool.shutdown(cancel_futures=True)
         if bar is not None:
             bar.close()
-
-
-def _same(item: Any) -> Any:
-    return item
 
 
 def _whole(picture: Image.Image, mode: str) -> Image.Image:

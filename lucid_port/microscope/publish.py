@@ -60,7 +60,7 @@ class Publisher:
         pooled: Layer -> its pooled activations; empty without data.
         data_key: Hash of all that decides the examples.
         families: Families of tuning curves.
-        workers: Processes that cut crops.
+        workers: Threads that cut crops.
         part: Context in which a named part runs, such as one that tells its seconds.
         say: Is told remarks.
     """

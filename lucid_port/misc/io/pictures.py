@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import BinaryIO, Literal, TypeAlias
@@ -116,8 +117,12 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         raise OSError(f"{path} cannot be read as a picture: {error}.") from error
 
 
+_FILTERS = threading.Lock()
+
+
 def _opened(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
-    with warnings.catch_warnings():  # of Pillow for more than 89 million pixels; `_lack_of_memory` decides about them
+    # Pillow warns of more than 89 million pixels; `_lack_of_memory` decides about them. The filters belong to all threads.
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(file, formats=FORMATS)
 
