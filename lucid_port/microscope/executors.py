@@ -286,11 +286,20 @@ class _Crew:
             elif kind == "done" and worker.task is not None:
                 self.progress.done(worker.task, what)
                 worker.task = None
+            elif kind == "ready":
+                worker.is_ready = True
             else:
                 raise what
 
     def _replace(self, index: int, worker: _Worker) -> None:
+        worker.process.join(5)
+        code = worker.process.exitcode
         worker.stop()
+        if not worker.is_ready and code is not None and code > 0:  # a signal's code is negative
+            raise RuntimeError(
+                "A worker ended when it started, because processes run the user's script once more: call make_site "
+                "below `if __name__ == '__main__':`, or pass executor='here'."
+            )
         task = worker.task
         if task is not None:
             if self.begun[task] >= ATTEMPTS:
@@ -321,6 +330,7 @@ class _Worker:
     pipe: Connection
     device: str
     task: Task | None = None
+    is_ready: bool = False
 
     def stop(self) -> None:
         self.pipe.close()
@@ -338,6 +348,7 @@ def _serve(pipe: Connection, work: Work, file: ModelFile, device: str, threads: 
     torch.set_num_threads(threads)
     try:
         model = file.load(device)
+        pipe.send(("ready", None))
         while True:
             try:
                 task = pipe.recv()

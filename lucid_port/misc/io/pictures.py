@@ -121,7 +121,7 @@ _FILTERS = threading.Lock()
 
 
 def _opened(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
-    # Pillow warns of more than 89 million pixels; `_lack_of_memory` decides about them. The filters belong to all threads.
+    # Pillow warns of more than 89 million pixels; `_lack_of_memory` decides about them. All threads share the filters.
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(file, formats=FORMATS)
