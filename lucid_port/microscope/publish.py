@@ -288,7 +288,7 @@ class Publisher:
         positions = {name: list(map(float, family.positions)) for name, family in self.families.items()}
         return {
             "model": {
-                "name": str(self.about.get("name") or type(model).__name__),
+                "name": _name(model, self.about),
                 "source": _public_source(self.about),
                 "hash": self.plan.model,
                 "image_shape": list(model.image_shape),
@@ -389,6 +389,14 @@ class Publisher:
 def _value_range(model: Model) -> list[float]:
     low, high = model.image_value_range
     return [float(np.min(low)), float(np.max(high))]
+
+
+def _name(model: Model, about: Mapping[str, Any]) -> str:
+    """Returns the model's name; of a torch network that has none, its class."""
+    name = about.get("name")
+    if name and name != type(model).__name__:
+        return str(name)
+    return type(getattr(model.network, "module", model)).__name__
 
 
 def _public_source(about: Mapping[str, Any]) -> str | None:
