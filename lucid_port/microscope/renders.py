@@ -63,6 +63,7 @@ def render_units(places: Places, model: Model, settings: Settings, task: Task, r
     left = records.missing(task)
     if left is None:  # another worker was ended behind the last result
         return
+    records.claim(task)
     folder = places.task(task.part, task.layer, task.name)
     for batch in technique.render(model, task.layer, left.units, settings, folder):
         values = _values(model, prepare, task.layer, batch)
@@ -147,6 +148,7 @@ def make_deepdream(places: Places, model: Model, settings: Settings, task: Task,
     side = DREAMS * settings.size
     noise = np.random.default_rng(settings.seed).normal(GRAY, NOISE, (side, side, model.image_shape[-1] or 3))
     layer = read_layers(model, _noise_batch(model), [task.layer])[task.layer]
+    Records(places).claim(task)
     if layer.layout.has_places and model.image_shape[-1] != 1:
         try:
             start = noise.clip(0, 1).astype(np.float32)
@@ -172,6 +174,7 @@ def make_caricature(places: Places, model: Model, settings: Settings, task: Task
     name = task.part.partition("/")[2]
     picture = caricature_source(places, name)
     made = caricature(str(picture), model, task.layer, settings.steps, verbose=False, seed=settings.seed)
+    Records(places).claim(task)
     path = places.caricature(task.layer, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, webp((made.pictures[0].clip(0, 1) * 255).astype(np.uint8)))

@@ -20,13 +20,13 @@ from lucid_port.microscope.drawings import Drawings
 from lucid_port.microscope.estimate import Estimate, Rates
 from lucid_port.microscope.examples import PooledLayer, pool_activations
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.pictures import Dataset, Pictures, preparation
+from lucid_port.microscope.pictures import SUFFIXES, Dataset, Pictures, preparation
 from lucid_port.microscope.plan import Plan, Records, Task, layer_plans, parse_part, part_of
-from lucid_port.microscope.publish import Publisher
+from lucid_port.microscope.publish import Publisher, problems_of
 from lucid_port.microscope.settings import Originals, Settings
 from lucid_port.microscope.state import SiteState, Status
 from lucid_port.microscope.statistics import class_means, sparseness
-from lucid_port.microscope.tables import Site, read_manifest
+from lucid_port.microscope.tables import Site, removed_hashes
 from lucid_port.microscope.techniques import DEFAULT, named_techniques
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.vision_base import Model
@@ -35,6 +35,9 @@ __all__ = ["make_site", "merge_site"]
 
 Data = str | os.PathLike[str] | Dataset | Sequence[Any]
 Confirm = Callable[[Estimate], bool]
+
+MOST_LISTED = 20
+"""Pictures or files that are listed by name at most."""
 
 TRIAL_FROM = 256
 """Missing results from which on a trial measures how long they take."""
@@ -216,12 +219,7 @@ def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | N
             f"The model takes images of {channels} channels, and pictures have 3: a site of it has no examples; leave "
             "out the data."
         )
-    return Pictures(data, preparation(model), removed=_removed(place))
-
-
-def _removed(place: Places) -> Sequence[str]:
-    """Returns the hashes of the pictures that were taken out of a site."""
-    return list(read_manifest(place.root)["settings"].get("removed", ())) if place.manifest.is_file() else []
+    return Pictures(data, preparation(model), removed=removed_hashes(place.root))
 
 
 # The run ----------------------------------------------------------------------------------------
@@ -324,6 +322,7 @@ class _Run:
         self._do(crew, missing, until)
         if part is not None:
             return None
+        executors.remove_model_files(self.place)
         return self._finish()
 
     def _rates(self, missing: Sequence[Task], crew: executors.Executor, passes: bool) -> Rates | None:
@@ -342,6 +341,9 @@ class _Run:
         if self.pictures is None:
             return
         settings = self.plan.settings
+        if self.pictures.others:
+            named = _listed(self.pictures.others)
+            self.say.line(f"Left out, as only {', '.join(SUFFIXES)} are read: {named}.")
         with self.say.part("pictures"):
             self.pooled = pool_activations(
                 self.model,
@@ -352,9 +354,19 @@ class _Run:
                 workers=_decoders(self.pictures),
                 verbose=self.say.verbose,
             )
+        self._tell_problems()
         with self.say.part("examples"):
             for layer, pooled in self.pooled.items():
                 steps.publish_examples(self.place, pooled, state.data_key(self.plan, self.pictures), layer)
+
+    def _tell_problems(self) -> None:
+        """Lists the pictures that cannot be read."""
+        found = problems_of(self.pooled, self.pictures)
+        found = {number: text for number, text in found.items() if self.pictures and self.pictures.entries[number].key}
+        for number in sorted(found)[:MOST_LISTED]:
+            self.say.line(f"Not read: {found[number]}.")
+        if len(found) > MOST_LISTED:
+            self.say.line(f"Not read: {len(found) - MOST_LISTED} further pictures, which data/manifest.json lists.")
 
     def _within(self, missing: Sequence[Task], rates: Rates | None, seconds: float) -> list[Task]:
         """Returns the tasks of the units that fit into a time, those with the highest selectivity first."""
@@ -418,6 +430,11 @@ class _Run:
         return Publisher(
             self.model, self.place, self.plan, self.pictures, about, self.pooled, data, families, workers, part, say
         ).publish()
+
+
+def _listed(names: Sequence[str]) -> str:
+    further = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {further} further files" if further > 0 else "")
 
 
 def _decoders(pictures: Pictures) -> int:

@@ -45,6 +45,7 @@ __all__ = [
     "read_examples",
     "read_manifest",
     "read_table",
+    "removed_hashes",
     "write_details",
     "write_manifest",
     "write_pictures",
@@ -183,6 +184,12 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         raise ValueError(f"{path} has version {shown}, and this lucid_port reads version {VERSION}: use the other one.")
     _check_manifest(manifest, str(path))
     return cast(Manifest, manifest)
+
+
+def removed_hashes(folder: str | os.PathLike[str]) -> list[str]:
+    """Returns the hashes of the pictures that were taken out of a site; none if there is no site yet."""
+    there = (user_path(folder) / DATA / MANIFEST).is_file()
+    return list(read_manifest(folder)["settings"].get("removed", ())) if there else []
 
 
 def _check_manifest(manifest: Mapping[str, Any], what: str) -> None:
