@@ -25,6 +25,9 @@ __all__ = ["Batch", "Entry", "Pictures", "picture_hash", "preparation"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+PICTURE_CHANNELS = (1, 3, None)
+"""Channels of the images of networks that take pictures; None stands for any number."""
+
 BESIDE = ("credits.toml", "credits.csv")
 """Files beside pictures that are read as well."""
 

@@ -27,7 +27,7 @@ from lucid_port.microscope import crops, curves, details, fields, links, tables,
 from lucid_port.microscope.credits import read_credits
 from lucid_port.microscope.examples import PooledLayer
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.pictures import Pictures
+from lucid_port.microscope.pictures import PICTURE_CHANNELS, Pictures
 from lucid_port.microscope.plan import LayerPlan, Plan, Records
 from lucid_port.microscope.settings import hash_of
 from lucid_port.microscope.site.pages import write_site
@@ -203,7 +203,7 @@ class Publisher:
     @property
     def _takes_stimuli(self) -> bool:
         """Whether the network takes pictures; networks of other channel counts have no stimuli."""
-        return self.model.image_shape[-1] in (None, 1, 3)
+        return self.model.image_shape[-1] in PICTURE_CHANNELS
 
     def _details(
         self,

@@ -18,7 +18,7 @@ from PIL import Image
 from converters.atomic import write_bytes
 from converters.signatures import checked
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.pictures import preparation
+from lucid_port.microscope.pictures import PICTURE_CHANNELS, preparation
 from lucid_port.microscope.plan import Records, Task
 from lucid_port.microscope.settings import Settings
 from lucid_port.microscope.techniques import TECHNIQUES, Made
@@ -97,7 +97,12 @@ def _write_recipe(places: Places, settings: Settings, task: Task) -> None:
 
 
 def _values(model: Model, prepare: Preprocessing, layer: str, batch: Sequence[Made]) -> list[float | None]:
-    """Returns the activation that each unit has in its pictures; None if it is not finite."""
+    """Returns the activation that each unit has in its pictures.
+
+    It is None if it is not finite, and if the network takes images of another number of channels than pictures have.
+    """
+    if model.image_shape[-1] not in PICTURE_CHANNELS:
+        return [None] * len(batch)
     pictures = [picture for made in batch for picture in made.pictures]
     owners = [index for index, made in enumerate(batch) for _ in made.pictures]
     reached = activations_of_pictures(model, prepare, layer, pictures)

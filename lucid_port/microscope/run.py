@@ -20,7 +20,7 @@ from lucid_port.microscope.drawings import Drawings
 from lucid_port.microscope.estimate import Estimate, Rates
 from lucid_port.microscope.examples import PooledLayer, pool_activations
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.pictures import SUFFIXES, Dataset, Pictures, preparation
+from lucid_port.microscope.pictures import PICTURE_CHANNELS, SUFFIXES, Dataset, Pictures, preparation
 from lucid_port.microscope.plan import Plan, Records, Task, layer_plans, parse_part, part_of
 from lucid_port.microscope.publish import Publisher, problems_of
 from lucid_port.microscope.settings import Originals, Settings
@@ -202,6 +202,9 @@ def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | N
         FileNotFoundError: The folder of an earlier call is not there.
         ValueError: An earlier call had a dataset, or the model takes no pictures.
     """
+    channels = model.image_shape[-1]
+    if channels not in (*PICTURE_CHANNELS, 4):  # 4: red, green, blue and alpha
+        raise ValueError(f"The model takes images of {channels} channels, and the pictures of a site have 1, 3 or 4.")
     before = None if old is None else old.data
     if data is None and before == state.DATASET:
         raise ValueError(f"The pictures of {place.root} are a dataset: give it as data again.")
@@ -213,8 +216,7 @@ def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | N
         if before != state.DRAWINGS and (old is not None or model.name != "TinyInceptionV1"):
             return None
         data = Drawings()
-    channels = model.image_shape[-1]
-    if channels not in (1, 3, None):
+    if channels not in PICTURE_CHANNELS:
         raise ValueError(
             f"The model takes images of {channels} channels, and pictures have 3: a site of it has no examples; leave "
             "out the data."
