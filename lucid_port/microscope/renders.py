@@ -163,9 +163,14 @@ def make_deepdream(places: Places, model: Model, settings: Settings, task: Task,
         else:
             path = places.deepdream(task.layer)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, webp((made.pictures[0] * 255).astype(np.uint8)))
+            write_bytes(path, webp(_levels(made.pictures[0])))
     Records(places).add(task, {-1: None})
     report(1)
+
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    """Returns a picture of values in [0, 1] as uint8; NaN of a network that overflows becomes black."""
+    return (np.nan_to_num(picture).clip(0, 1) * 255).astype(np.uint8)
 
 
 def _noise_batch(model: Model) -> torch.Tensor:
@@ -182,7 +187,7 @@ def make_caricature(places: Places, model: Model, settings: Settings, task: Task
     Records(places).claim(task)
     path = places.caricature(task.layer, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, webp((made.pictures[0].clip(0, 1) * 255).astype(np.uint8)))
+    write_bytes(path, webp(_levels(made.pictures[0])))
     Records(places).add(task, {-1: None})
     report(1)
 

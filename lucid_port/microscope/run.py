@@ -39,6 +39,9 @@ Confirm = Callable[[Estimate], bool]
 MOST_LISTED = 20
 """Pictures or files that are listed by name at most."""
 
+MANY = 1000
+"""Pictures and units from which on processes read them; they start slowly."""
+
 TRIAL_FROM = 256
 """Missing results from which on a trial measures how long they take."""
 
@@ -426,7 +429,8 @@ class _Run:
     def _finish(self) -> Site:
         """Writes tables and pages, unless nothing has changed."""
         data = "" if self.pictures is None else state.data_key(self.plan, self.pictures)
-        workers = 0 if self.pictures is None or self.pictures.source is None else executors.cores()
+        many = len(self.pictures or ()) + self.plan.units >= MANY
+        workers = executors.cores() if many and self.pictures is not None and self.pictures.source is not None else 0
         about, families = self.now.about, self.families
         say, part = self.say.line, self.say.part
         return Publisher(
@@ -436,12 +440,13 @@ class _Run:
 
 def _listed(names: Sequence[str]) -> str:
     further = len(names) - MOST_LISTED
-    return ", ".join(names[:MOST_LISTED]) + (f" and {further} further files" if further > 0 else "")
+    shown = [name.encode(errors="backslashreplace").decode() for name in names[:MOST_LISTED]]
+    return ", ".join(shown) + (f" and {further} further files" if further > 0 else "")
 
 
 def _decoders(pictures: Pictures) -> int:
     """Returns the number of processes that decode pictures; a short pass does without, as they start slowly."""
-    return 0 if pictures.source is None or len(pictures) < 1000 else max(0, executors.cores() - 1)
+    return 0 if pictures.source is None or len(pictures) < MANY else max(0, executors.cores() - 1)
 
 
 @checked
