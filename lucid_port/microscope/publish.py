@@ -198,7 +198,11 @@ class Publisher:
             arrays[layer] = values
             _write(paths[layer], as_safetensors({name: np.ascontiguousarray(one) for name, one in values.items()}))
         positions = {name: tuple(map(float, family.positions)) for name, family in self.families.items()}
-        return {layer: curves.Curves(positions, values) for layer, values in arrays.items() if values}
+        found = {}
+        for layer, values in arrays.items():
+            if values:  # in the order of the families, which a file does not keep
+                found[layer] = curves.Curves(positions, {name: values[name] for name in positions if name in values})
+        return found
 
     @property
     def _takes_stimuli(self) -> bool:

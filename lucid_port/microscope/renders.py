@@ -64,6 +64,7 @@ def render_units(places: Places, model: Model, settings: Settings, task: Task, r
     if left is None:  # another worker was ended behind the last result
         return
     records.claim(task)
+    _write_recipe(places, settings, task)  # first, as a task whose pictures are all recorded is not done again
     folder = places.task(task.part, task.layer, task.name)
     for batch in technique.render(model, task.layer, left.units, settings, folder):
         values = _values(model, prepare, task.layer, batch)
@@ -74,7 +75,6 @@ def render_units(places: Places, model: Model, settings: Settings, task: Task, r
             write_bytes(path, webp(strip, made.recipe))
         records.add(task, {made.unit: value for made, value in zip(batch, values, strict=True)})
         report(len(batch))
-    _write_recipe(places, settings, task)
 
 
 def webp(picture: np.ndarray, recipe: str = "") -> bytes:
@@ -90,6 +90,7 @@ def _write_recipe(places: Places, settings: Settings, task: Task) -> None:
     about = {"technique": technique.name, "title": technique.title, "pictures": technique.count, "layer": task.layer}
     data = json.dumps({**about, "key": task.key, **shared}, indent=1).encode()
     if not path.is_file() or path.read_bytes() != data:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, data)
 
 
