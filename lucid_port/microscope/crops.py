@@ -31,7 +31,18 @@ from lucid_port.misc.io.pictures import picture_size
 from lucid_port.misc.locking import FolderLock
 from lucid_port.misc.progress import is_watched, progress_bar
 
-__all__ = ["COUNT", "SIDE", "CropLayer", "Crops", "crop_boxes", "crop_of", "forget_picture", "picture_rows", "slots_of", "write_crops"]
+__all__ = [
+    "COUNT",
+    "SIDE",
+    "CropLayer",
+    "Crops",
+    "crop_boxes",
+    "crop_of",
+    "forget_picture",
+    "picture_rows",
+    "slots_of",
+    "write_crops",
+]
 
 SIDE = 96
 """Height and width of a crop."""

@@ -310,7 +310,10 @@ class Publisher:
                 for name in self.plan.techniques
             },
             "pictures": 0 if self.pictures is None else len(self.pictures),
-            "problems": {str(number): clause for number, clause in sorted({**self._problems, **problems_of(self.pooled, self.pictures)}.items())},
+            "problems": {
+                str(number): clause
+                for number, clause in sorted({**self._problems, **problems_of(self.pooled, self.pictures)}.items())
+            },
             "labels": sorted({label for label in self.labels if label is not None}),
             "credits": self._credits(),
             "versions": {"lucid_port": __version__, "torch": torch.__version__, "python": platform.python_version()},

@@ -46,7 +46,7 @@ def test_a_traced_network_has_its_branches():
     assert inputs["left"] == inputs["right"] == ("stem",)
     (join,) = inputs["act"]
     assert inputs[join] == ("left", "right")
-    assert [one.name for one in found][0] == "input"
+    assert found[0].name == "input"
 
 
 def test_a_network_that_is_not_traced_is_a_chain_of_its_layers():
