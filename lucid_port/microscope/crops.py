@@ -38,7 +38,6 @@ __all__ = [
     "Crops",
     "crop_boxes",
     "crop_of",
-    "forget_picture",
     "picture_rows",
     "slots_of",
     "write_crops",

@@ -45,7 +45,6 @@ __all__ = [
     "read_examples",
     "read_manifest",
     "read_table",
-    "removed_hashes",
     "write_details",
     "write_manifest",
     "write_pictures",
