@@ -199,9 +199,9 @@ class Publisher:
             _write(paths[layer], as_safetensors({name: np.ascontiguousarray(one) for name, one in values.items()}))
         positions = {name: tuple(map(float, family.positions)) for name, family in self.families.items()}
         found = {}
-        for layer, values in arrays.items():
-            if values:  # in the order of the families, which a file does not keep
-                found[layer] = curves.Curves(positions, {name: values[name] for name in positions if name in values})
+        for layer, kept in arrays.items():
+            if kept:  # in the order of the families, which a file does not keep
+                found[layer] = curves.Curves(positions, {name: kept[name] for name in positions if name in kept})
         return found
 
     @property
