@@ -26,13 +26,24 @@ from converters.atomic import write_bytes
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.microscope.examples import BOTTOM, EACH, QUANTILES, TOP, Examples
+from lucid_port.microscope.executors import cores
 from lucid_port.microscope.fields import Box, Fields, inside, original_box
 from lucid_port.microscope.pictures import Pictures
 from lucid_port.misc.io.pictures import picture_size
 from lucid_port.misc.locking import FolderLock
 from lucid_port.misc.progress import is_watched, progress_bar
 
-__all__ = ["COUNT", "SIDE", "CropLayer", "Crops", "crop_boxes", "crop_of", "picture_rows", "slots_of", "write_crops"]
+__all__ = [
+    "COUNT",
+    "SIDE",
+    "CropLayer",
+    "Crops",
+    "crop_boxes",
+    "crop_of",
+    "picture_rows",
+    "slots_of",
+    "write_crops",
+]
 
 SIDE = 96
 """Height and width of a crop."""
@@ -230,7 +241,7 @@ def write_crops(
         pictures: The pictures that the examples are numbers of.
         layers: The layers.
         originals: Whole pictures: "none", "small" (at most 512 px) or "full".
-        workers: Threads that read pictures and encode sprites. Datasets that are not safe to share have one.
+        workers: Threads that read pictures; one for datasets that are not safe to share. Sprites have one for each core.
         verbose: Whether to show progress.
 
     Returns:
@@ -258,7 +269,7 @@ class _Notes:
     Attributes:
         path: The file.
         sprites: "LAYER/UNIT" -> hash of what it shows.
-        pictures: Number -> [key, width, height, mode of the whole picture].
+        pictures: Number -> [mark, width, height, mode of the whole picture].
     """
 
     path: Path
@@ -275,6 +286,16 @@ class _Notes:
 
     def save(self) -> None:
         write_bytes(self.path, json.dumps({"sprites": self.sprites, "pictures": self.pictures}).encode())
+
+
+@checked
+def forget_picture(site: str | os.PathLike[str], number: int) -> None:
+    """Removes the name and size of a picture from the working files of a site."""
+    path = user_path(site) / ".state" / "crops" / "notes.json"
+    if path.is_file():
+        notes = _Notes.read(path)
+        notes.pictures.pop(str(number), None)
+        notes.save()
 
 
 @dataclass(frozen=True)
@@ -325,7 +346,7 @@ class _Pass:
         stated = [repr(self.pictures.prepare), SIDE, QUALITY, METHOD]
         geometry = [layer.fields.kind, layer.fields.image, layer.fields.grid, layer.fields.stride, layer.fields.offset]
         for unit in layer.shown:
-            keys = [self.pictures.entries[number].key if number >= 0 else "" for number in numbers[unit].tolist()]
+            keys = [self.pictures.entries[number].mark if number >= 0 else "" for number in numbers[unit].tolist()]
             what = [*stated, *geometry, float(layer.fields.sizes[unit]), keys, places[unit].tolist()]
             hashed = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
             name = f"{layer.folder}/{unit}"
@@ -339,7 +360,7 @@ class _Pass:
     def _is_read(self, number: int) -> bool:
         """Whether the size of a picture is known."""
         found = self.notes.pictures.get(str(number))
-        return found is not None and found[0] == self.pictures.entries[number].key
+        return found is not None and found[0] == self.pictures.entries[number].mark
 
     def _is_known(self, number: int) -> bool:
         """Whether a picture need not be opened: its size is known, and its file is there; or it cannot be read."""
@@ -367,7 +388,7 @@ class _Pass:
                     wanted.setdefault(number, []).append(row)
         path = self.folder / "tiles.bin"
         try:
-            np.memmap(path, np.uint8, "w+", shape=(len(sprites) * COUNT, SIDE, SIDE, 3)).flush()
+            _reserve(path, len(sprites) * COUNT * SIDE * SIDE * 3)
             self._read(sorted(wanted), wanted, path)
             self._encode(sprites, numbers, path)
         finally:
@@ -390,7 +411,7 @@ class _Pass:
                 if problem:
                     self.problems[number] = f"{self.pictures.entries[number].key}: {problem}"
                 else:
-                    self.notes.pictures[str(number)] = [self.pictures.entries[number].key, *size, self.mode]
+                    self.notes.pictures[str(number)] = [self.pictures.entries[number].mark, *size, self.mode]
         finally:
             if jobs:
                 self.notes.save()
@@ -402,13 +423,30 @@ class _Pass:
             folder.mkdir(parents=True, exist_ok=True)
         encoder = _Encoder([sprite.path for sprite in sprites], known, tiles)
         try:
-            for at in _mapped(encoder, self.workers, self.verbose, " sprites"):
+            for at in _mapped(encoder, max(self.workers, cores()), self.verbose, " sprites"):
                 if complete[at]:
                     self.notes.sprites[sprites[at].name] = sprites[at].hash
                 if at % SAVED == SAVED - 1:
                     self.notes.save()
         finally:
             self.notes.save()
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Makes a file whose space the disk has: writing to a mapped file would end the process on a full one.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    with open(path, "wb") as file:
+        if not hasattr(os, "posix_fallocate"):
+            file.truncate(size)
+            return
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
 
 class _Items(Protocol[T]):
@@ -542,7 +580,7 @@ def picture_rows(
     rows = []
     for entry in pictures.entries:
         size = sizes.get(entry.number)
-        if size is None and pictures.source is not None:
+        if size is None and pictures.source is not None and entry.key:
             size = _header_size(pictures.source / entry.key)
         width, height = size or (None, None)
         label = pictures.label(entry.number) if labels is None else labels[entry.number]

@@ -8,6 +8,7 @@ that is finished is a file; an interrupted pass goes on behind it.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from safetensors.numpy import save as as_safetensors
 from torch import Tensor
 
 from converters import checks
-from converters.atomic import check_writable, write_bytes
+from converters.atomic import check_writable, write_bytes, write_chunks
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.microscope.names import layer_folder
@@ -203,7 +204,7 @@ class _Pass:
 
     def _keys(self, number: int) -> str:
         """Returns a hash of the pictures of a shard."""
-        keys = [entry.key for entry in self.pictures.entries[number * self.step : (number + 1) * self.step]]
+        keys = [entry.mark for entry in self.pictures.entries[number * self.step : (number + 1) * self.step]]
         return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
 
     def _is_there(self, layer: str, number: int) -> bool:
@@ -319,13 +320,18 @@ def _join(pooled: PooledLayer, count: int) -> None:
     for part in _PARTS:
         small, large = ("uint16", "uint32") if part == "place" else ("float16", "float32")
         fits = largest[part] <= (65535 if part == "place" else float(np.finfo(np.float16).max))
-        target, partial = pooled.folder / f"{part}.npy", pooled.folder / f".{part}.partial.npy"
-        array = np.lib.format.open_memmap(partial, "w+", small if fits else large, (count, units))
-        for first, block in pooled.blocks():
-            array[first : first + len(block[part])] = block[part]
-        array.flush()
-        del array
-        os.replace(partial, target)
+        kind = np.dtype(small if fits else large)
+        write_chunks(pooled.folder / f"{part}.npy", _array_file(pooled, part, kind, (count, units)))
+
+
+def _array_file(pooled: PooledLayer, part: str, kind: np.dtype[Any], shape: tuple[int, int]) -> Iterator[bytes]:
+    """Yields the bytes of a file of NumPy. Files that are mapped into memory would end the process on a full disk."""
+    header = io.BytesIO()
+    described = np.lib.format.dtype_to_descr(kind)
+    np.lib.format.write_array_header_1_0(header, {"descr": described, "fortran_order": False, "shape": shape})
+    yield header.getvalue()
+    for _, block in pooled.blocks():
+        yield block[part].astype(kind).tobytes()
 
 
 # Examples ---------------------------------------------------------------------------------------

@@ -195,6 +195,12 @@ def _model_file(root: str, model: Model) -> Iterator[ModelFile]:
         path.unlink(missing_ok=True)
 
 
+def remove_model_files(places: Places) -> None:
+    """Removes the files of models that killed runs left."""
+    for path in places.state.glob("model-*.pt"):
+        path.unlink(missing_ok=True)
+
+
 def _devices(model: Model, count: int) -> list[str]:
     """Returns the device of each worker."""
     if model.device.type != "cuda":

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from converters import checks
 from converters.signatures import checked
-from lucid_port.microscope.pictures import Pictures
+from lucid_port.microscope.pictures import PICTURE_CHANNELS, Pictures
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.engine.coerce import layer_info
@@ -162,7 +162,9 @@ def effective_fields(
     """
     size = checks.whole(batch_size, "batch_size", 1)
     draws = np.random.default_rng(seed)
-    given = torch.from_numpy(draws.random((4, 3, *model_size(model)), np.float32)) if images is None else images
+    channels = 3 if model.image_shape[-1] in PICTURE_CHANNELS else model.image_shape[-1]
+    noise_shape = (4, channels, *model_size(model))
+    given = torch.from_numpy(draws.random(noise_shape, np.float32)) if images is None else images
     if given.ndim != 4 or not len(given):
         raise ValueError(f"The images are (N, 3, height, width), not {checks.shown(given)}.")
     if model.image_shape[-1] == 1 and given.shape[1] != 1:

@@ -103,11 +103,11 @@ class Links:
     @classmethod
     def from_arrays(cls, layers: tuple[str, str], arrays: Mapping[str, np.ndarray]) -> Links:
         """Returns the links of `to_arrays`."""
-        sides = [
+        incoming, outgoing = (
             LinkSet(**{name: arrays[f"{side}.{name}"] for name in ("units", "weights", "cancels", "kernels")})
             for side in ("incoming", "outgoing")
-        ]
-        return cls(layers, *sides, arrays["weights"], arrays["shares"])
+        )
+        return cls(layers, incoming, outgoing, arrays["weights"], arrays["shares"])
 
 
 @strictly

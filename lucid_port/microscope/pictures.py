@@ -25,6 +25,12 @@ __all__ = ["Batch", "Entry", "Pictures", "picture_hash", "preparation"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+PICTURE_CHANNELS = (1, 3, None)
+"""Channels of the images of networks that take pictures; None stands for any number."""
+
+BESIDE = ("credits.toml", "credits.csv")
+"""Files beside pictures that are read as well."""
+
 Prepare: TypeAlias = Callable[[Image.Image], Tensor]
 """Resizes and crops a picture: (3, height, width) in [0, 1]."""
 
@@ -55,11 +61,18 @@ class Entry:
         number: Index of the picture.
         key: Path of the file, relative to the folder, or the index in the dataset.
         label: Name or number of the class; None if there is none.
+        bytes: Size of the file, by which a file that was replaced is known; None for a dataset.
     """
 
     number: int
     key: str
     label: str | None = None
+    bytes: int | None = None
+
+    @property
+    def mark(self) -> str:
+        """The key and the size of the file: it differs if the picture is another one."""
+        return self.key if self.bytes is None else f"{self.key} {self.bytes}"
 
 
 @checked
@@ -103,7 +116,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
 
     Args:
         data: A folder, with a subfolder for each class or without, or a map-style dataset. Files are ordered by class
-            and name; those of other kinds than pictures are left out.
+            and name; those of other kinds than pictures are left out, and listed in `others`.
         prepare: Resizes and crops a picture, as from `preparation`.
         label_names: Names of the classes of a dataset, by number; by default those that the dataset states.
         removed: Hashes of keys, as from `picture_hash`: these pictures keep their numbers, and cannot be read.
@@ -112,6 +125,7 @@ class Pictures(torch.utils.data.Dataset[Any]):
         entries: The pictures; those that are removed have no key.
         source: The folder; None for a dataset.
         data: The dataset; None for a folder.
+        others: Paths of the files of a folder that are left out, as they are no pictures that can be read.
 
     Raises:
         FileNotFoundError: The folder does not exist, or has no pictures.
@@ -134,10 +148,11 @@ class Pictures(torch.utils.data.Dataset[Any]):
         self.removed = frozenset(removed)
         self.source: Path | None = None
         self.data: Any = None
+        self.others: Sequence[str] = ()
         self._names = label_names
         if isinstance(data, (str, os.PathLike)):
             self.source = user_path(data)
-            self.entries = _files(self.source)
+            self.entries, self.others = _files(self.source)
         elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
             self.data = data
             self._names = _label_names(data) if label_names is None else label_names
@@ -227,22 +242,34 @@ class Pictures(torch.utils.data.Dataset[Any]):
         return str(self._names[int(given)]) if is_number and self._names is not None else str(given)
 
 
-def _files(folder: Path) -> list[Entry]:
-    """Returns the pictures of a folder: those in it, then those of each subfolder, a class."""
+def _files(folder: Path) -> tuple[list[Entry], list[str]]:
+    """Returns the pictures of a folder: those in it, then those of each subfolder, a class; and its other files."""
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    classes = sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
-    found = [(path.name, None) for path in _pictures_in(folder)]
-    for place in classes:
-        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        found += [(path.relative_to(folder).as_posix(), place.name) for path in inside]  # type: ignore[misc]
-    if not found:
+    own = [one for one in folder.iterdir() if not one.name.startswith(".")]
+    places: list[tuple[str | None, list[Path]]] = [(None, own)]
+    places += [(one.name, list(one.rglob("*"))) for one in sorted(own) if one.is_dir()]
+    entries: list[Entry] = []
+    others: list[str] = []
+    for label, paths in places:
+        for path in sorted(path for path in paths if path.is_file()):
+            key = path.relative_to(folder).as_posix()
+            if path.suffix.lower() in SUFFIXES and _is_text(key):
+                entries.append(Entry(len(entries), key, label, path.stat().st_size))
+            elif not path.name.startswith(".") and key not in BESIDE:
+                others.append(key)
+    if not entries:
         raise FileNotFoundError(f"{folder} has no pictures: their names end in {', '.join(SUFFIXES)}.")
-    return [Entry(number, key, label) for number, (key, label) in enumerate(found)]
+    return entries, others
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+def _is_text(key: str) -> bool:
+    """Whether a name can be written in UTF-8; systems take other names as well."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _label_names(data: Any) -> Sequence[str] | None:

@@ -30,6 +30,12 @@ MOST_BATCHES = 4
 LONG = 256
 """Updates from which on a task has fewer batches."""
 
+WHOLE_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "deepdream": ("size", "dream_steps", "seed"),
+    "caricatures": ("steps", "seed"),
+}
+"""Part that belongs to whole layers -> the settings that decide its results."""
+
 
 @checked
 @dataclass(frozen=True)
@@ -225,8 +231,11 @@ class Plan:
         return found
 
     def _whole(self, layer: LayerPlan) -> list[Task]:
-        own = list(layer.units)
-        return [Task(part, layer.name, (), hash_of([self.model, own, detail])) for part, detail in self.parts.items()]
+        return [Task(part, layer.name, (), self._whole_key(part, detail)) for part, detail in self.parts.items()]
+
+    def _whole_key(self, part: str, detail: str) -> str:
+        settings = WHOLE_SETTINGS.get(part.partition("/")[0], ())
+        return hash_of([self.model, detail, self.settings.key(*settings) if settings else ""])
 
     def chosen(self, units: Mapping[str, Sequence[int]]) -> Plan:
         """Returns the plan of some units only; layers without any are left out."""
@@ -290,6 +299,12 @@ class Records:
             return {int(unit): value for unit, value in found["units"].items()}
         except (FileNotFoundError, ValueError, KeyError, AttributeError):  # a damaged record: its work is done again
             return {}
+
+    def claim(self, task: Task) -> None:
+        """Forgets results of other models or settings, before a task writes its own in their places."""
+        for path in self._path(task).parent.glob("*.json"):
+            if not path.stem.endswith(f"-{task.key}"):
+                path.unlink(missing_ok=True)
 
     def add(self, task: Task, values: Mapping[int, float | None]) -> None:
         """Adds results to a task's record."""

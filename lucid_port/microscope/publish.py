@@ -27,7 +27,7 @@ from lucid_port.microscope import crops, curves, details, fields, links, maps, t
 from lucid_port.microscope.credits import read_credits
 from lucid_port.microscope.examples import PooledLayer
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.pictures import Pictures
+from lucid_port.microscope.pictures import PICTURE_CHANNELS, Pictures
 from lucid_port.microscope.plan import LayerPlan, Plan, Records
 from lucid_port.microscope.settings import hash_of
 from lucid_port.microscope.site.pages import write_site
@@ -91,9 +91,9 @@ class Publisher:
         if self.pictures is not None and self.pictures.source is not None:
             beside += [self.pictures.source / name for name in ("credits.toml", "credits.csv")]
         times = [one.stat().st_mtime_ns if one.is_file() else 0 for one in beside]
-        settings = self.plan.settings.to_data()
+        settings, units = self.plan.settings.to_data(), [[layer.name, list(layer.units)] for layer in self.plan.layers]
         return hash_of(
-            [__version__, self.plan.model, settings, done, self.data_key, times, self._family_key, self.removed]
+            [__version__, self.plan.model, settings, units, done, self.data_key, times, self._family_key, self.removed]
         )
 
     def publish(self) -> Site:
@@ -110,7 +110,7 @@ class Publisher:
     @cached_property
     def removed(self) -> list[str]:
         """Hashes of the pictures that were taken out of the site."""
-        return [] if self.pictures is None else sorted(self.pictures.removed)
+        return sorted(tables.removed_hashes(self.places.root) if self.pictures is None else self.pictures.removed)
 
     @cached_property
     def labels(self) -> list[str | None]:
@@ -149,7 +149,7 @@ class Publisher:
         """Returns the receptive fields of all layers, measured on a few of the pictures."""
         data = self.pictures
         numbers = [] if data is None else np.linspace(0, len(data) - 1, IMAGES).round().astype(int).tolist()
-        keys = [] if data is None else [data.entries[number].key for number in numbers]
+        keys = [] if data is None else [data.entries[number].mark for number in numbers]
         paths = {layer: self._kept("fields", layer, [layer, keys]) for layer in self.layers}
         found = {}
         for layer, path in paths.items():
@@ -201,12 +201,16 @@ class Publisher:
             arrays[layer] = values
             _write(paths[layer], as_safetensors({name: np.ascontiguousarray(one) for name, one in values.items()}))
         positions = {name: tuple(map(float, family.positions)) for name, family in self.families.items()}
-        return {layer: curves.Curves(positions, values) for layer, values in arrays.items() if values}
+        found = {}
+        for layer, kept in arrays.items():
+            if kept:  # in the order of the families, which a file does not keep
+                found[layer] = curves.Curves(positions, {name: kept[name] for name in positions if name in kept})
+        return found
 
     @property
     def _takes_stimuli(self) -> bool:
         """Whether the network takes pictures; networks of other channel counts have no stimuli."""
-        return self.model.image_shape[-1] in (None, 1, 3)
+        return self.model.image_shape[-1] in PICTURE_CHANNELS
 
     def _details(
         self,
@@ -219,17 +223,18 @@ class Publisher:
         rows: list[dict[str, Any]] = []
         everything = [[layer.name, list(layer.units)] for layer in self.plan.layers]
         for layer in self.plan.layers:
-            what = [self.data_key, everything, layer.name, self._family_key, self._sizes_key]
-            path = self._kept("details", layer.name, what)
-            kept = _read_json(path)
+            key = hash_of([__version__, self.plan.model, self.data_key, everything, self._family_key, self._sizes_key])
+            path = self.places.state / "details" / f"{self.places.folder(layer.name)}.json"
+            kept = (_read_json(path) or {}).get(key)
             if kept is None or not self.places.details(layer.name).is_file():
+                path.unlink(missing_ok=True)  # it describes the lists that are replaced now
                 if similar is None and self.pooled:
                     units = {one.name: one.units for one in self.plan.layers}
                     similar = links.similar_units(self.pooled, units=units)
                 made = self._details_of(layer, shown.get(layer.name), linked, tuned.get(layer.name), similar)
                 tables.write_details(self.places.details(layer.name), made.details)
                 kept = tables.plain_json(list(made.rows))
-                _write(path, json.dumps(kept).encode())
+                _write(path, json.dumps({key: kept}).encode())
             rows += kept
         return rows
 
@@ -308,7 +313,10 @@ class Publisher:
                 for name in self.plan.techniques
             },
             "pictures": 0 if self.pictures is None else len(self.pictures),
-            "problems": {str(number): clause for number, clause in sorted(self._all_problems().items())},
+            "problems": {
+                str(number): clause
+                for number, clause in sorted({**self._problems, **problems_of(self.pooled, self.pictures)}.items())
+            },
             "labels": sorted({label for label in self.labels if label is not None}),
             "credits": self._credits(),
             "versions": {"lucid_port": __version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -363,12 +371,6 @@ class Publisher:
         ]
         return {"nodes": nodes, "edges": edges}
 
-    def _all_problems(self) -> dict[int, str]:
-        found = dict(self._problems)
-        for pooled in self.pooled.values():
-            found |= {int(number): clause for number, clause in pooled.problems.items()}
-        return found
-
     def _credits(self) -> dict[str, dict[str, str]]:
         if self.pictures is None or self.pictures.source is None:
             return {}
@@ -384,6 +386,13 @@ class Publisher:
         safe = name if kind == "links" else self.places.folder(name)
         key = hash_of([__version__, self.plan.model, what])
         return self.places.state / kind / f"{safe[:120]}-{key}.{suffix}"
+
+
+def problems_of(pooled: Mapping[str, PooledLayer], pictures: Pictures | None) -> dict[int, str]:
+    """Returns number -> name and a clause of the pictures that cannot be read."""
+    found = {number: clause for layer in pooled.values() for number, clause in layer.problems.items()}
+    keys = {number: pictures.entries[number].key for number in found} if pictures is not None else {}
+    return {number: f"{keys[number]}: {clause}" if keys.get(number) else clause for number, clause in found.items()}
 
 
 def _value_range(model: Model) -> list[float]:

@@ -18,7 +18,7 @@ from PIL import Image
 from converters.atomic import write_bytes
 from converters.signatures import checked
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.pictures import preparation
+from lucid_port.microscope.pictures import PICTURE_CHANNELS, preparation
 from lucid_port.microscope.plan import Records, Task
 from lucid_port.microscope.settings import Settings
 from lucid_port.microscope.techniques import TECHNIQUES, Made
@@ -63,6 +63,8 @@ def render_units(places: Places, model: Model, settings: Settings, task: Task, r
     left = records.missing(task)
     if left is None:  # another worker was ended behind the last result
         return
+    records.claim(task)
+    _write_recipe(places, settings, task)  # first, as a task whose pictures are all recorded is not done again
     folder = places.task(task.part, task.layer, task.name)
     for batch in technique.render(model, task.layer, left.units, settings, folder):
         values = _values(model, prepare, task.layer, batch)
@@ -73,7 +75,6 @@ def render_units(places: Places, model: Model, settings: Settings, task: Task, r
             write_bytes(path, webp(strip, made.recipe))
         records.add(task, {made.unit: value for made, value in zip(batch, values, strict=True)})
         report(len(batch))
-    _write_recipe(places, settings, task)
 
 
 def webp(picture: np.ndarray, recipe: str = "") -> bytes:
@@ -89,6 +90,7 @@ def _write_recipe(places: Places, settings: Settings, task: Task) -> None:
     about = {"technique": technique.name, "title": technique.title, "pictures": technique.count, "layer": task.layer}
     data = json.dumps({**about, "key": task.key, **shared}, indent=1).encode()
     if not path.is_file() or path.read_bytes() != data:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, data)
 
 
@@ -96,7 +98,12 @@ def _write_recipe(places: Places, settings: Settings, task: Task) -> None:
 
 
 def _values(model: Model, prepare: Preprocessing, layer: str, batch: Sequence[Made]) -> list[float | None]:
-    """Returns the activation that each unit has in its pictures; None if it is not finite."""
+    """Returns the activation that each unit has in its pictures.
+
+    It is None if it is not finite, and if the network takes images of another number of channels than pictures have.
+    """
+    if model.image_shape[-1] not in PICTURE_CHANNELS:
+        return [None] * len(batch)
     pictures = [picture for made in batch for picture in made.pictures]
     owners = [index for index, made in enumerate(batch) for _ in made.pictures]
     reached = activations_of_pictures(model, prepare, layer, pictures)
@@ -147,6 +154,7 @@ def make_deepdream(places: Places, model: Model, settings: Settings, task: Task,
     side = DREAMS * settings.size
     noise = np.random.default_rng(settings.seed).normal(GRAY, NOISE, (side, side, model.image_shape[-1] or 3))
     layer = read_layers(model, _noise_batch(model), [task.layer])[task.layer]
+    Records(places).claim(task)
     if layer.layout.has_places and model.image_shape[-1] != 1:
         try:
             start = noise.clip(0, 1).astype(np.float32)
@@ -156,9 +164,14 @@ def make_deepdream(places: Places, model: Model, settings: Settings, task: Task,
         else:
             path = places.deepdream(task.layer)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, webp((made.pictures[0] * 255).astype(np.uint8)))
+            write_bytes(path, webp(_levels(made.pictures[0])))
     Records(places).add(task, {-1: None})
     report(1)
+
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    """Returns a picture of values in [0, 1] as uint8; NaN of a network that overflows becomes black."""
+    return (np.nan_to_num(picture).clip(0, 1) * 255).astype(np.uint8)
 
 
 def _noise_batch(model: Model) -> torch.Tensor:
@@ -172,9 +185,10 @@ def make_caricature(places: Places, model: Model, settings: Settings, task: Task
     name = task.part.partition("/")[2]
     picture = caricature_source(places, name)
     made = caricature(str(picture), model, task.layer, settings.steps, verbose=False, seed=settings.seed)
+    Records(places).claim(task)
     path = places.caricature(task.layer, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, webp((made.pictures[0].clip(0, 1) * 255).astype(np.uint8)))
+    write_bytes(path, webp(_levels(made.pictures[0])))
     Records(places).add(task, {-1: None})
     report(1)
 

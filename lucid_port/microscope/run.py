@@ -20,13 +20,13 @@ from lucid_port.microscope.drawings import Drawings
 from lucid_port.microscope.estimate import Estimate, Rates
 from lucid_port.microscope.examples import PooledLayer, pool_activations
 from lucid_port.microscope.names import Places
-from lucid_port.microscope.pictures import Dataset, Pictures, preparation
+from lucid_port.microscope.pictures import PICTURE_CHANNELS, SUFFIXES, Dataset, Pictures, preparation
 from lucid_port.microscope.plan import Plan, Records, Task, layer_plans, parse_part, part_of
-from lucid_port.microscope.publish import Publisher
+from lucid_port.microscope.publish import Publisher, problems_of
 from lucid_port.microscope.settings import Originals, Settings
 from lucid_port.microscope.state import SiteState, Status
 from lucid_port.microscope.statistics import class_means, sparseness
-from lucid_port.microscope.tables import Site, read_manifest
+from lucid_port.microscope.tables import Site, removed_hashes
 from lucid_port.microscope.techniques import DEFAULT, named_techniques
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.vision_base import Model
@@ -35,6 +35,12 @@ __all__ = ["make_site", "merge_site"]
 
 Data = str | os.PathLike[str] | Dataset | Sequence[Any]
 Confirm = Callable[[Estimate], bool]
+
+MOST_LISTED = 20
+"""Pictures or files that are listed by name at most."""
+
+MANY = 1000
+"""Pictures and units from which on processes read them; they start slowly."""
 
 TRIAL_FROM = 256
 """Missing results from which on a trial measures how long they take."""
@@ -199,6 +205,9 @@ def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | N
         FileNotFoundError: The folder of an earlier call is not there.
         ValueError: An earlier call had a dataset, or the model takes no pictures.
     """
+    channels = model.image_shape[-1]
+    if channels not in (*PICTURE_CHANNELS, 4):  # 4: red, green, blue and alpha
+        raise ValueError(f"The model takes images of {channels} channels, and the pictures of a site have 1, 3 or 4.")
     before = None if old is None else old.data
     if data is None and before == state.DATASET:
         raise ValueError(f"The pictures of {place.root} are a dataset: give it as data again.")
@@ -210,18 +219,12 @@ def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | N
         if before != state.DRAWINGS and (old is not None or model.name != "TinyInceptionV1"):
             return None
         data = Drawings()
-    channels = model.image_shape[-1]
-    if channels not in (1, 3, None):
+    if channels not in PICTURE_CHANNELS:
         raise ValueError(
             f"The model takes images of {channels} channels, and pictures have 3: a site of it has no examples; leave "
             "out the data."
         )
-    return Pictures(data, preparation(model), removed=_removed(place))
-
-
-def _removed(place: Places) -> Sequence[str]:
-    """Returns the hashes of the pictures that were taken out of a site."""
-    return list(read_manifest(place.root)["settings"].get("removed", ())) if place.manifest.is_file() else []
+    return Pictures(data, preparation(model), removed=removed_hashes(place.root))
 
 
 # The run ----------------------------------------------------------------------------------------
@@ -324,6 +327,7 @@ class _Run:
         self._do(crew, missing, until)
         if part is not None:
             return None
+        executors.remove_model_files(self.place)
         return self._finish()
 
     def _rates(self, missing: Sequence[Task], crew: executors.Executor, passes: bool) -> Rates | None:
@@ -342,6 +346,9 @@ class _Run:
         if self.pictures is None:
             return
         settings = self.plan.settings
+        if self.pictures.others:
+            named = _listed(self.pictures.others)
+            self.say.line(f"Left out, as only {', '.join(SUFFIXES)} are read: {named}.")
         with self.say.part("pictures"):
             self.pooled = pool_activations(
                 self.model,
@@ -352,9 +359,19 @@ class _Run:
                 workers=_decoders(self.pictures),
                 verbose=self.say.verbose,
             )
+        self._tell_problems()
         with self.say.part("examples"):
             for layer, pooled in self.pooled.items():
                 steps.publish_examples(self.place, pooled, state.data_key(self.plan, self.pictures), layer)
+
+    def _tell_problems(self) -> None:
+        """Lists the pictures that cannot be read."""
+        found = problems_of(self.pooled, self.pictures)
+        found = {number: text for number, text in found.items() if self.pictures and self.pictures.entries[number].key}
+        for number in sorted(found)[:MOST_LISTED]:
+            self.say.line(f"Not read: {found[number]}.")
+        if len(found) > MOST_LISTED:
+            self.say.line(f"Not read: {len(found) - MOST_LISTED} further pictures, which data/manifest.json lists.")
 
     def _within(self, missing: Sequence[Task], rates: Rates | None, seconds: float) -> list[Task]:
         """Returns the tasks of the units that fit into a time, those with the highest selectivity first."""
@@ -412,7 +429,7 @@ class _Run:
     def _finish(self) -> Site:
         """Writes tables and pages, unless nothing has changed."""
         data = "" if self.pictures is None else state.data_key(self.plan, self.pictures)
-        workers = 0 if self.pictures is None or self.pictures.source is None else executors.cores()
+        workers = 1 if self.pictures is None or self.pictures.source is None else executors.cores()
         about, families = self.now.about, self.families
         say, part = self.say.line, self.say.part
         return Publisher(
@@ -420,9 +437,15 @@ class _Run:
         ).publish()
 
 
+def _listed(names: Sequence[str]) -> str:
+    further = len(names) - MOST_LISTED
+    shown = [name.encode(errors="backslashreplace").decode() for name in names[:MOST_LISTED]]
+    return ", ".join(shown) + (f" and {further} further files" if further > 0 else "")
+
+
 def _decoders(pictures: Pictures) -> int:
     """Returns the number of processes that decode pictures; a short pass does without, as they start slowly."""
-    return 0 if pictures.source is None or len(pictures) < 1000 else max(0, executors.cores() - 1)
+    return 0 if pictures.source is None or len(pictures) < MANY else max(0, executors.cores() - 1)
 
 
 @checked

@@ -237,7 +237,7 @@ def keep_images(places: Places, images: Sequence[str | os.PathLike[str]], old: S
 
 def data_key(plan: Plan, pictures: Pictures) -> str:
     """Returns a hash of all that decides the examples of a layer."""
-    keys = [[entry.key, entry.label] for entry in pictures.entries]
+    keys = [[entry.mark, entry.label] for entry in pictures.entries]
     return hash_of([plan.model, plan.settings.pictures_in_batch, keys])
 
 
@@ -252,9 +252,13 @@ def copy_missing(source: Places, target: Places) -> None:
 
     Raises:
         FileNotFoundError: The other folder is no site.
+        ValueError: It is a part of another model's site, or of one with other settings.
     """
-    if not source.state.is_dir():
+    theirs, ours = read(source), read(target)
+    if theirs is None:
         raise FileNotFoundError(f"{source.root} holds no part of a site.")
+    if ours is not None and (theirs.model, theirs.settings) != (ours.model, ours.settings):
+        raise ValueError(f"{source.root} is of another model or has other settings than {target.root}.")
     for top in (source.data, source.state):
         for path in sorted(top.rglob("*")):
             place = target.root / path.relative_to(source.root)

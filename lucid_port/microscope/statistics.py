@@ -142,12 +142,18 @@ def class_means(pooled: PooledLayer, labels: Sequence[str | None]) -> ClassMeans
 def correlations(one: PooledLayer, other: PooledLayer) -> np.ndarray:
     """Returns Pearson's correlations over pictures between the units of two layers, float64 [units, other units].
 
-    The layers may belong to different models, over the same pictures. Pictures with a NaN or infinite value in either
-    layer are left out. Units that are constant have NaN.
+    The layers may belong to different models, over the same pictures. Pictures in which all units of a layer have
+    NaN or infinite values, such as those that cannot be read, are left out. Units that are constant, or have such a
+    value in another picture, have NaN.
 
     Raises:
         ValueError: The layers were pooled over different numbers of pictures, or with different shards.
     """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _correlations(one, other)
+
+
+def _correlations(one: PooledLayer, other: PooledLayer) -> np.ndarray:
     count = 0.0
     moments: list[np.ndarray] = []
     shift: tuple[np.ndarray, np.ndarray] | None = None
@@ -158,7 +164,7 @@ def correlations(one: PooledLayer, other: PooledLayer) -> np.ndarray:
         x, y = first["max"].astype(np.float64), second["max"].astype(np.float64)
         if len(x) != len(y):
             raise ValueError("The layers were pooled over different pictures, or with different batch sizes.")
-        there = np.isfinite(x).all(1) & np.isfinite(y).all(1)
+        there = np.isfinite(x).any(1) & np.isfinite(y).any(1)
         x, y = x[there], y[there]
         if not len(x):
             continue
@@ -167,13 +173,12 @@ def correlations(one: PooledLayer, other: PooledLayer) -> np.ndarray:
         parts = [x.sum(0), y.sum(0), (x**2).sum(0), (y**2).sum(0), x.T @ y]
         moments = parts if not moments else [total + part for total, part in zip(moments, parts, strict=True)]
         count += len(x)
-    if not moments:
-        raise ValueError("No picture has finite values in both layers.")
+    if not moments:  # no picture can be read
+        return np.full((one.array("max").shape[1], other.array("max").shape[1]), np.nan)
     sum_x, sum_y, squares_x, squares_y, products = moments
     covariance = products - np.outer(sum_x, sum_y) / count
     spread = np.sqrt(np.outer(squares_x - sum_x**2 / count, squares_y - sum_y**2 / count))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: np.ndarray = covariance / np.where(spread > 0, spread, np.nan)
+    found: np.ndarray = covariance / np.where(spread > 0, spread, np.nan)
     return found.clip(-1, 1)
 
 

@@ -45,6 +45,7 @@ def publish_examples(places: Places, pooled: PooledLayer, key: str, layer: str) 
     records = Records(places)
     if records.missing(task) is None and places.examples(layer).is_file():
         return
+    records.claim(task)
     places.layer(layer).mkdir(parents=True, exist_ok=True)
     for part in ("max", "mean", "place"):
         write_chunks(places.array(layer, part), _chunks(pooled.folder / f"{part}.npy"))

@@ -185,6 +185,12 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     return cast(Manifest, manifest)
 
 
+def removed_hashes(folder: str | os.PathLike[str]) -> list[str]:
+    """Returns the hashes of the pictures that were taken out of a site; none if there is no site yet."""
+    there = (user_path(folder) / DATA / MANIFEST).is_file()
+    return list(read_manifest(folder)["settings"].get("removed", ())) if there else []
+
+
 def _check_manifest(manifest: Mapping[str, Any], what: str) -> None:
     schema.check_table(manifest, schema.hints_of(Manifest), what, list(schema.hints_of(Manifest)))
     folders: set[str] = set()

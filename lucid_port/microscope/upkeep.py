@@ -19,6 +19,7 @@ from converters.errors import nearest_names
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.microscope import maps, pictures
+from lucid_port.microscope.crops import forget_picture
 from lucid_port.microscope.examples import Chosen, Examples
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.pictures import picture_hash
@@ -174,6 +175,7 @@ def remove(root: str | os.PathLike[str], picture: str | int) -> int:
     places = Places(site.folder, {entry["name"]: entry["folder"] for entry in manifest["layers"]})
     shown = sum(_remove_from_layer(places, site[layer], number) for layer in site)
     places.original(number).unlink(missing_ok=True)
+    forget_picture(site.folder, number)
     write_site(root)  # no page shows it from here on
     rows[number] |= {"key": "", "label": None, "width": None, "height": None}
     write_pictures(site.folder, rows)  # last, so that a repeated removal finds the picture

@@ -174,8 +174,10 @@ def _weights(named: Mapping[str, Operation], layer: str) -> list[torch.Tensor]:
             continue
         seen.add(name)
         module = named[name].module
-        own = [] if module is None else [one for one in module.parameters() if one.ndim >= LEAST_RANK]
-        own += [] if module is None else [one for one in module.buffers() if one.ndim > LEAST_RANK]
+        own: list[torch.Tensor] = []
+        if module is not None:
+            own += [one for one in module.parameters() if one.ndim >= LEAST_RANK]
+            own += [one for one in module.buffers() if one.ndim > LEAST_RANK]
         found += own
         if not own:
             waiting += named[name].inputs

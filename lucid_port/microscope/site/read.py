@@ -150,10 +150,15 @@ class Reader:
             settings=_texts(settings),
             layers=list(self.layers.values()),
             pictures=manifest["pictures"],
-            problems={self._key(number): clause for number, clause in manifest["problems"].items()},
+            problems=self._problems(),
             credits=self.credits,
             versions=manifest["versions"],
         )
+
+    def _problems(self) -> dict[str, str]:
+        """Returns the name of each picture that cannot be read -> a clause; removed pictures have no name."""
+        named = {self._key(number): clause for number, clause in self.manifest["problems"].items()}
+        return {key: clause.removeprefix(f"{key}: ") for key, clause in named.items() if key}
 
     def _key(self, number: str) -> str:
         known = number.isascii() and number.isdigit() and int(number) < len(self.pictures)
