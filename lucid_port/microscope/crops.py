@@ -241,7 +241,7 @@ def write_crops(
         pictures: The pictures that the examples are numbers of.
         layers: The layers.
         originals: Whole pictures: "none", "small" (at most 512 px) or "full".
-        workers: Threads that read pictures; one for datasets that are not safe to share. Sprites have one for each core.
+        workers: Threads that read pictures; one for datasets that are not safe to share. Each core encodes sprites.
         verbose: Whether to show progress.
 
     Returns:
