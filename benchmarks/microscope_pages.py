@@ -83,8 +83,7 @@ def browse(browser: str, executable: str, folder: Path, pages: Sequence[str], se
 
 
 def three_pages(root: Path, layer: str | None = None) -> dict[str, str]:
-    """Returns kind -> path of the index, the page of a layer, and that of its first unit; by default of the last layer
-    with the most units."""
+    """Returns kind -> path of the index, the page of a layer as of `chosen_layer`, and that of its first unit."""
     entry = chosen_layer(root, layer)
     places = Places(root, {entry["name"]: entry["folder"]})
     unit = entry["units"][0]
@@ -230,21 +229,24 @@ def weight(root: Path, folder: Path, chromium: str, layer: str | None, units: in
             }
             for kind, address in addresses.items()
         }
+    manifest = open_site(root).manifest
     parts = files_of(root)
     shared, whole = parts.pop("shared"), parts.pop("whole pictures", 0)
-    count = sum(len(one["units"]) for one in open_site(root).manifest["layers"])
+    shown = sum(len(one["units"]) for one in manifest["layers"])
+    total = sum(one["total_units"] for one in manifest["layers"])
+    each = {name: size / (total if name == "arrays" else shown) for name, size in parts.items()}
     return {
         "layer": entry["name"],
         "layer_units": len(entry["units"]),
         "loaded": loaded,
-        "site_units": count,
-        "pictures": open_site(root).manifest["pictures"],
+        "site_units": shown,
+        "pictures": manifest["pictures"],
         "techniques": entry["techniques"],
-        "bytes_of_a_unit": {name: round(size / count) for name, size in parts.items()},
+        "bytes_of_a_unit": {name: round(size) for name, size in each.items()},
         "shared": shared,
         "whole_pictures": whole,
         "extrapolated_units": units,
-        "extrapolated": round(shared + units * sum(parts.values()) / count),
+        "extrapolated": round(shared + units * sum(each.values())),
     }
 
 
@@ -267,17 +269,17 @@ def files_of(root: Path) -> dict[str, int]:
 
 def _part(path: Path) -> str:
     """Returns the part that a file of a site belongs to."""
-    if path.parts[0] == "data":
-        kinds = {"originals": "whole pictures", "pictures.parquet": "shared", "manifest.json": "shared"}
-        if path.parts[1] in kinds:
-            return kinds[path.parts[1]]
-        if path.suffix == ".npy":
-            return "arrays"
-        return {"crops": "crops", "renders": "renders"}.get(path.parent.name, _deeper(path))
-    if path.parts[0] == "assets":
+    top = path.parts[0]
+    if top == "assets":
         return "sprites and icons" if len(path.parts) > 2 or path.name == "search-index.js" else "shared"
-    return "pages" if len(path.parts) > 1 else "shared"
-
-
-def _deeper(path: Path) -> str:
-    return "renders" if "renders" in path.parts else "shared" if path.suffix == ".webp" else "tables"
+    if top != "data":
+        return "pages" if len(path.parts) > 1 else "shared"
+    if path.parts[1] == "originals":
+        return "whole pictures"
+    if path.suffix == ".npy":  # a column for each unit of the layer
+        return "arrays"
+    for part in ("crops", "renders"):
+        if part in path.parts:
+            return part
+    is_table = path.name in ("units.parquet", "details.json", "examples.safetensors")
+    return "tables" if is_table else "shared"

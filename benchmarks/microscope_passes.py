@@ -230,15 +230,19 @@ def exactness(count: int, batch: int) -> dict[str, Any]:
     brute = brute_force(model, pictures, BRUTE_LAYERS, batch)
     batches = -(-count // batch)
     with tempfile.TemporaryDirectory() as root:
+
+        def run(name: str) -> dict[str, PooledLayer]:
+            return pass_over_drawings(f"{root}/{name}", count, BRUTE_LAYERS, batch)
+
         shards: dict[str, int] = {}
         contents: dict[str, dict[str, bytes]] = {}
-        usual = pass_over_drawings(f"{root}/usual", count, BRUTE_LAYERS, batch)
+        usual = run("usual")
         shards["usual"], contents["usual"] = _contents(usual)
         for name, each in (("one", batches), ("two", -(-batches // 2))):
             with _shards_of(each):
-                shards[name], contents[name] = _contents(pass_over_drawings(f"{root}/{name}", count, BRUTE_LAYERS, batch))
+                shards[name], contents[name] = _contents(run(name))
         before = _killed_pass(f"{root}/killed", count, batch, shards["usual"])
-        shards["killed"], contents["killed"] = _contents(pass_over_drawings(f"{root}/killed", count, BRUTE_LAYERS, batch))
+        shards["killed"], contents["killed"] = _contents(run("killed"))
         wrong = {name: wrong_units(find_examples(pooled), *brute[name]) for name, pooled in usual.items()}
     return {
         "pictures": count,
