@@ -46,7 +46,7 @@ TOP, BOTTOM, EACH = 12, 5, 2
 BATCHES = 8
 """Batches in a shard."""
 
-BLOCK = 2**20
+BLOCK = 2**18
 """Values of the pooled matrix that are sorted at once; a value needs some 20 bytes meanwhile."""
 
 SHARDS, JOINED = "shards", "pictures.txt"
@@ -248,7 +248,8 @@ class _Pass:
             for layer in layers:
                 found[layer].append(values[layer])
         for layer in layers:
-            arrays = {part: torch.cat([one[part] for one in found[layer]]).numpy() for part in _PARTS}
+            batches = found.pop(layer)
+            arrays = {part: torch.cat([one[part] for one in batches]).numpy() for part in _PARTS}
             notes = {"grid": json.dumps(grids[layer]), "problems": json.dumps(problems), "keys": self._keys(number)}
             path = self._shard(layer, number)
             path.parent.mkdir(parents=True, exist_ok=True)
