@@ -175,7 +175,10 @@ def searched_site(root: Path, target: Path, units: int) -> Path:
 
 
 def lighthouse(root: Path, folder: Path, chromium: str, layer: str | None, runs: int) -> dict[str, Any]:
-    """Returns page -> the median score of each category, and the audits that cost points."""
+    """Returns page -> the median score of each category, the audits that cost points, and the speed of the processor.
+
+    Lighthouse's index of the processor is some 2000 on a free core: performance below it says little about a page.
+    """
     found = {}
     command = ["node", str(folder / "node_modules" / "lighthouse" / "cli" / "index.js")]
     options = ["--preset=desktop", "--output=json", "--quiet", "--chrome-flags=--headless=new --no-sandbox"]
@@ -185,15 +188,17 @@ def lighthouse(root: Path, folder: Path, chromium: str, layer: str | None, runs:
         for kind, path in three_pages(root, layer).items():
             scores: dict[str, list[float]] = {name: [] for name in CATEGORIES}
             lost: set[str] = set()
+            speeds: list[float] = []
             for _ in range(runs):
                 one = [*command, f"{host}/{path}", *options]
                 done = subprocess.run(one, stdout=subprocess.PIPE, text=True, check=True, env=environment, timeout=300)
                 report = json.loads(done.stdout)
+                speeds.append(report["environment"]["benchmarkIndex"])
                 for name, values in scores.items():
                     values.append(round(100 * report["categories"][name]["score"]))
                     lost |= _lost(report, name)
             medians = {name: statistics.median(values) for name, values in scores.items()}
-            found[kind] = {**medians, "runs": scores, "lost": sorted(lost)}
+            found[kind] = {**medians, "runs": scores, "lost": sorted(lost), "benchmark_index": speeds}
     return found
 
 
