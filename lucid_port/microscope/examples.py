@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from converters.atomic import check_writable, write_bytes, write_chunks
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.microscope.names import layer_folder
-from lucid_port.microscope.pictures import Pictures
+from lucid_port.microscope.pictures import Batch, Pictures
 from lucid_port.misc.locking import FolderLock
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.vision_base import Model
@@ -46,8 +47,8 @@ TOP, BOTTOM, EACH = 12, 5, 2
 BATCHES = 8
 """Batches in a shard."""
 
-BLOCK = 2**24
-"""Values of the pooled matrix that are sorted at once."""
+BLOCK = 2**18
+"""Values of the pooled matrix that are sorted at once; a value needs some 20 bytes meanwhile."""
 
 SHARDS, JOINED = "shards", "pictures.txt"
 _PARTS = ("max", "mean", "place")
@@ -172,6 +173,7 @@ class _Pass:
     def __init__(self, model: Model, pictures: Pictures, folder: Path, size: int, workers: int) -> None:
         self.model, self.pictures, self.folder, self.size, self.workers = model, pictures, folder, size, workers
         self.step = size * BATCHES
+        self._batches: Iterator[Batch] = iter(())
         self._check_state()
 
     def _check_state(self) -> None:
@@ -202,9 +204,13 @@ class _Pass:
     def _count(self) -> int:
         return -(-len(self.pictures) // self.step)
 
+    def _range(self, number: int) -> range:
+        """Returns the numbers of the pictures of a shard."""
+        return range(number * self.step, min((number + 1) * self.step, len(self.pictures)))
+
     def _keys(self, number: int) -> str:
         """Returns a hash of the pictures of a shard."""
-        keys = [entry.mark for entry in self.pictures.entries[number * self.step : (number + 1) * self.step]]
+        keys = [self.pictures.entries[one].mark for one in self._range(number)]
         return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
 
     def _is_there(self, layer: str, number: int) -> bool:
@@ -215,15 +221,20 @@ class _Pass:
     def run(self, layers: Sequence[str], verbose: bool) -> None:
         """Computes the shards that are missing, or whose pictures are others now."""
         bar = progress_bar(len(self.pictures), unit=" pictures") if verbose and is_watched() else None
+        missing = [[layer for layer in layers if not self._is_there(layer, one)] for one in range(self._count())]
+        # Worker processes start slowly: those of the first shard decode all of them.
+        starts = (start for number, some in enumerate(missing) if some for start in self._range(number)[:: self.size])
+        parts = [range(start, min(start + self.size, len(self.pictures))) for start in starts]
+        self._batches = self.pictures.read(parts, self.workers)
         try:
-            for number in range(self._count()):
-                missing = [layer for layer in layers if not self._is_there(layer, number)]
-                first, last = number * self.step, min((number + 1) * self.step, len(self.pictures))
-                if missing:
-                    self._compute(missing, number, first, last)
+            for number, some in enumerate(missing):
+                wanted = self._range(number)
+                if some:
+                    self._compute(some, number, wanted.start, wanted.stop)
                 if bar is not None:
-                    bar.update(last - first)
+                    bar.update(len(wanted))
         finally:
+            self._batches = iter(())
             if bar is not None:
                 bar.close()
 
@@ -231,14 +242,15 @@ class _Pass:
         found: dict[str, list[dict[str, Tensor]]] = {layer: [] for layer in layers}
         problems: dict[int, str] = {}
         grids: dict[str, tuple[int, int]] = {}
-        for batch in self.pictures.batches(self.size, first, last, self.workers):
+        for batch in itertools.islice(self._batches, -(-(last - first) // self.size)):
             problems |= batch.problems
             lost = [at for at, one in enumerate(batch.numbers) if one in batch.problems]
             values = self._pooled(batch.images, layers, grids, lost)
             for layer in layers:
                 found[layer].append(values[layer])
         for layer in layers:
-            arrays = {part: torch.cat([one[part] for one in found[layer]]).numpy() for part in _PARTS}
+            batches = found.pop(layer)
+            arrays = {part: torch.cat([one[part] for one in batches]).numpy() for part in _PARTS}
             notes = {"grid": json.dumps(grids[layer]), "problems": json.dumps(problems), "keys": self._keys(number)}
             path = self._shard(layer, number)
             path.parent.mkdir(parents=True, exist_ok=True)

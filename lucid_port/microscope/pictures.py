@@ -209,16 +209,25 @@ class Pictures(torch.utils.data.Dataset[Any]):
             workers: Number of processes; 0 decodes in this one.
         """
         wanted = range(first, len(self) if last is None else min(last, len(self)))
-        parts = [list(wanted[start : start + size]) for start in range(0, len(wanted), size)]
+        yield from self.read([wanted[start : start + size] for start in range(0, len(wanted), size)], workers)
+
+    @checked
+    def read(self, parts: Sequence[range], workers: int = 0) -> Iterator[Batch]:
+        """Yields the pictures of each range of numbers as a batch; all are decoded by the same worker processes.
+
+        Args:
+            parts: Ranges of numbers.
+            workers: Number of processes; 0 decodes in this one.
+        """
         loader = torch.utils.data.DataLoader(
             self,
-            batch_sampler=parts,
+            batch_sampler=[list(part) for part in parts],
             num_workers=workers,
             collate_fn=_collated,
             multiprocessing_context=_context(workers),
         )
         for part, (images, problems) in zip(parts, loader, strict=True):
-            yield Batch(range(part[0], part[-1] + 1), images, {part[at]: problem for at, problem in problems.items()})
+            yield Batch(part, images, {part[at]: problem for at, problem in problems.items()})
 
     def _read(self, number: int) -> tuple[Image.Image, str | None]:
         if not self.entries[number].key:

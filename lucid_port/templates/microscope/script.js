@@ -60,16 +60,17 @@
   }
 
   function search(query, most) {
-    var asked = words(query).trim().split(" ").filter(Boolean), first = [], second = [];
+    var asked = words(query).trim().split(" ").filter(Boolean).map(function (word) { return " " + word; });
+    var first = [], second = [], holds = function (text) {
+      for (var j = 0; j < asked.length; j++) if (text.indexOf(asked[j]) < 0) return false;
+      return true;
+    };
     if (!asked.length) return [];
-    for (var i = 0; i < entries.length; i++) {
-      var entry = entries[i], fits = true, best = true;
-      for (var j = 0; fits && j < asked.length; j++) {
-        fits = entry.words.indexOf(" " + asked[j]) >= 0;
-        best = best && entry.best.indexOf(" " + asked[j]) >= 0;
-      }
-      if (fits) (best ? first : second).push(entry);
-      if (first.length >= most) break;
+    for (var i = 0; i < entries.length && first.length < most; i++) {
+      var entry = entries[i];
+      if (!holds(entry.words)) continue;
+      if (holds(entry.best)) first.push(entry);
+      else if (second.length < most) second.push(entry);
     }
     return first.concat(second).slice(0, most);
   }
