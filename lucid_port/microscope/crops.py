@@ -38,8 +38,6 @@ __all__ = [
     "SIDE",
     "CropLayer",
     "Crops",
-    "crop_boxes",
-    "crop_of",
     "picture_rows",
     "slots_of",
     "write_crops",

@@ -99,6 +99,7 @@ class Curves:
     positions: Mapping[str, Sequence[float]]
     values: Mapping[str, np.ndarray]
 
+    @checked
     def rows(self, unit: int) -> dict[str, list[float]]:
         """Returns the curves of a unit as `details.json` has them."""
         return {family: values[unit].tolist() for family, values in self.values.items()}

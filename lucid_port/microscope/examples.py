@@ -34,9 +34,9 @@ from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.engine.coerce import layer_info
 from lucid_port.optvis.fingerprints import fingerprint
-from lucid_port.recipes.inputs import read_layers
+from lucid_port.recipes.inputs import model_size, read_layers
 
-__all__ = ["QUANTILES", "Examples", "PooledLayer", "find_examples", "pool_activations"]
+__all__ = ["QUANTILES", "Examples", "PooledLayer", "check_layers", "find_examples", "pool_activations"]
 
 QUANTILES = (99.9, 99.0, 95.0, 90.0, 50.0)
 """Percentiles of a unit's activations that examples are shown for."""
@@ -52,6 +52,42 @@ BLOCK = 2**18
 
 SHARDS, JOINED = "shards", "pictures.txt"
 _PARTS = ("max", "mean", "place")
+
+
+@checked
+def check_layers(model: Model, layers: Sequence[str]) -> None:
+    """Checks with one gray image that layers have a value for each unit and picture.
+
+    Args:
+        model: The model.
+        layers: Names of layers.
+
+    Raises:
+        converters.LayerNotFoundError: The model has no such layer.
+        converters.ChannelAxisError: The axes of a layer are not known.
+        ValueError: A layer splits an image into windows.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> check_layers(TinyInceptionV1(), ["mixed4a"])
+    """
+    if layers:
+        _cells(model, torch.full((1, model.image_shape[-1] or 3, *model_size(model)), 0.5), layers)
+
+
+def _cells(model: Model, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Returns layer -> its values, (N, units, ...), on the model's device."""
+    images = images.to(model.device)
+    if model.image_shape[-1] == 1 and images.shape[1] != 1:
+        images = images.mean(1, keepdim=True)
+    with torch.inference_mode():
+        values = read_layers(model, images, list(layers))
+    for layer, one in values.items():
+        if len(one.first) != len(images):
+            raise ValueError(f"Layer {layer!r} splits an image into windows: it has no value for each picture.")
+    return {
+        layer: values[layer].places() if values[layer].layout.has_places else values[layer].first for layer in layers
+    }
 
 
 # The pass ---------------------------------------------------------------------------------------
@@ -264,17 +300,8 @@ class _Pass:
         if images.ndim != 4:  # no picture of the batch can be read
             height, width = self.pictures.prepare(_black()).shape[1:]
             images = torch.zeros(len(images), 3, height, width)
-        images = images.to(self.model.device)
-        if self.model.image_shape[-1] == 1:
-            images = images.mean(1, keepdim=True)
-        with torch.inference_mode():
-            values = read_layers(self.model, images, list(layers))
         found = {}
-        for layer in layers:
-            one = values[layer]
-            if len(one.first) != len(images):
-                raise ValueError(f"Layer {layer!r} splits an image into windows: it has no value for each picture.")
-            cells = one.places() if one.layout.has_places else one.first
+        for layer, cells in _cells(self.model, images, layers).items():
             grids[layer] = tuple(cells.shape[2:]) if cells.ndim == 4 else (1, cells[0, 0].numel())  # type: ignore[assignment]
             flat = cells.float().flatten(2) if cells.ndim > 2 else cells.float()[..., None]
             top, place = flat.max(2)

@@ -27,7 +27,7 @@ from lucid_port.optvis.engine.coerce import layer_info
 from lucid_port.optvis.engine.precision import strictly
 from lucid_port.recipes.inputs import LayerValue, channels_of, model_size, read_layers
 
-__all__ = ["Box", "Fields", "effective_fields", "inside", "original_box", "some_images"]
+__all__ = ["Box", "Fields", "effective_fields", "some_images"]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels; a pixel reaches from its number to the next."""
@@ -72,6 +72,7 @@ class Fields:
     offset: tuple[float, float]
     sizes: np.ndarray
 
+    @checked
     def box(self, unit: int, place: int) -> Box:
         """Returns the field of a unit in the prepared image; it may reach beyond the image.
 
@@ -83,6 +84,7 @@ class Fields:
             return 0.0, 0.0, float(self.image[1]), float(self.image[0])
         return self._around(place, (float(self.sizes[unit]),) * 2)
 
+    @checked
     def cell(self, place: int) -> Box | None:
         """Returns the part of the prepared image that belongs to a place; None if the units have no place."""
         if self.kind == "whole":

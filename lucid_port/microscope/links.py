@@ -63,6 +63,7 @@ class LinkSet:
     cancels: np.ndarray
     kernels: np.ndarray
 
+    @checked
     def rows(self, layer: str, unit: int) -> list[list[object]]:
         """Returns the links of a unit as `details.json` has them: [layer, unit, weight, cancels, kernel]."""
         found = []
@@ -272,6 +273,7 @@ class Similar:
     values: np.ndarray
     same: int
 
+    @checked
     def rows(self, unit: int) -> list[list[object]]:
         """Returns the similar units of a unit as `details.json` has them: [layer, unit, correlation]."""
         triples = zip(self.numbers[unit].tolist(), self.units[unit].tolist(), self.values[unit].tolist(), strict=True)

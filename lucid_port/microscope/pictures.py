@@ -47,6 +47,7 @@ REMOVED = "it was removed"
 """The clause for a picture that was taken out of a site."""
 
 
+@checked
 def picture_hash(key: str) -> str:
     """Returns a hash of a picture's key, by which a removed picture is known without its name."""
     return hashlib.sha256(key.encode()).hexdigest()

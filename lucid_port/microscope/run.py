@@ -18,7 +18,7 @@ from lucid_port.microscope import estimate, executors, state, steps
 from lucid_port.microscope.curves import FAMILIES, Family
 from lucid_port.microscope.drawings import Drawings
 from lucid_port.microscope.estimate import Estimate, Rates
-from lucid_port.microscope.examples import PooledLayer, pool_activations
+from lucid_port.microscope.examples import PooledLayer, check_layers, pool_activations
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.pictures import PICTURE_CHANNELS, SUFFIXES, Dataset, Pictures, preparation
 from lucid_port.microscope.plan import Plan, Records, Task, layer_plans, parse_part, part_of
@@ -115,6 +115,8 @@ def make_site(
         asked = _Asked(layers, units, techniques, quality, originals, seed, batch_size, tuple(map(str, images)))
         plan = asked.plan(model, place, old)
         state.check(place, old, plan)
+        known = set() if old is None else {layer.name for layer in old.layers}
+        check_layers(model, [layer.name for layer in plan.layers if layer.name not in known])  # before they are noted
         now = state.of(model, plan, pictures, asked.images, old)
         run = _Run(model, place, plan, pictures, now, _Say(verbose), FAMILIES if families is None else families)
         return run.all(executor, workers, part, budget, confirm)

@@ -474,6 +474,7 @@ def open_site(path: str | os.PathLike[str]) -> Site:
     return Site(user_path(path), read_manifest(path))
 
 
+@checked
 class Site:
     """The tables and arrays of a site.
 
@@ -518,6 +519,7 @@ class Site:
         return f"Site({str(self.folder)!r}: {len(self)} layers, {units} units, {self.manifest['pictures']} pictures)"
 
 
+@checked
 class SiteLayer:
     """The arrays of a layer of a site.
 
@@ -553,6 +555,7 @@ class SiteLayer:
     def _details(self) -> dict[int, Any]:
         return _parsed_details(self.folder / DETAILS)
 
+    @checked
     def details(self, unit: int) -> Details:
         """Returns the lists of a unit.
 

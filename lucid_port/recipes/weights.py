@@ -296,6 +296,7 @@ def _gradients(model: Model, layer: str, later: str, units: Sequence[int], size:
     return np.stack([values.holding(one).places()[0].float().cpu().numpy() for one in gradients])
 
 
+@checked
 class Expansion:
     """Weights from an earlier layer to a later one, for some units at a time; the network runs once.
 
@@ -386,6 +387,7 @@ class Expansion:
         return found
 
     @strictly
+    @checked
     def weights(self, units: Sequence[int], radius: int | None = None) -> np.ndarray:
         """Returns the weights of units of the later layer, float32 [units, sources, 2 radius + 1, 2 radius + 1]."""
         size = 2 * (self.radius if radius is None else radius) + 1
