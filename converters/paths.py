@@ -8,7 +8,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["MODEL_FILE", "naming_file", "user_path"]
+from converters.errors import GraphError
+
+__all__ = ["MODEL_FILE", "naming_file", "source_path", "user_path"]
 
 MODEL_FILE = "model.json"
 """File in the folder of a saved network that describes it."""
@@ -40,6 +42,19 @@ def user_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path
     if len(os.fsencode(text)) > LONGEST:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), f"{text[:80]}...")
     return Path(os.path.expanduser(text))
+
+
+def source_path(path: str | os.PathLike[str]) -> Path:
+    """Returns the path of a network as its user wrote it.
+
+    Raises:
+        GraphError: the path is too long.
+        ValueError: it is empty, or has characters that no file's name can have.
+    """
+    try:
+        return user_path(path)
+    except OSError as error:
+        raise GraphError(f"{str(path)[:200]!r} cannot be read: {error}.") from error
 
 
 @contextlib.contextmanager

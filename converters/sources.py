@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from converters.errors import GraphError, nearest_names
-from converters.paths import MODEL_FILE, naming_file, user_path
+from converters.paths import MODEL_FILE, naming_file, source_path
 from converters.progress import Progress, silent
 from converters.signatures import checked
 from converters.tensorflow import freeze
@@ -133,7 +133,7 @@ def open_source(path: str | os.PathLike[str], **options: Any) -> Network:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"A source is a path, not {type(path).__name__}.")
-    place = user_path(path)
+    place = source_path(path)
     with naming_file(place):
         kind = kind_of(place)
         checked = take_options(f"{path} is {kind.name}, which", kind.options, options)
@@ -188,12 +188,12 @@ def kind_of(path: Path) -> Kind:
 
 def is_frozen_here(path: str | os.PathLike[str]) -> bool:
     """Returns whether a path is a source that TensorFlow freezes before it is converted."""
-    return looks_like_source(path) and kind_of(user_path(path)).options >= FREEZING
+    return looks_like_source(path) and kind_of(source_path(path)).options >= FREEZING
 
 
 def looks_like_source(path: str | os.PathLike[str]) -> bool:
     """Returns whether a text is a path, not a model's name: it exists, or has a separator or a known suffix."""
-    place = user_path(path)
+    place = source_path(path)
     return not place.name or (
         _exists(place) or freeze.is_checkpoint(place) or os.sep in os.fspath(path) or place.suffix.lower() in SUFFIXES
     )

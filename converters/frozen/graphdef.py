@@ -19,7 +19,7 @@ from tensorboard.compat.proto.types_pb2 import DataType
 from converters.errors import GraphError
 from converters.frozen.graph import Graph, Node, Output
 from converters.frozen.wire import detach_contents
-from converters.paths import user_path
+from converters.paths import source_path
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | GraphDef
 Content: TypeAlias = bytes | memoryview
@@ -77,7 +77,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         FileNotFoundError: the file does not exist.
         GraphError: the path is a folder, or cannot be read.
     """
-    place = user_path(path)
+    place = source_path(path)
     try:
         if place.is_dir():
             raise GraphError(

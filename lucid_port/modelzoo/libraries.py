@@ -138,7 +138,7 @@ def check_download(url: str | None) -> None:
         url: address of the weights; None if there are none.
 
     Raises:
-        NetworkRefusedError: the network is not used, and the file is not on this machine.
+        lucid_port.misc.offline.NetworkRefusedError: the network is not used, and the file is not on this machine.
     """
     if url and is_offline() and not os.path.exists(os.path.join(downloads_folder(), url.rsplit("/", 1)[-1])):
         check_online(url)

@@ -29,7 +29,7 @@ def registered(kind: str) -> set[str]:
     return {
         name
         for (one, name), factory in serialization._REGISTRY.items()
-        if one == kind and getattr(factory, "__module__", "").startswith("lucid_port.")  # partials have none
+        if one == kind and (getattr(factory, "__module__", None) or "").startswith("lucid_port.")  # partials have none
     }
 
 
