@@ -28,6 +28,7 @@ from lucid_port.microscope.credits import read_credits
 from lucid_port.microscope.examples import PooledLayer
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.pictures import PICTURE_CHANNELS, Pictures
+from lucid_port.microscope.plain_values import plain_json
 from lucid_port.microscope.plan import LayerPlan, Plan, Records
 from lucid_port.microscope.settings import hash_of
 from lucid_port.microscope.site.pages import write_site
@@ -233,7 +234,7 @@ class Publisher:
                     similar = links.similar_units(self.pooled, units=units)
                 made = self._details_of(layer, shown.get(layer.name), linked, tuned.get(layer.name), similar)
                 tables.write_details(self.places.details(layer.name), made.details)
-                kept = tables.plain_json(list(made.rows))
+                kept = plain_json(list(made.rows))
                 _write(path, json.dumps({key: kept}).encode())
             rows += kept
         return rows

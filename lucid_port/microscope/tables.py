@@ -28,6 +28,7 @@ from converters.paths import user_path
 from converters.schema import Natural
 from converters.signatures import checked
 from lucid_port.microscope.examples import Chosen, Examples
+from lucid_port.microscope.plain_values import plain_json
 
 if TYPE_CHECKING:
     import pyarrow
@@ -54,8 +55,6 @@ __all__ = [
 FORMAT, VERSION = "lucid_port microscope", 1
 DATA, MANIFEST, PICTURES, UNITS = "data", "manifest.json", "pictures.parquet", "units.parquet"
 EXAMPLES, DETAILS = "examples.safetensors", "details.json"
-DIGITS = 6
-"""Significant digits of the numbers in `details.json`."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _QUANTILE = "quantile "
@@ -437,24 +436,6 @@ def _parsed_details(path: Path) -> dict[int, Any]:
     if not isinstance(found, dict) or not all(name.isascii() and name.isdigit() for name in found):
         raise ValueError(f"{path} is damaged: it is no table of units.")
     return {int(name): one for name, one in found.items()}
-
-
-def plain_json(value: Any) -> Any:
-    """Returns a value as JSON has it: arrays as lists, numbers with `DIGITS` digits, NaN and infinity as None.
-
-    Example:
-        >>> plain_json({"a": np.array([[1.5, np.inf]]), "b": (np.int64(2), True)})
-        {'a': [[1.5, None]], 'b': [2, True]}
-    """
-    if isinstance(value, Mapping):
-        return {str(name): plain_json(one) for name, one in value.items()}
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain_json(one) for one in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value
 
 
 # A site -----------------------------------------------------------------------------------------
