@@ -236,7 +236,11 @@ def _model_of(site: Path, folders: Sequence[Path], source: str | None) -> Model:
         raise FileNotFoundError(f"{site} holds no parts of a site.")
     about = dict(found.about)
     named = source or about.get("source") or (about["name"] if about.get("in_catalogue") else None)
-    if named is None or (source is None and sources.names_function(str(named))):
+    if source is None and named is not None and sources.names_function(str(named)):
+        raise ValueError(
+            f"The site's model is the function {named}, which runs only if you name it: pass --model {named}."
+        )
+    if named is None:
         raise ValueError("The site's model has no name that opens it here: name it with --model.")
     return sources.open_described(str(named), about)
 

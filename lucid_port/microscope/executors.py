@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from tqdm import tqdm
 
 from converters import checks
 from converters.atomic import write_bytes
@@ -340,6 +341,8 @@ class _Worker:
 
     def stop(self) -> None:
         self.pipe.close()
+        if self.task is None and self.is_ready:  # it ends when its pipe is closed
+            self.process.join(5)
         self.process.terminate()
         self.process.join(5)
         if self.process.is_alive():
@@ -351,6 +354,7 @@ def _serve(pipe: Connection, work: Work, file: ModelFile, device: str, threads: 
     """Does tasks until the pipe is closed; the main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which an ended process would leave
     torch.set_num_threads(threads)
     try:
         model = file.load(device)

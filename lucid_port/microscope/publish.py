@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as as_safetensors
 
 from converters.atomic import write_bytes
+from converters.documents import read_toml
 from lucid_port import __version__
 from lucid_port.microscope import crops, curves, details, fields, links, maps, tables, wiring
 from lucid_port.microscope.credits import read_credits
@@ -106,7 +107,17 @@ class Publisher:
             write_bytes(done, key.encode())
         with self.part("pages"):
             write_site(self.places.root)
+        self._tell_unknown_notes()
         return tables.open_site(self.places.root)
+
+    def _tell_unknown_notes(self) -> None:
+        """Tells which notes belong to no layer or unit of the site."""
+        notes = read_toml(self.places.notes) if self.places.notes.is_file() else {}
+        known = {layer.name for layer in self.plan.layers}
+        known |= {f"{layer.name}:{unit}" for layer in self.plan.layers for unit in layer.units}
+        unknown = [name for name in notes if name not in known]
+        if unknown:
+            self.say(f"notes.toml: {unknown[0]!r} is no layer or unit of the site{_more(len(unknown) - 1)}.")
 
     @cached_property
     def removed(self) -> list[str]:
@@ -134,6 +145,7 @@ class Publisher:
                     workers=self.workers,
                 )
             self._sizes, self._problems = made.sizes, dict(made.problems)
+            self._remove_stale_originals()
             with self.part("maps"):
                 size = self.plan.settings.pictures_in_batch
                 maps.write_maps(self.model, self.pictures, self.places, shown, self.plan.model, size)
@@ -145,6 +157,13 @@ class Publisher:
             rows = self._details(shown, linked, tuned)
         with self.part("tables"):
             self._write_tables(rows, found)
+
+    def _remove_stale_originals(self) -> None:
+        """Removes whole pictures that no page shows any more, as those of other data."""
+        shown = set() if self.plan.settings.originals == "none" else {str(number) for number in self._sizes}
+        for path in (self.places.data / "originals").glob("*.webp"):
+            if path.stem not in shown:
+                path.unlink()
 
     def _fields(self) -> dict[str, fields.Fields]:
         """Returns the receptive fields of all layers, measured on a few of the pictures."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from converters.signatures import checked
 from lucid_port.microscope import estimate, executors, state, steps
+from lucid_port.microscope.credits import read_credits
 from lucid_port.microscope.curves import FAMILIES, Family
 from lucid_port.microscope.drawings import Drawings
 from lucid_port.microscope.estimate import Estimate, Rates
@@ -190,6 +191,11 @@ class _Asked:
         changes: dict[str, Any] = {"originals": self.originals, "seed": self.seed, "batch_size": self.batch_size}
         if old is not None and self.quality in (None, old.settings.quality):
             return replace(old.settings, **{name: value for name, value in changes.items() if value is not None})
+        if old is not None and (self.layers is not None or self.units is not None):
+            raise ValueError(
+                f"The site has the quality {old.settings.quality!r}, and {self.quality!r} would make all of its units "
+                "again: name no layers and units if you want that, or choose another folder."
+            )
         if self.batch_size is None and model.device.type != "cpu":
             changes["batch_size"] = 64
         return Settings.of(self.quality or "preview", **changes)
@@ -226,7 +232,10 @@ def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | N
             f"The model takes images of {channels} channels, and pictures have 3: a site of it has no examples; leave "
             "out the data."
         )
-    return Pictures(data, preparation(model), removed=removed_hashes(place.root))
+    found = Pictures(data, preparation(model), removed=removed_hashes(place.root))
+    if found.source is not None:
+        read_credits(found.source, [])  # a mistake in them is better known before the work
+    return found
 
 
 # The run ----------------------------------------------------------------------------------------

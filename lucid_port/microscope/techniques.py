@@ -14,6 +14,7 @@ import numpy as np
 
 from converters.signatures import checked
 from lucid_port.microscope.settings import Settings
+from lucid_port.microscope.wiring import before_activation
 from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.serialize_array import METADATA_KEY
 from lucid_port.modelzoo.vision_base import Model
@@ -26,7 +27,6 @@ from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.render_many import render_many
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.recipes.feature_visualization import DIVERSITY
-from lucid_port.recipes.inputs import before_relu
 from lucid_port.recipes.steps import run
 
 __all__ = ["DEFAULT", "TECHNIQUES", "Made", "Technique", "register"]
@@ -98,7 +98,7 @@ def named_techniques(names: Sequence[str]) -> tuple[str, ...]:
     """
     unknown = [name for name in names if name not in TECHNIQUES and name != "all"]
     if unknown:
-        raise ValueError(f"There is no technique {unknown[0]!r}; there are {', '.join(TECHNIQUES)}.")
+        raise ValueError(f"There is no technique {unknown[0]!r}; there are {', '.join(TECHNIQUES)}, and all.")
     return tuple(dict.fromkeys(one for name in names for one in (TECHNIQUES if name == "all" else [name])))
 
 
@@ -156,7 +156,7 @@ register(
         "channel-negative",
         "Channel, negative",
         # Behind a ReLU no value is negative.
-        _by_render_many(lambda model, layer, unit: _text(before_relu(model, layer), unit, -1.0)),
+        _by_render_many(lambda model, layer, unit: _text(before_activation(model, layer), unit, -1.0)),
     )
 )
 register(Technique("neuron", "Neuron", _by_render_many(lambda model, layer, unit: _text(layer, unit, place=CENTER))))

@@ -344,7 +344,7 @@ def _compared(
 def _write_comparison(one: Site, other: Site, found: Sequence[Comparison], target: Path) -> None:
     """Writes a page for each layer, and an index; icons are copied, so that the pages stand alone."""
     places = [Places(site.folder, {name: site[name].entry["folder"] for name in site}) for site in (one, other)]
-    shared: dict[str, Any] = {"charts": charts, "names": [site.manifest["model"]["name"] for site in (one, other)]}
+    shared: dict[str, Any] = {"charts": charts, "names": _names(one, other)}
     for name in ASSETS:
         _put(target / "assets" / name, (FOLDER / name).read_bytes())
     for comparison in found:
@@ -379,6 +379,14 @@ def _write_comparison(one: Site, other: Site, found: Sequence[Comparison], targe
 
 def _mean(values: np.ndarray) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmean(values))
+
+
+def _names(one: Site, other: Site) -> list[str]:
+    """Returns the names of two models; with the folders of their sites, if the names are the same."""
+    names = [site.manifest["model"]["name"] for site in (one, other)]
+    if names[0] != names[1]:
+        return names
+    return [f"{name} ({site.folder.resolve().name})" for name, site in zip(names, (one, other), strict=True)]
 
 
 def _copied(places: Sequence[Places], which: int, layer: str, unit: int, target: Path) -> str | None:

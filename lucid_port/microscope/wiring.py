@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,15 @@ from lucid_port.modelzoo.torch_network import TorchNetwork
 from lucid_port.modelzoo.tracing import Trace
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.engine.coerce import layer_info
+from lucid_port.recipes.inputs import before_relu
 
-__all__ = ["Operation", "operations", "weight_histogram"]
+__all__ = ["Operation", "before_activation", "operations", "weight_histogram"]
 
 BINS = 48
 """Bins of a histogram of weights."""
+
+RELU = re.compile(r"relu6?_?", re.IGNORECASE)
+"""Types of operations behind which no value is negative."""
 
 LEAST_RANK = 2
 """Rank from which on a parameter is a weight; biases and scales have one axis."""
@@ -35,12 +40,14 @@ class Operation:
         op: Its type.
         inputs: Names of the operations that it reads.
         module: The module that computes it; None if there is none.
+        last: Type of the last operation inside, such as the ReLU at the end of a block.
     """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     module: torch.nn.Module | None = None
+    last: str = ""
 
 
 @checked
@@ -135,10 +142,29 @@ def _of_trace(network: TorchNetwork, trace: Trace, layers: Sequence[str]) -> lis
         for name in own:
             info = network.layers[name]
             module = network.module.get_submodule(info.module) if info.module else None
-            found.append(Operation(name, info.op, before, module))
+            found.append(Operation(name, info.op, before, module, network.layers[names[0]].op))
             before = (name,)
         ends[node] = before
     return found
+
+
+@checked
+def before_activation(model: Model, layer: str) -> str:
+    """Returns the layer whose values a ReLU cuts off, if a layer ends in one; otherwise the layer itself.
+
+    Example:
+        >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+        >>> before_activation(TinyInceptionV1(), "mixed3a")
+        'mixed3a_pre_relu'
+    """
+    named = before_relu(model, layer)
+    if named != layer or not isinstance(model.network, TorchNetwork):
+        return named
+    own = next((one for one in operations(model, [layer]) if one.name == layer), None)
+    if own is None or len(own.inputs) != 1 or not RELU.fullmatch(own.last):
+        return layer
+    info = layer_info(model, own.inputs[0])
+    return layer if info is None or info.channels is None else info.name
 
 
 # Weights ----------------------------------------------------------------------------------------

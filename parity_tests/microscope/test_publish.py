@@ -168,8 +168,11 @@ def test_a_removed_picture_stays_removed(tiny_model, tmp_path):
 @pytest.fixture
 def one_core(monkeypatch):
     """One thread in each worker, as in this process: bits are those of equal threads."""
-    assert torch.get_num_threads() == 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     monkeypatch.setattr(executors, "cores", lambda: 1)
+    yield
+    torch.set_num_threads(before)
 
 
 def render_or_die(places, model, settings, task, report):

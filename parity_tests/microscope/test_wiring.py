@@ -8,7 +8,7 @@ from torch import nn
 
 from lucid_port.microscope.run import make_site
 from lucid_port.microscope.upkeep import check
-from lucid_port.microscope.wiring import operations, weight_histogram
+from lucid_port.microscope.wiring import before_activation, operations, weight_histogram
 from lucid_port.modelzoo.from_torch import from_torch
 
 
@@ -113,3 +113,17 @@ def test_a_vit_has_tokens_that_stand_apart_and_patches_as_places(tmp_path, tiny_
         assert box[1] <= cell[1] < cell[3] <= box[3]
     names = [node["name"] for node in site.manifest["graph"]["nodes"]]
     assert names.index("blocks.0") < names.index("blocks.1")
+
+
+def test_the_negative_channel_of_a_torch_network_is_rendered_before_the_relu():
+    torchvision = pytest.importorskip("torchvision")
+    network = torchvision.models.resnet18(weights=None).eval()
+    model = from_torch(network, (0, 1), image_shape=(64, 64, 3))
+    found = {name: before_activation(model, name) for name in ("relu", "layer1.0", "layer1.0.relu", "conv1", "avgpool")}
+    assert found == {
+        "relu": "bn1",
+        "layer1.0": "layer1.0.add",
+        "layer1.0.relu": "layer1.0.bn1",
+        "conv1": "conv1",
+        "avgpool": "avgpool",
+    }

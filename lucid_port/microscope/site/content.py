@@ -248,7 +248,7 @@ class LayerSummary:
         deepdream: Path of its DeepDream, or None.
         caricatures: Name of a picture -> path of its caricature.
         shown: A few of its units.
-        note: Note from `notes.toml`, or "".
+        title, note: From `notes.toml`, or "".
     """
 
     name: str
@@ -262,6 +262,7 @@ class LayerSummary:
     deepdream: str | None
     caricatures: Mapping[str, str]
     shown: Sequence[UnitRef]
+    title: str
     note: str
 
     @property

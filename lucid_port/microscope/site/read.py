@@ -125,6 +125,7 @@ class Reader:
             deepdream=self.path(self.places.deepdream(name)) if entry["deepdream"] else None,
             caricatures={one: self.path(self.places.caricature(name, one)) for one in entry["caricatures"]},
             shown=[self.ref(name, row["unit"]) for row in sorted(best, key=lambda row: row["unit"])],
+            title=self.text(name, "title"),
             note=self.text(name, "note"),
         )
 
@@ -237,7 +238,7 @@ class Reader:
             sparseness=row["sparseness"],
             selectivity=row["selectivity"],
             best_class=row["best_class"],
-            dropped=row["dropped"] or 0,
+            dropped=max(0, (row["dropped"] or 0) - len(self.manifest["problems"])),
             field=row["field"],
             renders=renders,
             groups=groups,
