@@ -180,6 +180,11 @@ class _Asked:
         named = self.layers is not None or self.units is not None
         chosen = layer_plans(model, self.layers, self.units) if named or old is None else ()
         layers = chosen if old is None else state.joined(old.layers, chosen, _order(model))
+        if named and old is not None and self.quality not in (None, old.settings.quality) and layers != chosen:
+            raise ValueError(
+                f"The site has the quality {old.settings.quality!r}, and {self.quality!r} would make all of its units "
+                "again, not only those that are named: name no layers and units, or choose another folder."
+            )
         techniques = named_techniques(self.techniques or (() if old else DEFAULT))
         if old is not None:
             techniques = named_techniques([*old.techniques, *techniques])
@@ -191,11 +196,6 @@ class _Asked:
         changes: dict[str, Any] = {"originals": self.originals, "seed": self.seed, "batch_size": self.batch_size}
         if old is not None and self.quality in (None, old.settings.quality):
             return replace(old.settings, **{name: value for name, value in changes.items() if value is not None})
-        if old is not None and (self.layers is not None or self.units is not None):
-            raise ValueError(
-                f"The site has the quality {old.settings.quality!r}, and {self.quality!r} would make all of its units "
-                "again: name no layers and units if you want that, or choose another folder."
-            )
         if self.batch_size is None and model.device.type != "cpu":
             changes["batch_size"] = 64
         return Settings.of(self.quality or "preview", **changes)

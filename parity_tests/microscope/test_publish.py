@@ -269,3 +269,11 @@ def test_only_units_of_new_examples_get_new_sprites(tiny_model, drawings, tmp_pa
     make(tiny_model, tmp_path, drawings)
     make(tiny_model, tmp_path, drawings, units=["conv2d0:1,2"])
     assert made == [5, 2]
+
+
+def test_another_quality_for_some_units_is_refused(tiny_model, drawings, tmp_path):
+    make(tiny_model, tmp_path, drawings)
+    before = published(tmp_path)
+    with pytest.raises(ValueError, match="'standard' would make all of its units again, not only those that are named"):
+        make(tiny_model, tmp_path, drawings, units="mixed3a:1", quality="standard")
+    assert published(tmp_path) == before
