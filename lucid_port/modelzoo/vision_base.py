@@ -458,7 +458,9 @@ class FrozenGraphModel(Model):
     @checked
     def __init__(self, model_directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> None:
         if manifest.get("type", "frozen") != "frozen":
-            raise NotImplementedError(f"Manifests of type {manifest['type']!r} are not known, only 'frozen' ones.")
+            raise NotImplementedError(
+                f"Manifests of type {checks.shown(manifest['type'])} are not known, only 'frozen' ones."
+            )
         arguments = saving.required(manifest, "The manifest", "model_path")
         path = str(arguments.pop("model_path"))
         path = str(Path(model_directory, path)) if path.startswith("./") else path

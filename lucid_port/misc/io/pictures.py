@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import struct
@@ -185,8 +186,9 @@ def upright(picture: Image.Image) -> Image.Image:
         >>> upright(Image.new("CMYK", (6, 4))).mode
         'RGB'
     """
-    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        picture = ImageOps.exif_transpose(picture)
+    with contextlib.suppress(SyntaxError):  # damaged metadata say nothing about the orientation
+        if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
         picture = picture.convert("RGB")
     if picture.mode in ("P", "1", "PA"):

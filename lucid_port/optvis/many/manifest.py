@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from PIL import Image
 
-from converters import schema
+from converters import checks, schema
 from converters.documents import read_json
 from converters.schema import Natural
 
@@ -66,9 +66,11 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     for entry in cast(_Manifest, manifest)["units"]:
         stem, file = entry["stem"], entry["file"]
         if re.fullmatch(r"[A-Za-z0-9._-]+", stem) is None or stem.startswith("."):
-            raise ValueError(f"It has the stem {stem!r}, which is no file name")
+            raise ValueError(f"It has the stem {checks.shown(stem)}, which is no file name")
         if file not in (SHEET, f"{stem}.png", f"{TILES}/{stem}.png"):
-            raise ValueError(f"It has the file {file!r}, which is not the unit's")
+            raise ValueError(f"It has the file {checks.shown(file)}, which is not the unit's")
+        if file == SHEET and ("tile" not in entry or "grid" not in manifest):
+            raise ValueError(f"It has a unit in {SHEET} without its place")
     return dict(manifest)
 
 
