@@ -197,7 +197,7 @@ def memory(few: int = 1000, many: int = 10000, narrow: int = 256, wide: int = 10
 
 
 def _about(place: Path) -> dict[str, Any]:
-    """Returns what the reader has to know about a measured site."""
+    """Returns the model of a site, and its numbers of units and pictures."""
     found = microscope_pages.open_site(place).manifest
     units = sum(len(one["units"]) for one in found["layers"])
     return {"model": found["model"]["name"], "units": units, "pictures": found["pictures"]}

@@ -22,7 +22,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -386,6 +386,17 @@ def run(count: int, seed: int, wanted: Mapping[str, Job], tell: Callable[[Try], 
     return tries
 
 
+def reported(tries: Sequence[Try], seed: int, results: Path | None) -> int:
+    """Prints how many kills had faults, writes them to a file, and returns the exit code."""
+    killed = Counter(one.job for one in tries for moment in one.kills if moment is not None)
+    wrong = [one for one in tries if one.faults]
+    print(f"{sum(killed.values())} kills ({', '.join(f'{n} of {k}' for k, n in killed.items())}), {len(wrong)} faults")
+    if results:
+        report = {"seed": seed, "kills": dict(killed), "tries": [asdict(one) for one in tries]}
+        results.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 1 if wrong else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m parity_tests.kills", description=__doc__)
     parser.add_argument("--count", type=int, default=50, help="processes to kill (50)")
@@ -401,13 +412,7 @@ def main() -> int:
     with server() as port:
         known = jobs(port)
         tries = run(arguments.count, arguments.seed, {name: known[name] for name in arguments.job or known}, tell)
-    killed = Counter(one.job for one in tries for moment in one.kills if moment is not None)
-    wrong = [one for one in tries if one.faults]
-    print(f"{sum(killed.values())} kills ({', '.join(f'{n} of {k}' for k, n in killed.items())}), {len(wrong)} faults")
-    if arguments.results:
-        report = {"seed": arguments.seed, "kills": dict(killed), "tries": [asdict(one) for one in tries]}
-        arguments.results.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 1 if wrong else 0
+    return reported(tries, arguments.seed, arguments.results)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,10 @@ each kill, and repeats the run. The site must then be that of a run without inte
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -23,7 +20,7 @@ from lucid_port.microscope.drawings import Drawings
 from lucid_port.microscope.run import make_site
 from lucid_port.modelzoo.nets_factory import get_model
 from parity_tests import kills
-from parity_tests.kills import MODEL, MOST_KILLS, Job, Tree, Try, Usual
+from parity_tests.kills import MODEL, MOST_KILLS, Job, Tree, Try, Usual, reported
 
 QUALITY = {"size": 32, "steps": 8, "dream_steps": 2}
 UNITS = ["conv2d1:0-7", "mixed3a:0-7"]
@@ -129,13 +126,7 @@ def main() -> int:
         print(f"{one.job}: killed at {moments}: {'; '.join(one.faults) or 'as without'}", flush=True)
 
     tries = run(arguments.count, arguments.seed, arguments.job or list(JOBS), tell)
-    killed = Counter(one.job for one in tries for moment in one.kills if moment is not None)
-    wrong = [one for one in tries if one.faults]
-    print(f"{sum(killed.values())} kills ({', '.join(f'{n} of {k}' for k, n in killed.items())}), {len(wrong)} faults")
-    if arguments.results:
-        report = {"seed": arguments.seed, "kills": dict(killed), "tries": [asdict(one) for one in tries]}
-        arguments.results.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 1 if wrong else 0
+    return reported(tries, arguments.seed, arguments.results)
 
 
 if __name__ == "__main__":

@@ -300,19 +300,6 @@ def progress_bar() -> Iterator[Report]:
         bar.close()
 
 
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Context in which torch computes on this number of CPU threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def check_page_path(path: Path) -> None:
     """Refuses a path that a page cannot be written to; called before the work.
 

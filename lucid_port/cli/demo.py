@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lucid_port.cli.console import Device, Json, Quiet, Seed, check_page_path, print_result, torch_threads
+from lucid_port.cli.console import Device, Json, Quiet, Seed, check_page_path, print_result
+from lucid_port.misc.threads import torch_threads
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, Quiet, print_result, torch_threads
+from lucid_port.cli.console import Device, Json, Quiet, print_result
+from lucid_port.misc.threads import torch_threads
 
 
 @sources.takes_options

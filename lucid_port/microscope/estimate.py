@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ from lucid_port.microscope.pictures import Pictures
 from lucid_port.microscope.plan import Plan, Task
 from lucid_port.microscope.renders import webp
 from lucid_port.microscope.techniques import TECHNIQUES, render_size
+from lucid_port.misc.threads import torch_threads
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.grammar import Channels, Picture, Term
 from lucid_port.optvis.render_many import make_many_T
@@ -117,23 +117,13 @@ def measure_rates(
     count = min(TRIED, len(layers))
     tried = [layers[round(at * (len(layers) - 1) / max(1, count - 1))] for at in range(count)]
     update, size = {}, 0.0
-    with _threads(threads):
+    with torch_threads(threads):
         for layer in tried:
             units = next(task.units for task in missing if task.layer == layer and task.technique is not None)
             update[layer], size = _update(model, plan, layer, units[: plan.settings.batch_size])
     nearest = {layer: min(tried, key=lambda one: abs(layers.index(one) - layers.index(layer))) for layer in layers}
     picture = 0.0 if pictures is None else _picture(model, plan, pictures)
     return Rates({layer: update[one] / workers for layer, one in nearest.items()}, picture, size)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _update(model: Model, plan: Plan, layer: str, units: Sequence[int]) -> tuple[float, float]:

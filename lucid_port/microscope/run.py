@@ -207,7 +207,7 @@ def _order(model: Model) -> list[str]:
 
 
 def _pictures(model: Model, place: Places, data: Data | None, old: SiteState | None) -> Pictures | None:
-    """Returns the data: what is given, what an earlier call had, or the bundled network's own drawings.
+    """Returns the given data, else those of an earlier call, else the drawings of the bundled network.
 
     Raises:
         FileNotFoundError: The folder of an earlier call is not there.

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from converters.reference.store import read_references
-from lucid_port.cli import console, demo, main
+from lucid_port.cli import demo, main
+from lucid_port.misc.threads import torch_threads
 from lucid_port.modelzoo.files import PACKAGE_DATA
 from lucid_port.modelzoo.tiny.record import SPECS
 from lucid_port.modelzoo.vision_models import MODELS
@@ -58,7 +59,7 @@ def test_its_recipes_make_its_pictures(page, name, first, tmp_path, monkeypatch,
     found = re.search(rf"<p>{name}.json:</p><pre>(.*?)</pre>", page, re.DOTALL)
     (tmp_path / f"{name}.json").write_text(html.unescape(found[1]))
     capsys.readouterr()
-    with console.torch_threads(1):
+    with torch_threads(1):
         assert main(["run", f"{name}.json"]) == 0
     made = [decoded((tmp_path / line).read_bytes()) for line in capsys.readouterr().out.splitlines()]
     for one, shown in zip(made, pictures(page)[first : first + 6], strict=True):
