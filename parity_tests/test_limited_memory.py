@@ -35,11 +35,12 @@ def wide():
 """
 
 LIMIT = """
-import resource, sys, torch
+import ctypes, resource, sys, torch
 
 torch.set_num_threads(1)
 
 def limit_memory(megabytes):
+    ctypes.CDLL(None).malloc_trim(0)  # memory that is free in the heap would add to the limit
     used = int(open("/proc/self/statm").read().split()[5]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_DATA, (used + megabytes * 2**20, resource.RLIM_INFINITY))
 
@@ -51,8 +52,6 @@ IN_MEMORY = """
 import json, warnings
 import numpy as np
 from networks import wide
-from lucid_port.optvis import param
-from lucid_port.optvis.render import render_vis
 from lucid_port.optvis.render_many import render_many
 from lucid_port.recipes.activation_atlas.render import render_icons
 
@@ -66,24 +65,29 @@ def icons(batch_size):
     options = {"size": 192, "steps": 1, "attempts": 1, "transforms": [], "batch_size": batch_size}
     return render_icons(model, np.eye(12, dtype=np.float32)[:8], "2", **options)[0]
 
-recipes = {"render_many": units, "in_batches": icons}
-report = {}
-for name, make in recipes.items():
-    make(1)
-    limit_memory(100)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = np.stack(make(8))
-    lift_limit()
-    sentences = [str(one.message) for one in caught if "do not fit" in str(one.message)]
-    last = int(sentences[-1].split("at most ")[1].rstrip(".")) if sentences else 8
-    report[name] = [last, np.array_equal(found, np.stack(make(last)))]
+make = {"render_many": units, "in_batches": icons}[sys.argv[1]]
+make(1)
+limit_memory(100)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    found = np.stack(make(8))
+lift_limit()
+sentences = [str(one.message) for one in caught if "do not fit" in str(one.message)]
+last = int(sentences[-1].split("at most ")[1].rstrip(".")) if sentences else 8
+print(json.dumps([last, np.array_equal(found, np.stack(make(last)))]))
+"""
+
+TOO_LARGE = """
+from networks import wide
+from lucid_port.optvis import param
+from lucid_port.optvis.render import render_vis
+
+model = wide()
 limit_memory(100)
 try:
     render_vis(model, "2:0", lambda: param.image(1500), thresholds=(0,), transforms=[], verbose=False)
 except MemoryError as error:
-    report["sentence"] = str(error)
-print(json.dumps(report))
+    print(error)
 """
 
 KILLED = """
@@ -115,22 +119,22 @@ def _child(code, folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.fixture(scope="module")
-def in_memory(tmp_path_factory):
-    done = _child(IN_MEMORY, tmp_path_factory.mktemp("memory"))
+def _answer(code, folder, *arguments):
+    done = _child(code, folder, *arguments)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 @pytest.mark.parametrize("recipe", ["render_many", "in_batches"])
-def test_the_batch_halves_when_the_system_refuses_memory(in_memory, recipe):
-    last, is_same = in_memory[recipe]
+def test_the_batch_halves_when_the_system_refuses_memory(tmp_path, recipe):
+    last, is_same = json.loads(_answer(IN_MEMORY, tmp_path, recipe))
     assert last < 8, "memory was not short"
     assert is_same, f"the pictures are not those of batch_size={last}"
 
 
-def test_a_render_that_does_not_fit_says_so(in_memory):
-    assert in_memory["sentence"].startswith("The render does not fit into the memory of cpu: make the image smaller")
+def test_a_render_that_does_not_fit_says_so(tmp_path):
+    sentence = _answer(TOO_LARGE, tmp_path)
+    assert sentence.startswith("The render does not fit into the memory of cpu: make the image smaller")
 
 
 @pytest.fixture(scope="module")
