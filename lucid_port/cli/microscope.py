@@ -116,6 +116,10 @@ def make(
     lucid-port microscope merge site
     """
     if status:
+        given = {"--data": data, "--layers": layers, "--units": units, "--techniques": techniques, "--quality": quality}
+        ignored = [name for name, value in given.items() if value is not None]
+        if ignored:
+            raise typer.BadParameter(f"--status reads the folder of the site alone: leave out {', '.join(ignored)}")
         _print_status(output, json)
         return
     from lucid_port.microscope.run import make_site

@@ -254,6 +254,8 @@ class Pictures(torch.utils.data.Dataset[Any]):
 
 def _files(folder: Path) -> tuple[list[Entry], list[str]]:
     """Returns the pictures of a folder: those in it, then those of each subfolder, a class; and its other files."""
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file: name the folder of the pictures.")
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
     own = [one for one in folder.iterdir() if not one.name.startswith(".")]

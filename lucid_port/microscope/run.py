@@ -119,7 +119,10 @@ def make_site(
         known = set() if old is None else {layer.name for layer in old.layers}
         check_layers(model, [layer.name for layer in plan.layers if layer.name not in known])  # before they are noted
         now = state.of(model, plan, pictures, asked.images, old)
-        run = _Run(model, place, plan, pictures, now, _Say(verbose), FAMILIES if families is None else families)
+        say = _Say(verbose)
+        if old is not None and old.data not in (None, now.data):
+            say.line(f"The pictures were those of {old.data}, and are those of {now.data}: examples are made again.")
+        run = _Run(model, place, plan, pictures, now, say, FAMILIES if families is None else families)
         return run.all(executor, workers, part, budget, confirm)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from converters.atomic import check_writable, write_bytes
@@ -33,6 +35,9 @@ DATASET = "dataset"
 """Stands for a dataset, which every call has to name."""
 
 FORMAT = 1
+
+LOOKS = 5
+"""Attempts to see a lock released that another part took only to look at it."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +161,28 @@ def locked(places: Places, part: str | tuple[int, int] | None) -> Iterator[None]
     """
     refuse_others(places)
     check_writable(places.index)
-    folder = places.state if part is None else places.state / "parts" / "of".join(map(str, parse_part(part)))
+    parts = places.state / "parts"
+    folder = places.state if part is None else parts / "of".join(map(str, parse_part(part)))
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     try:
+        for other in [places.state] if part is not None else parts.glob("*of*"):
+            _refuse_locked(other)
         yield
     finally:
         lock.release()
+
+
+def _refuse_locked(folder: Path) -> None:
+    """Raises BlockingIOError if another run holds the lock of a folder for longer than parts look at it."""
+    for attempt in range(LOOKS):
+        try:
+            FolderLock(folder).release()
+            return
+        except BlockingIOError:
+            if attempt == LOOKS - 1:
+                raise
+            time.sleep(0.1)
 
 
 def refuse_others(places: Places) -> None:

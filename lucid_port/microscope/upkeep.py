@@ -159,7 +159,7 @@ def remove(root: str | os.PathLike[str], picture: str | int) -> int:
         Number of examples that showed it.
 
     Raises:
-        ValueError: The site has no such picture.
+        ValueError: The site has no such picture, or it was already taken out.
         FileNotFoundError: The folder is no site.
     """
     site = open_site(root)
@@ -187,6 +187,8 @@ def _number(rows: Sequence[Mapping[str, Any]], picture: str | int) -> int:
     if isinstance(picture, int):
         if not 0 <= picture < len(rows):
             raise ValueError(f"The site has no picture {picture}: it has {len(rows)} pictures, from 0 on.")
+        if not rows[picture]["key"]:
+            raise ValueError(f"Picture {picture} was already taken out of the site.")
         return picture
     keys = [row["key"] for row in rows]
     if not picture or picture not in keys:

@@ -41,6 +41,11 @@ def test_status_reads_files_alone(capsys):
     assert json.loads(capsys.readouterr().out)["done"]["renders/channel"] == 2
 
 
+def test_status_refuses_what_it_would_ignore(capsys):
+    assert main(["microscope", "TinyInceptionV1", "-o", "site", "--status", "--layers", "mixed3a"]) == 2
+    assert "--status reads the folder of the site alone: leave out --layers" in capsys.readouterr().err
+
+
 def test_parts_are_merged_with_the_model_of_the_runs(capsys):
     for part in ("1/2", "2/2"):
         assert main(["microscope", "TinyInceptionV1", "-o", "site", *UNITS, "--part", part, "-q"]) == 0

@@ -173,6 +173,26 @@ def test_two_runs_do_not_write_to_one_site(tiny_model, drawings, tmp_path):
         make(tiny_model, tmp_path, drawings)
 
 
+@pytest.mark.parametrize(("first", "second"), [(None, "2/2"), ("1/2", None)])
+def test_a_part_and_a_whole_run_do_not_write_to_one_site(tiny_model, drawings, tmp_path, first, second):
+    with state.locked(Places(tmp_path), first), pytest.raises(BlockingIOError, match="another run"):
+        make(tiny_model, tmp_path, drawings, part=second)
+
+
+def test_parts_write_to_one_site_at_the_same_time(tmp_path):
+    with state.locked(Places(tmp_path), "1/2"), state.locked(Places(tmp_path), "2/2"):
+        pass
+
+
+def test_other_pictures_are_said(tiny_model, drawings, tmp_path, capsys):
+    make(tiny_model, tmp_path / "site", drawings)
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (20, 30), "red").save(other / "red.png")
+    make(tiny_model, tmp_path / "site", other, verbose=True)
+    assert f"those of drawings, and are those of {other}: examples are made again" in capsys.readouterr().out
+
+
 def test_a_model_without_data_has_a_site_without_examples(tiny_model, tmp_path):
     other = Model(network=tiny_model.network, image_value_range=(-117, 138), image_shape=(96, 96, 3))
     make(other, tmp_path, None, units="mixed3a:1")

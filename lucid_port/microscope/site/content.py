@@ -29,6 +29,9 @@ __all__ = [
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 as fractions of a picture's width and height."""
 
+WEAK = 0.5
+"""Ratio to the data's maximum below which a page warns of a render."""
+
 
 @dataclass(frozen=True)
 class Histogram:
@@ -203,6 +206,11 @@ class Believed:
     value: float
     ratio: float | None
     is_data: bool = False
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether a render reaches less than half of the data's maximum."""
+        return self.ratio is not None and self.ratio < WEAK
 
 
 @dataclass(frozen=True)

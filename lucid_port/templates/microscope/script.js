@@ -28,6 +28,7 @@
   var form = document.querySelector(".search"), input = document.getElementById("search");
   var list = document.getElementById("found"), entries = null, shown = [], at = -1;
   form.hidden = false;
+  all(".keys").forEach(function (keys) { keys.hidden = false; });
 
   function words(text) { return " " + text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ").trim() + " "; }
 

@@ -16,6 +16,7 @@ from PIL import Image
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.site import pages
 from lucid_port.microscope.site.pages import write_site
+from lucid_port.microscope.tables import open_site, write_units
 from parity_tests.microscope.site.made_up import HOSTILE, LABELS, LAYERS, TOKENS, MadeUpLayer, make_data
 
 NOTES = '["mixed3a:3"]\ntitle = "Black & <white>"\nnote = "See <b>7</b>."\n'
@@ -119,6 +120,19 @@ def test_a_dead_unit_says_so_and_others_do_not(made):
     last = LAYERS[1].units - 1
     assert "This unit is dead here" in (made / "mixed3a" / f"{last}.html").read_text(encoding="utf-8")
     assert "This unit is dead here" not in (made / "mixed3a" / "3.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("share", "is_weak"), [(0.4, True), (0.6, False)])
+def test_a_render_that_reaches_less_than_half_of_the_data_is_warned_of(site, share, is_weak):
+    rows = open_site(site).units.to_pylist()
+    for row in rows:
+        row |= {name: share * row["maximum"] for name in row if name.startswith("value_")}
+    write_units(site, rows)
+    write_site(site)
+    text = (site / "mixed3a" / "3.html").read_text(encoding="utf-8")
+    assert ("more than twice as much as these renders do: Positive channel; Neuron" in text) == is_weak
+    dead = (site / "mixed3a" / f"{LAYERS[1].units - 1}.html").read_text(encoding="utf-8")
+    assert "twice as much" not in dead
 
 
 def test_neighbors_are_named_for_the_keyboard(made):

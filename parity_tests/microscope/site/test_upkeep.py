@@ -115,6 +115,9 @@ def test_pictures_that_are_not_there_are_refused(site):
         remove(site, "none.jpg")
     with pytest.raises(ValueError, match="no picture 40: it has 40 pictures"):
         remove(site, 40)
+    remove(site, 3)
+    with pytest.raises(ValueError, match="Picture 3 was already taken out"):
+        remove(site, 3)
 
 
 def test_a_site_beside_itself_matches_unit_by_unit(made, tmp_path):
