@@ -373,7 +373,7 @@ def _layer_of(step: Step) -> nn.Module:
     layer = step.build()
     if not isinstance(layer, Linear):
         return layer
-    made = torch.nn.utils.skip_init(nn.Linear, layer.in_features, layer.out_features, bias=False, device="meta")
+    made = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
     made.__dict__["extra_repr"] = _no_settings
     return made
 

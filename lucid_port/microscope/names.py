@@ -45,6 +45,11 @@ def layer_folder(name: str) -> str:
     return plain if is_safe else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def render_name(unit: int) -> str:
+    """Returns the name of a unit's render in the folder of its technique."""
+    return f"{unit:04d}.webp"
+
+
 @checked
 @dataclass(frozen=True)
 class Places:
@@ -140,7 +145,7 @@ class Places:
         return self.layer(layer) / "renders" / technique
 
     def render(self, layer: str, technique: str, unit: int) -> Path:
-        return self.renders(layer, technique) / f"{unit:04d}.webp"
+        return self.renders(layer, technique) / render_name(unit)
 
     def recipe(self, layer: str, technique: str) -> Path:
         return self.renders(layer, technique) / "recipe.json"

@@ -7,6 +7,7 @@ files of a site are its state: what exists is not made again.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Any
 from converters import checks
 from converters.atomic import write_bytes
 from converters.signatures import checked
-from lucid_port.microscope.names import Places
+from lucid_port.microscope.names import Places, render_name
 from lucid_port.microscope.settings import Settings, hash_of
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import grammar
@@ -319,16 +320,21 @@ class Records:
         done = self.read(task)
         if not task.units:
             return None if -1 in done else task
-        technique = task.technique
-        left = tuple(unit for unit in task.units if unit not in done or not self._exists(task, technique, unit))
+        there = self._rendered(task)
+        left = tuple(unit for unit in task.units if unit not in done or not (there is None or unit in there))
         return replace(task, units=left) if left else None
 
     def values(self, task: Task) -> dict[int, float]:
         """Returns unit -> the render's own activation; NaN where it is not known."""
         return {unit: float("nan") if value is None else value for unit, value in self.read(task).items() if unit >= 0}
 
-    def _exists(self, task: Task, technique: str | None, unit: int) -> bool:
-        return technique is None or self.places.render(task.layer, technique, unit).is_file()
+    def _rendered(self, task: Task) -> set[int] | None:
+        """Returns the units of a task whose renders are published; None if the task renders nothing."""
+        if task.technique is None:
+            return None
+        folder = self.places.renders(task.layer, task.technique)
+        names = set(os.listdir(folder)) if folder.is_dir() else set()  # one look at the folder, not one a unit
+        return {unit for unit in task.units if render_name(unit) in names}
 
     def _path(self, task: Task) -> Any:
         return self.places.task(f"done/{task.part}", task.layer, f"{task.name}.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 
 __all__ = ["is_notebook_environment", "processor"]
@@ -10,10 +11,10 @@ __all__ = ["is_notebook_environment", "processor"]
 
 def is_notebook_environment() -> bool:
     """Returns whether the code runs in a notebook (Jupyter or Colab) that can show pictures."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
+    if "IPython" not in sys.modules:  # a notebook has imported it; importing it is slow
         return False
+    from IPython import get_ipython
+
     # The shells of Colab and other notebooks derive from Jupyter's.
     return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(get_ipython()).__mro__)
 

@@ -17,6 +17,9 @@ import converters
 from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
 from lucid_port.figures.run import Request, write
+from lucid_port.microscope import state
+from lucid_port.microscope.names import Places
+from lucid_port.microscope.run import make_site
 from lucid_port.misc.io import load
 from lucid_port.modelzoo import nets_factory, vision_models
 from lucid_port.modelzoo.get_activations import get_activations
@@ -251,6 +254,20 @@ def device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     inception_on_gpu = inception()
     render.render_vis(inception_on_gpu, "conv2d0:1", thresholds=(0,), verbose=False, device="cuda")
+
+
+@mistake
+def other_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bright in (1, 2):
+        layers = nn.Sequential(nn.Conv2d(3, 4, 3))
+        model = modelzoo.from_torch(layers, image_value_range=(0, bright), image_shape=(16, 16, 3))
+        make_site(model, "site", units="0:0", techniques=["neuron"], executor="here", verbose=False)
+
+
+@mistake
+def locked_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    with state.locked(Places("site"), None):
+        make_site(vision_models.TinyInceptionV1(), "site", verbose=False)
 
 
 def test_every_message_has_a_mistake_that_provokes_it() -> None:
