@@ -44,14 +44,20 @@ QUANTILES = (99.9, 99.0, 95.0, 90.0, 50.0)
 TOP, BOTTOM, EACH = 12, 5, 2
 """Number of examples with the greatest and the least activations, and at each quantile."""
 
-BATCHES = 8
-"""Batches in a shard."""
+BATCHES = 2
+"""Batches in a shard, whose values are in memory at once."""
 
 BLOCK = 2**18
 """Values of the pooled matrix that are sorted at once; a value needs some 20 bytes meanwhile."""
 
+WIDTH = 256
+"""Units whose pictures are sorted at once."""
+
 SHARDS, JOINED = "shards", "pictures.txt"
 _PARTS = ("max", "mean", "place")
+
+_Columns = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Values, numbers and places of pictures, [units, k]."""
 
 
 @checked
@@ -450,17 +456,23 @@ def find_examples(
 
 def _extremes(pooled: PooledLayer, count: int, greatest: bool) -> Chosen:
     """Returns the pictures of the greatest or the least values, exact in float32, shard by shard."""
-    kept: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    best: dict[int, _Columns] = {}  # number of a block's first unit -> its columns
     for first, block in pooled.blocks():
-        values = block["max"].T
-        numbers = np.broadcast_to(np.arange(first, first + values.shape[1], dtype=np.int32), values.shape)
-        parts = (values, numbers, block["place"].T.astype(np.uint32))
-        joined = parts if kept is None else tuple(np.concatenate(pair, 1) for pair in zip(kept, parts, strict=True))
-        # Earlier pictures stand first, and the sort is stable, so that ties keep their order. NaN is sorted to the end.
-        order = np.argsort(-joined[0] if greatest else joined[0], axis=1, kind="stable")[:, :count]
-        kept = tuple(np.take_along_axis(one, order, 1) for one in joined)  # type: ignore[assignment]
-    assert kept is not None
-    return _filled(kept[0], kept[1], kept[2], count)
+        pictures, units = block["max"].shape
+        for start in range(0, units, WIDTH):
+            values, places = (block[part][:, start : start + WIDTH].T for part in ("max", "place"))
+            numbers = np.broadcast_to(np.arange(first, first + pictures, dtype=np.int32), values.shape)
+            new = (values, numbers, places.astype(np.uint32))
+            best[start] = _best([best[start], new] if start in best else [new], count, greatest)
+    return _filled(*(np.concatenate(parts) for parts in zip(*best.values(), strict=True)), count)
+
+
+def _best(columns: Sequence[_Columns], count: int, greatest: bool) -> _Columns:
+    """Returns the columns with the greatest or the least values of each unit; the order of pictures is ascending."""
+    values, numbers, places = (np.concatenate(parts, 1) for parts in zip(*columns, strict=True))
+    # Earlier pictures stand first, and the sort is stable, so that ties keep their order. NaN is sorted to the end.
+    order = np.argsort(-values if greatest else values, axis=1, kind="stable")[:, :count]
+    return tuple(np.take_along_axis(one, order, 1) for one in (values, numbers, places))  # type: ignore[return-value]
 
 
 def _filled(values: np.ndarray, numbers: np.ndarray, places: np.ndarray, count: int) -> Chosen:
