@@ -3,43 +3,110 @@
 from __future__ import annotations
 
 import functools
+import lzma
 import math
 import os
-from typing import Any, BinaryIO
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.lib import format as npy
 
+from converters import checks
+from converters.errors import reason
+from lucid_port.misc.io.unpacking import allowed_memory
+
 __all__ = ["load_array"]
 
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0, (3, 0): npy.read_array_header_2_0}
+_HEADERS: Mapping[tuple[int, ...], Any] = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+    (3, 0): npy.read_array_header_2_0,
+}
 """Version of the format -> reader of its header. The third differs from the second in the encoding of names only."""
 
 
 @functools.wraps(np.load)
 def load_array(file: BinaryIO, *args: Any, **kwargs: Any) -> Any:
-    """Loads a file as `np.load` does, after a check that it has as many bytes as its header states.
+    """Loads a file as `np.load` does, after a check that it has as many bytes as its headers state.
 
     `np.load` allocates the stated array before it reads values, so that a file of 100 bytes could ask for terabytes.
+    The arrays of an archive (.npz) are checked here, and loaded when they are used.
 
     Raises:
-        ValueError: the file states more values than it has.
+        ValueError: the file, or a member of an archive, states more values than it has, or unpacks to too much.
+        zipfile.BadZipFile: the archive is damaged.
     """
-    _check_size(file)
+    start, size = file.tell(), _left(file)
+    is_archive = file.read(len(_ARCHIVE)) == _ARCHIVE
+    file.seek(start)
+    if is_archive:
+        _check_members(file, size)
+    else:
+        _check_array(file, size, "its header")
+    file.seek(start)
     return np.load(file, *args, **kwargs)
 
 
-def _check_size(file: BinaryIO) -> None:
-    start = file.tell()
-    is_array = file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX
-    file.seek(start)
-    if not is_array:  # an archive, whose arrays are loaded when they are used, or no file of NumPy
-        return
-    header = _HEADERS.get(npy.read_magic(file))
-    if header is not None:
-        shape, _, dtype = header(file)
-        place = file.tell()
-        stated, there = math.prod(shape) * dtype.itemsize, file.seek(0, os.SEEK_END) - place
-        if stated > there and not dtype.hasobject:
-            raise ValueError(f"its header states {stated} bytes of values, and it has {there}")
-    file.seek(start)
+_ARCHIVE = b"PK\x03\x04"
+_LENGTHS: Mapping[tuple[int, ...], int] = {
+    (1, 0): 2,
+    (2, 0): 4,
+    (3, 0): 4,
+}  # version -> bytes of the number that states the length of its header
+
+
+def _left(file: BinaryIO) -> int:
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END) - place
+    file.seek(place)
+    return size
+
+
+def _check_members(file: BinaryIO, size: int) -> None:
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            name = checks.shown(member.filename)
+            if member.file_size > allowed_memory(size):
+                raise ValueError(
+                    f"its member {name} has {member.file_size / 1e6:.0f} MB, and a file of "
+                    f"{size / 1e6:.1f} MB may unpack to {allowed_memory(size) / 1e6:.0f} MB; numpy.load has no limit"
+                )
+            try:
+                with archive.open(member) as opened:
+                    _check_array(cast(BinaryIO, opened), member.file_size, f"the header of its member {name}")
+            except (RuntimeError, zlib.error, lzma.LZMAError) as error:  # a password, an unknown method, or damage
+                raise ValueError(f"its member {name} cannot be unpacked: {reason(error)}") from error
+
+
+def _check_array(file: BinaryIO, size: int, what: str) -> None:
+    """Checks the header of an array.
+
+    Args:
+        file: the file, at the array's start; it is left elsewhere.
+        size: number of bytes from there on.
+        what: name of the header in the message.
+
+    Raises:
+        ValueError: it states more bytes than there are.
+    """
+    start = file.read(len(npy.MAGIC_PREFIX) + 2 + 4)
+    version = tuple(start[len(npy.MAGIC_PREFIX) : len(npy.MAGIC_PREFIX) + 2])
+    if not start.startswith(npy.MAGIC_PREFIX) or version not in _LENGTHS:
+        return  # no array, or a later version, which np.load refuses
+    length = _LENGTHS[version]
+    place = len(npy.MAGIC_PREFIX) + 2 + length
+    stated = int.from_bytes(start[place - length : place], "little")
+    if place + stated > size:
+        raise ValueError(f"{what} states a length of {stated} bytes, and {max(0, size - place)} follow")
+    file.seek(place - len(start) - length, os.SEEK_CUR)  # the reader begins with the length
+    try:
+        shape, _, dtype = _HEADERS[version](file)
+    except (SyntaxError, TypeError, RecursionError, tokenize.TokenError) as error:
+        raise ValueError(f"{what} cannot be read: {reason(error)}") from error
+    needed, there = math.prod(shape) * dtype.itemsize, size - place - stated
+    if needed > there and not dtype.hasobject:  # objects are pickled
+        raise ValueError(f"{what} states {needed} bytes of values, and {there} follow")
