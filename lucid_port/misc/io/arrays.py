@@ -41,7 +41,7 @@ def load_array(file: BinaryIO, *args: Any, **kwargs: Any) -> Any:
         zipfile.BadZipFile: the archive is damaged.
     """
     start, size = file.tell(), _left(file)
-    is_archive = file.read(len(_ARCHIVE)) == _ARCHIVE
+    is_archive = file.read(len(_ARCHIVES[0])) in _ARCHIVES
     file.seek(start)
     if is_archive:
         _check_members(file, size)
@@ -51,12 +51,9 @@ def load_array(file: BinaryIO, *args: Any, **kwargs: Any) -> Any:
     return np.load(file, *args, **kwargs)
 
 
-_ARCHIVE = b"PK\x03\x04"
-_LENGTHS: Mapping[tuple[int, ...], int] = {
-    (1, 0): 2,
-    (2, 0): 4,
-    (3, 0): 4,
-}  # version -> bytes of the number that states the length of its header
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")  # first bytes; the second are those of an empty archive
+_LENGTHS: Mapping[tuple[int, ...], int] = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
+"""Version of the format -> bytes of the number that states the length of its header."""
 
 
 def _left(file: BinaryIO) -> int:

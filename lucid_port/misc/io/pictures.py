@@ -45,7 +45,7 @@ Use: TypeAlias = Literal["pixels", "resized", "floats"]
 to float32 in their own size."""
 
 # Bytes for each pixel at the peak: of RGB and gray without alpha, and of modes that are converted first.
-# `_PER_PIXEL` counts a strip of `_STRIP` pixels as nothing. A row with more pixels is one strip, which `_LONG_ROW` adds.
+# `_PER_PIXEL` leaves out a strip of `_STRIP` pixels. A row with more pixels is one strip, which `_LONG_ROW` adds.
 _PLAIN_MODES = ("RGB", "L", "YCbCr")
 _PER_PIXEL: dict[Use, tuple[int, int]] = {"pixels": (8, 8), "resized": (8, 20), "floats": (16, 36)}
 _TURNED = 4  # Pillow's second image if EXIF may turn it
