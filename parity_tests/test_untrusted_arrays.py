@@ -119,6 +119,15 @@ def test_a_member_with_a_password_is_refused_in_one_sentence(tmp_path):
         load(path)
 
 
+def test_a_long_header_is_read_where_numpy_reads_it(tmp_path):
+    table = np.zeros(3, [(f"column {index:03}", "f4") for index in range(500)])
+    path = _archive(tmp_path / "a.npz", zipfile.ZIP_STORED, table=_array(table))
+    assert load(path, max_header_size=100_000)["table"].dtype == table.dtype
+    assert load(path, allow_pickle=True, allow_unsafe_formats=True)["table"].dtype == table.dtype
+    with pytest.raises(ValueError, match=r"a\.npz cannot be read as \.npz: Header info length"):
+        load(path)
+
+
 def test_several_arrays_of_one_file_are_loaded_in_turn():
     buffer = io.BytesIO(_array(np.arange(3)) + _array(np.arange(4)))
     buffer.name = "a.npy"

@@ -6,6 +6,7 @@ import functools
 import lzma
 import math
 import os
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -43,15 +44,17 @@ def load_array(file: BinaryIO, *args: Any, **kwargs: Any) -> Any:
     start, size = file.tell(), _left(file)
     is_archive = file.read(len(_ARCHIVES[0])) in _ARCHIVES
     file.seek(start)
+    longest = sys.maxsize if kwargs.get("allow_pickle") else kwargs.get("max_header_size", _LONGEST)  # as in np.load
     if is_archive:
-        _check_members(file, size)
+        _check_members(file, size, longest)
     else:
-        _check_array(file, size, "its header")
+        _check_array(file, size, longest, "its header")
     file.seek(start)
     return np.load(file, *args, **kwargs)
 
 
 _ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")  # first bytes; the second are those of an empty archive
+_LONGEST = 10_000  # characters of a header that numpy reads by default
 _LENGTHS: Mapping[tuple[int, ...], int] = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 """Version of the format -> bytes of the number that states the length of its header."""
 
@@ -63,7 +66,7 @@ def _left(file: BinaryIO) -> int:
     return size
 
 
-def _check_members(file: BinaryIO, size: int) -> None:
+def _check_members(file: BinaryIO, size: int, longest: int) -> None:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             name = checks.shown(member.filename)
@@ -74,17 +77,18 @@ def _check_members(file: BinaryIO, size: int) -> None:
                 )
             try:
                 with archive.open(member) as opened:
-                    _check_array(cast(BinaryIO, opened), member.file_size, f"the header of its member {name}")
+                    _check_array(cast(BinaryIO, opened), member.file_size, longest, f"the header of its member {name}")
             except (RuntimeError, zlib.error, lzma.LZMAError) as error:  # a password, an unknown method, or damage
                 raise ValueError(f"its member {name} cannot be unpacked: {reason(error)}") from error
 
 
-def _check_array(file: BinaryIO, size: int, what: str) -> None:
+def _check_array(file: BinaryIO, size: int, longest: int, what: str) -> None:
     """Checks the header of an array.
 
     Args:
         file: the file, at the array's start; it is left elsewhere.
         size: number of bytes from there on.
+        longest: number of characters that its header may have.
         what: name of the header in the message.
 
     Raises:
@@ -101,7 +105,7 @@ def _check_array(file: BinaryIO, size: int, what: str) -> None:
         raise ValueError(f"{what} states a length of {stated} bytes, and {max(0, size - place)} follow")
     file.seek(place - len(start) - length, os.SEEK_CUR)  # the reader begins with the length
     try:
-        shape, _, dtype = _HEADERS[version](file)
+        shape, _, dtype = _HEADERS[version](file, max_header_size=longest)
     except (SyntaxError, TypeError, RecursionError, tokenize.TokenError) as error:
         raise ValueError(f"{what} cannot be read: {reason(error)}") from error
     needed, there = math.prod(shape) * dtype.itemsize, size - place - stated
