@@ -66,7 +66,7 @@ def test_an_array_that_states_a_header_of_gigabytes_is_refused(tmp_path):
         load(file)
 
 
-@pytest.mark.parametrize("dtype", ["{[]: 1}", "(" * 60])
+@pytest.mark.parametrize("dtype", ["{[]: 1}", "(" * 60, "'<U1000000000'", "3" * 9000])
 def test_a_header_that_is_no_table_is_refused_in_one_sentence(tmp_path, dtype):
     path = tmp_path / "a.npy"
     path.write_bytes(_header("(3,)", dtype))
@@ -124,7 +124,9 @@ def test_a_long_header_is_read_where_numpy_reads_it(tmp_path):
     path = _archive(tmp_path / "a.npz", zipfile.ZIP_STORED, table=_array(table))
     assert load(path, max_header_size=100_000)["table"].dtype == table.dtype
     assert load(path, allow_pickle=True, allow_unsafe_formats=True)["table"].dtype == table.dtype
-    with pytest.raises(ValueError, match=r"a\.npz cannot be read as \.npz: Header info length"):
+    with pytest.raises(
+        ValueError, match=r"a\.npz cannot be read as \.npz: the header of its member 'table\.npy' has \d+ bytes, more"
+    ):
         load(path)
 
 

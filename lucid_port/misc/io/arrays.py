@@ -103,10 +103,12 @@ def _check_array(file: BinaryIO, size: int, longest: int, what: str) -> None:
     stated = int.from_bytes(start[place - length : place], "little")
     if place + stated > size:
         raise ValueError(f"{what} states a length of {stated} bytes, and {max(0, size - place)} follow")
+    if stated > longest:
+        raise ValueError(f"{what} has {stated} bytes, more than {longest}: pass max_header_size={stated} to read it")
     file.seek(place - len(start) - length, os.SEEK_CUR)  # the reader begins with the length
     try:
         shape, _, dtype = _HEADERS[version](file, max_header_size=longest)
-    except (SyntaxError, TypeError, RecursionError, tokenize.TokenError) as error:
+    except (ValueError, SyntaxError, TypeError, RecursionError, tokenize.TokenError) as error:
         raise ValueError(f"{what} cannot be read: {reason(error)}") from error
     needed, there = math.prod(shape) * dtype.itemsize, size - place - stated
     if needed > there and not dtype.hasobject:  # objects are pickled
