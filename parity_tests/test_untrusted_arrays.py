@@ -119,6 +119,23 @@ def test_a_member_with_a_password_is_refused_in_one_sentence(tmp_path):
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("place", "byte", "words"),
+    [
+        (b"PK\x03\x04", (26, 255), "its member 'a\\.npy' cannot be unpacked: File name in directory"),
+        (b"PK\x01\x02", (6, 192), "it cannot be unpacked: zip file version 19.2"),
+    ],
+)
+def test_a_damaged_archive_is_refused_in_one_sentence(tmp_path, place, byte, words):
+    path = _archive(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, a=_array(np.arange(5_000)))
+    data = bytearray(path.read_bytes())
+    data[data.index(place) + byte[0]] = byte[1]
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"\A.*a\.npz cannot be read as \.npz: {words}.*\.\Z") as caught:
+        load(path)
+    assert len(str(caught.value)) < 500 + len(str(path))
+
+
 def test_a_long_header_is_read_where_numpy_reads_it(tmp_path):
     table = np.zeros(3, [(f"column {index:03}", "f4") for index in range(500)])
     path = _archive(tmp_path / "a.npz", zipfile.ZIP_STORED, table=_array(table))

@@ -38,8 +38,8 @@ def load_array(file: BinaryIO, *args: Any, **kwargs: Any) -> Any:
     The arrays of an archive (.npz) are checked here, and loaded when they are used.
 
     Raises:
-        ValueError: the file, or a member of an archive, states more values than it has, or unpacks to too much.
-        zipfile.BadZipFile: the archive is damaged.
+        ValueError: the file or a member of an archive is damaged, states more values than it has, or unpacks to too
+            much.
     """
     start, size = file.tell(), _left(file)
     is_archive = file.read(len(_ARCHIVES[0])) in _ARCHIVES
@@ -67,19 +67,24 @@ def _left(file: BinaryIO) -> int:
 
 
 def _check_members(file: BinaryIO, size: int, longest: int) -> None:
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            name = checks.shown(member.filename)
-            if member.file_size > allowed_memory(size):
-                raise ValueError(
-                    f"its member {name} has {member.file_size / 1e6:.0f} MB, and a file of "
-                    f"{size / 1e6:.1f} MB may unpack to {allowed_memory(size) / 1e6:.0f} MB; numpy.load has no limit"
-                )
-            try:
+    name = ""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                name = f"its member {checks.shown(member.filename)}"
+                if member.file_size > allowed_memory(size):
+                    raise ValueError(
+                        f"{name} has {member.file_size / 1e6:.0f} MB, and a file of {size / 1e6:.1f} MB may unpack to "
+                        f"{allowed_memory(size) / 1e6:.0f} MB; numpy.load has no limit"
+                    )
                 with archive.open(member) as opened:
-                    _check_array(cast(BinaryIO, opened), member.file_size, longest, f"the header of its member {name}")
-            except (RuntimeError, zlib.error, lzma.LZMAError) as error:  # a password, an unknown method, or damage
-                raise ValueError(f"its member {name} cannot be unpacked: {reason(error)}") from error
+                    _check_array(cast(BinaryIO, opened), member.file_size, longest, f"the header of {name}")
+    except _DAMAGE as error:
+        raise ValueError(f"{name or 'it'} cannot be unpacked: {reason(error)}") from error
+
+
+_DAMAGE = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError)
+"""Errors of archives that are damaged, or have a password or an unknown method."""
 
 
 def _check_array(file: BinaryIO, size: int, longest: int, what: str) -> None:
