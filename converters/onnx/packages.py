@@ -29,5 +29,5 @@ def _import(name: str) -> Any:
     except ImportError as error:
         raise MissingPackageError(
             f"This needs the package onnx, which does not import here ({reason(error)}): "
-            "pip install 'lucid_port[onnx]'."
+            "pip install -e '.[onnx]'."
         ) from error
