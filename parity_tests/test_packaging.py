@@ -45,7 +45,7 @@ NOT_MOVED = ("microscope", "figures")
 
 def test_texts_install_from_a_clone():
     """The package is in no index, so `pip install lucid_port` fails, or installs the package of somebody else."""
-    wrong = re.compile(r"pip install [^`\n]*\blucid[_-]port\b")
+    wrong = re.compile(r"pip install [^`&\n]*\blucid[_-]port\b")
     files = [path for path in texts("lucid_port", "converters", "docs") if not set(NOT_MOVED) & set(path.parts)]
     assert [path.name for path in files if wrong.search(path.read_text(encoding="utf-8"))] == []
 
