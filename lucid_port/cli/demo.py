@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli.console import Device, Json, Quiet, Seed, check_page_path, print_result
+from lucid_port.cli.limits import limited
 from lucid_port.misc.threads import torch_threads
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def command(
         with log.part("Comparing every layer with TensorFlow's values", again):
             checked, tensorflow = _comparisons(model)
         model = model.to(place)
-        channels, classes = channels_recipe(steps or STEPS, seed), classes_recipe(model, steps or CLASS_STEPS, seed)
+        channels = channels_recipe(limited(steps or STEPS), seed)
+        classes = classes_recipe(model, limited(steps or CLASS_STEPS), seed)
         with log.part("Rendering six channels"):
             channel_pictures = _render(model, channels)
         with log.part("Rendering six of 28 classes"):
