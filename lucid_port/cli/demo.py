@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MODEL = "TinyInceptionV1"
 LOGITS = "softmax2_pre_activation"
-UNITS = ("conv2d2:5", "conv2d2:20", "mixed3a:7", "mixed3b:31", "mixed4a:12", "mixed4c:40")
+UNITS = ("conv2d2:5", "mixed3b:17", "mixed3b:31", "mixed4a:8", "mixed4a:32", "mixed4a:37")
 CLASSES = ("spiral", "circles", "heart", "honeycomb", "flower", "rays")
 SIZE, CLASS_SIZE = 96, 112
 SCALE = 2  # pixels of the page for each pixel of a picture
