@@ -24,5 +24,7 @@ def limited(steps: int) -> int:
     if not text:
         return steps
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{VARIABLE} is the largest number of updates of a picture, a whole number from 1 on: {text!r}.")
+        raise ValueError(
+            f"{VARIABLE} is the largest number of updates of a picture, a whole number from 1 on: {text!r}."
+        )
     return min(steps, int(text))

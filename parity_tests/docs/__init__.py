@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,12 @@ class Line:
 
     Attributes:
         command: program and arguments, as they stand on the page.
-        environment: variables that the line sets for it.
+        environment: (variable, value) pairs that the line sets for it.
         in_block: whether it stands in a code block, not in a sentence.
     """
 
     command: str
-    environment: Mapping[str, str]
+    environment: tuple[tuple[str, str], ...]
     in_block: bool
 
 
@@ -54,4 +54,5 @@ def lines(page: Path, program: str) -> Iterator[Line]:
             for part in re.split(r"&&|\||;", line.split(" #")[0]):
                 variables, words = ASSIGNMENTS.match(part.strip().removeprefix("$ ")).groups()  # type: ignore[union-attr]
                 if words.startswith(f"{program} "):
-                    yield Line(words, dict(one.split("=", 1) for one in variables.split()), in_block)
+                    pairs = tuple((key, value) for key, _, value in (one.partition("=") for one in variables.split()))
+                    yield Line(words, pairs, in_block)
