@@ -25,6 +25,6 @@ def limited(steps: int) -> int:
         return steps
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(
-            f"{VARIABLE} is the largest number of updates of a picture, a whole number from 1 on: {text!r}."
+            f"{VARIABLE} is the most updates of a picture, a whole number from 1 on, not {text!r}."
         )
     return min(steps, int(text))

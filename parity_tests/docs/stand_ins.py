@@ -1,4 +1,4 @@
-"""Files and networks that stand in for those that commands of the pages name, and that would be downloaded or are a reader's own."""
+"""Stand-ins for the files and networks of the pages' commands that are downloaded, or that a reader has."""
 
 from __future__ import annotations
 

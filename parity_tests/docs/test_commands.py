@@ -1,6 +1,6 @@
-"""Every command of the pages runs as it stands there, with one update, and stand-ins for what a reader has or downloads.
+"""Every `lucid-port` command of the pages runs as it stands there, with one update and stand-ins for files and weights.
 
-Commands of `lucid-port` run; for those of other programs, `test_links.py` checks that scripts and environments are there.
+For commands of other programs, `test_links.py` checks that scripts and environments are there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOT_RUN = {
 TRAINED = ("InceptionV1_caffe", "googlenet.pb", "eyes.toml", "docs/units.toml", "docs/images/objectives/neuron.jpg")
 """Words that name the trained GoogLeNet, or a recipe of it."""
 
-LONG_PAGES = ("command_line.md", "gallery.md", "index.md")  # the commands of index.md are also in the README
+LONG_PAGES = ("command_line.md", "index.md")  # the commands of index.md are also in the README
 LONG = re.compile(r"lucid-port (microscope|parity)\b|:\*'|:0-63'|--(timm|torchvision|huggingface)\b|neuron\.jpg")
 """Commands of whole layers, models, sites and libraries, and of a picture with many updates."""
 
@@ -62,7 +62,7 @@ def of_page(page: Path) -> list[Line]:
 
 
 def is_long(page: Path, line: Line) -> bool:
-    return page.name in LONG_PAGES or LONG.search(line.command) is not None
+    return page.name in LONG_PAGES or page.parent.name == "gallery" or LONG.search(line.command) is not None
 
 
 def with_the_trained_network(found: Iterable[Line]) -> dict[Line, bool]:
