@@ -24,7 +24,5 @@ def limited(steps: int) -> int:
     if not text:
         return steps
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(
-            f"{VARIABLE} is the most updates of a picture, a whole number from 1 on, not {text!r}."
-        )
+        raise ValueError(f"{VARIABLE} is the most updates of a picture, a whole number from 1 on, not {text!r}.")
     return min(steps, int(text))

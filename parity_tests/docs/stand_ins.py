@@ -24,9 +24,12 @@ Maker = Callable[[Path], object]
 """Writes a file or a folder of a path."""
 
 NETWORKS = """
+import torch
 from torch import nn
 
+
 def small():
+    torch.manual_seed(0)
     network = nn.Sequential()
     network.add_module("conv1", nn.Conv2d(3, 4, 3))
     network.add_module("conv2", nn.Conv2d(4, 8, 3))
