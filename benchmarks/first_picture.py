@@ -1,10 +1,10 @@
 """How long a newcomer waits for trained pictures: `python benchmarks/first_picture.py`.
 
 **Method.** The checkout's last commit is cloned into a temporary folder, and the README's first block of commands runs
-there as it stands, in an environment of its own that has torch and pip. Times are of: the clone, the block (installation
-from pip's cache, then the demo), and showing the demo's page in Chromium. The environment is made before. `--torch`
-installs torch from an index or a file, such as a CPU build; by default the environment reads the packages of the
-running Python, without lucid_port. Run it twice: the first run fills pip's cache.
+there as it stands, in an environment of its own that has pip and torch, and is made before. Times are of the clone, of
+the block (installation from pip's cache, then the demo), and of showing the demo's page in Chromium. `--torch` says how
+pip installs torch, such as a CPU build; by default the environment reads the torch of the running Python. Run it twice:
+the first run fills pip's cache.
 """
 
 from __future__ import annotations

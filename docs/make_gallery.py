@@ -5,8 +5,8 @@
     python docs/make_gallery.py --thumbs     # the small pictures again
     python docs/make_pages.py                # writes gallery.md, and a page for each article
 
-A figure's picture becomes a JPEG below docs/images/gallery, and a small one below docs/images/gallery/thumbs. How it was
-made is kept in made.json there, which the pages are written from. Look at a picture before you put it there.
+A figure's picture becomes a JPEG below docs/images/gallery, and a small one below docs/images/gallery/thumbs. How it
+was made is kept in made.json there, which the pages are written from. Look at a picture before you put it there.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ INTRODUCTION = """# Gallery
 <!-- Written by docs/make_pages.py from docs/images/gallery. -->
 
 Figures of the Distill articles, each made by one command. Each small picture leads to its figure. The articles use
-Google's InceptionV1. These pictures use `InceptionV1_caffe`, which has the same architecture but was trained with Caffe,
-so its units are others; they were chosen to illustrate the same points. Without `--model`, the command uses
+Google's InceptionV1. These pictures use `InceptionV1_caffe`, which has the same architecture but was trained with
+Caffe, so its units are others; they were chosen to illustrate the same points. Without `--model`, the command uses
 `InceptionV1` and the articles' own units.
 
 All figures were made on a CPU in float32. The recipe that the command writes beside the picture states the versions.
@@ -72,7 +72,7 @@ def add_thumb(name: str) -> None:
 
 
 def pages() -> dict[str, str]:
-    """Path below docs -> text: the page of all small pictures, and a page for each article, in the catalogue's order."""
+    """Path below docs -> text: the page of small pictures, and a page for each article, in the catalogue's order."""
     made = _made()
     found, sections = {}, [INTRODUCTION]
     for key, article in ARTICLES.items():
