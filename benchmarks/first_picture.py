@@ -53,7 +53,9 @@ def prepared(folder: Path, torch: str | None) -> dict[str, str]:
         command = [programs / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
         own = Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
         for package in Path(sysconfig.get_path("purelib")).iterdir():
-            if package.name.startswith(("torch", "nvidia", "triton", "functorch", "sympy", "mpmath", "networkx")):
+            if package.name.startswith(
+                ("torch", "nvidia", "triton", "functorch", "sympy", "mpmath", "networkx", "cuda")
+            ):
                 (own / package.name).symlink_to(package)
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return {**variables, "VIRTUAL_ENV": str(folder), "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
