@@ -64,7 +64,7 @@ def prepared(folder: Path, torch: str | None) -> dict[str, str]:
 def seconds(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> float:
     """Runs a command in a folder, and returns its wall time."""
     started = time.perf_counter()
-    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     return time.perf_counter() - started
 
 
