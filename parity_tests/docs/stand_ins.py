@@ -144,5 +144,5 @@ def without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
 def few_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renders of a Microscope site with one update: the sites' pages have no other setting than their quality."""
     settings: Any = importlib.import_module("lucid_port.microscope.settings")
-    small = {"size": 32, "steps": 1, "dream_steps": 1}
+    small = {**settings.QUALITIES["preview"], "steps": 1, "dream_steps": 1}
     monkeypatch.setattr(settings, "QUALITIES", dict.fromkeys(settings.QUALITIES, small))
