@@ -30,7 +30,10 @@ PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]+\b")
 """A word for which a reader puts a name of their own: lucid-port layers MODEL."""
 
 NEEDS_TENSORFLOW = "needs TensorFlow, in a process that test_freeze.py tests"
+NEEDS_SITES = "needs finished sites, which the tests in parity_tests/microscope have"
 NOT_RUN = {
+    "lucid-port microscope compare epoch10 epoch90 -o comparison": NEEDS_SITES,
+    "lucid-port microscope compare site other -o both": NEEDS_SITES,
     "lucid-port --install-completion": "changes the settings of the reader's shell",
     "lucid-port convert model.ckpt-1000.meta -o model --keep-pb model.pb": NEEDS_TENSORFLOW,
     "lucid-port convert model.ckpt-1000.meta -o mymodel --outputs logits --keep-pb model.pb": NEEDS_TENSORFLOW,
