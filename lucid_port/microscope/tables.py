@@ -315,7 +315,7 @@ def _arrow() -> Any:
         import pyarrow
     except ImportError as error:
         raise ImportError(
-            "The tables of a site need the package pyarrow: pip install 'lucid_port[microscope]'."
+            "The tables of a site need the package pyarrow: pip install -e '.[microscope]'."
         ) from error
     return pyarrow
 

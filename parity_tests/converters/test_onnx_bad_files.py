@@ -198,5 +198,5 @@ def test_external_data_outside_the_folder(tmp_path):
 
 def test_without_the_packages_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx.version_converter", None)
-    with pytest.raises(converters.MissingPackageError, match=r"pip install 'lucid_port\[onnx\]'"):
+    with pytest.raises(converters.MissingPackageError, match=r"pip install -e '\.\[onnx\]'"):
         from_onnx(FOLDER / "resnet.onnx")
