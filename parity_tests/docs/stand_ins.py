@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from converters.frozen.writer import GraphWriter
+from lucid_port.microscope.drawings import Drawings
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import local_graph
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
@@ -142,7 +143,11 @@ def without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def few_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Renders of a Microscope site with one update: the sites' pages have no other setting than their quality."""
+    """Makes sites of a Microscope with one update, twelve drawings, and one layer if none is named."""
     settings: Any = importlib.import_module("lucid_port.microscope.settings")
     small = {**settings.QUALITIES["preview"], "steps": 1, "dream_steps": 1}
     monkeypatch.setattr(settings, "QUALITIES", dict.fromkeys(settings.QUALITIES, small))
+    plan: Any = importlib.import_module("lucid_port.microscope.plan")
+    layers = plan.default_layers
+    monkeypatch.setattr(plan, "default_layers", lambda model: layers(model)[:1])
+    monkeypatch.setattr("lucid_port.microscope.run.Drawings", lambda: Drawings(12))
