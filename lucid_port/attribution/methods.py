@@ -131,12 +131,13 @@ _IN_SEVERAL = ("conductance", "deep_lift", "feature_ablation", "grad_cam", "grad
 """Methods of several kinds, whose functions have the kind in their name."""
 
 
-def _method(
-    kind: Kind, *options: str, **facts: Any
-) -> Callable[[Callable[[Problem], Plan]], Callable[[Problem], Plan]]:
+Make: TypeAlias = Callable[[Problem], Plan]
+
+
+def _method(kind: Kind, *options: str, **facts: Any) -> Callable[[Make], Make]:
     """Decorator that enters a function into the registry."""
 
-    def enter(make: Callable[[Problem], Plan]) -> Callable[[Problem], Plan]:
+    def enter(make: Make) -> Make:
         prefix = f"{kind}_"
         own = make.__name__
         name = own.removeprefix(prefix) if own.removeprefix(prefix) in _IN_SEVERAL else own
@@ -246,9 +247,7 @@ def occlusion(problem: Problem) -> Plan:
     if window[1] > height or window[2] > width:
         raise ValueError(f"The window {window[1]} x {window[2]} is larger than the picture, {height} x {width}.")
     if strides[1] > window[1] or strides[2] > window[2]:
-        raise ValueError(
-            f"The strides {strides[1:]} are longer than the window {window[1:]}: pixels would be left out."
-        )
+        raise ValueError(f"The strides {strides[1:]} are longer than the window {window[1:]}: they leave out pixels.")
     arguments = {"sliding_window_shapes": window, "strides": strides, "baselines": problem.baselines}
     return Plan(Occlusion(problem.reader), {**arguments, **problem.at_once()})
 
@@ -259,7 +258,7 @@ def _window(given: object, channels: int, what: str) -> tuple[int, int, int]:
     sizes = [given, given] if single else checks.items(given, what, "a number, or (height, width)")
     if len(sizes) not in (2, 3):
         raise ValueError(
-            f"{what} is a number, (height, width) or (channels, height, width), not {checks.shown(given)}."
+            f"{what} is a number or (height, width), with or without channels before, not {checks.shown(given)}."
         )
     first, height, width = (checks.whole(one, what, 1) for one in [channels, *sizes][-3:])
     return first, height, width

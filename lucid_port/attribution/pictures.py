@@ -95,7 +95,8 @@ def _fitted(model: Model, pixels: np.ndarray, prepare: bool, is_file: bool = Fal
     if not prepare or (stated is None and is_own) or (is_own and not is_file):
         return pixels
     if stated is None:
-        assert height is not None and width is not None
+        assert height is not None
+        assert width is not None
         stated = Preprocessing((height, width), resize=max(height, width))
     image = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
     return np.ascontiguousarray(stated(image).permute(1, 2, 0).numpy())

@@ -1,8 +1,8 @@
-"""A network as a module of one number for each image, with one module that holds a layer: the form that Captum needs.
+"""A network as a module of one number for each image, with a module that holds a layer: the form that Captum needs.
 
-Captum finds a layer by hooks on its module. A network may call a module several times, or compute a layer by a function.
-So the reader passes the layer's value through a module of its own, the tap, and computes the target from the tap's
-output. Captum hooks the tap, which runs once in each pass.
+Captum finds a layer by hooks on its module. A network may call a module several times, or compute a layer by a
+function. So the reader passes the layer's value through a module of its own, the tap, and computes the target from the
+tap's output. Captum hooks the tap, which runs once in each pass.
 """
 
 from __future__ import annotations
@@ -80,10 +80,14 @@ class Reader(nn.Module):
             return torch.cat([checkpoint(part, *piece, use_reentrant=False) for piece in pieces])
         return torch.cat([part(*piece) for piece in pieces])
 
-    def _directly(self, images: Tensor) -> Tensor:
+    @property
+    def _own_target(self) -> Unit:
         assert self.target is not None
-        found = self.model.compute(images, LayerRequest.of([self.target.layer]))
-        return self._target_of(found[self.target.layer], images)
+        return self.target
+
+    def _directly(self, images: Tensor) -> Tensor:
+        layer = self._own_target.layer
+        return self._target_of(self.model.compute(images, LayerRequest.of([layer]))[layer], images)
 
     def first(self, images: Tensor) -> Tensor:
         """Returns the layer's value, (N, C, ...), without the tap."""
@@ -94,15 +98,17 @@ class Reader(nn.Module):
         return read.first
 
     def _second(self, images: Tensor, value: Tensor) -> Tensor:
-        assert self.target is not None and self.layer is not None and self.layout is not None
+        assert self.layer is not None
+        assert self.layout is not None
         given = {self.layer: self.layout.restore(value)}
-        request = LayerRequest.of([self.target.layer], interventions=given)
-        return self._target_of(self.model.compute(images, request)[self.target.layer], images)
+        target = self._own_target
+        request = LayerRequest.of([target.layer], interventions=given)
+        return self._target_of(self.model.compute(images, request)[target.layer], images)
 
     def _target_of(self, value: Tensor, images: Tensor) -> Tensor:
-        assert self.target is not None
-        read = first_axes(self.model, self.target.layer, value, _size(images), len(images))
-        return self.target.of(read.first, read.layout)
+        target = self._own_target
+        read = first_axes(self.model, target.layer, value, _size(images), len(images))
+        return target.of(read.first, read.layout)
 
 
 def only(unit: Unit, value: Tensor, layout: Layout) -> Tensor:

@@ -240,8 +240,8 @@ class Attribution:
     def save(self, path: str | os.PathLike[str], *, icons: bool = False, **options: Any) -> Path:
         """Saves the attribution by the file's extension.
 
-        Pictures (.png, .jpg, .webp) show `picture`, and hold the recipe, which is also written beside every file. `.npy`
-        holds the values, `.npz` all arrays, `.json` the recipe and all numbers but the photographs'.
+        Pictures (.png, .jpg, .webp) show `picture`, and hold the recipe, which is also written beside every file.
+        `.npy` holds the values, `.npz` all arrays, `.json` the recipe and all numbers but the photographs'.
 
         Args:
             path: the file. Missing folders are created.

@@ -1,4 +1,4 @@
-"""Methods with rules for modules, DeepLift and guided backpropagation: a copy of the network for their hooks, and checks.
+"""Methods with rules for modules, DeepLift and guided backpropagation: a copy of the network for hooks, and checks.
 
 Captum replaces gradients by hooks on modules. It says nothing where a rule does not apply: at functions in the place of
 modules, and at modules that run several times, of which it keeps the last call. A pass of one image finds these, and
@@ -61,17 +61,24 @@ def _of_deep_lift() -> Sequence[type[nn.Module]]:
     return list(deep_lift.SUPPORTED_NON_LINEAR)
 
 
-_SMOOTH = "GELU SiLU Mish Hardswish Hardsigmoid Hardtanh PReLU SELU CELU GLU LogSoftmax".split()
-_NORMS = "LocalResponseNorm LayerNorm GroupNorm InstanceNorm2d".split()
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WITHOUT_RULE = _names(
+    """CELU GELU GLU GroupNorm Hardsigmoid Hardswish Hardtanh InstanceNorm2d LayerNorm LocalResponseNorm LogSoftmax Mish
+    MultiheadAttention PReLU ReLU6 Relu6 SELU SiLU"""
+)
+
 
 RULES = {
     "deep_lift": Rules(
         "DeepLift",
         _of_deep_lift,
         True,
-        frozenset("relu elu leaky_relu sigmoid tanh softplus softmax max_pool1d max_pool2d max_pool3d".split()),
+        _names("relu elu leaky_relu sigmoid tanh softplus softmax max_pool1d max_pool2d max_pool3d"),
         True,
-        frozenset([*_SMOOTH, *_NORMS, "ReLU6", "Relu6", "MultiheadAttention"]),
+        _WITHOUT_RULE,
     ),
     "guided_backprop": Rules(
         "Guided backpropagation", lambda: [nn.ReLU], False, frozenset({"relu"}), False, frozenset({"ReLU6", "Relu6"})

@@ -34,14 +34,8 @@ NOISES = ("smoothgrad", "smoothgrad_sq", "vargrad")
 """Averages over noisy pictures: of the values, of their squares, and the variance."""
 
 NOISE_OPTIONS = ("nt_samples", "stdevs", "nt_samples_batch_size", "draw_baseline_from_distrib")
-NUMBERS = (
-    "n_steps",
-    "n_samples",
-    "nt_samples",
-    "nt_samples_batch_size",
-    "internal_batch_size",
-    "perturbations_per_eval",
-)
+NUMBERS = ("n_steps", "n_samples", "nt_samples", "nt_samples_batch_size", "internal_batch_size")
+NUMBERS += ("perturbations_per_eval",)
 """Options that are whole numbers from 1 on."""
 
 
@@ -253,9 +247,7 @@ class _Run:
     def _fitting(self, reader: Reader) -> int:
         def step(count: int) -> None:
             images = self.images[:1].expand(count, -1, -1, -1).detach().clone().requires_grad_()
-            reader(images).sum().backward(inputs=[images]) if reader.detaches and reader.layer is None else reader(
-                images
-            )
+            torch.autograd.grad(reader(images).sum(), [images])
 
         if self.images.device.type == "cuda":
             return memory.cuda_batch_size(step, self.images.device, memory.MOST_ON_CUDA)

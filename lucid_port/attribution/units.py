@@ -116,8 +116,8 @@ def first_axes(model: Model, name: str, value: torch.Tensor, size: tuple[int, in
     rows = len(found.first)
     if rows != count:
         raise ValueError(
-            f"Layer {name!r} has {rows} rows for {count} image{'s' * (count != 1)}, so that its values do not belong to "
-            "one image each: name another layer."
+            f"Layer {name!r} has {rows} rows for {count} image{'s' * (count != 1)}, so that a value does not belong to "
+            "one image: name another layer."
         )
     return found
 
