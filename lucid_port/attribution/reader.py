@@ -60,6 +60,13 @@ class Reader(nn.Module):
         self.tap = nn.Identity()
         self.layout: Layout | None = None
 
+    def apply(self, fn: Callable[[nn.Module], None]) -> Reader:
+        """Applies a function to each module once; torch visits a module of two names twice."""
+        super().apply(lambda module: None)  # converted networks call their modules one by one from now on
+        for module in list(self.modules()):
+            fn(module)
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
         """Returns the unit's values, (N,), for images (N, C, H, W) in [0, 1]."""
         if self.layer is None:

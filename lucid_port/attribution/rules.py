@@ -191,7 +191,7 @@ def check_rules(reader: Reader, plain: Reader, images: Tensor, rules: Rules, oth
     Warns:
         UserWarning: modules without a rule have their plain gradient.
     """
-    reader.apply(lambda module: None)  # converted networks call their modules one by one from now on
+    reader.apply(lambda module: None)
     seen = _run(reader, images, rules)
     advice = f"methods without rules work: {', '.join(others)}"
     if seen.functions:

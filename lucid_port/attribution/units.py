@@ -126,6 +126,9 @@ def first_axes(model: Model, name: str, value: torch.Tensor, size: tuple[int, in
 
 
 def _has_layer(model: Model, name: str) -> bool:
+    """Returns whether the model lists a layer; `LAYER:NUMBER`, which may be an output of an op, is a unit here."""
+    if ":" in name and name not in set(getattr(model.network, "layers", ())):
+        return False
     try:
         return layer_info(model, name) is not None
     except LayerNotFoundError:
