@@ -124,6 +124,11 @@ class Attribution:
         return summed[:, 0].numpy()
 
     @property
+    def gives_channels(self) -> bool:
+        """Whether the values are those of a layer's channels."""
+        return self.kind == "layer" and not (self.method == "grad_cam" and self.values.shape[-1] == 1)
+
+    @property
     def channels(self) -> np.ndarray:
         """The values summed over places, float32 [N, C]."""
         return self.values.reshape(len(self.values), -1, self.values.shape[-1]).sum(1)
@@ -149,7 +154,7 @@ class Attribution:
     def _channel_layer(self) -> str:
         if self.kind != "layer" or self.layer is None:
             raise ValueError(f"{self.method} explains pixels, which are no channels of a layer: name a layer.")
-        if self.method == "grad_cam" and self.values.shape[-1] == 1:
+        if not self.gives_channels:
             raise ValueError("grad_cam sums over the channels: pass attr_dim_summation=False, or take another method.")
         return self.layer
 
