@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from converters.network.request import LayerRequest
-from lucid_port.attribution.units import Unit, first_axes
+from lucid_port.attribution.units import Unit, first_axes, pieces_of
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.modelzoo.vision_base import Model
+from lucid_port.recipes.inputs import channels_of
 
 __all__ = ["Reader"]
 
@@ -59,6 +60,7 @@ class Reader(nn.Module):
         self.detaches, self.most = detaches, most
         self.tap = nn.Identity()
         self.layout: Layout | None = None
+        self._pieces = () if layer is None else pieces_of(model, layer)
 
     def apply(self, fn: Callable[[nn.Module], None]) -> Reader:
         """Applies a function to each module once; torch visits a module of two names twice."""
@@ -107,7 +109,11 @@ class Reader(nn.Module):
     def _second(self, images: Tensor, value: Tensor) -> Tensor:
         assert self.layer is not None
         assert self.layout is not None
-        given = {self.layer: self.layout.restore(value)}
+        own = self.layout.restore(value)
+        counts = (
+            [channels_of(self.model, piece) for piece in self._pieces] if len(self._pieces) > 1 else [value.shape[1]]
+        )
+        given = dict(zip(self._pieces, own.split(counts, self.layout.axes.index("C")), strict=True))
         target = self._own_target
         request = LayerRequest.of([target.layer], interventions=given)
         return self._target_of(self.model.compute(images, request)[target.layer], images)

@@ -160,6 +160,8 @@ def _run(reader: Reader, images: Tensor, rules: Rules) -> _Seen:
 
     with contextlib.ExitStack() as stack:
         for module in reader.model.network.modules():  # type: ignore[attr-defined]
+            if not (rules.applies(module) or type(module).__name__ in rules.lacking):
+                continue  # hooks on modules of modules would keep networks from computing single functions
             stack.callback(module.register_forward_pre_hook(enter).remove)
             stack.callback(module.register_forward_hook(leave).remove)
         image = images[:1].detach().clone()

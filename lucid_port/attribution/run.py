@@ -20,7 +20,7 @@ from lucid_port.attribution.pictures import PhotoLike, load_photos
 from lucid_port.attribution.reader import Reader
 from lucid_port.attribution.result import FORMAT, Attribution
 from lucid_port.attribution.rules import RULES, check_rules, copied
-from lucid_port.attribution.units import TargetLike, Unit, find_targets, first_axes, named_neuron
+from lucid_port.attribution.units import TargetLike, Unit, find_targets, first_axes, named_neuron, pieces_of
 from lucid_port.modelzoo.layouts import Layout, plain_layout
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis.engine.precision import strictly
@@ -405,19 +405,20 @@ def check_dependence(model: Model, unit: Unit | None, layer: str | None, image: 
         ValueError: it does not, or the layer comes after the target.
     """
     image = image.detach().clone().requires_grad_()
-    names = [name for name in dict.fromkeys([layer, None if unit is None else unit.layer]) if name is not None]
+    pieces = () if layer is None else pieces_of(model, layer)
+    names = list(dict.fromkeys([*pieces, *([] if layer is None else [layer]), *([] if unit is None else [unit.layer])]))
     read = read_layers(model, image, names)
     if layer is not None:
         first_axes(model, layer, read[layer].value, (image.shape[2], image.shape[3]), 1)
     if unit is None:
         return
     score = _target_value(unit, read, model, image)
-    source = image if layer is None else read[layer].value
-    if layer == unit.layer or _depends(score.sum(), source):
+    sources = [image] if layer is None else [read[piece].value for piece in pieces]
+    if layer == unit.layer or any(_depends(score.sum(), source) for source in sources):
         return
     if layer is None:
         raise ValueError(f"The target {unit} does not depend on the picture by a gradient.")
-    if _depends(source.sum(), read[unit.layer].value):
+    if any(_depends(source.sum(), read[unit.layer].value) for source in sources):
         raise ValueError(f"Layer {layer!r} comes after the target {unit}: name a layer before it.")
     raise ValueError(f"The target {unit} does not depend on layer {layer!r}: name a layer that leads to it.")
 

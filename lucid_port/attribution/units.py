@@ -122,6 +122,22 @@ def first_axes(model: Model, name: str, value: torch.Tensor, size: tuple[int, in
     return found
 
 
+def pieces_of(model: Model, layer: str) -> tuple[str, ...]:
+    """Returns the layers that a layer joins beside the network's own path, or the layer itself.
+
+    Lucid's joins before ReLUs, such as `mixed4a_pre_relu`, lead nowhere: later layers read their parts.
+    """
+    program = getattr(model.network, "program", None)
+    if program is None:
+        return (layer,)
+    name = model.network.layers[layer].name
+    step = next((step for step in program.steps if step.name == name), None)
+    read = {source.node for one in program.steps for source in one.inputs}
+    if step is None or step.layer != "Concat" or name in read:
+        return (layer,)
+    return tuple(str(source) for source in step.inputs)
+
+
 # Texts -------------------------------------------------------------------------------------------
 
 
@@ -221,7 +237,8 @@ def _of_class(model: Model, label: str | int, layer: str) -> Unit:
             f"Layer {layer!r} has {count} units, and the labels name {len(labels)} classes: give a number, as in "
             f"{grammar.quoted(layer)}:0."
         )
-    return _checked(model, Unit(layer, number))
+    own = str(labels[number]) if isinstance(label, str) and labels is not None else None
+    return _checked(model, Unit(layer, number, label=own))
 
 
 def _named(model: Model, text: str) -> Unit:

@@ -88,6 +88,7 @@ class Late(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.relu = nn.Conv2d(3, len(LABELS), 3), nn.ReLU(inplace=True)
+        self.conv.weight.data -= self.conv.weight.data.mean((1, 2, 3), keepdim=True)  # values of both signs
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.conv(x)

@@ -95,7 +95,7 @@ def test_a_wrong_argument(model, arguments, sentence):
 
 def test_layers_that_do_not_exist(model):
     for arguments in ({"layer": "conv9", "method": "conductance"}, {"target": "conv9:3"}, {"layer": "conv9:3"}):
-        with pytest.raises(LayerNotFoundError, match="No layer is called 'conv9'. Did you mean conv"):
+        with pytest.raises(LayerNotFoundError, match=r"No layer is called 'conv9'\. Did you mean conv"):
             attribute(model, PHOTO, **arguments)
 
 
@@ -151,7 +151,7 @@ def test_networks_without_a_score(tmp_path):
             return self.conv(x).mean((2, 3)), x.mean((2, 3))
 
     two = from_torch(Two(), (0, 1), image_shape=(*SIZE, 3))
-    with pytest.raises(ValueError, match="logits cannot be found.*LAYER:NUMBER"):
+    with pytest.raises(ValueError, match=r"logits cannot be found.*LAYER:NUMBER"):
         attribute(two, PHOTO)
 
 

@@ -1,4 +1,4 @@
-"""Networks of other kinds: modules that run twice, layouts of tokens, joins before ReLUs, hooks and modes of the user."""
+"""Networks of other kinds: modules that run twice, tokens, joins before ReLUs, hooks and modes of the user."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_functions_before_the_layer_do_no_harm(branching):
 def test_a_module_that_runs_twice():
     """Refused by DeepLift, whose rule keeps the last call; guided backpropagation reads gradients alone."""
     network, model = networks.made(networks.Reusing)
-    with pytest.raises(ValueError, match="cannot follow 'relu.*', a module that runs 2 times in a pass"):
+    with pytest.raises(ValueError, match=r"cannot follow 'relu.*', a module that runs 2 times in a pass"):
         attribute(model, photos(1), 1, method="deep_lift")
     found = attribute(model, photos(1), 1, method="guided_backprop")
     x = as_tensor(photos(1))
@@ -116,6 +116,22 @@ def test_layers_of_a_converted_network(tiny, layer):
     assert np.abs(found.values).max() > 0
 
 
+def test_a_join_before_relus_is_its_parts(tiny):
+    """No later layer reads Lucid's join: its parts do, each behind a ReLU."""
+    pictures = photos(2, 45, 52)
+    found = attribute(tiny, pictures, "mixed4c:3", "mixed4a_pre_relu", "gradient_x_activation", prepare=False)
+    parts = [f"mixed4a_{part}_pre_relu" for part in ("1x1", "3x3", "5x5", "pool_reduce")]
+    each = [attribute(tiny, pictures, "mixed4c:3", part, "gradient_x_activation", prepare=False) for part in parts]
+    wanted = np.concatenate([one.values for one in each], -1)
+    np.testing.assert_allclose(found.values, wanted, atol=1e-5 * np.abs(wanted).max())
+    # ReLU'(x) x = ReLU(x): behind the ReLU, the product is the same.
+    behind = attribute(tiny, pictures, "mixed4c:3", "mixed4a", "gradient_x_activation", prepare=False)
+    np.testing.assert_allclose(found.values, behind.values, atol=1e-5 * np.abs(wanted).max())
+    integral = {"n_steps": 200, "integral": "riemann_trapezoid"}
+    path = attribute(tiny, pictures[:1], "mixed4c:3", "mixed4a_pre_relu", "conductance", prepare=False, **integral)
+    assert abs(path.delta[0]) <= 1e-2 * np.abs(path.values).sum()
+
+
 class Tokens(nn.Module):
     """Patches as tokens [N, L, C] behind a class token."""
 
@@ -170,7 +186,7 @@ def test_nothing_of_the_users_changes(layer):
     network.train().requires_grad_()
     calls = []
     network.relu.register_forward_hook(lambda *call: calls.append("forward"))
-    network.relu.register_full_backward_hook(lambda *call: None)
+    network.head.register_full_backward_hook(lambda *call: None)
 
     def state():
         return (
