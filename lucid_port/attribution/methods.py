@@ -15,6 +15,7 @@ from converters.errors import MissingPackageError, nearest_names
 from converters.signatures import checked
 from lucid_port.attribution.reader import Reader
 from lucid_port.attribution.units import Unit
+from lucid_port.misc.io.serialize_array import to_array
 
 __all__ = ["METHODS", "Kind", "Method", "Plan", "Problem", "find_method", "method_names"]
 
@@ -355,12 +356,29 @@ def layer_feature_ablation(problem: Problem) -> Plan:
 
     with torch.no_grad():
         value = problem.reader.first(problem.images[:1])
-    mask = problem.options.get("layer_mask")
-    if mask is None:
-        channels = torch.arange(value.shape[1], device=value.device)
-        mask = channels.reshape(1, -1, *[1] * (value.dim() - 2))
-    arguments = {"layer_mask": mask, **problem.given("layer_baselines"), **problem.at_once()}
-    return Plan(LayerFeatureAblation(problem.reader, problem.reader.tap), arguments)
+    channels = torch.arange(value.shape[1]).reshape(1, -1, *[1] * (value.dim() - 2))
+    arguments = {
+        "layer_mask": _of_layer(problem.options.get("layer_mask", channels), "layer_mask", value),
+        "layer_baselines": _of_layer(problem.options.get("layer_baselines", 0.0), "layer_baselines", value),
+    }
+    return Plan(LayerFeatureAblation(problem.reader, problem.reader.tap), {**arguments, **problem.at_once()})
+
+
+def _of_layer(given: Any, what: str, value: Tensor) -> float | Tensor:
+    """Returns an option of a layer as a number, or as a tensor for one picture.
+
+    Raises:
+        TypeError, ValueError: it is neither a number nor an array that fits the layer.
+    """
+    if isinstance(given, (int, float, np.number)) and what == "layer_baselines":
+        return float(checks.number(given, what))
+    checks.finite_values(given, what)
+    found = torch.as_tensor(to_array(given))
+    shape = [1, *value.shape[1:]]
+    if not checks.broadcasts(found.shape, shape) or (what == "layer_mask" and found.is_floating_point()):
+        kind = "whole numbers" if what == "layer_mask" else "numbers"
+        raise ValueError(f"{what} is an array of {kind} that broadcasts to {shape}, not {checks.shown(given)}.")
+    return (found.long() if what == "layer_mask" else found.to(value.dtype)).to(value.device)
 
 
 @_method("layer", "relu_attributions", "attr_dim_summation")

@@ -128,7 +128,10 @@ def only(unit: Unit, value: Tensor, layout: Layout) -> Tensor:
     """Returns a layer's value (N, C, ...) of which only a unit has a gradient."""
     channel = value[:, unit.number]
     chosen = torch.zeros_like(channel, dtype=torch.bool)
-    chosen[(slice(None), *(() if unit.place is None else unit.indices(channel, layout)))] = True
+    index: tuple[int | slice, ...] = (slice(None),)
+    if unit.place is not None:
+        index = (slice(None), *unit.indices(channel, layout))
+    chosen[index] = True
     mask = torch.zeros_like(value, dtype=torch.bool)
     mask[:, unit.number] = chosen
     return torch.where(mask, value, value.detach())

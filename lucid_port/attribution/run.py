@@ -34,9 +34,15 @@ NOISES = ("smoothgrad", "smoothgrad_sq", "vargrad")
 """Averages over noisy pictures: of the values, of their squares, and the variance."""
 
 NOISE_OPTIONS = ("nt_samples", "stdevs", "nt_samples_batch_size", "draw_baseline_from_distrib")
-NUMBERS = ("n_steps", "n_samples", "nt_samples", "nt_samples_batch_size", "internal_batch_size")
-NUMBERS += ("perturbations_per_eval",)
+NUMBERS = ("n_steps", "n_samples", "nt_samples", "nt_samples_batch_size", "internal_batch_size", "segments",
+           "perturbations_per_eval")  # fmt: skip
 """Options that are whole numbers from 1 on."""
+
+FLAGS = ("abs", "multiply_by_inputs", "relu_attributions", "attr_dim_summation", "draw_baseline_from_distrib")
+"""Options that are True or False."""
+
+INTEGRALS = ("gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid")
+"""Values of `integral`."""
 
 
 @strictly
@@ -138,20 +144,18 @@ def _checked_options(method: Method, noise: str | None, options: Mapping[str, An
             takes = f"its options are {', '.join(known)}" if known else "it has no options"
             raise ValueError(f"{method.name} takes no {name}{hint}: {takes}.{nearest_names(name, known)}")
     given = dict(options)
-    for name in NUMBERS:
-        if name in given:
-            given[name] = checks.whole(given[name], name, 1)
-    for name in ("abs", "multiply_by_inputs", "relu_attributions", "attr_dim_summation"):
-        if name in given:
-            given[name] = checks.flag(given[name], name)
-    if "stdevs" in given:
-        given["stdevs"] = float(checks.number(given["stdevs"], "stdevs", 0))
-    if "integral" in given:
-        checks.choice(given["integral"], "integral", INTEGRALS)
+    for name, value in options.items():
+        if name in NUMBERS:
+            given[name] = checks.whole(value, name, 1)
+        elif name in FLAGS:
+            given[name] = checks.flag(value, name)
+        elif name == "stdevs":
+            given[name] = float(checks.number(value, name, 0))
+        elif name == "integral":
+            checks.choice(value, name, INTEGRALS)
+        elif name == "cam_layer":
+            checks.text(value, name, "the name of a layer")
     return given
-
-
-INTEGRALS = ("gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid")
 
 
 def _baselines(model: Model, given: Any, images: Tensor, prepare: bool, method: Method) -> float | Tensor:
@@ -214,6 +218,8 @@ class _Run:
             self.layer = self.options.pop("cam_layer", None) or last_layer_with_places(
                 self.model, self.targets[0], self.images[:1]
             )
+            if not self._layout().has_places:
+                raise ValueError(self._layout().no_places())
         for unit in dict.fromkeys(self.targets):
             check_dependence(self.model, unit, self.tapped, self.images[:1])
         readers = {unit: self._reader(unit) for unit in dict.fromkeys(self.targets)}

@@ -61,7 +61,8 @@ class Unit:
         channel = value[:, self.number]
         if self.place is None:
             return channel.flatten(1).sum(1) if channel.dim() > 1 else channel
-        return channel[(slice(None), *self.indices(channel, layout))]
+        index: tuple[int | slice, ...] = (slice(None), *self.indices(channel, layout))
+        return channel[index]
 
     def indices(self, channel: torch.Tensor, layout: Layout) -> tuple[int, ...]:
         """Returns the indices of the place in a channel (N, ...).

@@ -74,6 +74,13 @@ CASES = [
     ({"photo": torch.zeros(2, 19)}, "The picture is a tensor (N, C, H, W) with pixels, not a tensor of shape (2, 19)."),
     ({"photo": np.zeros((0, 19, 26, 3))}, "with pixels"),
     ({"photo": ["a", PHOTO]}, ""),
+    (
+        {"layer": "conv2", "method": "feature_ablation", "layer_mask": np.zeros((1, 5, 1, 1), int)},
+        "layer_mask is an array of whole numbers that broadcasts to [1, 6, 19, 26]",
+    ),
+    ({"layer": "conv2", "method": "feature_ablation", "layer_baselines": "x"}, "layer_baselines is an array of real"),
+    ({"method": "grad_cam", "cam_layer": "mean"}, "Layer 'mean' is fully connected: it has no positions."),
+    ({"method": "grad_cam", "cam_layer": 3}, "cam_layer is the name of a layer, not 3."),
     ({"batch_size": 0}, "batch_size is a whole number from 1 on, not 0."),
 ]
 
