@@ -31,8 +31,8 @@ def heat_map(values: np.ndarray) -> np.ndarray:
     """Returns a map [H, W] as a picture [H, W, 3] in [0, 1]: red for positive values, blue for negative ones.
 
     Example:
-        >>> heat_map(np.array([[1.0, 0.0, -1.0]])).round(1).tolist()
-        [[[0.8, 0.1, 0.1], [1.0, 1.0, 1.0], [0.1, 0.2, 0.9]]]
+        >>> (100 * heat_map(np.array([[1.0, 0.0, -1.0]]))).round().astype(int).tolist()
+        [[[80, 10, 10], [100, 100, 100], [10, 25, 85]]]
     """
     return _tinted(np.ones((*values.shape, 3), np.float32), strength(values))
 

@@ -104,7 +104,7 @@ def attribute(
         >>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
         >>> photo = np.random.RandomState(0).uniform(size=(96, 96, 3)).astype(np.float32)
         >>> attribute(TinyInceptionV1(), photo, "softmax2:spiral", n_steps=8)
-        <Attribution: integrated_gradients to softmax2:20, values [1, 96, 96, 3]>
+        <Attribution: integrated_gradients to softmax2:22, values [1, 96, 96, 3]>
     """
     need_captum()
     neuron = None if layer is None else named_neuron(model, layer)

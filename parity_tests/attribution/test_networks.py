@@ -70,6 +70,20 @@ def test_a_layer_behind_the_second_call_of_a_module():
     np.testing.assert_allclose(found.values.sum((1, 2, 3)), found.scores - found.baseline_scores, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("layer", "which"), [("relu", 0), ("relu_1", 1)])
+def test_each_call_of_a_module_is_a_layer(layer, which):
+    """The name of a layer is that of one call, also where Captum's hook would keep the last."""
+    network, model = networks.made(networks.Reusing)
+    found = attribute(model, photos(1), 1, layer, "gradient_x_activation")
+    x = as_tensor(photos(1)).requires_grad_()
+    first = network.conv1(x).relu()
+    second = network.conv2(first).relu()
+    value = (first, second)[which]
+    (gradient,) = torch.autograd.grad(second[0, 1].mean(), value)
+    wanted = (gradient * value).detach().movedim(1, -1).numpy()
+    np.testing.assert_allclose(found.values, wanted, atol=1e-6 * np.abs(wanted).max())
+
+
 def test_a_value_that_is_changed_in_place_later():
     _, model = networks.made(networks.Late)
     with pytest.raises(ValueError, match="it reads a value that an activation has changed in place"):
@@ -240,6 +254,45 @@ def test_draws_have_their_seed(branching):
     )
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - other).max() > 0
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [None, "conv2", "conv2:3"])
+def test_no_pass_has_more_images_than_fit(branching, monkeypatch, layer):
+    _, model = branching
+    seen = []
+    compute = type(model).compute
+
+    def counted(self, image, request):
+        seen.append(len(image))
+        return compute(self, image, request)
+
+    monkeypatch.setattr(type(model), "compute", counted)
+    for method, entry in every_method(layer):
+        if entry.rules:
+            continue  # a picture with its baseline
+        seen.clear()
+        target = "dog" if entry.has_target else None
+        options = {**FAST.get(method, {}), **({"n_samples": 5} if method == "gradient_shap" else {})}
+        found = attribute(model, photos(5), target, layer, method, batch_size=2, **options)
+        assert len(found.values) == 5
+        assert max(seen) <= 2, method
+        seen.clear()
+        attribute(model, photos(3), target, layer, method, batch_size=2, noise="vargrad", nt_samples=3, **options)
+        assert max(seen) <= 2, method
+
+
+def test_the_batch_follows_the_free_memory(branching, monkeypatch):
+    from lucid_port.optvis.many import memory
+
+    batches = []
+    for free in (10**9, 10**6, 1):
+        monkeypatch.setattr(memory, "free_host_memory", lambda free=free: free)
+        batches.append(attribute(branching[1], photos(3), "dog", n_steps=2).recipe["batch"])
+    assert batches[0] == memory.MOST_ON_CPU
+    assert batches[0] > batches[1] > batches[2] == 1
 
 
 # Several pictures --------------------------------------------------------------------------------
