@@ -140,7 +140,7 @@ def _command(name: str, command: Any, parent: Any) -> str:
     arguments = [one for one in command.get_params(context) if _is_argument(one)]
     wanted = [_named(one) if one.required else f"[{_named(one)}]" for one in arguments]
     usage = " ".join(["lucid-port", name, "[OPTIONS]", *wanted])
-    return f"## {name}\n\n```text\n{usage}\n```\n\n{_prose(command.help or '')}\n\n{_rows(command, context)}\n"
+    return f"## {name}\n\n`{usage}`\n\n{_prose(command.help or '')}\n\n{_rows(command, context)}\n"
 
 
 def _prose(text: str) -> str:
@@ -166,7 +166,8 @@ def _rows(command: Any, context: Any) -> str:
 
 
 def _is_hidden(parameter: Any) -> bool:
-    return bool(getattr(parameter, "hidden", False))
+    """Whether a parameter is left out: hidden ones, and --help, which the page's first line describes."""
+    return bool(getattr(parameter, "hidden", False)) or parameter.name == "help"
 
 
 def _is_argument(parameter: Any) -> bool:
