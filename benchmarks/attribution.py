@@ -4,10 +4,10 @@
     python benchmarks/attribution.py --page
 
 PHOTOGRAPHS is a folder of `photographs.py`. The network is InceptionV1 (LUCID_PORT_MODELZOO has its file), and the
-target its own top class. Each method's map is summed over cells of 16 pixels. Cells become gray, the strongest first, a
-row's number at a time; the curve is the class's probability over that of the whole picture, and its area the mean over
-the share of gray cells. A small area means that the first cells matter most. Cells and not pixels become gray, because
-scattered gray pixels are noise that misleads the network in any order.
+target its own top class. Each method's map is summed over cells of 32 pixels. Cells are blurred, the strongest first,
+two at a time; the curve is the class's probability over that of the whole picture, and its area the mean over the share of
+blurred cells. A small area means that the first cells matter most. Single pixels, and gray cells, mislead the network
+in any order: it takes their edges for objects. The baseline of methods that have one is the blurred picture, too.
 
 Photographs are drawn with a seed; those whose top class has a probability below 0.2 are passed over. A run that stops
 goes on with the next photograph. `--page` writes the table into docs/attribution.md.
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 import torch
 from page import table as markdown
 from timing import RESULTS, Report, console
@@ -35,21 +36,22 @@ from lucid_port.modelzoo.vision_base import Model
 RESULT = RESULTS / "attribution.json"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "attribution.md"
 START, END = "<!-- measured -->", "<!-- /measured -->"
-CELL, RANDOM_ORDERS, LEAST = 16, 5, 0.2
-GRAY = 117 / 255
-"""The mean of the network's training images."""
+CELL, TOGETHER, BLUR = 32, 2, 12.0
+"""Pixels of a cell, cells of a stage, and the standard deviation of the blur in pixels."""
+
+RANDOM_ORDERS, LEAST = 5, 0.2
 DRAWS = 10_000
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "integrated_gradients": {"n_steps": 32, "baselines": GRAY},
-    "gradient_shap": {"n_samples": 16, "baselines": GRAY, "stdevs": 0.1},
-    "deep_lift": {"baselines": GRAY},
-    "occlusion": {"sliding_window_shapes": 32, "strides": 16, "baselines": GRAY},
-    "feature_ablation": {"segments": 60, "baselines": GRAY},
+    "integrated_gradients": {"n_steps": 32},
+    "gradient_shap": {"n_samples": 16, "stdevs": 0.1},
+    "deep_lift": {},
+    "occlusion": {"sliding_window_shapes": 32, "strides": 16},
+    "feature_ablation": {"segments": 60},
 }
 MUST = ("integrated_gradients", "occlusion", "grad_cam")
 """Methods that must beat random orders."""
-METHOD = f"""Mean over the share of gray cells of the top class's probability, as a share of that of the whole picture;
-cells of {CELL} pixels, gray {GRAY:.3f}; 95 % intervals by {DRAWS} bootstrap draws of photographs."""
+METHOD = f"""Mean over the share of blurred cells of the top class's probability, as a share of that of the whole
+picture; cells of {CELL} pixels, a blur of {BLUR:g} pixels; 95 % intervals by {DRAWS} bootstrap draws of photographs."""
 
 
 # Curves ------------------------------------------------------------------------------------------
@@ -61,15 +63,21 @@ def cells_of(values: np.ndarray) -> np.ndarray:
     return values[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL).sum((1, 3)).ravel()
 
 
+def blurred(photo: torch.Tensor) -> torch.Tensor:
+    """Returns a photograph (1, C, H, W) after a Gaussian blur."""
+    pixels = scipy.ndimage.gaussian_filter(photo.numpy(), (0, 0, BLUR, BLUR), mode="nearest")
+    return torch.from_numpy(pixels).clamp(0, 1)
+
+
 def deleted(photo: torch.Tensor, order: np.ndarray) -> torch.Tensor:
-    """Returns a photograph (1, C, H, W) with more and more cells gray, in an order."""
+    """Returns a photograph (1, C, H, W) with more and more blurred cells, in an order."""
     rows, columns = photo.shape[2] // CELL, photo.shape[3] // CELL
-    stages = []
-    for count in range(0, len(order) + 1, columns):
+    stages, hidden = [], blurred(photo)
+    for count in [*range(0, len(order), TOGETHER), len(order)]:
         mask = torch.zeros(rows * columns)
         mask[torch.from_numpy(order[:count].copy())] = 1
         large = mask.reshape(1, 1, rows, columns).repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
-        stages.append(photo * (1 - large) + GRAY * large)
+        stages.append(photo * (1 - large) + hidden * large)
     return torch.cat(stages)
 
 
@@ -99,7 +107,10 @@ def areas_of(model: Model, path: Path, seed: int) -> dict[str, Any] | None:
         started = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # DeepLift has no rule for the normalization
-            maps = attribute(model, first.photos[0], number, method=method, **OPTIONS.get(method, {})).maps
+            options = dict(OPTIONS.get(method, {}))
+            if method in OPTIONS:
+                options["baselines"] = blurred(photo)
+            maps = attribute(model, first.photos[0], number, method=method, **options).maps
         seconds[method] = time.perf_counter() - started
         areas[method] = area(model, photo, number, np.argsort(-cells_of(maps[0]), kind="stable"))
     random = np.random.RandomState(seed)

@@ -50,6 +50,7 @@ class Ranked:
     value: float
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """The contributions to a target, for each picture.
