@@ -5,9 +5,9 @@
 
 PHOTOGRAPHS is a folder of `photographs.py`. The network is InceptionV1 (LUCID_PORT_MODELZOO has its file), and the
 target its own top class. Each method's map is summed over cells of 32 pixels. Cells are blurred, the strongest first,
-two at a time; the curve is the class's probability over that of the whole picture, and its area the mean over the share of
-blurred cells. A small area means that the first cells matter most. Single pixels, and gray cells, mislead the network
-in any order: it takes their edges for objects. The baseline of methods that have one is the blurred picture, too.
+two at a time; the curve is the class's probability over that of the whole picture, and its area the mean over the share
+of blurred cells. A small area means that the first cells matter most. Single pixels, and gray cells, mislead the
+network in any order: it takes their edges for objects. The baseline of methods that have one is the blurred picture.
 
 Photographs are drawn with a seed; those whose top class has a probability below 0.2 are passed over. A run that stops
 goes on with the next photograph. `--page` writes the table into docs/attribution.md.
@@ -30,6 +30,7 @@ from page import table as markdown
 from timing import RESULTS, Report, console
 
 from lucid_port.attribution import attribute, method_names
+from lucid_port.modelzoo.classes import probabilities_layer
 from lucid_port.modelzoo.nets_factory import get_model
 from lucid_port.modelzoo.vision_base import Model
 
@@ -81,6 +82,12 @@ def deleted(photo: torch.Tensor, order: np.ndarray) -> torch.Tensor:
     return torch.cat(stages)
 
 
+def probabilities(model: Model, photos: torch.Tensor) -> torch.Tensor:
+    """Returns the probabilities of the classes, (N, classes)."""
+    layer = str(probabilities_layer(model))
+    return model.activations(photos, [layer])[layer]
+
+
 def area(model: Model, photo: torch.Tensor, number: int, order: np.ndarray) -> float:
     """Returns the area under a deletion curve, by the trapezoidal rule."""
     with torch.no_grad():
@@ -98,7 +105,7 @@ def areas_of(model: Model, path: Path, seed: int) -> dict[str, Any] | None:
     photo = torch.from_numpy(first.photos.transpose(0, 3, 1, 2).copy())
     number = int(first.targets[0].rpartition(":")[2])
     with torch.no_grad():
-        probability = float(model.activations(photo, ["softmax2"])["softmax2"][0, number])
+        probability = float(probabilities(model, photo)[0, number])
     if probability < LEAST:
         return None
     areas: dict[str, float] = {}

@@ -59,7 +59,6 @@ CALLS: Mapping[str, Sequence[str]] = {
         f"lucid_port.attribution.Attribution.{call.partition('(')[0]}": [_ATTRIBUTION + f">>> found.{call}"]
         for call in (
             "icons(1, steps=1, size=16)",
-            "picture()",
             "picture(icons=True, count=1, steps=1, size=16)",
             "ranked(3)",
             "save('a.png')",
