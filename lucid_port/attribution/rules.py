@@ -14,7 +14,7 @@ import contextlib
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from converters.stack_level import stack_level
 from lucid_port.attribution.reader import Reader
+from lucid_port.modelzoo.torch_network import TorchNetwork
 from lucid_port.modelzoo.vision_base import Model
 
 __all__ = ["RULES", "Rules", "check_rules", "copied"]
@@ -66,8 +67,8 @@ def _names(text: str) -> frozenset[str]:
 
 
 _WITHOUT_RULE = _names(
-    """CELU GELU GLU GroupNorm Hardsigmoid Hardswish Hardtanh InstanceNorm2d LayerNorm LocalResponseNorm LogSoftmax Mish
-    MultiheadAttention PReLU ReLU6 Relu6 SELU SiLU"""
+    """CELU GELU GLU GRU GroupNorm Hardsigmoid Hardswish Hardtanh InstanceNorm2d LSTM LayerNorm LocalResponseNorm
+    LogSoftmax Mish MultiheadAttention PReLU RNN ReLU6 Relu6 SELU SiLU"""
 )
 
 
@@ -87,14 +88,15 @@ RULES = {
 
 
 def copied(model: Model, rules: Rules) -> Model:
-    """Returns a copy of a model that shares its tensors, for hooks.
+    """Returns a copy of a model that shares its weights, for hooks.
 
     Modules with a rule do not work in place, and each reads a view of its own, so that hooks on the gradient of its
     input do not see the part of other readers. Hooks on gradients of the user's are left out: Captum skips modules that
     have one.
     """
-    tensors = [*model.parameters(), *model.buffers(), *_plain_tensors(model)]
-    twin: Model = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    twin: Model = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
+    if isinstance(twin.network, TorchNetwork):
+        twin.network.keep_written_state()  # Captum keeps values in the modules
     for module in twin.modules():
         module._backward_hooks.clear()
         module._backward_pre_hooks.clear()
@@ -103,12 +105,6 @@ def copied(model: Model, rules: Rules) -> Model:
                 module.inplace = False  # type: ignore[assignment]
             module.register_forward_pre_hook(_with_own_view)
     return twin
-
-
-def _plain_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Yields tensors that are plain attributes of modules."""
-    for module in model.modules():
-        yield from (value for value in vars(module).values() if isinstance(value, Tensor))
 
 
 def _with_own_view(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from converters import checks
-from converters.errors import nearest_names
+from converters.errors import nearest_names, reason
+from converters.memory import is_out_of_memory
 from converters.signatures import checked
 from lucid_port.attribution.isolation import evaluating, need_captum, quiet, seeded
 from lucid_port.attribution.methods import METHODS, Kind, Method, Plan, Problem, find_method
@@ -240,6 +241,8 @@ class _Run:
     def _reader(self, unit: Unit | None) -> Reader:
         gate = self.neuron if unit is not None else None
         plain = Reader(self.model, unit, self.tapped, gate)
+        if unit is not None and self.tapped is not None:
+            check_tap(plain, Reader(self.model, unit), self.images[:1])
         if not self.method.rules:
             return plain
         import captum.attr  # noqa: F401  # converted networks enter their rules into its tables
@@ -427,6 +430,28 @@ def check_dependence(model: Model, unit: Unit | None, layer: str | None, image: 
     if any(_depends(source.sum(), read[unit.layer].value) for source in sources):
         raise ValueError(f"Layer {layer!r} comes after the target {unit}: name a layer before it.")
     raise ValueError(f"The target {unit} does not depend on layer {layer!r}: name a layer that leads to it.")
+
+
+def check_tap(tapped: Reader, plain: Reader, image: Tensor) -> None:
+    """Checks that a target is the same if its layer gets its own value from the tap.
+
+    Raises:
+        ValueError: it is not, because the network cannot be given the layer's value.
+    """
+    cause = "the target changes if the network is given the value that it has itself"
+    with torch.no_grad():
+        try:
+            found = tapped(image)
+        except (RuntimeError, TypeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
+            cause, found = reason(error), None
+        if found is not None and torch.allclose(found, plain(image), rtol=1e-4, atol=1e-6):
+            return
+    raise ValueError(
+        f"The value of layer {tapped.layer!r} cannot be replaced ({cause}): name a layer before or after it, of which "
+        "the value is one tensor."
+    )
 
 
 def _depends(value: Tensor, source: Tensor) -> bool:

@@ -179,6 +179,66 @@ def test_layers_of_tokens():
     assert (np.ptp(channel, axis=1) <= 1e-6).all(), "a channel of all tokens is one feature"
 
 
+class Recurrent(nn.Module):
+    """A layer that returns a tuple, and a bias that makes all images of a batch alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lstm = nn.Conv2d(3, 5, 6, 6), nn.LSTM(5, 6, batch_first=True)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values, _ = self.lstm(self.conv(x).flatten(2).transpose(1, 2))
+        return self.head(values.mean(1))
+
+
+def test_a_layer_of_several_outputs():
+    """One of them cannot be given to the network."""
+    _, model = networks.made(Recurrent)
+    with pytest.raises(ValueError, match=r"The value of layer 'lstm:0' cannot be replaced \(.*name a layer before or"):
+        attribute(model, photos(1), 1, "lstm:0", "gradient_x_activation")
+    assert attribute(model, photos(1), 1, "transpose", "gradient_x_activation").values.any()
+
+
+def test_a_layer_before_a_change_in_place(modules):
+    """The ReLU behind it works in place."""
+    network, model = modules
+    found = attribute(model, photos(), "head:1", "conv1", "gradient_x_activation")
+    x = as_tensor(photos()).requires_grad_()
+    value = network.conv1(x)
+    later = network.conv2(network.pool(value.relu())).relu()
+    (gradient,) = torch.autograd.grad(network.head(later.mean((2, 3)))[:, 1].sum(), value)
+    wanted = (gradient * value).detach().movedim(1, -1).numpy()
+    np.testing.assert_allclose(found.values, wanted, atol=1e-6 * np.abs(wanted).max())
+
+
+class Branched(nn.Module):
+    """A network that torch.fx cannot trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu, self.head = nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.conv(x)
+        if a.mean() > -100:
+            a = self.relu(a)
+        return self.head((a * 2).mean((2, 3)))
+
+
+@pytest.mark.parametrize("layer", ["conv", "relu", "mul"])
+def test_a_network_that_is_not_traced(layer):
+    network, model = networks.made(Branched)
+    found = attribute(model, photos(), 1, layer, "gradient_x_activation")
+    with torch.no_grad():
+        relu = network.conv(as_tensor(photos())).relu()
+        wanted = relu * network.head.weight[1].reshape(1, -1, 1, 1) * 2 / relu[0, 0].numel()
+    np.testing.assert_allclose(found.values, wanted.movedim(1, -1).numpy(), atol=1e-6 * float(wanted.abs().max()))
+    if layer != "mul":
+        exact = attribute(model, photos(), 1, layer, "deep_lift")
+        np.testing.assert_allclose(exact.delta, 0, atol=1e-6)
+
+
 # What stays as it was ----------------------------------------------------------------------------
 
 
