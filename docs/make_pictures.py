@@ -441,9 +441,8 @@ shown(
     """
 from lucid_port.attribution import attribute
 
-found = attribute(
-    model, data.chelsea()[:, 75:375], layer="inception_4d_output", method="conductance", n_steps=24
-)
+photo, layer = data.chelsea()[:, 75:375], "inception_4d_output"
+found = attribute(model, photo, layer=layer, method="conductance", n_steps=24)
 found.picture(icons=True, count=5, steps=96)[None]
 """,
 )
