@@ -30,6 +30,7 @@ from typing import Annotated, Any
 
 import microscope_pages
 import microscope_passes
+import page_scores
 import torch
 import typer
 from timing import RESULTS, Others, Report, console, spread, table
@@ -218,7 +219,7 @@ def weight(
         after scrolling to the end. The size of a site is extrapolated from the bytes of a unit.""",
         {"site": _about(place)},
     )
-    with microscope_pages.packages(packages) as folder:
+    with page_scores.packages(packages) as folder:
         found = microscope_pages.weight(place.resolve(), folder, _program(chromium), layer, units)
     _write(output, "weight", report, found)
 
@@ -241,7 +242,7 @@ def browsers(
         {"site": _about(place)},
     )
     programs = {"chrome": _program(chromium), "firefox": _program(firefox)}
-    with microscope_pages.packages(packages) as folder:
+    with page_scores.packages(packages) as folder:
         found = microscope_pages.in_browsers(place.resolve(), folder, programs, layer, units)
     _write(output, "browsers", report, found)
 
@@ -257,7 +258,7 @@ def lighthouse(
 ) -> None:
     """Let Lighthouse judge an index, a layer and a unit."""
     report = Report("lighthouse@12 --preset=desktop, median of the runs.", {"site": _about(place), "runs": runs})
-    with microscope_pages.packages(packages) as folder:
+    with page_scores.packages(packages) as folder:
         found = microscope_pages.lighthouse(place.resolve(), folder, _program(chromium), layer, runs)
     _write(output, "lighthouse", report, found)
 
@@ -352,7 +353,7 @@ def _browser_rows(found: Mapping[str, Any]) -> list[Row]:
 
 
 def _lighthouse_rows(found: Mapping[str, Any]) -> list[Row]:
-    names = microscope_pages.CATEGORIES
+    names = page_scores.CATEGORIES
     bound = " / ".join(str(least) for least in names.values())
     return [
         (f"Lighthouse, {page}: {' / '.join(names)}", bound, " / ".join(f"{one[name]:.0f}" for name in names))

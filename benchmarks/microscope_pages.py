@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import json
-import os
 import shutil
-import statistics
 import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from page_scores import page_scores, served
 
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.site.search import as_script
 from lucid_port.microscope.tables import LayerEntry, open_site
 
-PACKAGES = ("puppeteer-core@24", "lighthouse@12")
 SCRIPT = Path(__file__).with_name("microscope_browsers.mjs")
 CONTROL = '<!doctype html><title>Control</title><img src="missing.png" alt=""><script>console.warn("control")</script>'
 """A page with a message and a request that fails: a browser that does not report them measures nothing."""
 QUERIES = ("t", "layer", "class 77", "layer1 5", "layer19 999", "zzz", "class thing 123")
-CATEGORIES = {"accessibility": 100, "best-practices": 100, "performance": 95}
 
 
 # Browsers -------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def packages(folder: Path | None) -> Iterator[Path]:
-    """Context of a folder with the packages of npm: a given one, or a temporary one into which they are installed."""
-    if folder is not None:
-        yield folder.resolve()
-        return
-    with tempfile.TemporaryDirectory() as made:
-        command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", *PACKAGES]
-        subprocess.run(command, cwd=made, check=True, stdout=subprocess.DEVNULL)
-        yield Path(made)
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def served(root: Path) -> Iterator[str]:
-    """Context of a static host of a folder; the value is its address."""
-    handler = functools.partial(_Handler, directory=str(root))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def browse(browser: str, executable: str, folder: Path, pages: Sequence[str], search: str | None = None) -> Any:
@@ -175,38 +138,8 @@ def searched_site(root: Path, target: Path, units: int) -> Path:
 
 
 def lighthouse(root: Path, folder: Path, chromium: str, layer: str | None, runs: int) -> dict[str, Any]:
-    """Returns page -> the median score of each category, the audits that cost points, and the speed of the processor.
-
-    Lighthouse's index of the processor is some 2000 on a free core: performance below it says little about a page.
-    """
-    found = {}
-    command = ["node", str(folder / "node_modules" / "lighthouse" / "cli" / "index.js")]
-    options = ["--preset=desktop", "--output=json", "--quiet", "--chrome-flags=--headless=new --no-sandbox"]
-    options.append(f"--only-categories={','.join(CATEGORIES)}")
-    environment = {**os.environ, "CHROME_PATH": chromium}
-    with served(root) as host:
-        for kind, path in three_pages(root, layer).items():
-            scores: dict[str, list[float]] = {name: [] for name in CATEGORIES}
-            lost: set[str] = set()
-            speeds: list[float] = []
-            for _ in range(runs):
-                one = [*command, f"{host}/{path}", *options]
-                done = subprocess.run(one, stdout=subprocess.PIPE, text=True, check=True, env=environment, timeout=300)
-                report = json.loads(done.stdout)
-                speeds.append(report["environment"]["benchmarkIndex"])
-                for name, values in scores.items():
-                    values.append(round(100 * report["categories"][name]["score"]))
-                    lost |= _lost(report, name)
-            medians = {name: statistics.median(values) for name, values in scores.items()}
-            found[kind] = {**medians, "runs": scores, "lost": sorted(lost), "benchmark_index": speeds}
-    return found
-
-
-def _lost(report: Mapping[str, Any], category: str) -> set[str]:
-    """Returns the audits of a category that cost points."""
-    references = report["categories"][category]["auditRefs"]
-    scores = {one["id"]: report["audits"][one["id"]]["score"] for one in references if one["weight"]}
-    return {name for name, score in scores.items() if score is not None and score < 0.9}
+    """Returns page -> what `page_scores` says of the index, a layer and a unit."""
+    return page_scores(root, three_pages(root, layer), folder, chromium, runs)
 
 
 # Weight ---------------------------------------------------------------------------------------

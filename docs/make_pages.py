@@ -6,7 +6,7 @@
 Generated blocks end with `<!-- end -->`. `<!-- picture: NAME -->` begins a picture with its code from
 `make_pictures.py`, `<!-- preface -->` the code that runs before all pictures, and `<!-- figures -->` the catalogue of
 figures.
-`command_line.md` is written from the commands, `gallery.md` from the pictures of `make_gallery.py`.
+`command_line.md` is written from the commands, `gallery.md` and `gallery/` from the pictures of `make_gallery.py`.
 """
 
 from __future__ import annotations
@@ -103,6 +103,9 @@ To see the traceback of an error, add `--debug` anywhere on the line.
   `--yes`.
 - `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
   seed.
+- The environment variable `LUCID_PORT_MOST_STEPS` limits the updates of each picture of `demo`, `figure`, `render` and
+  `run`, also where an option or a recipe states more: `LUCID_PORT_MOST_STEPS=2` tries a command in seconds. Recipes
+  state the updates that were made.
 - `--device` is the device of commands that render. `convert` and `parity` compare on the CPU, for which the bounds were
   measured.
 
@@ -205,7 +208,8 @@ def pages() -> dict[Path, str]:
     """The up-to-date text of every generated page."""
     found = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
     written = {page: with_pictures(text) for page, text in found.items() if BLOCK.search(text)}
-    return {**written, DOCS / "command_line.md": command_line(), DOCS / "gallery.md": make_gallery.page()}
+    gallery = {DOCS / path: text for path, text in make_gallery.pages().items()}
+    return {**written, DOCS / "command_line.md": command_line(), **gallery}
 
 
 def main() -> int:
@@ -216,6 +220,7 @@ def main() -> int:
     for page in old:
         print(f"{page.name} is not up to date: python docs/make_pages.py" if options.check else f"{page.name} written")
         if not options.check:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(pages()[page], encoding="utf-8")
     return 1 if options.check and old else 0
 

@@ -25,13 +25,25 @@ def test_extras(extra):
     assert EXTRAS[extra]
 
 
+def texts(*folders):
+    """Yields the pages and the modules of some folders."""
+    yield from (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md"))
+    for folder in folders:
+        yield from (path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md", ".html", ".ipynb"))
+
+
 def named():
     """Every extra that a text of the project tells someone to install, with the file's name."""
-    folders = ("lucid_port", "converters", "docs", "parity_tests")
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md")]
-    for path in [ROOT / "README.md", *files]:
+    for path in texts("lucid_port", "converters", "docs", "parity_tests"):
         for found in re.finditer(r"(?:lucid_port|'\.)\[([a-z,]+)\]", path.read_text(encoding="utf-8")):
             yield from ((path.name, extra) for extra in found[1].split(","))
+
+
+def test_texts_install_from_a_clone():
+    """The package is in no index, so `pip install lucid_port` fails, or installs the package of somebody else."""
+    wrong = re.compile(r"pip install [^`&\n]*\blucid[_-]port\b")
+    files = texts("lucid_port", "converters", "docs")
+    assert [path.name for path in files if wrong.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_extras_that_texts_name_are_there():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lucid_port.misc.io import load
+from lucid_port.misc.io.pictures import picture_size, read_picture
 from lucid_port.recipes.inputs import load_image
 
 
@@ -64,3 +66,36 @@ def test_pillow_does_not_warn_of_pictures_that_are_checked_here(tmp_path, size):
 def test_pictures_are_converted_in_parts_of_rows():
     pixels = np.random.RandomState(0).randint(0, 256, (131, 7, 3)).astype(np.uint8)
     assert np.array_equal(load_image(Image.fromarray(pixels)), pixels.astype(np.float32) / np.float32(255))
+
+
+@pytest.mark.parametrize("size", [(10_000_000, 1), (1, 10_000_000)])
+def test_the_memory_of_a_long_row_is_counted(tmp_path, size):
+    """A row is converted as a whole: 10 million pixels with 16 bytes each are allowed, and their row needs more."""
+    Image.new("L", size).save(tmp_path / "row.png")
+    for read in (load, lambda path: load(path, size=(3, 4)), load_image):
+        with pytest.raises(ValueError, match=r"row\.png cannot be read as \.png: its \d+ x \d+ pixels need \d+ MB"):
+            read(tmp_path / "row.png")
+    assert read_picture(tmp_path / "row.png").size == size
+
+
+@pytest.mark.parametrize("way", ["path", "handle"])
+def test_a_png_that_states_a_chunk_of_gigabytes_takes_no_more_memory_than_its_file(tmp_path, way):
+    pixels = np.random.RandomState(0).randint(0, 256, (9, 14, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    place = data.index(b"IDAT") - 4
+    data[place : place + 4] = (2**31 - 1).to_bytes(4, "big")
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    assert picture_size(path) == (14, 9)
+    tracemalloc.start()
+    try:
+        if way == "path":
+            assert np.array_equal(np.asarray(read_picture(path)), pixels)
+        else:
+            with path.open("rb") as file:
+                assert load(file).shape == (9, 14, 3)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

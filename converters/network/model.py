@@ -16,7 +16,8 @@ from torch import Tensor, fx, nn
 from converters.errors import ConverterError, GraphError, InputSizeError, SaveError, reason
 from converters.frozen.graph import Output
 from converters.functional import check_rows
-from converters.layers import Linear, LocalResponseNorm
+from converters.layers import LAYERS, Linear, LocalResponseNorm
+from converters.memory import is_out_of_memory
 from converters.network.captum_rules import enter_rules
 from converters.network.folding import folded_convolutions
 from converters.network.fusion import FusedLayer, ReluRuleMode, are_watched, biased_convolutions, relus_by_rule
@@ -166,15 +167,27 @@ class ConvertedModel(LayeredNetwork):
             with ReluRuleMode(request.relu_rule) if observed and request.relu_rule else contextlib.nullcontext():
                 # Not __call__: an outer tracer sees the layers as this module's own.
                 values = graph.forward(x)
-        except InputSizeError:
+        except MISFITS as error:
+            if not (isinstance(error, InputSizeError) or self._is_misfit(x, error)):
+                raise
             plain = self.subgraph(request.names)
-            raise_located(plain, plain.graph, x, InputSizeError, lambda node: node.meta["layer"])
+            raise_located(plain, plain.graph, x, MISFITS, lambda node: node.meta["layer"])
             raise
         found = dict(zip(request.names, values, strict=True))
         for name, channels in request.channels:
             if observed or name not in run.selected:
                 found[name] = take(found[name], channels, self.layers[name].channel_axis(found[name].ndim))
         return found
+
+    def _is_misfit(self, x: Tensor, error: Exception) -> bool:
+        """Returns whether a layer raised an error because a saved program is damaged, or the image has a wrong size.
+
+        Hooks and replaced layers raise errors of their own, and torch's sentences about dtypes and devices are clear.
+        """
+        layers, own = tuple(self.children()), next(self.parameters(), x)
+        is_plain = all(type(layer) in _PLAIN for layer in layers) and not are_watched(layers)
+        fits = (x.dtype, x.device) == (own.dtype, own.device)
+        return is_plain and fits and type(error) in _RAW and not is_out_of_memory(error)
 
     def _is_hooked(self, request: LayerRequest) -> bool:
         """Returns whether layers have hooks that may read gradients of their inputs, as those of captum do."""
@@ -381,6 +394,16 @@ def _layer_of(step: Step) -> nn.Module:
 def _no_settings() -> str:
     """The `extra_repr` of fully connected layers, which is part of saved fingerprints."""
     return ""
+
+
+MISFITS = (RuntimeError, IndexError, TypeError, ValueError, ArithmeticError)
+"""Errors that torch raises for wrong sizes and damaged arguments; the layers do not check all of them themselves."""
+
+_RAW = frozenset({*MISFITS[:4], NotImplementedError, OverflowError, ZeroDivisionError})
+"""Their own types: subclasses are errors of a device, of a compiler, or of a run without numbers."""
+
+_PLAIN = frozenset({*LAYERS.values(), nn.Linear})
+"""Classes of converted layers."""
 
 
 class _Locator(fx.Interpreter):

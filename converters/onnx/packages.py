@@ -28,6 +28,5 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingPackageError(
-            f"This needs the package onnx, which does not import here ({reason(error)}): "
-            "pip install 'lucid_port[onnx]'."
+            f"This needs the package onnx, which does not import here ({reason(error)}): pip install -e '.[onnx]'."
         ) from error

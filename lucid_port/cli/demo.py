@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lucid_port.cli.console import Device, Json, Quiet, Seed, check_page_path, print_result
+from lucid_port.cli.limits import limited
 from lucid_port.misc.threads import torch_threads
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 MODEL = "TinyInceptionV1"
 LOGITS = "softmax2_pre_activation"
-UNITS = ("conv2d2:5", "conv2d2:20", "mixed3a:7", "mixed3b:31", "mixed4a:12", "mixed4c:40")
+UNITS = ("conv2d2:5", "mixed3b:17", "mixed3b:31", "mixed4a:8", "mixed4a:32", "mixed4a:37")
 CLASSES = ("spiral", "circles", "heart", "honeycomb", "flower", "rays")
 SIZE, CLASS_SIZE = 96, 112
+SCALE = 2  # pixels of the page for each pixel of a picture
 STEPS, CLASS_STEPS = 192, 128
 # Frequencies are scaled by f^-1.5 instead of Lucid's f^-1, which keeps grain small.
 SMOOTH = {
@@ -43,13 +45,13 @@ class _Log:
     """The parts of the work and their durations.
 
     Attributes:
-        rows: (description, the command that does the same, seconds).
+        rows: (description, the command that does the same or "", seconds).
     """
 
     rows: list[tuple[str, str, float]] = field(default_factory=list)
 
     @contextmanager
-    def part(self, what: str, command: str) -> Iterator[None]:
+    def part(self, what: str, command: str = "") -> Iterator[None]:
         """Context of one part, which is timed."""
         typer.echo(f"{what} ...", err=True)
         started = time.monotonic()
@@ -85,21 +87,23 @@ def command(
     with torch_threads(1):  # for small pictures a second thread saves little, and on busy cores it costs time
         with log.part("Converting the frozen TensorFlow graph", f"lucid-port convert {MODEL} -o tiny"):
             model = open_model(MODEL)
-        with log.part("Comparing every layer with TensorFlow's values", f"lucid-port convert {MODEL} -o tiny --check"):
+        again = f"lucid-port convert {MODEL} -o tiny --check --overwrite"
+        with log.part("Comparing every layer with TensorFlow's values", again):
             checked, tensorflow = _comparisons(model)
         model = model.to(place)
-        channels, classes = channels_recipe(steps or STEPS, seed), classes_recipe(model, steps or CLASS_STEPS, seed)
-        with log.part("Rendering six channels", "lucid-port run channels.json"):
+        channels = channels_recipe(limited(steps or STEPS), seed)
+        classes = classes_recipe(model, limited(steps or CLASS_STEPS), seed)
+        with log.part("Rendering six channels"):
             channel_pictures = _render(model, channels)
-        with log.part("Rendering six of 28 classes", "lucid-port run classes.json"):
+        with log.part("Rendering six of 28 classes"):
             class_pictures = _render(model, classes)
     text = render(
         "demo.html",
         log=log.rows,
-        size=CLASS_SIZE,
-        drawings=_named(CLASSES, _drawings(model)),
-        classes=_named(CLASSES, class_pictures),
-        channels=_named(UNITS, channel_pictures),
+        class_size=SCALE * CLASS_SIZE,
+        classes=list(zip(CLASSES, _addresses(_drawings(model)), _addresses(class_pictures), strict=True)),
+        channel_size=SCALE * SIZE,
+        channels=list(zip(UNITS, _addresses(channel_pictures), strict=True)),
         classes_recipe=json_format.dumps(classes, indent=1),
         channels_recipe=json_format.dumps(channels, indent=1),
         tensorflow=tensorflow,
@@ -173,10 +177,9 @@ def _drawings(model: Model) -> list[np.ndarray]:
     return list(pictures.permute(0, 2, 3, 1).numpy())
 
 
-def _named(names: Sequence[str], pictures: Sequence[np.ndarray]) -> list[tuple[str, str]]:
-    """Pairs of a name and the `data:` URL of its picture."""
+def _addresses(pictures: Sequence[np.ndarray]) -> list[str]:
+    """The `data:` URL of each picture."""
     from lucid_port.misc.io.serialize_array import serialize_array
     from lucid_port.misc.templates import data_url
 
-    addresses = [data_url(serialize_array(picture, (0, 1), "png"), "png") for picture in pictures]
-    return list(zip(names, addresses, strict=True))
+    return [data_url(serialize_array(picture, (0, 1), "png"), "png") for picture in pictures]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from lucid_port.cli import sources
 from lucid_port.cli.console import Device, Json, Quiet, Seed, model_names, names_in, print_result, print_table
+from lucid_port.cli.limits import limited
 
 if TYPE_CHECKING:
     from lucid_port.figures.options import FigureOptions
@@ -105,7 +107,17 @@ def make_figure(request: Request, output: Path, device: str | None, opening: sou
         raise typer.BadParameter("--like takes the inputs of another model: give it without options of the model.")
     else:
         model = open_request(request)
-    return list(write(request, model.to(place), output, verbose=True, opening=opening.words()))
+    return list(write(_limited(request), model.to(place), output, verbose=True, opening=opening.words()))
+
+
+def _limited(request: Request) -> Request:
+    """Returns a request with the number of updates that `LUCID_PORT_MOST_STEPS` allows."""
+    from lucid_port.figures.base import find_figure
+
+    figure = find_figure(request.figure)
+    steps = request.steps or (figure.fast_steps if request.fast else figure.steps)
+    most = limited(steps)
+    return request if most == steps else replace(request, steps=most)
 
 
 def _open(request: Request, opening: sources.ModelOptions) -> Model:

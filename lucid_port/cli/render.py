@@ -13,6 +13,7 @@ import typer
 from lucid_port.cli import sources, units
 from lucid_port.cli.completion import unit_names
 from lucid_port.cli.console import Json, Quiet, Seed, Source, print_result, remarks
+from lucid_port.cli.limits import limited
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model
@@ -179,7 +180,7 @@ def command(
         check_sheet(output / SHEET, overwrite)
     place = find_device(device or "cpu")
     model = opening.model_to_render(source, pictures).to(place)
-    request = _Request(pictures, changes, output, size, steps, lr, transforms, seed, overwrite)
+    request = _Request(pictures, changes, output, size, limited(steps), lr, transforms, seed, overwrite)
     render: Callable[[Model, _Request], Result] = functools.partial(_render_one, frames=frames)
     if diversity is not None:
         render = functools.partial(_render_diverse, count=diversity)
@@ -190,7 +191,7 @@ def command(
     if sheet and not facts.get("unfinished"):
         facts["sheet"] = write_sheet(output, overwrite=overwrite)
         sentence = f"{sentence}\n{facts['sheet']}"
-    facts = {"output": output, "units": request.text, "size": size, "steps": steps, "seed": seed, **facts}
+    facts = {"output": output, "units": request.text, "size": size, "steps": request.steps, "seed": seed, **facts}
     print_result(sentence, facts, json)
     if facts.get("unfinished"):
         raise KeyboardInterrupt

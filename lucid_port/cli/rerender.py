@@ -37,7 +37,7 @@ def command(
 
     Examples: lucid-port rerender eyes.png -o again.png
 
-    lucid-port rerender unit.png --model networks:small
+    lucid-port rerender conv2/conv2_0003.png --model networks:small
     """
     import numpy as np
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lucid_port.cli import sources
 from lucid_port.cli.console import Device, Json, Quiet, print_result
 from lucid_port.cli.figure import make_figure
+from lucid_port.cli.limits import limited
 from lucid_port.modelzoo.library_sources import names_function
 
 
@@ -53,5 +55,13 @@ def command(
             paths = make_figure(request, output or Path("out"), place, opening)
     else:
         used = sources.open_for_document(model, document, opening.given())
-        paths = run_document(document, output, place, lambda steps: [ProgressBar(steps)], used, overwrite)
+        paths = run_document(_limited(document), output, place, lambda steps: [ProgressBar(steps)], used, overwrite)
     print_result("\n".join(map(str, paths)), {"recipe": recipe, "files": paths}, json)
+
+
+def _limited(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a document with the number of updates that `LUCID_PORT_MOST_STEPS` allows."""
+    from lucid_port.optvis.render_many import STEPS
+
+    steps = document.get("steps", STEPS)
+    return {**document, "steps": limited(steps)} if type(steps) is int else document

@@ -204,16 +204,17 @@ class ModelOptions(NetworkOptions):
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     """Replaces the parameter of a command that is a `NetworkOptions` by the options, which typer reads."""
-    hints = get_type_hints(command, include_extras=True)
+    # Not `get_type_hints`: Python 3.10 makes an `Optional` of the hint of a parameter with the default None, in which
+    # typer does not see the option.
+    own = inspect.signature(command, eval_str=True).parameters.values()
     name, kind = next(
-        (n, hint) for n, hint in hints.items() if isinstance(hint, type) and issubclass(hint, NetworkOptions)
+        (parameter.name, parameter.annotation)
+        for parameter in own
+        if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, NetworkOptions)
     )
     options = get_type_hints(kind, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
-    own = inspect.signature(command).parameters.values()
-    parameters = [
-        parameter.replace(kind=keyword, annotation=hints[parameter.name]) for parameter in own if parameter.name != name
-    ]
+    parameters = [parameter.replace(kind=keyword) for parameter in own if parameter.name != name]
     added = [inspect.Parameter(key, keyword, default=None, annotation=hint) for key, hint in options.items()]
 
     @functools.wraps(command)

@@ -1,7 +1,7 @@
 """Pictures that figures start from: the user's own, photographs from scikit-image, or drawings.
 
 The articles' photographs have other owners and are not included. scikit-image is an optional dependency:
-`pip install 'lucid_port[figures]'`. The network in this package was trained on drawings only, and gets drawings, which
+`pip install -e '.[figures]'`. The network in this package was trained on drawings only, and gets drawings, which
 need no further package.
 """
 
@@ -40,7 +40,7 @@ def shipped(name: str) -> np.ndarray:
     except ModuleNotFoundError as error:
         raise ImportError(
             "This figure starts from a photograph: pass your own with --image, or install scikit-image, which contains "
-            "some: pip install 'lucid_port[figures]'."
+            "some: pip install -e '.[figures]'."
         ) from error
     return getattr(data, name)()
 

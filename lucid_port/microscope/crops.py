@@ -74,7 +74,7 @@ T = TypeVar("T", covariant=True)
 
 Originals: TypeAlias = Literal["none", "small", "full"]
 
-_PROBLEMS = (OSError, ValueError, TypeError, LookupError, RuntimeError)
+PROBLEMS = (OSError, ValueError, TypeError, LookupError, RuntimeError)
 """Errors of a dataset that lost a picture."""
 
 
@@ -483,11 +483,11 @@ class _Cutter:
         number, file = self.jobs[at]
         try:
             picture = self.pictures.original(number)
-        except _PROBLEMS as error:
+        except PROBLEMS as error:
             return number, (0, 0), " ".join(str(error).split()) or type(error).__name__
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(file, _webp(_whole(picture, self.mode)))
+            write_bytes(file, webp_of(whole_picture(picture, self.mode)))
         rows = self.wanted.get(number, ())
         if rows:
             assert self.tiles is not None
@@ -516,7 +516,7 @@ class _Encoder:
         tiles = np.memmap(self.tiles, np.uint8, "r").reshape(-1, COUNT, SIDE, SIDE, 3)[at]
         shown = np.where(self.known[at, :, None, None, None], tiles, np.uint8(GRAY))
         strip = shown.transpose(1, 0, 2, 3).reshape(SIDE, COUNT * SIDE, 3)
-        write_bytes(self.paths[at], _webp(Image.fromarray(np.ascontiguousarray(strip))))
+        write_bytes(self.paths[at], webp_of(Image.fromarray(np.ascontiguousarray(strip))))
         return at
 
 
@@ -545,7 +545,7 @@ def _mapped(items: _Items[T], workers: int, verbose: bool, unit: str) -> Iterato
             bar.close()
 
 
-def _whole(picture: Image.Image, mode: str) -> Image.Image:
+def whole_picture(picture: Image.Image, mode: str) -> Image.Image:
     """Returns a whole picture as it is published: its pixels alone, as its metadata may say where it was taken."""
     scale = (LONGEST if mode == "small" else WEBP_LONGEST) / max(picture.size)
     if scale < 1:
@@ -554,7 +554,7 @@ def _whole(picture: Image.Image, mode: str) -> Image.Image:
     return Image.fromarray(np.asarray(picture))
 
 
-def _webp(picture: Image.Image) -> bytes:
+def webp_of(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "WEBP", quality=QUALITY, method=METHOD)
     return stream.getvalue()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image
 
 from converters.signatures import checked
+from lucid_port.microscope.crops import COUNT, PROBLEMS, crop_of, webp_of, whole_picture
 from lucid_port.microscope.pictures import Pictures
 from lucid_port.microscope.plan import Plan, Task
 from lucid_port.microscope.renders import webp
+from lucid_port.microscope.settings import Originals
 from lucid_port.microscope.techniques import TECHNIQUES, render_size
 from lucid_port.misc.threads import torch_threads
 from lucid_port.modelzoo.vision_base import Model
@@ -26,11 +31,17 @@ __all__ = ["Estimate", "Rates", "measure_rates"]
 TRIED = 4
 """Layers that the trial renders; the others are estimated by the nearest of them."""
 
+OPENED = 8
+"""Pictures that the trial opens."""
+
 STEPS = 2
 """Updates that are timed, after one that is not."""
 
 POOLED_BYTES = 18
 """Bytes of a unit in a picture: float16, float16 and uint16 in the site, and twice that for resuming."""
+
+PAGE_BYTES = 45_000
+"""Bytes of a unit's page with its numbers and icons, as in a site of TinyInceptionV1."""
 
 
 @checked
@@ -68,6 +79,48 @@ class Estimate:
 
 @checked
 @dataclass(frozen=True)
+class CropRates:
+    """Measured times and sizes; zeros if nothing was measured.
+
+    Attributes:
+        picture, crop: Seconds to open a picture and to encode it whole, and to cut and encode a crop of it.
+        picture_bytes, crop_bytes: Bytes of a whole picture and of a crop.
+    """
+
+    picture: float = 0.0
+    crop: float = 0.0
+    picture_bytes: float = 0.0
+    crop_bytes: float = 0.0
+
+
+def measure_crops(pictures: Pictures, originals: Originals, most: int = OPENED) -> CropRates:
+    """Cuts and encodes some pictures of the data as for a site.
+
+    Args:
+        pictures: The pictures.
+        originals: Which whole pictures a site has.
+        most: Number of pictures at most.
+    """
+    opened: list[Image.Image] = []
+    started = time.perf_counter()
+    for number in range(0, len(pictures), max(1, len(pictures) // most))[:most]:
+        with contextlib.suppress(*PROBLEMS):
+            opened.append(pictures.original(number))
+    if not opened:
+        return CropRates()
+    whole = 0 if originals == "none" else sum(len(webp_of(whole_picture(one, originals))) for one in opened)
+    cut = time.perf_counter()
+    tiles = [np.asarray(crop_of(one, (0.0, 0.0, *one.size))) for one in opened]
+    size = len(webp_of(Image.fromarray(np.concatenate(tiles, 1))))
+    ended, count = time.perf_counter(), len(opened)
+    return CropRates((cut - started) / count, (ended - cut) / count, whole / count, size / count)
+
+
+NO_CROPS = CropRates()
+
+
+@checked
+@dataclass(frozen=True)
 class Rates:
     """Measured times and sizes.
 
@@ -75,11 +128,13 @@ class Rates:
         update: Layer -> seconds of one update of one render, with all workers at work.
         picture: Seconds to read a picture of the data and to compute all layers.
         render_bytes: Bytes of a published render.
+        crops: Seconds and bytes of crops and whole pictures.
     """
 
     update: Mapping[str, float]
     picture: float
     render_bytes: float
+    crops: CropRates = NO_CROPS
 
     def of_unit(self, plan: Plan, layer: str, techniques: Sequence[str] | None = None) -> float:
         """Returns the seconds of a unit's renders by some techniques; by all of the plan by default."""
@@ -94,8 +149,9 @@ class Rates:
                 renders += TECHNIQUES[task.technique].count * len(task.units)
                 seconds += len(task.units) * self.of_unit(plan, task.layer, [task.technique])
         size = 2 * renders * self.render_bytes  # once published, once for resuming
-        size += pictures * sum(layer.total for layer in plan.layers) * POOLED_BYTES
-        seconds += pictures * self.picture
+        size += pictures * (sum(layer.total for layer in plan.layers) * POOLED_BYTES + self.crops.picture_bytes)
+        size += plan.units * (PAGE_BYTES + COUNT * self.crops.crop_bytes)
+        seconds += pictures * (self.picture + self.crops.picture) + plan.units * COUNT * self.crops.crop
         return Estimate(plan.units, len(plan.layers), round(renders), pictures, seconds, size)
 
 
@@ -122,8 +178,10 @@ def measure_rates(
             units = next(task.units for task in missing if task.layer == layer and task.technique is not None)
             update[layer], size = _update(model, plan, layer, units[: plan.settings.batch_size])
     nearest = {layer: min(tried, key=lambda one: abs(layers.index(one) - layers.index(layer))) for layer in layers}
-    picture = 0.0 if pictures is None else _picture(model, plan, pictures)
-    return Rates({layer: update[one] / workers for layer, one in nearest.items()}, picture, size)
+    rates = {layer: update[one] / workers for layer, one in nearest.items()}
+    if pictures is None:
+        return Rates(rates, 0.0, size)
+    return Rates(rates, _picture(model, plan, pictures), size, measure_crops(pictures, plan.settings.originals))
 
 
 def _update(model: Model, plan: Plan, layer: str, units: Sequence[int]) -> tuple[float, float]:

@@ -412,7 +412,7 @@ class Ray:
         try:
             import ray
         except ImportError as error:
-            raise ImportError("The executor 'ray' needs Ray: pip install 'lucid_port[ray]'.") from error
+            raise ImportError("The executor 'ray' needs Ray: pip install -e '.[ray]'.") from error
         is_ours = not ray.is_initialized()
         if is_ours:
             ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)

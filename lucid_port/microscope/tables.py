@@ -314,9 +314,7 @@ def _arrow() -> Any:
     try:
         import pyarrow
     except ImportError as error:
-        raise ImportError(
-            "The tables of a site need the package pyarrow: pip install 'lucid_port[microscope]'."
-        ) from error
+        raise ImportError("The tables of a site need the package pyarrow: pip install -e '.[microscope]'.") from error
     return pyarrow
 
 

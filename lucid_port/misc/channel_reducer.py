@@ -102,7 +102,7 @@ def _estimator(name: str) -> Any:
         import sklearn.decomposition
         from sklearn.base import BaseEstimator
     except ModuleNotFoundError as error:
-        raise ImportError("Groups and factors need scikit-learn: pip install 'lucid_port[figures]'.") from error
+        raise ImportError("Groups and factors need scikit-learn: pip install -e '.[figures]'.") from error
 
     found = getattr(sklearn.decomposition, name, None)
     if not (isinstance(found, type) and issubclass(found, BaseEstimator)):

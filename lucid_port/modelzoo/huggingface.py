@@ -1,6 +1,6 @@
 """Vision networks of Hugging Face's transformers as models, with the preprocessing and labels of their configurations.
 
-transformers is an optional dependency: `pip install lucid_port[huggingface]`.
+transformers is an optional dependency: `pip install -e '.[huggingface]'`.
 """
 
 from __future__ import annotations

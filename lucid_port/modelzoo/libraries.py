@@ -47,9 +47,7 @@ def import_library(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise ModuleNotFoundError(
-            f"{package} is not installed: pip install 'lucid_port[{extra}]'.", name=package
-        ) from None
+        raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[{extra}]'.", name=package) from None
     except (ImportError, RuntimeError, OSError) as error:  # raised by a library that was built for another torch
         raise ImportError(
             f"{package} cannot be imported, because it does not match torch {torch.__version__} "

@@ -1,6 +1,6 @@
 """timm's networks as models, with the preprocessing and class names of their weights.
 
-timm is an optional dependency: `pip install lucid_port[timm]`.
+timm is an optional dependency: `pip install -e '.[timm]'`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """torchvision's networks as models, with the preprocessing and class names of their weights.
 
-torchvision is an optional dependency: `pip install lucid_port[torchvision]`.
+torchvision is an optional dependency: `pip install -e '.[torchvision]'`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """ImageNet's classes as WordNet synsets, as in Lucid's `wordnet`.
 
-Class names differ between models and are not unique; synsets are. WordNet needs nltk (`pip install
-'lucid_port[wordnet]'`) and its corpus (`python -m nltk.downloader wordnet`); this module downloads nothing. Ids are
-those of WordNet 3.0: a letter for the part of speech and the offset, for example "n01484850".
+Class names differ between models and are not unique; synsets are. WordNet needs nltk
+(`pip install -e '.[wordnet]'`) and its corpus (`python -m nltk.downloader wordnet`); this module downloads nothing. Ids
+are those of WordNet 3.0: a letter for the part of speech and the offset, for example "n01484850".
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _wordnet() -> Any:
     try:
         from nltk.corpus import wordnet
     except ImportError as error:
-        raise ImportError("Synsets need nltk: pip install 'lucid_port[wordnet]'.") from error
+        raise ImportError("Synsets need nltk: pip install -e '.[wordnet]'.") from error
     try:
         wordnet.ensure_loaded()
     except LookupError as error:

@@ -556,7 +556,7 @@ class _Parser:
             return self.error(f"a unit is expected: write {EXAMPLES}")
         layer, colon, rest = found[0].rpartition(":")
         if not colon and self.classed:
-            return self.error(f"a class begins with its word, as in '{self.classed}:{rest}'")
+            return self.error(f"a class begins with its word, as in '{self.classed}:{_example(rest)}'")
         if not colon and self.behind_place:
             return self.error("a place belongs to all numbers before it: write 3,7[center], or repeat the layer")
         if not colon:
@@ -571,7 +571,7 @@ class _Parser:
         if layer.lower() in SCORES:
             return self.error(f"the word is {layer.lower()!r}, in lower case")
         if layer.lower() in ("label", "labels", "classes"):
-            return self.error(f"the word before a class is 'class', as in 'class:{rest}'")
+            return self.error(f"the word before a class is 'class', as in 'class:{_example(rest)}'")
         hint = _hint(_BEHIND_COLON, self.text[self.at :], layer)
         return self.error(hint or "a channel's number, a range such as 3-7, or * is expected")
 

@@ -41,3 +41,14 @@ def test_a_script_runs_and_writes_its_results(script: str, tmp_path: Path) -> No
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
     assert json.loads(output.read_text())
+
+
+def test_the_first_block_of_the_readme_is_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import first_picture
+
+    assert first_picture.first_block((BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")).endswith(
+        "lucid-port demo"
+    )
+    with pytest.raises(ValueError, match="no block"):
+        first_picture.first_block("# lucid_port\n")

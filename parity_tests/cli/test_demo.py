@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+import subprocess
 
 import numpy as np
 import pytest
@@ -38,6 +39,24 @@ def test_one_page_with_everything(page):
     assert "take an ONNX file as it is" in page  # convert refuses it
 
 
+def test_every_picture_is_shown_at_twice_its_size_and_has_a_text(page):
+    shown = re.findall(r'<img width="(\d+)" height="(\d+)" alt="([^"]+)" src="data:image/png;base64,([^"]+)"', page)
+    assert len(shown) == 18
+    for width, height, _, data in shown:
+        assert [int(width), int(height)] == [2 * side for side in decoded(base64.b64decode(data)).shape[1::-1]]
+    assert len({words for *_, words, _ in shown}) == 18
+
+
+def test_the_proof_is_one_sentence_and_a_fold(page):
+    proof = re.search(r"<h2>Proof</h2><p>([^<]*)</p>\s*<details><summary>", page)
+    assert re.fullmatch(r"All \d+ comparisons .* TensorFlow 1\.15\.5 are within their bounds\.", proof[1])
+
+
+def test_it_is_dark_and_narrow_where_the_reader_is(page):
+    assert "@media (prefers-color-scheme: dark)" in page
+    assert '<meta name="viewport" content="width=device-width' in page
+
+
 def test_what_it_says_to_scripts(tmp_path, capsys):
     threads = torch.get_num_threads()
     assert main(["demo", "-o", str(tmp_path / "demo.html"), "--steps", "1", "--json"]) == 0
@@ -49,21 +68,21 @@ def test_what_it_says_to_scripts(tmp_path, capsys):
 
 
 def pictures(page):
-    """The page's pictures: those of drawings, then of classes, then of channels."""
+    """The page's pictures: a drawing and a render of each class, then those of channels."""
     return [base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([^\"]+)", page)]
 
 
-@pytest.mark.parametrize(("name", "first"), [("classes", 6), ("channels", 12)])
-def test_its_recipes_make_its_pictures(page, name, first, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("name", "shown"), [("classes", slice(1, 12, 2)), ("channels", slice(12, 18))])
+def test_its_recipes_make_its_pictures(page, name, shown, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    found = re.search(rf"<p>{name}.json:</p><pre>(.*?)</pre>", page, re.DOTALL)
-    (tmp_path / f"{name}.json").write_text(html.unescape(found[1]))
+    found = re.search(rf">(cat &gt; {name}.json .*?)lucid-port run {name}.json</pre>", page, re.DOTALL)
+    subprocess.run(["sh", "-c", html.unescape(found[1])], check=True)
     capsys.readouterr()
     with torch_threads(1):
         assert main(["run", f"{name}.json"]) == 0
     made = [decoded((tmp_path / line).read_bytes()) for line in capsys.readouterr().out.splitlines()]
-    for one, shown in zip(made, pictures(page)[first : first + 6], strict=True):
-        np.testing.assert_array_equal(one, decoded(shown))
+    for one, there in zip(made, pictures(page)[shown], strict=True):
+        np.testing.assert_array_equal(one, decoded(there))
 
 
 def decoded(data):

@@ -287,7 +287,7 @@ def test_too_little_memory_is_one_sentence(capsys, monkeypatch):
 def test_groups_without_scikit_learn(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
     assert main(["figure", "bb-neuron-groups", "--model", MODEL, "--fast", "-o", str(tmp_path)]) == 1
-    assert "pip install 'lucid_port[figures]'" in capsys.readouterr().err
+    assert "pip install -e '.[figures]'" in capsys.readouterr().err
 
 
 def test_an_atlas_without_its_library_is_refused_at_once(tmp_path, capsys, monkeypatch):

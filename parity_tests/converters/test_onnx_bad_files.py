@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 import converters
 from converters import from_onnx
+from converters.onnx.reading.files import fill_tensors
 from parity_tests.converters.onnx_models import assert_close, conv_model, read, refuses, small_model, values
 from parity_tests.converters.onnx_networks import FOLDER
 
@@ -137,6 +138,18 @@ def test_sizes_that_make_no_sense(change, words, tmp_path):
     refuses(tmp_path, model, *words)
 
 
+@pytest.mark.parametrize(
+    ("kind", "count"), [("FLOAT", 5), ("DOUBLE", 5), ("FLOAT16", 5), ("INT4", 3), ("COMPLEX64", 10)]
+)
+def test_a_constant_without_raw_bytes_has_the_values_of_its_shape(kind, count, tmp_path):
+    tensor = helper.make_tensor("table", TensorProto.DataType.Value(kind), [5], [1, 0, 1, 1, 0])
+    field = getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))
+    fill_tensors(small_model([helper.make_node("Constant", [], ["y"], value=tensor)]), tmp_path)
+    field.pop()
+    model = small_model([helper.make_node("Constant", [], ["y"], value=tensor)])
+    refuses(tmp_path, model, "'table' of shape [5]", f"has {count - 1} values where it needs {count}")
+
+
 def external_model(location: str, **more: str) -> onnx.ModelProto:
     model = conv_model()
     tensor = model.graph.initializer[0]
@@ -185,5 +198,5 @@ def test_external_data_outside_the_folder(tmp_path):
 
 def test_without_the_packages_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx.version_converter", None)
-    with pytest.raises(converters.MissingPackageError, match=r"pip install 'lucid_port\[onnx\]'"):
+    with pytest.raises(converters.MissingPackageError, match=r"pip install -e '\.\[onnx\]'"):
         from_onnx(FOLDER / "resnet.onnx")

@@ -248,7 +248,7 @@ def test_a_replaced_layer_is_refused(tmp_path):
 
 def test_without_the_package_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(converters.MissingPackageError, match=r"pip install 'lucid_port\[onnx\]'"):
+    with pytest.raises(converters.MissingPackageError, match=r"pip install -e '\.\[onnx\]'"):
         inception(0.1).to_onnx(tmp_path / "m.onnx", ["conv2d0"])
 
 

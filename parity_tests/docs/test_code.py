@@ -18,6 +18,7 @@ from lucid_port.cli import main
 from lucid_port.modelzoo import vision_models
 from lucid_port.modelzoo.catalogue import entry
 from lucid_port.modelzoo.files import local_graph
+from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.optvis import render, serialization
 from lucid_port.optvis.recipe_files import read_recipe
 from parity_tests.docs import DOCS, ROOT, blocks
@@ -42,6 +43,14 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def lucids_models(monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+    """Generated weights where a page downloads weights, and a graph of a reader's own."""
+    monkeypatch.setattr(vision_models, "InceptionV1", vision_models.InceptionV1_seeded)
+    monkeypatch.setattr(modelzoo, "timm", partial(modelzoo.timm, weights=None))
+    Path("mine.pb").write_bytes(seeded_inceptionv1().SerializeToString())
+
+
 def run(code: str, namespace: dict[str, Any]) -> None:
     """Runs code; a line `expression  # value` is checked."""
     exec(compile(code, "<page>", "exec"), namespace)
@@ -52,48 +61,21 @@ def run(code: str, namespace: dict[str, Any]) -> None:
             assert repr(eval(expression, namespace)) == value or eval(expression, namespace) == eval(value), line
 
 
-QUICK = {"render": ("--steps", "1", "--size", "64"), "demo": ("--steps", "1")}
-
-
-def as_command(line: str) -> list[str]:
-    import shlex
-
-    words = shlex.split(line.split(" #")[0])[1:]
-    return [*words, *QUICK.get(words[0], ())]
-
-
-def test_the_start_page_runs(quick: None, capsys: pytest.CaptureFixture[str]) -> None:
-    for block in blocks(START, "bash"):
-        for line in block.splitlines():
-            if line.startswith("lucid-port "):
-                assert main(as_command(line)) == 0, f"{line}: {capsys.readouterr().err}"
-    assert "the same, bit for bit" in capsys.readouterr().out
-    namespace: dict[str, Any] = {}
+def test_the_start_page_runs(quick: None, lucids_models: None) -> None:
+    namespace: dict[str, Any] = {"photo": torch.full((1, 3, 224, 224), 0.5)}
     for block in blocks(START, "python"):
         run(block, namespace)
-
-
-def test_the_readme_runs(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision_models, "InceptionV1", vision_models.InceptionV1_seeded)
-    monkeypatch.setattr(modelzoo, "timm", partial(modelzoo.timm, weights=None))  # weights would be downloaded
-    from lucid_port.modelzoo.seeded import seeded_inceptionv1
-
-    Path("mine.pb").write_bytes(seeded_inceptionv1().SerializeToString())
-    namespace: dict[str, Any] = {"photo": torch.full((1, 3, 224, 224), 0.5)}
-    (code,) = blocks(README, "python")
-    run(code, namespace)
     assert [one.unit for one in namespace["layer"]] == [0, 1]
     assert sorted(namespace["acts"]) == ["mixed4a_pre_relu", "softmax2"]
     assert isinstance(converters.load("mine"), converters.ConvertedModel)
     assert main(["rerender", "unit.png"]) == 0
 
 
-def test_the_readmes_first_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = README.read_text(encoding="utf-8")
-    found = re.search(r"<!-- command: start -->\n```bash\n(?:.*&& )?(lucid-port .*)\n```", text)
-    assert found is not None
-    monkeypatch.chdir(tmp_path)
-    assert main(found[1].split()[1:]) == 0
+@pytest.mark.parametrize("page", [README, DOCS / "index.md"], ids=["README", "index"])
+def test_the_first_code_runs(page: Path, quick: None) -> None:
+    (code,) = blocks(page, "python")
+    run(code, {})
+    assert main(["rerender", "unit.png"]) == 0
 
 
 def test_a_notebook_for_lucent_begins_so(quick: None) -> None:

@@ -9,13 +9,14 @@ from PIL import Image
 from lucid_port.microscope import state, steps
 from lucid_port.microscope import techniques as rendering
 from lucid_port.microscope.drawings import Drawings
-from lucid_port.microscope.estimate import Estimate, Rates
+from lucid_port.microscope.estimate import CropRates, Estimate, Rates, measure_crops
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.pictures import Pictures, preparation
 from lucid_port.microscope.plan import LayerPlan, Plan
 from lucid_port.microscope.run import _Run, _Say, make_site, merge_site, status
 from lucid_port.microscope.settings import Settings
 from lucid_port.modelzoo.vision_base import Model
+from lucid_port.modelzoo.vision_models import TinyInceptionV1
 
 UNITS = ["mixed3a:0-2", "mixed4a:5,9"]
 pytestmark = pytest.mark.usefixtures("tiny_quality")
@@ -232,10 +233,10 @@ def test_a_budget_takes_the_most_selective_units(tiny_model, drawings, tmp_path)
 def test_estimates_count_time_and_bytes():
     settings = Settings("preview", size=64, steps=10, dream_steps=1)
     plan = Plan((LayerPlan("a", 100, tuple(range(50))),), ("channel", "diversity"), settings, "m", {})
-    found = Rates({"a": 0.1}, 0.5, 1000.0).estimate(plan, plan.tasks(), 20)
+    found = Rates({"a": 0.1}, 0.5, 1000.0, CropRates(0.1, 0.02, 40000.0, 3000.0)).estimate(plan, plan.tasks(), 20)
     assert found.renders == 50 + 4 * 50
-    assert found.seconds == pytest.approx(250 * 10 * 0.1 + 20 * 0.5)
-    assert found.bytes == pytest.approx(2 * 250 * 1000 + 20 * 100 * 18)
+    assert found.seconds == pytest.approx(250 * 10 * 0.1 + 20 * (0.5 + 0.1) + 50 * 27 * 0.02)
+    assert found.bytes == pytest.approx(2 * 250 * 1000 + 20 * (100 * 18 + 40000) + 50 * (45000 + 27 * 3000))
     assert str(Estimate(1451, 12, 2902, 2000, 7200, 1e9)).startswith("1,451 units of 12 layers, 2,902 renders")
 
 
@@ -257,3 +258,16 @@ def test_the_state_of_a_site_has_no_path_in_its_public_files(site):
 def test_parts_have_a_function_each():
     for part in ("renders/channel", *steps.parts_of({"dog": "key"})):
         assert part.partition("/")[0] in steps.PARTS
+
+
+def test_the_trial_cuts_pictures_of_the_data(tmp_path):
+    draws = np.random.default_rng(0)
+    for number in range(3):
+        blocks = draws.integers(0, 256, (70, 90, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+        Image.fromarray(blocks).save(tmp_path / f"{number}.png")
+    (tmp_path / "empty.png").write_bytes(b"")
+    pictures = Pictures(tmp_path, preparation(TinyInceptionV1()))
+    small, none = measure_crops(pictures, "small"), measure_crops(pictures, "none")
+    assert small.picture > 0 < small.crop
+    assert small.crop_bytes == none.crop_bytes > 1000
+    assert small.picture_bytes > 10000 > none.picture_bytes == 0

@@ -189,7 +189,7 @@ def test_columns_of_units_are_checked(tmp_path):
 
 def test_a_missing_pyarrow_is_named_with_its_extra(site, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"lucid_port\[microscope\]"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[microscope\]'"):
         _ = tables.open_site(site).units
 
 

@@ -48,7 +48,7 @@ def test_without_transformers_the_error_says_how_to_get_it(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "transformers"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'lucid_port\[huggingface\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[huggingface\]'"):
         modelzoo.huggingface("google/vit-base-patch16-224")
 
 

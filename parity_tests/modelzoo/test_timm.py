@@ -36,7 +36,7 @@ def test_without_timm_the_error_says_how_to_get_it(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "timm"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'lucid_port\[timm\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[timm\]'"):
         modelzoo.timm("resnet18")
 
 

@@ -19,7 +19,7 @@ def test_without_torchvision_the_error_says_how_to_get_it(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'lucid_port\[torchvision\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[torchvision\]'"):
         modelzoo.torchvision("resnet18")
 
 

@@ -116,7 +116,7 @@ def test_a_models_synsets(small_wordnet, tmp_path, monkeypatch):
 
 def test_without_nltk_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "nltk.corpus", None)
-    with pytest.raises(ImportError, match=r"pip install 'lucid_port\[wordnet\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[wordnet\]'"):
         wordnet.synset_from_id("n01484850")
 
 

@@ -204,7 +204,16 @@ def test_a_long_text_is_not_repeated_as_a_whole():
 
 
 @pytest.mark.parametrize(
-    "text", ["9" * 5000, "a" * 5000, "a" * 5000 + "[3]", "a" * 5000 + ":-3", "class:" + "3." * 3000]
+    "text",
+    [
+        "9" * 5000,
+        "a" * 5000,
+        "a" * 5000 + "[3]",
+        "a" * 5000 + ":-3",
+        "class:" + "3." * 3000,
+        "class:tabby cat, 3, " + "9" * 5000,
+        "label:" + "a" * 5000,
+    ],
 )
 def test_a_long_name_is_not_repeated_as_a_whole(text):
     with pytest.raises(grammar.GrammarError) as caught:

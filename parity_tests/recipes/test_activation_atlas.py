@@ -167,7 +167,7 @@ def test_layouts_have_the_documented_options(monkeypatch, module, name, layout, 
 
 def test_without_umap(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(ImportError, match=r"lucid_port\[atlas\]"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[atlas\]'"):
         atlas.lay_out(clouds()[0])
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 MAX_BYTES = 2**31 - 1  # protobuf's limit for messages
+_PACKED = {"UINT4": 2, "INT4": 2, "FLOAT4E2M1": 2, "UINT2": 4, "INT2": 4}  # dtype -> tensor elements in one int32
 
 
 def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
@@ -94,11 +95,28 @@ def fill_tensors(model: onnx.ModelProto, folder: Path) -> None:
             tensor.raw_data = _external_bytes(tensor, folder, needed)
             tensor.ClearField("external_data")
             tensor.ClearField("data_location")
-        elif tensor.HasField("raw_data") and len(tensor.raw_data) != needed:
-            raise GraphError(
-                f"Constant {tensor.name!r} of shape {list(tensor.dims)} has {len(tensor.raw_data)} bytes where it "
-                f"needs {needed}: the file is damaged."
-            )
+        elif tensor.HasField("raw_data"):
+            _check_count(tensor, len(tensor.raw_data), needed, "bytes")
+        else:
+            values = getattr(tensor, import_onnx().helper.tensor_dtype_to_field(tensor.data_type))
+            _check_count(tensor, len(values), _stated_values(tensor), "values")
+
+
+def _check_count(tensor: onnx.TensorProto, count: int, needed: int, what: str) -> None:
+    if count != needed:
+        raise GraphError(
+            f"Constant {tensor.name!r} of shape {list(tensor.dims)} has {count} {what} where it needs {needed}: the "
+            "file is damaged."
+        )
+
+
+def _stated_values(tensor: onnx.TensorProto) -> int:
+    """Returns the number of values that a tensor's own field has, which holds no raw bytes."""
+    kind = import_onnx().TensorProto.DataType.Name(tensor.data_type)
+    count = math.prod(tensor.dims)
+    if kind.startswith("COMPLEX"):
+        return 2 * count
+    return -(-count // _PACKED.get(kind, 1))
 
 
 def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -114,7 +132,7 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
                 for inner in (attribute.g, *attribute.graphs):
                     yield from tensors(inner)
-            elif attribute.HasField("t"):
+            if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
 

@@ -12,17 +12,13 @@ from torch import Tensor, fx, nn
 
 from converters.errors import InputSizeError
 from converters.memory import is_out_of_memory
-from converters.network.model import check_images, raise_located
+from converters.network.model import MISFITS, check_images, raise_located
 from converters.network.request import LayerRequest
 from converters.network.tracers import fixed_size
 from converters.onnx.reading.axes import SIDE, with_axes
 from converters.program.layer_info import Layers, module_of
 from converters.program.program import Metadata
 from converters.tracing.traced import TracedNetwork
-
-# Errors that torch raises for wrong sizes; the layers do not check all sizes themselves.
-MISFITS = (RuntimeError, IndexError, TypeError, ValueError)
-
 
 # Methods of a ConvertedModel -> what to do instead.
 _OF_CONVERTED = {

@@ -25,6 +25,7 @@ from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, p
 from lucid_port.misc.io.arrays import load_array
 from lucid_port.misc.io.pictures import Use, decode_picture, pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES
+from lucid_port.misc.io.unpacking import unpack_xz
 
 __all__ = ["load", "open_picture"]
 
@@ -128,9 +129,9 @@ def _naming(name: str, extension: str) -> Iterator[None]:
 
 def _decompress(data: bytes, name: str) -> bytes:
     try:
-        return lzma.decompress(data)
-    except lzma.LZMAError as error:
-        raise ValueError(f"{name} cannot be read as .xz: {error}") from error
+        return unpack_xz(data)
+    except (lzma.LZMAError, ValueError) as error:
+        raise ValueError(f"{name} cannot be read as .xz: {str(error).rstrip('.')}.") from error
 
 
 # Errors of the decoders for files that are corrupt or of another format. Pillow's own error is an OSError.

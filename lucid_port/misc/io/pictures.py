@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from lucid_port.misc.io.unpacking import MEMORY, MEMORY_TIMES
 
 __all__ = [
     "LOWEST",
@@ -37,21 +40,16 @@ standard deviation have normalized, exceed the limits."""
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Pillow's formats of pictures. Its other formats are not tried: that of EPS starts Ghostscript."""
 
-MEMORY = 450_000_000
-MEMORY_TIMES = 100
-"""Bytes of memory that a picture may use, and how many bytes more for each byte of its file.
-
-A photograph has 0.2 to 1 bytes of JPEG for each of its pixels, which need 16 bytes: 16 to 80 times its file. Pixels of
-one color can need 10,000 times their file."""
-
 Use: TypeAlias = Literal["pixels", "resized", "floats"]
 """What follows the decoding: Pillow's pixels are kept; or resized in parts, by `strips_of`; or converted by `pixels_of`
 to float32 in their own size."""
 
 # Bytes for each pixel at the peak: of RGB and gray without alpha, and of modes that are converted first.
+# `_PER_PIXEL` leaves out a strip of `_STRIP` pixels. A row with more pixels is one strip, which `_LONG_ROW` adds.
 _PLAIN_MODES = ("RGB", "L", "YCbCr")
 _PER_PIXEL: dict[Use, tuple[int, int]] = {"pixels": (8, 8), "resized": (8, 20), "floats": (16, 36)}
 _TURNED = 4  # Pillow's second image if EXIF may turn it
+_LONG_ROW = 48  # Pillow's part, its bytes, two arrays of floats, and three channels of gray
 # Errors of Pillow's decoders for damaged files.
 _ODD_ERRORS = (Image.DecompressionBombError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError)
 
@@ -114,6 +112,8 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         with _opened(path) as picture:
             is_turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             return picture.size[::-1] if is_turned else picture.size
+    except UnidentifiedImageError:
+        raise OSError(f"{path} cannot be read as a picture: its content is no picture.") from None
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, *_ODD_ERRORS) as error:
         raise OSError(f"{path} cannot be read as a picture: {error}.") from error
 
@@ -121,11 +121,31 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 _FILTERS = threading.Lock()
 
 
-def _opened(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
-    # Pillow warns of more than 89 million pixels; `_lack_of_memory` decides about them. All threads share the filters.
-    with _FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file, formats=FORMATS)
+@contextlib.contextmanager
+def _opened(file: str | os.PathLike[str] | BinaryIO) -> Iterator[Image.Image]:
+    with contextlib.ExitStack() as stack:
+        if isinstance(file, (str, os.PathLike)):
+            file = stack.enter_context(open(file, "rb"))
+        bounded = cast(BinaryIO, _Bounded(file))
+        # Pillow warns of more than 89 million pixels; `_lack_of_memory` decides. All threads share the filters.
+        with _FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(bounded, formats=FORMATS)
+        yield stack.enter_context(picture)
+
+
+class _Bounded:
+    """A file for Pillow, whose `read` allocates no more bytes than are left.
+
+    Pillow asks for as many bytes as a PNG chunk states, up to 4 GB, and Python's files allocate all of them first.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._size = file, _size_of(file)
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(min(size, max(0, self._size - self.tell())) if size > io.DEFAULT_BUFFER_SIZE else size)
 
 
 def _lack_of_memory(picture: Image.Image, file: str | os.PathLike[str] | BinaryIO, use: Use) -> str | None:
@@ -135,7 +155,9 @@ def _lack_of_memory(picture: Image.Image, file: str | os.PathLike[str] | BinaryI
     """
     per_pixel = _PER_PIXEL[use][picture.mode not in _PLAIN_MODES]
     per_pixel += _TURNED if use != "pixels" and "exif" in picture.info else 0
+    longest = max(picture.size) if use != "pixels" else 0  # EXIF may turn columns into rows
     needed, size = picture.width * picture.height * per_pixel, _size_of(file)
+    needed += longest * _LONG_ROW if longest > _STRIP else 0
     allowed = MEMORY + MEMORY_TIMES * size
     if needed <= allowed:
         return None

@@ -52,7 +52,7 @@ def check_layout(layout: str) -> None:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         other = "" if layout == "tsne" else ", or take layout='tsne'"
-        raise ImportError(f"The layout {layout!r} needs {package}: pip install 'lucid_port[atlas]'{other}.") from error
+        raise ImportError(f"The layout {layout!r} needs {package}: pip install -e '.[atlas]'{other}.") from error
 
 
 def _check_enough(activations: np.ndarray, neighbours: Any, option: str) -> None:
