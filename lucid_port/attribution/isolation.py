@@ -30,8 +30,7 @@ def need_captum() -> None:
         import captum.attr  # noqa: F401
     except ImportError:
         raise MissingPackageError(
-            "Attribution needs the package captum: pip install -e '.[captum]' in the folder of lucid_port, or pip "
-            "install captum."
+            "Attribution needs the package captum: pip install -e '.[captum]' in the folder of lucid_port."
         ) from None
 
 

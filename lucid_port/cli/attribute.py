@@ -10,6 +10,7 @@ import typer
 
 from lucid_port.cli import sources
 from lucid_port.cli.console import Device, Json, Quiet, Seed, Source, pairs_of, print_result, remarks
+from lucid_port.cli.limits import limited
 
 if TYPE_CHECKING:
     from lucid_port.attribution import Attribution
@@ -105,10 +106,11 @@ def command(
     chosen = method or ("integrated_gradients" if layer is None else "conductance")
     model = opening.model(source).to(find_device(device or "cpu"))
     from lucid_port.attribution import attribute
+    from lucid_port.attribution.result import ICON_STEPS
 
     with remarks(json):
         found = attribute(model, photo, target, layer, chosen, noise=noise, seed=seed, **given)
-        drawn = {"steps": icon_steps} if icon_steps is not None else {}
+        drawn = {"steps": limited(icon_steps or ICON_STEPS)} if icons else {}
         found.save(output, icons=icons, **drawn)
     print_result(_sentence(found, output), {"output": output, **_facts(found)}, json)
 
