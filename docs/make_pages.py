@@ -104,8 +104,8 @@ To see the traceback of an error, add `--debug` anywhere on the line.
 - `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
   seed.
 - The environment variable `LUCID_PORT_MOST_STEPS` limits the updates of each picture of `attribute`, `demo`, `figure`,
-  `render` and `run`, also where an option or a recipe states more: `LUCID_PORT_MOST_STEPS=2` tries a command in seconds. Recipes
-  state the updates that were made.
+  `render` and `run`, also where an option or a recipe states more: `LUCID_PORT_MOST_STEPS=2` tries a command in
+  seconds. Recipes state the updates that were made.
 - `--device` is the device of commands that render. `convert` and `parity` compare on the CPU, for which the bounds were
   measured.
 

@@ -29,9 +29,7 @@ def need_captum() -> None:
     try:
         import captum.attr  # noqa: F401
     except ImportError:
-        raise MissingPackageError(
-            "Attribution needs the package captum: pip install -e '.[captum]' in the folder of lucid_port."
-        ) from None
+        raise MissingPackageError("Attribution needs the package captum: pip install -e '.[captum]'.") from None
 
 
 @contextlib.contextmanager
