@@ -82,9 +82,9 @@ def command(
 
     Needs Captum: pip install -e '.[captum]'. docs/attribution.md explains the methods.
 
-    Examples: lucid-port attribute dog.jpg InceptionV1_caffe --target 'softmax2:Labrador retriever' -o dog.png
+    Examples: lucid-port attribute dog.jpg InceptionV1_caffe --target 'Labrador retriever' -o dog.png
 
-    lucid-port attribute dog.jpg InceptionV1_caffe --layer mixed4d --method conductance --icons -o channels.png
+    lucid-port attribute dog.jpg InceptionV1_caffe --layer inception_4d_output --icons -o channels.png
 
     lucid-port attribute dog.jpg --torchvision resnet50 --method occlusion --option strides=8 -o dog.npz
     """
