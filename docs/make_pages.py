@@ -103,9 +103,9 @@ To see the traceback of an error, add `--debug` anywhere on the line.
   `--yes`.
 - `--seed` is the seed of all random draws, in commands that draw (`demo`, `figure`, `render`); recipes have their own
   seed.
-- The environment variable `LUCID_PORT_MOST_STEPS` limits the updates of each picture of `demo`, `figure`, `render` and
-  `run`, also where an option or a recipe states more: `LUCID_PORT_MOST_STEPS=2` tries a command in seconds. Recipes
-  state the updates that were made.
+- The environment variable `LUCID_PORT_MOST_STEPS` limits the updates of each picture of `attribute`, `demo`, `figure`,
+  `render` and `run`, also where an option or a recipe states more: `LUCID_PORT_MOST_STEPS=2` tries a command in
+  seconds. Recipes state the updates that were made.
 - `--device` is the device of commands that render. `convert` and `parity` compare on the CPU, for which the bounds were
   measured.
 
@@ -143,7 +143,7 @@ def _command(name: str, command: Any, parent: Any) -> str:
     arguments = [one for one in command.get_params(context) if _is_argument(one)]
     wanted = [_named(one) if one.required else f"[{_named(one)}]" for one in arguments]
     usage = " ".join(["lucid-port", name, "[OPTIONS]", *wanted])
-    return f"## {name}\n\n```text\n{usage}\n```\n\n{_prose(command.help or '')}\n\n{_rows(command, context)}\n"
+    return f"## {name}\n\n`{usage}`\n\n{_prose(command.help or '')}\n\n{_rows(command, context)}\n"
 
 
 def _prose(text: str) -> str:
@@ -169,7 +169,8 @@ def _rows(command: Any, context: Any) -> str:
 
 
 def _is_hidden(parameter: Any) -> bool:
-    return bool(getattr(parameter, "hidden", False))
+    """Whether a parameter is left out: hidden ones, and --help, which the page's first line describes."""
+    return bool(getattr(parameter, "hidden", False)) or parameter.name == "help"
 
 
 def _is_argument(parameter: Any) -> bool:

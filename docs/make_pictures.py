@@ -432,6 +432,34 @@ np.concatenate([pictures[-1] for pictures in made])
 )
 
 
+# Attribution -------------------------------------------------------------------------------------
+
+shown = page("attribution.md", "attribution")
+
+shown(
+    "cat",
+    """
+from lucid_port.attribution import attribute
+
+photo, layer = data.chelsea()[:, 75:375], "inception_4d_output"
+found = attribute(model, photo, layer=layer, method="conductance", n_steps=24)
+found.picture(icons=True, count=5, steps=96)[None]
+""",
+)
+shown(
+    "methods",
+    """
+from lucid_port.attribution import attribute
+from lucid_port.attribution.drawing import over
+
+photo = data.chelsea()[:, 75:375]
+options = {"occlusion": {"sliding_window_shapes": 48, "strides": 16}, "grad_cam": {}}
+methods = {"integrated_gradients": {"n_steps": 24}, **options}
+results = [attribute(model, photo, method=name, **given) for name, given in methods.items()]
+np.stack([over(one.photos[0], one.maps[0]) for one in results])
+""",
+)
+
 # Making them -------------------------------------------------------------------------------------
 
 

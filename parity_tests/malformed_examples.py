@@ -10,6 +10,14 @@ _GRAPH = """
 >>> from pathlib import Path
 >>> made = converters.convert(Path(lucid_port.__file__).parent / "modelzoo" / "data" / "TinyInceptionV1.pb")
 """
+_ATTRIBUTION = """
+>>> import numpy as np
+>>> from lucid_port.attribution import attribute
+>>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+>>> noise = np.random.RandomState(0).uniform(size=(40, 40, 3))
+>>> given = {"prepare": False, "method": "gradient_x_activation"}
+>>> found = attribute(TinyInceptionV1(), noise, "mixed4a:3", "mixed3b", **given)
+"""
 _FIGURE = """
 >>> from lucid_port.figures.base import catalogue
 >>> one = next(iter(catalogue().values()))
@@ -47,6 +55,16 @@ CALLS: Mapping[str, Sequence[str]] = {
     "converters.ConvertedModel.save": [_GRAPH + ">>> made.save('saved')"],
     "converters.ConvertedModel.subgraph": [_GRAPH + ">>> made.subgraph(['mixed4a'])"],
     "converters.ConvertedModel.to_onnx": [_GRAPH + ">>> made.to_onnx('written.onnx', ['mixed4a'])"],
+    **{
+        f"lucid_port.attribution.Attribution.{call.partition('(')[0]}": [_ATTRIBUTION + f">>> found.{call}"]
+        for call in (
+            "icons(1, steps=1, size=16)",
+            "picture(icons=True, count=1, steps=1, size=16)",
+            "ranked(3)",
+            "save('a.png')",
+            "show()",
+        )
+    },
     "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],
     "lucid_port.figures.base.Figure": [_FIGURE + ">>> import dataclasses\n>>> dataclasses.replace(one)"],
     "lucid_port.figures.base.figure": [

@@ -21,6 +21,7 @@ PACKAGES = ("lucid_port.optvis.param", "lucid_port.optvis.overrides", "lucid_por
 
 MODULES = (
     "converters",
+    "lucid_port.attribution",
     "lucid_port.figures.base",
     "lucid_port.microscope.crops",
     "lucid_port.microscope.curves",

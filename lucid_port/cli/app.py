@@ -21,6 +21,7 @@ import typer
 
 from lucid_port import __version__
 from lucid_port.cli import (
+    attribute,
     convert,
     demo,
     doctor,
@@ -60,10 +61,10 @@ def _help(command: Callable[..., None]) -> str:
 
 
 _CLASSES = {
-    **dict.fromkeys((figure, layers, render, rerender, run), ModelCommand),
+    **dict.fromkeys((attribute, figure, layers, render, rerender, run), ModelCommand),
     **dict.fromkeys((convert, export, parity), FileCommand),
 }
-for _module in (convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet):
+for _module in (attribute, convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name, help=_help(_module.command), cls=_CLASSES.get(_module, PathCommand))(_module.command)
 for _name, (_command, _class) in microscope.COMMANDS.items():

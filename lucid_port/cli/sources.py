@@ -253,8 +253,11 @@ class ModelCommand(PathCommand):
             raise typer.BadParameter(f"--weights chooses weights of --{', --'.join(LIBRARIES)}: give one of these.")
         if named:
             source = _source(named[0], found[named[0]], found.get("weights"))
-            has_argument = any(parameter.name == "source" for parameter in self.params)
-            left = [source, *left] if has_argument else [*left, "--model", source]
+            arguments = [parameter.name for parameter in self.params if parameter.param_type_name == "argument"]
+            if "source" not in arguments:
+                left = [*left, "--model", source]
+            else:  # options may stand between arguments
+                left = [source, *left] if arguments[0] == "source" else [*left, source]
         return super().parse_args(ctx, left)
 
 

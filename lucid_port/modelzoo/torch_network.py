@@ -32,7 +32,7 @@ from lucid_port.modelzoo.descriptions import (
     with_containers,
 )
 from lucid_port.modelzoo.hooks import read_by_hooks, read_by_recording
-from lucid_port.modelzoo.state import RandomGuard, StateGuard, same_random_state
+from lucid_port.modelzoo.state import NoGuard, RandomGuard, StateGuard, same_random_state
 from lucid_port.modelzoo.torch_layers import Target, TorchLayers
 from lucid_port.modelzoo.tracing import Trace, UntraceableError, VisitingInterpreter
 
@@ -370,6 +370,10 @@ class TorchNetwork(LayeredNetwork):
         if not torch.compiler.is_compiling() and not same_objects(self.module.modules(), self._parts):
             self._find_layers()
         return self._trace
+
+    def keep_written_state(self) -> None:
+        """Lets passes write buffers and attributes of modules, as the hooks of some tools do. Meant for copies."""
+        self._guard = NoGuard(self.module)
 
     # Requests ------------------------------------------------------------------------------------
 

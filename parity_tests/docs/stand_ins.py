@@ -110,9 +110,14 @@ def one_picture(path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def photograph(path: Path) -> None:
+    Image.fromarray(np.random.RandomState(0).randint(0, 256, (72, 96, 3), np.uint8)).save(path)
+
+
 FILES: Mapping[str, Maker] = {
     "bvlc_googlenet.caffemodel": caffe_weights,
     "deploy.prototxt": caffe_definition,
+    "dog.jpg": photograph,
     "docs": lambda path: path.symlink_to(DOCS),
     "eyes.toml": recipe,
     "google/vit-base-patch16-224": vit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import nn
 import converters
 from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
+from lucid_port.attribution import attribute
 from lucid_port.figures.run import Request, write
 from lucid_port.microscope import state
 from lucid_port.microscope.names import Places
@@ -254,6 +256,35 @@ def device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     inception_on_gpu = inception()
     render.render_vis(inception_on_gpu, "conv2d0:1", thresholds=(0,), verbose=False, device="cuda")
+
+
+@mistake
+def no_captum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    attribute(vision_models.TinyInceptionV1(), np.zeros((96, 96, 3)), "spiral")
+
+
+class Functional(nn.Module):
+    """A ReLU that is a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.relu(self.conv(x)).mean((2, 3))
+
+
+@mistake
+def functional(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = modelzoo.from_torch(Functional(), image_value_range=(0, 1), image_shape=(16, 16, 3))
+    attribute(model, np.zeros((16, 16, 3)), 1, method="deep_lift")
+
+
+@mistake
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = vision_models.TinyInceptionV1()
+    attribute(model, np.zeros((40, 40, 3)), "mixed4a_1x1:3", "mixed4a_3x3", "conductance", prepare=False)
 
 
 @mistake
