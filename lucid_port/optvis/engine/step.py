@@ -26,6 +26,7 @@ from lucid_port.optvis.objectives.readers import BESIDE_LAYERS, Reader
 from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.overrides import redirection
 from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS, REDIRECTED_UPDATES
+from lucid_port.optvis.param.memo import DrawingMemo
 from lucid_port.optvis.sampling import RandomSource
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Evaluation(ModelReader):
     def __init__(self, vis: VisT, source: RandomSource, reads: Reads, repeated: bool = False) -> None:
         self._vis = vis
         self.reads = reads
-        image = vis.param.evaluate({})  # `VisT` has drawn the values of all parts
+        image = vis.param.evaluate(DrawingMemo(source.scope("param")))  # `VisT` has drawn all initial values
         super().__init__(vis.model, image, vis.transform(image, source))
         self.steps = vis.steps
         self._values: Mapping[Read, torch.Tensor] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -50,6 +51,7 @@ from lucid_port.optvis.objectives.readers import (
     rows_of_image,
 )
 from lucid_port.optvis.param.base import Parameterization, parameterization
+from lucid_port.optvis.param.memo import DrawingMemo
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.transform import standard_transforms
 
@@ -192,7 +194,11 @@ class _Joined(Parameterization):
         return self
 
     def compute(self, memo: dict[int, torch.Tensor]) -> torch.Tensor:
-        return torch.cat([part.evaluate(memo) for part in self.parts])  # type: ignore[operator]
+        images = []
+        for index, part in enumerate(self.parts):
+            with memo.of_image(index) if isinstance(memo, DrawingMemo) else contextlib.nullcontext():
+                images.append(part.evaluate(memo))  # type: ignore[operator]
+        return torch.cat(images)
 
 
 def _size_of(made: Parameterization) -> int:
