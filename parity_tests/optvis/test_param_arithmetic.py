@@ -45,7 +45,7 @@ ELEMENTWISE = {
     "remainder": (lambda p: p % 0.75, lambda a: a % 0.75),
     "less": (lambda p: p < 0.5, lambda a: a < 0.5),
     "at most": (lambda p: p <= Q, lambda a: a <= Q),
-    "greater": (lambda p: Q > p, lambda a: Q > a),
+    "greater": (lambda p: Q.item(0) > p, lambda a: Q.item(0) > a),
     "masked": (lambda p: (p >= 0) * p - 1, lambda a: (a >= 0) * a - 1),
     "positive": (lambda p: +p, lambda a: a),
 }
@@ -55,6 +55,7 @@ REDUCTIONS = {
     "places": (lambda p: p.max([1, 2], keepdims=True), lambda a: a.max((1, 2), keepdims=True)),
     "rows": (lambda p: p.min(1), lambda a: a.min(1)),
     "centered": (lambda p: p - p.mean((1, 2), keepdims=True), lambda a: a - a.mean((1, 2), keepdims=True)),
+    "share": (lambda p: (p > 0).mean((1, 2)), lambda a: (a > 0).mean((1, 2))),
     "a row of channels": (lambda p: p - p.mean((0, 1, 2)), lambda a: a - a.mean((0, 1, 2))),
     "a matrix": (lambda p: p * p.mean((0, 1)), lambda a: a * a.mean((0, 1))),
     "an image": (lambda p: p[0] - p.mean(0), lambda a: a[0] - a.mean(0)),
@@ -65,7 +66,7 @@ REDUCTIONS = {
 def test_values_are_numpys_in_lucids_order(name):
     ours, numpys = {**ELEMENTWISE, **REDUCTIONS}[name]
     made = ours(constant(P))
-    np.testing.assert_allclose(made.nhwc(), numpys(P).astype(np.float32), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(made, np.float32), numpys(P).astype(np.float32), rtol=2e-5, atol=1e-6)
     assert made.shape == numpys(P).shape
 
 

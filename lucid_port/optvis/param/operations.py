@@ -28,8 +28,9 @@ __all__ = ["arithmetic", "clamp", "concat", "elementwise", "reduction", "reshape
 # Arithmetic -----------------------------------------------------------------------------------
 
 
-def _mask(compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
-    return lambda left, right: compare(left, right).to(torch.promote_types(left.dtype, right.dtype))
+def _numbers(tensor: torch.Tensor) -> torch.Tensor:
+    """Returns the result of a comparison as 1 and 0, and other tensors unchanged."""
+    return tensor.float() if tensor.dtype == torch.bool else tensor
 
 
 _OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -40,10 +41,10 @@ _OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "floordiv": torch.floor_divide,
     "mod": torch.remainder,
     "pow": torch.pow,
-    "lt": _mask(torch.lt),
-    "le": _mask(torch.le),
-    "gt": _mask(torch.gt),
-    "ge": _mask(torch.ge),
+    "lt": torch.lt,
+    "le": torch.le,
+    "gt": torch.gt,
+    "ge": torch.ge,
 }
 
 _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -75,7 +76,7 @@ def _operand(value: Operand) -> Parameterization:
 
 @parameterization
 def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
-    """Result of an operator, such as "add" or "gt". Comparisons give 1 where they hold, and 0 elsewhere."""
+    """Result of an operator, such as "add" or "gt". Comparisons give booleans, which count as 1 and 0."""
     checks.choice(operation, "The operation", tuple(_OPERATIONS))
     return Derived(functools.partial(_combined, operation=operation), [_operand(left), _operand(right)])
 
@@ -87,7 +88,7 @@ def _combined(left: torch.Tensor, right: torch.Tensor, operation: str) -> torch.
     if any(a != b and 1 not in (a, b) for a, b in pairs):
         shapes = " and ".join(str(list(channels_last(part).shape)) for part in (left, right))
         raise ValueError(f"Parameterizations of the shapes {shapes} cannot be combined: make them of one size.")
-    return _OPERATIONS[operation](left, right)
+    return _OPERATIONS[operation](_numbers(left), _numbers(right))
 
 
 def _with_channels(tensor: torch.Tensor) -> torch.Tensor:
@@ -102,7 +103,7 @@ def _with_channels(tensor: torch.Tensor) -> torch.Tensor:
 def elementwise(part: Parameterization, function: str) -> Parameterization:
     """Result of an elementwise function, such as "abs" or "sqrt"."""
     checks.choice(function, "The function", tuple(_FUNCTIONS))
-    return Derived(_FUNCTIONS[function], [part])
+    return Derived(lambda tensor: _FUNCTIONS[function](_numbers(tensor)), [part])
 
 
 @makes
@@ -135,7 +136,8 @@ def _reduced(tensor: torch.Tensor, function: str, axes: Sequence[int] | None, ke
     places = [axis % count for axis in chosen]
     if len(set(places)) < len(places):
         raise ValueError(f"{function}'s axis names an axis twice: {checks.shown(axes)}.")
-    return _REDUCTIONS[function](tensor, dim=places, keepdim=keepdims) if places else tensor
+    values = _numbers(tensor)
+    return _REDUCTIONS[function](values, dim=places, keepdim=keepdims) if places else values
 
 
 # Functions of torch ---------------------------------------------------------------------------
