@@ -7,6 +7,7 @@ from lucid_port.optvis.overrides.gradient_override import (
     gradient_override_map,
     use_gradient,
 )
+from lucid_port.optvis.overrides.identity_grad import identity_grad
 from lucid_port.optvis.overrides.redirected_relu_grad import (
     redirected_relu6_grad,
     redirected_relu_grad,
@@ -14,7 +15,6 @@ from lucid_port.optvis.overrides.redirected_relu_grad import (
 )
 from lucid_port.optvis.overrides.rules import (
     default_overrides,
-    identity_grad,
     linearization_overrides,
     pooling_overrides,
     relu_overrides,

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-
 from converters.signatures import checked
-from lucid_port.optvis.overrides.gradient_override import Op, gradient_override_map
+from lucid_port.optvis.overrides.gradient_override import gradient_override_map
+from lucid_port.optvis.overrides.identity_grad import identity_grad
 from lucid_port.optvis.overrides.redirected_relu_grad import redirection
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import avg_smoothed_maxpool_grad
 
 __all__ = [
     "default_overrides",
-    "identity_grad",
     "linearization_overrides",
     "pooling_overrides",
     "relu_overrides",
 ]
-
-
-def identity_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
-    """Returns the gradient of the output unchanged.
-
-    Example:
-        >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
-        >>> with gradient_override_map({"Relu": identity_grad}):
-        ...     y = torch.relu(x)
-        >>> torch.autograd.grad(y.sum(), x)[0]
-        tensor([1., 1.])
-    """
-    return grad
 
 
 @checked

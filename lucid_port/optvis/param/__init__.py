@@ -22,15 +22,12 @@ from lucid_port.optvis.param.resize_bilinear_nd import resize_bilinear_nd
 from lucid_port.optvis.param.spatial import (
     bilinearly_sampled_image,
     fft_image,
+    laplacian_pyramid,
+    naive,
     pixel_image,
+    sample_bilinear,
 )
 from lucid_port.optvis.param.unit_balls import unit_ball_L2, unit_ball_L_inf
-
-laplacian_pyramid = laplacian_pyramid_image
-"""Lucid's older name."""
-
-naive = pixel_image
-"""Lucid's older name."""
 
 __all__ = [
     "Parameterization",
@@ -51,6 +48,7 @@ __all__ = [
     "parameterization",
     "pixel_image",
     "resize_bilinear_nd",
+    "sample_bilinear",
     "stack",
     "to_valid_rgb",
     "unit_ball_L2",

@@ -16,6 +16,7 @@ from converters import checks
 from converters.signatures import checked
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis import serialization
+from lucid_port.optvis.param.lucent import refuse_lucents_pair
 from lucid_port.optvis.param.memo import DrawingMemo
 from lucid_port.optvis.param.operators import Operand, Operators
 from lucid_port.optvis.sampling import RandomSource
@@ -31,6 +32,7 @@ __all__ = [
     "deviation",
     "draw_normal",
     "parameterization",
+    "shape_of",
     "total",
 ]
 
@@ -171,6 +173,7 @@ class Parameterization(Operators, torch.nn.Module):
 
     def __iter__(self) -> Iterator[Parameterization]:
         """Iterates along the first axis in Lucid's order: over the images of a batch."""
+        refuse_lucents_pair(self)
         return (self[index] for index in range(len(self)))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
@@ -329,6 +332,11 @@ def total(parts: Sequence[Parameterization]) -> Parameterization:
 def deviation(sd: float | None, function: str) -> int | float | None:
     """Checks a standard deviation, and returns it."""
     return None if sd is None else checks.number(sd, f"{function}'s sd", 0)
+
+
+def shape_of(shape: int | Sequence[int], function: str) -> tuple[int, ...]:
+    """Checks a shape, or the size of an only axis, as NumPy does, and returns the shape."""
+    return checks.sizes([shape] if isinstance(shape, (int, np.integer)) else shape, f"{function}'s shape")
 
 
 def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:
