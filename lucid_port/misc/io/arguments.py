@@ -62,9 +62,7 @@ def binary_file(handle: object) -> BinaryIO:
     if not isinstance(handle, io.TextIOWrapper):
         return cast(BinaryIO, handle)
     if handle.seekable() and handle.tell():
-        raise ValueError(
-            f"{handle.name} is open for text, and not at its start: open it in a binary mode."
-        )
+        raise ValueError(f"{handle.name} is open for text, and not at its start: open it in a binary mode.")
     return cast(BinaryIO, handle.buffer)
 
 
