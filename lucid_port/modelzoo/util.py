@@ -142,7 +142,7 @@ class GraphDefHelper:
 
     @checked
     def neighborhood(self, node: NodeDef, degree: int = 4) -> list[NodeDef]:
-        """Returns the nodes within `degree` edges of a node in either direction, the node included, in the graph's order.
+        """Returns the nodes within `degree` edges of a node in either direction, including it, in the graph's order.
 
         Raises:
             ValueError: the graph has no such node.

@@ -174,6 +174,17 @@ def make_caricature(
         ValueError: the manifest lists no layers, or is not complete.
         FileNotFoundError: the picture or the manifest does not exist.
         OSError: a file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from lucid_port.modelzoo.nets_factory import graph_file
+        >>> manifest = {"model_path": str(graph_file("TinyInceptionV1")), "input_name": "input", "layers": ["mixed3a"]}
+        >>> manifest |= {"image_shape": [32, 32, 3], "image_value_range": [-117, 138]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save(manifest, f"{folder}/manifest.json")
+        ...     results = make_caricature(np.full((32, 32, 3), 0.5), folder, f"{folder}/made", n_steps=1)
+        ...     sorted(os.listdir(f"{folder}/made")), results["values"][0]["shape"]
+        (['input.jpg', 'mixed3a.jpg', 'results.json'], (32, 32, 3))
     """
     model = SerializedModel.from_directory(saved_model_folder_url)
     if not model.layer_names:

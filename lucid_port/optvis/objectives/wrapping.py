@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ParamSpec, overload
 
 from converters import checks
@@ -16,6 +17,9 @@ from lucid_port.optvis.objectives.readers import Images
 __all__ = ["handle_batch", "nhwc", "wrap_objective"]
 
 P = ParamSpec("P")
+
+_PACKAGE = Path(__file__).parents[2]
+"""The folder of this package's own objectives."""
 
 
 def _describe(name: str, arguments: Iterable[Any]) -> str:
@@ -141,7 +145,8 @@ def nhwc(objective: Objective | ObjectiveFunction) -> Objective:
     """
     made = as_objective(objective)
     function = made.objective_func
-    if str(getattr(function, "__module__", "")).split(".")[0] == "lucid_port":
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None and Path(code.co_filename).is_relative_to(_PACKAGE):
         raise ValueError(
             f"{made!r} reads layers in its own axis order: use it as it is, and wrap your own functions of T only, "
             "each before they are added."

@@ -34,6 +34,7 @@ def pooling_overrides() -> gradient_override_map:
     """Replaces the gradients of max pools by those of average pools.
 
     Example:
+        >>> import torch
         >>> x = torch.arange(4.0).reshape(1, 1, 2, 2).requires_grad_()
         >>> with pooling_overrides():
         ...     y = torch.max_pool2d(x, 2)
@@ -61,6 +62,7 @@ def linearization_overrides() -> gradient_override_map:
     """Passes all gradients through ReLUs and averages those of max pools, as if the model were linear.
 
     Example:
+        >>> import torch
         >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
         >>> with linearization_overrides():
         ...     y = torch.relu(x)
