@@ -146,6 +146,12 @@ class GraphDefHelper:
 
         Raises:
             ValueError: the graph has no such node.
+
+        Example:
+            >>> from lucid_port.modelzoo.nets_factory import graph_file
+            >>> helper = GraphDefHelper(load_graphdef(graph_file("TinyInceptionV1")))
+            >>> [node.name for node in helper.neighborhood(helper.by_name["input"], degree=1)]
+            ['input', 'conv2d0_pre_relu/conv']
         """
         if self.by_name.get(node.name) != node:
             raise ValueError(f"{node.name!r} is no node of this graph.")
