@@ -26,7 +26,7 @@ def test_the_code_blocks_run(capsys):
     namespace: dict[str, object] = {}
     for block in BLOCKS:
         exec(compile(block, "docs/porting.md", "exec"), namespace)
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     assert capsys.readouterr().out.startswith("0 ")
 
 
@@ -96,7 +96,7 @@ LUCIDS_PLACES = {
     "modelzoo.caffe_models": "VGG16_caffe InceptionV1_caffe_Places365",
     "modelzoo.slim_models": "InceptionV4_slim MobilenetV2_14_slim",
     "modelzoo.other_models": "AlexNet InceptionV1",
-    "modelzoo.util": "load_text_labels load_graphdef infuse_metadata extract_metadata metadata_node_name GraphDefHelper",
+    "modelzoo.util": "load_text_labels load_graphdef infuse_metadata extract_metadata GraphDefHelper",
     "modelzoo.nets_factory": "get_model models_map",
     "modelzoo.vision_base": "Model Layer IMAGENET_MEAN IMAGENET_MEAN_BGR",
 }
