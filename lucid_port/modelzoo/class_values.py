@@ -44,7 +44,7 @@ def class_values(base: type, entry: Entry) -> dict[str, Any]:
         "input_name": lambda: entry.input_name,
         "labels": lambda: _listed(entry, "labels"),
         "synset_ids": lambda: _listed(entry, "synsets"),
-        "synsets": lambda: synsets_from_ids(_listed(entry, "synsets")),
+        "synsets": lambda: _synsets(entry),
     }
     return {
         **{name: _ClassValue(vars(base)[name], value) for name, value in values.items()},
@@ -60,6 +60,13 @@ def _listed(entry: Entry, kind: str) -> list[str]:
     if name is None:
         raise missing_list(entry.name, kind)
     return label_lists()[name].read()
+
+
+def _synsets(entry: Entry) -> list[Any]:
+    try:
+        return synsets_from_ids(_listed(entry, "synsets"))
+    except (ImportError, LookupError) as error:  # tools that list a class's members expect no other error
+        raise AttributeError(str(error)) from error
 
 
 def _model_path(entry: Entry) -> str | None:

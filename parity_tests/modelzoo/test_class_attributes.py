@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pytest
@@ -43,6 +44,13 @@ def test_lists_are_those_of_the_class():
     assert not hasattr(vision_models.Clip_ResNet50_4x, "labels")
     with pytest.raises(RuntimeError, match="TinyInceptionV1 has no list of synsets"):
         vision_models.TinyInceptionV1.synset_ids  # noqa: B018
+
+
+def test_the_members_of_a_class_can_be_listed():
+    """Also without nltk, without its corpus, and without labels."""
+    for name in ("InceptionV1", "Clip_ResNet50_4x", "TinyInceptionV1"):
+        members = dict(inspect.getmembers(getattr(vision_models, name)))
+        assert members["name"] == name
 
 
 def test_an_instance_keeps_its_own_values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -204,6 +206,23 @@ def test_images_of_a_batch_draw_as_alone(tiny, per_image):
         for _ in range(3):
             T.step()
         np.testing.assert_allclose(both.pictures[index], T.image()[0], atol=2e-5)
+
+
+def test_a_users_own_transform_may_hold_a_list(tiny):
+    @dataclass(frozen=True)
+    class Brighten(transform.Transform):
+        kind = "brighten"
+        by: list[float]
+
+        def make_params(self, source, shape):
+            return float(source.uniform("amount")) + sum(self.by)
+
+        def apply(self, image, params):
+            return image + params
+
+    T = render.make_vis_T(tiny, "mixed3a:1", lambda: Brighten([0.5])(param.image(16)), transforms=[])
+    assert not torch.equal(T("input"), T("input"))
+    assert torch.equal(T.param(), T.param())
 
 
 def test_a_transformed_image_can_be_stored_in_a_recipe():

@@ -43,7 +43,8 @@ class DrawingMemo(dict[int, torch.Tensor]):
 
     def params(self, transform: Transforming, shape: tuple[int, ...]) -> Any:
         """Returns the parameters of the next transform for a batch of NCHW `shape`."""
-        key = (self._count, self._source.per_image and self._source.seeds, transform, shape)
+        same = transform if _is_hashable(transform) else id(transform)
+        key = (self._count, self._source.per_image and self._source.seeds, same, shape)
         if key not in self._drawn:
             source = self._source.scope(str(self._count)).scope(transform.kind)
             self._drawn[key] = transform.make_params(source, shape)
@@ -58,3 +59,11 @@ class DrawingMemo(dict[int, torch.Tensor]):
             yield
         finally:
             self._source = source
+
+
+def _is_hashable(transform: Transforming) -> bool:
+    try:
+        hash(transform)
+    except TypeError:  # of a user's own transform with a list or an array
+        return False
+    return True
