@@ -184,6 +184,19 @@ def test_overrides_surround_calls_of_the_model(model):
     assert not torch.equal(*gradients)
 
 
+@pytest.mark.parametrize("name", ["relu", "pooling", "default"])
+def test_lucids_maps_of_overrides_are_the_contexts(name):
+    image = torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8).requires_grad_()  # the first image is negative
+    gradients = []
+    stated = getattr(overrides, f"{name}_overrides_map")
+    for context in (overrides.gradient_override_map(stated), getattr(overrides, f"{name}_overrides")()):
+        with context:
+            value = torch.max_pool2d(torch.relu(image), 2).sum()
+        gradients.append(torch.autograd.grad(-value, image)[0])
+    assert torch.equal(*gradients)
+    assert not torch.equal(gradients[0], torch.autograd.grad(-torch.max_pool2d(torch.relu(image), 2).sum(), image)[0])
+
+
 def test_a_style_objective_is_minus_the_loss(model):
     layers = ["conv2d2", "mixed3a"]
     loss = style.StyleLoss(layers)

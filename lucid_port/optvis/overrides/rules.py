@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from converters.signatures import checked
-from lucid_port.optvis.overrides.gradient_override import gradient_override_map
+from lucid_port.optvis.overrides.gradient_override import GradientFunction, gradient_override_map
 from lucid_port.optvis.overrides.identity_grad import identity_grad
-from lucid_port.optvis.overrides.redirected_relu_grad import redirection
+from lucid_port.optvis.overrides.redirected_relu_grad import redirected_relu6_grad, redirected_relu_grad, redirection
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import avg_smoothed_maxpool_grad
 
 __all__ = [
     "default_overrides",
+    "default_overrides_map",
     "linearization_overrides",
     "pooling_overrides",
+    "pooling_overrides_map",
     "relu_overrides",
+    "relu_overrides_map",
 ]
+
+relu_overrides_map: Mapping[str, GradientFunction] = {"Relu": redirected_relu_grad, "Relu6": redirected_relu6_grad}
+pooling_overrides_map: Mapping[str, GradientFunction] = {"MaxPool": avg_smoothed_maxpool_grad}
+default_overrides_map: Mapping[str, GradientFunction] = {**pooling_overrides_map, **relu_overrides_map}
 
 
 @checked
@@ -41,7 +50,7 @@ def pooling_overrides() -> gradient_override_map:
         >>> y.item(), torch.autograd.grad(y.sum(), x)[0].unique()
         (3.0, tensor([0.2500]))
     """
-    return gradient_override_map({"MaxPool": avg_smoothed_maxpool_grad})
+    return gradient_override_map(pooling_overrides_map)
 
 
 @checked
