@@ -168,15 +168,23 @@ def require_supported(nodes: Iterable[tuple[str, str]], supported: Container[str
         raise UnsupportedOpsError(missing)
 
 
+_LEAST = 4
+"""Characters of a name that counts as the start of another."""
+
+
 def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
-    """Returns " Did you mean A, B?" with the known names closest to `name`, or "" if none is close."""
+    """Returns " Did you mean A, B?" with the known names closest to `name`, or "" if none is close.
+
+    The longest name that `name` starts with comes first: other libraries append a suffix to the same layer's name.
+    """
     known = list(known)
     wanted = name.lower()
+    starts = sorted((k for k in known if len(k) >= _LEAST and wanted.startswith(k.lower())), key=len)[-1:]
     close = difflib.get_close_matches(wanted, [k.lower() for k in known], n=limit, cutoff=0.5)
     contain = [k for k in known if wanted and wanted in k.lower()]
     ranked = [k for k in known if k.lower() in close]
     ranked.sort(key=lambda k: close.index(k.lower()))
-    offered = list(dict.fromkeys([*ranked, *contain]))[:limit]
+    offered = list(dict.fromkeys([*starts, *ranked, *contain]))[:limit]
     return f" Did you mean {_some(offered, limit)}?" if offered else ""
 
 

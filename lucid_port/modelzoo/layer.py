@@ -61,6 +61,11 @@ class Layer:
         return getattr(self, key)
 
     @property
+    def size(self) -> int:
+        """Number of channels: Lucid's older name of `depth`."""
+        return self.depth
+
+    @property
     def activations(self) -> np.ndarray:
         """The recorded activations, (samples, depth); see `aligned_activations`.
 

@@ -5,36 +5,36 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
-from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor, nn
 
 import converters
 from converters import checks
-from converters.errors import UnsupportedRequestError
+from converters.errors import UnsupportedRequestError, nearest_names
 from converters.frozen.graphdef import Source
 from converters.network.request import Function, LayeredNetwork, LayerRequest, unsupported
 from converters.paths import MODEL_FILE, user_path
 from converters.signatures import checked
-from converters.sources import FROZEN, open_source, take_options
 from converters.tracing.traced import TracedNetwork
 from lucid_port.misc.tensors import as_tensor, is_traced
-from lucid_port.modelzoo import files, saving, seeded
+from lucid_port.modelzoo import saving
 from lucid_port.modelzoo.arguments import check_flag, check_image_shape, check_labels, check_value_range, plain_options
 from lucid_port.modelzoo.catalogue import Entry, ValueRange, catalogue, label_lists
+from lucid_port.modelzoo.class_values import class_values
 from lucid_port.modelzoo.get_activations import get_activations
 from lucid_port.modelzoo.image_sizes import MISFITS, explain_misfit
 from lucid_port.modelzoo.image_values import warn_about_values
 from lucid_port.modelzoo.layer import Layer, ListedLayers, layers_of
 from lucid_port.modelzoo.missing import MissingListError, UnknownValueRangeError, missing_list
+from lucid_port.modelzoo.network_files import read_network
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.summary import Summary, model_html, summary
+from lucid_port.modelzoo.wordnet import synsets_from_ids
 
 __all__ = [
     "FrozenGraphModel",
@@ -56,8 +56,6 @@ IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
 _GRAPHS = (converters.ConvertedModel, TracedNetwork)
 """Networks whose first layer is their input."""
-
-GENERATORS: dict[str, Callable[[], GraphDef]] = {"seeded_inceptionv1": seeded.seeded_inceptionv1}
 
 
 class Network(Protocol):
@@ -224,9 +222,7 @@ class Model(nn.Module):
             MissingListError: the model has no list of synsets.
             ImportError, LookupError: nltk or its WordNet corpus is missing.
         """
-        from lucid_port.modelzoo.wordnet import synset_from_id
-
-        return [None if name == "dummy" else synset_from_id(name) for name in self.synset_ids]
+        return synsets_from_ids(self.synset_ids)
 
     def _read_list(self, kind: str) -> list[str]:
         name = getattr(self.catalogue_entry, kind, None)
@@ -363,7 +359,10 @@ class Model(nn.Module):
         if exact is None and close:
             warnings.warn(f"{self.name} lists no layer {name!r}; taking {close[0].name!r}.", stacklevel=2)
         if exact is None and not close:
-            raise KeyError(f"{self.name} lists no layer {name!r}; it lists {[layer.name for layer in self.layers]}.")
+            hint = nearest_names(name, self.network.layers)
+            raise KeyError(
+                f"{self.name} lists no layer {name!r}; it lists {[layer.name for layer in self.layers]}.{hint}"
+            )
         return exact or close[0]
 
     @checked
@@ -410,10 +409,25 @@ class Model(nn.Module):
         """
         path = user_path(url)
         if path.suffix == ".json":
-            return FrozenGraphModel.from_manifest(path)
+            return Model.load_from_manifest(path)
         if path.suffix == ".pb" or (path / MODEL_FILE).is_file():
             return Model(path)
         raise ValueError(f"Model.load reads graphs (.pb), manifests (.json) and saved folders, not {path}.")
+
+    @staticmethod
+    def load_from_graphdef(graphdef_url: str | os.PathLike[str]) -> Model:
+        """Opens a frozen graph with Lucid's metadata (.pb), as `Model.load` does.
+
+        Raises:
+            ValueError: the graph lacks the metadata, or cannot be converted.
+            FileNotFoundError: the file does not exist.
+        """
+        return Model(graphdef_url)
+
+    @staticmethod
+    def load_from_manifest(manifest_url: str | os.PathLike[str]) -> FrozenGraphModel:
+        """Opens the model of a manifest file, as `FrozenGraphModel.from_manifest` does."""
+        return FrozenGraphModel.from_manifest(manifest_url)
 
     @staticmethod
     def load_from_metadata(model_url: str | os.PathLike[str], metadata: Mapping[str, Any]) -> Model:
@@ -428,6 +442,10 @@ class Model(nn.Module):
             FileNotFoundError: the file does not exist.
         """
         return Model(model_url, **saving.required(metadata, "The metadata"))
+
+    def to_json(self) -> str:
+        """Returns the name: the JSON form of a model in Lucid."""
+        return self.name
 
     def _repr_html_(self) -> str:
         return model_html(self)
@@ -498,60 +516,6 @@ class FrozenGraphModel(Model):
 SerializedModel = FrozenGraphModel
 
 
-@checked
-def read_network(
-    path: str | os.PathLike[str] | None, entry: Entry | None, input_name: str | None, **options: Any
-) -> Any:
-    """Opens a network from a file, or the network of an entry of the catalogue.
-
-    Args:
-        path: a path that `converters.open_source` reads; None for the file of the entry.
-        entry: an entry of the catalogue, or None.
-        input_name: the graph's input, if it has several.
-        **options: further options of `converters.open_source`.
-
-    Raises:
-        FileNotFoundError: the file was not found.
-        ValueError: the file cannot be converted, or takes no `input_name`.
-    """
-    if path is None:
-        if entry is None:
-            raise ValueError("A model that is not in the catalogue needs the path of its graph.")
-        if entry.generator is not None:
-            given = take_options(f"{entry.name}, which is generated,", FROZEN, options).given()
-            stated = replace(_metadata(entry), input_name=input_name or entry.input_name)
-            return converters.convert(GENERATORS[entry.generator](), metadata=stated, **given)
-        path = files.find_graph(entry)
-    if entry is None or input_name is not None:
-        return _with_known_metadata(open_source(path, input_name=input_name, **options), input_name)
-    if Path(path).suffix in (".pb", ".caffemodel"):  # files of other formats have their own metadata
-        options["metadata"] = _metadata(entry)
-    return open_source(path, **options)
-
-
-def _with_known_metadata(network: Any, input_name: str | None) -> Any:
-    """Adds the catalogue's metadata to a network without metadata whose graph the catalogue knows.
-
-    Args:
-        network: the network.
-        input_name: the requested input. The metadata is added only if the catalogue names the same input.
-    """
-    program = getattr(network, "program", None)
-    if program is None or program.metadata.image_value_range is not None:
-        return network
-    for entry in catalogue().values():
-        hashes = {hash for file in entry.downloads for hash in (file.hash, file.member_hash)}
-        known = program.fingerprint == entry.fingerprint or f"sha256:{program.source_sha256}" in hashes
-        if known and (input_name is None or program.metadata.input_name == entry.input_name):
-            stated = replace(_metadata(entry), input_name=program.metadata.input_name)
-            network.program = replace(program, metadata=stated)
-    return network
-
-
-def _metadata(entry: Entry) -> converters.Metadata:
-    return converters.Metadata(entry.input_name, entry.image_shape, entry.image_value_range, entry.is_BGR)
-
-
 def _unknown_shape(network: Network) -> tuple[int | None, ...]:
     """Returns an image shape of unknown height and width, with the channels of a graph's input, 3 by default."""
     entry = next(iter(network.layers.values()), None) if isinstance(network, _GRAPHS) else None
@@ -595,6 +559,7 @@ def model_class(entry: Entry) -> type[Model]:
         "__doc__": f"{entry.description}.",
         "__module__": "lucid_port.modelzoo.vision_models",
         "catalogue_entry": entry,
+        **class_values(Model, entry),
         "layers": _layers(entry.layers_of),
     }
     return type(entry.name, (Model,), dict(attributes))

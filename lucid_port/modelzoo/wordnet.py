@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from converters import checks
@@ -90,6 +91,15 @@ def synset_from_id(id_str: str) -> Any:
     if synset is None:
         raise ValueError(f"WordNet has no synset {id_str}.")
     return synset
+
+
+def synsets_from_ids(ids: Iterable[str]) -> list[Any]:
+    """Returns nltk's synsets of a model's classes, None for "dummy".
+
+    Raises:
+        ImportError, LookupError: nltk or its WordNet corpus is missing.
+    """
+    return [None if name == "dummy" else synset_from_id(name) for name in ids]
 
 
 @functools.cache

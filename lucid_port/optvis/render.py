@@ -38,7 +38,7 @@ from lucid_port.optvis.engine.coerce import (
 from lucid_port.optvis.engine.diagnostics import failed_at
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.films import FRAMES
-from lucid_port.optvis.objectives import Objective, as_objective
+from lucid_port.optvis.objectives import Objective, as_objective, nhwc
 from lucid_port.optvis.objectives.base import ObjectiveLike
 from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
 from lucid_port.optvis.recipe import Recipe
@@ -54,6 +54,7 @@ __all__ = [
     "make_param",
     "make_transform_f",
     "make_vis_T",
+    "nhwc",
     "render_many",
     "render_vis",
 ]

@@ -157,6 +157,13 @@ class RandomSource:
         view.seeds = None if self.seeds is None else (view.seed,) * len(self.seeds)
         return view
 
+    def of_image(self, index: int) -> RandomSource:
+        """Returns a view with the seed of one image, and the same draws that the images share."""
+        view = self.scope("")
+        view._prefix = self._prefix
+        view.seeds = (self.image_seed(index),)
+        return view
+
     def images(self, count: int) -> int | None:
         """Returns `count` if each image of a batch of `count` images draws separately, else None."""
         first = self.seed if self.seeds is None else self.seeds[0]

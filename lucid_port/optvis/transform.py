@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -23,7 +23,10 @@ from converters.schema import Least, Natural, Positive
 from converters.signatures import checked
 from lucid_port.misc.tensors import as_tensor, constant
 from lucid_port.optvis import serialization
+from lucid_port.optvis.gradient_norm import UnitGradient
+from lucid_port.optvis.param.base import Parameterization
 from lucid_port.optvis.param.color import to_valid_rgb_tensor
+from lucid_port.optvis.param.operations import transformed
 from lucid_port.optvis.param.spatial import fft_to_image, rfft2d_freqs
 from lucid_port.optvis.resampling import pad_image, resize_bilinear_legacy, rotate_nearest, scaled_size
 from lucid_port.optvis.sampling import RandomSource
@@ -82,19 +85,30 @@ class Transform:
         """Returns the NCHW shape of the result for a batch of `shape`."""
         return shape
 
-    def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
+    @overload
+    def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor: ...
+
+    @overload
+    def __call__(self, image: Parameterization, source: None = None) -> Parameterization: ...
+
+    def __call__(self, image: Any, source: RandomSource | None = None) -> Any:
         """Draws parameters and applies them.
 
         Args:
-            image: NCHW.
+            image: NCHW, or a parameterization: the result is one, for which each step of a render draws anew.
             source: Random source; by default a new one with the default seed.
 
         Raises:
-            ValueError: The image does not have 4 axes.
+            ValueError: The image does not have 4 axes, or `source` is given for a parameterization.
         """
+        if isinstance(image, Parameterization):
+            if source is not None:
+                raise ValueError("A transform of a parameterization draws from the render's source: give none.")
+            return transformed(image, self)
         _check_batch(image)
-        if source is None:
-            source = RandomSource()
+        return self._run(image, RandomSource() if source is None else source)
+
+    def _run(self, image: torch.Tensor, source: RandomSource) -> torch.Tensor:
         return self.apply(image, self.make_params(source.scope(self.kind), tuple(image.shape)))
 
     def to_data(self) -> dict[str, Any]:
@@ -239,23 +253,6 @@ class RandomRotate(Transform):
         return rotate_nearest(image, params)
 
 
-class _NormalizeGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, image: torch.Tensor, scales: torch.Tensor | None, zero_safe: bool) -> torch.Tensor:
-        ctx.scales, ctx.zero_safe = scales, zero_safe
-        return image.view_as(image)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (gradient,) = grads
-        norm = (gradient * gradient).sum((1, 2, 3), keepdim=True).sqrt()
-        if ctx.zero_safe:
-            norm = torch.where(norm > 0, norm, torch.ones_like(norm))
-        if ctx.scales is not None:
-            gradient = gradient * ctx.scales[:, None, None, None]
-        return gradient / norm, None, None
-
-
 @dataclass(frozen=True)
 class NormalizeGradient(Transform):
     """Identity whose gradient has a fixed norm for each image; see `normalize_gradient`."""
@@ -273,7 +270,7 @@ class NormalizeGradient(Transform):
                     "images: give one for each."
                 )
             scales = constant(np.array, (self.grad_scales,), image.device, image.dtype)
-        return _NormalizeGradient.apply(image, scales, self.zero_safe)
+        return UnitGradient.apply(image, scales, self.zero_safe)
 
 
 @dataclass(frozen=True)
@@ -376,9 +373,7 @@ class Compose(Transform):
             shape = transform.output_shape(shape, drawn)
         return shape
 
-    def __call__(self, image: torch.Tensor, source: RandomSource | None = None) -> torch.Tensor:
-        _check_batch(image)
-        source = RandomSource() if source is None else source
+    def _run(self, image: torch.Tensor, source: RandomSource) -> torch.Tensor:
         # Draw after each step: the size that a user's own transform returns is not known in advance.
         for index, transform in enumerate(self.transforms):
             params = transform.make_params(source.scope(f"{index}.{transform.kind}"), tuple(image.shape))

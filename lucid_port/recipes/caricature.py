@@ -5,14 +5,19 @@ Lucid's `recipes.caricature` and its notebook misc/feature_inversion_caricatures
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from converters import checks
 from converters.signatures import checked
+from lucid_port.misc.io import save
+from lucid_port.misc.io.sanitizing import sanitize
+from lucid_port.modelzoo.vision_base import SerializedModel
 from lucid_port.optvis import param, transform
 from lucid_port.optvis.engine.coerce import Model
 from lucid_port.optvis.engine.vis import VisT
@@ -22,7 +27,7 @@ from lucid_port.optvis.objectives.readers import Activations, as_reader, by_imag
 from lucid_port.recipes.inputs import ImageLike, load_image, model_size
 from lucid_port.recipes.steps import run
 
-__all__ = ["Caricature", "caricature", "dot_compare", "feature_inversion"]
+__all__ = ["Caricature", "caricature", "dot_compare", "feature_inversion", "make_caricature"]
 
 MAGNITUDE_EPSILON = 1e-6
 LEAST_COSSIM = 0.1
@@ -137,3 +142,61 @@ def caricature(
 
 
 feature_inversion = caricature
+
+
+@checked
+def make_caricature(
+    image_url: ImageLike,
+    saved_model_folder_url: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    n_steps: int = 512,
+    cossim_pow: float = 0.0,
+    *,
+    size: int | Sequence[int] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Writes the caricatures of a picture by the layers that a model's manifest lists.
+
+    The files in `to` are `input.jpg`, a JPEG file for each layer, and `results.json`, the returned value. As in Lucid,
+    the contrast of each file is stretched.
+
+    Args:
+        image_url: the picture; see `caricature`.
+        saved_model_folder_url: folder with a `manifest.json`; see `FrozenGraphModel`.
+        to: folder for the files. Existing files are replaced.
+        n_steps, cossim_pow, size, seed: see `caricature`.
+
+    Returns:
+        `type` ("caricature"), `input_image` (a path), and `values`: for each layer a dict of `type` ("image"), `url`
+        and `shape`.
+
+    Raises:
+        ValueError: the manifest lists no layers, or is not complete.
+        FileNotFoundError: the picture or the manifest does not exist.
+        OSError: a file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from lucid_port.modelzoo.nets_factory import graph_file
+        >>> manifest = {"model_path": str(graph_file("TinyInceptionV1")), "input_name": "input", "layers": ["mixed3a"]}
+        >>> manifest |= {"image_shape": [32, 32, 3], "image_value_range": [-117, 138]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save(manifest, f"{folder}/manifest.json")
+        ...     results = make_caricature(np.full((32, 32, 3), 0.5), folder, f"{folder}/made", n_steps=1)
+        ...     sorted(os.listdir(f"{folder}/made")), results["values"][0]["shape"]
+        (['input.jpg', 'mixed3a.jpg', 'results.json'], (32, 32, 3))
+    """
+    model = SerializedModel.from_directory(saved_model_folder_url)
+    if not model.layer_names:
+        raise ValueError(f"The manifest of {saved_model_folder_url} lists no layers: name them in its 'layers'.")
+    made = caricature(image_url, model, model.layer_names, n_steps, cossim_pow, False, size=size, seed=seed)
+    source = os.path.join(to, "input.jpg")
+    save(made.image, source)
+    values = []
+    for picture, layer in zip(made.pictures, made.layers, strict=True):
+        url = os.path.join(to, f"{sanitize(layer)}.jpg")
+        save(picture, url)
+        values.append({"type": "image", "url": url, "shape": picture.shape})
+    results = {"type": "caricature", "input_image": source, "values": values}
+    save(results, os.path.join(to, "results.json"))
+    return results

@@ -11,7 +11,7 @@ import torch
 
 import converters
 from converters.frozen.writer import GraphWriter
-from lucid_port.modelzoo import nets_factory, vision_base, vision_models
+from lucid_port.modelzoo import nets_factory, network_files, vision_models
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import param, render, transform
 from parity_tests.converters.caffe_files import CaffeLayer, caffemodel
@@ -161,7 +161,7 @@ def test_a_file_of_another_name_is_recognised_by_its_hash(caffe_file, monkeypatc
     sha256 = hashlib.sha256(caffe_file.read_bytes()).hexdigest()
     entry = vision_models.VGG16_caffe.catalogue_entry
     known = replace(entry, downloads=(replace(entry.downloads[0], hash=f"sha256:{sha256}"),))
-    monkeypatch.setattr(vision_base, "catalogue", lambda: {"VGG16_caffe": known})
+    monkeypatch.setattr(network_files, "catalogue", lambda: {"VGG16_caffe": known})
     model = Model(caffe_file.rename(caffe_file.with_name("mine.caffemodel")))
     assert (model.input_name, model.is_BGR, model.image_value_range) == ("data", True, entry.image_value_range)
 

@@ -26,7 +26,7 @@ def test_the_code_blocks_run(capsys):
     namespace: dict[str, object] = {}
     for block in BLOCKS:
         exec(compile(block, "docs/porting.md", "exec"), namespace)
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 6
     assert capsys.readouterr().out.startswith("0 ")
 
 
@@ -67,7 +67,8 @@ def test_every_public_name_is_listed(module):
 
 
 LUCIDS_PLACES = {
-    "optvis.param.spatial": "fft_image pixel_image laplacian_pyramid_image bilinearly_sampled_image rfft2d_freqs",
+    "optvis.param.spatial": "fft_image pixel_image laplacian_pyramid_image bilinearly_sampled_image rfft2d_freqs "
+    "naive laplacian_pyramid sample_bilinear",
     "optvis.param.color": "color_correlation_svd_sqrt color_mean to_valid_rgb",
     "optvis.param.unit_balls": "unit_ball_L2 unit_ball_L_inf constrain_L2 constrain_L_inf",
     "optvis.param": "image grayscale_image_rgb lowres_tensor to_valid_rgb naive fft_image laplacian_pyramid cppn "
@@ -76,7 +77,10 @@ LUCIDS_PLACES = {
     "linearization_overrides",
     "optvis.style": "StyleLoss gram_style mean_l1_loss mean_l2_loss",
     "misc.io": "load save show batch_save CaptureSaveContext io_scope scope_url",
-    "misc.io.showing": "image images show image_url",
+    "misc.io.reading": "read read_handle local_cache_path",
+    "misc.io.writing": "write write_handle",
+    "misc.io.scoping": "io_scope scope_url current_io_scopes set_io_scopes",
+    "misc.io.showing": "image images show image_url _display_html _image_html _normalize_array",
     "misc.io.serialize_array": "serialize_array",
     "misc.channel_reducer": "ChannelReducer",
     "misc.gradient_override": "gradient_override_map use_gradient",
@@ -86,6 +90,13 @@ LUCIDS_PLACES = {
     "misc.convert_matplotlib": "matplotlib_to_numpy",
     "misc.environment": "is_notebook_environment",
     "misc.iter_nd_utils": "recursive_enumerate_nd dict_to_ndarray batch_iter",
+    "optvis.overrides.identity_grad": "identity_grad",
+    "recipes.caricature": "caricature feature_inversion dot_compare make_caricature",
+    "recipes.image_activations": "image_activations manifest_image_activations",
+    "modelzoo.caffe_models": "VGG16_caffe InceptionV1_caffe_Places365",
+    "modelzoo.slim_models": "InceptionV4_slim MobilenetV2_14_slim",
+    "modelzoo.other_models": "AlexNet InceptionV1",
+    "modelzoo.util": "load_text_labels load_graphdef infuse_metadata extract_metadata GraphDefHelper",
     "modelzoo.nets_factory": "get_model models_map",
     "modelzoo.vision_base": "Model Layer IMAGENET_MEAN IMAGENET_MEAN_BGR",
 }
@@ -171,6 +182,19 @@ def test_overrides_surround_calls_of_the_model(model):
             value = model.activations(image, ["mixed3a"])["mixed3a"].sum()
         gradients.append(torch.autograd.grad(value, image)[0])
     assert not torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("name", ["relu", "pooling", "default"])
+def test_lucids_maps_of_overrides_are_the_contexts(name):
+    image = torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8).requires_grad_()  # the first image is negative
+    gradients = []
+    stated = getattr(overrides, f"{name}_overrides_map")
+    for context in (overrides.gradient_override_map(stated), getattr(overrides, f"{name}_overrides")()):
+        with context:
+            value = torch.max_pool2d(torch.relu(image), 2).sum()
+        gradients.append(torch.autograd.grad(-value, image)[0])
+    assert torch.equal(*gradients)
+    assert not torch.equal(gradients[0], torch.autograd.grad(-torch.max_pool2d(torch.relu(image), 2).sum(), image)[0])
 
 
 def test_a_style_objective_is_minus_the_loss(model):

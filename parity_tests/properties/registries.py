@@ -183,6 +183,43 @@ def _arithmetic(draw: DrawFn) -> DrawnParam:
 
 
 @st.composite
+def _elementwise(draw: DrawFn) -> DrawnParam:
+    shape = draw(image_shapes())
+    part = _part(shape)
+    unbounded = (abs(part), part.exp(), (part.abs() + 0.1).sqrt(), (part.abs() + 0.1).log(), part.relu())
+    bounded = (part.sigmoid(), part.tanh())
+    if draw(st.booleans()):
+        return DrawnParam(draw(st.sampled_from(bounded)), shape, (-1, 1))
+    return DrawnParam(draw(st.sampled_from(unbounded)), shape)
+
+
+@st.composite
+def _clamped(draw: DrawFn) -> DrawnParam:
+    shape = draw(image_shapes())
+    low, high = draw(st.floats(-1, 0, width=32)), draw(st.floats(0, 1, width=32))
+    return DrawnParam(_part(shape).clamp(low, high), shape, (low, high))
+
+
+@st.composite
+def _reduced(draw: DrawFn) -> DrawnParam:
+    shape = draw(image_shapes())
+    axes = draw(st.none() | st.integers(-4, 3) | st.lists(st.integers(0, 3), unique=True, min_size=1))
+    keepdims, part = draw(st.booleans()), _part(shape)
+    made = draw(st.sampled_from((part.sum, part.mean, part.max, part.min)))(axes, keepdims)
+    along = tuple(axes) if isinstance(axes, list) else axes
+    return DrawnParam(made, np.empty(shape).sum(along, keepdims=keepdims).shape)
+
+
+@st.composite
+def _transformed(draw: DrawFn) -> DrawnParam:
+    shape = draw(image_shapes())
+    width = draw(st.integers(1, 3))
+    augment = transform.compose([transform.pad(width, "constant"), transform.jitter(width)])
+    batch, height, columns, channels = shape
+    return DrawnParam(augment(_part(shape)), (batch, height + width, columns + width, channels))
+
+
+@st.composite
 def _joined_along(draw: DrawFn, make: Callable[..., Parameterization], new: bool) -> DrawnParam:
     shape, count = draw(image_shapes()), draw(st.integers(1, 3))
     axis = draw(st.integers(-5 if new else -4, 4 if new else 3))
@@ -233,9 +270,11 @@ def indices(draw: DrawFn, shape: Shape) -> tuple[object, ...]:
 
 PARAMS: Mapping[str, SearchStrategy[DrawnParam]] = {
     "arithmetic": _arithmetic(),
+    "clamp": _clamped(),
     "concat": _joined_along(param.concat, False),
     "constant": _constant(),
     "cppn": _cppn(),
+    "elementwise": _elementwise(),
     "fft_image": _fft(),
     "grayscale_image_rgb": _gray(),
     "image": _image(),
@@ -246,10 +285,12 @@ PARAMS: Mapping[str, SearchStrategy[DrawnParam]] = {
     "multi_interpolation_basis": _interpolation(),
     "pixel_image": _pixels(),
     "rand_fft_image": _rand_fft(),
+    "reduction": _reduced(),
     "reshape": _reshaped(),
     "stack": _joined_along(param.stack, True),
     "take": _taken(),
     "to_valid_rgb": _valid(),
+    "transformed": _transformed(),
     "unit_ball_L2": _ball(param.unit_ball_L2),
     "unit_ball_L_inf": _ball(param.unit_ball_L_inf),
 }

@@ -6,16 +6,16 @@ import inspect
 import io
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, cast
 
 from converters import checks
 from converters.paths import user_path
 from lucid_port.misc.io.scoping import scope_url
 
-__all__ = ["PathOrFile", "check_options", "file_name", "path_name"]
+__all__ = ["PathOrFile", "binary_file", "check_options", "file_name", "path_name"]
 
 PathOrFile: TypeAlias = str | bytes | os.PathLike[str] | BinaryIO
-"""A path or URL, or a file that is open in binary mode and has a `name`."""
+"""A path or URL, or an open file that has a `name`."""
 
 
 def path_name(path: object) -> str:
@@ -39,11 +39,11 @@ def file_name(handle: object) -> str:
     """Returns the name of an open file. Its extension determines the format.
 
     Raises:
-        TypeError: the file is open in text mode.
+        TypeError: the file is text in memory.
         ValueError: the file has no name.
     """
-    if isinstance(handle, io.TextIOBase):
-        raise TypeError(f"{checks.shown(handle)} is open for text: open it in a binary mode, 'rb' or 'wb'.")
+    if isinstance(handle, io.TextIOBase) and not isinstance(handle, io.TextIOWrapper):
+        raise TypeError(f"{checks.shown(handle)} is open for text: use io.BytesIO, or a file.")
     name = getattr(handle, "name", None)
     if not isinstance(name, (str, bytes, os.PathLike)):
         raise ValueError(
@@ -51,6 +51,19 @@ def file_name(handle: object) -> str:
             "handle.name = 'a.png', or use a path."
         )
     return os.fsdecode(name)
+
+
+def binary_file(handle: object) -> BinaryIO:
+    """Returns a file for bytes: that below a file that is open for text.
+
+    Raises:
+        ValueError: text was read from the file or written to it, so that its bytes do not begin here.
+    """
+    if not isinstance(handle, io.TextIOWrapper):
+        return cast(BinaryIO, handle)
+    if handle.seekable() and handle.tell():
+        raise ValueError(f"{handle.name} is open for text, and not at its start: open it in a binary mode.")
+    return cast(BinaryIO, handle.buffer)
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, Any], extension: str) -> None:

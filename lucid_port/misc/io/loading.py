@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import lzma
 import os
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -21,7 +22,7 @@ from converters import checks
 from converters.documents import parse_json
 from converters.paths import naming_file
 from converters.signatures import checked
-from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
+from lucid_port.misc.io.arguments import PathOrFile, binary_file, check_options, file_name, path_name
 from lucid_port.misc.io.arrays import load_array
 from lucid_port.misc.io.pictures import Use, decode_picture, pixels_of
 from lucid_port.misc.io.serialize_array import PICTURES
@@ -35,8 +36,7 @@ def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats:
     """Loads a file by its extension: png, jpg, jpeg, webp, npy, npz, json, txt, md, and each of these with `.xz`.
 
     Args:
-        url_or_handle: path, http(s) URL, file that is open in binary mode and has a name, or a list of these, which
-            are loaded in parallel.
+        url_or_handle: path, http(s) URL, open file that has a name, or a list of these, which are loaded in parallel.
         allow_unsafe_formats: allow pickle files, which can run arbitrary code.
         **kwargs: options of the format: `size=(width, height)` for images, `split=True` (a list of lines) and
             `encoding` for text, those of `np.load` for arrays.
@@ -66,7 +66,8 @@ def load(url_or_handle: PathOrFile | Sequence[PathOrFile], allow_unsafe_formats:
             jobs = [pool.submit(partial(copy_context().run, one, item)) for item in url_or_handle]
             return [job.result() for job in jobs]
     if hasattr(url_or_handle, "read"):
-        return _decode(cast(BinaryIO, url_or_handle), file_name(url_or_handle), allow_unsafe_formats, kwargs)
+        name = file_name(url_or_handle)
+        return _decode(binary_file(url_or_handle), name, allow_unsafe_formats, kwargs)
     url = path_name(url_or_handle)
     return _decode(io.BytesIO(_read(url)), url, allow_unsafe_formats, kwargs)
 
@@ -144,6 +145,17 @@ def _load_image(handle: BinaryIO, size: tuple[int, int] | None = None) -> np.nda
     return pixels_of(decode_picture(handle, "floats" if size is None else "resized"), size)
 
 
+@functools.wraps(load_array)
+def _load_array(handle: BinaryIO, **kwargs: Any) -> Any:
+    try:
+        return load_array(handle, **kwargs)
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        advice = "if you trust the file, pass allow_pickle=True and allow_unsafe_formats=True"
+        raise ValueError(f"it holds Python objects, which can run any code: {advice}") from error
+
+
 def _load_text(handle: BinaryIO, split: bool = False, encoding: str = "utf-8") -> str | list[str]:
     text = handle.read().decode(encoding)
     return text.splitlines() if split else text
@@ -155,8 +167,8 @@ def _load_json(handle: BinaryIO, encoding: str = "utf-8") -> Any:
 
 _LOADERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(PICTURES, _load_image),
-    ".npy": load_array,
-    ".npz": load_array,
+    ".npy": _load_array,
+    ".npz": _load_array,
     ".json": _load_json,
     ".txt": _load_text,
     ".md": _load_text,

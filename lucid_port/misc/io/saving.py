@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ import torch
 from converters import checks
 from converters.atomic import check_writable, write_bytes
 from converters.signatures import checked
-from lucid_port.misc.io.arguments import PathOrFile, check_options, file_name, path_name
+from lucid_port.misc.io.arguments import PathOrFile, binary_file, check_options, file_name, path_name
 from lucid_port.misc.io.serialize_array import PICTURES, Domain, as_picture, serialize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
 
@@ -68,7 +68,7 @@ def save(
     Args:
         thing: an array or tensor for images (channels last) and npy; an array, or a list or dict of arrays, for npz;
             data that JSON can hold; a string or a list of lines for txt.
-        url_or_handle: path, or file that is open in binary mode and has a name. Missing folders are created.
+        url_or_handle: path, or open file that has a name. Missing folders are created.
         allow_unsafe_formats: allow pickle files.
         save_context: also add the result to this context.
         **kwargs: options of the format. Images take `domain`, the range of the values; **the default is the range of
@@ -93,7 +93,7 @@ def save(
     _refuse_address(name)
     data, result = _encode(thing, name, allow_unsafe_formats, kwargs)
     if is_handle:
-        cast(BinaryIO, url_or_handle).write(data)
+        binary_file(url_or_handle).write(data)
     else:
         os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
         write_bytes(name, data)
@@ -179,7 +179,11 @@ def _save_npy(thing: ArrayLike, fmt: str) -> tuple[bytes, dict]:
 def _storable(thing: ArrayLike) -> np.ndarray:
     array = to_array(thing)
     if array.dtype.hasobject:
-        raise TypeError(f"{checks.shown(thing)} is no array of numbers or text, which npy and npz files hold.")
+        raise TypeError(
+            f"{checks.shown(thing)} is no array of numbers or text, which npy and npz files hold: convert it, as with "
+            "array.astype('float32'), save lists and dicts as .json, or any object as .pickle with "
+            "allow_unsafe_formats=True."
+        )
     return array
 
 

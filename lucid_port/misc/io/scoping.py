@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from converters import checks
 from converters.signatures import checked
 
-__all__ = ["io_scope", "scope_url"]
+__all__ = ["current_io_scopes", "io_scope", "scope_url", "set_io_scopes"]
 
 _scopes: ContextVar[tuple[str, ...]] = ContextVar("lucid_port_io_scopes", default=())
+
+
+def current_io_scopes() -> list[str]:
+    """Returns the folders and base URLs that relative paths are joined to, the outermost first.
+
+    Example:
+        >>> with io_scope("runs"), io_scope("first"):
+        ...     current_io_scopes()
+        ['runs', 'first']
+    """
+    return list(_scopes.get())
+
+
+@checked
+def set_io_scopes(scopes: Sequence[str | os.PathLike[str]]) -> None:
+    """Replaces the folders and base URLs that relative paths are joined to, until the enclosing `io_scope` ends.
+
+    Args:
+        scopes: the folders, the outermost first; an empty list for none.
+
+    Raises:
+        TypeError: `scopes` is not a list of paths.
+
+    Example:
+        >>> set_io_scopes(["runs", "first"])
+        >>> scope_url("picture.png")
+        'runs/first/picture.png'
+        >>> set_io_scopes([])
+    """
+    _scopes.set(tuple(os.fspath(scope) for scope in checks.items(scopes, "scopes", "a list of folders")))
 
 
 @contextmanager

@@ -149,3 +149,6 @@ def _metadata_options(name: str, metadata: str) -> dict[str, Any]:
     if name == "jpeg" and len(encoded) < MOST_COMMENT:
         return {"comment": encoded}
     return {"xmp": encoded} if name == "webp" else {}
+
+
+_normalize_array = normalize_array  # Lucid's name

@@ -304,3 +304,12 @@ def _display(markup: str, text: str) -> None:
     from IPython.display import display
 
     display({"text/html": markup, "text/plain": text}, raw=True)
+
+
+def _display_html(html_str: str) -> None:
+    """Shows HTML in a notebook, under Lucid's name; elsewhere, prints a line."""
+    _display(html_str, "HTML")
+
+
+_normalize_array = normalize_array
+_image_html = image_html

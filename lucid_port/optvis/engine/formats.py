@@ -19,6 +19,7 @@ from lucid_port.optvis import param, serialization
 from lucid_port.optvis.engine.coerce import Model, TransformsLike, image_shape
 from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.objectives.base import Objective
+from lucid_port.optvis.objectives.readers import BESIDE_LAYERS
 from lucid_port.optvis.param.base import Parameterization
 from lucid_port.optvis.transform import crop_or_pad_to, standard_transforms
 
@@ -150,8 +151,8 @@ def _joins_images(model: Model, readers: Iterable[LayerReader], form: ImageForma
 
     @functools.cache  # an objective of many terms reads a layer for each
     def values(name: str) -> Any:
-        if name in ("input", "labels"):
-            return images if name == "input" else model.labels
+        if name in BESIDE_LAYERS:
+            return _beside_layers(name, images, model)
         value = model.activations(images, [name])[name]
         if value.requires_grad and value.ndim:
             own.append(value[: max(1, len(value) // 2)])
@@ -167,6 +168,13 @@ def _joins_images(model: Model, readers: Iterable[LayerReader], form: ImageForma
         weights = [torch.linspace(0.5, 1.5, value.numel(), device=value.device).view_as(value) for value in own]
         (gradient,) = torch.autograd.grad(own, images, weights, allow_unused=True)
     return gradient is not None and bool(gradient[1].any())
+
+
+def _beside_layers(name: str, image: torch.Tensor, model: Model) -> Any:
+    """Returns the first step's value of a name that is no layer."""
+    if name == "input":
+        return image
+    return model.labels if name == "labels" else 0
 
 
 def format_of(
@@ -241,8 +249,8 @@ class _Sizes:
     def _read(self, image: torch.Tensor, failures: list[Exception]) -> None:
         @functools.cache  # an objective of many terms reads a layer for each
         def values(name: str) -> Any:
-            if name in ("input", "labels"):
-                return image if name == "input" else self._model.labels
+            if name in BESIDE_LAYERS:
+                return _beside_layers(name, image, self._model)
             try:
                 value = self._model.activations(image, [name])[name]
                 if value.ndim == 0 or value.shape[0] % image.shape[0]:

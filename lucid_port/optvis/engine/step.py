@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 from converters import checks
-from converters.errors import UnsupportedRequestError
+from converters.errors import LayerNotFoundError, UnsupportedRequestError
 from converters.network.request import LayerRequest
 from converters.stack_level import stack_level
+from lucid_port.modelzoo.classes import logits_layer
 from lucid_port.modelzoo.layouts import Layout, layout_of, plain_layout
 from lucid_port.optvis.engine.coerce import Computing, Model, ReluOverride, as_computing, layer_info
 from lucid_port.optvis.engine.compilation import Compilation, obstacle
 from lucid_port.optvis.engine.precision import STRICT, as_stated, check_precision, settings_of_cpu
-from lucid_port.optvis.objectives.readers import Reader
+from lucid_port.optvis.objectives.readers import BESIDE_LAYERS, Reader
 from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.overrides import redirection
 from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS, REDIRECTED_UPDATES
+from lucid_port.optvis.param.memo import DrawingMemo
 from lucid_port.optvis.sampling import RandomSource
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class ModelReader(Reader):
         """Returns the network's own tensor of a layer."""
 
     def __call__(self, name: str, /) -> Any:
-        if name == "input" or name == "labels":
+        if name in BESIDE_LAYERS:
             return self.raw(name)
         value = self._read(name)
         first = self._first.get(name)
@@ -146,6 +148,8 @@ class ModelReader(Reader):
             return self.image
         if name == "labels":
             return self._model.labels
+        if name == "global_step":
+            return self.steps
         return self._read(name)
 
     def layout(self, name: str, /) -> Layout:
@@ -179,8 +183,9 @@ class Evaluation(ModelReader):
     def __init__(self, vis: VisT, source: RandomSource, reads: Reads, repeated: bool = False) -> None:
         self._vis = vis
         self.reads = reads
-        image = vis.param.evaluate({})  # `VisT` has drawn the values of all parts
+        image = vis.param.evaluate(DrawingMemo(source.scope("param")))  # `VisT` has drawn all initial values
         super().__init__(vis.model, image, vis.transform(image, source))
+        self.steps = vis.steps
         self._values: Mapping[Read, torch.Tensor] = {}
         if reads.layers or reads.channels:
             self._compute(reads, reads.selected if vis.forward.selects else reads.whole, repeated)
@@ -252,7 +257,12 @@ class Evaluation(ModelReader):
     def _discover(self, read: Read) -> None:
         """Adds a read. The pass computes the whole layer, to check that the channel exists, and is not compiled."""
         reads = self.reads.including(read)
-        self._compute(reads, reads.whole, False)
+        try:
+            self._compute(reads, reads.whole, False)
+        except LayerNotFoundError as error:
+            if (read if isinstance(read, str) else read[0]) == "labels":
+                error.args = (f"{error}{_logits_hint(self._vis.model, read)}",)
+            raise
         self.reads = reads  # after the pass, which raises if there is no such layer
         if isinstance(read, tuple):
             self._moved(read[0], self._found[read[0]])
@@ -262,6 +272,16 @@ class Evaluation(ModelReader):
         self._values = reads.values(found, request, self._vis.model, self.transformed.shape[0])
         self._found = found
         self._first = {}
+
+
+def _logits_hint(model: Any, read: Read) -> str:
+    """Returns the advice on "labels:3", with Lucent's name of InceptionV1's logits."""
+    number = 0 if isinstance(read, str) else read[1]
+    try:
+        logits = f"{logits_layer(model)}:{number}"
+    except ValueError:  # several outputs
+        return f" The classes' logits are read as in 'class:{number}'."
+    return f" The classes' logits are read as in {logits!r} or 'class:{number}'."
 
 
 UNUSED = "not have been used in the graph"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -41,8 +42,16 @@ from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, find_units, name_o
 from lucid_port.optvis.objectives import Objective, deepdream
 from lucid_port.optvis.objectives.base import Activations, ObjectiveLike
 from lucid_port.optvis.objectives.from_text import layers_of
-from lucid_port.optvis.objectives.readers import Reader, as_reader, check_index, each_image, rows_of_image
+from lucid_port.optvis.objectives.readers import (
+    BESIDE_LAYERS,
+    Reader,
+    as_reader,
+    check_index,
+    each_image,
+    rows_of_image,
+)
 from lucid_port.optvis.param.base import Parameterization, parameterization
+from lucid_port.optvis.param.memo import DrawingMemo
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.transform import standard_transforms
 
@@ -185,7 +194,11 @@ class _Joined(Parameterization):
         return self
 
     def compute(self, memo: dict[int, torch.Tensor]) -> torch.Tensor:
-        return torch.cat([part.evaluate(memo) for part in self.parts])  # type: ignore[operator]
+        images = []
+        for index, part in enumerate(self.parts):
+            with memo.of_image(index) if isinstance(memo, DrawingMemo) else contextlib.nullcontext():
+                images.append(part.evaluate(memo))  # type: ignore[operator]
+        return torch.cat(images)
 
 
 def _size_of(made: Parameterization) -> int:
@@ -313,7 +326,7 @@ def _layers_read(probe: VisT, objective: Objective) -> list[str]:
     """Returns the names of the layers that an objective reads; "input" if it reads no layer."""
     read: dict[str, None] = {}
     probe.evaluate([lambda T: objective(_Recorder(T, read))])
-    return [name for name in read if name not in ("input", "labels")] or ["input"]
+    return [name for name in read if name not in BESIDE_LAYERS] or ["input"]
 
 
 class _Recorder(Reader):
@@ -321,7 +334,7 @@ class _Recorder(Reader):
 
     def __init__(self, T: Activations, read: dict[str, None]) -> None:
         self._T, self._read = as_reader(T), read
-        self.images = self._T.images
+        self.images, self.steps = self._T.images, self._T.steps
 
     def __call__(self, name: str, /) -> Any:
         self._read.setdefault(name)

@@ -2,7 +2,8 @@
 
 An `Objective` is a function of `T`. `T(layer)` is the activation of a layer with the axes (N, C, ...): NCHW, [N, C] for
 dense layers, (N, C, L) for L tokens. `T.raw(layer)` is the network's own tensor, whose channels may be elsewhere.
-`T("input")` is the image before any transform, and `T("labels")` the class names of the model.
+`T("input")` is the image before any transform, `T("labels")` the class names of the model, and
+`T("global_step")` or `T.steps` the number of updates made.
 Objectives can be added, subtracted, multiplied and divided. Names, arguments, strings and
 values are those of `lucid.optvis.objectives` 0.3.10.
 
@@ -34,7 +35,7 @@ from lucid_port.optvis.objectives.neurons import (
     tensor_direction,
     token,
 )
-from lucid_port.optvis.objectives.wrapping import handle_batch, wrap_objective
+from lucid_port.optvis.objectives.wrapping import handle_batch, nhwc, wrap_objective
 
 __all__ = [
     "L1",
@@ -57,6 +58,7 @@ __all__ = [
     "input_diff",
     "mean_transparency",
     "neuron",
+    "nhwc",
     "penalize_boundary_complexity",
     "tensor_direction",
     "token",

@@ -25,9 +25,16 @@ __all__ = [
 
 
 class Activations(Protocol):
-    """`T`: maps a layer's name to its activation (N, C, ...), "input" to the image and "labels" to the class names."""
+    """`T`: maps a layer's name to its activation (N, C, ...).
+
+    "input" is the image, "labels" the class names and "global_step" the number of updates made.
+    """
 
     def __call__(self, name: str, /) -> Any: ...
+
+
+BESIDE_LAYERS = ("input", "labels", "global_step")
+"""Names that `T` reads, and that are no layers of the network."""
 
 
 class Reader(abc.ABC):
@@ -37,9 +44,11 @@ class Reader(abc.ABC):
 
     Attributes:
         images: Number of images that the network got; None if it is not known.
+        steps: Number of updates that the render has made; None outside of a render.
     """
 
     images: int | None = None
+    steps: int | None = None
 
     @abc.abstractmethod
     def __call__(self, name: str, /) -> Any:
@@ -112,7 +121,7 @@ class Nhwc(Reader):
 
     def __init__(self, T: Activations) -> None:
         self._T = as_reader(T)
-        self.images = self._T.images
+        self.images, self.steps = self._T.images, self._T.steps
 
     def __call__(self, name: str, /) -> Any:
         value = self._T(name)
@@ -182,7 +191,7 @@ class Images(Reader):
     def __init__(self, T: Activations, first: int, count: int = 1) -> None:
         self._T = as_reader(T)
         self._first, self._count = first, count
-        self.images = count
+        self.images, self.steps = count, self._T.steps
 
     def __call__(self, name: str, /) -> Any:
         return self._cut(self._T(name), 0, name)
@@ -240,7 +249,7 @@ class _One(Reader):
 
     def __init__(self, T: Reader, parts: Any, raw_parts: Any, index: int, images: int) -> None:
         self._T, self._parts, self._raw_parts, self._index = T, parts, raw_parts, index
-        self.images = images
+        self.images, self.steps = images, T.steps
 
     def __call__(self, name: str, /) -> Any:
         return self._parts(name)[self._index]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ParamSpec, overload
 
 from converters import checks
 from converters.signatures import checked
 from lucid_port.optvis import serialization
-from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, in_nhwc
+from lucid_port.optvis.objectives.base import Objective, ObjectiveFunction, as_objective, in_nhwc
 from lucid_port.optvis.objectives.readers import Images
 
-__all__ = ["handle_batch", "wrap_objective"]
+__all__ = ["handle_batch", "nhwc", "wrap_objective"]
 
 P = ParamSpec("P")
+
+_PACKAGE = Path(__file__).parents[2]
+"""The folder of this package's own objectives."""
 
 
 def _describe(name: str, arguments: Iterable[Any]) -> str:
@@ -113,6 +117,38 @@ def handle_batch(batch: int | None = None) -> Callable[[ObjectiveFunction], Obje
     def decorate(function: ObjectiveFunction) -> ObjectiveFunction:
         if index is None:
             return function
-        return lambda T: function(Images(T, index))
+        return functools.wraps(function)(lambda T: function(Images(T, index)))
 
     return decorate
+
+
+@checked
+def nhwc(objective: Objective | ObjectiveFunction) -> Objective:
+    """Runs an objective of a Lucid notebook on a `T` in Lucid's axis order, channels last.
+
+    `T(layer)` is [N, H, W, C], and so is `T("input")`, so that indices such as `T("input")[..., 3:4]` keep their
+    meaning. Dense layers are [N, 1, 1, C]. For functions decorated with `wrap_objective`, `require_format="NHWC"` does
+    the same, and its objectives can be stored in recipes.
+
+    Args:
+        objective: A function of `T`, or an objective that a user's own `wrap_objective` made.
+
+    Raises:
+        ValueError: The objective is one of this package, or a sum, and reads layers in its own order.
+        TypeError: `objective` has another type.
+
+    Example:
+        >>> import torch
+        >>> alpha = nhwc(lambda T: T("input")[..., 3:4].mean())
+        >>> alpha({"input": torch.arange(4.0).reshape(1, 4, 1, 1).expand(2, 4, 5, 6)}.get)
+        tensor(3.)
+    """
+    made = as_objective(objective)
+    function = made.objective_func
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None and Path(code.co_filename).is_relative_to(_PACKAGE):
+        raise ValueError(
+            f"{made!r} reads layers in its own axis order: use it as it is, and wrap your own functions of T only, "
+            "each before they are added."
+        )
+    return Objective(in_nhwc(function), made.name, made.description)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
 
 from converters.signatures import checked
-from lucid_port.optvis.overrides.gradient_override import Op, gradient_override_map
-from lucid_port.optvis.overrides.redirected_relu_grad import redirection
+from lucid_port.optvis.overrides.gradient_override import GradientFunction, gradient_override_map
+from lucid_port.optvis.overrides.identity_grad import identity_grad
+from lucid_port.optvis.overrides.redirected_relu_grad import redirected_relu6_grad, redirected_relu_grad, redirection
 from lucid_port.optvis.overrides.smoothed_maxpool_grad import avg_smoothed_maxpool_grad
 
 __all__ = [
     "default_overrides",
-    "identity_grad",
+    "default_overrides_map",
     "linearization_overrides",
     "pooling_overrides",
+    "pooling_overrides_map",
     "relu_overrides",
+    "relu_overrides_map",
 ]
 
-
-def identity_grad(op: Op, grad: torch.Tensor) -> torch.Tensor:
-    """Returns the gradient of the output unchanged.
-
-    Example:
-        >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
-        >>> with gradient_override_map({"Relu": identity_grad}):
-        ...     y = torch.relu(x)
-        >>> torch.autograd.grad(y.sum(), x)[0]
-        tensor([1., 1.])
-    """
-    return grad
+relu_overrides_map: Mapping[str, GradientFunction] = {"Relu": redirected_relu_grad, "Relu6": redirected_relu6_grad}
+pooling_overrides_map: Mapping[str, GradientFunction] = {"MaxPool": avg_smoothed_maxpool_grad}
+default_overrides_map: Mapping[str, GradientFunction] = {**pooling_overrides_map, **relu_overrides_map}
 
 
 @checked
@@ -49,13 +43,14 @@ def pooling_overrides() -> gradient_override_map:
     """Replaces the gradients of max pools by those of average pools.
 
     Example:
+        >>> import torch
         >>> x = torch.arange(4.0).reshape(1, 1, 2, 2).requires_grad_()
         >>> with pooling_overrides():
         ...     y = torch.max_pool2d(x, 2)
         >>> y.item(), torch.autograd.grad(y.sum(), x)[0].unique()
         (3.0, tensor([0.2500]))
     """
-    return gradient_override_map({"MaxPool": avg_smoothed_maxpool_grad})
+    return gradient_override_map(pooling_overrides_map)
 
 
 @checked
@@ -76,6 +71,7 @@ def linearization_overrides() -> gradient_override_map:
     """Passes all gradients through ReLUs and averages those of max pools, as if the model were linear.
 
     Example:
+        >>> import torch
         >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
         >>> with linearization_overrides():
         ...     y = torch.relu(x)

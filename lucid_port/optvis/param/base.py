@@ -6,7 +6,6 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from types import EllipsisType
 from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
@@ -17,6 +16,9 @@ from converters import checks
 from converters.signatures import checked
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis import serialization
+from lucid_port.optvis.param.lucent import refuse_lucents_pair
+from lucid_port.optvis.param.memo import DrawingMemo
+from lucid_port.optvis.param.operators import Operand, Operators
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
@@ -30,14 +32,12 @@ __all__ = [
     "deviation",
     "draw_normal",
     "parameterization",
+    "shape_of",
     "total",
 ]
 
 Memo: TypeAlias = dict[int, torch.Tensor]
 """Values of one evaluation, by the `id` of the parameterization."""
-
-Index: TypeAlias = int | slice | EllipsisType | None
-"""One item of an index expression."""
 
 
 def channels_first(tensor: torch.Tensor) -> torch.Tensor:
@@ -50,7 +50,7 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.movedim(-3, -1) if tensor.ndim >= 3 else tensor
 
 
-class Parameterization(torch.nn.Module):
+class Parameterization(Operators, torch.nn.Module):
     """An image, or a part of an image, as a function of parameters.
 
     Calling it returns a channels-first tensor, NCHW for an image. Arithmetic, indexing, reshaping
@@ -86,7 +86,7 @@ class Parameterization(torch.nn.Module):
         """Returns the current image, channels first."""
         if not self.ready:
             self.reset(RandomSource())
-        return self.evaluate({})
+        return self.evaluate(DrawingMemo())
 
     def evaluate(self, memo: Memo) -> torch.Tensor:
         """Returns the value; a part that occurs several times is computed once per evaluation."""
@@ -107,7 +107,7 @@ class Parameterization(torch.nn.Module):
     def shape(self) -> tuple[int, ...]:
         """Shape in Lucid's axis order."""
         with torch.no_grad():
-            return tuple(channels_last(self.evaluate({})).shape)
+            return tuple(channels_last(self.evaluate(DrawingMemo())).shape)
 
     # initial values
 
@@ -157,40 +157,6 @@ class Parameterization(torch.nn.Module):
         name, args = self.spec
         return {"param": name, "args": serialization.to_data(args)}
 
-    # arithmetic, in Lucid's axis order
-
-    def __add__(self, other: Operand) -> Parameterization:
-        return _binary("add", self, other)
-
-    def __radd__(self, other: Operand) -> Parameterization:
-        return _binary("add", other, self)
-
-    def __sub__(self, other: Operand) -> Parameterization:
-        return _binary("sub", self, other)
-
-    def __rsub__(self, other: Operand) -> Parameterization:
-        return _binary("sub", other, self)
-
-    def __mul__(self, other: Operand) -> Parameterization:
-        return _binary("mul", self, other)
-
-    def __rmul__(self, other: Operand) -> Parameterization:
-        return _binary("mul", other, self)
-
-    def __truediv__(self, other: Operand) -> Parameterization:
-        return _binary("truediv", self, other)
-
-    def __rtruediv__(self, other: Operand) -> Parameterization:
-        return _binary("truediv", other, self)
-
-    def __neg__(self) -> Parameterization:
-        return _binary("mul", -1.0, self)
-
-    __array_priority__ = 100  # numpy_number * parameterization calls Parameterization.__rmul__
-
-    def __getitem__(self, index: Index | tuple[Index, ...]) -> Parameterization:
-        return take(self, encode_index(index))
-
     def __len__(self) -> int:
         """Size of the first axis in Lucid's order: the number of images of a batch.
 
@@ -207,16 +173,12 @@ class Parameterization(torch.nn.Module):
 
     def __iter__(self) -> Iterator[Parameterization]:
         """Iterates along the first axis in Lucid's order: over the images of a batch."""
+        refuse_lucents_pair(self)
         return (self[index] for index in range(len(self)))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Returns the current image in Lucid's axis order, so that NumPy does not index single numbers."""
         return np.array(self.nhwc().detach().cpu().numpy(), dtype)
-
-    def reshape(self, *shape: int | Sequence[int]) -> Parameterization:
-        """Reshapes in Lucid's axis order."""
-        sizes = shape[0] if isinstance(shape[0], (list, tuple)) else shape
-        return reshape(self, sizes)  # type: ignore[arg-type]
 
     @checked
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Parameterization:
@@ -343,42 +305,6 @@ def parameterization(factory: Callable[P, Parameterization]) -> Callable[P, Para
     return make
 
 
-_OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "add": torch.add,
-    "sub": torch.sub,
-    "mul": torch.mul,
-    "truediv": torch.true_divide,
-}
-
-
-Operand: TypeAlias = Parameterization | float | ArrayLike
-"""A parameterization, or a number or array in Lucid's axis order."""
-
-
-def _binary(operation: str, left: Operand, right: Operand) -> Parameterization:
-    return arithmetic(operation, _operand(left), _operand(right))
-
-
-def _combined(left: torch.Tensor, right: torch.Tensor, operation: str) -> torch.Tensor:
-    pairs = zip(left.shape[::-1], right.shape[::-1], strict=False)
-    if any(a != b and 1 not in (a, b) for a, b in pairs):
-        shapes = " and ".join(str(list(channels_last(part).shape)) for part in (left, right))
-        raise ValueError(f"Parameterizations of the shapes {shapes} cannot be combined: make them of one size.")
-    return _OPERATIONS[operation](left, right)
-
-
-def _operand(value: Operand) -> Parameterization:
-    return value if isinstance(value, Parameterization) else Constant(value)
-
-
-@parameterization
-def arithmetic(operation: str, left: Parameterization, right: Parameterization) -> Parameterization:
-    """Result of an operator: `operation` is "add", "sub", "mul" or "truediv"."""
-    if operation not in _OPERATIONS:
-        raise ValueError(f"Unknown operation {checks.shown(operation)}: use one of {', '.join(_OPERATIONS)}.")
-    return Derived(functools.partial(_combined, operation=operation), [_operand(left), _operand(right)])
-
-
 @parameterization
 @checked
 def constant(value: float | ArrayLike) -> Parameterization:
@@ -398,152 +324,6 @@ def constant(value: float | ArrayLike) -> Parameterization:
     return Constant(value)
 
 
-def encode_index(index: Any) -> list[Any]:
-    """Converts an index expression to plain data.
-
-    Raises:
-        TypeError, ValueError: It contains other items than integers, slices, `...` and None.
-        IndexError: It contains `...` more than once.
-    """
-    items = index if isinstance(index, tuple) else (index,)
-    if sum(item is Ellipsis for item in items) > 1:
-        raise IndexError("An index of a parameterization has at most one `...`.")
-    encoded: list[Any] = []
-    for item in items:
-        if item is Ellipsis:
-            encoded.append("...")
-        elif isinstance(item, slice):
-            encoded.append({"slice": _encode_slice(item)})
-        elif item is None:
-            encoded.append(None)
-        else:
-            encoded.append(checks.whole(item, "An index of a parameterization"))
-    return encoded
-
-
-def _encode_slice(part: slice) -> list[int | None]:
-    if part.step is not None and part.step == 0:
-        raise ValueError("The step of a slice cannot be 0.")
-    limits = (part.start, part.stop, part.step)
-    return [None if limit is None else checks.whole(limit, "A limit or step of a slice") for limit in limits]
-
-
-def _decode_index(encoded: Sequence[Any]) -> tuple[Any, ...]:
-    items: list[Any] = []
-    for item in encoded:
-        if item == "...":
-            items.append(Ellipsis)
-        elif isinstance(item, dict):
-            items.append(slice(*item["slice"]))
-        else:
-            items.append(item)
-    return tuple(items)
-
-
-@parameterization
-def take(part: Parameterization, index: Sequence[Any]) -> Parameterization:
-    """Result of `part[...]`: `index` has the form of `encode_index`."""
-    decoded = _decode_index(index)
-    return Derived(functools.partial(_indexed, index=decoded), [part], last=True)
-
-
-def _indexed(tensor: torch.Tensor, index: tuple[Any, ...]) -> torch.Tensor:
-    """Indexes a tensor; unlike torch, slices may have negative steps."""
-    count = sum(item is not None and item is not Ellipsis for item in index)
-    if count > tensor.ndim:
-        raise IndexError(f"{count} indices are too many for a parameterization of shape {list(tensor.shape)}.")
-    plain_index = list(index)
-    axis = 0
-    for place, item in enumerate(index):
-        if item is Ellipsis:
-            axis += tensor.ndim - count
-        elif item is not None:
-            if isinstance(item, slice) and (item.step or 1) < 0:
-                plain_index[place] = _slice_of_flipped(item, tensor.shape[axis])
-                tensor = tensor.flip(axis)
-            axis += 1
-    return tensor[tuple(plain_index)]
-
-
-def _slice_of_flipped(part: slice, size: int) -> slice:
-    """Converts a slice with a negative step to the slice of the flipped axis that selects the same items."""
-    positions = range(*part.indices(size))
-    if not positions:
-        return slice(0, 0)
-    return slice(size - 1 - positions[0], size - positions[-1], -positions.step)
-
-
-@parameterization
-def reshape(part: Parameterization, shape: Sequence[int]) -> Parameterization:
-    """Result of `part.reshape(shape)`."""
-    sizes = [checks.whole(s, "A size that a parameterization is reshaped to", -1) for s in shape]
-    return Derived(functools.partial(torch.reshape, shape=sizes), [part], last=True)
-
-
-@parameterization
-@checked
-def concat(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
-    """Joins parameterizations along an axis, as `tf.concat` does.
-
-    Args:
-        parts: Parameterizations whose shapes differ in `axis` only.
-        axis: Axis, in Lucid's axis order.
-
-    Raises:
-        TypeError, ValueError: `parts` is not a list, is empty, or (on evaluation) the shapes differ.
-
-    Example:
-        >>> from lucid_port.optvis import param
-        >>> concat([param.image(16), param.image(16, batch=2)]).shape
-        (3, 16, 16, 3)
-    """
-    return _joined(parts, axis, "concat")
-
-
-@parameterization
-@checked
-def stack(parts: Sequence[Parameterization], axis: int = 0) -> Parameterization:
-    """Joins parameterizations along a new axis, as `tf.stack` does.
-
-    Args:
-        parts: Parameterizations of one shape.
-        axis: Position of the new axis, in Lucid's axis order.
-
-    Raises:
-        TypeError, ValueError: `parts` is not a list, is empty, or (on evaluation) the shapes differ.
-
-    Example:
-        >>> from lucid_port.optvis import param
-        >>> stack([param.image(16)[0], param.image(16)[0]]).shape
-        (2, 16, 16, 3)
-    """
-    return _joined(parts, axis, "stack")
-
-
-def _joined(parts: Sequence[Parameterization], axis: int, function: str) -> Parameterization:
-    along = checks.whole(axis, f"{function}'s axis")
-    wanted = "a list of parameterizations"
-    if isinstance(parts, Parameterization):  # which can be iterated, but is one image
-        raise TypeError(f"{function}'s parts is {wanted}, not one {type(parts).__name__}.")
-    given = checks.items(parts, f"{function}'s parts", wanted)
-    if not given:
-        raise ValueError(f"{function} needs at least one parameterization.")
-    join = functools.partial(_join, axis=along, function=function)
-    return Derived(join, [as_parameterization(part) for part in given], last=True)
-
-
-def _join(*tensors: torch.Tensor, axis: int, function: str) -> torch.Tensor:
-    joins = function == "concat"  # the sizes along `axis` may differ
-    rest = [[size for index, size in enumerate(t.shape) if not joins or index != axis % t.ndim] for t in tensors]
-    if any(sizes != rest[0] for sizes in rest):
-        shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
-        raise ValueError(f"{function} cannot join parameterizations of the shapes {shapes}.")
-    axes = tensors[0].ndim + (not joins)
-    if not -axes <= axis < axes:
-        raise ValueError(f"{function}'s axis is a number from {-axes} to {axes - 1} here, not {axis}.")
-    return torch.cat(tensors, axis) if joins else torch.stack(tensors, axis)
-
-
 def total(parts: Sequence[Parameterization]) -> Parameterization:
     """Returns the sum of one or more parameterizations."""
     return functools.reduce(operator.add, parts)
@@ -552,6 +332,11 @@ def total(parts: Sequence[Parameterization]) -> Parameterization:
 def deviation(sd: float | None, function: str) -> int | float | None:
     """Checks a standard deviation, and returns it."""
     return None if sd is None else checks.number(sd, f"{function}'s sd", 0)
+
+
+def shape_of(shape: int | Sequence[int], function: str) -> tuple[int, ...]:
+    """Checks a shape, or the size of an only axis, as NumPy does, and returns the shape."""
+    return checks.sizes([shape] if isinstance(shape, (int, np.integer)) else shape, f"{function}'s shape")
 
 
 def draw_normal(source: RandomSource, name: str, shape: Sequence[int], sd: float) -> torch.Tensor:

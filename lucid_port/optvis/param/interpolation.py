@@ -8,8 +8,9 @@ import numpy as np
 
 from converters import checks
 from converters.signatures import checked
-from lucid_port.optvis.param.base import Parameterization, parameterization, stack, total
+from lucid_port.optvis.param.base import Parameterization, parameterization, total
 from lucid_port.optvis.param.lowres import lowres_tensor
+from lucid_port.optvis.param.operations import stack
 
 __all__ = ["multi_interpolation_basis"]
 

@@ -20,6 +20,7 @@ from lucid_port.optvis.param.base import (
     deviation,
     draw_normal,
     parameterization,
+    shape_of,
 )
 from lucid_port.optvis.param.lowres import laplacian_pyramid_image
 from lucid_port.optvis.sampling import RandomSource
@@ -30,9 +31,12 @@ __all__ = [
     "fft_scale",
     "fft_to_image",
     "image_to_fft",
+    "laplacian_pyramid",
     "laplacian_pyramid_image",
+    "naive",
     "pixel_image",
     "rfft2d_freqs",
+    "sample_bilinear",
 ]
 
 
@@ -198,12 +202,12 @@ class _PixelImage(Parameterization):
 @parameterization
 @checked
 def pixel_image(
-    shape: Sequence[int], sd: float | None = None, init_val: float | ArrayLike | None = None
+    shape: int | Sequence[int], sd: float | None = None, init_val: float | ArrayLike | None = None
 ) -> Parameterization:
     """An unbounded image parameterized by its pixels.
 
     Args:
-        shape: [N, H, W, C].
+        shape: [N, H, W, C]; any other shape, or the size of an only axis, gives a tensor of this shape.
         sd: Standard deviation of the initial pixels; 0 or None means 0.01.
         init_val: Initial image, [N, H, W, C] or broadcast to it, in place of noise.
 
@@ -217,7 +221,7 @@ def pixel_image(
     """
     if sd is not None and init_val is not None:
         warnings.warn("pixel_image got both `sd` and `init_val`: `sd` is not used.", stacklevel=stack_level())
-    sizes = checks.sizes(shape, "pixel_image's shape")
+    sizes = shape_of(shape, "pixel_image")
     return _PixelImage(sizes, deviation(sd, "pixel_image") or 0.01, init_val)
 
 
@@ -262,3 +266,13 @@ def bilinearly_sampled_image(texture: ArrayLike | Parameterization, uv: ArrayLik
     upper = at(u0, v0) * (1.0 - u_fraction) + at(u1, v0) * u_fraction
     lower = at(u0, v1) * (1.0 - u_fraction) + at(u1, v1) * u_fraction
     return upper * (1.0 - v_fraction) + lower * v_fraction
+
+
+laplacian_pyramid = laplacian_pyramid_image
+"""Lucid's older name."""
+
+naive = pixel_image
+"""Lucid's older name."""
+
+sample_bilinear = bilinearly_sampled_image
+"""Lucid's older name."""

@@ -14,7 +14,7 @@ import torch
 
 from converters import checks
 from converters.signatures import checked
-from lucid_port.optvis.param.base import Memo, Parameterization, channels_first, parameterization
+from lucid_port.optvis.param.base import Memo, Parameterization, channels_first, parameterization, shape_of
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = [
@@ -104,11 +104,11 @@ class _Ball(Parameterization):
 
 @parameterization
 @checked
-def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameterization:
+def unit_ball_L2(shape: int | Sequence[int], direction: str = "ascent") -> Parameterization:
     """Parameters in the L2 unit ball, initially zero.
 
     Args:
-        shape: Shape, in Lucid's axis order.
+        shape: Shape, in Lucid's axis order, or the size of the only axis.
         direction: `"ascent"` or `"descent"`, see `constrain_L2`.
 
     Raises:
@@ -120,16 +120,18 @@ def unit_ball_L2(shape: Sequence[int], direction: str = "ascent") -> Parameteriz
         ((1, 8, 8, 3), 0.0)
     """
     _sign(direction)
-    return _Ball(checks.sizes(shape, "unit_ball_L2's shape"), partial(constrain_L2, direction=direction))
+    return _Ball(shape_of(shape, "unit_ball_L2"), partial(constrain_L2, direction=direction))
 
 
 @parameterization
 @checked
-def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: str = "ascent") -> Parameterization:
+def unit_ball_L_inf(
+    shape: int | Sequence[int], precondition: bool = True, direction: str = "ascent"
+) -> Parameterization:
     """Parameters in the L-infinity unit ball, [-1, 1], initially zero.
 
     Args:
-        shape: Shape, in Lucid's axis order.
+        shape: Shape, in Lucid's axis order, or the size of the only axis.
         precondition: Whether to use the sign of the gradient.
         direction: `"ascent"` or `"descent"`, see `constrain_L2`.
 
@@ -143,4 +145,4 @@ def unit_ball_L_inf(shape: Sequence[int], precondition: bool = True, direction: 
     """
     _sign(direction)
     rule = constrain_L_inf_precondition if precondition else constrain_L_inf
-    return _Ball(checks.sizes(shape, "unit_ball_L_inf's shape"), partial(rule, direction=direction))
+    return _Ball(shape_of(shape, "unit_ball_L_inf"), partial(rule, direction=direction))

@@ -141,4 +141,4 @@ def gradient_norm_of_the_whole_batch(p: Patches) -> None:
         scaled = gradient if ctx.scales is None else gradient * ctx.scales[:, None, None, None]
         return scaled / gradient.norm(), None, None
 
-    p.attribute(transform._NormalizeGradient, "backward", staticmethod(backward))
+    p.attribute(transform.UnitGradient, "backward", staticmethod(backward))

@@ -1,0 +1,10 @@
+"""Caffe's models, as in Lucid's `modelzoo.caffe_models`: classes of `vision_models`."""
+
+from __future__ import annotations
+
+from lucid_port.modelzoo.families import models_of
+
+_models = models_of("caffe")
+globals().update(_models)
+
+__all__ = list(_models)

@@ -1,0 +1,10 @@
+"""TF-Slim's models, as in Lucid's `modelzoo.slim_models`: classes of `vision_models`."""
+
+from __future__ import annotations
+
+from lucid_port.modelzoo.families import models_of
+
+_models = models_of("slim")
+globals().update(_models)
+
+__all__ = list(_models)
