@@ -20,6 +20,7 @@ __all__ = [
     "ARTICLES",
     "Article",
     "Figure",
+    "Head",
     "Options",
     "Panel",
     "Result",
@@ -116,8 +117,22 @@ OMITTED: Mapping[str, str] = {
 
 @checked
 @dataclass(frozen=True)
+class Head:
+    """The head of a row or a column: a text, a picture, or a picture above its text.
+
+    Attributes:
+        text: a few words; a row's head breaks them into lines.
+        picture: [H, W, C] in [0, 1].
+    """
+
+    text: str = ""
+    picture: np.ndarray | None = None
+
+
+@checked
+@dataclass(frozen=True)
 class Panel:
-    """A group of pictures.
+    """A group of pictures, or a table of pictures if its rows or columns have heads.
 
     Attributes:
         pictures: [H, W, C] in [0, 1] each; sizes may differ.
@@ -125,6 +140,15 @@ class Panel:
         title: text above the pictures.
         columns: number of pictures in a row; all by default.
         scale: whole factor by which the pictures are enlarged, for pictures of few pixels.
+        heads: one for each column, or empty.
+        sides: the heads of the rows, left of them, or empty.
+        framed: numbers of the pictures with a faint frame.
+
+    Example:
+        >>> gray = np.full((8, 8, 3), 0.5)
+        >>> table = Panel([gray] * 4, columns=2, heads=["no blur", "blur"], sides=[Head("mixed4a:1", gray), "mixed4b:2"])
+        >>> table.is_table
+        True
     """
 
     pictures: Sequence[np.ndarray] | np.ndarray
@@ -132,6 +156,14 @@ class Panel:
     title: str = ""
     columns: int | None = None
     scale: int = 1
+    heads: Sequence[str | Head] = ()
+    sides: Sequence[str | Head] = ()
+    framed: Sequence[int] = ()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether rows or columns have heads, or pictures have frames."""
+        return bool(self.heads or self.sides or self.framed)
 
 
 @checked

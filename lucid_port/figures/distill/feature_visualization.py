@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ from lucid_port.recipes.regularization import (
 )
 
 ARTICLE_STEPS = 2560
+EARLIEST = 32  # the share of the updates of a unit of the first layers, whose pictures soon are black and white
 NOTEBOOK_STEPS = 512
 
 
@@ -181,14 +183,21 @@ def _rows(families: list[list[str]]) -> dict[str, list[str]]:
     fast_options={"size": 80, "rows": 3},
 )
 def hero(settings: Settings) -> Result:
-    """Units of five depths of the network, with the article's transforms."""
+    """Units of five depths of the network, with the article's transforms. The first column gets fewer updates."""
     columns = len(COLUMNS)
     rows = settings.options.get("rows")
     units = settings.units[: None if rows is None else columns * rows]
-    made = _as_the_article(settings, units, 200)
-    tiles = [tile(picture) for picture in made.pictures]
-    panel = Panel(tiles, [short(unit) for unit in units], ", ".join(COLUMNS), columns=columns)
-    return Result([panel], {"units": units, "values": made.losses[:, -1]})
+    earliest = _as_the_article(replace(settings, steps=max(1, settings.steps // EARLIEST)), units[::columns], 200)
+    others = [unit for number, unit in enumerate(units) if number % columns]
+    later = _as_the_article(settings, others, 200) if others else None
+    pictures, values = {}, {}
+    for which, made in ((units[::columns], earliest), (others, later)):
+        if made is not None:
+            pictures |= dict(zip(which, made.pictures, strict=True))
+            values |= dict(zip(which, made.losses[:, -1], strict=True))
+    tiles = [tile(pictures[unit]) for unit in units]
+    panel = Panel(tiles, [short(unit) for unit in units], columns=columns, heads=COLUMNS)
+    return Result([panel], {"units": units, "values": [values[unit] for unit in units]})
 
 
 # Several pictures of a unit ----------------------------------------------------------------------
@@ -323,7 +332,8 @@ def interpolation(settings: Settings) -> Result:
 
 # The enemy of feature visualization --------------------------------------------------------------
 
-STUDIED = _of("4b:452", "4b:450", "4a:16")
+STUDIED = _of("4b:452", "4a:300", "4a:16")
+STUDIED_SIZE = 128
 study_figure = functools.partial(figure, steps=2048, options=STUDIED, takes=CHANNELS, fast_options={"size": 48})
 
 
@@ -333,26 +343,41 @@ def _thresholds(settings: Settings, article: Sequence[int]) -> list[int]:
 
 
 def _studied(settings: Settings, article: Sequence[int]) -> dict[str, Any]:
-    options = render_options(settings, 64)
+    options = render_options(settings, STUDIED_SIZE)
     return {"thresholds": _thresholds(settings, article), **{key: options[key] for key in ("size", "seed", "verbose")}}
 
 
-def _panels(study: Study, words: Mapping[str, str]) -> Result:
-    """A panel for each unit and combination of settings, with a picture for each number of updates."""
+def _tables(study: Study, words: Mapping[str, str]) -> Result:
+    """A table for each unit: a row for each combination of settings, and a column for each number of updates.
+
+    Args:
+        study: the study.
+        words: name of a setting -> a text with a place for its value. A setting with one value is left out.
+    """
     names = [name for name, _ in study.axes]
     combinations = list(itertools.product(*(values for _, values in study.axes)))
     pictures = study.pictures.reshape(len(combinations), len(study.units), *study.pictures.shape[-4:])
-    panels = []
-    for number, unit in enumerate(study.units):
-        for index, values in enumerate(combinations):
-            title = ", ".join(
-                words[name].format(value)
-                for name, value in zip(names, values, strict=True)
-                if value and (name, value) != ("scale", 1)
-            )
-            rows = pictures[index, number]
-            captions = [f"step {count}" for count in study.thresholds]
-            panels.append(Panel(rows, captions, title=f"{short(unit)}: {title or 'nothing'}", scale=2))
+    told = {name for name, values in study.axes if len(values) > 1}
+    sides = [
+        [
+            words[name].format(value)
+            for name, value in zip(names, values, strict=True)
+            if value and name in told and (name, value) != ("scale", 1)
+        ]
+        for values in combinations
+    ]
+    order = sorted(range(len(combinations)), key=lambda index: len(sides[index]))
+    panels = [
+        Panel(
+            [picture for index in order for picture in pictures[index, number]],
+            title=short(unit),
+            columns=len(study.thresholds),
+            scale=max(1, STUDIED_SIZE // study.pictures.shape[-2]),
+            heads=[f"{count} {'step' if count == 1 else 'steps'}" for count in study.thresholds],
+            sides=[" + ".join(sides[index]) or words["nothing"] for index in order],
+        )
+        for number, unit in enumerate(study.units)
+    ]
     data = {
         "units": study.units,
         "settings": {name: list(values) for name, values in study.axes},
@@ -374,7 +399,8 @@ def conditioned(settings: Settings) -> Result:
     """Pixels and decorrelated frequencies, with and without transforms, at several numbers of updates."""
     rates = settings.options.get("rates", (0.05,))
     study = preconditioning(settings.model, settings.units, rates=rates, **_studied(settings, (1, 32, 128, 256)))
-    return _panels(study, {"decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"})
+    words = {"nothing": "plain pixels", "decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"}
+    return _tables(study, words)
 
 
 @study_figure(
@@ -388,7 +414,8 @@ def conditioned(settings: Settings) -> Result:
 def robust(settings: Settings) -> Result:
     """All combinations of jitter, rotation and scaling, each with and without."""
     study = transformation_robustness(settings.model, settings.units, **_studied(settings, (8, 32, 128, 512)))
-    return _panels(study, {"rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"})
+    words = {"nothing": "no transform", "rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"}
+    return _tables(study, words)
 
 
 @study_figure(
@@ -402,7 +429,8 @@ def robust(settings: Settings) -> Result:
 def penalised(settings: Settings) -> Result:
     """All combinations of three penalties, with plain pixels and without transforms."""
     study = frequency_penalties(settings.model, settings.units, **_studied(settings, (1, 32, 128, 256)))
-    return _panels(study, {"L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"})
+    words = {"nothing": "no penalty", "L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"}
+    return _tables(study, words)
 
 
 DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed4e", "mixed5a"]
