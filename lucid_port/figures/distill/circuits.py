@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lucid_port.figures.common import (
     render_options,
     short,
 )
+from lucid_port.figures.diagram import Diagram
 from lucid_port.figures.drawing import repeated
 from lucid_port.optvis import objectives
 from lucid_port.optvis.objectives.from_text import check_channels
@@ -188,7 +190,7 @@ def families(settings: Settings) -> Result:
             "next": names_of("mixed4d", [417, 277, 241]),
         },
         "InceptionV1_caffe": {
-            "units": names_of("inception_4b_output", [166, 48, 454]),
+            "units": names_of("inception_4b_output", [166, 48, 138]),
             "parts": ["windows", "car body", "wheels"],
             "whole": "inception_4c_output:176",
             "next": names_of("inception_4d_output", [383, 233, 277]),
@@ -197,10 +199,10 @@ def families(settings: Settings) -> Result:
     takes=OF_ONE_LAYER,
     without={TINY: "It was trained on drawings, which show no cars."},
     fast_options={"size": 80},
-    see="Windows excite the car detector above and inhibit it below; wheels do the opposite (red excites, blue "
+    see="The car detector is built from windows above, a car body below, and wheels below (red excites, blue "
     "inhibits). In the next layer, the car detector feeds mostly units that detect other things, too. In "
-    "InceptionV1_caffe, the wheel unit (4b:454) was picked by eye because its picture shows wheels. It is weak: its "
-    "weights to the car are smaller than those of the other parts, and inhibit above more than they excite below.",
+    "InceptionV1_caffe, the parts were chosen by their weights, and the wheels (4b:138) also by their activation for a "
+    "photograph of a wheel.",
 )
 def car(settings: Settings) -> Result:
     """Detectors of the parts of a car, their weights to the car detector, and the units that read the car detector."""
@@ -213,20 +215,75 @@ def car(settings: Settings) -> Result:
     onward = expanded_weights(settings.model, later, last, following, [whole], size=options.get("reach", 5)).values[
         :, 0
     ]
-    pictures = neuron_pictures(settings, [*names_of(layer, units), options["whole"], *options["next"]], 128)
+    pictures = neuron_pictures(settings, [*names_of(layer, units), options["whole"], *options["next"]], 160)
     named = [f"{part} {unit}".strip() for part, unit in zip(parts, units, strict=True)]
-    shown = max(1, 224 // pictures.shape[1])
-    scale = max(1, shown * pictures.shape[1] // found.shape[-1])
     count = len(units)
-    panels = [
-        Panel(pictures[:count], named, f"Parts: units of {layer}", scale=shown),
-        Panel(signed_picture(found), [f"{name} to {whole}" for name in named], "Their weights", scale=scale),
-        Panel(pictures[count : count + 1], [str(whole)], f"The whole, a unit of {later}", scale=shown),
-        Panel(signed_picture(onward), [f"{whole} to {unit}" for unit in following], "Its weights", scale=scale),
-        Panel(pictures[count + 1 :], [str(unit) for unit in following], f"Units of {last}", scale=shown),
-    ]
+    circuit = _Circuit(
+        parts=dict(zip(named, pictures[:count], strict=True)),
+        weights=signed_picture(_without_border(found)),
+        whole=(f"{short(options['whole'])}", pictures[count]),
+        onward=signed_picture(_without_border(onward)),
+        following={short(name): one for name, one in zip(options["next"], pictures[count + 1 :], strict=True)},
+    )
+    heads = [f"parts: units of {short(layer)}", f"a unit of {short(later)}", f"units of {short(last)}"]
+    panels = [Panel([_drawn_circuit(circuit, heads)], ["Squares are weights: red excites, blue inhibits."])]
     data = {"weights": found, "onward": onward, "height": [_height(one) for one in found]}
     return Result(panels, {"units": settings.units, "whole": options["whole"], **data})
+
+
+@dataclass(frozen=True)
+class _Circuit:
+    """Pictures of the units of a circuit by name, and of the weights between them."""
+
+    parts: Mapping[str, np.ndarray]
+    weights: Sequence[np.ndarray] | np.ndarray
+    whole: tuple[str, np.ndarray]
+    onward: Sequence[np.ndarray] | np.ndarray
+    following: Mapping[str, np.ndarray]
+
+
+UNIT, WHOLE_UNIT, KERNEL = 190, 280, 84  # widths of pictures in the circuit, in pixels
+ROW, REACH, HEAD_LINE = UNIT + 30, 56, 26  # a row's height, the length of an arrow, and the height of the heads
+
+
+def _drawn_circuit(circuit: _Circuit, heads: Sequence[str]) -> np.ndarray:
+    """Parts on the left, the whole in the middle and the next units on the right, with weights on the arrows."""
+    rows = max(len(circuit.parts), len(circuit.following), 2)
+    whole = UNIT + 3 * REACH + KERNEL
+    after = whole + WHOLE_UNIT + 3 * REACH + KERNEL
+    diagram = Diagram(after + UNIT, HEAD_LINE + rows * ROW)
+    middle = HEAD_LINE + (rows * ROW - 30) // 2
+    for head, x in zip(heads, (UNIT / 2, whole + WHOLE_UNIT / 2, after + UNIT / 2), strict=True):
+        diagram.text(head, (x, 2 if head != heads[1] else middle - WHOLE_UNIT / 2 - 20), faint=True)
+    diagram.picture(circuit.whole[1], (whole, middle - WHOLE_UNIT // 2), WHOLE_UNIT, circuit.whole[0])
+    columns = ((circuit.parts, circuit.weights, 0, True), (circuit.following, circuit.onward, after, False))
+    for units, weights, left, into in columns:
+        first = HEAD_LINE + (rows - len(units)) * ROW // 2
+        for number, ((name, picture), kernel) in enumerate(zip(units.items(), weights, strict=True)):
+            top = first + number * ROW
+            y = top + UNIT // 2
+            near = middle + (number - (len(units) - 1) / 2) * WHOLE_UNIT / max(len(units), 2) / 1.5
+            diagram.picture(picture, (left, top), UNIT, name)
+            x = UNIT + REACH if into else after - REACH - KERNEL
+            diagram.picture(kernel, (x, y - KERNEL // 2), KERNEL, framed=True, sharp=True)
+            if into:
+                diagram.arrow((UNIT + 6, y), (x - 6, y))
+                diagram.arrow((x + KERNEL + 6, y), (whole - 6, near))
+            else:
+                diagram.arrow((whole + WHOLE_UNIT + 6, near), (x - 6, y))
+                diagram.arrow((x + KERNEL + 6, y), (after - 6, y))
+    return diagram.drawn()
+
+
+def _without_border(weights: np.ndarray) -> np.ndarray:
+    """Weights [N, h, w] without the border of zeros that all of them have in common."""
+    used = np.abs(weights).max(0) > 0
+    border = 0
+    while min(weights.shape[1:]) - 2 * border > 2 and not (
+        used[border].any() or used[-1 - border].any() or used[:, border].any() or used[:, -1 - border].any()
+    ):
+        border += 1
+    return weights[:, border : weights.shape[1] - border, border : weights.shape[2] - border]
 
 
 def _height(weights: np.ndarray) -> float:

@@ -44,7 +44,6 @@ from lucid_port.recipes.regularization import (
 )
 
 ARTICLE_STEPS = 2560
-EARLIEST = 32  # the share of the updates of a unit of the first layers, whose pictures soon are black and white
 NOTEBOOK_STEPS = 512
 
 
@@ -139,6 +138,7 @@ def _after(model: Model, logits: str) -> str:
     return next(step.name for step in softmaxes if logits in map(str, step.inputs))
 
 
+HERO_SIZE, EDGE_STEPS, BORDER = 200, 24, 24
 COLUMNS = ("Edges", "Textures", "Patterns", "Parts", "Objects")
 HERO = {
     "InceptionV1": [
@@ -149,11 +149,11 @@ HERO = {
         lucid_units("4d:479 4d:503 4d:417 4e:55 4e:815 4d:241"),
     ],
     CAFFE: [
-        [f"conv1_7x7_s2/conv1_7x7_s2:{unit}" for unit in (6, 35, 58, 22, 46, 29)],
-        caffe_units("3b:122 3b:142 3b:242 3b:402 3b:462 3b:2"),
-        caffe_units("4a:173 4a:467 4a:47 4a:341 4a:236 4a:26"),
-        caffe_units("4c:507 4c:276 4a:299 4c:45 4c:108 4c:402"),
-        caffe_units("4d:73 4d:293 4d:161 4d:447 4d:513 4c:423"),
+        [f"conv1_7x7_s2/conv1_7x7_s2:{unit}" for unit in (3, 4, 31, 5, 19)],
+        caffe_units("3b:122 3b:142 3b:242 3b:462 3b:2"),
+        caffe_units("4a:173 4a:47 4a:341 4a:236 4a:26"),
+        caffe_units("4c:507 4c:276 4a:299 4c:45 4c:108"),
+        caffe_units("4d:73 4d:293 4d:513 4d:447 4c:423"),
     ],
     TINY: [
         [f"conv2d2_pre_relu:{unit}" for unit in (32, 7, 34, 22, 24, 4)],  # the pictures of conv2d0 are flat colors
@@ -187,17 +187,32 @@ def hero(settings: Settings) -> Result:
     columns = len(COLUMNS)
     rows = settings.options.get("rows")
     units = settings.units[: None if rows is None else columns * rows]
-    earliest = _as_the_article(replace(settings, steps=max(1, settings.steps // EARLIEST)), units[::columns], 200)
-    others = [unit for number, unit in enumerate(units) if number % columns]
-    later = _as_the_article(settings, others, 200) if others else None
-    pictures, values = {}, {}
-    for which, made in ((units[::columns], earliest), (others, later)):
-        if made is not None:
-            pictures |= dict(zip(which, made.pictures, strict=True))
-            values |= dict(zip(which, made.losses[:, -1], strict=True))
+    later = [unit for number, unit in enumerate(units) if number % columns]
+    pictures: dict[str, np.ndarray] = {}
+    values: dict[str, float] = {}
+    for which, make in ((units[::columns], _edges), (later, _later)):
+        if not which:
+            continue
+        made = make(settings, which)
+        pictures |= dict(zip(which, made.pictures, strict=True))
+        values |= dict(zip(which, made.losses[:, -1], strict=True))
     tiles = [tile(pictures[unit]) for unit in units]
     panel = Panel(tiles, [short(unit) for unit in units], columns=columns, heads=COLUMNS)
     return Result([panel], {"units": units, "values": [values[unit] for unit in units]})
+
+
+def _edges(settings: Settings, units: Sequence[str]) -> FeatureVisualization:
+    """Units of the first column. After many updates their pictures are black and white, and at the border, they detect
+    the edge between the picture and its padding: the middle of a larger picture is shown, after few updates."""
+    options = settings.options
+    size = options.get("size", HERO_SIZE)
+    early = replace(settings, options={**options, "size": size + 2 * BORDER}, steps=min(settings.steps, EDGE_STEPS))
+    made = _as_the_article(early, units, size)
+    return replace(made, pictures=made.pictures[:, BORDER:-BORDER, BORDER:-BORDER])
+
+
+def _later(settings: Settings, units: Sequence[str]) -> FeatureVisualization:
+    return _as_the_article(settings, units, HERO_SIZE)
 
 
 # Several pictures of a unit ----------------------------------------------------------------------
