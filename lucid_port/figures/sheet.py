@@ -18,7 +18,7 @@ __all__ = ["as_head", "broken", "compose"]
 GAP, LINE, HEAD_GAP = 4, 15, 8
 TITLE_SIZE, HEAD_SIZE, CAPTION_SIZE = 14, 12, 11
 SIDE_WIDTH = 120  # pixels of the text left of a row
-INK, FAINT, FRAME = (34, 34, 34), (110, 110, 110), (170, 170, 170)
+INK, FAINT, FRAME = (34, 34, 34), (110, 110, 110), (150, 150, 150)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -68,20 +68,44 @@ def broken(text: str, font: Font, width: int) -> list[str]:
 
 @dataclass(frozen=True)
 class _Block:
-    """A drawn head: its picture, and its lines of text below."""
+    """A drawn head: its picture, and its lines of text below, or left of it if it is the head of a row."""
 
     picture: Image.Image | None
     lines: Sequence[str]
-    width: int
-    height: int
+    font: Font
+    is_side: bool = False
+
+    @property
+    def text_size(self) -> tuple[int, int]:
+        return max((math.ceil(self.font.getlength(line)) for line in self.lines), default=0), LINE * len(self.lines)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        (wide, high), (width, height) = self.text_size, (0, 0) if self.picture is None else self.picture.size
+        if self.is_side:
+            return wide + width + (GAP if wide and width else 0), max(high, height)
+        return max(wide, width), high + height
+
+    def paste(self, sheet: Image.Image, left: int, top: int, ink: tuple[int, int, int] = INK) -> None:
+        """Draws it into the box of its size with this corner."""
+        width, height = self.size
+        middle, line = left + width / 2, top + (0 if self.picture is None else self.picture.height)
+        if self.is_side:
+            middle, line = left + self.text_size[0] / 2, top + (height - self.text_size[1]) // 2
+        if self.picture is not None:
+            x = left + width - self.picture.width if self.is_side else round(middle - self.picture.width / 2)
+            sheet.paste(self.picture, (x, top + (height - self.picture.height) // 2 if self.is_side else top))
+        pen = ImageDraw.Draw(sheet)
+        for number, text in enumerate(self.lines):
+            pen.text((round(middle - self.font.getlength(text) / 2), line + number * LINE), text, ink, self.font)
 
 
-def _block(head: Head, font: Font, width: int) -> _Block:
+def _block(one: str | Head, font: Font, width: int, is_side: bool = False) -> _Block:
+    head = as_head(one)
     picture = None if head.picture is None else _image(head.picture)
-    lines = broken(head.text, font, max(width, 0 if picture is None else picture.width))
-    text_width = max((math.ceil(font.getlength(line)) for line in lines), default=0)
-    wide, high = (0, 0) if picture is None else picture.size
-    return _Block(picture, lines, max(wide, text_width), high + LINE * len(lines))
+    widest = max(width, 0 if picture is None or is_side else picture.width)
+    return _Block(picture, broken(head.text, font, widest), font, is_side)
 
 
 def _draw_table(panel: Panel, pictures: Sequence[Image.Image]) -> Image.Image:
@@ -90,41 +114,32 @@ def _draw_table(panel: Panel, pictures: Sequence[Image.Image]) -> Image.Image:
     columns = panel.columns or len(pictures)
     rows = -(-len(pictures) // columns)
     width, height = max(one.width for one in pictures), max(one.height for one in pictures)
-    heads = [_block(as_head(one), font, width) for one in panel.heads]
-    sides = [_block(as_head(one), font, SIDE_WIDTH) for one in panel.sides]
-    width = max([width, *(head.width for head in heads)])
-    height = max([height, *(side.height for side in sides)])
-    texts = [broken(one, small, width) for one in panel.captions]
-    caption = LINE * max((len(lines) for lines in texts), default=0)
-    left = max((side.width + HEAD_GAP for side in sides), default=0)
-    above = TITLE_SIZE + 8 if panel.title else 0
-    top = above + max((head.height + 3 for head in heads), default=0)
-    wide = max(left + columns * (width + GAP) - GAP, math.ceil(title_font.getlength(panel.title)))
-    sheet = Image.new("RGB", (wide, top + rows * (height + caption + GAP) - GAP), BACKGROUND)
+    heads = [_block(one, font, width) for one in panel.heads[:columns]]
+    sides = [_block(one, font, SIDE_WIDTH, is_side=True) for one in panel.sides[:rows]]
+    width = max([width, *(head.size[0] for head in heads)])
+    height = max([height, *(side.size[1] for side in sides)])
+    texts = [_Block(None, broken(one, small, width), small) for one in panel.captions]
+    caption = max((text.size[1] for text in texts), default=0)
+    left = max((side.size[0] + HEAD_GAP for side in sides), default=0)
+    top = (TITLE_SIZE + 8 if panel.title else 0) + max((head.size[1] + HEAD_GAP // 2 for head in heads), default=0)
+    wide = max(left + columns * (width + GAP), math.ceil(title_font.getlength(panel.title)))
+    sheet = Image.new("RGB", (wide, top + rows * (height + caption + GAP)), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     pen.text((0, 0), panel.title, INK, title_font)
-    for number, head in enumerate(heads[:columns]):
-        _paste(sheet, head, left + number * (width + GAP) + width / 2, top - 3 - head.height, font, INK)
-    for number, side in enumerate(sides[:rows]):
-        middle = top + number * (height + caption + GAP) + height / 2
-        _paste(sheet, side, (left - HEAD_GAP) / 2, round(middle - side.height / 2), font, INK)
+    for number, head in enumerate(heads):
+        x = left + number * (width + GAP) + (width - head.size[0]) // 2
+        head.paste(sheet, x, top - HEAD_GAP // 2 - head.size[1])
+    for number, side in enumerate(sides):
+        y = top + number * (height + caption + GAP) + (height - side.size[1]) // 2
+        side.paste(sheet, left - HEAD_GAP - side.size[0], y)
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
         x, y = left + column * (width + GAP), top + row * (height + caption + GAP)
-        sheet.paste(picture, (x + (width - picture.width) // 2, y + (height - picture.height) // 2))
+        at = (x + (width - picture.width) // 2, y + (height - picture.height) // 2)
+        sheet.paste(picture, at)
         if number in panel.framed:
-            pen.rectangle((x - 2, y - 2, x + width + 1, y + height + 1), outline=FRAME, width=2)
+            box = (at[0] - 2, at[1] - 2, at[0] + picture.width + 1, at[1] + picture.height + 1)
+            pen.rectangle(box, outline=FRAME)
         if number < len(texts):
-            block = _Block(None, texts[number], width, caption)
-            _paste(sheet, block, x + width / 2, y + height + 1, small, FAINT)
+            texts[number].paste(sheet, x + (width - texts[number].size[0]) // 2, y + height + 1, FAINT)
     return sheet
-
-
-def _paste(sheet: Image.Image, block: _Block, middle: float, top: int, font: Font, ink: tuple[int, int, int]) -> None:
-    """Draws a head around a vertical axis."""
-    if block.picture is not None:
-        sheet.paste(block.picture, (round(middle - block.picture.width / 2), top))
-        top += block.picture.height
-    pen = ImageDraw.Draw(sheet)
-    for number, line in enumerate(block.lines):
-        pen.text((round(middle - font.getlength(line) / 2), top + number * LINE), line, ink, font)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, names_of, neuron_pictures
+from lucid_port.figures.base import Head, Panel, Result, Settings, figure
+from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, names_of, neuron_pictures, short
 from lucid_port.figures.drawing import repeated
+from lucid_port.recipes.inputs import load_image
 from lucid_port.recipes.tuning import (
     Tuning,
     heat_picture,
@@ -186,8 +187,8 @@ def synthetic(settings: Settings) -> Result:
     "cc-curve-weights",
     "Curve detectors are built from earlier curves and lines",
     of="the weights between early curves, lines and curve detectors",
-    steps=0,
-    fast_steps=0,
+    steps=128,
+    fast_steps=8,
     options={
         "InceptionV1": {
             "units": CURVES,
@@ -213,9 +214,9 @@ def synthetic(settings: Settings) -> Result:
     },
     takes=OF_ONE_LAYER,
     fast_options={"orientations": 48},
-    see="Rows are curve detectors and columns the units that feed them, both ordered by orientation. Along the "
-    "diagonal, where orientations agree, weights excite (red) in the shape of the arc; elsewhere they cancel or "
-    "inhibit (blue). Lines excite where they would touch the curve. The diagonal has a gap if the earlier layer has no "
+    see="Rows are curve detectors and columns the units that feed them, both ordered by orientation. In the framed "
+    "cells, orientations agree: there, weights excite (red) in the shape of the arc; elsewhere they cancel or inhibit "
+    "(blue). Lines excite where they would touch the curve. The diagonal has a gap if the earlier layer has no "
     "units of some orientations, such as InceptionV1_caffe's 3a between 76 and 234 degrees. In TinyInceptionV1, the "
     "diagonal is hardly visible.",
 )
@@ -225,22 +226,21 @@ def weights(settings: Settings) -> Result:
     count = settings.options.get("orientations", 120)
     later = tuning(settings.model, layer, units, "curve", orientations=count)
     rows = _by_peak(later)
-    panels, data = [], {"units": [names_of(layer, later.units)[row] for row in rows], "orientations": later.peaks[rows]}
+    names = [names_of(layer, later.units)[row] for row in rows]
+    sides = _heads(settings, names, later.peaks[rows], CURVE_SIZE)
+    panels, data = [], {"units": names, "orientations": later.peaks[rows]}
     for earlier, what in settings.options["sources"].items():
         shape: dict[str, Any] = {"radius": 12.0} if what["stimulus"] == "curve" else {}
         turn = 360.0 if shape else 180.0
         tuned = tuning(settings.model, earlier, what["units"], what["stimulus"], orientations=count, **shape)
         columns = _by_peak(tuned, turn)
+        sources = [tuned.units[column] for column in columns]
         found = expanded_weights(
-            settings.model,
-            earlier,
-            layer,
-            [units[row] for row in rows],
-            [tuned.units[column] for column in columns],
-            size=what["size"],
+            settings.model, earlier, layer, [units[row] for row in rows], sources, size=what["size"]
         )
         angles = tuned.peaks[columns] % turn
-        panels.append(_weights_panel(found, later.peaks[rows], angles))
+        heads = _heads(settings, names_of(earlier, sources), angles, CURVE_SIZE if shape else LINE_SIZE)
+        panels.append(_weights_table(found, heads, sides, _apart(later.peaks[rows], angles, turn) <= AGREEING))
         data[earlier] = {
             "units": found.sources,
             "orientations": angles,
@@ -250,21 +250,44 @@ def weights(settings: Settings) -> Result:
     return Result(panels, data)
 
 
-def _weights_panel(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray) -> Panel:
-    size = found.values.shape[-1]
-    captions = [f"{source} to {unit}" for unit in found.units for source in found.sources]
-    pictures = [signed_picture(one, float(np.abs(row).max())) for row in found.values for one in row]
-    title = f"{found.layers[0]} ({_range(columns)}) to {found.layers[1]} ({_range(rows)})"
-    return Panel(pictures, captions, title, columns=len(columns), scale=max(1, 70 // size))
+HEAD, CELL = 56, 54  # widths of a unit's picture and of its weights, in pixels
+CURVE_SIZE, LINE_SIZE = 56, 36  # of renders: about what the units see
+AGREEING = 30  # degrees
 
 
-def _range(angles: np.ndarray) -> str:
-    return f"{angles.min():.0f}° to {angles.max():.0f}°"
+def _heads(settings: Settings, names: Sequence[str], angles: np.ndarray, size: int) -> list[Head]:
+    """Pictures of units, with their orientations."""
+    pictures = neuron_pictures(settings, names, size)
+    return [
+        Head(f"{name.rpartition(':')[2]}, {angle:.0f}°", load_image(picture, HEAD))
+        for name, angle, picture in zip(names, angles, pictures, strict=True)
+    ]
+
+
+def _weights_table(
+    found: ExpandedWeights, heads: Sequence[Head], sides: Sequence[Head], agree: np.ndarray
+) -> Panel:
+    """A table of weights, each row relative to its largest, with frames where orientations agree."""
+    earlier, later = (short(layer) for layer in found.layers)
+    return Panel(
+        [signed_picture(one, float(np.abs(row).max())) for row in found.values for one in row],
+        title=f"From units of {earlier} (columns) to units of {later} (rows); frames: orientations within {AGREEING}°",
+        columns=len(heads),
+        scale=max(1, round(CELL / found.values.shape[-1])),
+        heads=heads,
+        sides=sides,
+        framed=[int(number) for number in np.flatnonzero(agree)],
+    )
+
+
+def _apart(rows: np.ndarray, columns: np.ndarray, turn: float = 360.0) -> np.ndarray:
+    """Angles between the orientations of rows and columns, [rows, columns]."""
+    return np.abs((rows[:, None] - columns[None] + turn / 2) % turn - turn / 2)
 
 
 def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray) -> dict[str, float | None]:
     """Mean weights between units whose orientations agree (within 45 degrees), cross, or oppose (135 or more)."""
-    apart = np.abs((rows[:, None] - columns[None] + 180) % 360 - 180)
+    apart = _apart(rows, columns)
     total = found.values.sum((2, 3))
     chosen = {"agree": apart <= 45, "across": (apart > 45) & (apart < 135), "opposed": apart >= 135}
     return {name: float(total[mask].mean()) if mask.any() else None for name, mask in chosen.items()}
