@@ -12,7 +12,7 @@ from converters.signatures import checked
 from lucid_port.misc.io.serialize_array import normalize_array
 from lucid_port.misc.sheets import BACKGROUND, on_white
 
-__all__ = ["Diagram", "with_axes"]
+__all__ = ["Diagram", "beside", "with_axes"]
 
 Point = tuple[float, float]
 INK, FAINT, FRAME = (34, 34, 34), (110, 110, 110), (190, 190, 190)
@@ -133,3 +133,28 @@ def with_axes(picture: np.ndarray, across: Ticks, down: Ticks, labels: tuple[str
     if labels[1]:
         diagram.text(labels[1], (0, 0), "l", faint=True)
     return diagram.drawn()
+
+
+@checked
+def beside(pictures: Sequence[np.ndarray], gap: int = 6) -> np.ndarray:
+    """Places pictures beside each other, each in the middle of the height.
+
+    Args:
+        pictures: [H, W, 3] each, in [0, 1].
+        gap: pixels between them.
+
+    Returns:
+        float32 [height, width, 3] in [0, 1].
+
+    Example:
+        >>> beside([np.zeros((8, 8, 3)), np.zeros((6, 10, 3))], gap=2).shape
+        (8, 20, 3)
+    """
+    high = max(one.shape[0] for one in pictures)
+    sheet = np.ones((high, sum(one.shape[1] + gap for one in pictures) - gap, 3), np.float32)
+    left = 0
+    for one in pictures:
+        top = (high - one.shape[0]) // 2
+        sheet[top : top + one.shape[0], left : left + one.shape[1]] = one
+        left += one.shape[1] + gap
+    return sheet

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.base import Head, Panel, Result, Settings, figure
 from lucid_port.figures.common import (
     CAFFE,
     CHANNELS,
@@ -22,12 +22,13 @@ from lucid_port.figures.common import (
     render_options,
     short,
 )
-from lucid_port.figures.diagram import Diagram
-from lucid_port.figures.drawing import repeated
+from lucid_port.figures.diagram import Diagram, beside, with_axes
+from lucid_port.figures.drawing import enlarged
 from lucid_port.optvis import objectives
 from lucid_port.optvis.objectives.from_text import check_channels
 from lucid_port.recipes.feature_visualization import diversity, visualize
-from lucid_port.recipes.tuning import heat_picture, tuning, tuning_map
+from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.tuning import heat_picture, high_low_frequency, tuning, tuning_map
 from lucid_port.recipes.weights import (
     FactoredWeights,
     expanded_weights,
@@ -140,6 +141,9 @@ FAMILIES: dict[str, dict[str, dict[str, list[int]]]] = {
 }
 
 
+FAMILY_TILE = 112  # width of a picture, in pixels
+
+
 def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, list[str]]:
     """Title of each family -> its units."""
     return {
@@ -166,11 +170,16 @@ def families(settings: Settings) -> Result:
     groups = {"Units": settings.units} if "units" in settings.options else settings.options["families"]
     names = [name for group in groups.values() for name in group]
     pictures = iter(neuron_pictures(settings, names))
-    panels = [
-        Panel([next(pictures) for _ in group], [name.rpartition(":")[2] for name in group], title, columns=6, scale=2)
-        for title, group in groups.items()
+    rows = [[load_image(next(pictures), FAMILY_TILE) for _ in group] for group in groups.values()]
+    columns = max(len(row) for row in rows)
+    blank = np.ones((FAMILY_TILE, FAMILY_TILE, 3), np.float32)
+    shown = [picture for row in rows for picture in (*row, *[blank] * (columns - len(row)))]
+    captions = [
+        caption
+        for group in groups.values()
+        for caption in (*(name.rpartition(":")[2] for name in group), *[""] * (columns - len(group)))
     ]
-    return Result(panels, {"families": groups})
+    return Result([Panel(shown, captions, columns=columns, sides=list(groups))], {"families": groups})
 
 
 # The car circuit ---------------------------------------------------------------------------------
@@ -309,9 +318,8 @@ TINY_HIGH_LOW = names_of("mixed3a", [49, 48, 13, 18])
     options=for_models(HIGH_LOW, CAFFE_HIGH_LOW, TINY_HIGH_LOW, seeded=()),
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 36, "facets": 2},
-    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation. In the heat "
-    "maps, the orientation runs from left to right through 360 degrees, and the ratio of the two frequencies from top "
-    "to bottom from 1 to 10. Stripes of a single frequency, at the top, activate hardly any unit.",
+    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation: so its picture "
+    "looks, and so does the stimulus, of all orientations and ratios of the two frequencies, that excites it most. Stripes of a single frequency, at the top, activate hardly any unit.",
 )
 def high_low(settings: Settings) -> Result:
     """Pictures of the units, diverse pictures of the first, and activations by orientation and frequency ratio."""
@@ -330,21 +338,41 @@ def high_low(settings: Settings) -> Result:
     )
     facets = diversity(settings.model, layer, units[0], options.get("facets", 4), **render_options(settings))
     ratios, angles = found.best
+    largest = found.values.max((1, 2))
     best = [
         f"{name}: {value:.3g} at {angle:.0f}°, 1:{ratio:g}"
-        for name, value, angle, ratio in zip(numbers, found.values.max((1, 2)), angles, ratios, strict=False)
+        for name, value, angle, ratio in zip(numbers, largest, angles, ratios, strict=False)
     ]
-    maps = [repeated(heat_picture(one), 80, 288) for one in found.values]
+    pictures = neuron_pictures(settings, names, 96)
+    rows = [
+        beside([load_image(picture, UNIT_TILE), load_image(_stimulus(settings, angle, ratio), UNIT_TILE), _map(values)])
+        for picture, angle, ratio, values in zip(pictures, angles, ratios, found.values, strict=False)
+    ]
+    others = [load_image(picture, UNIT_TILE) for picture in pictures[len(rows) :]]
+    several = [load_image(picture, 2 * UNIT_TILE) for picture in facets.pictures]
     panels = [
-        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} detect", columns=5, scale=2),
-        Panel(facets.pictures, [f"{units[0]}, facet {one}" for one in range(len(facets.pictures))], "Facets", scale=2),
-        Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "Stimuli", columns=10),
-        Panel(maps, best, "Activations of each unit", columns=3),
+        Panel(rows, best, f"Units of {layer}: what they detect, the best stimulus, and all activations", columns=2),
+        Panel(others, numbers[len(rows) :], f"More units of {layer}"),
+        Panel(several, title=f"Diverse pictures of unit {units[0]}"),
     ]
     data = {"units": names, "tuned": names_of(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
     return Result(
         panels, {**data, "orientations": found.orientations, "ratios": found.settings, "values": found.values}
     )
+
+
+UNIT_TILE, MAP_SIZE = 136, (100, 216)  # a unit's picture, and the height and width of its map, in pixels
+
+
+def _stimulus(settings: Settings, angle: float, ratio: float) -> np.ndarray:
+    return high_low_frequency(UNIT_TILE // 2, float(angle), period=settings.options.get("period", 4.0), ratio=float(ratio))
+
+
+def _map(values: np.ndarray) -> np.ndarray:
+    """A heat map by orientation and frequency ratio, with axes."""
+    ratios = [((at + 0.5) / len(values), f"1:{at + 1}") for at in (0, len(values) - 1)]
+    shown = heat_picture(enlarged(values / max(float(values.max()), 1e-12), MAP_SIZE, smooth=False))
+    return with_axes(shown, [(0, "0°"), (0.5, "180°"), (1, "360°")], ratios, ("orientation", "ratio"))
 
 
 @figure(
@@ -380,18 +408,18 @@ def nmf_factors(settings: Settings) -> Result:
     members = {FACTORS[place]: _members(factors, number) for place, number in enumerate(order)}
     captions = [f"{name}: {', '.join(str(unit) for unit in list(found)[:5])}" for name, found in members.items()]
     panels = [Panel(made.pictures, captions, f"Factors of {layer}", scale=-(-SHOWN // made.pictures.shape[2]))]
-    for place, number in enumerate(order):
-        maps = factors.maps[..., number]
-        pictures = [signed_picture(one) for one in maps]
-        title = f"Where {FACTORS[place].lower()} excites and inhibits units of {later}"
-        panels.append(
-            Panel(pictures, [str(unit) for unit in units], title, columns=7, scale=max(1, 84 // maps.shape[1]))
-        )
+    detectors = [load_image(one, DETECTOR) for one in neuron_pictures(settings, names_of(later, units), 96)]
+    maps = [signed_picture(one) for number in order for one in factors.maps[..., number]]
+    title = f"Where each factor excites (red) and inhibits (blue) units of {short(later)}"
+    heads = [Head(str(unit), one) for unit, one in zip(units, detectors, strict=True)]
+    scale = max(1, DETECTOR // maps[0].shape[1])
+    panels.append(Panel(maps, title=title, columns=len(units), scale=scale, heads=heads, sides=FACTORS))
     data = {"units": settings.units, "members": members, "maps": factors.maps[..., order], "periods": periods}
     return Result(panels, {**data, "answers": {FACTORS[place]: answers[number] for place, number in enumerate(order)}})
 
 
 FACTORS = ("High frequency", "Low frequency")
+DETECTOR = 100  # width of a detector's picture, in pixels
 
 
 def _members(factors: FactoredWeights, number: int, count: int = 8) -> dict[int, float]:
@@ -421,9 +449,9 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
     steps=0,
     fast_steps=0,
     options={
-        "InceptionV1": {"layers": {"mixed4d_5x5": 20, "mixed5b_5x5": 128}},
+        "InceptionV1": {"layers": {"mixed4d_5x5": 24, "mixed5b_5x5": 48}},
         "InceptionV1_caffe": {
-            "layers": {"inception_4d_5x5/inception_4d_5x5": 20, "inception_5b_5x5/inception_5b_5x5": 128}
+            "layers": {"inception_4d_5x5/inception_4d_5x5": 24, "inception_5b_5x5/inception_5b_5x5": 48}
         },
     },
     takes=OF_ONE_LAYER,
@@ -431,9 +459,9 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
         TINY: "The kernels of its last layers have no bands: rows differ as much as columns (0.32 and 0.34 of the "
         "variance in mixed5b_5x5)."
     },
-    see="Each picture is the kernel of one unit, with three factors of its input channels as red, green and blue. In "
-    "earlier layers, kernels show patterns of every kind. In the last layer before the global average pool, they show "
-    "horizontal bands.",
+    see="Each picture is the kernel of one unit, with three factors of its input channels as red, green and blue, "
+    "sorted by its largest factor and the factor's height. In earlier layers, kernels show patterns of every kind. In "
+    "the last layer before the global average pool, they show horizontal bands.",
 )
 def weight_factors(settings: Settings) -> Result:
     """Kernels in terms of non-negative factors of their input channels."""
@@ -445,12 +473,24 @@ def weight_factors(settings: Settings) -> Result:
     panels, data = [], {}
     for layer, which in chosen.items():
         found = factored_weights(settings.model, layer, settings.options.get("factors", 3), seed=settings.seed)
-        units = list(range(min(which, len(found.maps)))) if isinstance(which, int) else which
+        units = _sorted(found.maps, which) if isinstance(which, int) else which
         check_channels(layer, units, len(found.maps))
-        pictures = [_own_scale(found.pictures[unit]) for unit in units]
-        panels.append(Panel(pictures, [str(unit) for unit in units], layer, columns=16, scale=9))
+        pictures, banding = [_own_scale(found.pictures[unit]) for unit in units], _banding(found.maps)
+        rows, columns = (f"{100 * banding[f'between_{name}']:.0f} %" for name in ("rows", "columns"))
+        title = f"{short(layer)}: of the variance, {rows} lies between rows and {columns} between columns"
+        captions = [str(unit) for unit in units]
+        panels.append(Panel(pictures, captions, title, columns=12, scale=max(1, KERNEL // found.maps.shape[1])))
         data[layer] = {"units": units, "maps": found.maps[units], "banding": _banding(found.maps)}
     return Result(panels, data)
+
+
+def _sorted(maps: np.ndarray, count: int) -> list[int]:
+    """The first units, by their largest factor, and then by its mean height."""
+    first = maps[:count]
+    totals = first.sum((1, 2))
+    largest = totals.argmax(1)
+    heights = np.arange(maps.shape[1]) @ first.sum(2)[np.arange(len(first)), :, largest].T
+    return [int(unit) for unit in np.lexsort((heights / np.maximum(totals.max(1), 1e-12), largest))]
 
 
 def _own_scale(picture: np.ndarray) -> np.ndarray:
