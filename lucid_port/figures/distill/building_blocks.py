@@ -45,6 +45,7 @@ LAYER = for_models(["mixed4d"], ["inception_4d_output"], ["mixed4a"])
 LAYER_AND_CLASSES = for_models(
     ["mixed4d", *CLASSES], ["inception_4d_output", *CLASSES], ["mixed4a", *DRAWN], ["mixed4d", *NUMBERS]
 )
+GROUP = 136  # width of a group's pictures, in pixels
 POOL_TITLES = {
     "native": "The gradient itself",
     "smooth": "Max pools with a smoother gradient",
@@ -272,25 +273,21 @@ def groups(settings: Settings) -> Result:
     captions = [
         ", ".join(f"{name} {values[number]:+.2f}" for name, values in effects.items()) for number in range(count)
     ]
-    scale = enlargement(picture)
+    small = load_image(picture, (GROUP * picture.shape[0] // picture.shape[1], GROUP))
+    places = [heat(small, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)]
     panels = [
         Panel(
             [picture, heat(picture, maps, COLOURS)],
             ["the picture", "its groups"],
             title=f"{layer}: {count} groups",
-            scale=scale,
+            scale=enlargement(picture),
         ),
         Panel(
-            [heat(picture, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)],
-            captions,
-            title="Position of each group, and its contribution to classes",
-            columns=min(count, 3),
-            scale=scale,
-        ),
-        Panel(
-            [tile(icon) for icon in found.icons],
-            [f"group {number}" for number in range(1, count + 1)],
-            title="What each group detects",
+            [*places, *(load_image(icon, GROUP) for icon in found.icons)],
+            [*captions, *[""] * count],
+            columns=count,
+            heads=[f"group {number}" for number in range(1, count + 1)],
+            sides=["position, and contribution to classes", "what it detects"],
         ),
     ]
     strongest = [np.argsort(-row)[:5] for row in found.channels]

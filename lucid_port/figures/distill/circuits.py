@@ -352,7 +352,7 @@ def high_low(settings: Settings) -> Result:
     several = [load_image(picture, 2 * UNIT_TILE) for picture in facets.pictures]
     panels = [
         Panel(rows, best, f"Units of {layer}: what they detect, the best stimulus, and all activations", columns=2),
-        Panel(others, numbers[len(rows) :], f"More units of {layer}"),
+        *([Panel(others, numbers[len(rows) :], f"More units of {layer}")] if others else []),
         Panel(several, title=f"Diverse pictures of unit {units[0]}"),
     ]
     data = {"units": names, "tuned": names_of(layer, found.units), "best_ratio": ratios, "best_orientation": angles}

@@ -239,14 +239,16 @@ def facets(settings: Settings) -> Result:
     units = settings.units[: settings.options.get("most")]
     options = render_options(settings)
     alone = visualize(settings.model, units, **options)
-    panels, values = [], []
+    count = settings.options.get("count", 4)
+    shown, values = [], []
     for unit, simple in zip(units, alone.pictures, strict=True):
         layer, number = named_unit(settings.model, unit)
-        found = diversity(settings.model, layer, number, settings.options.get("count", 4), **options)
-        captions = ["alone", *["diverse"] * len(found.pictures)]
-        panels.append(Panel([tile(one) for one in (simple, *found.pictures)], captions, title=short(unit)))
+        found = diversity(settings.model, layer, number, count, **options)
+        shown += [tile(one) for one in (simple, *found.pictures)]
         values.append(found.losses[-1])
-    return Result(panels, {"units": units, "alone": alone.losses[:, -1], "values": values})
+    heads = ["one picture alone", *(f"diverse, {number} of {count}" for number in range(1, count + 1))]
+    panel = Panel(shown, columns=count + 1, heads=heads, sides=[short(unit) for unit in units])
+    return Result([panel], {"units": units, "alone": alone.losses[:, -1], "values": values})
 
 
 @figure(
@@ -448,6 +450,7 @@ def penalised(settings: Settings) -> Result:
     return _tables(study, words)
 
 
+ABREAST = 4  # layers in a row
 DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed4e", "mixed5a"]
 
 
@@ -479,12 +482,13 @@ def gradients(settings: Settings) -> Result:
     model, picture = settings.model, photograph(settings, "one thing")
     (toward,) = likeliest(model, picture, 1)
     panels = [Panel([picture], [class_label(model, toward)], scale=enlargement(picture))]
-    titles = {"native": "The gradient itself", "smooth": "Max pools with a smoother gradient"}
+    sides = ["The gradient itself", "Max pools with a smoother gradient"]
     maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
-    for pools, found in maps.items():
-        pictures = [_grey(values, model_size(model)) for values in found.values()]
-        captions = [short(layer) for layer in found]
-        panels.append(Panel(pictures, captions, title=titles[pools], columns=4, scale=enlargement(picture)))
+    for start in range(0, len(layers), ABREAST):
+        pairs = [[_grey(found[layer], model_size(model)) for layer in layers[start:][:ABREAST]] for found in maps.values()]
+        heads = [short(layer) for layer in layers[start:][:ABREAST]]
+        shown = [one for row in pairs for one in row]
+        panels.append(Panel(shown, columns=len(heads), heads=heads, sides=sides, scale=enlargement(picture)))
     data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
     return Result(panels, {"class": class_label(model, toward), "mean_magnitudes": data})
 
