@@ -25,6 +25,7 @@ __all__ = [
     "Panel",
     "Result",
     "Settings",
+    "Table",
     "Takes",
     "catalogue",
     "figure",
@@ -132,7 +133,7 @@ class Head:
 @checked
 @dataclass(frozen=True)
 class Panel:
-    """A group of pictures, or a table of pictures if its rows or columns have heads.
+    """A group of pictures.
 
     Attributes:
         pictures: [H, W, C] in [0, 1] each; sizes may differ.
@@ -140,15 +141,6 @@ class Panel:
         title: text above the pictures.
         columns: number of pictures in a row; all by default.
         scale: whole factor by which the pictures are enlarged, for pictures of few pixels.
-        heads: one for each column, or empty.
-        sides: the heads of the rows, left of them, or empty.
-        framed: numbers of the pictures with a faint frame.
-
-    Example:
-        >>> gray = np.full((8, 8, 3), 0.5)
-        >>> table = Panel([gray] * 4, columns=2, heads=["no blur", "blur"], sides=[Head("mixed4a:1", gray), "mixed4b:2"])
-        >>> table.is_table
-        True
     """
 
     pictures: Sequence[np.ndarray] | np.ndarray
@@ -156,14 +148,30 @@ class Panel:
     title: str = ""
     columns: int | None = None
     scale: int = 1
+
+
+@checked
+@dataclass(frozen=True)
+class Table(Panel):
+    """A panel whose columns and rows have heads.
+
+    Attributes:
+        pictures, captions, title, columns, scale: as for `Panel`.
+        heads: one for each column, or empty.
+        sides: the heads of the rows, left of them, or empty.
+        framed: numbers of the pictures with a thin frame.
+
+    Example:
+        >>> gray = np.full((8, 8, 3), 0.5)
+        >>> sides = [Head("mixed4a:1", gray), "mixed4b:2"]
+        >>> table = Table([gray] * 4, columns=2, heads=["no blur", "blur"], sides=sides)
+        >>> table.columns, table.framed
+        (2, ())
+    """
+
     heads: Sequence[str | Head] = ()
     sides: Sequence[str | Head] = ()
     framed: Sequence[int] = ()
-
-    @property
-    def is_table(self) -> bool:
-        """Whether rows or columns have heads, or pictures have frames."""
-        return bool(self.heads or self.sides or self.framed)
 
 
 @checked

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lucid_port import __version__
-from lucid_port.figures.base import ARTICLES, Figure, Head, Panel, Result
+from lucid_port.figures.base import ARTICLES, Figure, Head, Panel, Result, Table
 from lucid_port.figures.sheet import as_head
 from lucid_port.misc.io.serialize_array import normalize_array
 from lucid_port.misc.templates import data_url, render
@@ -47,25 +47,32 @@ def _panel(panel: Panel) -> dict[str, Any]:
     captions = [*panel.captions, *[""] * len(panel.pictures)]
     columns = panel.columns or len(panel.pictures)
     cells = [
-        {**_shown(picture, panel.scale), "text": caption, "is_head": False, "framed": number in panel.framed}
-        for number, (picture, caption) in enumerate(zip(panel.pictures, captions, strict=False))
+        {**_shown(picture, panel.scale), "text": caption, "is_head": False, "framed": False}
+        for picture, caption in zip(panel.pictures, captions, strict=False)
     ]
-    sides, heads = [_head(one) for one in panel.sides], [_head(one) for one in panel.heads[:columns]]
-    if heads:
-        cells = [*heads, *[EMPTY] * (columns - len(heads)), *cells]
-        sides = [EMPTY, *sides] if sides else []
-    if sides:
-        rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-        sides += [EMPTY] * (len(rows) - len(sides))
-        cells = [cell for side, row in zip(sides, rows, strict=False) for cell in (side, *row)]
     return {
         "title": panel.title,
         "columns": columns,
         "widest": max(picture.shape[1] for picture in panel.pictures) * panel.scale,
         "pixelated": panel.scale > 1,
-        "has_sides": bool(sides),
-        "cells": cells,
+        "has_sides": isinstance(panel, Table) and bool(panel.sides),
+        "cells": _with_heads(panel, cells, columns) if isinstance(panel, Table) else cells,
     }
+
+
+def _with_heads(table: Table, cells: list[dict[str, Any]], columns: int) -> list[dict[str, Any]]:
+    """The cells of a table with its heads, row by row."""
+    cells = [{**cell, "framed": number in table.framed} for number, cell in enumerate(cells)]
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    sides = [_head(one) for one in table.sides]
+    if table.heads:
+        heads = [_head(one) for one in table.heads[:columns]]
+        rows.insert(0, heads + [EMPTY] * (columns - len(heads)))
+        sides.insert(0, EMPTY)
+    if not table.sides:
+        return [cell for row in rows for cell in row]
+    sides += [EMPTY] * (len(rows) - len(sides))
+    return [cell for side, row in zip(sides, rows, strict=False) for cell in (side, *row)]
 
 
 def _head(one: str | Head) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lucid_port.figures.base import Head, Panel
+from lucid_port.figures.base import Head, Panel, Table
 from lucid_port.misc.io.serialize_array import normalize_array
 from lucid_port.misc.sheets import BACKGROUND, draw_grid, on_white, page
 
@@ -37,7 +37,7 @@ def compose(panels: Sequence[Panel]) -> np.ndarray:
 
 def _draw(panel: Panel) -> Image.Image:
     pictures = [_image(one, panel.scale) for one in panel.pictures]
-    if panel.is_table:
+    if isinstance(panel, Table):
         return _draw_table(panel, pictures)
     return draw_grid(pictures, panel.captions, panel.columns, panel.title)
 
@@ -108,7 +108,7 @@ def _block(one: str | Head, font: Font, width: int, is_side: bool = False) -> _B
     return _Block(picture, broken(head.text, font, widest), font, is_side)
 
 
-def _draw_table(panel: Panel, pictures: Sequence[Image.Image]) -> Image.Image:
+def _draw_table(panel: Table, pictures: Sequence[Image.Image]) -> Image.Image:
     """Draws a panel with heads of columns and rows; texts have the middle of their column or row."""
     title_font, font, small = (ImageFont.load_default(size) for size in (TITLE_SIZE, HEAD_SIZE, CAPTION_SIZE))
     columns = panel.columns or len(pictures)

@@ -136,9 +136,7 @@ def test_small_multiples_have_a_row_for_each_unit(result):
         sources, angles = found.data[earlier]["units"], found.data[earlier]["orientations"]
         heads = [f"{unit}, {angle:.0f}°" for unit, angle in zip(sources, angles, strict=True)]
         assert [head.text for head in panel.heads] == heads
-        assert [head.text.split(",")[0] for head in panel.sides] == [
-            name.split(":")[1] for name in found.data["units"]
-        ]
+        assert [head.text.split(",")[0] for head in panel.sides] == [name.split(":")[1] for name in found.data["units"]]
 
 
 def test_frames_are_where_orientations_agree(result):

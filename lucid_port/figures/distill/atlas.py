@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters import checks
-from lucid_port.figures.base import Head, Panel, Result, Settings, Takes, figure
+from lucid_port.figures.base import Head, Panel, Result, Settings, Table, Takes, figure
 from lucid_port.figures.collections import PATCHED, photographs
 from lucid_port.figures.common import INCEPTION, ONE_LAYER, TINY, class_label, render_options, short
 from lucid_port.figures.drawing import bars, part
@@ -127,7 +127,7 @@ def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, picture
         place = f"row {atlas.cells[:, 1].max() - atlas.cells[:, 1].min() - y}, column {x}"
         sides.append(Head(f"{place} ({atlas.counts[cell]})", load_image(atlas.icons[cell], CROP)))
     title = "The fullest cells (number of activations), and where the activations nearest to their means come from"
-    return [Panel(seen, title=title, columns=NEAREST, sides=sides)]
+    return [Table(seen, title=title, columns=NEAREST, sides=sides)]
 
 
 # Patches -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from converters import checks
-from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
+from lucid_port.figures.base import Panel, Result, Settings, Table, Takes, figure
 from lucid_port.figures.common import (
     ONE_LAYER,
     TILE,
@@ -282,7 +282,7 @@ def groups(settings: Settings) -> Result:
             title=f"{layer}: {count} groups",
             scale=enlargement(picture),
         ),
-        Panel(
+        Table(
             [*places, *(load_image(icon, GROUP) for icon in found.icons)],
             [*captions, *[""] * count],
             columns=count,

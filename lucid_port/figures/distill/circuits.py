@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Head, Panel, Result, Settings, figure
+from lucid_port.figures.base import Head, Panel, Result, Settings, Table, figure
 from lucid_port.figures.common import (
     CAFFE,
     CHANNELS,
@@ -179,7 +179,7 @@ def families(settings: Settings) -> Result:
         for group in groups.values()
         for caption in (*(name.rpartition(":")[2] for name in group), *[""] * (columns - len(group)))
     ]
-    return Result([Panel(shown, captions, columns=columns, sides=list(groups))], {"families": groups})
+    return Result([Table(shown, captions, columns=columns, sides=list(groups))], {"families": groups})
 
 
 # The car circuit ---------------------------------------------------------------------------------
@@ -365,7 +365,9 @@ UNIT_TILE, MAP_SIZE = 136, (100, 216)  # a unit's picture, and the height and wi
 
 
 def _stimulus(settings: Settings, angle: float, ratio: float) -> np.ndarray:
-    return high_low_frequency(UNIT_TILE // 2, float(angle), period=settings.options.get("period", 4.0), ratio=float(ratio))
+    return high_low_frequency(
+        UNIT_TILE // 2, float(angle), period=settings.options.get("period", 4.0), ratio=float(ratio)
+    )
 
 
 def _map(values: np.ndarray) -> np.ndarray:
@@ -413,7 +415,7 @@ def nmf_factors(settings: Settings) -> Result:
     title = f"Where each factor excites (red) and inhibits (blue) units of {short(later)}"
     heads = [Head(str(unit), one) for unit, one in zip(units, detectors, strict=True)]
     scale = max(1, DETECTOR // maps[0].shape[1])
-    panels.append(Panel(maps, title=title, columns=len(units), scale=scale, heads=heads, sides=FACTORS))
+    panels.append(Table(maps, title=title, columns=len(units), scale=scale, heads=heads, sides=FACTORS))
     data = {"units": settings.units, "members": members, "maps": factors.maps[..., order], "periods": periods}
     return Result(panels, {**data, "answers": {FACTORS[place]: answers[number] for place, number in enumerate(order)}})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Head, Panel, Result, Settings, figure
+from lucid_port.figures.base import Head, Panel, Result, Settings, Table, figure
 from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, names_of, neuron_pictures, short
 from lucid_port.figures.diagram import Diagram, with_axes
 from lucid_port.figures.drawing import enlarged
@@ -313,12 +313,10 @@ def _heads(settings: Settings, names: Sequence[str], angles: np.ndarray, size: i
     ]
 
 
-def _weights_table(
-    found: ExpandedWeights, heads: Sequence[Head], sides: Sequence[Head], agree: np.ndarray
-) -> Panel:
+def _weights_table(found: ExpandedWeights, heads: Sequence[Head], sides: Sequence[Head], agree: np.ndarray) -> Table:
     """A table of weights, each row relative to its largest, with frames where orientations agree."""
     earlier, later = (short(layer) for layer in found.layers)
-    return Panel(
+    return Table(
         [signed_picture(one, float(np.abs(row).max())) for row in found.values for one in row],
         title=f"From units of {earlier} (columns) to units of {later} (rows); frames: orientations within {AGREEING}°",
         columns=len(heads),
@@ -394,7 +392,7 @@ def editing(settings: Settings) -> Result:
     captions = [_peak(tuned, number).partition(": ")[2] for tuned in rows.values() for number in order]
     heads = [str(whole.units[number]) for number in order]
     title = f"Activations of units of {short(layer)} by the orientation of arcs"
-    panels = [Panel(plots, captions, title, columns=len(order), heads=heads, sides=list(rows))]
+    panels = [Table(plots, captions, title, columns=len(order), heads=heads, sides=list(rows))]
     data = {name: {**_numbers(tuned), "echo": _echo(tuned, whole)} for name, tuned in rows.items()}
     return Result(panels, data)
 

@@ -31,7 +31,9 @@ from lucid_port.recipes.transparency import checkerboard, over, transparent
     "Interpolation between units, aligned and not",
     of="figures 2 and 3",
     steps=512,
-    options=for_models(lucid_units("4a:476 4a:460"), caffe_units("4a:300 4a:299"), lucid_units("4a:73 4a:48"), frames=5),
+    options=for_models(
+        lucid_units("4a:476 4a:460"), caffe_units("4a:300 4a:299"), lucid_units("4a:73 4a:48"), frames=5
+    ),
     takes=Takes("two units, layer:channel", [named_unit], least=2, most=2),
     fast_options={"frames": 4, "size": 64},
     see="Pictures rendered one by one show their objects at unrelated positions. With shared parameters, objects keep "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
+from lucid_port.figures.base import Panel, Result, Settings, Table, Takes, figure
 from lucid_port.figures.common import (
     CAFFE,
     CHANNELS,
@@ -197,13 +197,14 @@ def hero(settings: Settings) -> Result:
         pictures |= dict(zip(which, made.pictures, strict=True))
         values |= dict(zip(which, made.losses[:, -1], strict=True))
     tiles = [tile(pictures[unit]) for unit in units]
-    panel = Panel(tiles, [short(unit) for unit in units], columns=columns, heads=COLUMNS)
+    panel = Table(tiles, [short(unit) for unit in units], columns=columns, heads=COLUMNS)
     return Result([panel], {"units": units, "values": [values[unit] for unit in units]})
 
 
 def _edges(settings: Settings, units: Sequence[str]) -> FeatureVisualization:
     """Units of the first column. After many updates their pictures are black and white, and at the border, they detect
-    the edge between the picture and its padding: the middle of a larger picture is shown, after few updates."""
+    the edge between the picture and its padding: the middle of a larger picture is shown, after few updates.
+    """
     options = settings.options
     size = options.get("size", HERO_SIZE)
     early = replace(settings, options={**options, "size": size + 2 * BORDER}, steps=min(settings.steps, EDGE_STEPS))
@@ -247,7 +248,7 @@ def facets(settings: Settings) -> Result:
         shown += [tile(one) for one in (simple, *found.pictures)]
         values.append(found.losses[-1])
     heads = ["one picture alone", *(f"diverse, {number} of {count}" for number in range(1, count + 1))]
-    panel = Panel(shown, columns=count + 1, heads=heads, sides=[short(unit) for unit in units])
+    panel = Table(shown, columns=count + 1, heads=heads, sides=[short(unit) for unit in units])
     return Result([panel], {"units": units, "alone": alone.losses[:, -1], "values": values})
 
 
@@ -385,7 +386,7 @@ def _tables(study: Study, words: Mapping[str, str]) -> Result:
     ]
     order = sorted(range(len(combinations)), key=lambda index: len(sides[index]))
     panels = [
-        Panel(
+        Table(
             [picture for index in order for picture in pictures[index, number]],
             title=short(unit),
             columns=len(study.thresholds),
@@ -485,10 +486,12 @@ def gradients(settings: Settings) -> Result:
     sides = ["The gradient itself", "Max pools with a smoother gradient"]
     maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
     for start in range(0, len(layers), ABREAST):
-        pairs = [[_grey(found[layer], model_size(model)) for layer in layers[start:][:ABREAST]] for found in maps.values()]
+        pairs = [
+            [_grey(found[layer], model_size(model)) for layer in layers[start:][:ABREAST]] for found in maps.values()
+        ]
         heads = [short(layer) for layer in layers[start:][:ABREAST]]
         shown = [one for row in pairs for one in row]
-        panels.append(Panel(shown, columns=len(heads), heads=heads, sides=sides, scale=enlargement(picture)))
+        panels.append(Table(shown, columns=len(heads), heads=heads, sides=sides, scale=enlargement(picture)))
     data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
     return Result(panels, {"class": class_label(model, toward), "mean_magnitudes": data})
 
