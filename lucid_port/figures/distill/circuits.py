@@ -318,8 +318,9 @@ TINY_HIGH_LOW = names_of("mixed3a", [49, 48, 13, 18])
     options=for_models(HIGH_LOW, CAFFE_HIGH_LOW, TINY_HIGH_LOW, seeded=()),
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 36, "facets": 2},
-    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation: so its picture "
-    "looks, and so does the stimulus, of all orientations and ratios of the two frequencies, that excites it most. Stripes of a single frequency, at the top, activate hardly any unit.",
+    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation. Its "
+    "picture shows this, and the stimulus that excites it most has the same orientation. In the maps, stripes of a "
+    "single frequency, at the top, activate hardly any unit.",
 )
 def high_low(settings: Settings) -> Result:
     """Pictures of the units, diverse pictures of the first, and activations by orientation and frequency ratio."""

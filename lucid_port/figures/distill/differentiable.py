@@ -75,7 +75,8 @@ CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in
     takes=Takes("layers that the content is compared in", [a_layer]),
     fast_options={"size": 112},
     see="The same objective in pixels and in a decorrelated Fourier basis. The article finds that pixels fail with "
-    "InceptionV1. InceptionV1_caffe paints stained glass in pixels, too, but with less contrast. TinyInceptionV1 was trained on drawings in arbitrary colors: it transfers shapes, not colors.",
+    "InceptionV1. InceptionV1_caffe paints stained glass in pixels, too, but with less contrast. "
+    "TinyInceptionV1 was trained on drawings in arbitrary colors: it transfers shapes, not colors.",
     of_picture=True,
 )
 def style(settings: Settings) -> Result:
