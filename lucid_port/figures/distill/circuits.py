@@ -211,7 +211,7 @@ def families(settings: Settings) -> Result:
     see="The car detector is built from windows above, a car body below, and wheels below (red excites, blue "
     "inhibits). In the next layer, the car detector feeds mostly units that detect other things, too. In "
     "InceptionV1_caffe, the parts were chosen by their weights, and the wheels (4b:138) also by their activation for a "
-    "photograph of a wheel.",
+    "photograph of a wheel: the picture of this unit shows a hub rather than a whole wheel.",
 )
 def car(settings: Settings) -> Result:
     """Detectors of the parts of a car, their weights to the car detector, and the units that read the car detector."""

@@ -486,11 +486,9 @@ def gradients(settings: Settings) -> Result:
     sides = ["The gradient itself", "Max pools with a smoother gradient"]
     maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
     for start in range(0, len(layers), ABREAST):
-        pairs = [
-            [_grey(found[layer], model_size(model)) for layer in layers[start:][:ABREAST]] for found in maps.values()
-        ]
-        heads = [short(layer) for layer in layers[start:][:ABREAST]]
-        shown = [one for row in pairs for one in row]
+        abreast = layers[start : start + ABREAST]
+        shown = [_grey(found[layer], model_size(model)) for found in maps.values() for layer in abreast]
+        heads = [short(layer) for layer in abreast]
         panels.append(Table(shown, columns=len(heads), heads=heads, sides=sides, scale=enlargement(picture)))
     data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
     return Result(panels, {"class": class_label(model, toward), "mean_magnitudes": data})
