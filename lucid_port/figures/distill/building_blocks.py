@@ -10,6 +10,7 @@ import numpy as np
 from converters import checks
 from lucid_port.figures.base import Panel, Result, Settings, Table, Takes, figure
 from lucid_port.figures.common import (
+    CAFFE,
     ONE_LAYER,
     TILE,
     a_class,
@@ -45,6 +46,8 @@ LAYER = for_models(["mixed4d"], ["inception_4d_output"], ["mixed4a"])
 LAYER_AND_CLASSES = for_models(
     ["mixed4d", *CLASSES], ["inception_4d_output", *CLASSES], ["mixed4a", *DRAWN], ["mixed4d", *NUMBERS]
 )
+# In InceptionV1_caffe, the channels of 4e show cats and cups more clearly than those of 4d.
+ATTRIBUTED = {**LAYER_AND_CLASSES, CAFFE: {"units": ["inception_4e_output", *CLASSES]}}
 GROUP = 136  # width of a group's pictures, in pixels
 POOL_TITLES = {
     "native": "The gradient itself",
@@ -116,7 +119,7 @@ def dictionary(settings: Settings) -> Result:
     "Which channels argue for one class against another",
     of="the opening figure",
     steps=512,
-    options=LAYER_AND_CLASSES,
+    options=ATTRIBUTED,
     takes=Takes("a layer, a class and another class", [a_layer, a_class], least=3, most=3),
     see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of the parts of a "
     "class argue for it, mostly at positions on the object itself. Some argue for it because they argue against the "
