@@ -222,7 +222,7 @@ def synthetic(settings: Settings) -> Result:
 ARC, MAP_SIZE = 96, (120, 360)  # width of an arc's picture, and the height and width of a map, in pixels
 
 
-def _map(values: np.ndarray, radii: Sequence[float]) -> np.ndarray:
+def _map(values: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """A heat map by orientation and radius, with axes."""
     shown = heat_picture(enlarged(values / max(float(values.max()), 1e-12), MAP_SIZE, smooth=False))
     ends = [((at + 0.5) / len(radii), f"{radii[at]:g}") for at in (0, len(radii) // 2, len(radii) - 1)]
