@@ -20,10 +20,12 @@ __all__ = [
     "ARTICLES",
     "Article",
     "Figure",
+    "Head",
     "Options",
     "Panel",
     "Result",
     "Settings",
+    "Table",
     "Takes",
     "catalogue",
     "figure",
@@ -116,6 +118,20 @@ OMITTED: Mapping[str, str] = {
 
 @checked
 @dataclass(frozen=True)
+class Head:
+    """The head of a row or a column: a text, a picture, or a picture above its text.
+
+    Attributes:
+        text: a few words; a row's head breaks them into lines.
+        picture: [H, W, C] in [0, 1].
+    """
+
+    text: str = ""
+    picture: np.ndarray | None = None
+
+
+@checked
+@dataclass(frozen=True)
 class Panel:
     """A group of pictures.
 
@@ -132,6 +148,30 @@ class Panel:
     title: str = ""
     columns: int | None = None
     scale: int = 1
+
+
+@checked
+@dataclass(frozen=True)
+class Table(Panel):
+    """A panel whose columns and rows have heads.
+
+    Attributes:
+        pictures, captions, title, columns, scale: as for `Panel`.
+        heads: one for each column, or empty.
+        sides: the heads of the rows, left of them, or empty.
+        framed: numbers of the pictures with a thin frame.
+
+    Example:
+        >>> gray = np.full((8, 8, 3), 0.5)
+        >>> sides = [Head("mixed4a:1", gray), "mixed4b:2"]
+        >>> table = Table([gray] * 4, columns=2, heads=["no blur", "blur"], sides=sides)
+        >>> table.columns, table.framed
+        (2, ())
+    """
+
+    heads: Sequence[str | Head] = ()
+    sides: Sequence[str | Head] = ()
+    framed: Sequence[int] = ()
 
 
 @checked

@@ -61,8 +61,8 @@ def test_a_figure_is_made_again_from_its_recipe(tmp_path, name):
     assert_alike(found, kept, RENDERED_BOUND if name == "fv-channel" else BOUND)
     if not other_machine():
         assert found == kept
-        # Titles are part of the pixels. Those of cd-synthetic-curves were reworded since; its hash is that of version
-        # 0.1.0 with the new words.
+        # Layout and words are part of the pixels. Since version 0.1.0, the heat maps of cd-synthetic-curves have got
+        # axes: its hash is that of the new layout, and the numbers above are those of 0.1.0.
         assert sha256(pixels(tmp_path / f"{name}.png")) == read_json("figures.json")[name]
 
 

@@ -37,15 +37,16 @@ def test_an_atlas_of_a_folder(network, folder):
     result = find_figure("aa-mini-atlas").make(Settings(network, {"units": ["mixed4c"], **SMALL}, 1, 0, folder))
     canvas, row = result.panels
     assert canvas.pictures[0].shape == (80, 80, 3)
-    assert [picture.shape for picture in row.pictures] == [(112, 112, 3)] * 6
+    assert {picture.shape for picture in row.pictures} == {(92, 92, 3)}
+    assert len(row.pictures) == 7 * len(row.sides)
     assert (result.data["pictures"], result.data["activations"]) == (3, 36)
     assert len(result.data["skipped"]) == 1
     assert "broken.png" in result.data["skipped"][0]
     assert "36 activations of 3 pictures" in canvas.title
     fullest = int(np.argmax(result.data["counts"]))
     x, y = result.data["cells"][fullest]
-    assert row.captions[0] == f"row {SMALL['grid'] - 1 - y}, column {x}"  # from 0, as in the other figures
-    assert row.captions[1] == f"nearest of {result.data['counts'][fullest]}"
+    place = f"row {SMALL['grid'] - 1 - y}, column {x}"  # from 0, as in the other figures
+    assert row.sides[0].text == f"{place} ({result.data['counts'][fullest]})"
 
 
 def test_the_tiny_networks_atlas_is_of_drawings():

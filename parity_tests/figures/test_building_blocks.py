@@ -120,7 +120,7 @@ def test_spatial_attribution(make, network, drawing):
 
 def test_neuron_groups(make, network, drawing):
     result = make("bb-neuron-groups", ["mixed4d", "tiger cat", "176"], size=24, groups=3)
-    assert [shapes(panel) for panel in result.panels] == [[PHOTO] * 2, [PHOTO] * 3, [TILE] * 3]
+    assert [shapes(panel) for panel in result.panels] == [[PHOTO] * 2, [(136, 136, 3)] * 6]
     assert in_range(result)
     found = neuron_groups(network, drawing, "mixed4d", 3, classes=[55, 176], icons=False)
     np.testing.assert_array_equal(result.data["spatial"], found.spatial)

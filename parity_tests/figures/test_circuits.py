@@ -113,7 +113,7 @@ def test_own_units_are_a_family_of_their_own(result):
 def test_polar_plots_are_ordered_by_their_peaks(result):
     numbers = result("cd-radial-tuning").data["mixed3b"]
     order = np.argsort(numbers["peaks"], kind="stable")
-    shown = [caption.split(":")[0] for caption in result("cd-radial-tuning").panels[2].captions]
+    shown = [caption.split(":")[0] for caption in result("cd-radial-tuning").panels[1].captions]
     assert shown == [numbers["units"][number].split(":")[1] for number in order]
     np.testing.assert_array_equal(numbers["orientations"][numbers["values"].argmax(1)], numbers["peaks"])
 
@@ -132,6 +132,19 @@ def test_small_multiples_have_a_row_for_each_unit(result):
     assert [len(panel.pictures) for panel in found.panels] == [6, 2]
     assert found.panels[0].pictures[0].shape == (5, 5, 3)
     assert found.panels[1].pictures[0].shape == (9, 9, 3)
+    for panel, earlier in zip(found.panels, ("mixed3a", "conv2d2"), strict=True):
+        sources, angles = found.data[earlier]["units"], found.data[earlier]["orientations"]
+        heads = [f"{unit}, {angle:.0f}°" for unit, angle in zip(sources, angles, strict=True)]
+        assert [head.text for head in panel.heads] == heads
+        assert [head.text.split(",")[0] for head in panel.sides] == [name.split(":")[1] for name in found.data["units"]]
+
+
+def test_frames_are_where_orientations_agree(result):
+    found = result("cc-curve-weights")
+    for panel, earlier, turn in zip(found.panels, ("mixed3a", "conv2d2"), (360, 180), strict=True):
+        rows, columns = np.array(found.data["orientations"]), np.array(found.data[earlier]["orientations"])
+        apart = np.array([[min((row - one) % turn, (one - row) % turn) for one in columns] for row in rows])
+        assert panel.framed == np.flatnonzero(apart <= 30).tolist()
     assert found.data["mixed3a"]["orientations"].tolist() == sorted(found.data["mixed3a"]["orientations"])
 
 
@@ -152,7 +165,7 @@ def test_an_echo_is_a_share(result):
 
 def test_the_whole_and_its_parts(result, model):
     found = result("zi-car-circuit")
-    assert [len(panel.pictures) for panel in found.panels] == [2, 2, 1, 2, 2]
+    assert [len(panel.pictures) for panel in found.panels] == [1]
     kernel_like = found.data["weights"]
     assert kernel_like.shape == (2, 5, 5)
     assert found.data["onward"].shape == (2, 5, 5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lucid_port.figures.common import class_of, short, tile
+from lucid_port.figures.diagram import Diagram, beside, with_axes
 from lucid_port.figures.drawing import AGAINST, FOR, enlarged, heat, outlined, part, two_sided
 
 GREY = np.full((30, 42, 3), 0.5, np.float32)
@@ -97,3 +98,40 @@ def test_small_pictures_have_room_for_a_caption():
     assert tile(GREY).shape == (112, 112, 3)
     large = np.zeros((120, 120, 3))
     assert tile(large) is large
+
+
+# Diagrams ----------------------------------------------------------------------------------------
+
+
+def test_an_arrow_runs_from_its_start_to_its_end_below_the_pictures():
+    diagram = Diagram(90, 50)
+    diagram.picture(np.zeros((8, 8, 3), np.float32), (30, 13), 24)
+    diagram.arrow((5, 25), (80, 25), colour=(255, 0, 0))
+    drawn = diagram.drawn()
+    red = np.argwhere((drawn[..., 0] > 0.9) & (drawn[..., 1] < 0.5))
+    assert (np.abs(red.min(0) - (20, 5)) <= (2, 1)).all()
+    assert (np.abs(red.max(0) - (29, 79)) <= (2, 2)).all()
+    assert (drawn[13:37, 30:54] == 0).all()
+
+
+def test_a_label_lies_below_the_middle_of_its_picture():
+    diagram = Diagram(120, 80)
+    diagram.picture(np.full((10, 20, 3), 0.5, np.float32), (20, 10), 60, "car")
+    dark = np.argwhere((diagram.drawn() < 0.4).all(-1))
+    assert dark[:, 0].min() >= 40
+    assert abs(dark[:, 1].mean() - 50) < 4
+
+
+def test_axes_leave_the_map_as_it_is():
+    values = np.random.default_rng(0).integers(0, 128, (30, 70, 3)).astype(np.float32) / 255
+    shown = with_axes(values, [(0, "0"), (1, "9")], [(0, "a"), (1, "b")], ("x", "y"))
+    places = [x for x in range(shown.shape[1] - 69) if np.allclose(shown[17:47, x : x + 70], values, atol=2e-3)]
+    assert len(places) == 1
+
+
+def test_pictures_beside_each_other_keep_their_pixels():
+    tall, wide = np.zeros((9, 3, 3), np.float32), np.full((4, 7, 3), 0.25, np.float32)
+    sheet = beside([tall, wide], gap=2)
+    np.testing.assert_array_equal(sheet[:, :3], tall)
+    np.testing.assert_array_equal(sheet[2:6, 5:], wide)
+    assert (sheet[:, 3:5] == 1).all()

@@ -8,7 +8,7 @@ import pytest
 from converters import LayerNotFoundError
 from lucid_port.figures.base import catalogue, find_figure
 from lucid_port.figures.common import short
-from lucid_port.figures.distill.feature_visualization import footnote_transforms
+from lucid_port.figures.distill.feature_visualization import EDGE_STEPS, footnote_transforms
 from lucid_port.optvis import objectives
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import compose
@@ -66,17 +66,30 @@ def test_rows_of_five(make, network):
     assert result.panels[0].columns == 5
     assert shapes(result.panels[0]) == [(120, 120, 3)] * 10
     assert result.panels[0].captions[9] == "3a:9"
-    found = visualize(network, units[:10], size=120, steps=1, transforms=footnote_transforms(120))
-    np.testing.assert_array_equal(result.data["values"], found.losses[:, -1])
+    later = [unit for number, unit in enumerate(units[:10]) if number % 5]
+    found = visualize(network, later, size=120, steps=1, transforms=footnote_transforms(120))
+    np.testing.assert_array_equal([v for n, v in enumerate(result.data["values"]) if n % 5], found.losses[:, -1])
 
 
-def test_the_opening_figure_has_six_units_of_each_family():
-    for model, layers in (
-        ("InceptionV1", ["conv2d0", "mixed3a", "mixed4a", ("mixed4b", "mixed4c"), ("mixed4d", "mixed4e")]),
-        ("InceptionV1_caffe", ["conv1", "inception_3b", "inception_4a", "inception_4", "inception_4"]),
+def test_edges_are_the_middle_of_a_larger_picture_after_few_updates(make, network):
+    units = [f"mixed3a:{unit}" for unit in range(5)]
+    result = make("fv-hero", units, size=120, steps=EDGE_STEPS + 1)
+    larger = visualize(network, units[:1], size=168, steps=EDGE_STEPS, transforms=footnote_transforms(168))
+    np.testing.assert_array_equal(result.panels[0].pictures[0], larger.pictures[0, 24:-24, 24:-24])
+    assert result.data["values"][0] == larger.losses[0, -1]
+
+
+def test_edges_alone(make):
+    assert shapes(make("fv-hero", ["mixed3a:1"], size=120).panels[0]) == [(120, 120, 3)]
+
+
+def test_the_opening_figure_has_as_many_units_of_each_family():
+    for model, count, layers in (
+        ("InceptionV1", 6, ["conv2d0", "mixed3a", "mixed4a", ("mixed4b", "mixed4c"), ("mixed4d", "mixed4e")]),
+        ("InceptionV1_caffe", 5, ["conv1", "inception_3b", "inception_4a", "inception_4", "inception_4"]),
     ):
         units = find_figure("fv-hero").options[model]["units"]
-        assert len(units) == len(set(units)) == 30
+        assert len(units) == len(set(units)) == 5 * count
         for number, unit in enumerate(units):
             assert unit.startswith(layers[number % 5])
 
@@ -86,8 +99,8 @@ def test_the_opening_figure_has_six_units_of_each_family():
 
 def test_facets(make, network):
     result = make("fv-diversity", [B, D], size=24, count=3, steps=2)
-    assert [panel.title for panel in result.panels] == ["3b:2", "4a:4"]
-    assert [shapes(panel) for panel in result.panels] == [[TILE] * 4] * 2
+    assert [panel.sides for panel in result.panels] == [["3b:2", "4a:4"]]
+    assert [shapes(panel) for panel in result.panels] == [[TILE] * 8]
     np.testing.assert_array_equal(result.data["alone"], visualize(network, [B, D], size=24, steps=2).losses[:, -1])
     found = diversity(network, "mixed4a", 4, 3, size=24, steps=2)
     assert result.data["values"][1] == found.losses[-1]
@@ -147,32 +160,32 @@ def test_interpolation(make, network):
 STUDIES = {
     "fv-preconditioning": (
         lambda *given, **options: preconditioning(*given, rates=(0.05,), **options),
-        ["rate 0.05", "transforms, rate 0.05", "decorrelated, rate 0.05", "decorrelated, transforms, rate 0.05"],
+        ["plain pixels", "transforms", "decorrelated", "decorrelated + transforms"],
     ),
     "fv-robustness": (
         transformation_robustness,
         [
-            "nothing",
+            "no transform",
             "scale 1.1",
             "rotate 5°",
-            "rotate 5°, scale 1.1",
+            "rotate 5° + scale 1.1",
             "jitter 1 px",
-            "jitter 1 px, scale 1.1",
-            "jitter 1 px, rotate 5°",
-            "jitter 1 px, rotate 5°, scale 1.1",
+            "jitter 1 px + scale 1.1",
+            "jitter 1 px + rotate 5°",
+            "jitter 1 px + rotate 5° + scale 1.1",
         ],
     ),
     "fv-frequency-penalty": (
         frequency_penalties,
         [
-            "nothing",
+            "no penalty",
             "blur 1.0",
             "total variation 0.25",
-            "total variation 0.25, blur 1.0",
+            "total variation 0.25 + blur 1.0",
             "L1 0.05",
-            "L1 0.05, blur 1.0",
-            "L1 0.05, total variation 0.25",
-            "L1 0.05, total variation 0.25, blur 1.0",
+            "L1 0.05 + blur 1.0",
+            "L1 0.05 + total variation 0.25",
+            "L1 0.05 + total variation 0.25 + blur 1.0",
         ],
     ),
 }
@@ -183,18 +196,22 @@ def test_studies(make, network, name):
     study, titles = STUDIES[name]
     result = make(name, [A, C], size=16, steps=2)
     found = study(network, [A, C], thresholds=[1, 2] if name != "fv-robustness" else [2], size=16)
-    assert [panel.title for panel in result.panels] == [f"{unit}: {t}" for unit in ("3a:1", "4a:3") for t in titles]
     pictures = found.pictures.reshape(len(titles), 2, *found.pictures.shape[-4:])
+    assert [panel.title for panel in result.panels] == ["3a:1", "4a:3"]
     for number, panel in enumerate(result.panels):
-        unit, combination = divmod(number, len(titles))
-        np.testing.assert_array_equal(panel.pictures, pictures[combination, unit])
-        assert panel.captions == [f"step {count}" for count in found.thresholds]
+        assert sorted(panel.sides) == sorted(titles)
+        assert [side.count("+") for side in panel.sides] == sorted(side.count("+") for side in panel.sides)
+        assert panel.heads == [f"{count} step{'s'[: count - 1]}" for count in found.thresholds]
+        shown = np.reshape(panel.pictures, (len(titles), *pictures.shape[2:]))
+        for side, row in zip(panel.sides, shown, strict=True):
+            np.testing.assert_array_equal(row, pictures[titles.index(side), number])
     np.testing.assert_array_equal(result.data["values"], found.losses[..., -1])
 
 
 def test_gradients(make, network, drawing):
     result = make("fv-gradient-artefacts", ["input", "mixed4a", "mixed5a"])
-    assert [len(panel.pictures) for panel in result.panels] == [1, 3, 3]
+    assert [len(panel.pictures) for panel in result.panels] == [1, 6]
+    assert result.panels[1].heads == ["input", "4a", "5a"]
     assert {shape for panel in result.panels for shape in shapes(panel)} == {(224, 224, 3)}
     toward = network.labels.index(result.data["class"])
     for pools, means in result.data["mean_magnitudes"].items():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from converters.frozen.writer import write_graph_def
 from lucid_port.cli import main
-from lucid_port.figures.base import ARTICLES, Panel, catalogue
+from lucid_port.figures.base import ARTICLES, Head, Panel, Result, Table, catalogue
+from lucid_port.figures.page import page
 from lucid_port.figures.run import Request, named_files
-from lucid_port.figures.sheet import compose
+from lucid_port.figures.sheet import broken, compose
 from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.optvis import checkpoints
 from lucid_port.optvis.render import VisT
@@ -169,6 +171,60 @@ def test_sheets_hold_pictures_of_any_size():
     assert sheet.shape[1] == 2 * 40 + 4 + 24
     with pytest.raises(ValueError, match="no pictures"):
         compose([Panel([])])
+
+
+def _ink(sheet: np.ndarray) -> np.ndarray:
+    return (sheet < 128).all(-1)
+
+
+def test_a_table_has_heads_above_its_columns_and_left_of_its_rows():
+    gray = np.full((40, 50, 3), 0.8)
+    plain = compose([Panel([gray] * 6, columns=3)])
+    table = compose([Table([gray] * 6, columns=3, heads=["1 step", "8 steps", "64 steps"], sides=["no blur", "blur"])])
+    assert not _ink(plain).any()
+    grays = np.argwhere((table == 204).all(-1))
+    top, left = grays.min(0)
+    for column in range(3):
+        assert _ink(table)[:top, left + column * 54 : left + column * 54 + 50].any()
+    for row in range(2):
+        assert _ink(table)[top + row * 44 : top + row * 44 + 40, :left].any()
+    assert not _ink(table)[:top, :left].any()
+    assert len(grays) == 6 * 40 * 50
+
+
+def test_a_head_may_be_a_picture():
+    red, gray = np.zeros((20, 30, 3)), np.full((12, 16, 3), 0.8)
+    red[..., 0] = 1
+    heads = [Head("one", red), Head("", red)]
+    table = compose([Table([gray] * 4, columns=2, heads=heads, sides=[Head("a", red), "b"])])
+    assert (table == (255, 0, 0)).all(-1).sum() == 3 * 20 * 30
+    assert (table == 204).all(-1).sum() == 4 * 12 * 16
+
+
+def test_frames_of_a_table_lie_outside_of_the_pictures():
+    gray = np.full((12, 16, 3), 0.8)
+    table = compose([Table([gray] * 4, columns=2, framed=[3])])
+    frame, pictures = (np.argwhere((table == value).all(-1)) for value in (150, 204))
+    assert len(pictures) == 4 * 12 * 16
+    np.testing.assert_array_equal(frame.max(0), pictures.max(0) + 2)
+    assert (frame.min(0) > pictures.min(0)).all()
+
+
+@pytest.mark.parametrize(("text", "width", "lines"), [("", 50, 0), ("a b", 500, 1), ("no negative weights", 90, 2)])
+def test_heads_break_into_lines(text, width, lines):
+    found = broken(text, ImageFont.load_default(12), width)
+    assert len(found) == lines
+    assert " ".join(found) == text
+
+
+def test_a_page_has_the_heads_of_a_table():
+    gray = np.full((12, 16, 3), 0.8)
+    panel = Table([gray] * 4, ["a", "b", "c", "d"], columns=2, heads=["left"], sides=[Head("above", gray), "below"])
+    text = page(catalogue()["fv-channel"], Result([panel]), {}, "lucid-port figure fv-channel")
+    cells = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert cells == ["left", "above", "a", "b", "below", "c", "d"]
+    assert text.count("<img") == 5
+    assert text.count("<figure") == 9  # with the corner and the missing head
 
 
 def test_a_sheet_is_as_wide_as_its_titles():

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters import checks
-from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
+from lucid_port.figures.base import Head, Panel, Result, Settings, Table, Takes, figure
 from lucid_port.figures.collections import PATCHED, photographs
-from lucid_port.figures.common import INCEPTION, ONE_LAYER, TILE, TINY, class_label, render_options, short
+from lucid_port.figures.common import INCEPTION, ONE_LAYER, TINY, class_label, render_options, short
 from lucid_port.figures.drawing import bars, part
 from lucid_port.modelzoo.tiny.drawings import draw_block
 from lucid_port.optvis.engine.coerce import Model
@@ -25,9 +25,11 @@ from lucid_port.recipes.inputs import load_folder, load_image, model_size
 from lucid_port.recipes.patches import PatchTable, patch_table
 
 LAYER = {**dict.fromkeys(INCEPTION, "mixed4c"), "InceptionV1_caffe": "inception_4c_output"}
+CROP = 92  # width of a part of a picture, in pixels
 LISTED = 6  # classes of a table, as in the article
 DAMPING = 0.1  # a few thousand activations are too few to whiten 512 channels
-NEAREST, AROUND = 5, 2.0  # activations shown for each cell, and positions shown around each of these activations
+ACTIVATIONS, LEAST_PER_IMAGE, MOST_PER_IMAGE = 8000, 4, 300  # aim for all pictures together, and bounds for each
+NEAREST, AROUND = 7, 2.0  # activations shown for each cell, and positions shown around each of these activations
 NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # as in the notebook
 
 
@@ -37,17 +39,17 @@ NEIGHBOURS = {"n_neighbors": 20, "min_dist": 0.01}  # as in the notebook
     of="the atlas of one layer",
     steps=512,
     options={
-        **{name: {"units": [layer], "per_image": 300} for name, layer in LAYER.items()},
+        **{name: {"units": [layer]} for name, layer in LAYER.items()},
         TINY: {"units": ["mixed4c"], "drawings": 1200, "per_image": 4},
     },
     takes=ONE_LAYER,
     see="Each icon shows the mean of the activations in its cell of the map. Similar activations lie near each other. "
-    "The rows below show, for the fullest cells, the parts of pictures that the activations come from: coins with "
-    "coins, grass with grass. The article's map has a million activations of as many photographs. This one has a few "
-    "thousand activations of twelve photographs (of drawings, for TinyInceptionV1), so it has fewer regions, each from "
-    "one or two pictures. The covariance of so few pictures describes the pictures more than the network, so the means "
-    "are not whitened, unlike in the article. The icons of a draft are faint, and its map, made by t-SNE, is small. "
-    "--image names a folder of your own pictures; more pictures give a better map.",
+    "The rows below show, for the fullest cells, the parts of pictures that the activations come from. The article's "
+    "map has a million activations of as many photographs. This one has a few thousand: with --image, of the pictures "
+    "in your folder (some hundreds give a good map); without, of twelve photographs (of drawings, for "
+    "TinyInceptionV1), so it has fewer regions, each from one or two pictures. The covariance of so few pictures "
+    "describes the pictures more than the network, so the means are not whitened, unlike in the article. The icons of "
+    "a draft are faint, and its map, made by t-SNE, is small.",
     fast_steps=64,
     fast_options={"grid": 5, "size": 64, "per_image": 60, "drawings": 150, "layout": "tsne", "layout_options": {}},
     of_picture=True,
@@ -58,7 +60,8 @@ def mini_atlas(settings: Settings) -> Result:
     layout = settings.options.get("layout", "umap")
     check_layout(layout)
     pictures, skipped = _pictures(settings)
-    per_image = checks.whole(settings.options.get("per_image", 16), "per_image", 1)
+    share = min(MOST_PER_IMAGE, max(LEAST_PER_IMAGE, ACTIVATIONS // max(len(pictures), 1)))
+    per_image = checks.whole(settings.options.get("per_image", share), "per_image", 1)
     found = sample_activations(settings.model, pictures, layer, per_image, seed=settings.seed)
     options = render_options(settings, 80)
     atlas = activation_atlas(
@@ -79,7 +82,7 @@ def mini_atlas(settings: Settings) -> Result:
     )
     title = f"{short(layer)}: {len(atlas.activations)} activations of {len(pictures)} pictures"
     title += f" ({len(skipped)} unreadable ones left out)" if skipped else ""
-    panels = [Panel([atlas.canvas], title=title), *_sources(settings, atlas, found, pictures)]
+    panels = [Panel([_filled(atlas)], title=title), *_sources(settings, atlas, found, pictures)]
     data = {
         "layer": layer,
         "pictures": len(pictures),
@@ -104,17 +107,27 @@ def _pictures(settings: Settings) -> tuple[Sequence[np.ndarray], list[str]]:
     return photographs(), []
 
 
+def _filled(atlas: ActivationAtlas) -> np.ndarray:
+    """The map without empty rows and columns at its border."""
+    sides = [side // atlas.grid_size for side in atlas.canvas.shape[:2]]
+    columns, rows = atlas.cells[:, 0], atlas.grid_size - 1 - atlas.cells[:, 1]
+    top, left = int(rows.min()) * sides[0], int(columns.min()) * sides[1]
+    return atlas.canvas[top : (int(rows.max()) + 1) * sides[0], left : (int(columns.max()) + 1) * sides[1]]
+
+
 def _sources(settings: Settings, atlas: ActivationAtlas, found: Samples, pictures: Sequence[np.ndarray]) -> list[Panel]:
-    """A panel for each of the fullest cells: its icon, and the crops around the activations nearest to its mean."""
+    """A table with a row for each of the fullest cells: its icon, and crops around the activations nearest its mean."""
     rows = checks.whole(settings.options.get("rows", 6), "rows", 1)
-    panels = []
+    sides, seen = [], []
     for cell in np.argsort(-atlas.counts, kind="stable")[:rows]:
         nearest = found.origins[atlas.origins_of(int(cell))][:NEAREST]
-        seen = [part(pictures[number], place, found.grids[number], TILE, AROUND) for number, *place in nearest]
-        x, y = atlas.cells[cell]
-        names = [f"row {atlas.grid_size - 1 - y}, column {x}", f"nearest of {atlas.counts[cell]}"]
-        panels.append(Panel([load_image(atlas.icons[cell], TILE), *seen], names))
-    return panels
+        crops = [part(pictures[number], place, found.grids[number], CROP, AROUND) for number, *place in nearest]
+        seen += [*crops, *[np.ones((CROP, CROP, 3), np.float32)] * (NEAREST - len(crops))]
+        x, y = atlas.cells[cell] - atlas.cells.min(0)
+        place = f"row {atlas.cells[:, 1].max() - atlas.cells[:, 1].min() - y}, column {x}"
+        sides.append(Head(f"{place} ({atlas.counts[cell]})", load_image(atlas.icons[cell], CROP)))
+    title = "The fullest cells (number of activations), and where the activations nearest to their means come from"
+    return [Table(seen, title=title, columns=NEAREST, sides=sides)]
 
 
 # Patches -----------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from converters import checks
-from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
+from lucid_port.figures.base import Panel, Result, Settings, Table, Takes, figure
 from lucid_port.figures.common import (
+    CAFFE,
     ONE_LAYER,
     TILE,
     a_class,
@@ -45,6 +46,9 @@ LAYER = for_models(["mixed4d"], ["inception_4d_output"], ["mixed4a"])
 LAYER_AND_CLASSES = for_models(
     ["mixed4d", *CLASSES], ["inception_4d_output", *CLASSES], ["mixed4a", *DRAWN], ["mixed4d", *NUMBERS]
 )
+# In InceptionV1_caffe, the channels of 4e show cats and cups more clearly than those of 4d.
+ATTRIBUTED = {**LAYER_AND_CLASSES, CAFFE: {"units": ["inception_4e_output", *CLASSES]}}
+GROUP = 136  # width of a group's pictures, in pixels
 POOL_TITLES = {
     "native": "The gradient itself",
     "smooth": "Max pools with a smoother gradient",
@@ -115,7 +119,7 @@ def dictionary(settings: Settings) -> Result:
     "Which channels argue for one class against another",
     of="the opening figure",
     steps=512,
-    options=LAYER_AND_CLASSES,
+    options=ATTRIBUTED,
     takes=Takes("a layer, a class and another class", [a_layer, a_class], least=3, most=3),
     see="Attribution of the difference of two classes' logits to the channels of a layer. Detectors of the parts of a "
     "class argue for it, mostly at positions on the object itself. Some argue for it because they argue against the "
@@ -272,25 +276,21 @@ def groups(settings: Settings) -> Result:
     captions = [
         ", ".join(f"{name} {values[number]:+.2f}" for name, values in effects.items()) for number in range(count)
     ]
-    scale = enlargement(picture)
+    small = load_image(picture, (GROUP * picture.shape[0] // picture.shape[1], GROUP))
+    places = [heat(small, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)]
     panels = [
         Panel(
             [picture, heat(picture, maps, COLOURS)],
             ["the picture", "its groups"],
             title=f"{layer}: {count} groups",
-            scale=scale,
+            scale=enlargement(picture),
         ),
-        Panel(
-            [heat(picture, [one], [COLOURS[number % len(COLOURS)]]) for number, one in enumerate(maps)],
-            captions,
-            title="Position of each group, and its contribution to classes",
-            columns=min(count, 3),
-            scale=scale,
-        ),
-        Panel(
-            [tile(icon) for icon in found.icons],
-            [f"group {number}" for number in range(1, count + 1)],
-            title="What each group detects",
+        Table(
+            [*places, *(load_image(icon, GROUP) for icon in found.icons)],
+            [*captions, *[""] * count],
+            columns=count,
+            heads=[f"group {number}" for number in range(1, count + 1)],
+            sides=["position, and contribution to classes", "what it detects"],
         ),
     ]
     strongest = [np.argsort(-row)[:5] for row in found.channels]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
+from lucid_port.figures.base import Head, Panel, Result, Settings, Table, figure
 from lucid_port.figures.common import (
     CAFFE,
     CHANNELS,
@@ -21,11 +22,13 @@ from lucid_port.figures.common import (
     render_options,
     short,
 )
-from lucid_port.figures.drawing import repeated
+from lucid_port.figures.diagram import Diagram, beside, with_axes
+from lucid_port.figures.drawing import enlarged
 from lucid_port.optvis import objectives
 from lucid_port.optvis.objectives.from_text import check_channels
 from lucid_port.recipes.feature_visualization import diversity, visualize
-from lucid_port.recipes.tuning import heat_picture, tuning, tuning_map
+from lucid_port.recipes.inputs import load_image
+from lucid_port.recipes.tuning import heat_picture, high_low_frequency, tuning, tuning_map
 from lucid_port.recipes.weights import (
     FactoredWeights,
     expanded_weights,
@@ -138,6 +141,9 @@ FAMILIES: dict[str, dict[str, dict[str, list[int]]]] = {
 }
 
 
+FAMILY_TILE = 112  # width of a picture, in pixels
+
+
 def _families(layers: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, list[str]]:
     """Title of each family -> its units."""
     return {
@@ -164,11 +170,16 @@ def families(settings: Settings) -> Result:
     groups = {"Units": settings.units} if "units" in settings.options else settings.options["families"]
     names = [name for group in groups.values() for name in group]
     pictures = iter(neuron_pictures(settings, names))
-    panels = [
-        Panel([next(pictures) for _ in group], [name.rpartition(":")[2] for name in group], title, columns=6, scale=2)
-        for title, group in groups.items()
+    rows = [[load_image(next(pictures), FAMILY_TILE) for _ in group] for group in groups.values()]
+    columns = max(len(row) for row in rows)
+    blank = np.ones((FAMILY_TILE, FAMILY_TILE, 3), np.float32)
+    shown = [picture for row in rows for picture in (*row, *[blank] * (columns - len(row)))]
+    captions = [
+        caption
+        for group in groups.values()
+        for caption in (*(name.rpartition(":")[2] for name in group), *[""] * (columns - len(group)))
     ]
-    return Result(panels, {"families": groups})
+    return Result([Table(shown, captions, columns=columns, sides=list(groups))], {"families": groups})
 
 
 # The car circuit ---------------------------------------------------------------------------------
@@ -188,7 +199,7 @@ def families(settings: Settings) -> Result:
             "next": names_of("mixed4d", [417, 277, 241]),
         },
         "InceptionV1_caffe": {
-            "units": names_of("inception_4b_output", [166, 48, 454]),
+            "units": names_of("inception_4b_output", [166, 48, 138]),
             "parts": ["windows", "car body", "wheels"],
             "whole": "inception_4c_output:176",
             "next": names_of("inception_4d_output", [383, 233, 277]),
@@ -197,10 +208,10 @@ def families(settings: Settings) -> Result:
     takes=OF_ONE_LAYER,
     without={TINY: "It was trained on drawings, which show no cars."},
     fast_options={"size": 80},
-    see="Windows excite the car detector above and inhibit it below; wheels do the opposite (red excites, blue "
+    see="The car detector is built from windows above, a car body below, and wheels below (red excites, blue "
     "inhibits). In the next layer, the car detector feeds mostly units that detect other things, too. In "
-    "InceptionV1_caffe, the wheel unit (4b:454) was picked by eye because its picture shows wheels. It is weak: its "
-    "weights to the car are smaller than those of the other parts, and inhibit above more than they excite below.",
+    "InceptionV1_caffe, the parts were chosen by their weights, and the wheels (4b:138) also by their activation for a "
+    "photograph of a wheel: the picture of this unit shows a hub rather than a whole wheel.",
 )
 def car(settings: Settings) -> Result:
     """Detectors of the parts of a car, their weights to the car detector, and the units that read the car detector."""
@@ -213,20 +224,75 @@ def car(settings: Settings) -> Result:
     onward = expanded_weights(settings.model, later, last, following, [whole], size=options.get("reach", 5)).values[
         :, 0
     ]
-    pictures = neuron_pictures(settings, [*names_of(layer, units), options["whole"], *options["next"]], 128)
+    pictures = neuron_pictures(settings, [*names_of(layer, units), options["whole"], *options["next"]], 160)
     named = [f"{part} {unit}".strip() for part, unit in zip(parts, units, strict=True)]
-    shown = max(1, 224 // pictures.shape[1])
-    scale = max(1, shown * pictures.shape[1] // found.shape[-1])
     count = len(units)
-    panels = [
-        Panel(pictures[:count], named, f"Parts: units of {layer}", scale=shown),
-        Panel(signed_picture(found), [f"{name} to {whole}" for name in named], "Their weights", scale=scale),
-        Panel(pictures[count : count + 1], [str(whole)], f"The whole, a unit of {later}", scale=shown),
-        Panel(signed_picture(onward), [f"{whole} to {unit}" for unit in following], "Its weights", scale=scale),
-        Panel(pictures[count + 1 :], [str(unit) for unit in following], f"Units of {last}", scale=shown),
-    ]
+    circuit = _Circuit(
+        parts=dict(zip(named, pictures[:count], strict=True)),
+        weights=signed_picture(_without_border(found)),
+        whole=(f"{short(options['whole'])}", pictures[count]),
+        onward=signed_picture(_without_border(onward)),
+        following={short(name): one for name, one in zip(options["next"], pictures[count + 1 :], strict=True)},
+    )
+    heads = [f"parts: units of {short(layer)}", f"a unit of {short(later)}", f"units of {short(last)}"]
+    panels = [Panel([_drawn_circuit(circuit, heads)], ["Squares are weights: red excites, blue inhibits."])]
     data = {"weights": found, "onward": onward, "height": [_height(one) for one in found]}
     return Result(panels, {"units": settings.units, "whole": options["whole"], **data})
+
+
+@dataclass(frozen=True)
+class _Circuit:
+    """Pictures of the units of a circuit by name, and of the weights between them."""
+
+    parts: Mapping[str, np.ndarray]
+    weights: Sequence[np.ndarray] | np.ndarray
+    whole: tuple[str, np.ndarray]
+    onward: Sequence[np.ndarray] | np.ndarray
+    following: Mapping[str, np.ndarray]
+
+
+UNIT, WHOLE_UNIT, KERNEL = 190, 280, 84  # widths of pictures in the circuit, in pixels
+ROW, REACH, HEAD_LINE = UNIT + 30, 56, 26  # a row's height, the length of an arrow, and the height of the heads
+
+
+def _drawn_circuit(circuit: _Circuit, heads: Sequence[str]) -> np.ndarray:
+    """Parts on the left, the whole in the middle and the next units on the right, with weights on the arrows."""
+    rows = max(len(circuit.parts), len(circuit.following), 2)
+    whole = UNIT + 3 * REACH + KERNEL
+    after = whole + WHOLE_UNIT + 3 * REACH + KERNEL
+    diagram = Diagram(after + UNIT, HEAD_LINE + rows * ROW)
+    middle = HEAD_LINE + (rows * ROW - 30) // 2
+    for head, x in zip(heads, (UNIT / 2, whole + WHOLE_UNIT / 2, after + UNIT / 2), strict=True):
+        diagram.text(head, (x, 2 if head != heads[1] else middle - WHOLE_UNIT / 2 - 20), faint=True)
+    diagram.picture(circuit.whole[1], (whole, middle - WHOLE_UNIT // 2), WHOLE_UNIT, circuit.whole[0])
+    columns = ((circuit.parts, circuit.weights, 0, True), (circuit.following, circuit.onward, after, False))
+    for units, weights, left, into in columns:
+        first = HEAD_LINE + (rows - len(units)) * ROW // 2
+        for number, ((name, picture), kernel) in enumerate(zip(units.items(), weights, strict=True)):
+            top = first + number * ROW
+            y = top + UNIT // 2
+            near = middle + (number - (len(units) - 1) / 2) * WHOLE_UNIT / max(len(units), 2) / 1.5
+            diagram.picture(picture, (left, top), UNIT, name)
+            x = UNIT + REACH if into else after - REACH - KERNEL
+            diagram.picture(kernel, (x, y - KERNEL // 2), KERNEL, framed=True, sharp=True)
+            if into:
+                diagram.arrow((UNIT + 6, y), (x - 6, y))
+                diagram.arrow((x + KERNEL + 6, y), (whole - 6, near))
+            else:
+                diagram.arrow((whole + WHOLE_UNIT + 6, near), (x - 6, y))
+                diagram.arrow((x + KERNEL + 6, y), (after - 6, y))
+    return diagram.drawn()
+
+
+def _without_border(weights: np.ndarray) -> np.ndarray:
+    """Weights [N, h, w] without the border of zeros that all of them have in common."""
+    used = np.abs(weights).max(0) > 0
+    border = 0
+    while min(weights.shape[1:]) - 2 * border > 2 and not (
+        used[border].any() or used[-1 - border].any() or used[:, border].any() or used[:, -1 - border].any()
+    ):
+        border += 1
+    return weights[:, border : weights.shape[1] - border, border : weights.shape[2] - border]
 
 
 def _height(weights: np.ndarray) -> float:
@@ -252,9 +318,9 @@ TINY_HIGH_LOW = names_of("mixed3a", [49, 48, 13, 18])
     options=for_models(HIGH_LOW, CAFFE_HIGH_LOW, TINY_HIGH_LOW, seeded=()),
     takes=OF_ONE_LAYER,
     fast_options={"size": 56, "orientations": 36, "facets": 2},
-    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation. In the heat "
-    "maps, the orientation runs from left to right through 360 degrees, and the ratio of the two frequencies from top "
-    "to bottom from 1 to 10. Stripes of a single frequency, at the top, activate hardly any unit.",
+    see="Each unit detects fine texture on one side and smooth texture on the other, at one orientation. Its "
+    "picture shows this, and the stimulus that excites it most has the same orientation. In the maps, stripes of a "
+    "single frequency, at the top, activate hardly any unit.",
 )
 def high_low(settings: Settings) -> Result:
     """Pictures of the units, diverse pictures of the first, and activations by orientation and frequency ratio."""
@@ -273,21 +339,43 @@ def high_low(settings: Settings) -> Result:
     )
     facets = diversity(settings.model, layer, units[0], options.get("facets", 4), **render_options(settings))
     ratios, angles = found.best
+    largest = found.values.max((1, 2))
     best = [
         f"{name}: {value:.3g} at {angle:.0f}°, 1:{ratio:g}"
-        for name, value, angle, ratio in zip(numbers, found.values.max((1, 2)), angles, ratios, strict=False)
+        for name, value, angle, ratio in zip(numbers, largest, angles, ratios, strict=False)
     ]
-    maps = [repeated(heat_picture(one), 80, 288) for one in found.values]
+    pictures = neuron_pictures(settings, names, 96)
+    rows = [
+        beside([load_image(picture, UNIT_TILE), load_image(_stimulus(settings, angle, ratio), UNIT_TILE), _map(values)])
+        for picture, angle, ratio, values in zip(pictures, angles, ratios, found.values, strict=False)
+    ]
+    others = [load_image(picture, UNIT_TILE) for picture in pictures[len(rows) :]]
+    several = [load_image(picture, 2 * UNIT_TILE) for picture in facets.pictures]
     panels = [
-        Panel(neuron_pictures(settings, names, 96), numbers, f"What units of {layer} detect", columns=5, scale=2),
-        Panel(facets.pictures, [f"{units[0]}, facet {one}" for one in range(len(facets.pictures))], "Facets", scale=2),
-        Panel(found.stimuli, [f"1:{ratio:g}" for ratio in found.settings], "Stimuli", columns=10),
-        Panel(maps, best, "Activations of each unit", columns=3),
+        Panel(rows, best, f"Units of {layer}: what they detect, the best stimulus, and all activations", columns=2),
+        *([Panel(others, numbers[len(rows) :], f"More units of {layer}")] if others else []),
+        Panel(several, title=f"Diverse pictures of unit {units[0]}"),
     ]
     data = {"units": names, "tuned": names_of(layer, found.units), "best_ratio": ratios, "best_orientation": angles}
     return Result(
         panels, {**data, "orientations": found.orientations, "ratios": found.settings, "values": found.values}
     )
+
+
+UNIT_TILE, MAP_SIZE = 136, (100, 216)  # a unit's picture, and the height and width of its map, in pixels
+
+
+def _stimulus(settings: Settings, angle: float, ratio: float) -> np.ndarray:
+    return high_low_frequency(
+        UNIT_TILE // 2, float(angle), period=settings.options.get("period", 4.0), ratio=float(ratio)
+    )
+
+
+def _map(values: np.ndarray) -> np.ndarray:
+    """A heat map by orientation and frequency ratio, with axes."""
+    ratios = [((at + 0.5) / len(values), f"1:{at + 1}") for at in (0, len(values) - 1)]
+    shown = heat_picture(enlarged(values / max(float(values.max()), 1e-12), MAP_SIZE, smooth=False))
+    return with_axes(shown, [(0, "0°"), (0.5, "180°"), (1, "360°")], ratios, ("orientation", "ratio"))
 
 
 @figure(
@@ -323,18 +411,18 @@ def nmf_factors(settings: Settings) -> Result:
     members = {FACTORS[place]: _members(factors, number) for place, number in enumerate(order)}
     captions = [f"{name}: {', '.join(str(unit) for unit in list(found)[:5])}" for name, found in members.items()]
     panels = [Panel(made.pictures, captions, f"Factors of {layer}", scale=-(-SHOWN // made.pictures.shape[2]))]
-    for place, number in enumerate(order):
-        maps = factors.maps[..., number]
-        pictures = [signed_picture(one) for one in maps]
-        title = f"Where {FACTORS[place].lower()} excites and inhibits units of {later}"
-        panels.append(
-            Panel(pictures, [str(unit) for unit in units], title, columns=7, scale=max(1, 84 // maps.shape[1]))
-        )
+    detectors = [load_image(one, DETECTOR) for one in neuron_pictures(settings, names_of(later, units), 96)]
+    maps = [signed_picture(one) for number in order for one in factors.maps[..., number]]
+    title = f"Where each factor excites (red) and inhibits (blue) units of {short(later)}"
+    heads = [Head(str(unit), one) for unit, one in zip(units, detectors, strict=True)]
+    scale = max(1, DETECTOR // maps[0].shape[1])
+    panels.append(Table(maps, title=title, columns=len(units), scale=scale, heads=heads, sides=FACTORS))
     data = {"units": settings.units, "members": members, "maps": factors.maps[..., order], "periods": periods}
     return Result(panels, {**data, "answers": {FACTORS[place]: answers[number] for place, number in enumerate(order)}})
 
 
 FACTORS = ("High frequency", "Low frequency")
+DETECTOR = 100  # width of a detector's picture, in pixels
 
 
 def _members(factors: FactoredWeights, number: int, count: int = 8) -> dict[int, float]:
@@ -364,9 +452,9 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
     steps=0,
     fast_steps=0,
     options={
-        "InceptionV1": {"layers": {"mixed4d_5x5": 20, "mixed5b_5x5": 128}},
+        "InceptionV1": {"layers": {"mixed4d_5x5": 24, "mixed5b_5x5": 48}},
         "InceptionV1_caffe": {
-            "layers": {"inception_4d_5x5/inception_4d_5x5": 20, "inception_5b_5x5/inception_5b_5x5": 128}
+            "layers": {"inception_4d_5x5/inception_4d_5x5": 24, "inception_5b_5x5/inception_5b_5x5": 48}
         },
     },
     takes=OF_ONE_LAYER,
@@ -374,9 +462,9 @@ def _answers(settings: Settings, layer: str, factors: FactoredWeights, periods: 
         TINY: "The kernels of its last layers have no bands: rows differ as much as columns (0.32 and 0.34 of the "
         "variance in mixed5b_5x5)."
     },
-    see="Each picture is the kernel of one unit, with three factors of its input channels as red, green and blue. In "
-    "earlier layers, kernels show patterns of every kind. In the last layer before the global average pool, they show "
-    "horizontal bands.",
+    see="Each picture is the kernel of one unit, with three factors of its input channels as red, green and blue, "
+    "sorted by its largest factor and the factor's height. In earlier layers, kernels show patterns of every kind. In "
+    "the last layer before the global average pool, they show horizontal bands.",
 )
 def weight_factors(settings: Settings) -> Result:
     """Kernels in terms of non-negative factors of their input channels."""
@@ -388,12 +476,24 @@ def weight_factors(settings: Settings) -> Result:
     panels, data = [], {}
     for layer, which in chosen.items():
         found = factored_weights(settings.model, layer, settings.options.get("factors", 3), seed=settings.seed)
-        units = list(range(min(which, len(found.maps)))) if isinstance(which, int) else which
+        units = _sorted(found.maps, which) if isinstance(which, int) else which
         check_channels(layer, units, len(found.maps))
-        pictures = [_own_scale(found.pictures[unit]) for unit in units]
-        panels.append(Panel(pictures, [str(unit) for unit in units], layer, columns=16, scale=9))
+        pictures, banding = [_own_scale(found.pictures[unit]) for unit in units], _banding(found.maps)
+        rows, columns = (f"{100 * banding[f'between_{name}']:.0f} %" for name in ("rows", "columns"))
+        title = f"{short(layer)}: of the variance, {rows} lies between rows and {columns} between columns"
+        captions = [str(unit) for unit in units]
+        panels.append(Panel(pictures, captions, title, columns=12, scale=max(1, KERNEL // found.maps.shape[1])))
         data[layer] = {"units": units, "maps": found.maps[units], "banding": _banding(found.maps)}
     return Result(panels, data)
+
+
+def _sorted(maps: np.ndarray, count: int) -> list[int]:
+    """The first units, by their largest factor, and then by its mean height."""
+    first = maps[:count]
+    totals = first.sum((1, 2))
+    largest = totals.argmax(1)
+    heights = np.arange(maps.shape[1]) @ first.sum(2)[np.arange(len(first)), :, largest].T
+    return [int(unit) for unit in np.lexsort((heights / np.maximum(totals.max(1), 1e-12), largest))]
 
 
 def _own_scale(picture: np.ndarray) -> np.ndarray:

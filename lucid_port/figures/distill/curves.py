@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, figure
-from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, names_of, neuron_pictures
-from lucid_port.figures.drawing import repeated
+from lucid_port.figures.base import Head, Panel, Result, Settings, Table, figure
+from lucid_port.figures.common import OF_ONE_LAYER, for_models, layer_and_units, names_of, neuron_pictures, short
+from lucid_port.figures.diagram import Diagram, with_axes
+from lucid_port.figures.drawing import enlarged
+from lucid_port.recipes.inputs import load_image
 from lucid_port.recipes.tuning import (
     Tuning,
     heat_picture,
@@ -28,6 +30,9 @@ CAFFE_EARLY_CURVES = [130, 84, 92, 173, 109, 83, 81, 107, 64, 127, 171]
 TINY_CURVES = names_of("mixed3b", [70, 65, 40, 48, 46, 78, 61, 42, 37])
 TINY_EARLY_CURVES = [31, 30, 22, 21, 43, 39, 18, 37, 29, 25]
 CAFFE_LINES = [46, 16, 187, 129, 42, 44, 139, 151, 1, 72]
+
+
+POLAR = 92  # width of a polar plot, in pixels
 
 
 def _by_peak(tuned: Tuning, turn: float = 360.0) -> np.ndarray:
@@ -98,19 +103,49 @@ def radial(settings: Settings) -> Result:
     tuned = _tuned(settings, layer, units, options.get("radius", 20.0))
     order = _by_peak(tuned)
     names = [names_of(tuned.layer, tuned.units)[number] for number in order]
-    numbers = [str(tuned.units[number]) for number in order]
+    pictures = neuron_pictures(settings, names)
+    others = options.get("others", {})
+    columns = max([len(order), *(len(what["units"]) for what in others.values())])
+    rose = polar_family_picture(tuned.orientations, tuned.values[order], ROSE)
+    around = _around(rose, pictures, [str(tuned.units[number]) for number in order], tuned.peaks[order])
     panels = [
-        Panel(tuned.stimuli, [f"{angle:.0f}°" for angle in _shown_angles(tuned)], "Stimuli"),
-        Panel(neuron_pictures(settings, names), numbers, f"What units of {layer} detect", columns=6, scale=2),
-        _polar_panel(tuned, order, "Activations by the orientation of arcs"),
-        Panel([polar_family_picture(tuned.orientations, tuned.values[order])], ["The family"]),
+        Panel([around], title=f"Units of {short(layer)} at the orientations of the arcs that excite them most"),
+        _polar_panel(tuned, order, "Activations by the orientation of arcs", columns=columns),
     ]
     data = {layer: _numbers(tuned)}
-    for other, what in options.get("others", {}).items():
+    for other, what in others.items():
         there = _tuned(settings, other, what["units"], what["radius"])
-        panels.append(_polar_panel(there, _by_peak(there), f"{other}, arcs of radius {what['radius']:g}", 96))
+        title = f"{short(other)}, arcs of radius {what['radius']:g}"
+        panels.append(_polar_panel(there, _by_peak(there), title, columns=columns))
         data[other] = _numbers(there)
+    panels.append(Panel(tuned.stimuli, [f"{angle:.0f}°" for angle in _shown_angles(tuned)], "Arcs, reduced"))
     return Result(panels, data)
+
+
+ROSE, PETAL, RIM = 400, 104, 300  # width of the rose and of a unit's picture, and the circle of pictures, in pixels
+
+
+def _around(rose: np.ndarray, pictures: np.ndarray, names: Sequence[str], angles: np.ndarray) -> np.ndarray:
+    """The pictures of units around a rose, each at its angle in degrees, or as near as its neighbours allow."""
+    side = 2 * RIM + PETAL + 40
+    diagram = Diagram(side, side)
+    diagram.picture(rose, ((side - ROSE) // 2, (side - ROSE) // 2), ROSE)
+    for picture, name, angle in zip(pictures, names, _spread(angles), strict=True):
+        turn = np.deg2rad(angle)
+        x, y = side / 2 + RIM * np.cos(turn), side / 2 - RIM * np.sin(turn)
+        diagram.picture(picture, (round(x - PETAL / 2), round(y - PETAL / 2) - 8), PETAL, name)
+    return diagram.drawn()
+
+
+def _spread(angles: np.ndarray) -> np.ndarray:
+    """Sorted angles in degrees, moved apart until neighbours have room for their pictures, if there is room."""
+    places = np.asarray(angles, float).copy()
+    least = min(1.25 * np.rad2deg(PETAL / RIM), 360 / max(len(places), 1))
+    for _ in range(200):
+        gaps = np.diff(places, append=places[:1] + 360)
+        push = np.maximum(least - gaps, 0) / 2
+        places += np.roll(push, 1) - push
+    return places
 
 
 def _tuned(settings: Settings, layer: str, units: Sequence[int], radius: float) -> Tuning:
@@ -123,9 +158,11 @@ def _shown_angles(tuned: Tuning) -> np.ndarray:
     return tuned.orientations[:: max(1, len(tuned.orientations) // 8)]
 
 
-def _polar_panel(tuned: Tuning, order: Sequence[int] | np.ndarray, title: str, size: int = 128) -> Panel:
+def _polar_panel(
+    tuned: Tuning, order: Sequence[int] | np.ndarray, title: str, size: int = POLAR, columns: int = 10
+) -> Panel:
     pictures = [polar_picture(tuned.orientations, tuned.values[number], size) for number in order]
-    return Panel(pictures, [_peak(tuned, number) for number in order], title, columns=6 if size > 100 else 7)
+    return Panel(pictures, [_peak(tuned, number) for number in order], title, columns=columns)
 
 
 def _peak(tuned: Tuning, number: int) -> str:
@@ -166,17 +203,30 @@ def synthetic(settings: Settings) -> Result:
     )
     radii, angles = found.best
     order = np.argsort(angles, kind="stable")
-    pictures = [repeated(heat_picture(found.values[number]), 120, 360) for number in order]
+    pictures = [_map(found.values[number], found.settings) for number in order]
     captions = [
-        f"{layer}:{units[number]}: {found.values[number].max():.3g} at {angles[number]:.0f}°, radius {radii[number]:g}"
+        f"{short(layer)}:{units[number]}: {found.values[number].max():.3g} at {angles[number]:.0f}°, "
+        f"radius {radii[number]:g}"
         for number in order
     ]
+    shown = np.linspace(0, len(found.settings) - 1, min(len(found.settings), 8)).round().astype(int)
+    arcs = [load_image(found.stimuli[number], ARC) for number in shown]
     panels = [
-        Panel(found.stimuli, [f"radius {radius:g}" for radius in found.settings], "Stimuli", columns=7),
-        Panel(pictures, captions, "Activations of each unit", columns=2),
+        Panel(pictures, captions, "Activations of each unit by orientation and radius of an arc", columns=2),
+        Panel(arcs, [f"radius {found.settings[number]:g}" for number in shown], "Arcs"),
     ]
     data = {"units": settings.units, "best_radius": radii, "best_orientation": angles}
     return Result(panels, {**data, "radii": found.settings, "values": found.values})
+
+
+ARC, MAP_SIZE = 96, (120, 360)  # width of an arc's picture, and the height and width of a map, in pixels
+
+
+def _map(values: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """A heat map by orientation and radius, with axes."""
+    shown = heat_picture(enlarged(values / max(float(values.max()), 1e-12), MAP_SIZE, smooth=False))
+    ends = [((at + 0.5) / len(radii), f"{radii[at]:g}") for at in (0, len(radii) // 2, len(radii) - 1)]
+    return with_axes(shown, [(part / 4, f"{90 * part}°") for part in range(5)], ends, ("orientation", "radius"))
 
 
 # Circuits ----------------------------------------------------------------------------------------
@@ -186,8 +236,8 @@ def synthetic(settings: Settings) -> Result:
     "cc-curve-weights",
     "Curve detectors are built from earlier curves and lines",
     of="the weights between early curves, lines and curve detectors",
-    steps=0,
-    fast_steps=0,
+    steps=128,
+    fast_steps=8,
     options={
         "InceptionV1": {
             "units": CURVES,
@@ -213,9 +263,9 @@ def synthetic(settings: Settings) -> Result:
     },
     takes=OF_ONE_LAYER,
     fast_options={"orientations": 48},
-    see="Rows are curve detectors and columns the units that feed them, both ordered by orientation. Along the "
-    "diagonal, where orientations agree, weights excite (red) in the shape of the arc; elsewhere they cancel or "
-    "inhibit (blue). Lines excite where they would touch the curve. The diagonal has a gap if the earlier layer has no "
+    see="Rows are curve detectors and columns the units that feed them, both ordered by orientation. In the framed "
+    "cells, orientations agree: there, weights excite (red) in the shape of the arc; elsewhere they cancel or inhibit "
+    "(blue). Lines excite where they would touch the curve. The diagonal has a gap if the earlier layer has no "
     "units of some orientations, such as InceptionV1_caffe's 3a between 76 and 234 degrees. In TinyInceptionV1, the "
     "diagonal is hardly visible.",
 )
@@ -225,22 +275,21 @@ def weights(settings: Settings) -> Result:
     count = settings.options.get("orientations", 120)
     later = tuning(settings.model, layer, units, "curve", orientations=count)
     rows = _by_peak(later)
-    panels, data = [], {"units": [names_of(layer, later.units)[row] for row in rows], "orientations": later.peaks[rows]}
+    names = [names_of(layer, later.units)[row] for row in rows]
+    sides = _heads(settings, names, later.peaks[rows], CURVE_SIZE)
+    panels, data = [], {"units": names, "orientations": later.peaks[rows]}
     for earlier, what in settings.options["sources"].items():
         shape: dict[str, Any] = {"radius": 12.0} if what["stimulus"] == "curve" else {}
         turn = 360.0 if shape else 180.0
         tuned = tuning(settings.model, earlier, what["units"], what["stimulus"], orientations=count, **shape)
         columns = _by_peak(tuned, turn)
+        sources = [tuned.units[column] for column in columns]
         found = expanded_weights(
-            settings.model,
-            earlier,
-            layer,
-            [units[row] for row in rows],
-            [tuned.units[column] for column in columns],
-            size=what["size"],
+            settings.model, earlier, layer, [units[row] for row in rows], sources, size=what["size"]
         )
         angles = tuned.peaks[columns] % turn
-        panels.append(_weights_panel(found, later.peaks[rows], angles))
+        heads = _heads(settings, names_of(earlier, sources), angles, CURVE_SIZE if shape else LINE_SIZE)
+        panels.append(_weights_table(found, heads, sides, _apart(later.peaks[rows], angles, turn) <= AGREEING))
         data[earlier] = {
             "units": found.sources,
             "orientations": angles,
@@ -250,21 +299,42 @@ def weights(settings: Settings) -> Result:
     return Result(panels, data)
 
 
-def _weights_panel(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray) -> Panel:
-    size = found.values.shape[-1]
-    captions = [f"{source} to {unit}" for unit in found.units for source in found.sources]
-    pictures = [signed_picture(one, float(np.abs(row).max())) for row in found.values for one in row]
-    title = f"{found.layers[0]} ({_range(columns)}) to {found.layers[1]} ({_range(rows)})"
-    return Panel(pictures, captions, title, columns=len(columns), scale=max(1, 70 // size))
+HEAD, CELL = 56, 54  # widths of a unit's picture and of its weights, in pixels
+CURVE_SIZE, LINE_SIZE = 56, 36  # of renders: about what the units see
+AGREEING = 30  # degrees
 
 
-def _range(angles: np.ndarray) -> str:
-    return f"{angles.min():.0f}° to {angles.max():.0f}°"
+def _heads(settings: Settings, names: Sequence[str], angles: np.ndarray, size: int) -> list[Head]:
+    """Pictures of units, with their orientations."""
+    pictures = neuron_pictures(settings, names, size)
+    return [
+        Head(f"{name.rpartition(':')[2]}, {angle:.0f}°", load_image(picture, HEAD))
+        for name, angle, picture in zip(names, angles, pictures, strict=True)
+    ]
+
+
+def _weights_table(found: ExpandedWeights, heads: Sequence[Head], sides: Sequence[Head], agree: np.ndarray) -> Table:
+    """A table of weights, each row relative to its largest, with frames where orientations agree."""
+    earlier, later = (short(layer) for layer in found.layers)
+    return Table(
+        [signed_picture(one, float(np.abs(row).max())) for row in found.values for one in row],
+        title=f"From units of {earlier} (columns) to units of {later} (rows); frames: orientations within {AGREEING}°",
+        columns=len(heads),
+        scale=max(1, round(CELL / found.values.shape[-1])),
+        heads=heads,
+        sides=sides,
+        framed=[int(number) for number in np.flatnonzero(agree)],
+    )
+
+
+def _apart(rows: np.ndarray, columns: np.ndarray, turn: float = 360.0) -> np.ndarray:
+    """Angles between the orientations of rows and columns, [rows, columns]."""
+    return np.abs((rows[:, None] - columns[None] + turn / 2) % turn - turn / 2)
 
 
 def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray) -> dict[str, float | None]:
     """Mean weights between units whose orientations agree (within 45 degrees), cross, or oppose (135 or more)."""
-    apart = np.abs((rows[:, None] - columns[None] + 180) % 360 - 180)
+    apart = _apart(rows, columns)
     total = found.values.sum((2, 3))
     chosen = {"agree": apart <= 45, "across": (apart > 45) & (apart < 135), "opposed": apart >= 135}
     return {name: float(total[mask].mean()) if mask.any() else None for name, mask in chosen.items()}
@@ -301,7 +371,7 @@ def _by_difference(found: ExpandedWeights, rows: np.ndarray, columns: np.ndarray
     see="With all its weights, a curve detector responds to one orientation. Without negative weights, it responds to "
     "others, too, with an echo for arcs that run along the same line but bend the other way: inhibition makes it "
     "selective. Fed by early curves alone, it is weaker or silent; without inhibition in addition, it responds to most "
-    "arcs. Captions give the unit, its peak and its largest activation. This is not exactly the article's edit. One "
+    "arcs. Captions give the peak and the largest activation. This is not exactly the article's edit. One "
     "branch of the block is edited (5x5; 3x3 in TinyInceptionV1): 'no negative weights' sets the negative weights of "
     "its last convolution to 0, and 'early curves alone' removes every other input from the 1x1 convolution before it, "
     "which keeps weights of both signs.",
@@ -316,7 +386,13 @@ def editing(settings: Settings) -> Result:
     }
     whole = rows[WHOLE]
     order = _by_peak(whole)
-    panels = [_polar_panel(tuned, order, name, 96) for name, tuned in rows.items()]
+    plots = [
+        polar_picture(tuned.orientations, tuned.values[number], POLAR) for tuned in rows.values() for number in order
+    ]
+    captions = [_peak(tuned, number).partition(": ")[2] for tuned in rows.values() for number in order]
+    heads = [str(whole.units[number]) for number in order]
+    title = f"Activations of units of {short(layer)} by the orientation of arcs"
+    panels = [Table(plots, captions, title, columns=len(order), heads=heads, sides=list(rows))]
     data = {name: {**_numbers(tuned), "echo": _echo(tuned, whole)} for name, tuned in rows.items()}
     return Result(panels, data)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
+from lucid_port.figures.base import Panel, Result, Settings, Table, Takes, figure
 from lucid_port.figures.common import (
     CAFFE,
     CHANNELS,
@@ -137,6 +138,7 @@ def _after(model: Model, logits: str) -> str:
     return next(step.name for step in softmaxes if logits in map(str, step.inputs))
 
 
+HERO_SIZE, EDGE_STEPS, BORDER = 200, 24, 24
 COLUMNS = ("Edges", "Textures", "Patterns", "Parts", "Objects")
 HERO = {
     "InceptionV1": [
@@ -147,11 +149,11 @@ HERO = {
         lucid_units("4d:479 4d:503 4d:417 4e:55 4e:815 4d:241"),
     ],
     CAFFE: [
-        [f"conv1_7x7_s2/conv1_7x7_s2:{unit}" for unit in (6, 35, 58, 22, 46, 29)],
-        caffe_units("3b:122 3b:142 3b:242 3b:402 3b:462 3b:2"),
-        caffe_units("4a:173 4a:467 4a:47 4a:341 4a:236 4a:26"),
-        caffe_units("4c:507 4c:276 4a:299 4c:45 4c:108 4c:402"),
-        caffe_units("4d:73 4d:293 4d:161 4d:447 4d:513 4c:423"),
+        [f"conv1_7x7_s2/conv1_7x7_s2:{unit}" for unit in (3, 4, 31, 5, 19)],
+        caffe_units("3b:122 3b:142 3b:242 3b:462 3b:2"),
+        caffe_units("4a:173 4a:47 4a:341 4a:236 4a:26"),
+        caffe_units("4c:507 4c:276 4a:299 4c:45 4c:108"),
+        caffe_units("4d:73 4d:293 4d:513 4d:447 4c:423"),
     ],
     TINY: [
         [f"conv2d2_pre_relu:{unit}" for unit in (32, 7, 34, 22, 24, 4)],  # the pictures of conv2d0 are flat colors
@@ -181,14 +183,37 @@ def _rows(families: list[list[str]]) -> dict[str, list[str]]:
     fast_options={"size": 80, "rows": 3},
 )
 def hero(settings: Settings) -> Result:
-    """Units of five depths of the network, with the article's transforms."""
+    """Units of five depths of the network, with the article's transforms. The first column gets fewer updates."""
     columns = len(COLUMNS)
     rows = settings.options.get("rows")
     units = settings.units[: None if rows is None else columns * rows]
-    made = _as_the_article(settings, units, 200)
-    tiles = [tile(picture) for picture in made.pictures]
-    panel = Panel(tiles, [short(unit) for unit in units], ", ".join(COLUMNS), columns=columns)
-    return Result([panel], {"units": units, "values": made.losses[:, -1]})
+    later = [unit for number, unit in enumerate(units) if number % columns]
+    pictures: dict[str, np.ndarray] = {}
+    values: dict[str, float] = {}
+    for which, make in ((units[::columns], _edges), (later, _later)):
+        if not which:
+            continue
+        made = make(settings, which)
+        pictures |= dict(zip(which, made.pictures, strict=True))
+        values |= dict(zip(which, made.losses[:, -1], strict=True))
+    tiles = [tile(pictures[unit]) for unit in units]
+    panel = Table(tiles, [short(unit) for unit in units], columns=columns, heads=COLUMNS)
+    return Result([panel], {"units": units, "values": [values[unit] for unit in units]})
+
+
+def _edges(settings: Settings, units: Sequence[str]) -> FeatureVisualization:
+    """Units of the first column. After many updates their pictures are black and white, and at the border, they detect
+    the edge between the picture and its padding: the middle of a larger picture is shown, after few updates.
+    """
+    options = settings.options
+    size = options.get("size", HERO_SIZE)
+    early = replace(settings, options={**options, "size": size + 2 * BORDER}, steps=min(settings.steps, EDGE_STEPS))
+    made = _as_the_article(early, units, size)
+    return replace(made, pictures=made.pictures[:, BORDER:-BORDER, BORDER:-BORDER])
+
+
+def _later(settings: Settings, units: Sequence[str]) -> FeatureVisualization:
+    return _as_the_article(settings, units, HERO_SIZE)
 
 
 # Several pictures of a unit ----------------------------------------------------------------------
@@ -215,14 +240,16 @@ def facets(settings: Settings) -> Result:
     units = settings.units[: settings.options.get("most")]
     options = render_options(settings)
     alone = visualize(settings.model, units, **options)
-    panels, values = [], []
+    count = settings.options.get("count", 4)
+    shown, values = [], []
     for unit, simple in zip(units, alone.pictures, strict=True):
         layer, number = named_unit(settings.model, unit)
-        found = diversity(settings.model, layer, number, settings.options.get("count", 4), **options)
-        captions = ["alone", *["diverse"] * len(found.pictures)]
-        panels.append(Panel([tile(one) for one in (simple, *found.pictures)], captions, title=short(unit)))
+        found = diversity(settings.model, layer, number, count, **options)
+        shown += [tile(one) for one in (simple, *found.pictures)]
         values.append(found.losses[-1])
-    return Result(panels, {"units": units, "alone": alone.losses[:, -1], "values": values})
+    heads = ["one picture alone", *(f"diverse, {number} of {count}" for number in range(1, count + 1))]
+    panel = Table(shown, columns=count + 1, heads=heads, sides=[short(unit) for unit in units])
+    return Result([panel], {"units": units, "alone": alone.losses[:, -1], "values": values})
 
 
 @figure(
@@ -323,7 +350,8 @@ def interpolation(settings: Settings) -> Result:
 
 # The enemy of feature visualization --------------------------------------------------------------
 
-STUDIED = _of("4b:452", "4b:450", "4a:16")
+STUDIED = _of("4b:452", "4a:300", "4a:16")
+STUDIED_SIZE = 128
 study_figure = functools.partial(figure, steps=2048, options=STUDIED, takes=CHANNELS, fast_options={"size": 48})
 
 
@@ -333,26 +361,41 @@ def _thresholds(settings: Settings, article: Sequence[int]) -> list[int]:
 
 
 def _studied(settings: Settings, article: Sequence[int]) -> dict[str, Any]:
-    options = render_options(settings, 64)
+    options = render_options(settings, STUDIED_SIZE)
     return {"thresholds": _thresholds(settings, article), **{key: options[key] for key in ("size", "seed", "verbose")}}
 
 
-def _panels(study: Study, words: Mapping[str, str]) -> Result:
-    """A panel for each unit and combination of settings, with a picture for each number of updates."""
+def _tables(study: Study, words: Mapping[str, str]) -> Result:
+    """A table for each unit: a row for each combination of settings, and a column for each number of updates.
+
+    Args:
+        study: the study.
+        words: name of a setting -> a text with a place for its value. A setting with one value is left out.
+    """
     names = [name for name, _ in study.axes]
     combinations = list(itertools.product(*(values for _, values in study.axes)))
     pictures = study.pictures.reshape(len(combinations), len(study.units), *study.pictures.shape[-4:])
-    panels = []
-    for number, unit in enumerate(study.units):
-        for index, values in enumerate(combinations):
-            title = ", ".join(
-                words[name].format(value)
-                for name, value in zip(names, values, strict=True)
-                if value and (name, value) != ("scale", 1)
-            )
-            rows = pictures[index, number]
-            captions = [f"step {count}" for count in study.thresholds]
-            panels.append(Panel(rows, captions, title=f"{short(unit)}: {title or 'nothing'}", scale=2))
+    told = {name for name, values in study.axes if len(values) > 1}
+    sides = [
+        [
+            words[name].format(value)
+            for name, value in zip(names, values, strict=True)
+            if value and name in told and (name, value) != ("scale", 1)
+        ]
+        for values in combinations
+    ]
+    order = sorted(range(len(combinations)), key=lambda index: len(sides[index]))
+    panels = [
+        Table(
+            [picture for index in order for picture in pictures[index, number]],
+            title=short(unit),
+            columns=len(study.thresholds),
+            scale=max(1, STUDIED_SIZE // study.pictures.shape[-2]),
+            heads=[f"{count} {'step' if count == 1 else 'steps'}" for count in study.thresholds],
+            sides=[" + ".join(sides[index]) or words["nothing"] for index in order],
+        )
+        for number, unit in enumerate(study.units)
+    ]
     data = {
         "units": study.units,
         "settings": {name: list(values) for name, values in study.axes},
@@ -374,7 +417,8 @@ def conditioned(settings: Settings) -> Result:
     """Pixels and decorrelated frequencies, with and without transforms, at several numbers of updates."""
     rates = settings.options.get("rates", (0.05,))
     study = preconditioning(settings.model, settings.units, rates=rates, **_studied(settings, (1, 32, 128, 256)))
-    return _panels(study, {"decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"})
+    words = {"nothing": "plain pixels", "decorrelate": "decorrelated", "transforms": "transforms", "rate": "rate {}"}
+    return _tables(study, words)
 
 
 @study_figure(
@@ -388,7 +432,8 @@ def conditioned(settings: Settings) -> Result:
 def robust(settings: Settings) -> Result:
     """All combinations of jitter, rotation and scaling, each with and without."""
     study = transformation_robustness(settings.model, settings.units, **_studied(settings, (8, 32, 128, 512)))
-    return _panels(study, {"rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"})
+    words = {"nothing": "no transform", "rotate": "rotate {}°", "jitter": "jitter {} px", "scale": "scale {}"}
+    return _tables(study, words)
 
 
 @study_figure(
@@ -402,9 +447,11 @@ def robust(settings: Settings) -> Result:
 def penalised(settings: Settings) -> Result:
     """All combinations of three penalties, with plain pixels and without transforms."""
     study = frequency_penalties(settings.model, settings.units, **_studied(settings, (1, 32, 128, 256)))
-    return _panels(study, {"L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"})
+    words = {"nothing": "no penalty", "L1": "L1 {}", "total_variation": "total variation {}", "blur": "blur {}"}
+    return _tables(study, words)
 
 
+ABREAST = 4  # layers in a row
 DEPTHS = ["input", "conv2d0", "conv2d2", "mixed3b", "mixed4a", "mixed4c", "mixed4e", "mixed5a"]
 
 
@@ -436,12 +483,13 @@ def gradients(settings: Settings) -> Result:
     model, picture = settings.model, photograph(settings, "one thing")
     (toward,) = likeliest(model, picture, 1)
     panels = [Panel([picture], [class_label(model, toward)], scale=enlargement(picture))]
-    titles = {"native": "The gradient itself", "smooth": "Max pools with a smoother gradient"}
+    sides = ["The gradient itself", "Max pools with a smoother gradient"]
     maps = {pools: gradient_magnitudes(model, picture, layers, toward, pools=pools) for pools in POOLS[:2]}
-    for pools, found in maps.items():
-        pictures = [_grey(values, model_size(model)) for values in found.values()]
-        captions = [short(layer) for layer in found]
-        panels.append(Panel(pictures, captions, title=titles[pools], columns=4, scale=enlargement(picture)))
+    for start in range(0, len(layers), ABREAST):
+        abreast = layers[start : start + ABREAST]
+        shown = [_grey(found[layer], model_size(model)) for found in maps.values() for layer in abreast]
+        heads = [short(layer) for layer in abreast]
+        panels.append(Table(shown, columns=len(heads), heads=heads, sides=sides, scale=enlargement(picture)))
     data = {pools: {layer: values.mean() for layer, values in found.items()} for pools, found in maps.items()}
     return Result(panels, {"class": class_label(model, toward), "mean_magnitudes": data})
 
