@@ -464,7 +464,8 @@ def _extremes(pooled: PooledLayer, count: int, greatest: bool) -> Chosen:
             numbers = np.broadcast_to(np.arange(first, first + pictures, dtype=np.int32), values.shape)
             new = (values, numbers, places.astype(np.uint32))
             best[start] = _best([best[start], new] if start in best else [new], count, greatest)
-    return _filled(*(np.concatenate(parts) for parts in zip(*best.values(), strict=True)), count)
+    values, numbers, places = (np.concatenate(parts) for parts in zip(*best.values(), strict=True))
+    return _filled(values, numbers, places, count)
 
 
 def _best(columns: Sequence[_Columns], count: int, greatest: bool) -> _Columns:
