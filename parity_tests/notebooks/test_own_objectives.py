@@ -105,7 +105,7 @@ def test_lucents_name_of_a_layer_suggests_the_same_layer():
 
 
 def test_signs_are_those_that_the_page_about_lucent_states():
-    """By hand, for activations 0, 1 and 3: Lucent adds the distances to a loss, and Lucid subtracts them from a gain."""
+    """By hand, for activations 0, 1 and 3: Lucent adds the distances to a loss, Lucid subtracts them from a gain."""
     T = {"a": torch.tensor([0.0, 1.0, 3.0]).reshape(3, 1, 1, 1)}.get
     assert float(objectives.alignment("a")(T)) == pytest.approx(-((1 + 4) / 2 + 9 / 4))
     assert float(objectives.diversity("a")(T)) > 0
