@@ -168,8 +168,8 @@ def require_supported(nodes: Iterable[tuple[str, str]], supported: Container[str
         raise UnsupportedOpsError(missing)
 
 
-_LEAST = 4
-"""Characters of a name that counts as the start of another."""
+_LEAST = 0.75
+"""Share of a name that its start has, so that the rest is a suffix: "mixed4a" is too little of "mixed4a_prerelu"."""
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
@@ -179,7 +179,7 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> str:
     """
     known = list(known)
     wanted = name.lower()
-    starts = sorted((k for k in known if len(k) >= _LEAST and wanted.startswith(k.lower())), key=len)[-1:]
+    starts = sorted((k for k in known if len(k) >= _LEAST * len(wanted) and wanted.startswith(k.lower())), key=len)[-1:]
     close = difflib.get_close_matches(wanted, [k.lower() for k in known], n=limit, cutoff=0.5)
     contain = [k for k in known if wanted and wanted in k.lower()]
     ranked = [k for k in known if k.lower() in close]

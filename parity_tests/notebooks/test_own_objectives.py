@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -100,3 +102,12 @@ def test_lucents_name_of_a_layer_suggests_the_same_layer():
     model = vision_models.InceptionV1_seeded()
     with pytest.raises(LayerNotFoundError, match=r"Did you mean mixed4a_1x1_pre_relu,"):
         model.activations(torch.zeros(1, 3, 32, 32), "mixed4a_1x1_pre_relu_conv")
+
+
+def test_signs_are_those_that_the_page_about_lucent_states():
+    """By hand, for activations 0, 1 and 3: Lucent adds the distances to a loss, Lucid subtracts them from a gain."""
+    T = {"a": torch.tensor([0.0, 1.0, 3.0]).reshape(3, 1, 1, 1)}.get
+    assert float(objectives.alignment("a")(T)) == pytest.approx(-((1 + 4) / 2 + 9 / 4))
+    assert float(objectives.diversity("a")(T)) > 0
+    text = Path(__file__).parents[2].joinpath("docs", "from_lucent.md").read_text(encoding="utf-8")
+    assert "`alignment` has a positive weight in both, `diversity` and `blur_input_each_step` a negative one" in text
