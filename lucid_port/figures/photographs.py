@@ -7,7 +7,6 @@ need no further package.
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -19,7 +18,7 @@ from lucid_port.recipes.inputs import load_image, model_size
 
 __all__ = ["DRAWINGS", "PHOTOGRAPHS", "SUBJECTS", "photograph", "shipped"]
 
-SUBJECTS = ("two things", "one thing", "a style")
+SUBJECTS = ("two things", "one thing", "a texture")
 """Subjects of pictures, as figures request them."""
 
 SIDE, CAT_ROWS = 224, 128
@@ -57,20 +56,13 @@ def _cat() -> np.ndarray:
     return load_image(shipped("chelsea")[:, 60:360])
 
 
-def _glass() -> np.ndarray:
-    """A window of stained glass: colored cells around random points, with lead between them."""
-    random = np.random.default_rng(4)
-    points, hues = random.random((70, 2)) * SIDE, random.random(70)
-    y, x = np.mgrid[:SIDE, :SIDE]
-    distances = np.hypot(y[..., None] - points[:, 0], x[..., None] - points[:, 1])
-    nearest, second = np.sort(distances, -1)[..., :2].transpose(2, 0, 1)
-    colours = np.array([colorsys.hsv_to_rgb(hue, 0.85, 0.95) for hue in hues])[distances.argmin(-1)]
-    light = 0.65 + 0.35 * np.sin(nearest / 3 + 7 * hues[distances.argmin(-1)])
-    glass = colours * np.where(second - nearest < 4, 0.08, light)[..., None]
-    return np.ascontiguousarray(glass, np.float32)
+def _gravel() -> np.ndarray:
+    """Stones. The photograph is gray, so colors are added."""
+    grey = load_image(shipped("gravel")[:256, :256])[..., :1]
+    return np.clip(np.concatenate([grey * 1.1, grey**1.4, grey**2 + 0.1], -1), 0, 1).astype(np.float32)
 
 
-PHOTOGRAPHS: Pictures = dict(zip(SUBJECTS, (_cat_and_cup, _cat, _glass), strict=True))
+PHOTOGRAPHS: Pictures = dict(zip(SUBJECTS, (_cat_and_cup, _cat, _gravel), strict=True))
 
 
 # Drawings ----------------------------------------------------------------------------------------

@@ -31,9 +31,7 @@ from lucid_port.recipes.transparency import checkerboard, over, transparent
     "Interpolation between units, aligned and not",
     of="figures 2 and 3",
     steps=512,
-    options=for_models(
-        lucid_units("4a:476 4a:460"), caffe_units("4a:300 4a:299"), lucid_units("4a:73 4a:48"), frames=5
-    ),
+    options=for_models(lucid_units("4a:476 4a:460"), caffe_units("4a:300 4a:41"), lucid_units("4a:73 4a:48"), frames=5),
     takes=Takes("two units, layer:channel", [named_unit], least=2, most=2),
     fast_options={"frames": 4, "size": 64},
     see="Pictures rendered one by one show their objects at unrelated positions. With shared parameters, objects keep "
@@ -75,8 +73,8 @@ CAFFE_STYLE = ["conv2_3x3/conv2_3x3", *(f"inception_{block}_output" for block in
     takes=Takes("layers that the content is compared in", [a_layer]),
     fast_options={"size": 112},
     see="The same objective in pixels and in a decorrelated Fourier basis. The article finds that pixels fail with "
-    "InceptionV1. InceptionV1_caffe paints stained glass in pixels, too, but with less contrast. "
-    "TinyInceptionV1 was trained on drawings in arbitrary colors: it transfers shapes, not colors.",
+    "InceptionV1. InceptionV1_caffe paints gravel in pixels, too, but with less contrast and spots of wrong color (in "
+    "the eye). TinyInceptionV1 was trained on drawings in arbitrary colors: it transfers shapes, not colors.",
     of_picture=True,
 )
 def style(settings: Settings) -> Result:
@@ -101,9 +99,9 @@ def style(settings: Settings) -> Result:
 
 
 def photograph_of_style(settings: Settings) -> ImageLike:
-    """The picture of the style: the option `style`, or the model's picture for a style."""
+    """The picture of the style: the option `style`, or the model's picture of a texture."""
     own = settings.options.get("style")
-    return photograph(replace(settings, image=None), "a style") if own is None else own  # --image is the content
+    return photograph(replace(settings, image=None), "a texture") if own is None else own  # --image is the content
 
 
 @figure(
