@@ -30,7 +30,7 @@ def test_classes_are_offered_for_models_with_labels():
     assert len(unit_names(MODEL, "class:")) == len(open_model(MODEL).labels)
 
 
-@pytest.mark.parametrize("source", ["InceptionV1_seeded", "nothing.pb"])
+@pytest.mark.parametrize("source", ["Clip_ResNet50_4x", "nothing.pb"])
 def test_models_without_labels_have_no_classes(source):
     assert unit_names(source, "class:") == []
 

@@ -248,13 +248,3 @@ def test_a_transform_of_a_parameterization_says_what_it_needs():
 def test_a_number_is_a_shape_of_one_axis(make):
     assert make(3).shape == make(np.int64(3)).shape == make([3]).shape == (3,)
     assert serialization.from_data(make(3).to_data()).shape == (3,)
-
-
-def test_lucents_pair_is_answered_with_the_way_here():
-    with pytest.raises(ValueError, match=r"not the pair .* write p = param\.image\(128\)"):
-        params, image_f = param.image(8)  # noqa: RUF059
-    first, second = param.image(8, batch=2)
-    assert first.shape == second.shape == (8, 8, 3)
-    (only,) = param.image(8)
-    assert only.shape == (8, 8, 3)
-    assert len(list(param.image(8))) == 1

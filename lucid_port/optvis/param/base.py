@@ -16,7 +16,6 @@ from converters import checks
 from converters.signatures import checked
 from lucid_port.misc.tensors import ArrayLike
 from lucid_port.optvis import serialization
-from lucid_port.optvis.param.lucent import refuse_lucents_pair
 from lucid_port.optvis.param.memo import DrawingMemo
 from lucid_port.optvis.param.operators import Operand, Operators
 from lucid_port.optvis.sampling import RandomSource
@@ -173,7 +172,6 @@ class Parameterization(Operators, torch.nn.Module):
 
     def __iter__(self) -> Iterator[Parameterization]:
         """Iterates along the first axis in Lucid's order: over the images of a batch."""
-        refuse_lucents_pair(self)
         return (self[index] for index in range(len(self)))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
