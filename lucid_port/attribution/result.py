@@ -221,8 +221,13 @@ class Attribution:
                 rows.append((images, [f"{one.channel}: {one.value:+.3g}" for one in shown]))
         return draw(self.photos, self.maps if self.has_places else None, self.titles, rows)
 
+    @checked
     def show(self, icons: bool = False, **options: Any) -> None:
-        """Shows `picture` in a notebook; elsewhere, prints its size."""
+        """Shows `picture` in a notebook; elsewhere, prints its size.
+
+        Args:
+            icons, options: as for `picture`.
+        """
         io.show(self.picture(icons, **options))
 
     def _repr_html_(self) -> str:
