@@ -111,7 +111,7 @@ def make(
 
     Examples: lucid-port microscope TinyInceptionV1 -o site
 
-    lucid-port microscope InceptionV1_caffe -o site --data photographs --layers inception_4a --quality standard
+    lucid-port microscope InceptionV1_caffe -o site --data photographs --layers inception_4a_output --quality standard
 
     lucid-port microscope merge site
     """

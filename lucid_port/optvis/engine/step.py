@@ -26,7 +26,7 @@ from lucid_port.optvis.objectives.readers import BESIDE_LAYERS, Reader
 from lucid_port.optvis.objectives.reading import channel_of
 from lucid_port.optvis.overrides import redirection
 from lucid_port.optvis.overrides.redirected_relu_grad import PASSING_AT_LIMITS, REDIRECTED_UPDATES
-from lucid_port.optvis.param.memo import DrawingMemo
+from lucid_port.optvis.param.base import DrawingMemo
 from lucid_port.optvis.sampling import RandomSource
 
 if TYPE_CHECKING:

@@ -50,8 +50,7 @@ from lucid_port.optvis.objectives.readers import (
     each_image,
     rows_of_image,
 )
-from lucid_port.optvis.param.base import Parameterization, parameterization
-from lucid_port.optvis.param.memo import DrawingMemo
+from lucid_port.optvis.param.base import DrawingMemo, Parameterization, parameterization
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 from lucid_port.optvis.transform import standard_transforms
 

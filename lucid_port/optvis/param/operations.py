@@ -13,13 +13,14 @@ from converters.signatures import checked
 from lucid_port.optvis.param.base import (
     Constant,
     Derived,
+    DrawingMemo,
     Memo,
     Parameterization,
+    Transforming,
     as_parameterization,
     channels_last,
     parameterization,
 )
-from lucid_port.optvis.param.memo import DrawingMemo, Transforming
 from lucid_port.optvis.param.operators import Axes, Operand, makes
 
 __all__ = ["arithmetic", "clamp", "concat", "elementwise", "reduction", "reshape", "stack", "take", "transformed"]
