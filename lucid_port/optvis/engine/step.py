@@ -183,7 +183,9 @@ class Evaluation(ModelReader):
     def __init__(self, vis: VisT, source: RandomSource, reads: Reads, repeated: bool = False) -> None:
         self._vis = vis
         self.reads = reads
-        image = vis.param.evaluate(DrawingMemo(source.scope("param")))  # `VisT` has drawn all initial values
+        memo = DrawingMemo()
+        memo.source = source
+        image = vis.param.evaluate(memo)  # `VisT` has drawn all initial values
         super().__init__(vis.model, image, vis.transform(image, source))
         self.steps = vis.steps
         self._values: Mapping[Read, torch.Tensor] = {}

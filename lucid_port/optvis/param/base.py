@@ -65,38 +65,39 @@ class Transforming(Protocol):
 class DrawingMemo(dict[int, torch.Tensor]):
     """Values of one evaluation by the `id` of the parameterization, and its draws.
 
-    The n-th transform of an image draws in the scope `n` of the source. Separate images that are joined to a batch have
+    The n-th transform of an image draws in the scope `param`, `n` of the source. Images that are joined to a batch have
     the draws that they would have alone.
 
-    Args:
-        source: Source of the draws; by default a new one with the default seed, so that evaluations outside of a render
-            are equal.
+    Attributes:
+        source: Source of the draws; None stands for a new one with the default seed, so that evaluations outside of a
+            render are equal.
     """
 
-    def __init__(self, source: RandomSource | None = None) -> None:
-        super().__init__()
-        self._source = RandomSource() if source is None else source
-        self._drawn: dict[Any, Any] = {}
-        self._count = 0
+    source: RandomSource | None = None
+    _drawn: dict[Any, Any] | None = None
+    _count = 0
 
     def params(self, transform: Transforming, shape: tuple[int, ...]) -> Any:
         """Returns the parameters of the next transform for a batch of NCHW `shape`."""
+        own = self.source = self.source or RandomSource()
+        drawn = self._drawn = {} if self._drawn is None else self._drawn
         same = transform if _is_hashable(transform) else id(transform)
-        key = (self._count, self._source.per_image and self._source.seeds, same, shape)
-        if key not in self._drawn:
-            source = self._source.scope(str(self._count)).scope(transform.kind)
-            self._drawn[key] = transform.make_params(source, shape)
+        key = (self._count, own.per_image and own.seeds, same, shape)
+        if key not in drawn:
+            source = own.scope("param").scope(str(self._count)).scope(transform.kind)
+            drawn[key] = transform.make_params(source, shape)
         self._count += 1
-        return self._drawn[key]
+        return drawn[key]
 
     @contextmanager
     def of_image(self, index: int) -> Iterator[None]:
         """A context in which transforms draw as for a render of the image `index` alone."""
-        source, self._source, self._count = self._source, self._source.of_image(index), 0
+        source, self._count = self.source or RandomSource(), 0
+        self.source = source.of_image(index)
         try:
             yield
         finally:
-            self._source = source
+            self.source = source
 
 
 def _is_hashable(transform: Transforming) -> bool:
