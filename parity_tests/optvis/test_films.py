@@ -37,7 +37,7 @@ def test_frames_of_a_render_differ_equally(made):
     frames = made[0].frames()
     assert len(frames) == 12
     assert spread(frames) < 0.2
-    np.testing.assert_allclose(frames[-1], made[1][-1][0], atol=0.51 / 255)  # rounded to whole levels
+    np.testing.assert_allclose(frames[-1], made[1][-1][0], atol=0.51 / 255)  # whole levels: half of one
 
 
 def test_equal_numbers_of_steps_would_not(made):
