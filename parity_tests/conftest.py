@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import pytest
@@ -13,8 +14,12 @@ __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks
 
 
 def pytest_configure() -> None:
-    """One thread: starting more costs more than these images do, and far more on a busy machine."""
+    """One thread here and in the processes that tests start, unless the environment states a number.
+
+    Starting more costs more than these images do, and far more where several workers share the processors.
+    """
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
