@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 # The checkout, which has the tests; an installed package has none.
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("parity_tests/optvis", "parity_tests/converters/test_op_parity.py")
+TESTS = tuple(
+    f"parity_tests/optvis/test_{name}_oracle.py"
+    for name in ("misc", "objectives", "overrides", "params", "renders", "transforms")
+)
+"""The tests that compare functions with Lucid."""
 
 
 def command(

@@ -112,7 +112,7 @@ def test_a_command_writes_its_section(arguments: list[str], tmp_path: Path) -> N
     output.write_text(json.dumps({"other": {}}))
     command = [sys.executable, str(ROOT / "benchmarks" / "microscope.py"), *arguments, "--output", str(output)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
     found = json.loads(output.read_text())
     names = list(found)
     assert names[0] == "other"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -70,6 +71,17 @@ def test_function_comparisons_need_the_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(parity, "ROOT", tmp_path)
     with pytest.raises(ValueError, match="--no-functions"):
         parity._function_comparisons()
+
+
+def test_the_comparisons_are_in_the_files_that_are_run():
+    tests = parity.ROOT / "parity_tests"
+    compares = re.compile(r"^from parity_tests\.(comparisons|optvis\.cases) import", re.MULTILINE)
+    found = {
+        path.relative_to(parity.ROOT).as_posix()
+        for path in tests.rglob("test_*.py")
+        if compares.search(path.read_text())
+    }
+    assert found - {"parity_tests/cli/test_report.py"} == set(parity.TESTS)
 
 
 def test_function_comparisons_are_those_of_the_tests(monkeypatch):

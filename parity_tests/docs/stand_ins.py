@@ -148,7 +148,12 @@ def without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def few_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes sites of a Microscope with one update, twelve drawings, and one layer if none is named."""
+    """Makes sites of a Microscope with one update, twelve drawings, and one layer if none is named.
+
+    `lucid-port parity` runs the first of its tests, which are in this suite.
+    """
+    parity: Any = importlib.import_module("lucid_port.cli.parity")
+    monkeypatch.setattr(parity, "TESTS", parity.TESTS[:1])
     settings: Any = importlib.import_module("lucid_port.microscope.settings")
     small = {**settings.QUALITIES["preview"], "steps": 1, "dream_steps": 1}
     monkeypatch.setattr(settings, "QUALITIES", dict.fromkeys(settings.QUALITIES, small))

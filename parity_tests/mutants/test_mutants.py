@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,7 @@ def outcomes(folder: Path, runs: list[tuple[str | None, list[str]]]) -> list[lis
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(folder)],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
         input=json.dumps(runs),
         text=True,
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import filelock
 import nbformat
 import numpy as np
 import pytest
@@ -38,10 +39,16 @@ def written() -> Any:
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory) -> dict[str, Any]:
-    """The cells after they ran, by name."""
-    notebook = execute(nbformat.read(NOTEBOOK, as_version=4), tmp_path_factory.mktemp("notebook"))
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory, worker_id) -> dict[str, Any]:
+    """The cells after they ran, by name. They run once, whatever the number of pytest-xdist's workers."""
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    path = shared / "tutorial.ipynb"
+    with filelock.FileLock(f"{path}.lock"):
+        if not path.exists():
+            notebook = execute(nbformat.read(NOTEBOOK, as_version=4), tmp_path_factory.mktemp("notebook"))
+            nbformat.write(notebook, path)
+    notebook = nbformat.read(path, as_version=4)
     return {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
 
 
