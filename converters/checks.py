@@ -72,16 +72,24 @@ def is_tensor(value: object) -> TypeGuard[Tensor]:
     return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
-def whole(value: object, what: str, least: int | None = None) -> int:
+def whole(value: object, what: str, least: int | None = None, most: int | None = None) -> int:
     """Converts a whole number to int. Accepts 3.0, and arrays and tensors without axes.
+
+    Args:
+        value: the argument.
+        what: its name in the message.
+        least: inclusive lower bound.
+        most: inclusive upper bound; requires `least`.
 
     Raises:
         TypeError: the value is not a number.
-        ValueError: the value is not whole, or below `least`.
+        ValueError: the value is not whole, or out of bounds.
     """
-    wanted = "a whole number" if least is None else f"a whole number from {least} on"
+    wanted = "a whole number"
+    wanted += "" if least is None else f" from {least} {'on' if most is None else f'to {most}'}"
     plain = _scalar(value, what, wanted)
-    if not (isinstance(plain, int) or float(plain).is_integer()) or (least is not None and plain < least):
+    out = (least is not None and plain < least) or (most is not None and plain > most)
+    if out or not (isinstance(plain, int) or float(plain).is_integer()):
         raise ValueError(f"{what} is {wanted}, not {shown(value)}.")
     return int(plain)
 

@@ -49,6 +49,8 @@ SECONDS = 20.0
 """Time limit of one call."""
 HARD_SECONDS = 180.0
 """Time limit of one call and its example in native code, after which the parent ends the child."""
+EXAMPLE = "<example>"
+"""File name of the code of examples."""
 MEMORY = 2**31
 """Bytes that the child may allocate beyond those it starts with."""
 
@@ -270,7 +272,7 @@ def _called(target: Target, text: str) -> Call | None:
     scope = dict(vars(target.module))
     for example in doctest.DocTestParser().get_examples(text):
         try:
-            compiled = compile(example.source, "<example>", "single")
+            compiled = compile(example.source, EXAMPLE, "single")
             sys.setprofile(watch)
             exec(compiled, scope)
         except Exception:
@@ -356,6 +358,8 @@ def judge(target: Target, call: Call, case: str) -> Outcome:
     except BaseException as error:
         signal.setitimer(signal.ITIMER_REAL, 0)
         message = f"{type(error).__name__}: {str(error)[:300]}"
+        if _is_of_example(error):
+            return Outcome(target.name, case, "answer", f"a function of the caller raised {message}")
         return Outcome(target.name, case, "sentence" if is_sentence(error) else "raw", f"{message} ({_place(error)})")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -386,6 +390,12 @@ def is_sentence(error: BaseException) -> bool:
     code = last.tb_frame.f_code
     raised = code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
     return raised and code.co_filename.startswith(OWN)
+
+
+def _is_of_example(error: BaseException) -> bool:
+    """Whether a function of the example raised an error, which the project's code hands on."""
+    last = _last(error)
+    return isinstance(error, Exception) and last is not None and last.tb_frame.f_code.co_filename == EXAMPLE
 
 
 def _last(error: BaseException) -> types.TracebackType | None:

@@ -50,6 +50,29 @@ _POOLED = (
 >>> pooled = pool_activations(model, given, ['mixed4a'], 'pooled', verbose=False)['mixed4a']
 """
 )
+_SITE = (
+    _TINY
+    + """
+>>> from lucid_port.microscope.drawings import Drawings
+>>> from lucid_port.microscope.run import make_site
+>>> given = {"units": ["conv2d0:0-1"], "techniques": ["channel"], "verbose": False, "executor": "here"}
+>>> site = make_site(model, "site", Drawings(6), layers=["conv2d0"], **given)
+"""
+)
+_CROPS = """
+>>> from lucid_port.microscope.examples import QUANTILES, Chosen, Examples
+>>> from lucid_port.microscope.fields import Fields
+>>> from lucid_port.microscope.pictures import Pictures
+>>> from lucid_port.modelzoo.preprocessing import Preprocessing
+>>> pictures = Pictures([np.zeros((30, 40, 3)), np.ones((20, 20))], Preprocessing((32, 32)))
+>>> chosen = Chosen(np.zeros((2, 3), np.int32), np.ones((2, 3), np.float32), np.zeros((2, 3), np.uint32))
+>>> examples = Examples(chosen, chosen, dict.fromkeys(QUANTILES, chosen), np.zeros(2, np.int32))
+>>> fields = Fields("a", "places", (32, 32), (4, 4), (8.0, 8.0), (4.0, 4.0), np.ones(2, np.float32))
+"""
+_LINKS = """
+>>> links = LinkSet(np.zeros((2, 3), np.int32), np.ones((2, 3)), np.zeros((2, 3), bool), np.ones((2, 3, 1, 1)))
+"""
+_SIMILAR = ">>> found = Similar(('a',), np.zeros((2, 1), int), np.zeros((2, 1), int), np.ones((2, 1)), 1)\n"
 CALLS: Mapping[str, Sequence[str]] = {
     "converters.ConvertedModel.layer_module": [_GRAPH + ">>> made.layer_module('mixed4a')"],
     "converters.ConvertedModel.save": [_GRAPH + ">>> made.save('saved')"],
@@ -82,6 +105,55 @@ CALLS: Mapping[str, Sequence[str]] = {
             "push_activations(np.ones((2, 3), np.float32), model.layers[0], model.layers[1])",
         )
     },
+    "lucid_port.microscope.crops.CropLayer": [_CROPS + ">>> CropLayer('a', examples, fields)"],
+    "lucid_port.microscope.crops.Crops": [">>> Crops({0: (30, 40)}, {}, 1)"],
+    "lucid_port.microscope.crops.picture_rows": [_CROPS + ">>> picture_rows(pictures, {0: (40, 30), 1: (20, 20)})"],
+    "lucid_port.microscope.crops.slots_of": [_CROPS + ">>> slots_of(examples)"],
+    "lucid_port.microscope.crops.write_crops": [
+        _CROPS + ">>> write_crops('crops', pictures, [CropLayer('a', examples, fields)], verbose=False)"
+    ],
+    "lucid_port.microscope.curves.Curves": [">>> Curves({'hue': [0, 1]}, {'hue': np.ones((3, 2))})"],
+    "lucid_port.microscope.curves.Curves.rows": [">>> Curves({'hue': [0, 1]}, {'hue': np.ones((3, 2))}).rows(0)"],
+    "lucid_port.microscope.details.LayerDetails": [">>> LayerDetails({0: {}}, [{'unit': 0}])"],
+    "lucid_port.microscope.fields.Fields": [_CROPS],
+    "lucid_port.microscope.fields.Fields.box": [_CROPS + ">>> fields.box(0, 3)"],
+    "lucid_port.microscope.fields.some_images": [_CROPS + ">>> some_images(pictures, 2)"],
+    "lucid_port.microscope.links.LinkSet": [_LINKS],
+    "lucid_port.microscope.links.LinkSet.rows": [_LINKS + ">>> links.rows('a', 0)"],
+    "lucid_port.microscope.links.Links": [
+        _LINKS + ">>> Links(('a', 'b'), links, links, np.ones((2, 2)), np.ones((2, 2)))"
+    ],
+    "lucid_port.microscope.links.Similar": [_SIMILAR],
+    "lucid_port.microscope.links.Similar.rows": [_SIMILAR + ">>> found.rows(0)"],
+    "lucid_port.microscope.links.links_of": [_TINY + ">>> links_of(model, ['conv2d0', 'conv2d1'])"],
+    "lucid_port.microscope.links.similar_units": [_POOLED + ">>> similar_units({'mixed4a': pooled}, 1, 1)"],
+    "lucid_port.microscope.pictures.picture_hash": [">>> picture_hash('a.png')"],
+    "lucid_port.microscope.run.make_site": [_SITE],
+    "lucid_port.microscope.run.merge_site": [_SITE + ">>> merge_site(model, 'site', data=Drawings(6), verbose=False)"],
+    "lucid_port.microscope.site.pages.Written": [">>> from pathlib import Path\n>>> Written(Path('index.html'), 1, 0)"],
+    "lucid_port.microscope.site.pages.write_site": [_SITE + ">>> write_site('site')"],
+    "lucid_port.microscope.tables.Site": [_SITE + ">>> Site(site.folder, site.manifest)"],
+    "lucid_port.microscope.tables.SiteLayer": [_SITE + ">>> SiteLayer(site.folder, site.manifest['layers'][0])"],
+    "lucid_port.microscope.tables.SiteLayer.details": [_SITE + ">>> site['conv2d0'].details(0)"],
+    "lucid_port.microscope.tables.open_site": [_SITE + ">>> open_site('site')"],
+    "lucid_port.microscope.tables.read_manifest": [_SITE + ">>> read_manifest('site')"],
+    "lucid_port.microscope.tables.read_table": [_SITE + ">>> read_table('site/data/units.parquet')"],
+    "lucid_port.microscope.tables.write_manifest": [
+        _SITE
+        + ">>> own = {name: value for name, value in site.manifest.items() if name not in ('format', 'version')}\n"
+        ">>> write_manifest('site', own)"
+    ],
+    "lucid_port.microscope.tables.write_pictures": [
+        _CROPS + ">>> from lucid_port.microscope.crops import picture_rows\n"
+        ">>> write_pictures('tables', picture_rows(pictures, {0: (40, 30), 1: (20, 20)}))"
+    ],
+    "lucid_port.microscope.tables.write_units": [">>> write_units('tables', [{'layer': 'a', 'unit': 0}])"],
+    "lucid_port.microscope.upkeep.Comparison": [">>> Comparison('a', (0,), np.ones(1), (('a', 0),), np.ones(1))"],
+    "lucid_port.microscope.upkeep.Finding": [">>> Finding('a.html', 'is missing')"],
+    "lucid_port.microscope.upkeep.check": [_SITE + ">>> check('site')"],
+    "lucid_port.microscope.upkeep.compare": [_SITE + ">>> compare('site', 'site', 'both')"],
+    "lucid_port.microscope.upkeep.is_removed": [_SITE + ">>> is_removed(site.manifest, 'a.png')"],
+    "lucid_port.microscope.upkeep.remove": [_SITE + ">>> remove('site', 0)"],
     "lucid_port.microscope.examples.Examples": [
         _POOLED + ">>> import dataclasses\n>>> dataclasses.replace(find_examples(pooled, top=2))"
     ],

@@ -100,6 +100,14 @@ def test_malformed_calls_of_quick_functions_give_sentences(public, tmp_path, mon
     assert sum(outcome.kind == "sentence" for outcome in found) > len(found) / 3
 
 
+def test_every_public_function_has_an_example(public):
+    def shown(target: Target) -> bool:
+        call = target.name.rpartition(".")[2] + "("
+        return target.name in malformed_calls.CALLS or any(call in text and ">>>" in text for text in target.examples)
+
+    assert [name for name, target in public.items() if not shown(target)] == []
+
+
 def test_every_public_function_checks_its_arguments(public):
     def checks(target: Target) -> bool:
         step = target.function.__init__ if inspect.isclass(target.function) else target.function

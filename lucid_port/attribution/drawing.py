@@ -23,7 +23,7 @@ LEAST_WIDTH = 160
 
 def strength(values: np.ndarray) -> np.ndarray:
     """Returns a map [H, W] divided by the `QUANTILE` of its magnitudes, in [-1, 1]."""
-    most = float(np.quantile(np.abs(values), QUANTILE)) or float(np.abs(values).max())
+    most = float(np.quantile(np.abs(values), QUANTILE)) or float(np.abs(values).max(initial=0))
     return np.clip(values / most, -1, 1) if most > 0 else np.zeros_like(values)
 
 

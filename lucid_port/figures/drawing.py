@@ -59,7 +59,7 @@ def heat(picture: np.ndarray, maps: Sequence[np.ndarray], colours: Sequence[Colo
 
 def two_sided(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Overlays values [h, w] on a pale picture, orange above 0 and blue below, relative to the largest magnitude."""
-    scaled = values / max(float(np.abs(values).max()), 1e-12)
+    scaled = values / max(float(np.abs(values).max(initial=0)), 1e-12)
     return heat(picture, [scaled.clip(0), -scaled.clip(None, 0)], [FOR, AGAINST])
 
 

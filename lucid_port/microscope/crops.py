@@ -32,6 +32,7 @@ from lucid_port.microscope.pictures import Pictures
 from lucid_port.misc.io.pictures import picture_size
 from lucid_port.misc.locking import FolderLock
 from lucid_port.misc.progress import is_watched, progress_bar
+from lucid_port.misc.threads import worker_count
 
 __all__ = [
     "COUNT",
@@ -255,7 +256,7 @@ def write_crops(
     state.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(state)
     try:
-        return _Pass(root, pictures, mode, checks.whole(workers, "workers", 0), verbose).run(layers)
+        return _Pass(root, pictures, mode, worker_count(workers), verbose).run(layers)
     finally:
         lock.release()
 
@@ -574,7 +575,12 @@ def picture_rows(
         sizes: Picture's number -> (width, height), as in `Crops`. Of other files, the header is read; other
             pictures of a dataset have no size.
         labels: The class of each picture; by default the collection is asked for each.
+
+    Raises:
+        ValueError: There is not one label for each picture.
     """
+    if labels is not None and len(labels) != len(pictures.entries):
+        raise ValueError(f"{len(pictures.entries)} pictures have {len(labels)} labels: give one for each.")
     rows = []
     for entry in pictures.entries:
         size = sizes.get(entry.number)

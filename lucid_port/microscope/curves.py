@@ -102,6 +102,8 @@ class Curves:
     @checked
     def rows(self, unit: int) -> dict[str, list[float]]:
         """Returns the curves of a unit as `details.json` has them."""
+        for values in self.values.values():
+            checks.whole(unit, "unit", 0, len(values) - 1)
         return {family: values[unit].tolist() for family, values in self.values.items()}
 
 

@@ -343,13 +343,19 @@ def _black() -> Any:
     return Image.new("RGB", (8, 8))
 
 
+def _open_shard(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"The shard {path} of pooled activations is missing: pool the activations again.")
+    return safe_open(path, "np")
+
+
 def _notes(path: Path) -> dict[str, str]:
-    with safe_open(path, "np") as file:
+    with _open_shard(path) as file:
         return dict(file.metadata())
 
 
 def _read_shard(path: Path) -> dict[str, np.ndarray]:
-    with safe_open(path, "np") as file:
+    with _open_shard(path) as file:
         return {part: file.get_tensor(part) for part in _PARTS}
 
 

@@ -31,6 +31,7 @@ from converters.signatures import checked
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.plan import Task
 from lucid_port.microscope.settings import Settings
+from lucid_port.misc.threads import worker_count
 from lucid_port.modelzoo.vision_base import Model
 
 __all__ = ["EXECUTORS", "Executor", "Here", "Processes", "Ray", "Work", "make_executor"]
@@ -108,12 +109,17 @@ def make_executor(name: str | None, model: Model, workers: int | None = None) ->
     Raises:
         ValueError: There is no such executor.
     """
-    count = _places_to_work(model) if workers is None else checks.whole(workers, "workers", 1)
+    count = _places_to_work(model) if workers is None else _worker_count(workers, name)
     if name is None:
         name = "processes" if count > 1 else "here"
     if name not in EXECUTORS:
         raise ValueError(f"There is no executor {name!r}; there are {', '.join(EXECUTORS)}.")
     return EXECUTORS[name](count)
+
+
+def _worker_count(workers: int, name: str | None) -> int:
+    """Converts a number of workers; Ray's may be on many machines."""
+    return checks.whole(workers, "workers", 1) if name == "ray" else worker_count(workers, 1)
 
 
 def _places_to_work(model: Model) -> int:

@@ -82,6 +82,7 @@ class Fields:
         """
         if self.kind == "whole":
             return 0.0, 0.0, float(self.image[1]), float(self.image[0])
+        checks.whole(unit, "unit", 0, len(self.sizes) - 1)
         return self._around(place, (float(self.sizes[unit]),) * 2)
 
     @checked

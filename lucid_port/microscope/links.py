@@ -66,6 +66,7 @@ class LinkSet:
     @checked
     def rows(self, layer: str, unit: int) -> list[list[object]]:
         """Returns the links of a unit as `details.json` has them: [layer, unit, weight, cancels, kernel]."""
+        checks.whole(unit, "unit", 0, len(self.units) - 1)
         found = []
         for at in np.flatnonzero(self.units[unit] >= 0):
             kernel = [[float(f"{value:.{FOUND}g}") for value in row] for row in self.kernels[unit, at].tolist()]
@@ -276,6 +277,7 @@ class Similar:
     @checked
     def rows(self, unit: int) -> list[list[object]]:
         """Returns the similar units of a unit as `details.json` has them: [layer, unit, correlation]."""
+        checks.whole(unit, "unit", 0, len(self.units) - 1)
         triples = zip(self.numbers[unit].tolist(), self.units[unit].tolist(), self.values[unit].tolist(), strict=True)
         return [[self.layers[number], other, value] for number, other, value in triples if number >= 0]
 

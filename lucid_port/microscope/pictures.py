@@ -17,6 +17,7 @@ from torch import Tensor
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.misc.io.pictures import as_rgb, decode_picture, levels_of, unit_floats
+from lucid_port.misc.threads import worker_count
 from lucid_port.modelzoo.preprocessing import Preprocessing
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.inputs import model_size
@@ -219,7 +220,11 @@ class Pictures(torch.utils.data.Dataset[Any]):
         Args:
             parts: Ranges of numbers.
             workers: Number of processes; 0 decodes in this one.
+
+        Raises:
+            ValueError: There are more processes than `most_workers()`.
         """
+        workers = worker_count(workers)
         loader = torch.utils.data.DataLoader(
             self,
             batch_sampler=[list(part) for part in parts],

@@ -133,7 +133,7 @@ def soft_alpha_blend(image_with_alpha: np.ndarray, amount_background: float = 0.
         [..., 3] in [0, 1].
 
     Raises:
-        ValueError: the last axis does not have four channels.
+        ValueError: the last axis does not have four channels, or gamma is not positive.
 
     Example:
         >>> soft_alpha_blend(np.array([0.0, 0.0, 0.0, 1.0])).tolist()
@@ -141,6 +141,8 @@ def soft_alpha_blend(image_with_alpha: np.ndarray, amount_background: float = 0.
     """
     if image_with_alpha.shape[-1] != 4:
         raise ValueError(f"soft_alpha_blend needs RGBA, not {image_with_alpha.shape[-1]} channels.")
+    if gamma <= 0:
+        raise ValueError(f"gamma is a positive number, not {gamma}.")
     rgb, alpha = image_with_alpha[..., :3], image_with_alpha[..., 3:]
     background = amount_background * rgb + (1 - amount_background)
     linear = alpha * rgb**gamma + (1 - alpha) * background**gamma

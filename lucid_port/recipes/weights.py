@@ -187,7 +187,7 @@ def signed_picture(weights: np.ndarray, largest: float | None = None) -> np.ndar
         array([[0.8 , 0.1 , 0.13],
                [1.  , 1.  , 1.  ]], dtype=float32)
     """
-    scale = float(np.abs(weights).max()) if largest is None else largest
+    scale = float(np.abs(weights).max(initial=0)) if largest is None else largest
     share = np.clip(weights / max(scale, 1e-12), -1, 1)[..., None]
     red, blue = np.array([0.80, 0.10, 0.13]), np.array([0.13, 0.34, 0.72])
     colour = np.where(share > 0, red, blue)

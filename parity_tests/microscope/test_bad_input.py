@@ -13,11 +13,18 @@ from converters import atomic
 from converters.errors import LayerNotFoundError
 from lucid_port.cli import main
 from lucid_port.microscope import settings
+from lucid_port.microscope.crops import picture_rows
+from lucid_port.microscope.curves import Curves
+from lucid_port.microscope.examples import find_examples, pool_activations
+from lucid_port.microscope.fields import Fields
+from lucid_port.microscope.links import LinkSet, Similar
 from lucid_port.microscope.names import Places
+from lucid_port.microscope.pictures import Pictures
 from lucid_port.microscope.run import make_site
 from lucid_port.microscope.tables import open_site
 from lucid_port.microscope.upkeep import check
 from lucid_port.modelzoo.from_torch import from_torch
+from lucid_port.modelzoo.preprocessing import Preprocessing
 from parity_tests.microscope.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("tiny_quality")
@@ -400,3 +407,41 @@ def test_a_unit_without_finite_values_spoils_no_other(tmp_path):
     similar = site["first"].details(0)["similar"]
     assert ["first", 2] in [list(row[:2]) for row in similar]
     assert ["first", 1] not in [list(row[:2]) for row in similar]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda unit: Curves({"hue": [0, 1]}, {"hue": np.ones((2, 2))}).rows(unit),
+        lambda unit: Similar(("a",), *np.zeros((2, 2, 1), int), np.ones((2, 1)), 1).rows(unit),
+        lambda unit: LinkSet(np.zeros((2, 1), int), *np.ones((2, 2, 1)), np.ones((2, 1, 1, 1))).rows("a", unit),
+        lambda unit: Fields("a", "places", (8, 8), (2, 2), (4.0, 4.0), (2.0, 2.0), np.ones(2)).box(unit, 0),
+    ],
+    ids=["curves", "similar", "links", "fields"],
+)
+@pytest.mark.parametrize("unit", [-1, 2])
+def test_a_unit_out_of_range_is_refused(call, unit):
+    with pytest.raises(ValueError, match=f"unit is a whole number from 0 to 1, not {unit}"):
+        call(unit)
+
+
+def test_more_processes_than_the_machine_can_hold_are_refused(tmp_path, tiny_model):
+    pictures = Pictures([np.zeros((8, 8, 3))], Preprocessing((8, 8)))
+    with pytest.raises(ValueError, match="workers is a whole number from 0 to"):
+        next(pictures.batches(1, workers=10**9))
+    with pytest.raises(ValueError, match="workers is a whole number from 1 to"):
+        make_site(tiny_model, tmp_path / "site", pictures, executor="processes", workers=10**9, verbose=False)
+
+
+def test_each_picture_has_a_label(tmp_path):
+    pictures = Pictures([np.zeros((8, 8, 3))] * 2, Preprocessing((8, 8)))
+    with pytest.raises(ValueError, match="2 pictures have 1 labels"):
+        picture_rows(pictures, {0: (8, 8), 1: (8, 8)}, ["a"])
+
+
+def test_a_lost_shard_is_named(tmp_path, tiny_model):
+    pictures = Pictures(np.zeros((2, 32, 32, 3)), Preprocessing((32, 32)))
+    pooled = pool_activations(tiny_model, pictures, ["conv2d0"], tmp_path, verbose=False)["conv2d0"]
+    pooled.shards[0].unlink()
+    with pytest.raises(FileNotFoundError, match=r"The shard .*safetensors of pooled activations is missing"):
+        find_examples(pooled)
