@@ -69,7 +69,7 @@ def check_log_dir(log_dir: Any, methods: Sequence[str] = RENDER) -> None:
     folder = user_path(log_dir)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"The log_dir {folder} is a file: name a folder.")
-    check_writable(folder / "events")
+    check_writable(folder)
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:

@@ -60,8 +60,8 @@ class TensorBoardLog:
         >>> from lucid_port.modelzoo.nets_factory import get_model
         >>> from lucid_port.optvis import param
         >>> from lucid_port.optvis.render import render_vis
-        >>> model, log = get_model("TinyInceptionV1"), TensorBoardLog("runs", every=10)
-        >>> made = render_vis(model, "mixed4a:8", lambda: param.image(32), thresholds=[2], callbacks=[log], verbose=False)
+        >>> model, log = get_model("TinyInceptionV1"), [TensorBoardLog("runs", every=10)]
+        >>> made = render_vis(model, "mixed4a:8", lambda: param.image(32), thresholds=2, callbacks=log, verbose=False)
     """
 
     @checked
@@ -234,4 +234,7 @@ def of_render(vis: VisT, **about: Any) -> list[Callback]:
         **about: Further arguments of `Recipe.of`.
     """
     log = active()
-    return [] if log is None else [TensorBoardLog(log.run(file_stem(name_of(vis.objective))), about=about)]
+    if log is None:
+        return []
+    name = file_stem(name_of(vis.objective).replace(", None", ""))  # "Channel [mixed4a, 3, None]"
+    return [TensorBoardLog(log.run(name), about=about)]
