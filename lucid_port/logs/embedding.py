@@ -134,7 +134,12 @@ def _means(name: str, first: torch.Tensor, images: int) -> torch.Tensor:
 
 def _sprites(images: torch.Tensor) -> torch.Tensor:
     """Returns small square pictures (N, 3, S, S), float32 in [0, 1]; the projector takes no others."""
-    side = max(1, min(LARGEST, SPRITE // math.ceil(math.sqrt(len(images)))))
+    side = _side(len(images))
     drawn = images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
     small = torch.nn.functional.interpolate(drawn.float().cpu(), (side, side), mode="bilinear", antialias=True)
     return as_tensor(small.clamp(0, 1).numpy())
+
+
+def _side(count: int) -> int:
+    """Returns the width and height with which pictures fit into the image of all."""
+    return max(1, min(LARGEST, SPRITE // math.ceil(math.sqrt(count))))

@@ -83,11 +83,11 @@ def _check_methods(writer: object, what: str, methods: Sequence[str]) -> None:
     missing = [name for name in methods if not callable(getattr(writer, name, None))]
     if isinstance(writer, type) or len(missing) == len(methods):
         made = " (a class: call it first)" if isinstance(writer, type) else ""
-        wanted = " and ".join(methods)
+        wanted = ", ".join(methods)
         raise TypeError(f"{what} is a folder, or a writer with {wanted}, not {checks.shown(writer)}{made}.")
     if missing:
         lacks = f"{what} is a {type(writer).__name__} without {' and '.join(missing)}"
-        raise ValueError(f"{lacks}: a log calls a writer's {' and '.join(methods)}.")
+        raise ValueError(f"{lacks}: a log calls a writer's {', '.join(methods)}.")
 
 
 def _take_writer(value: Any, what: str) -> Any:
@@ -95,7 +95,7 @@ def _take_writer(value: Any, what: str) -> Any:
     return value
 
 
-signatures.register(RenderWriter, "a writer with add_scalar, add_image and add_text", _take_writer)
+signatures.register(RenderWriter, "a writer with add_scalar, add_image, add_text", _take_writer)
 
 
 # Writers -----------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def picture_grid(pictures: np.ndarray) -> np.ndarray:
         pictures: [N, H, W, C] in [0, 1]. Of more than four channels, the first three are drawn, of two the first.
 
     Returns:
-        uint8 [rows * H, columns * W, C] with C of 1, 3 or 4; empty cells are black. NaN is black.
+        uint8 [rows * H, columns * W, C] with C of 1, 3 or 4. Empty cells are white, NaN is black.
 
     Example:
         >>> picture_grid(np.ones((5, 8, 6, 3), np.float32)).shape
@@ -179,7 +179,7 @@ def picture_grid(pictures: np.ndarray) -> np.ndarray:
     drawn = {1: 1, 2: 1, 3: 3, 4: 4}.get(channels, 3)
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
-    cells = np.zeros((rows * columns, height, width, drawn), np.uint8)
+    cells = np.full((rows * columns, height, width, drawn), 255, np.uint8)
     cells[:count] = np.round(np.nan_to_num(pictures[..., :drawn]).clip(0, 1) * 255)
     lines = cells.reshape(rows, columns, height, width, drawn).swapaxes(1, 2)
     return lines.reshape(rows * height, columns * width, drawn)
