@@ -29,8 +29,9 @@ PRODUCER = 22
 def graph_of(model: Model) -> GraphDef:
     """Returns the graph of a model, with a node for each layer, under the name that the layer has in `model.network`.
 
-    The nodes of a converted graph have TensorFlow's names and ops; weights are no nodes. Each node of a converted
-    graph states the class and the arguments of its layer, and the shapes of its tensors.
+    The nodes of a converted graph have TensorFlow's names and ops, and Lucid's joins before the ReLUs, such as
+    `mixed4a_pre_relu`, are there as well; weights are no nodes. Each node of a converted graph states the class and the
+    arguments of its layer, and the shapes of its tensors.
 
     Raises:
         ValueError: The code of the network cannot be traced, so that it is not known how its layers are connected.

@@ -101,30 +101,40 @@ signatures.register(RenderWriter, "a writer with add_scalar, add_image, add_text
 # Writers -----------------------------------------------------------------------------------------
 
 
-class _Tagged:
-    """A user's writer with a name before each tag. It is not closed: its owner does that.
+class _Open:
+    """A user's writer, which is not closed: its owner does that."""
 
-    Args:
-        writer: The writer.
-        name: Name of the run; empty for none.
-    """
-
-    def __init__(self, writer: Any, name: str = "") -> None:
-        self._writer, self._name = writer, name
+    def __init__(self, writer: RenderWriter) -> None:
+        self._writer = writer
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name == "_writer":  # of a copy that is not ready
             raise AttributeError(name)
-        method = getattr(self._writer, name)
-        if not name.startswith("add_"):
-            return method
-        return lambda tag, *args, **options: method(self._tag(tag), *args, **options)
-
-    def _tag(self, tag: str) -> str:
-        return f"{self._name}/{tag}" if self._name else tag
+        return getattr(self._writer, name)
 
     def close(self) -> None:
         """Leaves the writer open."""
+
+
+class _Run:
+    """A run in a user's writer: its name stands before the tags.
+
+    Args:
+        writer: The writer.
+        name: Name of the run.
+    """
+
+    def __init__(self, writer: RenderWriter, name: str) -> None:
+        self._writer, self._name = writer, name
+
+    def add_scalar(self, tag: str, value: float, step: int) -> object:
+        return self._writer.add_scalar(f"{self._name}/{tag}", value, step)
+
+    def add_image(self, tag: str, picture: np.ndarray, step: int, *, dataformats: str) -> object:
+        return self._writer.add_image(f"{self._name}/{tag}", picture, step, dataformats=dataformats)
+
+    def add_text(self, tag: str, text: str, step: int) -> object:
+        return self._writer.add_text(f"{self._name}/{tag}", text, step)
 
 
 def open_writer(log_dir: LogDir) -> Any:
@@ -134,7 +144,7 @@ def open_writer(log_dir: LogDir) -> Any:
         log_dir: A folder or a writer.
     """
     if not isinstance(log_dir, (str, os.PathLike)):
-        return _Tagged(log_dir)
+        return _Open(log_dir)
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(user_path(log_dir)), flush_secs=FLUSH_SECONDS)
@@ -179,4 +189,4 @@ class Log:
     def _at(self, name: str) -> Any:
         if isinstance(self.log_dir, (str, os.PathLike)):
             return Path(user_path(self.log_dir)) / name
-        return _Tagged(self.log_dir, name)
+        return _Run(self.log_dir, name)

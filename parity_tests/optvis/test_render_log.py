@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import sys
 
 import numpy as np
@@ -74,19 +73,18 @@ def test_the_gradient_norm_is_that_of_all_parameters(tmp_path):
     def own(vis):
         norms.append(np.sqrt(sum(float(one.grad.double().square().sum()) for one in vis.parameters)))
 
-    _render(
-        param_f=lambda: 0.5 * param.image(7, 9) + 0.5 * param.image(7, 9),
-        callbacks=[own, TensorBoardLog(tmp_path, every=2)],
-    )
+    def two():
+        return 0.5 * param.image(7, 9) + 0.5 * param.image(7, 9)
+
+    made = _render(param_f=two, callbacks=[own, TensorBoardLog(tmp_path, every=2)])
+    assert len(made.vis.parameters) == 2
     np.testing.assert_allclose(values(read(tmp_path), "gradient_norm"), np.array(norms)[[0, 1, 3, 5, 6]], rtol=1e-5)
 
 
 def test_a_changing_learning_rate_and_several_groups(tmp_path):
     def optimizer(parameters):
-        made = torch.optim.SGD(
-            [{"params": parameters, "lr": 0.5}, {"params": [torch.zeros(1, requires_grad=True)]}], 0.1
-        )
-        return made
+        unused = torch.zeros(1, requires_grad=True)
+        return torch.optim.SGD([{"params": parameters, "lr": 0.5}, {"params": [unused]}], 0.1)
 
     def halve(vis):
         vis.optimizer.param_groups[0]["lr"] /= 2
@@ -204,10 +202,8 @@ def test_objectives_of_many_renders_are_named(tmp_path):
 
 def test_finished_units_of_a_folder_are_not_logged_again(tmp_path):
     for number in range(2):
-        log_dir = tmp_path / f"log{number}"
-        render.render_many(
-            TinyModel(), "mixed:1", size=12, steps=1, output=tmp_path / "o", verbose=False, log_dir=log_dir
-        )
+        options = {"output": tmp_path / "o", "log_dir": tmp_path / f"log{number}"}
+        render.render_many(TinyModel(), "mixed:1", size=12, steps=1, verbose=False, **options)
     assert not runs(tmp_path / "log1")
 
 
@@ -218,7 +214,7 @@ def test_each_render_of_a_block_is_a_run(tmp_path):
         render.render_many(TinyModel(), "mixed:4", size=12, steps=1, verbose=False)
         feature_visualization.visualize(TinyInceptionV1(), ["mixed4a:8"], size=32, steps=2)
     _render()
-    assert runs(tmp_path) == ["Channel_mixed_1", "Channel_mixed_1_2", "mixed/4", "mixed4a/8"]
+    assert runs(tmp_path) == ["Channel_mixed_1", "Channel_mixed_1_2", "mixed/4", "mixed4a_8"]
     assert render_log.active() is None
 
 
@@ -268,10 +264,7 @@ def test_a_log_can_be_used_again(tmp_path):
 def test_a_writer_gets_everything_and_stays_open():
     writer = Recorder()
     _render(batch=3, callbacks=[TensorBoardLog(writer, every=7, pictures_every=7)])
-    assert [(tag, step) for tag, step, _ in writer.scalars if tag == "objective"] == [
-        ("objective", 1),
-        ("objective", 7),
-    ]
+    assert [step for tag, step, _ in writer.scalars if tag == "objective"] == [1, 7]
     assert writer.images == [("image", 7, (28, 20, 3), "HWC")]
     assert writer.texts[0][0] == "recipe"
     assert not writer.closed
@@ -321,11 +314,9 @@ def test_a_file_is_no_folder(tmp_path, no_work):
             call()
 
 
-@pytest.mark.skipif(os.name == "nt" or (hasattr(os, "geteuid") and os.geteuid() == 0), reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written(tmp_path, no_work):
-    tmp_path.chmod(0o500)
-    for call in _both(tmp_path / "log"):
-        with pytest.raises(OSError, match=r"log cannot be written: .* is not a writable folder"):
+def test_a_folder_that_cannot_be_written(no_work):
+    for call in _both("/proc/nothing/here"):
+        with pytest.raises(OSError, match=r"/proc/nothing/here cannot be written: .* is not a writable folder"):
             call()
 
 
@@ -349,7 +340,7 @@ def test_missing_methods_of_a_writer_are_named(no_work):
 def test_other_objects_are_no_writers(wrong, no_work):
     for call in _both(wrong):
         with pytest.raises(
-            TypeError, match="log_dir is a path or a writer with add_scalar, add_image and add_text, not"
+            TypeError, match="log_dir is a folder, or a writer with add_scalar, add_image, add_text, not"
         ):
             call()
 
