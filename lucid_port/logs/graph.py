@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-from converters.errors import one_line
 from converters.network.model import ConvertedModel
 from converters.paths import user_path
 from converters.program.program import Program
@@ -52,8 +51,8 @@ def graph_of(model: Model) -> GraphDef:
             _add(graph, one.name, "Placeholder" if one.op == "input" else one.op, one.inputs)
     else:
         raise ValueError(
-            f"The graph of {one_line(model.name)} is not known, because its code cannot be traced: log the weights and "
-            "activations, or draw the module with SummaryWriter.add_graph of torch.utils.tensorboard."
+            "The network's graph is not known, because its code cannot be traced: log its weights and activations, or "
+            "draw the module with SummaryWriter.add_graph of torch.utils.tensorboard."
         )
     return graph
 

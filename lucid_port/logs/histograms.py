@@ -104,9 +104,9 @@ class Histogram:
     def write(self, writer: HistogramWriter, tag: str, step: int) -> None:
         """Writes the histogram, without empty bins at both ends. Warns about values that were left out."""
         if self.left_out:
-            all_or = "all" if not self.num else f"{self.left_out:,}"
+            count = "all" if not self.num else f"{self.left_out:,}"
             warnings.warn(
-                f"The histogram {tag} leaves out {all_or} of its values, which are NaN or infinite.",
+                f"The histogram {tag} leaves out {count} of its values, which are NaN or infinite.",
                 RuntimeWarning,
                 stacklevel=stack_level(),
             )

@@ -86,7 +86,7 @@ def _check_methods(writer: object, what: str, methods: Sequence[str]) -> None:
         wanted = ", ".join(methods)
         raise TypeError(f"{what} is a folder, or a writer with {wanted}, not {checks.shown(writer)}{made}.")
     if missing:
-        lacks = f"{what} is a {type(writer).__name__} without {' and '.join(missing)}"
+        lacks = f"{what} is a {type(writer).__name__} without {', '.join(missing)}"
         raise ValueError(f"{lacks}: a log calls a writer's {', '.join(methods)}.")
 
 

@@ -81,7 +81,7 @@ def test_the_page_of_logs_runs(quick: None) -> None:
     namespace: dict[str, Any] = {}
     for block in blocks(LOGS, "python"):
         run(block, namespace)
-    assert runs(Path("runs")) == ["channels/mixed4a_20", "channels/mixed4a_8", "model", "often", "training", "unit8"]
+    assert runs(Path("runs")) == ["channels/mixed4a_8_and_1_more", "model", "often", "training", "unit8"]
     assert json.loads(Path("lines/log.jsonl").read_text())["step"] == 1
     assert Path("lines/0001.png").is_file()
 
