@@ -7,7 +7,7 @@ import functools
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -140,9 +140,10 @@ def log_weights(model: Model, log_dir: HistogramDir, step: int = 0) -> None:
     """
     step = checks.whole(step, "step", 0)
     check_log_dir(log_dir, METHODS)
-    names = {info.module: name for name, info in reversed(list(model.network.layers.items())) if info.module}
+    network: Any = model.network
+    names = {info.module: name for name, info in reversed(list(network.layers.items())) if info.module}
     with contextlib.closing(open_writer(log_dir)) as writer:
-        for path, tensor in model.network.state_dict().items():
+        for path, tensor in network.state_dict().items():
             if tensor.numel() and not tensor.is_complex():
                 histogram = Histogram()
                 histogram.add(_array(tensor))

@@ -111,8 +111,7 @@ def make_site(
         KeyboardInterrupt: The run was interrupted; the same call goes on.
     """
     place = Places(output)
-    if log_dir is not None:
-        check_log_dir(log_dir)
+    check_log_dir(log_dir)
     if part is not None and budget is not None:
         raise ValueError("A part has its own share of the units: give either part or budget.")
     state.refuse_others(place)

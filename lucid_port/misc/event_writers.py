@@ -54,7 +54,7 @@ def check_log_dir(log_dir: Any, methods: Sequence[str] = RENDER) -> None:
     """Checks that a log can be written, before the work; nothing is created.
 
     Args:
-        log_dir: A folder or a writer.
+        log_dir: A folder or a writer; None for no log.
         methods: Methods that a writer needs.
 
     Raises:
@@ -63,6 +63,8 @@ def check_log_dir(log_dir: Any, methods: Sequence[str] = RENDER) -> None:
         OSError: The folder is a file, or cannot be written to.
         ImportError: The package tensorboard is missing, which writes folders.
     """
+    if log_dir is None:
+        return
     if not is_folder(log_dir):
         _check_methods(log_dir, "log_dir", methods)
         return
@@ -137,7 +139,7 @@ class _Run:
         return self._writer.add_text(f"{self._name}/{tag}", text, step)
 
 
-def open_writer(log_dir: LogDir) -> Any:
+def open_writer(log_dir: Any) -> Any:
     """Returns a writer with all methods of the log, and `close`: for a folder a new event file in it.
 
     Args:

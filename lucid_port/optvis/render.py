@@ -251,8 +251,7 @@ def render_vis(
         callbacks: Functions that are called with the render (`VisT`) after each update. A callback may have methods:
             `begin(vis, total)` is called before the first update with the number of updates, `snapshot(vis, picture)`
             at each threshold with its pictures [N, H, W, C], and `close()` at the end, even after an error.
-        log_dir: Folder for a TensorBoard log of objective, learning rate, gradient norm, pictures and recipe, or a
-            writer with TensorBoard's methods, which stays open; see docs/logs.md.
+        log_dir: Folder for a TensorBoard log, or a writer with its methods, which stays open; see docs/logs.md.
         precision: Precision of the network. `"float32"` does not use TF32. `"tf32"` rounds the inputs of convolutions
             and matrix products to 11 significant bits on a GPU. `"bf16"` uses bfloat16 (8 bits). The last two give
             different pictures of the same kind: see docs/speed.md.
@@ -265,8 +264,7 @@ def render_vis(
         Ctrl-C or `VisT.stop`, it has the pictures made so far.
 
     Raises:
-        TypeError, ValueError: An argument is wrong, such as a threshold, a device or a precision that does not exist.
-        OSError: `log_dir` cannot be written to.
+        TypeError, ValueError, OSError: An argument is wrong, such as a threshold, a device or a folder of logs.
         Exception: Any error in a step, such as MemoryError; its attribute `renders` has the pictures made so far.
 
     Example:
@@ -276,8 +274,7 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed, own = _update_counts(thresholds), _objectives(print_objectives, model), check_callbacks(callbacks)
-    if log_dir is not None:
-        check_log_dir(log_dir)
+    check_log_dir(log_dir)
     with _memory_errors("cpu"):  # the image is made on the host
         vis = VisT(
             model,

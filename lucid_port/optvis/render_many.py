@@ -198,7 +198,7 @@ def render_many(
         overwrite: Whether to replace the pictures in the folder.
         keep: Whether to return the pictures; by default only without `output`.
         verbose, live: Whether to show progress, and in a notebook (`live`) also the finished pictures.
-        log_dir: Folder for TensorBoard logs, one run for each batch, or a writer; as for `render_vis`.
+        log_dir: As for `render_vis`; each batch is a run.
 
     Returns:
         A `UnitRender` for each unit. After Ctrl-C, for the finished units.
@@ -213,11 +213,10 @@ def render_many(
         >>> [one.name for one in render_many(get_model("TinyInceptionV1"), "mixed4a:3,8", size=32, steps=2)]
         ['mixed4a:3', 'mixed4a:8']
     """
-    steps = checks.whole(steps, "steps", 1)
+    steps, log = checks.whole(steps, "steps", 1), active() if log_dir is None else Log(log_dir)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
-    log = active() if log_dir is None else Log(log_dir)
     setup = Setup(param_f, optimizer, transforms, relu_gradient_override, size, seed, seeds, per_image, precision)
     found, probe = setup.find_units(model, units)
     most = _limit(setup, most, len(found) if verbose else 0)
