@@ -184,8 +184,7 @@ def render_many(
             arguments, which makes one image and is called for each.
         size: Height and width in pixels, instead of `param_f`; 128 by default, or the network's own size.
         steps: Number of updates.
-        seed: Seed of all random draws.
-        seeds: One seed for each unit's initial image; by default all have `seed`.
+        seed, seeds: Seed of all random draws, and one for each unit's initial image; by default all have `seed`.
         per_image: Whether the transforms draw separately for each image, from the unit's seed (`seed`, `seed + 1`, ...
             without `seeds`). Draws that decide the size of the image stay shared.
         batch_size: Maximum number of images in a batch; by default as many as fit into the free memory. If a batch
@@ -204,7 +203,7 @@ def render_many(
         A `UnitRender` for each unit. After Ctrl-C, for the finished units.
 
     Raises:
-        TypeError, ValueError: An argument is wrong, a channel is missing, or the folder has other settings.
+        TypeError, ValueError, OSError: An argument is wrong, a channel is missing, or the folder has other settings.
         converters.LayerNotFoundError: The model has no such layer.
         MemoryError: A single image does not fit. The attribute `renders` of any error has the finished renders.
 
