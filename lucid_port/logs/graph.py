@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
+from converters import checks
 from converters.network.model import ConvertedModel
 from converters.paths import user_path
 from converters.program.program import Program
 from converters.signatures import checked
 from lucid_port.microscope.wiring import operations
-from lucid_port.misc.event_writers import check_log_dir
+from lucid_port.misc.event_writers import check_log_dir, is_folder
 from lucid_port.modelzoo.torch_network import TorchNetwork
 from lucid_port.modelzoo.vision_base import Model
 
@@ -98,6 +99,7 @@ def log_graph(model: Model, log_dir: str | os.PathLike[str]) -> None:
         log_dir: Folder, which gets an event file.
 
     Raises:
+        TypeError: `log_dir` is no path.
         ValueError: The graph is not known.
         OSError: The folder cannot be written to.
 
@@ -107,6 +109,8 @@ def log_graph(model: Model, log_dir: str | os.PathLike[str]) -> None:
     """
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+    if not is_folder(log_dir):
+        raise TypeError(f"log_dir is a folder, as writers have no method for graphs, not {checks.shown(log_dir)}.")
     check_log_dir(log_dir)
     graph = graph_of(model)
     writer = EventFileWriter(str(user_path(log_dir)))

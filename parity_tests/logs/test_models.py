@@ -300,7 +300,7 @@ def test_a_writer_without_the_method_is_refused(model, pictures, name, method):
 
 
 def test_the_graph_needs_a_folder(model, tmp_path):
-    with pytest.raises(TypeError, match="log_dir is a path"):
+    with pytest.raises(TypeError, match="log_dir is a folder, as writers have no method for graphs, not"):
         logs.log_graph(model, SummaryWriter(str(tmp_path)))
 
 
