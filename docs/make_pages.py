@@ -15,7 +15,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import make_gallery
 import typer.main
@@ -23,6 +23,7 @@ from make_pictures import FOLDER, PICTURES, PREFACE, Picture
 from PIL import Image
 
 from lucid_port.cli.app import app
+from lucid_port.cli.sources import ModelOptions
 from lucid_port.figures.base import ARTICLES, OMITTED, catalogue
 
 DOCS = Path(__file__).parent
@@ -130,7 +131,7 @@ def command_line() -> str:
     """The page of all commands."""
     group: Any = typer.main.get_command(app)
     context = group.make_context("lucid-port", [], resilient_parsing=True)
-    sections = [INTRODUCTION, f"## lucid-port\n\n{_rows(group, context)}\n"]
+    sections = [INTRODUCTION, _shared(group, context), f"## lucid-port\n\n{_rows(group, context)}\n"]
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         own = {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()} or {name: command}
@@ -163,8 +164,24 @@ def _prose(text: str) -> str:
     return "\n\n".join(parts)
 
 
+OPENING = "Options that open a model"
+SHARED = get_type_hints(ModelOptions)
+"""Options that all commands with a model have; they stand in a section of their own."""
+
+
+def _shared(group: Any, context: Any) -> str:
+    """The section of `SHARED`."""
+    command = group.get_command(context, "log")
+    rows = [_row(f"`{_named(one)}`", _said(one)) for one in command.get_params(context) if one.name in SHARED]
+    return f"## {OPENING}\n\n" + "\n".join(["| option | meaning |", "|---|---|", *rows, ""])
+
+
 def _rows(command: Any, context: Any) -> str:
-    rows = [_row(f"`{_named(one)}`", _said(one)) for one in command.get_params(context) if not _is_hidden(one)]
+    shown = [one for one in command.get_params(context) if not _is_hidden(one)]
+    has_all = SHARED.keys() <= {one.name for one in shown}
+    rows = [_row(f"`{_named(one)}`", _said(one)) for one in shown if not (has_all and one.name in SHARED)]
+    link = f"[{OPENING.lower()}](#{OPENING.lower().replace(' ', '-')})"
+    rows += [_row(link, "`--torchvision`, `--timm`, `--huggingface`, `--value-range`, ...")] if has_all else []
     return "\n".join(["| argument or option | meaning |", "|---|---|", *rows])
 
 

@@ -28,6 +28,7 @@ from lucid_port.cli import (
     export,
     figure,
     layers,
+    log,
     microscope,
     models,
     parity,
@@ -61,10 +62,25 @@ def _help(command: Callable[..., None]) -> str:
 
 
 _CLASSES = {
-    **dict.fromkeys((attribute, figure, layers, render, rerender, run), ModelCommand),
+    **dict.fromkeys((attribute, figure, layers, log, render, rerender, run), ModelCommand),
     **dict.fromkeys((convert, export, parity), FileCommand),
 }
-for _module in (attribute, convert, demo, doctor, export, figure, layers, models, parity, render, rerender, run, sheet):
+for _module in (
+    attribute,
+    convert,
+    demo,
+    doctor,
+    export,
+    figure,
+    layers,
+    log,
+    models,
+    parity,
+    render,
+    rerender,
+    run,
+    sheet,
+):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name, help=_help(_module.command), cls=_CLASSES.get(_module, PathCommand))(_module.command)
 for _name, (_command, _class) in microscope.COMMANDS.items():

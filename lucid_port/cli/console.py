@@ -63,10 +63,18 @@ Constants = Annotated[
         help="Value of a placeholder other than the image, such as is_training=false. Can be repeated.",
     ),
 ]
+LogDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder for a log for TensorBoard, in which each render has a subfolder: docs/logs.md. Show it with "
+        "tensorboard --logdir FOLDER.",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps, ...; the CPU by default.")]
 
 
-_PATHS = ("-o", "--output", "--image", "--keep-pb", "--prototxt")
+_PATHS = ("-o", "--output", "--image", "--keep-pb", "--prototxt", "--log-dir")
 """Options that take a path. The parameters' types are no public part of typer."""
 
 
@@ -126,6 +134,18 @@ class PathCommand(TyperCommand):
             if isinstance(value, Path):
                 ctx.params[name] = Path(os.path.expanduser(value))
         return left
+
+
+def check_log(log_dir: Path | None) -> None:
+    """Checks that a log can be written, before the model is opened.
+
+    Raises:
+        OSError, ImportError: it cannot.
+    """
+    if log_dir is not None:
+        from lucid_port.misc.event_writers import check_log_dir
+
+        check_log_dir(log_dir)
 
 
 def names_in(text: str) -> list[str]:

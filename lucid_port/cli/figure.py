@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, Quiet, Seed, model_names, names_in, print_result, print_table
+from lucid_port.cli.console import (
+    Device,
+    Json,
+    LogDir,
+    Quiet,
+    Seed,
+    check_log,
+    model_names,
+    names_in,
+    print_result,
+    print_table,
+)
 from lucid_port.cli.limits import limited
 
 if TYPE_CHECKING:
@@ -55,6 +66,7 @@ def command(
         "figures"
     ),
     device: Device = None,
+    log_dir: LogDir = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -84,11 +96,13 @@ def command(
     if options == {"units": []}:
         raise typer.BadParameter("it names no unit", param_hint="'--units'")
     request = Request(name, model, like, options, steps, seed, None if image is None else str(image.absolute()), fast)
-    paths = make_figure(request, output, device, opening)
+    paths = make_figure(request, output, device, opening, log_dir)
     print_result("\n".join(map(str, paths)), {"figure": name, "files": paths}, json)
 
 
-def make_figure(request: Request, output: Path, device: str | None, opening: sources.ModelOptions) -> list[Path]:
+def make_figure(
+    request: Request, output: Path, device: str | None, opening: sources.ModelOptions, log_dir: Path | None = None
+) -> list[Path]:
     """Makes a figure on a device, or on the CPU by default, and returns the files written to the folder.
 
     Raises:
@@ -100,6 +114,7 @@ def make_figure(request: Request, output: Path, device: str | None, opening: sou
 
     place = find_device(device or "cpu")  # a wrong name or folder fails before the model is opened
     check_writable(output / f"{request.figure}.png")
+    check_log(log_dir)
     if request.like is None:
         check_picture(request)
         model = _open(request, opening)
@@ -107,7 +122,8 @@ def make_figure(request: Request, output: Path, device: str | None, opening: sou
         raise typer.BadParameter("--like takes the inputs of another model: give it without options of the model.")
     else:
         model = open_request(request)
-    return list(write(_limited(request), model.to(place), output, verbose=True, opening=opening.words()))
+    made = write(_limited(request), model.to(place), output, verbose=True, opening=opening.words(), log_dir=log_dir)
+    return list(made)
 
 
 def _limited(request: Request) -> Request:

@@ -11,7 +11,19 @@ import typer
 from typer.core import TyperGroup
 
 from lucid_port.cli import sources
-from lucid_port.cli.console import Device, Json, PathCommand, Quiet, Source, names_in, print_result, print_text, remarks
+from lucid_port.cli.console import (
+    Device,
+    Json,
+    LogDir,
+    PathCommand,
+    Quiet,
+    Source,
+    check_log,
+    names_in,
+    print_result,
+    print_text,
+    remarks,
+)
 
 if TYPE_CHECKING:
     from lucid_port.microscope.estimate import Estimate
@@ -99,6 +111,7 @@ def make(
     seed: SeedOfAll = None,
     batch_size: BatchSize = None,
     device: Device = None,
+    log_dir: LogDir = None,
     yes: Yes = False,
     status: ShowStatus = False,
     quiet: Quiet = False,
@@ -127,6 +140,7 @@ def make(
 
     hours = None if budget is None else hours_of(budget)
     place = find_device(device or "cpu")
+    check_log(log_dir)
     model = opening.model(source).to(place)
     with remarks(json):
         site = make_site(
@@ -147,6 +161,7 @@ def make(
             batch_size=batch_size,
             confirm=_confirm(yes),
             verbose=True,
+            log_dir=log_dir,
         )
     _print_site(output, part, site is not None, json)
 

@@ -12,7 +12,7 @@ import typer
 
 from lucid_port.cli import sources, units
 from lucid_port.cli.completion import unit_names
-from lucid_port.cli.console import Json, Quiet, Seed, Source, print_result, remarks
+from lucid_port.cli.console import Json, LogDir, Quiet, Seed, Source, check_log, print_result, remarks
 from lucid_port.cli.limits import limited
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def command(
     sheet: Sheet = False,
     batch_size: BatchSize = None,
     overwrite: Overwrite = False,
+    log_dir: LogDir = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -165,6 +166,7 @@ def command(
     from lucid_port.cli.sheet import SHEET, check_sheet, write_sheet
     from lucid_port.optvis.engine.devices import find_device
     from lucid_port.optvis.engine.diagnostics import refuse_failed
+    from lucid_port.optvis.progress import logged
 
     if output is None:
         raise typer.BadParameter("name a picture to write, as in -o unit.png, or a folder", param_hint="'-o'")
@@ -179,6 +181,7 @@ def command(
     if sheet:
         check_sheet(output / SHEET, overwrite)
     place = find_device(device or "cpu")
+    check_log(log_dir)
     model = opening.model_to_render(source, pictures).to(place)
     request = _Request(pictures, changes, output, size, limited(steps), lr, transforms, seed, overwrite)
     render: Callable[[Model, _Request], Result] = functools.partial(_render_one, frames=frames)
@@ -186,7 +189,7 @@ def command(
         render = functools.partial(_render_diverse, count=diversity)
     elif many:
         render = functools.partial(_render_many, batch_size=batch_size, device=device)
-    with remarks(json):
+    with remarks(json), logged(log_dir):
         sentence, facts = render(model, request)
     if sheet and not facts.get("unfinished"):
         facts["sheet"] = write_sheet(output, overwrite=overwrite)

@@ -24,6 +24,7 @@ from lucid_port.figures.base import Figure, Options, Result, Settings, find_figu
 from lucid_port.figures.options import FigureOptions
 from lucid_port.figures.page import page
 from lucid_port.figures.sheet import compose
+from lucid_port.misc.event_writers import Log, LogDir, open_writer
 from lucid_port.misc.io.saving import save
 from lucid_port.misc.io.serialize_array import PICTURES
 from lucid_port.optvis import checkpoints
@@ -32,6 +33,7 @@ from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.diagnostics import noted_failures
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.recipe import MadeWith, made_here
+from lucid_port.optvis.render_log import logged
 
 if TYPE_CHECKING:
     from lucid_port.modelzoo.vision_base import Model as VisionModel
@@ -186,6 +188,7 @@ def write(
     folder: str | os.PathLike[str],
     verbose: bool = False,
     opening: Sequence[str] = (),
+    log_dir: LogDir | None = None,
 ) -> Sequence[Path]:
     """Makes a figure and writes NAME.png, NAME.html and NAME.json into a folder.
 
@@ -197,6 +200,8 @@ def write(
         folder: the folder.
         verbose: show progress.
         opening: as for `Request.command`, which the page shows.
+        log_dir: folder for TensorBoard logs, or a writer: a run NAME with the figure and its recipe, and a run
+            NAME/RENDER for each of its renders.
 
     Returns:
         The paths of the three files.
@@ -207,11 +212,13 @@ def write(
         OSError: the folder cannot be written to.
     """
     figure = find_figure(request.figure)
+    log = None if log_dir is None else Log(log_dir).inside(figure.name)
     about = _request_data(request, model)
     key = {**about, "files": named_files(request)}
     with _ready(user_path(folder)) as place:
         paths = [place / f"{figure.name}.{ending}" for ending in ("png", "html", "json")]
-        with _checkpointed(place / f".{figure.name}.unfinished", key, verbose), noted_failures() as failed:
+        unfinished = _checkpointed(place / f".{figure.name}.unfinished", key, verbose)
+        with logged(None if log is None else log.log_dir), unfinished, noted_failures() as failed:
             started = time.monotonic()
             result = _made(request, model, verbose, failed)
             seconds = round(time.monotonic() - started)
@@ -224,10 +231,19 @@ def write(
                 save(picture, paths[0], domain=None, metadata=text)
                 write_bytes(paths[1], html.encode())
                 write_bytes(paths[2], text.encode())
+                if log is not None:
+                    _write_log(log.log_dir, picture, text)
         # The states of the block are gone: a run that resumed from them would fail in the same way.
         if failed:
             raise FloatingPointError(f"The figure {figure.name} is not written. {failed[0]}")
     return paths
+
+
+def _write_log(log_dir: LogDir, picture: np.ndarray, recipe: str) -> None:
+    """Writes a figure into its log."""
+    with contextlib.closing(open_writer(log_dir)) as writer:
+        writer.add_image("figure", picture, 0, dataformats="HWC")
+        writer.add_text("recipe", f"```json\n{recipe}\n```", 0)
 
 
 def _made(request: Request, model: Model, verbose: bool, failed: list[str]) -> Result | None:

@@ -31,8 +31,11 @@ from converters.signatures import checked
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.plan import Task
 from lucid_port.microscope.settings import Settings
+from lucid_port.misc.event_writers import Log, LogDir
 from lucid_port.misc.threads import worker_count
 from lucid_port.modelzoo.vision_base import Model
+from lucid_port.optvis.many.picture_folder import file_stem
+from lucid_port.optvis.render_log import logged
 
 __all__ = ["EXECUTORS", "Executor", "Here", "Processes", "Ray", "Work", "make_executor"]
 
@@ -51,17 +54,27 @@ class Work:
         root: The site.
         settings: Its settings.
         parts: Part, without what stands behind a slash -> the function that does its tasks.
+        log_dir: Folder of the logs of renders; a writer only if no other process works.
     """
 
     root: str
     settings: Settings
     parts: dict[str, Do]
+    log_dir: LogDir | None = None
 
     def run(self, model: Model, task: Task, report: Report) -> float:
         """Does a task, and returns its seconds."""
         started = time.perf_counter()
-        self.parts[task.part.partition("/")[0]](Places(self.root), model, self.settings, task, report)
+        log_dir = None if self.log_dir is None else Log(self.log_dir).inside(_log_name(task)).log_dir
+        with logged(log_dir):
+            self.parts[task.part.partition("/")[0]](Places(self.root), model, self.settings, task, report)
         return time.perf_counter() - started
+
+
+def _log_name(task: Task) -> str:
+    """Returns the name of a task's runs in a log, which no other task has: "channel/mixed4a_0-63"."""
+    units = f"_{task.units[0]}-{task.units[-1]}" if task.units else ""
+    return f"{task.technique or task.part}/{file_stem(task.layer)}{units}"
 
 
 class Progress(Protocol):

@@ -29,6 +29,7 @@ from lucid_port.microscope.state import SiteState, Status
 from lucid_port.microscope.statistics import class_means, sparseness
 from lucid_port.microscope.tables import Site, removed_hashes
 from lucid_port.microscope.techniques import DEFAULT, named_techniques
+from lucid_port.misc.event_writers import LogDir, check_log_dir, is_folder
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.modelzoo.vision_base import Model
 
@@ -68,6 +69,7 @@ def make_site(
     batch_size: int | None = None,
     confirm: Confirm | None = None,
     verbose: bool = True,
+    log_dir: LogDir | None = None,
 ) -> Site | None:
     """Makes a site with a page for each unit of a network, or adds to it what is missing.
 
@@ -95,6 +97,8 @@ def make_site(
         batch_size: Renders in a batch.
         confirm: Called with the estimate before long work; work begins if it returns True.
         verbose: Whether to print the estimate, the seconds of each part, and progress.
+        log_dir: Folder for TensorBoard logs of renders and caricatures, or a writer for the executor "here"; as for
+            `render_vis`.
 
     Returns:
         The site, opened for reading; None after a part, or if `confirm` returned False.
@@ -107,6 +111,7 @@ def make_site(
         KeyboardInterrupt: The run was interrupted; the same call goes on.
     """
     place = Places(output)
+    check_log_dir(log_dir)
     if part is not None and budget is not None:
         raise ValueError("A part has its own share of the units: give either part or budget.")
     state.refuse_others(place)
@@ -122,7 +127,7 @@ def make_site(
         say = _Say(verbose)
         if old is not None and old.data not in (None, now.data):
             say.line(f"The pictures were those of {old.data}, and are those of {now.data}: examples are made again.")
-        run = _Run(model, place, plan, pictures, now, say, FAMILIES if families is None else families)
+        run = _Run(model, place, plan, pictures, now, say, FAMILIES if families is None else families, log_dir)
         return run.all(executor, workers, part, budget, confirm)
 
 
@@ -309,6 +314,7 @@ class _Run:
     now: SiteState
     say: _Say
     families: Mapping[str, Family] = field(default_factory=lambda: FAMILIES)
+    log_dir: LogDir | None = None
     pooled: dict[str, PooledLayer] = field(default_factory=dict)
 
     def all(
@@ -320,6 +326,8 @@ class _Run:
         confirm: Confirm | None,
     ) -> Site | None:
         crew = executors.make_executor(executor, self.model, workers)
+        if self.log_dir is not None and not is_folder(self.log_dir) and not isinstance(crew, executors.Here):
+            raise ValueError("Only executor='here' logs to a writer, as other processes do not have it: name a folder.")
         tasks = part_of(self.plan.tasks(), part)
         records = Records(self.place)
         missing = [left for task in tasks if (left := records.missing(task)) is not None]
@@ -428,7 +436,7 @@ class _Run:
         """Does the missing tasks."""
         if not missing:
             return
-        work = executors.Work(str(self.place.root), self.plan.settings, dict(steps.PARTS))
+        work = executors.Work(str(self.place.root), self.plan.settings, dict(steps.PARTS), self.log_dir)
         progress = _Progress(sum(task.amount for task in missing), self.say.verbose)
         try:
             with self.say.part("renders"):

@@ -1,4 +1,4 @@
-"""Progress of a render: progress bars, live view in a notebook and TensorBoard log.
+"""Progress of a render: progress bars, live view in a notebook and log for TensorBoard.
 
 The displays of a single render are callbacks: functions that are called with the render after each update.
 Reading the loss synchronizes with the device, so callbacks read it rarely.
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.misc.progress import is_watched, progress_bar
 from lucid_port.optvis.notebook import LiveSheet, LiveView
+from lucid_port.optvis.render_log import TensorBoardLog, logged
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from lucid_port.optvis.engine.vis import VisT
 
-__all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardLog"]
+__all__ = ["LiveSheet", "LiveView", "ManyProgress", "ProgressBar", "TensorBoardLog", "logged"]
 
 
 class ProgressBar:
@@ -112,35 +112,3 @@ class ManyProgress:
 
     def add(self, label: str, picture: np.ndarray) -> None:
         """Does nothing: a terminal does not show pictures."""
-
-
-class TensorBoardLog:
-    """Callback that writes the loss and the kept pictures as TensorBoard events.
-
-    Args:
-        log_dir: Folder of the event file.
-        every: Number of updates between two loss values.
-
-    Raises:
-        ImportError: The package tensorboard is missing.
-    """
-
-    @checked
-    def __init__(self, log_dir: str, every: int = 50) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.every = every
-        self.writer: Any = SummaryWriter(str(user_path(log_dir)))
-
-    def __call__(self, vis: VisT) -> None:
-        if vis.steps == 1 or vis.steps % self.every == 0:
-            assert vis.loss is not None
-            self.writer.add_scalar("objective", float(vis.loss.sum()), vis.steps)
-
-    def snapshot(self, vis: VisT, picture: np.ndarray) -> None:
-        """Writes the pictures of a threshold, [N, H, W, C] in [0, 1]."""
-        self.writer.add_images("image", picture[..., :3], vis.steps, dataformats="NHWC")
-
-    def close(self) -> None:
-        """Closes the event file."""
-        self.writer.close()

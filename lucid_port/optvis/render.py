@@ -20,6 +20,7 @@ from converters import checks
 from converters.memory import is_out_of_memory
 from converters.signatures import checked
 from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.event_writers import LogDir, check_log_dir
 from lucid_port.misc.io.displaying import curve_html, pictures_html
 from lucid_port.misc.io.films import FILMS, even_frames
 from lucid_port.misc.io.showing import show
@@ -40,9 +41,10 @@ from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.films import FRAMES
 from lucid_port.optvis.objectives import Objective, as_objective, nhwc
 from lucid_port.optvis.objectives.base import ObjectiveLike
-from lucid_port.optvis.progress import LiveView, ProgressBar, TensorBoardLog
+from lucid_port.optvis.progress import LiveView, ProgressBar
 from lucid_port.optvis.recipe import Recipe
 from lucid_port.optvis.recipe_files import save_film_with_recipe, save_picture
+from lucid_port.optvis.render_log import TensorBoardLog, of_render
 from lucid_port.optvis.render_many import make_many_T, render_many  # Lucid has all renders in one module
 from lucid_port.optvis.sampling import DEFAULT_SEED, RandomSource
 
@@ -223,7 +225,7 @@ def render_vis(
     seed: int | RandomSource = DEFAULT_SEED,
     device: torch.device | str | None = None,
     callbacks: Sequence[Callback] = (),
-    log_dir: str | None = None,
+    log_dir: LogDir | None = None,
     precision: str = "float32",
     compile: bool = False,
     live: bool = False,
@@ -249,7 +251,7 @@ def render_vis(
         callbacks: Functions that are called with the render (`VisT`) after each update. A callback may have methods:
             `begin(vis, total)` is called before the first update with the number of updates, `snapshot(vis, picture)`
             at each threshold with its pictures [N, H, W, C], and `close()` at the end, even after an error.
-        log_dir: Folder for a TensorBoard log of the loss and the pictures.
+        log_dir: Folder for a TensorBoard log, or a writer with its methods, which stays open; see docs/logs.md.
         precision: Precision of the network. `"float32"` does not use TF32. `"tf32"` rounds the inputs of convolutions
             and matrix products to 11 significant bits on a GPU. `"bf16"` uses bfloat16 (8 bits). The last two give
             different pictures of the same kind: see docs/speed.md.
@@ -262,7 +264,7 @@ def render_vis(
         Ctrl-C or `VisT.stop`, it has the pictures made so far.
 
     Raises:
-        TypeError, ValueError: An argument is wrong, such as a threshold, a device or a precision that does not exist.
+        TypeError, ValueError, OSError: An argument is wrong, such as a threshold, a device or a folder of logs.
         Exception: Any error in a step, such as MemoryError; its attribute `renders` has the pictures made so far.
 
     Example:
@@ -272,6 +274,7 @@ def render_vis(
         ([(1, 128, 128, 3), (1, 128, 128, 3)], 3)
     """
     counts, printed, own = _update_counts(thresholds), _objectives(print_objectives, model), check_callbacks(callbacks)
+    check_log_dir(log_dir)
     with _memory_errors("cpu"):  # the image is made on the host
         vis = VisT(
             model,
@@ -285,15 +288,20 @@ def render_vis(
             precision=precision,
             compile=compile,
         )
-    shown = _shown(counts[-1], verbose, live, log_dir)
+    shown = [*_shown(counts[-1], verbose, live), *_logs(vis, log_dir, own)]
     return _run(vis, counts, [*own, *shown], printed, verbose)
 
 
-def _shown(steps: int, verbose: bool, live: bool, log_dir: str | None) -> list[Callback]:
+def _shown(steps: int, verbose: bool, live: bool) -> list[Callback]:
     shown: list[Callback] = [ProgressBar(steps)] if verbose else []
     shown += [LiveView(keep=not verbose)] if live else []  # if verbose, the last picture is shown below
-    shown += [] if log_dir is None else [TensorBoardLog(log_dir)]
     return shown
+
+
+def _logs(vis: VisT, log_dir: LogDir | None, own: Sequence[Callback]) -> list[Callback]:
+    """Returns the log of a render: in a folder, or in that of the enclosing block of `logged`."""
+    notes = _callback_notes(own)
+    return of_render(vis, own_code=notes) if log_dir is None else [TensorBoardLog(log_dir, about={"own_code": notes})]
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from converters import checks
 from converters.signatures import checked
 from converters.stack_level import stack_level
 from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.event_writers import Log, LogDir
 from lucid_port.misc.io.displaying import MOST, pictures_html
 from lucid_port.misc.io.loading import load
 from lucid_port.optvis import checkpoints, serialization
@@ -36,12 +37,13 @@ from lucid_port.optvis.engine.precision import outside_inference, tf32
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.fingerprints import fingerprint
 from lucid_port.optvis.many import memory, workers
-from lucid_port.optvis.many.picture_folder import Finished, PictureFolder
+from lucid_port.optvis.many.picture_folder import Finished, PictureFolder, file_stem
 from lucid_port.optvis.many.setup import ManyParamLike, Setup, make_many_T
 from lucid_port.optvis.many.unit_spec import Unit, UnitsLike, identity
 from lucid_port.optvis.progress import LiveSheet, ManyProgress
 from lucid_port.optvis.recipe import Recipe, describe_model
 from lucid_port.optvis.recipe_files import check_channels
+from lucid_port.optvis.render_log import TensorBoardLog, active
 from lucid_port.optvis.sampling import DEFAULT_SEED
 
 __all__ = ["ManyRenders", "UnitRender", "make_many_T", "render_many"]
@@ -164,6 +166,7 @@ def render_many(
     keep: bool | None = None,
     verbose: bool = True,
     live: bool = False,
+    log_dir: LogDir | None = None,
 ) -> ManyRenders:
     """Renders many units in batches. Up to rounding, each picture is that of `render_vis` for the unit alone.
 
@@ -181,8 +184,7 @@ def render_many(
             arguments, which makes one image and is called for each.
         size: Height and width in pixels, instead of `param_f`; 128 by default, or the network's own size.
         steps: Number of updates.
-        seed: Seed of all random draws.
-        seeds: One seed for each unit's initial image; by default all have `seed`.
+        seed, seeds: Seed of all random draws, and one for each unit's initial image; by default all have `seed`.
         per_image: Whether the transforms draw separately for each image, from the unit's seed (`seed`, `seed + 1`, ...
             without `seeds`). Draws that decide the size of the image stay shared.
         batch_size: Maximum number of images in a batch; by default as many as fit into the free memory. If a batch
@@ -195,12 +197,13 @@ def render_many(
         overwrite: Whether to replace the pictures in the folder.
         keep: Whether to return the pictures; by default only without `output`.
         verbose, live: Whether to show progress, and in a notebook (`live`) also the finished pictures.
+        log_dir: As for `render_vis`; each batch is a run.
 
     Returns:
         A `UnitRender` for each unit. After Ctrl-C, for the finished units.
 
     Raises:
-        TypeError, ValueError: An argument is wrong, a channel is missing, or the folder has other settings.
+        TypeError, ValueError, OSError: An argument is wrong, a channel is missing, or the folder has other settings.
         converters.LayerNotFoundError: The model has no such layer.
         MemoryError: A single image does not fit. The attribute `renders` of any error has the finished renders.
 
@@ -209,7 +212,7 @@ def render_many(
         >>> [one.name for one in render_many(get_model("TinyInceptionV1"), "mixed4a:3,8", size=32, steps=2)]
         ['mixed4a:3', 'mixed4a:8']
     """
-    steps = checks.whole(steps, "steps", 1)
+    steps, log = checks.whole(steps, "steps", 1), active() if log_dir is None else Log(log_dir)
     most = None if batch_size is None else checks.whole(batch_size, "batch_size", 1)
     if sheet and output is None:
         raise ValueError("A sheet needs a folder: give output.")
@@ -218,7 +221,7 @@ def render_many(
     most = _limit(setup, most, len(found) if verbose else 0)
     chosen = choose_devices(devices, own_device(model))
     folder = None if output is None else _open_folder(output, _settings(setup, probe, steps), probe, sheet, overwrite)
-    run = _Run(setup, steps, found, folder, folder is None if keep is None else keep)
+    run = _Run(setup, steps, found, folder, folder is None if keep is None else keep, log)
     with contextlib.nullcontext() if folder is None else contextlib.closing(folder):
         return run.all(model, chosen, most, verbose, live)
 
@@ -255,10 +258,19 @@ class _Run:
         found: The units.
         folder: Folder for the pictures.
         keep: Whether to return the pictures.
+        log: Log of the batches.
     """
 
-    def __init__(self, setup: Setup, steps: int, found: Sequence[Unit], folder: PictureFolder | None, keep: bool):
-        self.setup, self.steps, self.folder, self.keep = setup, steps, folder, keep
+    def __init__(
+        self,
+        setup: Setup,
+        steps: int,
+        found: Sequence[Unit],
+        folder: PictureFolder | None,
+        keep: bool,
+        log: Log | None = None,
+    ) -> None:
+        self.setup, self.steps, self.folder, self.keep, self.log = setup, steps, folder, keep, log
         self.units = {identity(unit, number): unit for number, unit in enumerate(found)}
         self.made: dict[str, UnitRender] = {}
         self._sizes = {} if folder is None else folder.batch_sizes
@@ -280,6 +292,7 @@ class _Run:
         reused = len(self.units) - len(pending)
         if self.folder is not None:
             self.folder.begin(self.units)
+        if self.folder is not None or self.log is not None:
             self._model = describe_model(model)
         copies = self._copies(model, devices, len(pending))
         size = (len(pending), self.steps)
@@ -388,7 +401,7 @@ class _Run:
             checkpoint = checkpoints.Checkpoint(vis, self._checkpoints, f"{self._number}-{name}")
             losses = checkpoint.values
             progress.stepped(len(losses) * len(batch))
-            callbacks: list[Callback] = [lambda vis: progress.stepped(len(batch))]
+            callbacks: list[Callback] = [lambda vis: progress.stepped(len(batch)), *self._logs(batch)]
             try:
                 loop.run(vis, [self.steps], None, callbacks, checkpoint, work.stopped.is_set)
                 if len(losses) < self.steps:
@@ -403,6 +416,14 @@ class _Run:
             progress.done(len(batch))
 
         return lambda: work.work(device, render)
+
+    def _logs(self, batch: Sequence[str]) -> list[Callback]:
+        """Returns the callback that logs a batch; empty without a log."""
+        if self.log is None:
+            return []
+        units = [self.units[key] for key in batch]
+        names = [unit.name for unit in units]
+        return [TensorBoardLog(self.log.run(_run_name(units)), names=names, about={"model": self._model})]
 
     def _deliver(self, batch: Sequence[str], pictures: np.ndarray, losses: np.ndarray, vis: VisT) -> None:
         """Warns about a batch's losses, and stores its pictures. Thread-safe."""
@@ -442,6 +463,14 @@ class _Run:
 
 def _render_of(unit: Unit, value: float, *parts: Any) -> UnitRender:
     return UnitRender(unit.layer, unit.channel, unit.name, unit.seed, value, *parts)
+
+
+def _run_name(units: Sequence[Unit]) -> str:
+    """Returns the name of a batch in a log: "mixed4a/3" or "mixed4a/3-20" for channels, else its first objective's."""
+    first, last = units[0], units[-1]
+    if first.channel is None or last.channel is None or len({unit.layer for unit in units}) > 1:
+        return file_stem(first.name) + (f"_and_{len(units) - 1}_more" if len(units) > 1 else "")
+    return f"{file_stem(first.layer)}/{first.channel}" + (f"-{last.channel}" if len(units) > 1 else "")
 
 
 def _those_in(keys: Collection[str], batches: Iterable[Sequence[str]]) -> list[list[str]]:

@@ -17,6 +17,7 @@ from lucid_port.optvis.engine.devices import own_device
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.many import memory, workers
 from lucid_port.optvis.progress import ProgressBar
+from lucid_port.optvis.render_log import of_render
 from lucid_port.optvis.sampling import RandomSource
 
 __all__ = ["alike", "in_batches", "run", "run_through", "update_counts"]
@@ -87,7 +88,7 @@ def run_through(
         seen.append(look())
 
     bars = [ProgressBar(counts[-1])] if verbose else []
-    values = loop.run(vis, counts, keep, bars, work, stopped=lambda: False)
+    values = loop.run(vis, counts, keep, [*bars, *of_render(vis)], work, stopped=lambda: False)
     vis.watch.check()
     return seen, torch.stack(values).float().cpu().numpy()
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import converters
 from lucid_port import modelzoo
@@ -22,9 +23,11 @@ from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.optvis import render, serialization
 from lucid_port.optvis.recipe_files import read_recipe
 from parity_tests.docs import DOCS, ROOT, blocks
+from parity_tests.event_files import runs
 from parity_tests.networks import WITHOUT_CAFFE
 
 START, README, LUCENT, LAYERS = DOCS / "start.md", ROOT / "README.md", DOCS / "from_lucent.md", DOCS / "layer_names.md"
+LOGS = DOCS / "logs.md"
 
 
 @pytest.fixture
@@ -69,6 +72,18 @@ def test_the_start_page_runs(quick: None, lucids_models: None) -> None:
     assert sorted(namespace["acts"]) == ["mixed4a_pre_relu", "softmax2"]
     assert isinstance(converters.load("mine"), converters.ConvertedModel)
     assert main(["rerender", "unit.png"]) == 0
+
+
+def test_the_page_of_logs_runs(quick: None) -> None:
+    for name in ("a", "b"):
+        Path("photographs").mkdir(exist_ok=True)
+        Image.fromarray(np.random.RandomState(0).randint(0, 256, (72, 96, 3), np.uint8)).save(f"photographs/{name}.png")
+    namespace: dict[str, Any] = {}
+    for block in blocks(LOGS, "python"):
+        run(block, namespace)
+    assert runs(Path("runs")) == ["channels/mixed4a_8_and_1_more", "model", "often", "training", "unit8"]
+    assert json.loads(Path("lines/log.jsonl").read_text())["step"] == 1
+    assert Path("lines/0001.png").is_file()
 
 
 @pytest.mark.parametrize("page", [README, DOCS / "index.md"], ids=["README", "index"])

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
 from lucid_port.attribution import attribute
 from lucid_port.figures.run import Request, write
+from lucid_port.logs import log_graph
 from lucid_port.microscope import state
 from lucid_port.microscope.names import Places
 from lucid_port.microscope.run import make_site
@@ -299,6 +301,36 @@ def other_site(monkeypatch: pytest.MonkeyPatch) -> None:
 def locked_site(monkeypatch: pytest.MonkeyPatch) -> None:
     with state.locked(Places("site"), None):
         make_site(vision_models.TinyInceptionV1(), "site", verbose=False)
+
+
+@mistake
+def log_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 8)).save("unit.png")
+    render.render_vis(vision_models.TinyInceptionV1(), "mixed4a:8", verbose=False, log_dir="unit.png")
+
+
+class Losses:
+    """A writer of numbers alone."""
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+
+
+@mistake
+def log_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer: Any = Losses()
+    render.render_vis(vision_models.TinyInceptionV1(), "mixed4a:8", verbose=False, log_dir=writer)
+
+
+class Signed(nn.Module):
+    """Code that depends on a value."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if float(x.sum()) > 0 else -x
+
+
+@mistake
+def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_graph(modelzoo.from_torch(Signed(), image_value_range=(0, 1), image_shape=(16, 16, 3)), "runs")
 
 
 def test_every_message_has_a_mistake_that_provokes_it() -> None:
