@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from converters import checks
 from converters.atomic import write_bytes
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.attribution.drawing import draw
+from lucid_port.attribution.drawing import draw, enlarged
 from lucid_port.misc import io
 from lucid_port.misc.io.saving import is_picture_name, save
 from lucid_port.modelzoo.layouts import Layout
@@ -119,10 +118,7 @@ class Attribution:
         if values.dim() == 3:
             values = self._layout.in_places(values)
         size = (self.photos.shape[1], self.photos.shape[2])
-        summed = values.sum(1, keepdim=True)
-        if tuple(summed.shape[2:]) != size:
-            summed = F.interpolate(summed, size, mode="bilinear", align_corners=False)
-        return summed[:, 0].numpy()
+        return enlarged(values.sum(1, keepdim=True), size)[:, 0].numpy()
 
     @property
     def gives_channels(self) -> bool:
