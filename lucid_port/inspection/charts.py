@@ -7,15 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lucid_port.inspection.weights import WeightHistogram
-from lucid_port.microscope.site.charts import number
+from lucid_port.microscope.site import charts
 
-__all__ = ["Chart", "Dot", "histogram_path", "line_chart"]
+__all__ = ["Chart", "Dot", "histogram_path", "line_chart", "number"]
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 22
 """Margins around the plot."""
 
 MOST_TICKS, MOST_LABELS = 5, 20
+
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float | None) -> str:
+    """Returns a number for people, as on the pages of the Microscope, without the letter e.
+
+    Example:
+        >>> number(12.3456), number(-0.5), number(7.38e-06), number(None)
+        ('12.3', '−0.5', '7.38 × 10⁻⁶', '–')
+    """
+    digits, letter, exponent = charts.number(value).partition("e")
+    if not letter:
+        return digits
+    return f"{digits} × 10{str(int(exponent.replace('−', '-'))).translate(SUPERSCRIPTS)}"
 
 
 @dataclass(frozen=True)
@@ -118,8 +134,7 @@ def _power(exponent: int) -> str:
     """Returns a power of ten for people."""
     if -4 < exponent < 5:
         return f"{10.0**exponent:,.{max(0, -exponent)}f}"
-    digits = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"10{digits}"
+    return f"10{str(exponent).translate(SUPERSCRIPTS)}"
 
 
 def histogram_path(found: WeightHistogram, width: float, height: float) -> str:

@@ -15,10 +15,9 @@ from converters.paths import user_path
 from lucid_port import __version__
 from lucid_port.attribution.drawing import heat_map, over
 from lucid_port.attribution.units import Unit, checked_unit
-from lucid_port.inspection.charts import Chart, histogram_path, line_chart
+from lucid_port.inspection.charts import Chart, histogram_path, line_chart, number
 from lucid_port.inspection.measures import Statistics, unit_name
 from lucid_port.inspection.result import Inspection
-from lucid_port.microscope.site.charts import number
 from lucid_port.misc.io.showing import image_url
 from lucid_port.misc.templates import render
 
@@ -35,8 +34,11 @@ MARK_WITHIN = 1024
 LONGEST = 320
 """Longest side of a picture on the page in pixels; larger ones are resized."""
 
-MAP = 176
+MAP = 208
 """Longest side of a feature map in pixels."""
+
+MOST_COLUMNS = 6
+"""Feature maps in a row of the page, at most."""
 
 MOST_FILTERS = 96
 """Number of filters that a page shows."""
@@ -118,6 +120,7 @@ def page(found: Inspection, count: int, icons: Mapping[str, np.ndarray], title: 
         no_gradients=found.no_gradients,
         charts=[chart for chart in _charts(found) if chart is not None],
         layers=[_layer(found, at, name, count, icons, photo) for at, name in enumerate(found.layers)],
+        columns=min(count, MOST_COLUMNS),
         has_icons=bool(icons),
         filters=_filters(found),
         filter_count=0 if found.filters is None else len(found.filters),
