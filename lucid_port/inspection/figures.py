@@ -1,6 +1,6 @@
 """An inspection as Matplotlib's figures, for notebooks and papers.
 
-The functions return `matplotlib.figure.Figure` without `pyplot`, so that the figures that the user has open stay as they
+The functions return `matplotlib.figure.Figure` without `pyplot`, so that the user's open figures stay as they
 are. Notebooks show them after `%matplotlib inline`, or an import of `matplotlib.pyplot`.
 """
 

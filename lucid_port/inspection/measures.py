@@ -184,9 +184,8 @@ class Gradients:
 def feature_maps_of(layer: str, value: LayerValue) -> FeatureMaps:
     """Returns the feature maps of a layer for one picture."""
     values = value.arranged()
-    if len(value.first) != value.images:  # a layer that splits a picture into windows
-        values = values.reshape(-1, values.shape[-1])
-    elif not value.layout.has_places and values.ndim > 2:
+    splits = len(value.first) != value.images  # into windows, for example
+    if values.ndim > 2 and (splits or not value.layout.has_places):
         values = values.reshape(-1, values.shape[-1])
     return FeatureMaps(layer, values, values.ndim == 3 and value.layout.positions != "LL")
 

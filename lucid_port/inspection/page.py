@@ -261,7 +261,9 @@ def _shape_text(statistics: Statistics, has_maps: bool) -> str:
     if not places:
         return text
     sizes = " × ".join(map(str, places))
-    return f"{text} · {sizes} {'places' if len(places) > 1 and has_maps else 'tokens' if len(places) == 1 else 'values'}"
+    return (
+        f"{text} · {sizes} {'places' if len(places) > 1 and has_maps else 'tokens' if len(places) == 1 else 'values'}"
+    )
 
 
 def _layer_gradient(found: Inspection, name: str) -> tuple[dict[str, Any] | None, str]:

@@ -32,7 +32,8 @@ class Passes:
     Attributes:
         photo: the prepared picture, float32 [H, W, C] in [0, 1].
         values: layer -> its value, without a gradient.
-        classes: all classes, the most probable first; empty if the network has no single score for each class.
+        classes: all classes, the most probable first; empty if the network has no single score for each class, or no
+            gradients are asked for.
         gradients: of the target; None if there is no target, or none was asked for.
         obstacle: the reason why there is no target; empty if there is one.
     """
@@ -97,7 +98,7 @@ def pass_over(
     with evaluating(model), seeded(SEED, images.device), torch.set_grad_enabled(with_gradients):
         unit = find_targets(model, target, images)[0] if target is not None else None
         image = images.detach().clone().requires_grad_(with_gradients)
-        logits, probabilities = score_layers(model)
+        logits, probabilities = score_layers(model) if with_gradients else (None, None)
         pieces = {layer: pieces_of(model, layer) for layer in layers} if with_gradients else {}
         names = [*layers, *(one for group in pieces.values() for one in group), logits, probabilities]
         names += [] if unit is None else [unit.layer]
@@ -138,9 +139,7 @@ def _classes(
     found = []
     for number in torch.argsort(shares, descending=True, stable=True).tolist():
         label = checked_unit(model, Unit(layer, number)).label
-        found.append(
-            TopClass(number, label, float(shares[number]), None if own is None else float(own[number]))
-        )
+        found.append(TopClass(number, label, float(shares[number]), None if own is None else float(own[number])))
     return tuple(found)
 
 

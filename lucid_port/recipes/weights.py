@@ -163,9 +163,10 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
     kernels = kernels_of(model, layer)
     wanted = 1 if image_shape(model)[2] == 1 else 3
     if kernels.shape[-1] != wanted:
+        of_image = "one" if wanted == 1 else "three"
         raise ValueError(
-            f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's {'one' if wanted == 1 else 'three'}: name "
-            "the first convolution."
+            f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's {of_image}: name the first "
+            "convolution."
         )
     if getattr(model, "is_BGR", False):
         kernels = kernels[..., ::-1]

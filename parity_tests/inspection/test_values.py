@@ -21,7 +21,7 @@ from parity_tests.attribution.networks import LABELS, SIZE, as_tensor, photos
 from parity_tests.standalone import execute
 
 PHOTO = photos(1)[0]
-HEIGHT, WIDTH = 45, 61
+HEIGHT, WIDTH = 67, 83
 BOUND = 1e-5  # of the largest value
 LAYERS = ["conv2d0", "maxpool1", "mixed3a", "mixed4a_pre_relu", "mixed4c", "head0_bottleneck", "softmax2"]
 TARGET = ("softmax2_pre_activation", 22)
