@@ -23,6 +23,7 @@ MODULES = (
     "converters",
     "lucid_port.attribution",
     "lucid_port.figures.base",
+    "lucid_port.inspection",
     "lucid_port.microscope.crops",
     "lucid_port.microscope.curves",
     "lucid_port.microscope.details",

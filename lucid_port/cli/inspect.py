@@ -62,7 +62,7 @@ def command(
 
     Examples: lucid-port inspect InceptionV1_caffe dog.jpg -o page.html
 
-    lucid-port inspect TinyInceptionV1 drawing.png --target spiral --layers conv2d2,mixed4a --icons -o page
+    lucid-port inspect TinyInceptionV1 dog.jpg --target spiral --layers conv2d2,mixed4a --icons -o page
 
     lucid-port inspect --timm resnet18 dog.jpg --target 207 -o page.html
     """

@@ -183,11 +183,17 @@ class Gradients:
 
 def feature_maps_of(layer: str, value: LayerValue) -> FeatureMaps:
     """Returns the feature maps of a layer for one picture."""
-    values = value.arranged()
-    splits = len(value.first) != value.images  # into windows, for example
-    if values.ndim > 2 and (splits or not value.layout.has_places):
-        values = values.reshape(-1, values.shape[-1])
-    return FeatureMaps(layer, values, values.ndim == 3 and value.layout.positions != "LL")
+    try:
+        return FeatureMaps(layer, _last(value.places()), value.layout.positions != "LL")
+    except ValueError:  # fully connected, tokens without places, more axes than rows and columns, or windows
+        last = _last(value.first)
+        return FeatureMaps(layer, last if last.ndim < 3 else last.reshape(-1, last.shape[-1]), False)
+
+
+def _last(first: torch.Tensor) -> np.ndarray:
+    """Returns a value (rows, C, ...) as float32 [..., C], without the axis of rows if there is one row."""
+    last = first.detach().movedim(1, -1).float().cpu().numpy()
+    return np.ascontiguousarray(last[0] if len(last) == 1 else last)
 
 
 def statistics_of(value: LayerValue) -> Statistics:

@@ -21,6 +21,9 @@ from lucid_port.recipes.inputs import LayerValue, read_layers
 
 __all__ = ["Passes", "checked_layers", "pass_over"]
 
+ROUNDING = 1e-4
+"""Largest difference from 1 of a sum of probabilities."""
+
 SEED = 0
 """Seed of the draws of networks that are random also in evaluation mode."""
 
@@ -128,7 +131,9 @@ def _classes(
     """Returns all classes, the most probable first."""
     own = None if logits is None else scores[logits]
     shares = None if probabilities is None else scores[probabilities]
-    if shares is not None and "log" in model.network.layers[probabilities].op.lower():
+    if shares is None and own is not None and _is_distribution(own):
+        own, shares, probabilities = None, own, logits
+    elif shares is not None and "log" in model.network.layers[probabilities].op.lower():
         shares = shares.exp()
     if shares is None and own is not None:
         shares = own.softmax(0)
@@ -141,6 +146,11 @@ def _classes(
         label = checked_unit(model, Unit(layer, number)).label
         found.append(TopClass(number, label, float(shares[number]), None if own is None else float(own[number])))
     return tuple(found)
+
+
+def _is_distribution(scores: Tensor) -> bool:
+    """Returns whether scores are probabilities: networks may end in a softmax that is a module inside another."""
+    return bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < ROUNDING
 
 
 def _top_unit(model: Model, scores: Mapping[str, Tensor | None]) -> tuple[Unit | None, str]:

@@ -91,7 +91,7 @@ def test_tokens():
     hook = module.blocks[1].register_forward_hook(lambda part, given, value: kept.update(value=value))
     photo = photos(1, 48, 64)[0]
     found = inspect(model, photo, 3)
-    image = (torch.from_numpy(photo).permute(2, 0, 1)[None] - 0.5) / 0.5
+    image = ((torch.from_numpy(photo).permute(2, 0, 1)[None] - 0.5) / 0.5).requires_grad_()
     score = module(image)[0, 3]
     hook.remove()
     (gradient,) = torch.autograd.grad(score, [kept["value"]])
@@ -123,7 +123,7 @@ def test_one_forward_and_one_backward_pass(tiny, monkeypatch):
     compute, grad = ConvertedModel.compute, torch.autograd.grad
     monkeypatch.setattr(ConvertedModel, "compute", lambda *given: passes.append("forward") or compute(*given))
     monkeypatch.setattr(torch.autograd, "grad", lambda *a, **given: passes.append("backward") or grad(*a, **given))
-    inspect(tiny, photos(1, 40, 52)[0], prepare=False)
+    inspect(tiny, photos(1, 67, 83)[0], prepare=False)
     assert passes == ["forward", "backward"]
 
 

@@ -26,7 +26,7 @@ from parity_tests.attribution.networks import photos
 class Page(HTMLParser):
     """The elements of a page, checked to be closed."""
 
-    VOID = ("meta", "link", "img", "br", "wbr", "line", "circle")
+    VOID = ("meta", "link", "img", "br", "wbr", "line")
 
     def __init__(self, text: str) -> None:
         super().__init__()
