@@ -22,6 +22,7 @@ from lucid_port.misc.io.saving import is_picture_name, save
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import grammar
+from lucid_port.optvis.engine.formats import size_for
 from lucid_port.optvis.recipe_files import check_save_path, sidecar
 from lucid_port.optvis.render_many import ManyRenders, render_many
 
@@ -164,14 +165,15 @@ class Attribution:
         Args:
             count: number of channels of each picture.
             steps: updates of each render; Lucid's default is 513.
-            size: height and width of each render in pixels.
+            size: height and width of each render in pixels; the network's own size if the layer takes no other.
             seed: seed of the renders.
 
         Raises:
             ValueError: the method gives no channels of a layer.
         """
         names = list(dict.fromkeys(one.name for ranked in self.ranked(count) for one in ranked))
-        return render_many(self._model, names, size=size, steps=steps, seed=seed, verbose=False)
+        size_of = size_for(self._model, self._channel_layer(), size)
+        return render_many(self._model, names, size=size_of, steps=steps, seed=seed, verbose=False)
 
     # Pictures and files --------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ from lucid_port.inspection.weights import WeightHistogram
 from lucid_port.misc.environment import is_notebook_environment
 from lucid_port.misc.io.showing import display_markup
 from lucid_port.modelzoo.vision_base import Model
-from lucid_port.optvis.render_many import ManyRenders, render_many
+from lucid_port.optvis.engine.formats import size_for
+from lucid_port.optvis.render_many import UnitRender, render_many
 
 __all__ = ["Inspection"]
 
@@ -95,18 +96,30 @@ class Inspection:
     @checked
     def icons(
         self, count: int = CHANNELS, *, steps: int = ICON_STEPS, size: int = ICON_SIZE, seed: int = 0
-    ) -> ManyRenders:
+    ) -> list[UnitRender]:
         """Renders the strongest channels of each layer.
 
         Args:
             count: number of channels of each layer.
             steps: updates of each render; Lucid's default is 513.
-            size: height and width of each render in pixels.
+            size: height and width of each render in pixels; the network's own size for layers that take no other.
             seed: seed of the renders.
+
+        Returns:
+            The renders in the order of the layers, each with its `name`, as `LAYER:CHANNEL`, and `image` [H, W, C].
         """
         count = checks.whole(count, "count", 1)
-        names = [unit_name(layer, one) for layer in self.layers for one in self.feature_maps[layer].strongest(count)]
-        return render_many(self._model, names, size=size, steps=steps, seed=seed, verbose=False)
+        batches: dict[int | None, list[str]] = {}
+        order: list[str] = []
+        for layer in self.layers:
+            names = [unit_name(layer, one) for one in self.feature_maps[layer].strongest(count)]
+            batches.setdefault(size_for(self._model, layer, size), []).extend(names)
+            order += names
+        found = {}
+        for side, names in batches.items():
+            for one in render_many(self._model, names, size=side, steps=steps, seed=seed, verbose=False):
+                found[one.name] = one
+        return [found[name] for name in order]
 
     # Pages ---------------------------------------------------------------------------------------
 
