@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from make_pictures import FOLDER, PICTURES, PREFACE, Picture
 from PIL import Image
 
 from lucid_port.cli.app import app
+from lucid_port.cli.sources import ModelOptions
 from lucid_port.figures.base import ARTICLES, OMITTED, catalogue
 
 DOCS = Path(__file__).parent
@@ -135,7 +137,20 @@ def command_line() -> str:
         command = group.get_command(context, name)
         own = {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()} or {name: command}
         sections += [_command(words, one, context) for words, one in own.items()]
-    return "\n".join(sections)
+    return "\n".join([*sections, _of_models(group, context)])
+
+
+MODELS = "options of models"
+OF_MODELS = tuple(field.name for field in fields(ModelOptions))
+
+
+def _of_models(group: Any, context: Any) -> str:
+    """The section of the options that every command with a model takes."""
+    command = group.get_command(context, "render")
+    shared = [one for one in command.get_params(context) if one.name in OF_MODELS]
+    rows = [_row(f"`{_named(one)}`", _said(one)) for one in shared]
+    head = f"## {MODELS}\n\nAll commands that open a model for pictures take these.\n"
+    return "\n".join([head, "| option | meaning |", "|---|---|", *rows, ""])
 
 
 def _command(name: str, command: Any, parent: Any) -> str:
@@ -164,7 +179,10 @@ def _prose(text: str) -> str:
 
 
 def _rows(command: Any, context: Any) -> str:
-    rows = [_row(f"`{_named(one)}`", _said(one)) for one in command.get_params(context) if not _is_hidden(one)]
+    shown = [one for one in command.get_params(context) if not _is_hidden(one)]
+    shared = set(OF_MODELS) <= {one.name for one in shown}
+    rows = [_row(f"`{_named(one)}`", _said(one)) for one in shown if not (shared and one.name in OF_MODELS)]
+    rows += [_row(f"[{MODELS}](#{MODELS.replace(' ', '-')})", "How the model is opened.")] if shared else []
     return "\n".join(["| argument or option | meaning |", "|---|---|", *rows])
 
 

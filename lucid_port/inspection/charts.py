@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 22
 """Margins around the plot."""
 
-MOST_TICKS, MOST_LABELS = 5, 20
+MOST_TICKS, MOST_LABELS = 5, 14
 
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from lucid_port.attribution.drawing import heat_map, over
 from lucid_port.attribution.units import Unit, checked_unit
 from lucid_port.inspection.charts import Chart, histogram_path, line_chart, number
 from lucid_port.inspection.measures import Statistics, unit_name
-from lucid_port.inspection.result import Inspection
 from lucid_port.misc.io.showing import image_url
 from lucid_port.misc.templates import render
+
+if TYPE_CHECKING:
+    from lucid_port.inspection.result import Inspection
 
 __all__ = ["INDEX", "page", "page_path"]
 
@@ -127,7 +129,7 @@ def page(found: Inspection, count: int, icons: Mapping[str, np.ndarray], title: 
         no_filters=found.no_filters,
         weights=[_weight(one) for one in found.weights.values()],
         histogram=HISTOGRAM,
-        parameters=sum(parameter.numel() for parameter in found.model.network.parameters()),
+        parameters=sum(parameter.numel() for parameter in found.model.parameters()),
         command=command,
         version=__version__,
     )
@@ -225,6 +227,7 @@ def _layer(
         "has_maps": maps.has_maps,
         "gradient": gradient,
         "missing": missing,
+        "not_rendered": bool(icons) and all(cell["icon"] is None for cell in cells),
     }
 
 
@@ -278,7 +281,7 @@ def _layer_gradient(found: Inspection, name: str) -> tuple[dict[str, Any] | None
 
 
 def _filters(found: Inspection) -> list[dict[str, Any]]:
-    kernels: Sequence[np.ndarray] = () if found.filters is None else found.filters[:MOST_FILTERS]
+    kernels = [] if found.filters is None else list(found.filters[:MOST_FILTERS])
     shown = []
     for at, kernel in enumerate(kernels):
         levels = np.round(_colors(kernel) * 255).astype(np.uint8)

@@ -133,7 +133,7 @@ def _classes(
     shares = None if probabilities is None else scores[probabilities]
     if shares is None and own is not None and _is_distribution(own):
         own, shares, probabilities = None, own, logits
-    elif shares is not None and "log" in model.network.layers[probabilities].op.lower():
+    elif shares is not None and probabilities is not None and "log" in model.network.layers[probabilities].op.lower():
         shares = shares.exp()
     if shares is None and own is not None:
         shares = own.softmax(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import os
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 
 from converters import checks
 from converters.atomic import write_bytes
+from converters.errors import InputSizeError
 from converters.signatures import checked
 from lucid_port.attribution.result import ICON_SIZE, ICON_STEPS
 from lucid_port.inspection.measures import FeatureMaps, Gradients, Statistics, TopClass, unit_name
@@ -107,19 +109,16 @@ class Inspection:
 
         Returns:
             The renders in the order of the layers, each with its `name`, as `LAYER:CHANNEL`, and `image` [H, W, C].
+            Layers that cannot be computed at the sizes of a render, which the default transforms change, have none.
         """
         count = checks.whole(count, "count", 1)
-        batches: dict[int | None, list[str]] = {}
-        order: list[str] = []
+        found: list[UnitRender] = []
         for layer in self.layers:
             names = [unit_name(layer, one) for one in self.feature_maps[layer].strongest(count)]
-            batches.setdefault(size_for(self._model, layer, size), []).extend(names)
-            order += names
-        found = {}
-        for side, names in batches.items():
-            for one in render_many(self._model, names, size=side, steps=steps, seed=seed, verbose=False):
-                found[one.name] = one
-        return [found[name] for name in order]
+            with contextlib.suppress(InputSizeError):
+                side = size_for(self._model, layer, size)
+                found += render_many(self._model, names, size=side, steps=steps, seed=seed, verbose=False)
+        return found
 
     # Pages ---------------------------------------------------------------------------------------
 

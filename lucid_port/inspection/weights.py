@@ -68,9 +68,9 @@ def weight_histograms(model: Model, bins: int = BINS) -> dict[str, WeightHistogr
     bins = checks.whole(bins, "bins", 1)
     names = _names(model)
     found: dict[str, WeightHistogram] = {}
-    for parameter_name, weight in model.network.named_parameters():
+    for parameter_name, weight in model.named_parameters():
         if weight.dim() >= 2 and weight.numel() and weight.is_floating_point():
-            name = names.get(id(weight), parameter_name.removeprefix("module."))
+            name = names.get(id(weight), parameter_name.removeprefix("network.").removeprefix("module."))
             found[name] = _histogram(name, weight, bins)
     return found
 

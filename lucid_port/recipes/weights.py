@@ -148,8 +148,7 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
         layer: name of its first convolution, `conv2d0` in InceptionV1.
 
     Returns:
-        float32 [units, kh, kw, 3] in RGB order, also for models that take BGR; [units, kh, kw, 1] for a network of gray
-        images.
+        float32 [units, kh, kw, 3] in RGB order, also for models that take BGR; [..., 1] for gray images.
 
     Raises:
         ValueError: the layer is not a convolution, or reads another number of channels than an image has.
@@ -161,12 +160,11 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
         (16, 7, 7, 3)
     """
     kernels = kernels_of(model, layer)
-    wanted = 1 if image_shape(model)[2] == 1 else 3
-    if kernels.shape[-1] != wanted:
-        of_image = "one" if wanted == 1 else "three"
+    channels, wanted = kernels.shape[-1], 1 if image_shape(model)[2] == 1 else 3
+    if channels != wanted:
+        own = "one" if wanted == 1 else "three"
         raise ValueError(
-            f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's {of_image}: name the first "
-            "convolution."
+            f"Layer {layer!r} reads {channels} channels, not an image's {own}: name the first convolution."
         )
     if getattr(model, "is_BGR", False):
         kernels = kernels[..., ::-1]
