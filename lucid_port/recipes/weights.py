@@ -160,11 +160,9 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
         (16, 7, 7, 3)
     """
     kernels = kernels_of(model, layer)
-    channels, wanted = kernels.shape[-1], 1 if image_shape(model)[2] == 1 else 3
-    if channels != wanted:
-        own = "one" if wanted == 1 else "three"
+    if kernels.shape[-1] != (1 if image_shape(model)[2] == 1 else 3):
         raise ValueError(
-            f"Layer {layer!r} reads {channels} channels, not an image's {own}: name the first convolution."
+            f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's colors: name the first convolution."
         )
     if getattr(model, "is_BGR", False):
         kernels = kernels[..., ::-1]
