@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from converters import InputSizeError
 from converters.network.model import ConvertedModel
-from lucid_port.inspection import feature_maps, first_layer_filters, gradient_magnitudes, inspect
+from lucid_port.inspection import feature_maps, first_layer_filters, gradient_magnitudes, inspect, result
 from lucid_port.modelzoo.from_torch import from_torch
 from lucid_port.modelzoo.timm import timm
 from parity_tests.attribution import networks
@@ -116,6 +117,32 @@ def test_layers_without_rows_and_columns():
     assert not heads.has_maps
     with pytest.raises(ValueError, match="has no rows and columns"):
         heads.heat_map(0, (4, 4))
+
+
+def test_icons_of_networks_of_one_size():
+    """Patches have their places in images of 48 x 64 alone; renders have this size."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = timm("vit_tiny_patch16_224", weights=None, img_size=(48, 64), depth=1)
+    found = inspect(model, photos(1, 48, 64)[0], 3)
+    assert [one.image.shape for one in found.icons(2, steps=1)] == [(48, 64, 3)] * 2
+
+
+def test_layers_that_are_not_rendered(tiny, monkeypatch):
+    """One that does not take the sizes of a render has no icon, and the others have theirs."""
+    render = result.render_many
+
+    def refusing(model, names, **options):
+        if names[0].startswith("nn0:"):
+            raise InputSizeError("Layer 'nn0' cannot be computed for images of 110x110.")
+        return render(model, names, **options)
+
+    monkeypatch.setattr(result, "render_many", refusing)
+    found = inspect(tiny, photos(1, 96, 96)[0], layers=["mixed3a", "nn0"])
+    assert [one.name.split(":")[0] for one in found.icons(1, steps=1, size=64)] == ["mixed3a"]
+    text = found.html(icons=True, count=1, steps=1, size=64)
+    assert text.count("Not rendered: the layer cannot be computed") == 1
+    assert text.count("Render of mixed3a:") == 1
 
 
 def test_one_forward_and_one_backward_pass(tiny, monkeypatch):
