@@ -18,6 +18,12 @@ _ATTRIBUTION = """
 >>> given = {"prepare": False, "method": "gradient_x_activation"}
 >>> found = attribute(TinyInceptionV1(), noise, "mixed4a:3", "mixed3b", **given)
 """
+_INSPECTION = """
+>>> import numpy as np
+>>> from lucid_port.inspection import inspect
+>>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+>>> found = inspect(TinyInceptionV1(), np.random.RandomState(0).uniform(size=(96, 96, 3)), layers=['mixed4a'])
+"""
 _FIGURE = """
 >>> from lucid_port.figures.base import catalogue
 >>> one = next(iter(catalogue().values()))
@@ -65,6 +71,27 @@ CALLS: Mapping[str, Sequence[str]] = {
             "show()",
         )
     },
+    **{
+        f"lucid_port.inspection.Inspection.{call.partition('(')[0]}": [_INSPECTION + f">>> found.{call}"]
+        for call in ("html(count=1)", "icons(1, steps=1, size=16)", "save('a.html', count=1)", "show()")
+    },
+    **{
+        f"lucid_port.inspection.{kind}.{call.partition('(')[0]}": [_INSPECTION + f">>> found.{owner}.{call}"]
+        for kind, owner, call in (
+            ("FeatureMaps", "feature_maps['mixed4a']", "strongest(3)"),
+            ("FeatureMaps", "feature_maps['mixed4a']", "heat_map(3, (8, 9))"),
+            ("Gradients", "gradients", "strongest('mixed4a', 3)"),
+        )
+    },
+    "lucid_port.inspection.Gradients": [
+        _INSPECTION + ">>> import dataclasses\n>>> dataclasses.replace(found.gradients)"
+    ],
+    "lucid_port.inspection.Statistics": [">>> Statistics((2,), 0.5, 0.5, 1.0, 0.0, 0.5, 0.5, 0.0)"],
+    "lucid_port.inspection.TopClass": [">>> TopClass(3, 'dog', 0.5, 1.5)"],
+    "lucid_port.inspection.WeightHistogram": [
+        ">>> import numpy as np\n"
+        ">>> WeightHistogram('a', (3,), np.array([1, 2]), np.array([-1.0, 0.0, 1.0]), 0.1, 0.5, 0.0, 0.0)"
+    ],
     "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],
     "lucid_port.figures.base.Figure": [_FIGURE + ">>> import dataclasses\n>>> dataclasses.replace(one)"],
     "lucid_port.figures.base.figure": [

@@ -20,6 +20,7 @@ BINS = 48
 """Number of bins of a histogram."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class WeightHistogram:
     """The distribution of a layer's weights.
