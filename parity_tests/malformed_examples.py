@@ -80,18 +80,8 @@ CALLS: Mapping[str, Sequence[str]] = {
         for kind, owner, call in (
             ("FeatureMaps", "feature_maps['mixed4a']", "strongest(3)"),
             ("FeatureMaps", "feature_maps['mixed4a']", "heat_map(3, (8, 9))"),
-            ("Gradients", "gradients", "strongest('mixed4a', 3)"),
         )
     },
-    "lucid_port.inspection.Gradients": [
-        _INSPECTION + ">>> import dataclasses\n>>> dataclasses.replace(found.gradients)"
-    ],
-    "lucid_port.inspection.Statistics": [">>> Statistics((2,), 0.5, 0.5, 1.0, 0.0, 0.5, 0.5, 0.0)"],
-    "lucid_port.inspection.TopClass": [">>> TopClass(3, 'dog', 0.5, 1.5)"],
-    "lucid_port.inspection.WeightHistogram": [
-        ">>> import numpy as np\n"
-        ">>> WeightHistogram('a', (3,), np.array([1, 2]), np.array([-1.0, 0.0, 1.0]), 0.1, 0.5, 0.0, 0.0)"
-    ],
     "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],
     "lucid_port.figures.base.Figure": [_FIGURE + ">>> import dataclasses\n>>> dataclasses.replace(one)"],
     "lucid_port.figures.base.figure": [

@@ -16,11 +16,7 @@ from converters.on_use import import_on_use
 
 __all__ = [
     "FeatureMaps",
-    "Gradients",
     "Inspection",
-    "Statistics",
-    "TopClass",
-    "WeightHistogram",
     "activation_statistics",
     "draw_feature_maps",
     "draw_filters",
@@ -44,10 +40,10 @@ if TYPE_CHECKING:
         plot_statistics,
         plot_weights,
     )
-    from lucid_port.inspection.measures import FeatureMaps, Gradients, Statistics, TopClass
+    from lucid_port.inspection.measures import FeatureMaps
     from lucid_port.inspection.result import Inspection
     from lucid_port.inspection.run import activation_statistics, feature_maps, gradient_magnitudes, inspect
-    from lucid_port.inspection.weights import WeightHistogram, first_layer_filters, weight_histograms
+    from lucid_port.inspection.weights import first_layer_filters, weight_histograms
 
 __getattr__, __dir__ = import_on_use(
     __name__,
@@ -60,9 +56,9 @@ __getattr__, __dir__ = import_on_use(
             "plot_statistics",
             "plot_weights",
         ],
-        "measures": ["FeatureMaps", "Gradients", "Statistics", "TopClass"],
+        "measures": ["FeatureMaps"],
         "result": ["Inspection"],
         "run": ["activation_statistics", "feature_maps", "gradient_magnitudes", "inspect"],
-        "weights": ["WeightHistogram", "first_layer_filters", "weight_histograms"],
+        "weights": ["first_layer_filters", "weight_histograms"],
     },
 )

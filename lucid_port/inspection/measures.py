@@ -27,7 +27,6 @@ def unit_name(layer: str, channel: int) -> str:
     return f"{grammar.quoted(layer)}:{channel}"
 
 
-@checked
 @dataclass(frozen=True)
 class TopClass:
     """A class, and its probability.
@@ -111,7 +110,6 @@ class FeatureMaps:
         return enlarged(map_, (size[0], size[1]))[0, 0].numpy()
 
 
-@checked
 @dataclass(frozen=True)
 class Statistics:
     """The scale of a layer's activations, over all its values for one picture.
@@ -137,7 +135,6 @@ class Statistics:
     not_finite: float
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class Gradients:
     """Magnitudes of the gradient of a unit, with respect to layers and to the picture.

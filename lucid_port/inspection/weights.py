@@ -20,7 +20,6 @@ BINS = 48
 """Number of bins of a histogram."""
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class WeightHistogram:
     """The distribution of a layer's weights.
