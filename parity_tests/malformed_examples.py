@@ -18,6 +18,12 @@ _ATTRIBUTION = """
 >>> given = {"prepare": False, "method": "gradient_x_activation"}
 >>> found = attribute(TinyInceptionV1(), noise, "mixed4a:3", "mixed3b", **given)
 """
+_INSPECTION = """
+>>> import numpy as np
+>>> from lucid_port.inspection import inspect
+>>> from lucid_port.modelzoo.vision_models import TinyInceptionV1
+>>> found = inspect(TinyInceptionV1(), np.random.RandomState(0).uniform(size=(96, 96, 3)), layers=['mixed4a'])
+"""
 _FIGURE = """
 >>> from lucid_port.figures.base import catalogue
 >>> one = next(iter(catalogue().values()))
@@ -86,6 +92,17 @@ CALLS: Mapping[str, Sequence[str]] = {
             "ranked(3)",
             "save('a.png')",
             "show()",
+        )
+    },
+    **{
+        f"lucid_port.inspection.Inspection.{call.partition('(')[0]}": [_INSPECTION + f">>> found.{call}"]
+        for call in ("html(count=1)", "icons(1, steps=1, size=16)", "save('a.html', count=1)", "show()")
+    },
+    **{
+        f"lucid_port.inspection.{kind}.{call.partition('(')[0]}": [_INSPECTION + f">>> found.{owner}.{call}"]
+        for kind, owner, call in (
+            ("FeatureMaps", "feature_maps['mixed4a']", "strongest(3)"),
+            ("FeatureMaps", "feature_maps['mixed4a']", "heat_map(3, (8, 9))"),
         )
     },
     "lucid_port.figures.base.Article": [">>> Article('Title', 'Author', 2020, 'https://distill.pub')"],

@@ -24,6 +24,7 @@ MODULES = (
     "lucid_port.attribution",
     "lucid_port.figures.base",
     "lucid_port.logs",
+    "lucid_port.inspection",
     "lucid_port.microscope.crops",
     "lucid_port.microscope.curves",
     "lucid_port.microscope.details",

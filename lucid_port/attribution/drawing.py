@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from lucid_port.misc.sheets import draw_grid, page
 
-__all__ = ["draw", "heat_map", "over"]
+__all__ = ["draw", "enlarged", "heat_map", "over"]
 
 POSITIVE, NEGATIVE = np.array([0.80, 0.10, 0.10], np.float32), np.array([0.10, 0.25, 0.85], np.float32)
 """Colors of contributions for and against the target."""
@@ -41,6 +43,11 @@ def over(photo: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Returns a map [H, W] over the gray values of a photograph [H, W, C], as a picture [H, W, 3]."""
     gray = photo.mean(-1, keepdims=True).repeat(3, -1)
     return _tinted(0.35 + 0.6 * gray, strength(values) * 0.85)
+
+
+def enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns maps (N, C, rows, columns) in the size of a picture, (height, width) in pixels, by bilinear sampling."""
+    return maps if tuple(maps.shape[2:]) == size else F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
 def _tinted(paper: np.ndarray, share: np.ndarray) -> np.ndarray:

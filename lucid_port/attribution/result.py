@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from converters import checks
 from converters.atomic import write_bytes
 from converters.paths import user_path
 from converters.signatures import checked
-from lucid_port.attribution.drawing import draw
+from lucid_port.attribution.drawing import draw, enlarged
 from lucid_port.misc import io
 from lucid_port.misc.io.saving import is_picture_name, save
 from lucid_port.modelzoo.layouts import Layout
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import grammar
+from lucid_port.optvis.engine.formats import size_for
 from lucid_port.optvis.recipe_files import check_save_path, sidecar
 from lucid_port.optvis.render_many import ManyRenders, render_many
 
@@ -119,10 +119,7 @@ class Attribution:
         if values.dim() == 3:
             values = self._layout.in_places(values)
         size = (self.photos.shape[1], self.photos.shape[2])
-        summed = values.sum(1, keepdim=True)
-        if tuple(summed.shape[2:]) != size:
-            summed = F.interpolate(summed, size, mode="bilinear", align_corners=False)
-        return summed[:, 0].numpy()
+        return enlarged(values.sum(1, keepdim=True), size)[:, 0].numpy()
 
     @property
     def gives_channels(self) -> bool:
@@ -168,14 +165,15 @@ class Attribution:
         Args:
             count: number of channels of each picture.
             steps: updates of each render; Lucid's default is 513.
-            size: height and width of each render in pixels.
+            size: height and width of each render in pixels; the network's own size if the layer takes no other.
             seed: seed of the renders.
 
         Raises:
             ValueError: the method gives no channels of a layer.
         """
         names = list(dict.fromkeys(one.name for ranked in self.ranked(count) for one in ranked))
-        return render_many(self._model, names, size=size, steps=steps, seed=seed, verbose=False)
+        size_of = size_for(self._model, self._channel_layer(), size)
+        return render_many(self._model, names, size=size_of, steps=steps, seed=seed, verbose=False)
 
     # Pictures and files --------------------------------------------------------------------------
 

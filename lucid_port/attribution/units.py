@@ -18,7 +18,7 @@ from lucid_port.optvis import grammar
 from lucid_port.optvis.engine.coerce import layer_info
 from lucid_port.recipes.inputs import LayerValue, channels_of, read_layers
 
-__all__ = ["TargetLike", "Unit", "find_targets", "named_neuron"]
+__all__ = ["TargetLike", "Unit", "checked_unit", "find_targets", "named_neuron", "score_layers"]
 
 TargetLike: TypeAlias = str | int | Sequence[str | int] | None
 """A label, `LAYER:NUMBER`, `LAYER:LABEL`, the number of a class, one of these for each picture; None for the top class.
@@ -182,8 +182,8 @@ def _numbered(layer: str, rest: str) -> Unit | None:
     return Unit(layer, target.ranges[0][0], target.place)
 
 
-def _checked(model: Model, unit: Unit) -> Unit:
-    """Returns a unit with its label.
+def checked_unit(model: Model, unit: Unit) -> Unit:
+    """Returns a unit with its label, if it is a class.
 
     Raises:
         ValueError: the layer has no such channel.
@@ -193,7 +193,7 @@ def _checked(model: Model, unit: Unit) -> Unit:
         raise ValueError(f"Layer {unit.layer!r} has no unit {unit.number}: its units are 0 to {count - 1}.")
     labels = _labels(model)
     is_class = unit.label is None and unit.place is None and labels is not None and len(labels) == count
-    if is_class and unit.layer in _class_layers(model):
+    if is_class and unit.layer in score_layers(model):
         assert labels is not None
         return Unit(unit.layer, unit.number, None, str(labels[unit.number]))
     return unit
@@ -206,13 +206,15 @@ def _labels(model: Model) -> Sequence[str] | None:
         return None
 
 
-def _class_layers(model: Model) -> list[str]:
-    """Returns the layers of logits and probabilities; empty if they are not known."""
-    try:
-        found = [logits_layer(model), probabilities_layer(model)]
-    except ValueError:
-        return []
-    return [name for name in found if name is not None]
+def score_layers(model: Model) -> tuple[str | None, str | None]:
+    """Returns the layers of the classes' logits and of their probabilities; None for those that are not known."""
+    found: list[str | None] = []
+    for find in (logits_layer, probabilities_layer):
+        try:
+            found.append(find(model))
+        except ValueError:
+            found.append(None)
+    return found[0], found[1]
 
 
 def _score_layer(model: Model, score: str = "logit") -> str:
@@ -239,7 +241,7 @@ def _of_class(model: Model, label: str | int, layer: str) -> Unit:
             f"{grammar.quoted(layer)}:0."
         )
     own = str(labels[number]) if isinstance(label, str) and labels is not None else None
-    return _checked(model, Unit(layer, number, label=own))
+    return checked_unit(model, Unit(layer, number, label=own))
 
 
 def _named(model: Model, text: str) -> Unit:
@@ -252,7 +254,7 @@ def _named(model: Model, text: str) -> Unit:
     for layer, rest in _layers_in(model, text):
         unit = _numbered(layer, rest)
         if unit is not None:
-            return _checked(model, unit)
+            return checked_unit(model, unit)
         if rest and not rest.lstrip("-").isdigit():
             return _of_class(model, rest, layer)
         raise ValueError(f"{text!r} names no unit of layer {layer!r}: a unit is a number from 0 on, or a label.")
@@ -290,7 +292,7 @@ def named_neuron(model: Model, text: str) -> Unit | None:
         unit = _numbered(layer, rest)
         if unit is None:
             raise ValueError(f"{text!r} names no neuron of layer {layer!r}: write {grammar.quoted(layer)}:0.")
-        return _checked(model, unit)
+        return checked_unit(model, unit)
     raise LayerNotFoundError(text.partition(":")[0], getattr(model.network, "layers", {}))
 
 
@@ -340,7 +342,7 @@ def _top_classes(model: Model, images: torch.Tensor) -> list[Unit]:
                     "target as LAYER:NUMBER, or as LAYER:NUMBER[ROW,COLUMN] for one place."
                 )
             tops.append(int(scores[0].argmax()))
-    return [_checked(model, Unit(layer, number)) for number in tops]
+    return [checked_unit(model, Unit(layer, number)) for number in tops]
 
 
 def _size(images: torch.Tensor) -> tuple[int, int]:

@@ -8,13 +8,13 @@ so that help and completion are fast.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from inspect import getdoc
 from typing import Any
 
 import typer
@@ -27,6 +27,7 @@ from lucid_port.cli import (
     doctor,
     export,
     figure,
+    inspect,
     layers,
     log,
     microscope,
@@ -57,21 +58,22 @@ app = typer.Typer(
 
 def _help(command: Callable[..., None]) -> str:
     """A command's docstring. Its examples are not wrapped, so that a line can be copied."""
-    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    paragraphs = (getdoc(command) or "").split("\n\n")
     return "\n\n".join(f"\b\n{one}" if "lucid-port " in one else one for one in paragraphs)
 
 
 _CLASSES = {
-    **dict.fromkeys((attribute, figure, layers, log, render, rerender, run), ModelCommand),
+    **dict.fromkeys((attribute, figure, inspect, layers, log, render, rerender, run), ModelCommand),
     **dict.fromkeys((convert, export, parity), FileCommand),
 }
-for _module in (
+_MODULES = (
     attribute,
     convert,
     demo,
     doctor,
     export,
     figure,
+    inspect,
     layers,
     log,
     models,
@@ -80,7 +82,8 @@ for _module in (
     rerender,
     run,
     sheet,
-):
+)
+for _module in _MODULES:
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name, help=_help(_module.command), cls=_CLASSES.get(_module, PathCommand))(_module.command)
 for _name, (_command, _class) in microscope.COMMANDS.items():

@@ -19,7 +19,7 @@ from lucid_port.misc.io.pictures import read_picture
 from lucid_port.misc.io.serialize_array import METADATA_KEY
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.optvis import objectives
-from lucid_port.optvis.engine.formats import find_format
+from lucid_port.optvis.engine.formats import find_format, size_for
 from lucid_port.optvis.engine.vis import VisT
 from lucid_port.optvis.grammar import CENTER, Channels, Picture, Term
 from lucid_port.optvis.many.setup import each_for_itself
@@ -140,8 +140,7 @@ def _from_file(unit: int, path: Path) -> Made:
 
 def render_size(model: Model, layer: str, settings: Settings) -> int | None:
     """Returns the size of a layer's renders; None for the network's own, if the layer takes no other."""
-    format = find_format(model, [objectives.deepdream(layer)])
-    return None if format.replaces_default else settings.size
+    return size_for(model, layer, settings.size)
 
 
 def _text(layer: str, unit: int, weight: float = 1.0, place: str | None = None) -> str:

@@ -148,10 +148,10 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
         layer: name of its first convolution, `conv2d0` in InceptionV1.
 
     Returns:
-        float32 [units, kh, kw, 3] in RGB order, also for models that take BGR.
+        float32 [units, kh, kw, 3] in RGB order, also for models that take BGR; [..., 1] for gray images.
 
     Raises:
-        ValueError: the layer is not a convolution, or reads another number of channels than three.
+        ValueError: the layer is not a convolution, or reads another number of channels than an image has.
         converters.LayerNotFoundError: the layer does not exist.
 
     Example:
@@ -160,9 +160,9 @@ def first_layer_kernels(model: Model, layer: str) -> np.ndarray:
         (16, 7, 7, 3)
     """
     kernels = kernels_of(model, layer)
-    if kernels.shape[-1] != 3:
+    if kernels.shape[-1] != (1 if image_shape(model)[2] == 1 else 3):
         raise ValueError(
-            f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's three: name the first convolution."
+            f"Layer {layer!r} reads {kernels.shape[-1]} channels, not an image's colors: name the first convolution."
         )
     if getattr(model, "is_BGR", False):
         kernels = kernels[..., ::-1]

@@ -23,6 +23,7 @@ from lucid_port.modelzoo.seeded import seeded_inceptionv1
 from lucid_port.optvis import render, serialization
 from lucid_port.optvis.recipe_files import read_recipe
 from parity_tests.docs import DOCS, ROOT, blocks
+from parity_tests.docs.stand_ins import photograph
 from parity_tests.event_files import runs
 from parity_tests.networks import WITHOUT_CAFFE
 
@@ -150,3 +151,13 @@ def test_the_pictures_code_runs_and_is_what_they_were_made_with(quick: None, mon
             for key in SAME:
                 assert_same(here[key], there[key], f"{picture.name}, {key}")
             assert there["steps"] == 256
+
+
+def test_the_inspection_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    photograph(Path("dog.jpg"))
+    namespace: dict[str, Any] = {}
+    for block in blocks(DOCS / "inspection.md", "python"):
+        run(block, namespace)
+    assert namespace["kernels"].shape == (16, 7, 7, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dog.jpg", "figure.png", "maps.png", "weights.png"]

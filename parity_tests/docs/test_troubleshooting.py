@@ -20,6 +20,7 @@ from converters.frozen.writer import GraphWriter
 from lucid_port import modelzoo
 from lucid_port.attribution import attribute
 from lucid_port.figures.run import Request, write
+from lucid_port.inspection import gradient_magnitudes
 from lucid_port.logs import log_graph
 from lucid_port.microscope import state
 from lucid_port.microscope.names import Places
@@ -287,6 +288,12 @@ def functional(monkeypatch: pytest.MonkeyPatch) -> None:
 def beside(monkeypatch: pytest.MonkeyPatch) -> None:
     model = vision_models.TinyInceptionV1()
     attribute(model, np.zeros((40, 40, 3)), "mixed4a_1x1:3", "mixed4a_3x3", "conductance", prepare=False)
+
+
+@mistake
+def no_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = modelzoo.from_torch(nn.Sequential(nn.Conv2d(3, 4, 3)), image_value_range=(0, 1), image_shape=(16, 16, 3))
+    gradient_magnitudes(model, np.zeros((16, 16, 3)))
 
 
 @mistake

@@ -244,7 +244,7 @@ def test_signs_are_colours():
     ("call", "words"),
     [
         (lambda m: kernels_of(m, "maxpool1"), "no convolution"),
-        (lambda m: first_layer_kernels(m, "conv2d2"), "not an image's three"),
+        (lambda m: first_layer_kernels(m, "conv2d2"), "not an image's colors"),
         (lambda m: expanded_weights(m, "mixed3a", "conv2d2", [0]), "does not depend"),
         (lambda m: expanded_weights(m, "conv2d2", "mixed3a", [999]), "no unit 999"),
         (lambda m: expanded_weights(m, "conv2d2", "mixed3a", [0], size=4), "odd"),

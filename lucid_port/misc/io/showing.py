@@ -178,7 +178,7 @@ def cells_html(cells: Sequence[str], labels: Sequence[object], more: int = 0) ->
 
 def image(array: Picture, domain: Domain | None = None, w: float | None = None, format: str = "png") -> None:
     """Shows one image, [H, W] or [H, W, C]; see `image_html`."""
-    _display(image_html(array, w, domain, format), _description([array]))
+    display_markup(image_html(array, w, domain, format), _description([array]))
 
 
 def images(
@@ -192,7 +192,7 @@ def images(
     names = list(range(len(arrays))) if labels is None else checks.items(labels, "labels", "a list of texts")
     if len(names) != len(arrays):
         raise ValueError(f"{len(arrays)} pictures have {len(names)} labels: give one for each.")
-    _display(images_html(arrays, names, w, domain, format), _description(arrays))
+    display_markup(images_html(arrays, names, w, domain, format), _description(arrays))
 
 
 @checked
@@ -297,7 +297,7 @@ def _description(arrays: Sequence[Picture]) -> str:
     return f"1 picture of {sizes}" if len(arrays) == 1 else f"{len(arrays)} pictures of {sizes}"
 
 
-def _display(markup: str, text: str) -> None:
+def display_markup(markup: str, text: str) -> None:
     if not is_notebook_environment():
         print(f"{text}. Pictures are shown in notebooks; lucid_port.misc.io.save writes them to files.")
         return
@@ -308,7 +308,7 @@ def _display(markup: str, text: str) -> None:
 
 def _display_html(html_str: str) -> None:
     """Shows HTML in a notebook, under Lucid's name; elsewhere, prints a line."""
-    _display(html_str, "HTML")
+    display_markup(html_str, "HTML")
 
 
 _normalize_array = normalize_array

@@ -114,6 +114,12 @@ def find_format(
     return replace(found, is_fixed=any(takes(other) is False for other in _transformed(found.height, found.width)))
 
 
+def size_for(model: Model, layer: str, size: int) -> int | None:
+    """Returns the size of renders of a layer; None for the network's own, if the layer can be computed at no other."""
+    format = find_format(model, [lambda T: T(layer)])
+    return None if format.replaces_default else size
+
+
 def _transformed(height: int, width: int) -> list[tuple[int, int]]:
     """Returns a large and a small size, with odd sides, that the default transforms give."""
 
