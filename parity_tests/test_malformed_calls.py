@@ -27,6 +27,7 @@ QUICK = (
 CALLED_BY_OTHERS = {
     "converters.ConvertedModel",
     "lucid_port.attribution.Attribution",
+    "lucid_port.inspection.Inspection",
     "lucid_port.misc.channel_reducer.ChannelReducer.fit_transform",
     "lucid_port.modelzoo.vision_base.Model",
     "lucid_port.optvis.param.laplacian_pyramid",

@@ -81,11 +81,7 @@ def with_the_trained_network(found: Iterable[Line]) -> dict[Line, bool]:
 
 DESCRIBED = [page for page in PAGES if page.name != "CHANGELOG.md"]
 SHORT = [page for page in DESCRIBED if any(not is_long(page, line) for line in of_page(page))]
-NOT_YET = ("command_line.md", "microscope.md")
-"""Pages whose long commands have not all passed in one run; their short commands run."""
-WITH_LONG = [
-    page for page in DESCRIBED if page.name not in NOT_YET and any(is_long(page, line) for line in of_page(page))
-]
+WITH_LONG = [page for page in DESCRIBED if any(is_long(page, line) for line in of_page(page))]
 without_file = pytest.mark.skipif(local_graph(entry("InceptionV1_caffe")) is None, reason=WITHOUT_CAFFE)
 
 
