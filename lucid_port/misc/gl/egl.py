@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import threading
 from typing import Any
 
@@ -52,6 +54,10 @@ def _context() -> Any:
         import moderngl
     except ImportError:
         raise MissingPackageError("The backend 'egl' needs the package moderngl: pip install -e '.[mesh]'.") from None
+    # Mesa's driver makes its LLVM visible to all libraries that are loaded later. Triton, which torch.compile needs, has
+    # an LLVM of its own, and crashes when it is loaded after the driver.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton")
     return moderngl.create_context(standalone=True, require=330, backend="egl")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from converters import checks
 from converters.signatures import checked
 from lucid_port.misc.gl.mesh import Mesh
 
-__all__ = ["torus"]
+__all__ = ["SHAPES", "torus"]
 
 
 @checked
@@ -53,3 +55,7 @@ def torus(around: int = 96, across: int = 64, radius: float = 0.62) -> Mesh:
         "normal": normal.reshape(-1, 3).astype(np.float32),
         "face": faces.reshape(-1).astype(np.int32),
     }
+
+
+SHAPES: dict[str, Callable[[], Mesh]] = {"torus": torus}
+"""Meshes of this package by name."""
