@@ -52,7 +52,7 @@ CONTENT_WEIGHT = 100.0
 DECAY = 0.95
 """Decay of the moving averages of Gram matrices: a step sees one side of the mesh only."""
 
-DISTANCE = 12.5
+DISTANCE = 14.5
 SHADE = 0.45
 """Share of the light that comes from the camera, in pictures of meshes."""
 

@@ -145,7 +145,6 @@ def test_the_command_line_that_a_page_names():
     ("arguments", "words"),
     [
         (["fv-chanel"], "No figure is called 'fv-chanel'. Did you mean"),
-        (["dp-3d-texture"], "The figure dp-3d-texture is left out: textured models"),
         (["fv-channel", "--units", "mixed9:1", "--steps", "1"], "mixed9"),
         (["fv-channel", "--model", "InceptionV4_slim"], "InceptionV4_slim"),
         (["fv-channel", "--image", "cat.png"], "The figure fv-channel starts from no picture: leave out --image."),

@@ -54,8 +54,8 @@ def _context() -> Any:
         import moderngl
     except ImportError:
         raise MissingPackageError("The backend 'egl' needs the package moderngl: pip install -e '.[mesh]'.") from None
-    # Mesa's driver makes its LLVM visible to all libraries that are loaded later. Triton, which torch.compile needs, has
-    # an LLVM of its own, and crashes when it is loaded after the driver.
+    # Mesa's driver makes its LLVM visible to all libraries that are loaded later. Triton, which torch.compile needs,
+    # has an LLVM of its own, and crashes when it is loaded after the driver.
     with contextlib.suppress(ImportError):
         importlib.import_module("triton")
     return moderngl.create_context(standalone=True, require=330, backend="egl")
