@@ -196,7 +196,7 @@ def save_mesh(mesh: Mapping[str, np.ndarray], path: str | os.PathLike[str], text
         raise ValueError(f"{place} cannot hold the texture: write a .glb file, or the texture into a file of its own.")
     check_writable(place)
     made = textured(mesh, texture)
-    data = made.export(file_type=suffix[1:], **({"include_texture": False} if suffix == ".obj" else {}))
+    data = made.export(file_type=suffix[1:], **({"write_texture": False} if suffix == ".obj" else {}))
     place.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(place, data.encode() if isinstance(data, str) else data)
     return place
