@@ -204,7 +204,7 @@ def test_the_z_buffer_is_what_opengl_draws_here(name):
 def _compare(scene, found, expected):
     distances = pixel_distances(scene, found, expected)
     assert len(distances) > 100
-    assert distances.max() <= INSIDE  # measured 0.0044
+    assert distances.max() <= INSIDE  # measured 9.3e-4, and 3.5e-3 on the bunny of 69,451 triangles at 512 pixels
     others = (found[..., 3] > 0.5) != (expected[..., 3] > 0.5)
     same = (found[..., 3] > 0.5) & (expected[..., 3] > 0.5) & (abs(found[..., 2] - expected[..., 2]) < 0.5)
     covered = (expected[..., 3] > 0.5).sum()

@@ -41,7 +41,7 @@ def torus(around: int = 96, across: int = 64, radius: float = 0.62) -> Mesh:
         raise ValueError(f"torus's radius is a number from 0.5 on and below 1, not {radius}.")
     # The first vertices of each circle are there twice, because their texture coordinates are 0 and 1.
     u, v = np.meshgrid(*(np.linspace(0, 1, count + 1) for count in counts), indexing="ij")
-    long, short = 2 * np.pi * u, 2 * np.pi * v
+    long, short = (2 * np.pi * (share % 1) for share in (u, v))
     reach = radius + (1 - radius) * np.cos(short)
     position = np.stack([reach * np.cos(long), reach * np.sin(long), (1 - radius) * np.sin(short)], -1)
     normal = np.stack([np.cos(short) * np.cos(long), np.cos(short) * np.sin(long), np.sin(short)], -1)
