@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO, TypeAlias
 
@@ -20,7 +22,17 @@ from lucid_port.misc.gl.mesh import Mesh, check_mesh, check_positions, check_tri
 from lucid_port.misc.io.serialize_array import normalize_array, to_array
 from lucid_port.misc.tensors import ArrayLike
 
-__all__ = ["READ", "SAVED", "load_mesh", "load_obj", "save_mesh", "texture_pixels", "textured", "trimesh_package"]
+__all__ = [
+    "READ",
+    "SAVED",
+    "kept_random_state",
+    "load_mesh",
+    "load_obj",
+    "save_mesh",
+    "texture_pixels",
+    "textured",
+    "trimesh_package",
+]
 
 MeshFile: TypeAlias = str | os.PathLike[str] | BinaryIO | TextIO
 """A path, or an open file."""
@@ -45,6 +57,16 @@ def trimesh_package() -> Any:
             "Mesh files and the mesh viewer need the package trimesh: pip install -e '.[mesh]'."
         ) from None
     return trimesh
+
+
+@contextlib.contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Context that restores the state of Python's random numbers, from which trimesh draws names."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 @checked
@@ -119,7 +141,8 @@ class _Part(NamedTuple):
 def _parsed(data: bytes, name: str, suffix: str) -> Mesh:
     package = trimesh_package()
     try:
-        parts = list(_obj_parts(data) if suffix == ".obj" else _other_parts(package, data, suffix))
+        with kept_random_state():
+            parts = list(_obj_parts(data) if suffix == ".obj" else _other_parts(package, data, suffix))
     except MemoryError:
         raise
     except Exception as error:  # trimesh's parsers raise whatever a damaged file leads to
@@ -195,8 +218,10 @@ def save_mesh(mesh: Mapping[str, np.ndarray], path: str | os.PathLike[str], text
     if texture is not None and suffix != ".glb":
         raise ValueError(f"{place} cannot hold the texture: write a .glb file, or the texture into a file of its own.")
     check_writable(place)
-    made = textured(mesh, texture)
-    data = made.export(file_type=suffix[1:], **({"write_texture": False} if suffix == ".obj" else {}))
+    with kept_random_state():
+        data = textured(mesh, texture).export(
+            file_type=suffix[1:], **({"write_texture": False} if suffix == ".obj" else {})
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(place, data.encode() if isinstance(data, str) else data)
     return place

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from converters.signatures import checked
-from lucid_port.misc.gl.files import textured, trimesh_package
+from lucid_port.misc.gl.files import kept_random_state, textured, trimesh_package
 from lucid_port.misc.tensors import ArrayLike
 
 __all__ = ["mesh_page"]
@@ -54,9 +54,11 @@ def mesh_page(
     package = trimesh_package()
     from trimesh.viewer.notebook import scene_to_html
 
-    scene = package.Scene([textured(mesh, texture)])
-    scene.set_camera(angles=(0, 0, 0), fov=(42, 42))
-    page = scene_to_html(scene)
+    with kept_random_state():
+        camera = package.scene.cameras.Camera(name="camera", fov=(42, 42))  # without a name, trimesh draws one
+        scene = package.Scene([textured(mesh, texture)], camera=camera)
+        scene.set_camera(fov=(42, 42))
+        page = scene_to_html(scene)
     script = f"<script>{_SETTINGS % color}</script>"
     before, end, after = page.rpartition(_END)
     return before.replace(_TITLE, f"<title>{html.escape(title)}</title>", 1) + script + end + after
