@@ -11,11 +11,10 @@ from lucid_port.misc.gl.cameras import (
     view_from,
 )
 from lucid_port.misc.gl.files import load_mesh, load_obj, save_mesh
-from lucid_port.misc.gl.mesh import Mesh, check_mesh, normalize_mesh
+from lucid_port.misc.gl.mesh import check_mesh, normalize_mesh
 from lucid_port.misc.gl.shapes import torus
 
 __all__ = [
-    "Mesh",
     "anorm",
     "check_mesh",
     "homotrans",
