@@ -29,7 +29,7 @@ from lucid_port.optvis.param.spatial import bilinearly_sampled_image
 from lucid_port.optvis.sampling import RandomSource
 from lucid_port.optvis.transform import Params, Shape, Transform
 
-__all__ = ["MeshView", "as_mesh", "mesh_view", "sampled"]
+__all__ = ["as_mesh", "mesh_view"]
 
 MeshLike: TypeAlias = str | os.PathLike[str] | Mapping[str, np.ndarray]
 """The name of a mesh of this package, the path of a file, or a mesh; see `as_mesh`."""

@@ -240,7 +240,7 @@ def test_without_moderngl(monkeypatch):
     [
         ((0, 4), {}, "size"),
         ((4,), {}, "size"),
-        ((4, 4), {"modelview": np.eye(3)}, r"modelview is a finite matrix of shape \[4, 4\]"),
+        ((4, 4), {"modelview": np.eye(3)}, r"modelview is a matrix of shape \[4, 4\]"),
         ((4, 4), {"modelview": np.full((4, 4), np.nan)}, "modelview"),
         ((4, 4), {"clear_color": [1, 2, 3]}, "clear_color is four numbers"),
         ((4, 4), {"clear_color": [1, 2, 3, np.inf]}, "clear_color"),

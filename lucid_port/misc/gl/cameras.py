@@ -8,6 +8,7 @@ import numpy as np
 
 from converters import checks
 from converters.signatures import checked
+from lucid_port.misc.io.serialize_array import to_array
 from lucid_port.misc.tensors import ArrayLike
 
 __all__ = [
@@ -74,9 +75,20 @@ def anorm(x: ArrayLike, axis: int | Sequence[int] | None = None, keepdims: bool 
         >>> float(anorm([3.0, 4.0]))
         5.0
     """
-    values = np.asarray(x)
-    axes = tuple(axis) if isinstance(axis, Sequence) else axis
+    values = _numbers(x, "anorm's x")
+    given = None if axis is None else [axis] if np.ndim(axis) == 0 else axis
+    axes = (
+        None if given is None else tuple(checks.whole(one, "Each axis") for one in checks.items(given, "axis", "axes"))
+    )
     return np.asarray(np.sqrt((values * values).sum(axis=axes, keepdims=keepdims)))
+
+
+def _numbers(values: ArrayLike, what: str) -> np.ndarray:
+    """Returns an array after a check that it holds real numbers."""
+    array = to_array(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} is an array of real numbers, not {checks.shown(values)}.")
+    return array
 
 
 @checked
@@ -88,7 +100,7 @@ def normalize(v: ArrayLike, axis: int | Sequence[int] | None = None, eps: float 
         array([[0.6, 0.8],
                [0. , 1. ]])
     """
-    return np.asarray(v) / np.maximum(anorm(v, axis=axis, keepdims=True), eps)
+    return to_array(v) / np.maximum(anorm(v, axis=axis, keepdims=True), eps)
 
 
 @checked
@@ -235,8 +247,12 @@ def homotrans(M: np.ndarray, p: ArrayLike) -> np.ndarray:
         >>> homotrans(np.diag([2.0, 3.0, 1.0]), [1.0, 1.0])
         array([2., 3., 1.])
     """
-    points = np.asarray(p)
-    if M.ndim != 2 or points.ndim < 1 or points.shape[-1] not in (M.shape[1] - 1, M.shape[1]):
+    points = _numbers(p, "homotrans's p")
+    if (
+        _numbers(M, "homotrans's M").ndim != 2
+        or points.ndim < 1
+        or points.shape[-1] not in (M.shape[1] - 1, M.shape[1])
+    ):
         raise ValueError(f"A matrix of shape {list(M.shape)} cannot transform points of shape {list(points.shape)}.")
     if points.shape[-1] < M.shape[1]:
         points = np.concatenate([points, np.ones_like(points[..., :1])], -1)

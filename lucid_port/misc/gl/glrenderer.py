@@ -175,20 +175,29 @@ class MeshRenderer:
         mesh = {"position": position, "uv": uv} | ({} if face is None else {"face": face})
         return self.draw(check_mesh(mesh), modelview, clear_color).cpu().numpy()
 
+    @checked
     def draw(
         self,
         mesh: CheckedMesh,
         modelview: np.ndarray | None = None,
         clear_color: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
     ) -> torch.Tensor:
-        """Returns the texture coordinates of a checked mesh on the renderer's device; see `render_mesh`."""
+        """Returns the texture coordinates of a checked mesh on the renderer's device; see `render_mesh`.
+
+        Raises:
+            TypeError, ValueError: An argument has another type or shape.
+        """
+        if not isinstance(mesh, CheckedMesh):
+            raise TypeError(f"draw takes a mesh that check_mesh has returned, not {checks.shown(mesh)}.")
         checks.finite_values(clear_color, "clear_color")
         background = np.asarray(clear_color, np.float32)
         if background.shape != (4,):
             raise ValueError(f"clear_color is four numbers, not {checks.shown(clear_color)}.")
+        if modelview is not None:
+            checks.finite_values(modelview, "modelview")
         view = np.eye(4) if modelview is None else np.asarray(modelview, np.float64)
-        if view.shape != (4, 4) or not np.isfinite(view).all():
-            raise ValueError(f"modelview is a finite matrix of shape [4, 4], not {checks.shown(modelview)}.")
+        if view.shape != (4, 4):
+            raise ValueError(f"modelview is a matrix of shape [4, 4], not {checks.shown(modelview)}.")
         projection = perspective(self.fovy, self.aspect, self.znear, self.zfar).T.astype(np.float64) @ view
         scene = _Scene(mesh, projection, self.znear, self.zfar, self.size, background, self._device)
         return _DRAW[self.backend](scene)
