@@ -58,7 +58,8 @@ def _context() -> Any:
     # has an LLVM of its own, and crashes when it is loaded after the driver.
     with contextlib.suppress(ImportError):
         importlib.import_module("triton")
-    return moderngl.create_context(standalone=True, require=330, backend="egl")
+    settings: dict[str, Any] = {"standalone": True, "require": 330, "backend": "egl"}
+    return moderngl.create_context(**settings)
 
 
 OPEN = 4

@@ -85,7 +85,7 @@ def check_mesh(mesh: Mapping[str, np.ndarray]) -> CheckedMesh:
             f"The mesh's uv has the shape [{len(position)}, 2], one row for each vertex, not {list(uv.shape)}."
         )
     checks.finite_values(uv, "The mesh's uv")
-    filled = np.tile(np.float32([0, 0, 0, 1]), (len(uv), 1))
+    filled = np.tile(np.array([0, 0, 0, 1], np.float32), (len(uv), 1))
     filled[:, : uv.shape[1]] = uv
     triangles = check_triangles(mesh.get("face"), len(position))
     corners = position[triangles].astype(np.float64)

@@ -58,14 +58,14 @@ class _Spans(NamedTuple):
     Attributes:
         rows: int64 [S]: index of the triangle among the candidates.
         start: int64 [S]: number of the first pixel, row * width + column.
-        count: int64 [S]: number of pixels.
+        length: int64 [S]: number of pixels.
         inverse_depth: float64 [S]: 1 / depth at the middle of the first pixel.
         slope: float64 [S]: difference of 1 / depth from pixel to pixel.
     """
 
     rows: torch.Tensor
     start: torch.Tensor
-    count: torch.Tensor
+    length: torch.Tensor
     inverse_depth: torch.Tensor
     slope: torch.Tensor
 
@@ -86,7 +86,7 @@ def rasterize(
     best = torch.full((width * height,), float("inf"), dtype=torch.float64, device=clip.device)
     owner = torch.full((width * height,), none, dtype=torch.int64, device=clip.device)
     for spans in _spans(chosen, width, near, far):
-        for part in _parts(spans.count):
+        for part in _parts(spans.length):
             pixels, rows, depth = _pixels(_Spans(*(one[part] for one in spans)))
             nearest = best.scatter_reduce(0, pixels, depth, "amin")
             owner[nearest < best] = none
@@ -161,6 +161,6 @@ def _spans(chosen: _Candidates, width: int, near: float, far: float) -> Iterator
 
 def _pixels(spans: _Spans) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Returns the pixels of spans: their numbers, the indices of their triangles, and their depths."""
-    items, offset = _repeated(spans.count)
+    items, offset = _repeated(spans.length)
     depth = 1 / torch.addcmul(spans.inverse_depth[items], spans.slope[items], offset.to(spans.slope.dtype))
     return spans.start[items] + offset, spans.rows[items], depth
