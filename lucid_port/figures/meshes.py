@@ -22,7 +22,7 @@ MESHES = ("bunny", "torus")
 _MEMBERS = {
     "position": ("position.3d", "<f4", (-1, 3)),
     "uv": ("uv.3d", "<f4", (-1, 2)),
-    "face": ("face.3d", "<u4", -1),
+    "face": ("face.3d", "<u4", (-1, 3)),
 }
 
 
@@ -62,6 +62,7 @@ def _read(path: Path) -> Mesh:
                 file = archive.extractfile(member)
                 assert file is not None
                 mesh[key] = np.frombuffer(file.read(), kind).reshape(shape)
+        mesh["face"] = mesh["face"].reshape(-1)
         check_mesh(mesh)
     except (tarfile.TarError, KeyError, AssertionError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -285,8 +285,8 @@ class Checkpoint:
         vis.steps, vis.loss = state["steps"], self.values[-1]
         # A step that does not know the reads yet computes whole layers, which rounds single channels differently.
         layers, channels, plain = state.get("reads", ([], [], []))
-        known = {"layers": tuple(layers), "channels": tuple(map(tuple, channels)), "plain": frozenset(plain)}
-        vis.reads = replace(vis.reads, **known)
+        pairs = tuple((layer, channel) for layer, channel in channels)
+        vis.reads = replace(vis.reads, layers=tuple(layers), channels=pairs, plain=frozenset(plain))
 
 
 def _read_decisions(path: Path) -> dict[str, Any] | None:

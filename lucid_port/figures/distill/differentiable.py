@@ -202,7 +202,7 @@ def textured_mesh(settings: Settings) -> Result:
     sides = [round(frames * part / 4) % frames for part in range(4)]
     panels = [Panel(list(turn[sides]), [], short(unit)) for unit, turn in zip(units, turns, strict=True)]
     files: dict[str, Callable[[Path], object]] = {
-        "-turning.webp": lambda path: save_film(np.concatenate(turns, 2), path)
+        "-turning.webp": lambda path: save_film(list(np.concatenate(turns, 2)), path)
     }
     for number, (unit, one) in enumerate(zip(units, made, strict=True), 1):
         page = mesh_page(mesh, one.texture, title=f"{short(unit)} on a mesh")
