@@ -24,7 +24,7 @@ from PIL import Image
 
 from lucid_port.cli.app import app
 from lucid_port.cli.sources import ModelOptions
-from lucid_port.figures.base import ARTICLES, OMITTED, catalogue
+from lucid_port.figures.base import ARTICLES, catalogue
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"<!-- (?P<kind>picture|preface|figures)(?:: (?P<name>\S+))? -->\n(?:.*?<!-- end -->\n)?", re.DOTALL)
@@ -62,7 +62,6 @@ def _figures() -> str:
         ]
         head = ["| figure | shows | `--units` takes | has units for |", "|---|---|---|---|"]
         parts += [f"### [{article.title}]({article.url}), {article.year}", "\n".join([*head, *rows])]
-    parts += ["### Left out", *(f"`{name}`: {why}" for name, why in OMITTED.items())]
     return "\n\n".join(parts)
 
 

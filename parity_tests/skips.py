@@ -56,6 +56,12 @@ def _has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
+def _has_egl() -> bool:
+    from lucid_port.misc.gl import egl
+
+    return not egl.obstacle()
+
+
 def _has_newer_settings() -> bool:
     import torch
 
@@ -72,6 +78,7 @@ ALLOWED_SKIPS = (
     AllowedSkip(r"\S+ is not in a folder named in LUCID_PORT_PUBLISHED, .*", _is_set("LUCID_PORT_PUBLISHED")),
     AllowedSkip(rf"{re.escape(UNPUBLISHED_ARCHIVE)} is not in a folder .*", lambda: False),
     AllowedSkip("Bits are not comparable: .*", lambda: False),  # another machine; the tolerant comparison runs there
+    AllowedSkip("needs EGL, which this machine does not have", _has_egl),
     AllowedSkip(r"needs a C\+\+ compiler", lambda: shutil.which(os.environ.get("CXX") or "g++") is not None),
     AllowedSkip("only Linux limits a process's memory", lambda: sys.platform.startswith("linux")),
     AllowedSkip("this system has no file locks of this kind", lambda: os.name == "posix"),

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,12 +110,6 @@ ARTICLES: Mapping[str, Article] = {
     ),
 }
 
-OMITTED: Mapping[str, str] = {
-    "dp-3d-texture": "textured models (Differentiable Image Parameterizations, figures 13 to 17) need meshes, which "
-    "have other owners, and a renderer of surfaces. With your own renderer, use param.bilinearly_sampled_image.",
-}
-"""Figures of the articles that are not in the catalogue, and the reasons."""
-
 
 @checked
 @dataclass(frozen=True)
@@ -182,6 +177,7 @@ class Result:
     Attributes:
         panels: the panels, from top to bottom.
         data: the numbers of the figure, which can be written as JSON.
+        files: ending, such as "-turning.webp" -> a function that writes a further file of the figure to a path.
 
     Example:
         >>> Result([Panel([np.zeros((8, 8, 3))], ["black"])], {"mean": 0.0}).data
@@ -190,6 +186,7 @@ class Result:
 
     panels: Sequence[Panel]
     data: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
 
 
 class Options(dict[str, Any]):
@@ -446,8 +443,6 @@ def find_figure(name: str) -> Figure:
         >>> find_figure("fv-channel").takes.words
         'units, layer:channel'
     """
-    if name in OMITTED:
-        raise ValueError(f"The figure {name} is left out: {OMITTED[name]}")
     found = catalogue().get(name)
     if found is None:
         hint = nearest_names(name, catalogue()) or " 'lucid-port figure list' prints their names."

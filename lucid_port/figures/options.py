@@ -53,6 +53,7 @@ class FigureOptions(TypedDict, total=False):
     layers: Mapping[str, Positive | Sequence[Natural]]
     layout: Literal["umap", "tsne"]
     layout_options: Mapping[str, bool | float | str | None]
+    mesh: Literal["bunny", "torus"]
     most: Positive
     naive: bool
     next: Sequence[str]
@@ -72,6 +73,7 @@ class FigureOptions(TypedDict, total=False):
     stimulus_size: Positive
     style: str
     style_layers: Sequence[str]
+    texture_size: Positive
     threshold: Natural
     tuned: Positive
     whiten: bool

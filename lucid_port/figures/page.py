@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,14 @@ JPEG_FROM = 160 * 160  # pixels from which an opaque picture is stored as JPEG
 EMPTY: dict[str, Any] = {"is_head": True, "framed": False, "text": "", "url": None}
 
 
-def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str, own_picture: bool = False) -> str:
+def page(
+    figure: Figure,
+    result: Result,
+    facts: Mapping[str, Any],
+    command: str,
+    own_picture: bool = False,
+    files: Sequence[str] = (),
+) -> str:
     """The HTML of a figure's page.
 
     Args:
@@ -30,6 +37,7 @@ def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str,
         facts: settings with which it was made, by name.
         command: the command line that makes it.
         own_picture: whether it starts from the user's picture.
+        files: names of the figure's further files, which lie beside the page.
     """
     return render(
         "figure.html",
@@ -39,6 +47,7 @@ def page(figure: Figure, result: Result, facts: Mapping[str, Any], command: str,
         facts=facts,
         command=command,
         own_picture=own_picture,
+        files=files,
         version=__version__,
     )
 

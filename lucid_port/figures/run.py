@@ -204,7 +204,7 @@ def write(
             NAME/RENDER for each of its renders.
 
     Returns:
-        The paths of the three files.
+        The paths of the three files, and of the figure's further files.
 
     Raises:
         FloatingPointError: a render or a picture became NaN or infinite; nothing is written.
@@ -226,11 +226,16 @@ def write(
                 steps = _settings(figure, request, model, verbose).steps
                 facts = {"Model": request.model, "steps": steps, "seed": request.seed, "seconds": seconds}
                 picture = compose(result.panels)
-                html = page(figure, result, facts, request.command(opening), own_picture=request.image is not None)
+                more = {f"{figure.name}{ending}": write_file for ending, write_file in result.files.items()}
+                command, own = request.command(opening), request.image is not None
+                html = page(figure, result, facts, command, own_picture=own, files=list(more))
                 text = json.dumps({MARK: FORMAT, **about, "data": _plain(result.data)}, indent=1)
                 save(picture, paths[0], domain=None, metadata=text)
                 write_bytes(paths[1], html.encode())
                 write_bytes(paths[2], text.encode())
+                for name, write_file in more.items():
+                    write_file(place / name)
+                    paths.append(place / name)
                 if log is not None:
                     _write_log(log.log_dir, picture, text)
         # The states of the block are gone: a run that resumed from them would fail in the same way.

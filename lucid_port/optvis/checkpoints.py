@@ -23,6 +23,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -267,6 +268,7 @@ class Checkpoint:
             "param": vis.param.state_dict(),
             "optimizer": vis.optimizer.state_dict(),
             "draws": vis.source.state(),
+            "reads": [list(vis.reads.layers), [list(one) for one in vis.reads.channels], sorted(vis.reads.plain)],
             "looks": self._looks,
         }
         data = io.BytesIO()
@@ -281,6 +283,10 @@ class Checkpoint:
         vis.source.restore(state["draws"])
         vis.watch.restore(list(state["losses"].to(vis.device)), state["watch"])
         vis.steps, vis.loss = state["steps"], self.values[-1]
+        # A step that does not know the reads yet computes whole layers, which rounds single channels differently.
+        layers, channels, plain = state.get("reads", ([], [], []))
+        pairs = tuple((layer, channel) for layer, channel in channels)
+        vis.reads = replace(vis.reads, layers=tuple(layers), channels=pairs, plain=frozenset(plain))
 
 
 def _read_decisions(path: Path) -> dict[str, Any] | None:

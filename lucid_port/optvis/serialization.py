@@ -35,6 +35,7 @@ _MODULES = (
     "lucid_port.optvis.objectives",
     "lucid_port.optvis.param",
     "lucid_port.optvis.transform",
+    "lucid_port.optvis.mesh_view",
     "lucid_port.optvis.many.setup",
     "lucid_port.recipes.caricature",
 )

@@ -28,6 +28,10 @@ SMALLEST = {
         "--layers",
         "mixed3a_pre_relu",
     ],
+    "textures.py": [
+        *("--model", "TinyInceptionV1", "--unit", "mixed3a_pre_relu:31", "--texture-size", "32", "--size", "48"),
+        *("--steps", "2", "--looks", "2"),
+    ],
     "peers.py": ["--steps", "1", "--rounds", "2", "--warm-up", "17", "--size", "48", "--units", "2"],
 }
 """Arguments of each script. No peer takes part: they need environments of their own."""

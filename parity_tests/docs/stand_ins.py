@@ -103,6 +103,11 @@ def recipe(path: Path) -> None:
     path.write_text(blocks(DOCS / "recipes.md", "toml")[0], encoding="utf-8")
 
 
+def ring(path: Path) -> None:
+    """The recipe that the page of meshes shows."""
+    path.write_text(blocks(DOCS / "meshes.md", "toml")[0], encoding="utf-8")
+
+
 def one_picture(path: Path) -> None:
     """The same recipe, for one unit."""
     recipe(path)
@@ -128,6 +133,7 @@ FILES: Mapping[str, Maker] = {
     "net.onnx": onnx,
     "networks.py": lambda path: path.write_text(NETWORKS, encoding="utf-8"),
     "photographs": photographs,
+    "ring.toml": ring,
 }
 """Path in the current folder -> its stand-in."""
 

@@ -87,6 +87,14 @@ def test_the_page_of_logs_runs(quick: None) -> None:
     assert Path("lines/0001.png").is_file()
 
 
+def test_the_page_of_meshes_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for block in blocks(DOCS / "meshes.md", "python"):
+        run(block.replace("steps=100", "steps=1"), namespace)
+    assert {path.name for path in tmp_path.iterdir()} == {"ring.webp", "ring.glb"}
+
+
 @pytest.mark.parametrize("page", [README, DOCS / "index.md"], ids=["README", "index"])
 def test_the_first_code_runs(page: Path, quick: None) -> None:
     (code,) = blocks(page, "python")

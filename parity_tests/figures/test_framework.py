@@ -145,7 +145,6 @@ def test_the_command_line_that_a_page_names():
     ("arguments", "words"),
     [
         (["fv-chanel"], "No figure is called 'fv-chanel'. Did you mean"),
-        (["dp-3d-texture"], "The figure dp-3d-texture is left out: textured models"),
         (["fv-channel", "--units", "mixed9:1", "--steps", "1"], "mixed9"),
         (["fv-channel", "--model", "InceptionV4_slim"], "InceptionV4_slim"),
         (["fv-channel", "--image", "cat.png"], "The figure fv-channel starts from no picture: leave out --image."),
@@ -247,3 +246,20 @@ def test_a_file_is_no_folder_for_figures(tmp_path, capsys):
     (tmp_path / "taken").touch()
     assert run("figure", "fv-channel", "--units", "mixed3a:1", "-o", tmp_path / "taken") == 1
     assert "taken is a file" in capsys.readouterr().err
+
+
+def test_further_files_of_a_figure_are_written_and_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("LUCID_PORT_PUBLISHED", raising=False)
+    recipe = tmp_path / "own.json"
+    options = {"units": ["mixed3a:1"], "size": 32, "texture_size": 16, "frames": 2}
+    request = {"lucid_port_figure": 1, "figure": "dp-3d-texture", "options": options, "steps": 1}
+    recipe.write_text(json.dumps(request))
+    assert run("run", recipe, "-o", tmp_path / "made") == 0
+    endings = [".png", ".html", ".json", "-turning.webp", "-1.html"]
+    assert capsys.readouterr().out.split() == [str(tmp_path / "made" / f"dp-3d-texture{one}") for one in endings]
+    text = (tmp_path / "made/dp-3d-texture.html").read_text()
+    assert '<a href="dp-3d-texture-turning.webp">' in text
+    assert run("run", tmp_path / "made/dp-3d-texture.json", "-o", tmp_path / "again") == 0
+    for one in (".png", "-turning.webp", "-1.html"):
+        first, second = ((tmp_path / folder / f"dp-3d-texture{one}").read_bytes() for folder in ("made", "again"))
+        assert first == second

@@ -11,8 +11,10 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from lucid_port.misc.gl.shapes import torus
 from lucid_port.optvis import objectives, param, serialization, transform
 from lucid_port.optvis.many.setup import each_channel, each_for_itself, joined
+from lucid_port.optvis.mesh_view import mesh_view
 from lucid_port.optvis.objectives import Objective
 from lucid_port.optvis.param.base import Parameterization
 from lucid_port.optvis.param.random import rand_fft_image
@@ -312,6 +314,10 @@ _rotations = st.builds(
 _jitters = st.builds(transform.jitter, st.integers(0, LEAST_SIDE - 1), SEEDS)
 _crops = st.builds(transform.crop_or_pad_to, st.integers(1, 20), st.integers(1, 20))
 _norms = st.builds(transform.normalize_gradient, st.none() | st.floats(0.1, 3).map(lambda scale: [scale]))
+_views = st.builds(
+    mesh_view, st.sampled_from(("torus", torus(7, 5))), st.tuples(st.integers(5, 20), st.integers(5, 20)),
+    st.floats(8, 11), st.floats(11, 13), st.just("torch"),
+)  # fmt: skip
 
 TRANSFORMS: Mapping[str, SearchStrategy[Transform]] = {
     "collapse_alpha_random": st.builds(transform.collapse_alpha_random, st.none() | st.floats(0, 1)),
@@ -320,6 +326,7 @@ TRANSFORMS: Mapping[str, SearchStrategy[Transform]] = {
     ).map(lambda drawn: transform.compose([*drawn[0], drawn[1]])),
     "crop_or_pad_to": _crops,
     "jitter": _jitters,
+    "mesh_view": _views,
     "normalize_gradient": _norms,
     "pad": _pads,
     "random_rotate": _rotations,

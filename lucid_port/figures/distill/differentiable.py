@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from converters import checks
+from converters.atomic import write_bytes
 from lucid_port.figures.base import Panel, Result, Settings, Takes, figure
 from lucid_port.figures.common import (
     CAFFE,
     CHANNELS,
     INCEPTION,
+    SHOWN,
     TINY,
     a_layer,
     caffe_units,
@@ -18,11 +25,16 @@ from lucid_port.figures.common import (
     render_options,
     short,
 )
+from lucid_port.figures.meshes import find_mesh
 from lucid_port.figures.photographs import photograph
+from lucid_port.misc.gl.files import trimesh_package
+from lucid_port.misc.gl.viewer import mesh_page
+from lucid_port.misc.io.films import save_film
 from lucid_port.recipes import cppn
 from lucid_port.recipes.inputs import ImageLike, load_image, named_unit
 from lucid_port.recipes.interpolation import interpolations
 from lucid_port.recipes.style_transfer import CONTENT_LAYERS, CONTENT_WEIGHT, STYLE_LAYERS, style_transfer
+from lucid_port.recipes.textured_meshes import texture_3d, turntable
 from lucid_port.recipes.transparency import checkerboard, over, transparent
 
 
@@ -162,3 +174,38 @@ def transparency(settings: Settings) -> Result:
     names = [short(unit) for unit in units]
     panels = [Panel(shown, names, "Over a checkerboard"), Panel(list(covered[..., None]), names, "Opacity")]
     return Result(panels, {"units": units, "covered": covered.mean((1, 2))})
+
+
+@figure(
+    "dp-3d-texture",
+    "Units painted onto a surface",
+    of="figures 13 and 15",
+    steps=400,
+    options=for_models(
+        lucid_units("4b_pool_reduce:17 4a:476"), caffe_units("4a:300 4b:100"), lucid_units("4a:97 4b:34")
+    ),
+    takes=CHANNELS,
+    fast_options={"size": 128, "texture_size": 256, "frames": 12},
+    see="The texture of a mesh is optimized for a unit, seen from a random direction in each step. Patterns wrap "
+    "around the surface, and continue across the edges of the texture. The mesh is the article's bunny if the "
+    "article's published files are at hand, otherwise a ring. It turns in the film, and by the mouse in its pages.",
+)
+def textured_mesh(settings: Settings) -> Result:
+    """Four sides of the mesh for each unit, a film that turns it, and a page for each unit to turn it by hand."""
+    trimesh_package()  # a missing package fails before anything is rendered
+    units = settings.units
+    name, mesh = find_mesh(settings.options.get("mesh"))
+    frames = checks.whole(settings.options.get("frames", 36), "frames", 2)
+    options = {**render_options(settings, 512), "texture_size": settings.options.get("texture_size", 1024)}
+    made = [texture_3d(settings.model, unit, mesh, **options) for unit in units]
+    turns = [turntable(mesh, one.texture, frames, SHOWN) for one in made]
+    sides = [round(frames * part / 4) % frames for part in range(4)]
+    panels = [Panel(list(turn[sides]), [], short(unit)) for unit, turn in zip(units, turns, strict=True)]
+    files: dict[str, Callable[[Path], object]] = {
+        "-turning.webp": lambda path: save_film(list(np.concatenate(turns, 2)), path)
+    }
+    for number, (unit, one) in enumerate(zip(units, made, strict=True), 1):
+        page = mesh_page(mesh, one.texture, title=f"{short(unit)} on a mesh")
+        files[f"-{number}.html"] = functools.partial(write_bytes, data=page.encode())
+    data = {"units": units, "mesh": name, "renderer": made[0].backend, "values": [one.losses[-1] for one in made]}
+    return Result(panels, data, files)

@@ -13,12 +13,14 @@ from PIL import Image
 from converters import checks
 from converters.signatures import checked
 from lucid_port.misc.environment import is_notebook_environment
+from lucid_port.misc.gl.mesh import check_mesh
+from lucid_port.misc.gl.viewer import mesh_page
 from lucid_port.misc.io.collapse_channels import collapse_channels
 from lucid_port.misc.io.serialize_array import Domain, normalize_array, serialize_array, to_array
 from lucid_port.misc.templates import data_url, render
 from lucid_port.misc.tensors import ArrayLike
 
-__all__ = ["image", "image_html", "image_url", "images", "images_html", "show"]
+__all__ = ["image", "image_html", "image_url", "images", "images_html", "show", "textured_mesh"]
 
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 Picture: TypeAlias = ArrayLike | Image.Image
@@ -297,9 +299,40 @@ def _description(arrays: Sequence[Picture]) -> str:
     return f"1 picture of {sizes}" if len(arrays) == 1 else f"{len(arrays)} pictures of {sizes}"
 
 
-def display_markup(markup: str, text: str) -> None:
+@checked
+def textured_mesh(
+    mesh: Mapping[str, np.ndarray], texture: ArrayLike, background: str = "0xffffff", *, height: int = 600
+) -> None:
+    """Shows a mesh with a texture in a notebook, which the mouse turns. Elsewhere, prints a line.
+
+    Args:
+        mesh: the arrays `position`, `uv` and `face`; see `lucid_port.misc.gl.meshutil`.
+        texture: picture [H, W, 3] in [0, 1], or uint8.
+        background: color, as "0xffffff".
+        height: height on the screen in pixels.
+
+    Raises:
+        TypeError, ValueError: the mesh cannot be rendered with a texture, or another argument is invalid.
+        converters.MissingPackageError: trimesh is not installed.
+
+    Example:
+        >>> from lucid_port.misc.gl.meshutil import torus
+        >>> textured_mesh(torus(8, 6), np.zeros((4, 4, 3)))
+        A mesh of 96 triangles. Meshes are shown in notebooks; lucid_port.misc.gl.meshutil.save_mesh writes files.
+    """
+    page = mesh_page(mesh, texture, background)
+    pixels = checks.whole(height, "height", 1)
+    triangles = check_mesh(mesh).triangles
+    files = "Meshes are shown in notebooks; lucid_port.misc.gl.meshutil.save_mesh writes files"
+    display_markup(render("mesh.html", page=page, height=pixels), f"A mesh of {len(triangles)} triangles", files)
+
+
+PICTURE_FILES = "Pictures are shown in notebooks; lucid_port.misc.io.save writes them to files"
+
+
+def display_markup(markup: str, text: str, files: str = PICTURE_FILES) -> None:
     if not is_notebook_environment():
-        print(f"{text}. Pictures are shown in notebooks; lucid_port.misc.io.save writes them to files.")
+        print(f"{text}. {files}.")
         return
     from IPython.display import display
 

@@ -1,0 +1,1 @@
+"""Meshes: reading and writing them, cameras, and renders of texture coordinates."""
