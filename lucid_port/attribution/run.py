@@ -180,11 +180,11 @@ def _feature_mask(given: Any, images: Tensor) -> Tensor:
     mask = torch.as_tensor(np.asarray(given))
     mask = mask[None] if mask.dim() == 2 else mask
     size = images.shape[2:]
-    if mask.dim() != 3 or mask.shape[1:] != size or len(mask) not in (1, len(images)) or mask.is_floating_point():
-        raise ValueError(
-            f"feature_mask is an array of whole numbers [{size[0]}, {size[1]}], the segment of each pixel, not "
-            f"{checks.shown(given)}."
-        )
+    wanted = f"feature_mask is an array of whole numbers [{size[0]}, {size[1]}], the segment of each pixel"
+    if mask.is_floating_point() or mask.is_complex():
+        raise ValueError(f"{wanted}, not of {mask.dtype}.".replace("torch.", ""))
+    if mask.dim() != 3 or mask.shape[1:] != size or len(mask) not in (1, len(images)):
+        raise ValueError(f"{wanted}, not {checks.shown(given)}.")
     return mask.long()[:, None].expand(len(images), 1, *size).to(images.device)
 
 

@@ -15,7 +15,7 @@ from lucid_port.cli.limits import limited
 if TYPE_CHECKING:
     from lucid_port.attribution import Attribution
 
-TOP = 5
+TOP = 6
 """Channels that are printed."""
 
 Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="Picture to explain, resized and cropped as in training.")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -144,10 +143,12 @@ def load_scaled(image: ImageLike, longest: int | None) -> np.ndarray:
 
 def _from_file(path: str | os.PathLike[str], use: Use) -> Image.Image:
     path = user_path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name one of its pictures.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no picture {path}.")
     if path.suffix.lower() not in PICTURES:
         raise ValueError(f"{path} is no picture: the names of pictures end in {', '.join(PICTURES)}.")
-    if not path.exists():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return upright(open_picture(path, use))
 
 

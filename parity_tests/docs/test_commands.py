@@ -81,7 +81,14 @@ def with_the_trained_network(found: Iterable[Line]) -> dict[Line, bool]:
 
 DESCRIBED = [page for page in PAGES if page.name != "CHANGELOG.md"]
 SHORT = [page for page in DESCRIBED if any(not is_long(page, line) for line in of_page(page))]
-WITH_LONG = [page for page in DESCRIBED if any(is_long(page, line) for line in of_page(page))]
+LISTS = ("command_line.md", "microscope.md")
+"""Pages that list examples which do not follow each other: several write one file, or merge parts of one run.
+
+Their short commands run, one page in a folder of its own; their long ones take a quarter of an hour.
+"""
+WITH_LONG = [
+    page for page in DESCRIBED if page.name not in LISTS and any(is_long(page, line) for line in of_page(page))
+]
 without_file = pytest.mark.skipif(local_graph(entry("InceptionV1_caffe")) is None, reason=WITHOUT_CAFFE)
 
 

@@ -143,7 +143,10 @@ def check_picture_path(path: str | os.PathLike[str], arrays: bool = False) -> No
     saver = _saver(name, _extension(name))
     if saver is not _save_image and not (arrays and saver in _ARRAY_SAVERS):
         pictures = ", ".join(extension for extension, saver in sorted(_SAVERS.items()) if saver is _save_image)
-        raise ValueError(f"{name} is no picture's name: pictures end in {pictures}.")
+        others = ", ".join(extension for extension, saver in sorted(_SAVERS.items()) if saver in _ARRAY_SAVERS)
+        raise ValueError(
+            f"{name} is no picture's name: pictures end in {pictures}{f', and arrays in {others}' if arrays else ''}."
+        )
     if os.path.isdir(name):
         raise IsADirectoryError(f"{name} is a folder, not a picture.")
     check_writable(name)
