@@ -3,9 +3,10 @@
 **Method.** A channel is optimized twice from the same seed: as the texture of a mesh (`texture_3d`), and as a picture
 of the size of the views (`render_vis`), with the same number of updates and the same learning rate. The gain is the
 objective after the last update minus that before the first one. The objective of the texture is its mean over random
-views, that of the picture its mean over draws of Lucid's standard transforms. A channel's objective is a mean over the
-whole view, and the background does not change: the texture's gain is divided by the mean share of the views that the
-mesh covers. The ratio of both gains is to be 0.7 or more. Defaults are those of Lucid's notebook texture_synth_3d.
+views, that of the picture its mean over draws of Lucid's standard transforms. The ratio of both gains is to be 0.7 or
+more. A channel's objective is a mean over the whole view, of which the background does not change: beside it stands the
+ratio of the texture's gain, divided by the mean share of the views that the mesh covers, to the picture's. Defaults are
+those of Lucid's notebook texture_synth_3d.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ def measure(model: Model, unit: str, mesh: str, settings: dict[str, Any]) -> dic
         "picture": gain(made(param.image(size), None), steps, looks, f"{unit}, picture"),
     }
     covered = _covered(view, looks, seed)
-    ratio = found["texture"]["gain"] / covered / found["picture"]["gain"]
-    return {**found, "covered": covered, "ratio": ratio, "backend": view.backend}
+    ratio = found["texture"]["gain"] / found["picture"]["gain"]
+    shares = {"covered": covered, "ratio": ratio, "ratio_where_covered": ratio / covered}
+    return {**found, **shares, "backend": view.backend}
 
 
 def _covered(view: MeshView, looks: int, seed: int) -> float:
@@ -94,12 +96,11 @@ def main(
     found = {unit: measure(opened, unit, mesh, {**settings, "backend": backend}) for unit in units or [UNIT]}
     rows = [
         [unit, *(f"{one[kind]['before']:.1f} to {one[kind]['after']:.1f}" for kind in ("texture", "picture")),
-         f"{one['covered']:.2f}", f"{one['ratio']:.2f}", one["backend"]]
+         *(f"{one[kind]:.2f}" for kind in ("ratio", "covered", "ratio_where_covered")), one["backend"]]
         for unit, one in found.items()
     ]  # fmt: skip
-    timing.table(
-        "Objective before and after", ["unit", "texture", "picture", "covered", "ratio of gains", "renderer"], rows
-    )
+    columns = ["unit", "texture", "picture", "ratio of gains", "covered", "ratio where covered", "renderer"]
+    timing.table("Objective before and after", columns, rows)
     report.write(output, found)
     low = [unit for unit, one in found.items() if one["ratio"] < LEAST]
     if low:

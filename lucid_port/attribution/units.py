@@ -228,9 +228,7 @@ def _score_layer(model: Model, score: str = "logit") -> str:
     except ValueError as error:
         raise ValueError(f"{str(error).rstrip('.')}; give the target as LAYER:NUMBER.") from None
     if found is None:
-        raise ValueError(
-            "The network has no softmax layer for prob: to read. Without prob:, the target is a logit."
-        )
+        raise ValueError("The network has no softmax layer for prob: to read. Without prob:, the target is a logit.")
     return found
 
 
