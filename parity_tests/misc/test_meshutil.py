@@ -130,6 +130,17 @@ def test_normalize_takes_rows():
     np.testing.assert_allclose(meshutil.normalize([3.0, 4.0]), [0.6, 0.8])
 
 
+@pytest.mark.parametrize(("values", "axis"), [([], 1), ([3.0, 4.0], 1), (np.ones((2, 3)), -3)])
+def test_an_axis_that_is_missing_is_named(values, axis):
+    with pytest.raises(ValueError, match=f"Each axis is a whole number from .*, not {axis}"):
+        meshutil.normalize(values, axis=axis)
+
+
+def test_an_axis_is_named_once():
+    with pytest.raises(ValueError, match=r"axis names an axis twice: \(1, -1\)"):
+        meshutil.anorm(np.ones((2, 3)), axis=(1, -1))
+
+
 def test_normalize_mesh_centres_and_scales():
     position = np.float32([[1, 2, 3], [5, 2, 3], [1, 4, 3]])
     kept = position.copy()

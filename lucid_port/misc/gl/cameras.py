@@ -71,16 +71,30 @@ def perspective(fovy: float, aspect: float, znear: float, zfar: float) -> np.nda
 def anorm(x: ArrayLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
     """Returns the Euclidean norm along axes, by default of all values.
 
+    Raises:
+        ValueError: The array has no such axis, or an axis is named twice.
+
     Example:
         >>> float(anorm([3.0, 4.0]))
         5.0
     """
     values = _numbers(x, "anorm's x")
-    given = None if axis is None else [axis] if np.ndim(axis) == 0 else axis
-    axes = (
-        None if given is None else tuple(checks.whole(one, "Each axis") for one in checks.items(given, "axis", "axes"))
-    )
-    return np.asarray(np.sqrt((values * values).sum(axis=axes, keepdims=keepdims)))
+    return np.asarray(np.sqrt((values * values).sum(axis=_axes(axis, values.ndim), keepdims=keepdims)))
+
+
+def _axes(axis: int | Sequence[int] | None, rank: int) -> tuple[int, ...] | None:
+    """Returns the axes of an array of a rank; None for all.
+
+    Raises:
+        ValueError: The array has no such axis, or one is named twice.
+    """
+    if axis is None:
+        return None
+    given = checks.items([axis] if np.ndim(axis) == 0 else axis, "axis", "axes")
+    axes = tuple(checks.whole(one, "Each axis", -rank, rank - 1) for one in given)
+    if len({one % rank for one in axes}) < len(axes):
+        raise ValueError(f"axis names an axis twice: {checks.shown(axis)}.")
+    return axes
 
 
 def _numbers(values: ArrayLike, what: str) -> np.ndarray:
