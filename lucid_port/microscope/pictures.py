@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from converters import checks
 from converters.paths import user_path
 from converters.signatures import checked
 from lucid_port.misc.io.pictures import as_rgb, decode_picture, levels_of, unit_floats
@@ -179,19 +180,27 @@ class Pictures(torch.utils.data.Dataset[Any]):
         """Returns a picture as RGB at its own size, upright, with transparent parts on white.
 
         Raises:
-            ValueError: The picture cannot be read.
+            ValueError: There is no picture with this number, or it cannot be read.
         """
-        return self._read(number)[0]
+        return self._read(self._numbered(number))[0]
 
     @checked
     def label(self, number: int) -> str | None:
-        """Returns the label of a picture; None if it has none."""
+        """Returns the label of a picture; None if it has none.
+
+        Raises:
+            ValueError: There is no picture with this number.
+        """
+        number = self._numbered(number)
         if self.data is None or not self.entries[number].key:
             return self.entries[number].label
         targets = getattr(self.data, "targets", None)  # torchvision's numbers of classes, which need no picture
         if isinstance(targets, Sequence) and len(targets) == len(self):
             return self._named(targets[number])
         return self._label(self.data[number])
+
+    def _numbered(self, number: int) -> int:
+        return checks.whole(number, "number", 0, len(self) - 1)
 
     def __getitem__(self, number: int) -> tuple[Tensor | None, str]:
         """Returns a picture, prepared, and an empty text; or None and a clause that says why it cannot be read."""

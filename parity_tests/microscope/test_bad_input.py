@@ -445,3 +445,11 @@ def test_a_lost_shard_is_named(tmp_path, tiny_model):
     pooled.shards[0].unlink()
     with pytest.raises(FileNotFoundError, match=r"The shard .*safetensors of pooled activations is missing"):
         find_examples(pooled)
+
+
+@pytest.mark.parametrize("number", [-1, 2])
+def test_a_picture_out_of_range_is_refused(number):
+    pictures = Pictures([np.zeros((8, 8, 3))] * 2, Preprocessing((8, 8)))
+    for look in (pictures.original, pictures.label):
+        with pytest.raises(ValueError, match=f"number is a whole number from 0 to 1, not {number}"):
+            look(number)

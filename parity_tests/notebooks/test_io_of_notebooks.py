@@ -53,6 +53,13 @@ def test_what_is_written_is_read(tmp_path):
     assert handle.closed
 
 
+def test_text_that_cannot_be_written_leaves_the_file(tmp_path):
+    write("first", tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="data has half of a surrogate pair at position 1"):
+        write("a\udcff", tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_text() == "first"
+
+
 def test_a_handle_is_closed_after_an_error(tmp_path):
     with pytest.raises(KeyError), write_handle(tmp_path / "a") as handle:
         raise KeyError

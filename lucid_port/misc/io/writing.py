@@ -25,7 +25,7 @@ def write(data: bytes | str, url: str | os.PathLike[str], mode: str = "wb") -> N
 
     Raises:
         OSError: the file cannot be written.
-        ValueError: `url` is a URL, or `mode` is not for writing.
+        ValueError: `url` is a URL, `mode` is not for writing, or the text has characters that UTF-8 cannot hold.
 
     Example:
         >>> import tempfile
@@ -35,8 +35,18 @@ def write(data: bytes | str, url: str | os.PathLike[str], mode: str = "wb") -> N
         ['names.txt']
     """
     binary = checks.choice(mode, "mode", _MODES).rstrip("b") + "b"
+    content = _encoded(data) if isinstance(data, str) else data  # before the file is opened
     with write_handle(url, binary) as handle:
-        handle.write(data.encode() if isinstance(data, str) else data)
+        handle.write(content)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"data has half of a surrogate pair at position {error.start}: UTF-8 cannot hold it."
+        ) from error
 
 
 @contextlib.contextmanager
