@@ -199,6 +199,10 @@ CALLS: Mapping[str, Sequence[str]] = {
     "lucid_port.misc.channel_reducer.ChannelReducer.transform": [
         _REDUCER + ">>> x = reducer.fit(data)\n>>> reducer.transform(data)"
     ],
+    "lucid_port.misc.gl.glrenderer.MeshRenderer.draw": [
+        ">>> from lucid_port.misc.gl.meshutil import check_mesh, torus\n"
+        ">>> MeshRenderer((8, 6), backend='torch').draw(check_mesh(torus(8, 6)))"
+    ],
     "lucid_port.misc.io.films.check_film_path": [">>> check_film_path('a.gif')"],
     "lucid_port.modelzoo.classes.class_number": [_TINY + ">>> class_number(model, 3)"],
     "lucid_port.modelzoo.huggingface": [">>> huggingface('google/vit-base-patch16-224', None)"],

@@ -126,7 +126,6 @@ def test_the_longer_side_of_a_file_is_that_of_its_array(tmp_path, longest):
         (np.full((3, 3, 3), np.nan), "NaN or infinite"),
         (np.zeros((2, 3, 3, 3)), "an array"),
         (None, "an array"),
-        ("a.txt", "no picture"),
     ],
 )
 def test_what_is_no_picture(image, words):
@@ -134,8 +133,16 @@ def test_what_is_no_picture(image, words):
         load_image(image)
 
 
+def test_files_that_are_no_pictures(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(ValueError, match="a.txt is no picture: the names of pictures end in"):
+        load_image(tmp_path / "a.txt")
+    with pytest.raises(IsADirectoryError, match="is a folder: name one of its pictures"):
+        load_image(tmp_path)
+
+
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"There is no picture .*a.png"):
         load_image(tmp_path / "a.png")
 
 

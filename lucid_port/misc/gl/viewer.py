@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +15,7 @@ from lucid_port.misc.tensors import ArrayLike
 __all__ = ["mesh_page"]
 
 _TITLE = "<title>trimesh: threejs viewer</title>"
-_END = "</body>"
+_END = re.compile(r"</body\s*>")
 _SETTINGS = """scene.background = new THREE.Color(%s);
 renderer.outputEncoding = THREE.sRGBEncoding;
 tracklight.intensity = 0.5;
@@ -47,7 +48,7 @@ def mesh_page(
     Example:
         >>> from lucid_port.misc.gl.meshutil import torus
         >>> page = mesh_page(torus(8, 6), np.zeros((4, 4, 3)))
-        >>> page.lstrip().startswith("<!DOCTYPE html>"), "src=" in page
+        >>> page.lstrip().startswith("<!DOCTYPE html>"), "<script src=" in page
         (True, False)
     """
     color = _color(background)
@@ -60,8 +61,9 @@ def mesh_page(
         scene.set_camera(fov=(42, 42))
         page = scene_to_html(scene)
     script = f"<script>{_SETTINGS % color}</script>"
-    before, end, after = page.rpartition(_END)
-    return before.replace(_TITLE, f"<title>{html.escape(title)}</title>", 1) + script + end + after
+    page = page.replace(_TITLE, f"<title>{html.escape(title)}</title>", 1)
+    end = [one.start() for one in _END.finditer(page)][-1]
+    return page[:end] + script + page[end:]
 
 
 def _color(text: str) -> str:
