@@ -135,7 +135,7 @@ def test_what_is_no_picture(image, words):
 
 def test_files_that_are_no_pictures(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(ValueError, match="a.txt is no picture: the names of pictures end in"):
+    with pytest.raises(ValueError, match=r"a\.txt is no picture: the names of pictures end in"):
         load_image(tmp_path / "a.txt")
     with pytest.raises(IsADirectoryError, match="is a folder: name one of its pictures"):
         load_image(tmp_path)
