@@ -147,7 +147,7 @@ def test_light_of_a_mesh_without_normals_is_nearly_that_of_its_own():
     texture = np.full((4, 4, 3), 0.75, np.float32)
     plain = {key: array for key, array in ring.items() if key != "normal"}
     one, other = (mesh_views(mesh, texture, [turned_view(0.1, 14)], 48) for mesh in (ring, plain))
-    np.testing.assert_allclose(one, other, atol=0.01)
+    np.testing.assert_allclose(one, other, atol=0.004)  # measured 1.6e-3
 
 
 def test_a_turntable_turns():
