@@ -99,7 +99,7 @@ def test_a_browser_that_reports_nothing_is_refused(benchmark_module):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["site", "--layers", "conv2d0"],
+        ["site", "--layers", "conv2d0", "--techniques", "channel"],
         ["renders", "--units", "2", "--batch", "2", "--rounds", "2"],
         ["examples", "--model", "TinyInceptionV1", "--layers", "mixed3a", "--pictures", "40", "--rounds", "2"],
         ["exact", "--pictures", "600"],
