@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from converters import checks
-from converters.signatures import checked, register
+from converters.signatures import checked
 from lucid_port.attribution.pictures import PhotoLike
 from lucid_port.logs.histograms import BATCH, named_layers
 from lucid_port.logs.pictures import load_pictures
-from lucid_port.misc.event_writers import check_log_dir, open_writer
+from lucid_port.misc.event_writers import check_log_dir, open_writer, register_writer
 from lucid_port.misc.tensors import as_tensor
 from lucid_port.modelzoo.vision_base import Model
 from lucid_port.recipes.inputs import read_layers
@@ -52,12 +52,7 @@ EmbeddingDir: TypeAlias = str | os.PathLike[str] | EmbeddingWriter
 """A folder, or a writer, which stays open."""
 
 
-def _take_writer(value: object, what: str) -> object:
-    check_log_dir(value, METHODS)
-    return value
-
-
-register(EmbeddingWriter, "a writer with add_embedding", _take_writer)
+register_writer(EmbeddingWriter, METHODS)
 
 
 @checked

@@ -14,11 +14,11 @@ import torch
 
 from converters import checks
 from converters.network.request import LayerRequest
-from converters.signatures import checked, register
+from converters.signatures import checked
 from converters.stack_level import stack_level
 from lucid_port.attribution.pictures import PhotoLike
 from lucid_port.logs.pictures import load_pictures
-from lucid_port.misc.event_writers import check_log_dir, open_writer
+from lucid_port.misc.event_writers import check_log_dir, open_writer, register_writer
 from lucid_port.modelzoo.vision_base import Model
 
 __all__ = ["log_activations", "log_weights"]
@@ -52,12 +52,7 @@ HistogramDir: TypeAlias = str | os.PathLike[str] | HistogramWriter
 """A folder, or a writer, which stays open."""
 
 
-def _take_writer(value: object, what: str) -> object:
-    check_log_dir(value, METHODS)
-    return value
-
-
-register(HistogramWriter, "a writer with add_histogram_raw", _take_writer)
+register_writer(HistogramWriter, METHODS)
 
 
 # Histograms --------------------------------------------------------------------------------------

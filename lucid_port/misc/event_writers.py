@@ -19,7 +19,7 @@ from converters import checks, signatures
 from converters.atomic import check_writable
 from converters.paths import user_path
 
-__all__ = ["Log", "LogDir", "RenderWriter", "check_log_dir", "is_folder", "open_writer"]
+__all__ = ["Log", "LogDir", "RenderWriter", "check_log_dir", "is_folder", "open_writer", "register_writer"]
 
 FLUSH_SECONDS = 10
 """Seconds after which an event is in the file at the latest, so that a render can be watched."""
@@ -92,12 +92,22 @@ def _check_methods(writer: object, what: str, methods: Sequence[str]) -> None:
         raise ValueError(f"{lacks}: a log calls a writer's {', '.join(methods)}.")
 
 
-def _take_writer(value: Any, what: str) -> Any:
-    _check_methods(value, what, RENDER)
-    return value
+def register_writer(kind: type, methods: Sequence[str]) -> None:
+    """Lets checked functions take writers of a Protocol.
+
+    Args:
+        kind: The Protocol.
+        methods: The methods that a writer needs.
+    """
+
+    def take(value: Any, what: str) -> Any:
+        _check_methods(value, what, methods)
+        return value
+
+    signatures.register(kind, f"a writer with {', '.join(methods)}", take)
 
 
-signatures.register(RenderWriter, "a writer with add_scalar, add_image, add_text", _take_writer)
+register_writer(RenderWriter, RENDER)
 
 
 # Writers -----------------------------------------------------------------------------------------

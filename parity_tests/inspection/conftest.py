@@ -5,19 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lucid_port.inspection import inspect
-from lucid_port.modelzoo.vision_models import TinyInceptionV1
-from parity_tests.attribution import networks
+from parity_tests.attribution.conftest import branching, tiny
 from parity_tests.attribution.networks import photos
 
-
-@pytest.fixture(scope="session")
-def tiny():
-    return TinyInceptionV1()
-
-
-@pytest.fixture(scope="session")
-def branching():
-    return networks.made(networks.Branching)
+__all__ = ["branching", "tiny"]  # fixtures
 
 
 @pytest.fixture(scope="session")
